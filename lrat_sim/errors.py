@@ -1,0 +1,88 @@
+"""One vocabulary of failures, by the boundary they crossed.
+
+Two kinds are kept apart.
+
+*Bad input* (:class:`InputError` and below) is the caller's: a missing file, a malformed line, an unknown name, an
+index that was built from another corpus.  It is raised where it is first known, in one sentence that says what is
+wrong, where, and what to do; the command line prints that sentence and leaves with exit code 2.  Nothing that was
+already on disk is lost.
+
+*A failed run* (:class:`BoundaryError` and below) belongs to one task.  It is recorded on that task's trajectory,
+with the boundary it crossed (model, retriever, judge, task), never stops the neighbours, is never counted as
+done, and is run again on resume.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+Boundary = Literal["model", "retriever", "judge", "task"]
+
+
+class LratSimError(Exception):
+    """Base of every error that lrat-sim raises on purpose."""
+
+
+class InputError(LratSimError):
+    """Something that the caller gave cannot be used; the message is one sentence with the remedy."""
+
+
+class RecordError(InputError):
+    """A line of a file does not hold the record it should.
+
+    Args:
+        path: the file.
+        line: its line number, from 1; 0 where the format has no lines.
+        problem: what is wrong, naming the field.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, path: str | Path, line: int, problem: str, remedy: str = "correct or delete that line"):
+        self.path, self.line, self.problem = Path(path), line, problem
+        place = f"{path}, line {line}" if line else str(path)
+        super().__init__(f"{place}: {problem}; {remedy}.")
+
+
+class UnknownName(InputError):
+    """A name on the command line or in a setting that nothing answers to."""
+
+    def __init__(self, kind: str, name: str, known: list[str]):
+        self.kind, self.name, self.known = kind, name, known
+        super().__init__(f"no {kind} is called {name!r}; known are {', '.join(known) or 'none'}, or give a path.")
+
+
+class FingerprintMismatch(InputError):
+    """An artefact was made from something other than what it is now used with."""
+
+
+class BoundaryError(LratSimError):
+    """A failure of one task, recorded on it."""
+
+    boundary: ClassVar[Boundary] = "task"
+
+
+class ModelError(BoundaryError):
+    """The language model did not answer, or answered what cannot be used."""
+
+    boundary = "model"
+
+
+class RetrieverError(BoundaryError):
+    """The retriever failed on a query or a document."""
+
+    boundary = "retriever"
+
+
+class UnknownDocument(RetrieverError):
+    """A document id that the corpus does not hold."""
+
+
+class JudgeError(BoundaryError):
+    """A judge failed; the item stays unjudged or ungraded."""
+
+    boundary = "judge"
+
+
+class TaskError(BoundaryError):
+    """The task itself cannot be run, for example because it has no plan for a simulated agent."""

@@ -1,0 +1,307 @@
+"""The nouns: what is read, run, recorded and mined.
+
+A trajectory follows the LRAT paper (section 3): turns of (reasoning, action, observation).  Every record is a
+frozen :mod:`msgspec` struct; those that live in a run folder carry ``schema_version``, and :func:`decode` brings
+an older one up to date before it is checked.  ``json_schema`` gives the JSON schema of any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+SCHEMA_VERSION = 1
+
+Status = Literal["answered", "unanswered", "error"]
+EndReason = Literal["answer", "turn_limit", "token_limit", "time_limit", "cost_limit", "gave_up", "error"]
+VerdictState = Literal["relevant", "irrelevant", "unjudged"]
+GradeState = Literal["correct", "incorrect", "ungraded"]
+Operator = Literal["earlier", "later", "same", "longer", "shorter"]
+
+
+class Record(Struct, frozen=True):
+    """Base of all records: immutable, keyword arguments only, unknown fields ignored when read."""
+
+
+class Document(Record, frozen=True, kw_only=True):
+    """One passage of a corpus."""
+
+    id: str
+    text: str
+    title: str = ""
+
+
+class Hop(Record, frozen=True, kw_only=True):
+    """One step of a plan: the fact (subject, relation, object).
+
+    ``subject`` is a name from the question, or ``#n``: the object found by hop n (from 1), as in MuSiQue.
+    ``phrasings`` are ways to word the relation in a query, without the object.
+    """
+
+    subject: str
+    relation: str
+    object: str
+    phrasings: list[str] = field(default_factory=list)
+
+
+class Plan(Record, frozen=True, kw_only=True):
+    """How a question falls into hops; it stands in for a language model's reasoning.
+
+    Without ``operator`` the answer is the object of the last hop.  With one, the hops form branches (a hop whose
+    subject is a name opens one) and the agent compares what it found at their ends: ``earlier`` and ``later`` give
+    the name that opened the winning branch, by date or number; ``longer`` and ``shorter`` the same by the span
+    between two dates a branch; ``same`` gives yes or no.
+    """
+
+    hops: list[Hop]
+    operator: Operator | None = None
+
+
+class Task(Record, frozen=True, kw_only=True):
+    """A question with its accepted answers, the ids of the documents that prove it, and its plan, if known."""
+
+    id: str
+    question: str
+    answers: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    plan: Plan | None = None
+
+
+class Hit(Record, frozen=True, kw_only=True):
+    """One line of a result list; ``rank`` counts from 1."""
+
+    docid: str
+    score: float
+    rank: int
+
+
+class Usage(Record, frozen=True, kw_only=True):
+    """Tokens and money of one call or of many; ``cost`` in US dollars, None where the price is unknown."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        """The sum; an unknown cost makes the sum unknown."""
+        known = self.cost is not None and other.cost is not None
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            cost=(self.cost or 0.0) + (other.cost or 0.0) if known else None,
+        )
+
+
+class Attempt(Record, frozen=True, kw_only=True):
+    """One try at a model call: its HTTP status where there was one, its error where it failed."""
+
+    seconds: float
+    status: int | None = None
+    error: str | None = None
+
+
+class Call(Record, frozen=True, kw_only=True):
+    """One tool call: what the agent asked for (``arguments``) and what ran (``executed``).
+
+    ``arguments`` is the text itself where the model's arguments could not be parsed.  ``output`` is the text that
+    the agent was shown.  ``hits`` belongs to a search, ``docid`` to a browse.
+    """
+
+    id: str
+    tool: str
+    arguments: dict[str, Any] | str
+    executed: dict[str, Any] | None = None
+    output: str = ""
+    hits: list[Hit] | None = None
+    docid: str | None = None
+    error: str | None = None
+    seconds: float = 0.0
+
+
+class Turn(Record, frozen=True, kw_only=True):
+    """One answer of the model and the calls that ran for it.
+
+    ``reasoning`` is None where the model gave none; an empty string is an empty one.  ``reasoning_tokens`` is
+    counted once, at collection, with the tokenizer named in the agent's fingerprint.  ``raw`` is the provider's
+    message as received, where it holds more than the fields above.
+    """
+
+    reasoning: str | None
+    reasoning_tokens: int
+    calls: list[Call] = field(default_factory=list)
+    text: str | None = None
+    usage: Usage = Usage()
+    attempts: list[Attempt] = field(default_factory=list)
+    raw: dict[str, Any] | None = None
+
+
+class Failure(Record, frozen=True, kw_only=True):
+    """Why a run broke: the boundary it crossed and the message."""
+
+    boundary: Literal["model", "retriever", "judge", "task"]
+    message: str
+
+
+class Trajectory(Record, frozen=True, kw_only=True):
+    """One run of one agent with one retriever on one task.
+
+    ``agent`` and ``retriever`` are their resolved settings with a ``fingerprint`` key: enough to rebuild them.
+    ``extra`` keeps what an import brought that has no place here.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    task_id: str
+    question: str
+    sample: int
+    agent: dict[str, Any]
+    retriever: dict[str, Any]
+    seed: int
+    status: Status
+    end_reason: EndReason
+    answer: str | None
+    turns: list[Turn]
+    usage: Usage = Usage()
+    error: Failure | None = None
+    seconds: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    """Whether the document of one browse (turn and call index, from 0) was useful; ``votes`` are single opinions."""
+
+    schema_version: int = SCHEMA_VERSION
+    trajectory_id: str
+    turn: int
+    call: int
+    state: VerdictState
+    judge: str
+    votes: list[VerdictState] = field(default_factory=list)
+    usage: Usage = Usage()
+
+
+class Grade(Record, frozen=True, kw_only=True):
+    """Whether the answer of one trajectory is right; ``confidence`` is the agent's own, 0 to 100, if it stated one."""
+
+    schema_version: int = SCHEMA_VERSION
+    trajectory_id: str
+    state: GradeState
+    judge: str
+    extracted: str | None = None
+    confidence: float | None = None
+    rationale: str | None = None
+    usage: Usage = Usage()
+
+
+class Negative(Record, frozen=True, kw_only=True):
+    """A negative of a pair; ``weight`` multiplies its term in the denominator of the loss."""
+
+    docid: str
+    weight: float = 1.0
+    tier: str = "unbrowsed"
+
+
+class Provenance(Record, frozen=True, kw_only=True):
+    """Where a pair came from: the search's turn (from 0), the positive's rank there, the rule that made it."""
+
+    task: str
+    trajectory: str
+    turn: int
+    rank: int
+    rule: str
+
+
+class Pair(Record, frozen=True, kw_only=True):
+    """A query, a positive and its negatives, with the weight of LRAT's section 5.1.
+
+    ``length`` is l, the token length of the reasoning written right after the browse; ``raw_weight`` is
+    1 - exp(-ln 2 * l / beta); ``weight`` is that divided by its mean over the set.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    query: str
+    positive: str
+    negatives: list[Negative]
+    weight: float
+    raw_weight: float
+    length: int
+    provenance: Provenance
+
+
+NOUNS: dict[str, type[Record]] = {
+    noun.__name__.lower(): noun for noun in (Document, Task, Trajectory, Verdict, Grade, Pair)
+}
+
+R = TypeVar("R", bound=Record)
+
+
+def _from_0(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 0, before the first release: no samples, a finished run was ``completed``, an error a bare string."""
+    if "turns" in old:
+        old.setdefault("sample", 0)
+        old["status"] = {"completed": "answered", "failed": "error"}.get(old.get("status", ""), old.get("status"))
+        if isinstance(old.get("error"), str):
+            old["error"] = {"boundary": "task", "message": old["error"]}
+        if "end_reason" not in old:
+            old["end_reason"] = {"answered": "answer", "unanswered": "gave_up"}.get(old["status"], "error")
+    return old
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_0}
+"""From a version to the next one; a record without ``schema_version`` is version 0."""
+
+
+def decode(line: bytes | str, kind: type[R]) -> R:
+    """Reads one record from JSON, bringing an older version up to date first.
+
+    Args:
+        line: one JSON object.
+        kind: the record's type.
+
+    Raises:
+        msgspec.ValidationError: a field is missing or has the wrong type; the message names it by its path.
+        msgspec.DecodeError: the line is not JSON.
+    """
+    if "schema_version" not in kind.__struct_fields__:
+        return msgspec.json.decode(line, type=kind)
+    version = msgspec.json.decode(line, type=_Versioned).schema_version
+    if version == SCHEMA_VERSION:
+        return msgspec.json.decode(line, type=kind)
+    if version > SCHEMA_VERSION:
+        raise msgspec.ValidationError(
+            f"`schema_version` is {version}, newer than the {SCHEMA_VERSION} this lrat-sim reads - upgrade lrat-sim"
+        )
+    old = msgspec.json.decode(line)
+    for step in range(version, SCHEMA_VERSION):
+        old = MIGRATIONS[step](old)
+    return msgspec.convert({**old, "schema_version": SCHEMA_VERSION}, type=kind)
+
+
+class _Versioned(Struct):
+    schema_version: int = 0
+
+
+def encode(record: Struct) -> bytes:
+    """One record as one line of JSON, without the line break; NaN and infinities become null."""
+    return msgspec.json.encode(record)
+
+
+def json_schema(kind: type[Record]) -> dict[str, Any]:
+    """The JSON schema (2020-12) of a record type."""
+    return msgspec.json.schema(kind)
+
+
+def canonical(trajectory: Trajectory) -> bytes:
+    """The canonical form by which trajectories are equal: everything but times and the count of tries."""
+    turns = [
+        msgspec.structs.replace(
+            turn, attempts=[], calls=[msgspec.structs.replace(call, seconds=0.0) for call in turn.calls]
+        )
+        for turn in trajectory.turns
+    ]
+    return msgspec.json.encode(msgspec.structs.replace(trajectory, turns=turns, seconds=0.0), order="sorted")

@@ -1,0 +1,155 @@
+"""Append-only files of records, one JSON object a line.
+
+A record is on disk, whole, before :meth:`Store.append` returns.  A process killed in the middle of a line leaves
+a torn one; readers skip it, and the next writer cuts it off before it writes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Generic, TypeVar
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from lrat_sim.errors import InputError, RecordError
+from lrat_sim.records import Record, decode, encode
+
+R = TypeVar("R", bound=Record)
+
+
+def open_bytes(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:
+    """A file for reading bytes; ``.gz`` and ``.xz`` are decompressed on the way.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        if path.suffix == ".gz":
+            return gzip.open(path, "rb")
+        if path.suffix == ".xz":
+            return lzma.open(path, "rb")
+        return path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give an existing file.") from error
+
+
+def read_records(path: Path, kind: type[R]) -> Iterator[R]:
+    """The records of a file in order, streaming; blank lines and a torn last line are passed over.
+
+    Raises:
+        InputError: the file cannot be read.
+        RecordError: a line does not hold such a record; names file, line and field.
+    """
+    with open_bytes(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield decode(line, kind)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                # a ValidationError is a whole line with a wrong field, never a torn one
+                if not line.endswith(b"\n") and not isinstance(error, msgspec.ValidationError):
+                    return
+                raise RecordError(path, number, f"not a {kind.__name__.lower()}: {error}") from error
+
+
+def write_records(path: Path, records: Iterable[Record]) -> int:
+    """Writes a whole file, by a temporary one beside it so that a kill leaves the old or the new; returns the count."""
+    ensure_folder(path.parent)
+    beside = path.with_name(path.name + ".part")
+    count = 0
+    with beside.open("wb") as stream:
+        for record in records:
+            stream.write(encode(record) + b"\n")
+            count += 1
+    beside.replace(path)
+    return count
+
+
+def ensure_folder(folder: Path) -> Path:
+    """Makes a folder that can be written to.
+
+    Raises:
+        InputError: it cannot be made, or not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written to ({error.strerror}); choose another folder.") from error
+    return folder
+
+
+class Store(Generic[R]):
+    """One append-only file of records of one kind, with one writer at a time.
+
+    Args:
+        path: the file; its folder is made.
+        kind: the type of its records.
+
+    Use it as a context manager for writing::
+
+        with Store(run / "trajectories.jsonl", Trajectory) as store:
+            done = {t.id for t in store if t.status != "error"}
+            store.append(trajectory)
+
+    Raises:
+        InputError: the folder cannot be written to, or another process holds the file.
+    """
+
+    def __init__(self, path: Path, kind: type[R]):
+        self.path, self.kind = path, kind
+        self._stream: IO[bytes] | None = None
+
+    def __enter__(self) -> Store[R]:
+        ensure_folder(self.path.parent)
+        self._lock = FileLock(str(self.path) + ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(
+                f"{self.path} is being written by another process; wait for it or choose another run folder."
+            ) from error
+        self._cut_torn_line()
+        self._stream = self.path.open("ab")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._lock.release()
+
+    def append(self, record: R) -> int:
+        """Writes one record, whole, and returns the byte offset at which it starts."""
+        if self._stream is None:
+            raise RuntimeError("a Store is written inside a with statement")
+        offset = self._stream.tell()
+        self._stream.write(encode(record) + b"\n")
+        self._stream.flush()  # in the kernel's hands: a kill of this process no longer loses it
+        return offset
+
+    def __iter__(self) -> Iterator[R]:
+        if self.path.exists():
+            yield from read_records(self.path, self.kind)
+
+    def _cut_torn_line(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb+") as stream:
+            end = stream.seek(0, 2)
+            while end > 0:
+                start = max(0, end - (1 << 16))
+                stream.seek(start)
+                found = stream.read(end - start).rfind(b"\n")
+                if found >= 0:
+                    end = start + found + 1
+                    break
+                end = start
+            stream.truncate(end)

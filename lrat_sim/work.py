@@ -1,0 +1,52 @@
+"""The bounded map that rollouts and judges share.
+
+Items are drawn lazily, at most ``concurrency`` are under way, results come as they are ready.  The worker turns
+its own failures into data; what it raises is a defect or bad input and ends the map.  Resuming is the caller's:
+it draws only the items that its store does not hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+async def bounded_map(
+    worker: Callable[[T], Awaitable[U]], items: Iterable[T], concurrency: int
+) -> AsyncIterator[tuple[T, U]]:
+    """Applies ``worker`` to every item, at most ``concurrency`` at once, and yields (item, result) as each is ready.
+
+    Args:
+        worker: an async function of one item.
+        items: may be endless or lazy; drawn only when a place is free.
+        concurrency: 1 or more.
+
+    When the consumer stops early or is cancelled, what is under way is cancelled too.
+    """
+    source = iter(items)
+    running: dict[asyncio.Task[U], T] = {}
+
+    def refill() -> None:
+        while len(running) < concurrency:
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            running[asyncio.ensure_future(worker(item))] = item
+
+    try:
+        refill()
+        while running:
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                item = running.pop(task)
+                yield item, task.result()
+            refill()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
