@@ -70,7 +70,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give an existing YAML file.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML ({str(error).splitlines()[0]}); correct it.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} should hold a mapping of settings, not {type(content).__name__}; correct it.")
@@ -97,7 +97,12 @@ def load(kind: Kind, name: str, settings: type[S], overrides: dict[str, Any] | N
         *parents, last = key.split(".")
         for parent in parents:
             place = place.setdefault(parent, {})
-        place[last] = yaml.safe_load(value) if isinstance(value, str) else value
+            if not isinstance(place, dict):
+                raise InputError(f"{path}: `{parent}` holds a plain value, so there is no `{key}`; name another field.")
+        try:
+            place[last] = yaml.safe_load(value) if isinstance(value, str) else value
+        except yaml.YAMLError as error:
+            raise InputError(f"{key}={value} is not a YAML value; put quotes around it.") from error
     try:
         return msgspec.convert(content, type=settings)
     except msgspec.ValidationError as error:

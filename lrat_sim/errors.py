@@ -39,9 +39,13 @@ class RecordError(InputError):
     """
 
     def __init__(self, path: str | Path, line: int, problem: str, remedy: str = "correct or delete that line"):
-        self.path, self.line, self.problem = Path(path), line, problem
+        self.path, self.line, self.problem, self.remedy = Path(path), line, problem, remedy
         place = f"{path}, line {line}" if line else str(path)
         super().__init__(f"{place}: {problem}; {remedy}.")
+
+    def __reduce__(self) -> tuple[type[RecordError], tuple[Path, int, str, str]]:
+        """By its arguments, not by its message: so that it survives the way back from another process."""
+        return type(self), (self.path, self.line, self.problem, self.remedy)
 
 
 class UnknownName(InputError):
@@ -50,6 +54,10 @@ class UnknownName(InputError):
     def __init__(self, kind: str, name: str, known: list[str]):
         self.kind, self.name, self.known = kind, name, known
         super().__init__(f"no {kind} is called {name!r}; known are {', '.join(known) or 'none'}, or give a path.")
+
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
+        """As :meth:`RecordError.__reduce__`."""
+        return type(self), (self.kind, self.name, self.known)
 
 
 class FingerprintMismatch(InputError):

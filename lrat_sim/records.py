@@ -173,7 +173,11 @@ class Trajectory(Record, frozen=True, kw_only=True):
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """Whether the document of one browse (turn and call index, from 0) was useful; ``votes`` are single opinions."""
+    """Whether the document of one browse (turn and call index, from 0) was useful; ``votes`` are single opinions.
+
+    ``reason`` says what decided, in the judge's words.  ``error`` is set where the judge failed: the browse is then
+    unjudged, and judged again on resume.
+    """
 
     schema_version: int = SCHEMA_VERSION
     trajectory_id: str
@@ -182,11 +186,16 @@ class Verdict(Record, frozen=True, kw_only=True):
     state: VerdictState
     judge: str
     votes: list[VerdictState] = field(default_factory=list)
+    reason: str | None = None
+    error: Failure | None = None
     usage: Usage = Usage()
 
 
 class Grade(Record, frozen=True, kw_only=True):
-    """Whether the answer of one trajectory is right; ``confidence`` is the agent's own, 0 to 100, if it stated one."""
+    """Whether the answer of one trajectory is right; ``confidence`` is the agent's own, 0 to 100, if it stated one.
+
+    ``error`` is set where the judge failed: the answer is then ungraded, and graded again on resume.
+    """
 
     schema_version: int = SCHEMA_VERSION
     trajectory_id: str
@@ -195,6 +204,7 @@ class Grade(Record, frozen=True, kw_only=True):
     extracted: str | None = None
     confidence: float | None = None
     rationale: str | None = None
+    error: Failure | None = None
     usage: Usage = Usage()
 
 
@@ -276,6 +286,8 @@ def decode(line: bytes | str, kind: type[R]) -> R:
         raise msgspec.ValidationError(
             f"`schema_version` is {version}, newer than the {SCHEMA_VERSION} this lrat-sim reads - upgrade lrat-sim"
         )
+    if version < 0:
+        raise msgspec.ValidationError(f"`schema_version` is {version}; it counts from 0")
     old = msgspec.json.decode(line)
     for step in range(version, SCHEMA_VERSION):
         old = MIGRATIONS[step](old)

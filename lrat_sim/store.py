@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gzip
 import lzma
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Generic, TypeVar
 
@@ -44,17 +45,39 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
         InputError: the file cannot be read.
         RecordError: a line does not hold such a record; names file, line and field.
     """
+    return (record for _, record in read_with_offsets(path, kind))
+
+
+def read_with_offsets(
+    path: Path, kind: type[R], wanted: Callable[[int], bool] | None = None
+) -> Iterator[tuple[int, R]]:
+    """As :func:`read_records`, with the byte offset at which each record starts (in the decompressed file).
+
+    Args:
+        path: the file.
+        kind: the type of its records.
+        wanted: says of an offset whether its line is to be decoded; all are without it.
+    """
     with open_bytes(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
+        offset = 0
+        for number, line in enumerate(_lines(stream, path), start=1):
+            start, offset = offset, offset + len(line)
+            if not line.strip() or (wanted is not None and not wanted(start)):
                 continue
             try:
-                yield decode(line, kind)
+                yield start, decode(line, kind)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 # a ValidationError is a whole line with a wrong field, never a torn one
                 if not line.endswith(b"\n") and not isinstance(error, msgspec.ValidationError):
                     return
                 raise RecordError(path, number, f"not a {kind.__name__.lower()}: {error}") from error
+
+
+def _lines(stream: Iterable[bytes], path: Path) -> Iterator[bytes]:
+    try:
+        yield from stream
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:  # a damaged archive shows only while it is read
+        raise InputError(f"{path} is damaged ({error}); get or write it again.") from error
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:

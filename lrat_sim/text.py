@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TOKENIZER = "all-MiniLM-L6-v2/wordpiece"
 
-_LONGEST_TOKEN = 24
-"""Characters a token takes at most in ordinary text, white space included; more are tried where that fell short."""
+_WIDTHS = (8, 24)
+"""Characters a token takes, white space included: in ordinary text, and at most; then the whole text is tried."""
 
 
 def minilm_folder() -> Path:
@@ -52,20 +52,35 @@ def first_tokens(text: str, limit: int) -> str:
     """
     if limit <= 0:
         return ""
-    head = text[: limit * _LONGEST_TOKEN]
-    offsets = tokenizer().encode(head, add_special_tokens=False).offsets
-    if len(offsets) <= limit and len(head) < len(text):
+    for reach in (limit * width for width in _WIDTHS):
+        # whole words only: a word cut in two has other tokens than it has in the text
+        head = text if reach >= len(text) else text[: max(text.rfind(space, 0, reach) for space in " \t\r\n") + 1]
+        offsets = tokenizer().encode(head, add_special_tokens=False).offsets
+        if len(offsets) > limit or len(head) == len(text):
+            break
+    else:
         offsets = tokenizer().encode(text, add_special_tokens=False).offsets
-    return text if len(offsets) <= limit else text[: offsets[limit - 1][1]]
+    if len(offsets) <= limit:
+        return text
+    # some characters (Hangul) are several tokens, which share their place; such a one is kept whole or not at all
+    kept = limit
+    while kept and offsets[kept][0] < offsets[kept - 1][1]:
+        kept -= 1
+    return text[: offsets[kept - 1][1]] if kept else ""
 
 
 _NOT_WORD = re.compile(r"[\W_]+")
-_ARTICLE = re.compile(r"\b(a|an|the)\b")
+_ARTICLES = {"a", "an", "the"}
 
 
 @lru_cache(maxsize=1 << 16)
 def normalise(text: str) -> str:
-    """Lower case, without accents, punctuation and English articles, single spaces: for comparing names and answers."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    """Lower case, without accents, punctuation and English articles, single spaces: for comparing names and answers.
+
+    A text of nothing but articles (blood type A) keeps them, so that it is not the empty text.
+    """
+    # decomposed before and after: a compatibility character may hold capitals, and folding may compose
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     plain = "".join(character for character in plain if not unicodedata.combining(character))
-    return " ".join(_ARTICLE.sub(" ", _NOT_WORD.sub(" ", plain)).split())
+    words = _NOT_WORD.sub(" ", plain).split()
+    return " ".join([word for word in words if word not in _ARTICLES] or words)

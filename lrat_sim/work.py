@@ -8,8 +8,10 @@ it draws only the items that its store does not hold.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import TypeVar
+
+from lrat_sim.errors import InputError
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -17,7 +19,7 @@ U = TypeVar("U")
 
 async def bounded_map(
     worker: Callable[[T], Awaitable[U]], items: Iterable[T], concurrency: int
-) -> AsyncIterator[tuple[T, U]]:
+) -> AsyncGenerator[tuple[T, U], None]:
     """Applies ``worker`` to every item, at most ``concurrency`` at once, and yields (item, result) as each is ready.
 
     Args:
@@ -25,8 +27,14 @@ async def bounded_map(
         items: may be endless or lazy; drawn only when a place is free.
         concurrency: 1 or more.
 
-    When the consumer stops early or is cancelled, what is under way is cancelled too.
+    When the consumer stops early or is cancelled, what is under way is cancelled too (``contextlib.aclosing`` makes
+    that happen at once).
+
+    Raises:
+        InputError: ``concurrency`` is below 1.
     """
+    if concurrency < 1:
+        raise InputError(f"concurrency is {concurrency}; give 1 or more.")
     source = iter(items)
     running: dict[asyncio.Task[U], T] = {}
 

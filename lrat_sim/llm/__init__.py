@@ -1,1 +1,29 @@
-"""The language-model client."""
+"""The language-model client.
+
+``litellm`` is imported on first use only: it takes seconds, and importing lrat-sim must not.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import lru_cache
+from types import ModuleType
+
+
+@lru_cache(maxsize=1)
+def import_litellm() -> ModuleType:
+    """``litellm`` itself, imported without its network access, its prints and its telemetry.
+
+    Unless ``LITELLM_LOCAL_MODEL_COST_MAP`` is set already, the price map that comes with litellm is used, where
+    the import would otherwise fetch one.
+    """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+
+    litellm.suppress_debug_info = True
+    litellm.telemetry = False
+    # its own log repeats every failed call, which the attempts of a turn record already
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return litellm

@@ -1,0 +1,149 @@
+"""An agent's settings: model, protocol, prompts, sampling, limits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lrat_sim import catalog
+from lrat_sim.agent.simulated.persona import Persona
+from lrat_sim.agent.tools import TOOLS
+from lrat_sim.errors import InputError
+from lrat_sim.fingerprint import fingerprint
+from lrat_sim.llm.client import Retries
+from lrat_sim.text import TOKENIZER
+
+Whole = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+
+_SECRET = re.compile(r"api_?key|token$|secret|password|authorization|headers", re.IGNORECASE)
+HOW_SENT = ("name", "key_env", "timeout", "retries")
+"""Fields that decide whether a call arrives, not what is answered: outside the fingerprint."""
+
+
+class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the model draws, as in the LRAT paper (section 6.1); None is not sent, for providers that refuse it."""
+
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = 0.85
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = 0.95
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = 1.1
+    max_tokens: Whole | None = None
+    seed: int | None = 2025
+
+    def sent(self, *, sample: int, seed: int) -> dict[str, Any]:
+        """The parameters of a call; each sample and each seed of a run has a seed of its own."""
+        parameters = {field: value for field, value in msgspec.structs.asdict(self).items() if value is not None}
+        if self.seed is not None:
+            parameters["seed"] = self.seed + sample + 10_007 * seed
+        return parameters
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the agent is shown, and how far it may go.
+
+    ``k`` results a search with the first ``snippet_tokens`` of each; ``document_tokens`` of a document that is
+    opened.  ``turns``: the paper collects with 100 and evaluates with 50.  ``tokens`` (prompt and completion
+    of all its calls), ``seconds`` and ``cost`` (US dollars) bound one run; None is no bound.
+    """
+
+    k: Whole = 10
+    snippet_tokens: Whole = 64
+    document_tokens: Whole = 512
+    turns: Whole = 50
+    tokens: Whole | None = None
+    seconds: Positive | None = None
+    cost: Positive | None = None
+
+
+class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One agent, as a file in agents/ describes it.
+
+    Args:
+        model: litellm's name of the model; ``sim/...`` is the simulated agent.
+        name: what it is called in tables; the file's name where none is given.
+        protocol: how the model calls tools; ``tools`` are native tool calls.
+        prompt: the system prompt, by name, by path, or as the text itself where it has a line break.
+        answer_prompt: what the agent is told at a limit; given as ``prompt`` is.
+        base_url: the endpoint, where it is not the provider's own.
+        key_env: the environment variable that holds the key, where it is not the provider's usual one.
+        sampling, limits: see there.
+        timeout: seconds that one attempt at a call may take.
+        retries: how long a failed call is tried again.
+        pass_reasoning: whether the model gets its own reasoning back as ``reasoning_content``.
+        provider: further parameters of the provider, sent as they stand (``reasoning_effort: high``).
+        simulation: the personality of a simulated agent, for sim/ models alone.
+    """
+
+    model: Annotated[str, Meta(min_length=1)]
+    name: str = ""
+    protocol: Literal["tools"] = "tools"
+    prompt: str = "search-agent"
+    answer_prompt: str = "answer-now"
+    base_url: str | None = None
+    key_env: str | None = None
+    sampling: Sampling = Sampling()
+    limits: Limits = Limits()
+    timeout: Positive = 300.0
+    retries: Retries = Retries()
+    pass_reasoning: bool = True
+    provider: dict[str, Any] = {}
+    simulation: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.simulation is not None and not self.simulated:
+            raise InputError(f"agent {self.name!r}: `simulation` is for sim/ models, not {self.model!r}; remove it.")
+        if self.base_url is not None and "@" in urlsplit(self.base_url).netloc:
+            raise InputError(f"agent {self.name!r}: `base_url` must not hold a password; use `key_env`.")
+        for key in self.provider:
+            if _SECRET.search(key) and key != "max_tokens":
+                raise InputError(f"agent {self.name!r}: `provider.{key}` may hold a secret; use `key_env`.")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether this is the simulated agent, which needs a task's plan."""
+        return self.model.startswith("sim/")
+
+    def resolved(self) -> AgentSettings:
+        """These settings, checked, with the prompts' texts in place of their names and a simulated
+        agent's personality in full.
+
+        Raises:
+            InputError: a value is not allowed.
+            UnknownName: no such prompt.
+        """
+        try:
+            checked = msgspec.convert(msgspec.to_builtins(self), type=AgentSettings)
+            if self.simulated:
+                persona = msgspec.to_builtins(msgspec.convert(self.simulation or {}, type=Persona))
+                checked = msgspec.structs.replace(checked, simulation=persona)
+        except msgspec.ValidationError as error:
+            raise InputError(f"agent {self.name!r}: {error}; correct that field.") from error
+        texts = {field: _text(getattr(self, field)) for field in ("prompt", "answer_prompt")}
+        return msgspec.structs.replace(checked, **texts)
+
+    def describe(self) -> dict[str, Any]:
+        """All of it as plain JSON, with the tokenizer's name and the ``fingerprint``: enough to rebuild it."""
+        described: dict[str, Any] = msgspec.to_builtins(self.resolved())
+        described["tokenizer"] = TOKENIZER
+        decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
+        return {**described, "fingerprint": fingerprint({**decisive, "tools": TOOLS})}
+
+
+def load_agent(name: str, overrides: dict[str, Any] | None = None) -> AgentSettings:
+    """An agent by name or path, with single fields overridden (``{"limits.k": 5}``).
+
+    Raises:
+        UnknownName: no such agent.
+        InputError: a field is unknown or has a value that is not allowed; names the file and the field.
+    """
+    settings = catalog.load("agents", name, AgentSettings, overrides)
+    return settings if settings.name else msgspec.structs.replace(settings, name=Path(name).stem)
+
+
+def _text(prompt: str) -> str:
+    return prompt if "\n" in prompt else catalog.read_text("prompts", prompt).strip() + "\n"

@@ -1,0 +1,32 @@
+"""Randomness without state: the same keys give the same draw, in any process and at any concurrency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from statistics import NormalDist
+from typing import TypeVar
+
+T = TypeVar("T")
+_STANDARD = NormalDist()
+
+
+def uniform(*keys: object) -> float:
+    """A number in (0, 1), decided by the keys."""
+    digest = blake2b("\x1f".join(map(str, keys)).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") + 0.5) / 2**64
+
+
+def normal(*keys: object) -> float:
+    """A standard normal number, decided by the keys."""
+    return _STANDARD.inv_cdf(uniform(*keys))
+
+
+def pick(options: Sequence[T], *keys: object) -> T:
+    """One of the options, decided by the keys."""
+    return options[int(uniform(*keys) * len(options))]
+
+
+def shuffled(options: Sequence[T], *keys: object) -> list[T]:
+    """The options in an order decided by the keys."""
+    return [option for _, option in sorted((uniform(*keys, place), option) for place, option in enumerate(options))]

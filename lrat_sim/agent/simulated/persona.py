@@ -1,0 +1,47 @@
+"""The personality of a simulated agent: the ``simulation`` part of an agents/*.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0)]
+
+
+class Persona(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a simulated agent searches, opens, reads, writes and gives up.
+
+    Args:
+        patience: searches spent on one hop, on average over runs, before the agent gives up.
+        patience_spread: sigma of the lognormal by which patience differs from run to run.
+        pickiness: how promising a hit must look before it is opened, on the scale of
+            :func:`lrat_sim.agent.simulated.judgement.promise` (a title that names the subject is worth 1).
+        eagerness: by how much pickiness falls with each search on the same hop that brought nothing.
+        snippet_noise: standard deviation of the error in judging a snippet.
+        rank_prior: what a hit loses per unit of ln(rank), whatever it says.
+        trust: probability that a fact read in a snippet is believed without opening the document.
+        credulity: probability that an opened document about a look-alike is taken for the subject's.
+        misreading: probability that an opened document about the subject, which does not state the fact, is
+            nevertheless taken to state something else.
+        candour: probability that reasoning about a document which brought nothing rejects it in so many words.
+        bluff: probability that an agent that gives up names its best guess as the answer.
+        verbosity: mean tokens of reasoning about an opened document that brought nothing; one that brought a
+            fact is written about at greater length, since there is more to say.
+        verbosity_spread: sigma of the lognormal of the length of reasoning, within and between runs together.
+    """
+
+    patience: Positive = 9.0
+    patience_spread: Annotated[float, Meta(ge=0.0)] = 0.4
+    pickiness: float = 1.55
+    eagerness: Annotated[float, Meta(ge=0.0)] = 0.08
+    snippet_noise: Annotated[float, Meta(ge=0.0)] = 0.35
+    rank_prior: Annotated[float, Meta(ge=0.0)] = 0.06
+    trust: Share = 0.35
+    credulity: Share = 0.08
+    misreading: Share = 0.01
+    candour: Share = 0.3
+    bluff: Share = 0.35
+    verbosity: Positive = 77.0
+    verbosity_spread: Annotated[float, Meta(ge=0.0)] = 0.7

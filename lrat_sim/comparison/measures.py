@@ -1,0 +1,157 @@
+"""What is compared, and over which tasks: the list that the statistics, the tables and the saved file all follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from lrat_sim.comparison.paired import Better
+
+Row = Mapping[str, float | None]
+"""The metrics of one task under one arm."""
+
+Arm = Mapping[str, Row]
+"""The rows of one arm by task id."""
+
+Population = Literal["asked", "evidence", "ran", "both_solve"]
+
+
+class Measure(Struct, frozen=True, kw_only=True):
+    """One metric of a comparison.
+
+    ``population`` says which tasks count.  ``asked``: all of them, one that an arm never ran is a failure (0), one
+    whose value is None (an ungraded answer) is left out and counted.  ``evidence``: tasks with evidence, one that an
+    arm never ran shows none of it (0).  ``ran``: tasks that ran.  ``both_solve``: tasks that both arms solve, so that
+    an arm is not praised for giving up early.
+    """
+
+    name: str
+    metric: str
+    title: str
+    better: Better
+    population: Population
+    unit: Literal["share", "count", "dollar"]
+    definition: str
+
+
+MEASURES = (
+    Measure(
+        name="success",
+        metric="success",
+        title="success",
+        better="higher",
+        population="asked",
+        unit="share",
+        definition="correct answers / tasks asked; unanswered and error are failures, ungraded ones are left out",
+    ),
+    Measure(
+        name="evidence_recall",
+        metric="evidence_recall",
+        title="evidence recall",
+        better="higher",
+        population="evidence",
+        unit="share",
+        definition="mean over tasks of |shown and evidence| / |evidence|",
+    ),
+    Measure(
+        name="evidence_hit",
+        metric="evidence_hit",
+        title="evidence hit",
+        better="higher",
+        population="evidence",
+        unit="share",
+        definition="share of tasks with any evidence shown",
+    ),
+    Measure(
+        name="evidence_opened",
+        metric="evidence_opened",
+        title="evidence opened",
+        better="higher",
+        population="evidence",
+        unit="share",
+        definition="mean over tasks of |browsed and evidence| / |evidence|",
+    ),
+    Measure(
+        name="steps",
+        metric="steps",
+        title="steps",
+        better="lower",
+        population="ran",
+        unit="count",
+        definition="executed calls, searches and browses, a task that ran",
+    ),
+    Measure(
+        name="steps_both_solve",
+        metric="steps",
+        title="steps, both solve",
+        better="lower",
+        population="both_solve",
+        unit="count",
+        definition="executed calls on tasks that both this arm and the base solve",
+    ),
+    Measure(
+        name="searches",
+        metric="searches",
+        title="searches",
+        better="lower",
+        population="ran",
+        unit="count",
+        definition="executed searches a task that ran",
+    ),
+    Measure(
+        name="tokens",
+        metric="tokens",
+        title="tokens",
+        better="lower",
+        population="ran",
+        unit="count",
+        definition="prompt and completion tokens a task that ran",
+    ),
+    Measure(
+        name="cost",
+        metric="cost",
+        title="cost",
+        better="lower",
+        population="ran",
+        unit="dollar",
+        definition="US dollars a task that ran; unknown as soon as one price is",
+    ),
+)
+
+
+def solved(row: Row | None) -> bool:
+    """Whether a task counts as solved: correct in at least half of its graded samples."""
+    success = row.get("success") if row is not None else None
+    return success is not None and success >= 0.5
+
+
+def values_of(
+    measure: Measure, arms: Sequence[Arm], tasks: Sequence[str], evidence: set[str]
+) -> list[tuple[float, ...]]:
+    """The values of a measure, one tuple a task that counts, holding one value an arm.
+
+    Args:
+        measure: which.
+        arms: one (for its own mean) or several (paired).
+        tasks: ids of the tasks asked, in order.
+        evidence: ids of those that have evidence.
+
+    Returns:
+        Nothing at all where the cost of some task is unknown, since a mean over the known ones would mislead.
+    """
+    found = []
+    for task in tasks:
+        rows = [arm.get(task) for arm in arms]
+        if measure.population == "evidence" and task not in evidence:
+            continue
+        if measure.population == "both_solve" and not all(solved(row) for row in rows):
+            continue
+        absent = 0.0 if measure.population in ("asked", "evidence") else None
+        values = [absent if row is None else row.get(measure.metric, absent) for row in rows]
+        if all(value is not None for value in values):
+            found.append(tuple(value for value in values if value is not None))
+        elif measure.unit == "dollar" and all(row is not None for row in rows):
+            return []
+    return found

@@ -1,0 +1,278 @@
+"""A data set on disk: one corpus and its tasks by split, prepared once from a local copy or a generator.
+
+::
+
+    FOLDER/corpus/              see lrat_sim.corpus.documents
+    FOLDER/tasks/SPLIT.jsonl    one Task a line
+    FOLDER/dataset.json         what made it and what was found on the way; written last
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock
+from msgspec import Struct
+
+from lrat_sim.corpus.description import describe, local_copy
+from lrat_sim.corpus.documents import Corpus, DuplicateId, Progress
+from lrat_sim.corpus.formats import reader_class
+from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask
+from lrat_sim.corpus.split import check_leak, split_tasks, without_leak
+from lrat_sim.errors import InputError, RecordError
+from lrat_sim.fingerprint import check_fingerprint, fingerprint_file
+from lrat_sim.records import Task
+from lrat_sim.store import ensure_folder, read_records, write_records
+
+_VERSION = 1
+"""Of what readers and plans make of the same files; raised when that changes, so that old folders are not reused."""
+
+
+class SplitCard(Struct, frozen=True):
+    """One split: tasks, those of them with a plan, and the entities that it shares with the training split."""
+
+    tasks: int
+    with_plan: int
+    shared_entities: int = 0
+
+
+class DatasetCard(Struct, frozen=True):
+    """What ``dataset.json`` records: ``made_from`` is the identity, the rest is what was found."""
+
+    name: str
+    made_from: dict[str, Any]
+    corpus: str | None
+    splits: dict[str, SplitCard]
+    without_plan: dict[str, int] = {}
+    dropped: int = 0
+    notes: list[str] = []
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared corpus and its tasks.
+
+    Attributes:
+        name: of its description.
+        folder: where it lies.
+        splits: tasks by split: train, dev, test, ood as far as there are any.
+        card: what is known of it, for people.
+        reused: whether it was there already.
+    """
+
+    name: str
+    folder: Path
+    splits: dict[str, list[Task]]
+    card: DatasetCard
+    reused: bool = False
+    _corpus: Corpus | None = field(default=None, repr=False)
+
+    @property
+    def corpus(self) -> Corpus:
+        """The documents.
+
+        Raises:
+            InputError: the task set came without documents.
+        """
+        if self._corpus is None:
+            raise InputError(
+                f"the task set {self.name} at {self.folder} has no documents; prepare it in another folder with the "
+                "option `corpus` naming a file of them."
+            )
+        return self._corpus
+
+    def tasks(self, split: str) -> list[Task]:
+        """The tasks of one split.
+
+        Raises:
+            InputError: there is no such split.
+        """
+        if split not in self.splits:
+            raise InputError(f"{self.name} has no split {split!r}; it has {', '.join(self.splits) or 'none'}.")
+        return self.splits[split]
+
+
+def prepare(
+    name: str,
+    folder: Path,
+    *,
+    source: Path | None = None,
+    options: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Reads a corpus or task set by name and lays it down in a folder; what fits is reused.
+
+    Args:
+        name: of a file in ``corpora/``, or a path to one.
+        folder: where the data set goes.
+        source: the local copy; by default the description's folder below ``$LRAT_SIM_DATA``.
+        options: of the reader, over those of the description; texts are read as YAML.
+        progress: told of documents and tasks.
+
+    Raises:
+        InputError: the local copy is missing or wrong, with file, line and field.
+        FingerprintMismatch: the folder holds a data set that was made in another way.
+    """
+    description = describe(name, options)
+    kind = reader_class(description.reader)
+    try:
+        settings = msgspec.convert(description.options, type=kind.options_type)
+    except msgspec.ValidationError as error:
+        raise InputError(f"the options of {description.name} are wrong: {error}; correct that option.") from error
+    made_from = {"name": description.name, "reader": description.reader, "version": _VERSION}
+    made_from |= {f"option {key}": value for key, value in msgspec.json.decode(msgspec.json.encode(settings)).items()}
+    copy = source or local_copy(description)
+    done = (folder / "dataset.json").exists()
+    if done and kind.needs_source and (copy is None or not copy.exists()):
+        made_from |= {key: value for key, value in _card(folder).made_from.items() if key.startswith("file ")}
+        return _reuse(folder, made_from, progress)
+    if kind.needs_source and copy is None:
+        raise InputError(
+            f"{description.name} needs a local copy: {description.get.strip().rstrip('.')}; then give its folder as "
+            f"source, or set LRAT_SIM_DATA to the folder that holds {description.folder or 'it'}."
+        )
+    reader = kind(copy, settings)
+    made_from |= {f"file {path.name}": fingerprint_file(path) for path in reader.files()}
+    if done:
+        return _reuse(folder, made_from, progress)
+    ensure_folder(folder)
+    with FileLock(str(folder / ".lock")):
+        if (folder / "dataset.json").exists():  # another process was faster
+            return _reuse(folder, made_from, progress)
+        common = settings if isinstance(settings, ReaderOptions) else ReaderOptions()
+        return _lay_down(description.name, folder, reader, common, made_from, progress)
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """A data set that was prepared before.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    card = _card(folder)
+    corpus = None
+    if card.corpus is not None:
+        corpus = Corpus.open(folder / "corpus")
+        check_fingerprint(
+            f"the corpus at {folder / 'corpus'}",
+            {"fingerprint": card.corpus},
+            {"fingerprint": corpus.fingerprint},
+            "prepare the data set again in an empty folder",
+        )
+    splits = {}
+    for split, known in card.splits.items():
+        path = folder / "tasks" / f"{split}.jsonl"
+        splits[split] = list(read_records(path, Task))
+        if len(splits[split]) != known.tasks:
+            raise InputError(
+                f"{path} holds {len(splits[split])} tasks instead of {known.tasks}; "
+                "prepare the data set again in an empty folder."
+            )
+    return Dataset(card.name, folder, splits, card, _corpus=corpus)
+
+
+def _card(folder: Path) -> DatasetCard:
+    path = folder / "dataset.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DatasetCard)
+    except OSError as error:
+        raise InputError(f"{folder} holds no prepared data set (no dataset.json); prepare it first.") from error
+    except msgspec.DecodeError as error:
+        raise InputError(f"{path} is damaged ({error}); prepare the data set again in an empty folder.") from error
+
+
+def _reuse(folder: Path, made_from: dict[str, Any], progress: Progress | None) -> Dataset:
+    remedy = "give another folder, or delete this one"
+    check_fingerprint(f"the data set at {folder}", _card(folder).made_from, made_from, remedy)
+    found = open_dataset(folder)
+    if progress:
+        count = sum(len(tasks) for tasks in found.splits.values())
+        progress(count, count, f"tasks, reused from {folder}")
+    return Dataset(found.name, folder, found.splits, found.card, reused=True, _corpus=found._corpus)
+
+
+def _lay_down(
+    name: str,
+    folder: Path,
+    reader: Reader,
+    options: ReaderOptions,
+    made_from: dict[str, Any],
+    progress: Progress | None,
+) -> Dataset:
+    corpus = None
+    if reader.has_documents:
+        try:
+            corpus = Corpus.build(folder / "corpus", reader.documents(), progress=progress)
+        except DuplicateId as error:
+            raise _placed(reader, error) from error
+    read = list(_checked(reader.tasks(corpus), progress))
+    dropped = [item for item in read if item.missing]
+    if dropped and options.missing_evidence == "refuse":
+        first = dropped[0]
+        raise InputError(
+            f"{first.place}: task {first.task.id!r} has the evidence {first.missing[0]!r}, which the corpus does not "
+            f"hold, and so do {len(dropped)} of {len(read)} tasks; correct them, or leave such tasks out with the "
+            "option missing_evidence: drop."
+        )
+    splits: dict[str, list[Task]] = {}
+    for item in read:
+        if not item.missing:
+            splits.setdefault(item.split, []).append(item.task)
+    if options.test is not None:
+        everything = [task for tasks in splits.values() for task in tasks]
+        splits = split_tasks(everything, options.test, options.dev, options.seed)
+    if options.leak == "drop":
+        splits, leaked = without_leak(splits)
+        if leaked:
+            reader.notes.append(f"{leaked} training tasks were left out, since their question is held out too.")
+    card = DatasetCard(
+        name=name,
+        made_from=made_from,
+        corpus=corpus.fingerprint if corpus else None,
+        splits={split: _split_card(split, splits) for split in splits},
+        without_plan=dict(reader.without_plan.most_common()),
+        dropped=len(dropped),
+        notes=reader.notes,
+    )
+    for split, tasks in splits.items():
+        write_records(folder / "tasks" / f"{split}.jsonl", tasks)
+    beside = folder / "dataset.json.part"
+    beside.write_bytes(msgspec.json.format(msgspec.json.encode(card)) + b"\n")
+    beside.replace(folder / "dataset.json")
+    return Dataset(name, folder, splits, card, _corpus=corpus)
+
+
+def _split_card(split: str, splits: dict[str, list[Task]]) -> SplitCard:
+    tasks = splits[split]
+    shared = 0 if split == "train" else check_leak(splits.get("train", []), tasks)
+    return SplitCard(len(tasks), sum(task.plan is not None for task in tasks), shared)
+
+
+def _checked(tasks: Iterable[ReadTask], progress: Progress | None) -> Iterable[ReadTask]:
+    places: dict[str, str] = {}
+    for count, item in enumerate(tasks, start=1):
+        before = places.setdefault(item.task.id, item.place)
+        if before is not item.place:
+            raise InputError(
+                f"{item.place}: the task id {item.task.id!r} was given before ({before}); give every task its own id."
+            )
+        if progress and count % 1000 == 0:
+            progress(count, None, "tasks")
+        yield item
+
+
+def _placed(reader: Reader, error: DuplicateId) -> InputError:
+    """The same error, placed in the reader's file: documents are numbered only, until one is asked for."""
+    places = {}
+    for row, _ in enumerate(islice(reader.documents(), error.rows[1] + 1)):
+        if row in error.rows:
+            places[row] = (reader.file, reader.line, reader.place)
+    file, line, _ = places[error.rows[1]]
+    if file is None:
+        return error
+    return RecordError(file, line, f"the field `id` is {error.docid!r}, as in {places[error.rows[0]][2]}")

@@ -1,0 +1,251 @@
+"""The documents of a corpus on disk: Arrow record batches that are memory-mapped, never loaded.
+
+A corpus is a folder::
+
+    documents.arrow    id, title, text; record batches in the order given
+    id_hashes.npy      64-bit hashes of the ids, sorted
+    id_rows.npy        the row of each of those
+    corpus.json        count, size and fingerprint; written last, so a folder without it is an unfinished one
+
+An id is found by a binary search among the hashes and then compared with the id that stands in the row, so that
+eleven million documents need 16 bytes each of mapped memory, and a hash collision cannot return the wrong one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, overload
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from msgspec import Struct
+
+from lrat_sim.errors import InputError, UnknownDocument
+from lrat_sim.records import Document
+from lrat_sim.store import ensure_folder
+
+Progress: TypeAlias = Callable[[int, int | None, str], None]
+"""Called with what is done, what is to be done (None if unknown) and a word for it."""
+
+_BATCH_ROWS, _BATCH_CHARACTERS = 8192, 1 << 25
+_SCHEMA = pa.schema([("id", pa.string()), ("title", pa.string()), ("text", pa.string())])
+
+
+class CorpusCard(Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``corpus.json`` records: number of documents, bytes of ``documents.arrow``, identity of the content."""
+
+    documents: int
+    bytes: int
+    fingerprint: str
+
+
+class DuplicateId(InputError):
+    """Two documents of a corpus have the same id; ``rows`` are their places in the order given."""
+
+    def __init__(self, docid: str, rows: tuple[int, int], folder: Path):
+        self.docid, self.rows = docid, rows
+        super().__init__(
+            f"documents {rows[0] + 1} and {rows[1] + 1} for {folder} have the same id {docid!r}; "
+            "give every document an id of its own."
+        )
+
+
+class Ids(Sequence[str]):
+    """The ids of a corpus by row, read from disk as they are asked for."""
+
+    def __init__(self, column: Any):
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+    def __getitem__(self, row: int | slice) -> str | list[str]:
+        if isinstance(row, slice):
+            found: list[str] = self._column[row].to_pylist()
+            return found
+        return str(self._column[int(row)].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        for chunk in self._column.chunks:
+            yield from chunk.to_pylist()
+
+
+class Corpus:
+    """An immutable, memory-mapped collection of documents; safe to read from several threads.
+
+    Make one with :meth:`build` or :meth:`open`.
+
+    Attributes:
+        folder: where it lies.
+        fingerprint: identity of ids, titles and texts in their order.
+    """
+
+    def __init__(self, folder: Path, card: CorpusCard, table: Any, hashes: npt.NDArray[Any], rows: npt.NDArray[Any]):
+        self.folder, self.fingerprint = folder, card.fingerprint
+        self._table, self._hashes, self._rows = table, hashes, rows
+        self._id, self._title, self._text = (table.column(name) for name in ("id", "title", "text"))
+
+    @classmethod
+    def build(cls, folder: Path, documents: Iterable[Document], *, progress: Progress | None = None) -> Corpus:
+        """Writes a corpus from a stream of documents and opens it; what the folder held before is replaced.
+
+        Memory: one record batch, and 16 bytes a document.
+
+        Args:
+            folder: made if missing.
+            documents: drawn once; a document's row is its place in the stream.
+            progress: told the number of documents written.
+
+        Raises:
+            InputError: an id or a text is empty, there is no document, or the folder cannot be written to.
+            DuplicateId: an id occurs twice.
+        """
+        ensure_folder(folder)
+        (folder / "corpus.json").unlink(missing_ok=True)
+        beside = folder / "documents.arrow.part"
+        hashes: list[npt.NDArray[np.uint64]] = []
+        digest, count = hashlib.sha256(), 0
+        with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+            for batch in _batches(documents):
+                for place, document in enumerate(batch, start=count + 1):
+                    _check(document, place, folder)
+                    digest.update(msgspec.json.encode((document.id, document.title, document.text)))
+                columns = [[getattr(document, name) for document in batch] for name in _SCHEMA.names]
+                writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=_SCHEMA))
+                hashes.append(np.fromiter((_hash(document.id) for document in batch), np.uint64, len(batch)))
+                count += len(batch)
+                if progress:
+                    progress(count, None, "documents")
+        if count == 0:
+            beside.unlink()
+            raise InputError(f"the corpus for {folder} is empty; give a source that holds documents.")
+        unsorted = np.concatenate(hashes)
+        rows = np.argsort(unsorted, kind="stable").astype(np.int64)
+        np.save(folder / "id_hashes.npy", unsorted[rows])
+        np.save(folder / "id_rows.npy", rows)
+        beside.replace(folder / "documents.arrow")
+        card = CorpusCard(count, (folder / "documents.arrow").stat().st_size, digest.hexdigest()[:16])
+        corpus = cls._map(folder, card)
+        corpus._refuse_duplicates()
+        (folder / "corpus.json").write_bytes(msgspec.json.encode(card))
+        return corpus
+
+    @classmethod
+    def open(cls, folder: Path) -> Corpus:
+        """Maps a corpus that was built before; takes no memory for texts.
+
+        Raises:
+            InputError: there is none, or its files do not fit together.
+        """
+        try:
+            card = msgspec.json.decode((folder / "corpus.json").read_bytes(), type=CorpusCard)
+        except OSError as error:
+            raise InputError(f"{folder} holds no finished corpus (no corpus.json); build it first.") from error
+        except msgspec.DecodeError as error:
+            raise InputError(f"{folder / 'corpus.json'} is damaged ({error}); build the corpus again.") from error
+        try:
+            corpus = cls._map(folder, card)
+            whole = len(corpus) == card.documents == len(corpus._hashes) == len(corpus._rows)
+            whole = whole and (folder / "documents.arrow").stat().st_size == card.bytes
+        except (OSError, ValueError, EOFError, pa.ArrowException) as error:
+            raise InputError(f"the corpus at {folder} is damaged ({error}); build it again.") from error
+        if not whole:
+            raise InputError(f"the corpus at {folder} is damaged (its files differ in length); build it again.")
+        return corpus
+
+    @classmethod
+    def _map(cls, folder: Path, card: CorpusCard) -> Corpus:
+        table = pa.ipc.open_file(pa.memory_map(str(folder / "documents.arrow"))).read_all()
+        hashes, rows = (np.load(folder / name, mmap_mode="r") for name in ("id_hashes.npy", "id_rows.npy"))
+        return cls(folder, card, table, hashes, rows)
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __getitem__(self, row: int) -> Document:
+        return Document(id=self._id[row].as_py(), title=self._title[row].as_py(), text=self._text[row].as_py())
+
+    def __iter__(self) -> Iterator[Document]:
+        return self.slice(0, len(self))
+
+    def slice(self, start: int, stop: int) -> Iterator[Document]:
+        """The documents of rows ``start`` to ``stop`` (exclusive), in order: a shard of the corpus."""
+        for batch in self._table.slice(start, max(0, stop - start)).to_batches(max_chunksize=1024):
+            for docid, title, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield Document(id=docid, title=title, text=text)
+
+    def ids(self) -> Ids:
+        """The ids by row; no text is touched."""
+        return Ids(self._id)
+
+    def __contains__(self, docid: object) -> bool:
+        return isinstance(docid, str) and self._find(docid) is not None
+
+    def row(self, docid: str) -> int:
+        """The row of a document.
+
+        Raises:
+            UnknownDocument: the corpus has no such id.
+        """
+        row = self._find(docid)
+        if row is None:
+            raise UnknownDocument(f"the corpus at {self.folder} has no document {docid!r}")
+        return row
+
+    def document(self, docid: str) -> Document:
+        """One document by its id.
+
+        Raises:
+            UnknownDocument: the corpus has no such id.
+        """
+        return self[self.row(docid)]
+
+    def _find(self, docid: str) -> int | None:
+        key = np.uint64(_hash(docid))
+        place = int(np.searchsorted(self._hashes, key))
+        while place < len(self._hashes) and self._hashes[place] == key:
+            row = int(self._rows[place])
+            if self._id[row].as_py() == docid:
+                return row
+            place += 1
+        return None
+
+    def _refuse_duplicates(self) -> None:
+        for place in np.flatnonzero(self._hashes[1:] == self._hashes[:-1]):
+            first, second = int(self._rows[place]), int(self._rows[place + 1])
+            if self._id[first].as_py() == self._id[second].as_py():
+                raise DuplicateId(self._id[first].as_py(), (first, second), self.folder)
+
+
+def _hash(docid: str) -> int:
+    return int.from_bytes(hashlib.blake2b(docid.encode(), digest_size=8).digest(), "little")
+
+
+def _check(document: Document, place: int, folder: Path) -> None:
+    for name, value in (("id", document.id), ("text", document.text)):
+        if not value.strip():
+            raise InputError(
+                f"document {place} ({document.id!r}) for {folder} has an empty `{name}`; correct it or leave it out."
+            )
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    # bounded in characters too: one batch of books must not fill the memory that one of passages does not
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,77 @@
+"""InfoSeek-Eval: questions with short answers over a Wikipedia passage collection that is a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
+from lrat_sim.corpus.formats.generic import read_documents
+from lrat_sim.corpus.formats.lines import tsv_lines
+from lrat_sim.errors import InputError, RecordError
+from lrat_sim.records import Document, Task
+from lrat_sim.text import normalise
+
+
+class InfoSeekOptions(ReaderOptions, frozen=True, kw_only=True):
+    """Where the documents are.
+
+    Attributes:
+        corpus: a jsonl or TSV file of documents; None for the questions alone.
+    """
+
+    corpus: str | None = None
+
+
+class InfoSeekReader(Reader):
+    """Rows ``id, question, answer`` without a header; of a question that is asked twice the first row counts."""
+
+    options_type = InfoSeekOptions
+
+    def configure(self, options: Struct) -> None:
+        """Finds the questions, and the documents if they are given."""
+        assert isinstance(options, InfoSeekOptions)
+        self._files = [self.source] if self.source.is_file() else sorted(self.source.glob("*.tsv"))
+        if not self._files:
+            raise InputError(f"{self.source} has no .tsv file; give the folder of InfoSeek-Eval.tsv as source.")
+        self._corpus = Path(options.corpus) if options.corpus else None
+        if self._corpus and not self._corpus.is_file():
+            raise InputError(f"{self._corpus} does not exist; give an existing file of documents as `corpus`.")
+        self.has_documents = self._corpus is not None
+
+    def files(self) -> list[Path]:
+        """The questions, and the documents if they are given."""
+        return [*self._files, *([self._corpus] if self._corpus else [])]
+
+    def documents(self) -> Iterator[Document]:
+        """The lines of the file given as `corpus`."""
+        if self._corpus:
+            yield from read_documents(self._corpus, at=self._at)
+
+    def _at(self, path: Path, line: int) -> None:
+        self.file, self.line = path, line
+
+    def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
+        """The questions, without evidence and plan."""
+        first: dict[str, str] = {}
+        repeats: list[str] = []
+        for path in self._files:
+            for line, fields in tsv_lines(path):
+                if len(fields) != 3 or not all(field.strip() for field in fields):
+                    raise RecordError(path, line, "should have three columns: id, question and answer")
+                name, question, answer = fields
+                if (asked := normalise(question)) in first:
+                    repeats.append(f"{name} = {first[asked]}")
+                    continue
+                first[asked] = name
+                self.without_plan["InfoSeek-Eval annotates no facts"] += 1
+                yield ReadTask(
+                    Task(id=name, question=question, answers=[answer]), split_of(path), f"{path}, line {line}"
+                )
+        if repeats:
+            self.notes.append(
+                f"{len(repeats)} repeated questions were left out, the first of each counts: {', '.join(repeats)}."
+            )

@@ -1,0 +1,146 @@
+"""Splits tasks by question and entity, and refuses a test set that training has seen.
+
+Tasks that share an entity are joined into components, and a component goes to one side as a whole.  Only where a
+component is too large for that is it cut, along a neighbourhood, so that few entities are shared.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from lrat_sim.corpus.plans import reference
+from lrat_sim.errors import InputError
+from lrat_sim.records import Task
+from lrat_sim.text import normalise
+
+
+def task_entities(task: Task) -> set[str]:
+    """What a task is about: its evidence documents, the names its plan starts from and those it passes through.
+
+    What a plan only ends at (a country, a date) is not counted: half of all questions would be about it.
+    """
+    found = {f"document {docid}" for docid in task.evidence}
+    hops = task.plan.hops if task.plan else []
+    for hop in hops:
+        place = reference(hop.subject)
+        found.add(normalise(hop.subject if place is None else hops[place - 1].object))
+    return found - {""}
+
+
+def split_tasks(
+    tasks: Sequence[Task],
+    test: int,
+    dev: int = 0,
+    seed: int = 0,
+    entities: Callable[[Task], Iterable[str]] = task_entities,
+) -> dict[str, list[Task]]:
+    """Divides tasks into train, dev (where asked for) and test.
+
+    Args:
+        tasks: their order does not matter, nor does that of entities.
+        test, dev: how many tasks to hold out.
+        seed: decides which components.
+        entities: of one task.
+
+    Returns:
+        Tasks by split, each in the order given; :func:`check_leak` counts what two splits share.
+
+    Raises:
+        InputError: nothing would be left for training.
+    """
+    if test + dev >= len(tasks):
+        raise InputError(
+            f"test {test} and dev {dev} leave no task of {len(tasks)} for training; hold out fewer with these options."
+        )
+    keys = [{*entities(task), f"question {normalise(task.question)}"} for task in tasks]
+    groups = _components(keys)
+    # from the content, so that the order of the tasks does not matter
+    groups.sort(key=lambda group: min(tasks[index].id for index in group))
+    random.Random(seed).shuffle(groups)
+    wanted = {"test": test, "dev": dev}
+    side = {}
+    for group in groups:
+        name = next((name for name in ("test", "dev") if len(group) <= wanted[name]), "train")
+        if name != "train":
+            wanted[name] -= len(group)
+        side.update(dict.fromkeys(group, name))
+    for name in ("test", "dev"):
+        while wanted[name]:
+            rest = [[index for index in group if side[index] == "train"] for group in groups]
+            largest = max(rest, key=len)
+            for index in _neighbourhood(largest, keys, wanted[name]):
+                side[index] = name
+                wanted[name] -= 1
+    names = ("train", "dev", "test") if dev else ("train", "test")
+    return {name: [task for index, task in enumerate(tasks) if side[index] == name] for name in names}
+
+
+def check_leak(
+    train: Sequence[Task], test: Sequence[Task], entities: Callable[[Task], Iterable[str]] = task_entities
+) -> int:
+    """Refuses a test set with a question of the training set.
+
+    Returns:
+        The number of entities that both have.
+
+    Raises:
+        InputError: a task id, or a question up to case and punctuation, is in both.
+    """
+    known = {task.id: task for task in train}
+    asked = {normalise(task.question): task for task in train}
+    for task in test:
+        other = known.get(task.id) or asked.get(normalise(task.question))
+        if other is not None:
+            raise InputError(
+                f"the held-out task {task.id!r} has the question of the training task {other.id!r} "
+                f"({task.question!r}); drop such training tasks with the option leak: drop, or split anew with test."
+            )
+    seen = {entity for task in train for entity in entities(task)}
+    return len(seen & {entity for task in test for entity in entities(task)})
+
+
+def without_leak(splits: dict[str, list[Task]]) -> tuple[dict[str, list[Task]], int]:
+    """The same splits without those training tasks whose id or question is held out, and how many these were."""
+    held = [task for split, tasks in splits.items() if split != "train" for task in tasks]
+    known = {task.id for task in held} | {normalise(task.question) for task in held}
+    train = splits.get("train", [])
+    kept = [task for task in train if task.id not in known and normalise(task.question) not in known]
+    return ({**splits, "train": kept} if "train" in splits else splits), len(train) - len(kept)
+
+
+def _components(keys: Sequence[set[str]]) -> list[list[int]]:
+    parent = list(range(len(keys)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = index = parent[parent[index]]
+        return index
+
+    owner: dict[str, int] = {}
+    for index, names in enumerate(keys):
+        for name in names:
+            parent[root(index)] = root(owner.setdefault(name, index))
+    groups: dict[int, list[int]] = {}
+    for index in range(len(keys)):
+        groups.setdefault(root(index), []).append(index)
+    return list(groups.values())
+
+
+def _neighbourhood(group: Sequence[int], keys: Sequence[set[str]], size: int) -> list[int]:
+    """At most ``size`` tasks that hang together, grown from the least connected one."""
+    holders: dict[str, list[int]] = {}
+    for index in group:
+        for name in keys[index]:
+            holders.setdefault(name, []).append(index)
+    start = min(group, key=lambda index: (sum(len(holders[name]) for name in keys[index]), index))
+    found: list[int] = []
+    queue, seen = deque([start]), {start}
+    while queue and len(found) < size:
+        index = queue.popleft()
+        found.append(index)
+        for neighbour in sorted({n for name in keys[index] for n in holders[name]} - seen):
+            seen.add(neighbour)
+            queue.append(neighbour)
+    return found

@@ -1,0 +1,78 @@
+"""Runs a judge over a stream of trajectories: bounded, written down before it is announced, usable from plain code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import TypeVar
+
+from lrat_sim.errors import InputError
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.records import Record, Trajectory
+from lrat_sim.store import Store
+from lrat_sim.work import bounded_map
+
+R = TypeVar("R", bound=Record)
+
+
+def judged(
+    worker: Callable[[Trajectory], Awaitable[list[R]]],
+    trajectories: Iterable[Trajectory],
+    *,
+    store: Store[R] | None,
+    concurrency: int,
+    progress: ProgressCallback | None,
+    what: str,
+) -> Iterator[R]:
+    """Applies a judge's worker to every trajectory and yields its records, each after it was written to the store.
+
+    It runs an event loop of its own, so that plain code can iterate.
+
+    Args:
+        worker: gives the records of one trajectory; turns its own failures into data.
+        trajectories: drawn lazily.
+        store: an open store, or None.
+        concurrency: trajectories under way at once.
+        progress: told the trajectories done.
+        what: the name of the work, for ``progress``.
+
+    Raises:
+        InputError: ``concurrency`` is below 1, or the caller is itself inside an event loop.
+    """
+    if concurrency < 1:
+        raise InputError(f"concurrency is {concurrency}; it must be 1 or more.")
+    if _inside_event_loop():
+        raise InputError("a judge was called inside a running event loop; call it in a thread (asyncio.to_thread).")
+    stream = bounded_map(worker, trajectories, concurrency)
+    done = 0
+    with asyncio.Runner() as runner:
+        try:
+            while (result := runner.run(_next(stream))) is not None:
+                for record in result[1]:
+                    if store is not None:
+                        store.append(record)
+                    yield record
+                done += 1
+                if progress is not None:
+                    progress(done, None, what)
+        finally:
+            # where the consumer stopped early, this cancels what is under way
+            runner.run(_close(stream))
+
+
+def _inside_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _next(stream: AsyncIterator[tuple[Trajectory, list[R]]]) -> tuple[Trajectory, list[R]] | None:
+    return await anext(stream, None)
+
+
+async def _close(stream: AsyncIterator[tuple[Trajectory, list[R]]]) -> None:
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        await close()

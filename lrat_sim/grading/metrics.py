@@ -1,0 +1,227 @@
+"""Task metrics: success, evidence, steps, tokens and cost, for a trajectory, a task and a run.
+
+Definitions.  A *step* is an executed call (LRAT, Table 1).  ``success`` = correct / tasks asked: unanswered runs,
+errors and tasks that were never run are failures; ungraded answers are left out, and the bounds say what they could
+change.  ``evidence_recall`` = mean over tasks of |shown and evidence| / |evidence|, ``evidence_opened`` the same for
+browsed documents, ``evidence_hit`` = share of tasks with any evidence shown; tasks without evidence are left out of
+these, and counted.  Steps, tokens and the like are means over the runs that did not break.  With several samples a
+task counts once, with the mean of its samples.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+
+from msgspec import Struct, structs
+
+from lrat_sim.errors import InputError
+from lrat_sim.records import EndReason, GradeState, Status, Task, Trajectory
+
+
+class TrajectoryMetrics(Struct, frozen=True, kw_only=True):
+    """One run in numbers; ``success`` is None where the answer is ungraded, evidence None where the task has none."""
+
+    trajectory_id: str
+    task_id: str
+    sample: int
+    status: Status
+    end_reason: EndReason
+    success: float | None
+    evidence_recall: float | None
+    evidence_opened: float | None
+    evidence_hit: float | None
+    turns: int
+    steps: int
+    searches: int
+    browses: int
+    tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cost: float | None
+    seconds: float
+
+
+TaskTable = dict[str, dict[str, float | None]]
+"""Task id to metric to value, None where the task has none; a task that was never run has no row."""
+
+METRICS = (
+    *("success", "evidence_recall", "evidence_opened", "evidence_hit", "turns", "steps", "searches", "browses"),
+    *("tokens", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cost", "seconds"),
+)
+_OF_BROKEN_RUNS = {"success", "evidence_recall", "evidence_opened", "evidence_hit", "cost"}
+"""What is known of a run that broke, too; its length says nothing."""
+
+
+class RunMetrics(Struct, frozen=True, kw_only=True):
+    """One run folder in numbers.
+
+    ``success_low`` and ``success_high`` are success with every ungraded answer wrong and right.  ``tasks`` are those
+    asked; ``missing`` of them have no trajectory.  ``cost`` is the total in US dollars, None where any is unknown.
+    Means are None where there is nothing to average.
+    """
+
+    tasks: int
+    missing: int
+    trajectories: int
+    answered: int
+    unanswered: int
+    errors: int
+    ungraded: int
+    tasks_without_evidence: int
+    success: float | None
+    success_low: float
+    success_high: float
+    evidence_recall: float | None
+    evidence_opened: float | None
+    evidence_hit: float | None
+    turns: float | None
+    steps: float | None
+    searches: float | None
+    browses: float | None
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cost: float | None
+
+
+def trajectory_metrics(trajectory: Trajectory, task: Task, grade: GradeState | None) -> TrajectoryMetrics:
+    """The metrics of one run.
+
+    Args:
+        trajectory: the run.
+        task: what was asked.
+        grade: the state of its grade; None where it has none, which is ungraded for a run that answered.
+    """
+    calls = [call for turn in trajectory.turns for call in turn.calls]
+    opened = {call.docid for call in calls if call.docid is not None}
+    shown = {hit.docid for call in calls for hit in call.hits or ()} | opened
+    evidence = set(task.evidence)
+    searches = sum(call.hits is not None for call in calls)
+    browses = sum(call.docid is not None for call in calls)
+    if trajectory.status != "answered":
+        success: float | None = 0.0
+    else:
+        success = {"correct": 1.0, "incorrect": 0.0}.get(grade or "ungraded")
+    return TrajectoryMetrics(
+        trajectory_id=trajectory.id,
+        task_id=trajectory.task_id,
+        sample=trajectory.sample,
+        status=trajectory.status,
+        end_reason=trajectory.end_reason,
+        success=success,
+        evidence_recall=len(shown & evidence) / len(evidence) if evidence else None,
+        evidence_opened=len(opened & evidence) / len(evidence) if evidence else None,
+        evidence_hit=float(bool(shown & evidence)) if evidence else None,
+        turns=len(trajectory.turns),
+        steps=searches + browses,
+        searches=searches,
+        browses=browses,
+        tokens=trajectory.usage.prompt_tokens + trajectory.usage.completion_tokens,
+        prompt_tokens=trajectory.usage.prompt_tokens,
+        completion_tokens=trajectory.usage.completion_tokens,
+        reasoning_tokens=trajectory.usage.reasoning_tokens,
+        cost=trajectory.usage.cost,
+        seconds=trajectory.seconds,
+    )
+
+
+def measure(
+    trajectories: Iterable[Trajectory], tasks: Iterable[Task] | Mapping[str, Task], grades: Mapping[str, GradeState]
+) -> list[TrajectoryMetrics]:
+    """The metrics of every run; of a trajectory that was recorded again under one id, the last.
+
+    Args:
+        trajectories: read once, one at a time.
+        tasks: those asked.
+        grades: state by trajectory id, as :func:`lrat_sim.grading.answers.grade_table` gives.
+
+    Raises:
+        InputError: a trajectory belongs to none of the tasks.
+    """
+    by_id = tasks if isinstance(tasks, Mapping) else {task.id: task for task in tasks}
+    rows: dict[str, TrajectoryMetrics] = {}
+    for trajectory in trajectories:
+        task = by_id.get(trajectory.task_id)
+        if task is None:
+            raise InputError(
+                f"trajectory {trajectory.id} is of task {trajectory.task_id}, which is not among the tasks given; "
+                "give the tasks that it was run on."
+            )
+        rows[trajectory.id] = trajectory_metrics(trajectory, task, grades.get(trajectory.id))
+    return list(rows.values())
+
+
+def task_table(rows: Iterable[TrajectoryMetrics], tasks: Iterable[Task] | Mapping[str, Task]) -> TaskTable:
+    """The mean over samples of every metric, by task asked: what comparisons pair.
+
+    Success and evidence take all samples in, the rest those that did not break; an ungraded sample has no success.
+    """
+    asked = tasks.values() if isinstance(tasks, Mapping) else tasks
+    runs: dict[str, list[TrajectoryMetrics]] = defaultdict(list)
+    for row in rows:
+        runs[row.task_id].append(row)
+    return {
+        task.id: {metric: _mean_of(runs[task.id], metric) for metric in METRICS} for task in asked if task.id in runs
+    }
+
+
+def _mean_of(rows: list[TrajectoryMetrics], metric: str) -> float | None:
+    if metric not in _OF_BROKEN_RUNS:
+        rows = [row for row in rows if row.status != "error"]
+    values = [value for row in rows if (value := getattr(row, metric)) is not None]
+    if metric == "cost" and len(values) < len(rows):
+        return None  # a part of the cost is not the cost
+    return fmean(values) if values else None
+
+
+def run_metrics(rows: Iterable[TrajectoryMetrics], tasks: Iterable[Task] | Mapping[str, Task]) -> RunMetrics:
+    """The metrics of a whole run, over the tasks asked.
+
+    Raises:
+        InputError: no tasks are given.
+    """
+    asked = list(tasks.values() if isinstance(tasks, Mapping) else tasks)
+    if not asked:
+        raise InputError("a run cannot be measured over no tasks; give the tasks that were asked.")
+    named = {task.id for task in asked}
+    runs = [row for row in rows if row.task_id in named]
+    table = task_table(runs, asked)
+    missing = [task for task in asked if task.id not in table]
+
+    def mean(metric: str, of_missing: int = 0) -> float | None:
+        values = [value for row in table.values() if (value := row[metric]) is not None] + [0.0] * of_missing
+        return fmean(values) if values else None
+
+    def success_with(ungraded: float) -> float:
+        filled = [structs.replace(run, success=ungraded) if run.success is None else run for run in runs]
+        return sum(row["success"] or 0.0 for row in task_table(filled, asked).values()) / len(asked)
+
+    with_evidence = sum(bool(task.evidence) for task in missing)
+    costs = [run.cost for run in runs if run.cost is not None]
+    return RunMetrics(
+        tasks=len(asked),
+        missing=len(missing),
+        trajectories=len(runs),
+        answered=sum(run.status == "answered" for run in runs),
+        unanswered=sum(run.status == "unanswered" for run in runs),
+        errors=sum(run.status == "error" for run in runs),
+        ungraded=sum(run.success is None for run in runs),
+        tasks_without_evidence=sum(not task.evidence for task in asked),
+        success=mean("success", len(missing)),
+        success_low=success_with(0.0),
+        success_high=success_with(1.0),
+        evidence_recall=mean("evidence_recall", with_evidence),
+        evidence_opened=mean("evidence_opened", with_evidence),
+        evidence_hit=mean("evidence_hit", with_evidence),
+        turns=mean("turns"),
+        steps=mean("steps"),
+        searches=mean("searches"),
+        browses=mean("browses"),
+        prompt_tokens=sum(run.prompt_tokens for run in runs),
+        completion_tokens=sum(run.completion_tokens for run in runs),
+        reasoning_tokens=sum(run.reasoning_tokens for run in runs),
+        cost=sum(costs) if len(costs) == len(runs) else None,
+    )

@@ -1,0 +1,216 @@
+"""Was a document that the agent opened of use to it?
+
+The verdict on a browse comes from the reasoning written right after it (LRAT, section 5.1): the reasoning of the
+next turn.  Browses made in parallel in one turn share it.  Where there is none, the browse is unjudged; so it is
+where a judge fails or answers what cannot be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from msgspec import Struct
+
+from lrat_sim import catalog
+from lrat_sim.errors import InputError
+from lrat_sim.fingerprint import fingerprint
+from lrat_sim.grading.judging import judged
+from lrat_sim.grading.replies import Ask, JudgeModel, ask_model, field, fill
+from lrat_sim.grading.rules import judge_by_rules, rules_fingerprint
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.records import Failure, Trajectory, Usage, Verdict, VerdictState
+from lrat_sim.store import Store
+
+
+class Browse(Struct, frozen=True, kw_only=True):
+    """One document that an agent opened: where (turn and call index, from 0), and what it wrote right after.
+
+    ``reasoning`` is None where no turn follows or the next one has none; ``length`` is its tokens.
+    """
+
+    turn: int
+    call: int
+    docid: str
+    reasoning: str | None
+    length: int
+
+
+class Opinion(Struct, frozen=True, kw_only=True):
+    """What a judge says of one piece of reasoning."""
+
+    state: VerdictState
+    votes: list[VerdictState] = []
+    reason: str | None = None
+    error: Failure | None = None
+    usage: Usage = Usage(cost=0.0)
+
+
+class RelevanceJudge(Protocol):
+    """Reads the reasoning after a browse; never raises for what a model or a network does."""
+
+    @property
+    def name(self) -> str:
+        """The judge's identity, recorded with each verdict."""
+
+    async def opinion(self, reasoning: str) -> Opinion:
+        """The opinion on one piece of reasoning, which is not blank."""
+
+
+def browses(trajectory: Trajectory) -> Iterator[Browse]:
+    """The documents a run opened, in order, with the reasoning right after each; failed calls are no browses."""
+    for number, turn in enumerate(trajectory.turns):
+        after = trajectory.turns[number + 1] if number + 1 < len(trajectory.turns) else None
+        for index, call in enumerate(turn.calls):
+            if call.docid is not None:
+                yield Browse(
+                    turn=number,
+                    call=index,
+                    docid=call.docid,
+                    reasoning=after.reasoning if after else None,
+                    length=after.reasoning_tokens if after and after.reasoning and after.reasoning.strip() else 0,
+                )
+
+
+class RuleJudge:
+    """The offline judge: the rules of :mod:`lrat_sim.grading.rules`."""
+
+    def __init__(self) -> None:
+        self.name = f"rules:{rules_fingerprint()}"
+
+    async def opinion(self, reasoning: str) -> Opinion:
+        """The rules' verdict."""
+        verdict = judge_by_rules(reasoning)
+        return Opinion(state=verdict.state, reason=verdict.reason)
+
+
+class ModelJudge:
+    """A language model as judge: lenient by its prompt, asked ``votes`` times, decided by the majority.
+
+    Args:
+        model: the model and how it is called.
+        votes: opinions asked for; a tie, or none that can be read, leaves the browse unjudged.
+        prompt: name or path of the prompt; it has the slot ``{reasoning}``.
+        ask: sends the prompts; by default through the language-model client.
+
+    Raises:
+        InputError: the prompt has no such slot, or ``votes`` is below 1.
+    """
+
+    def __init__(self, model: JudgeModel, *, votes: int = 1, prompt: str = "judge-relevance", ask: Ask | None = None):
+        if votes < 1:
+            raise InputError(f"votes is {votes}; a judge needs 1 or more.")
+        self._prompt = catalog.read_text("prompts", prompt)
+        fill(self._prompt, reasoning="")
+        self._votes, self._ask = votes, ask or ask_model(model)
+        self.name = f"{model.model}:{fingerprint([model, votes, self._prompt])}"
+
+    async def opinion(self, reasoning: str) -> Opinion:
+        """The majority of the votes that could be read."""
+        prompt = fill(self._prompt, reasoning=reasoning)
+        replies = await asyncio.gather(*(self._ask(prompt) for _ in range(self._votes)))
+        votes: list[VerdictState] = [read_verdict(reply.text) for reply in replies]
+        usage = replies[0].usage
+        for reply in replies[1:]:
+            usage = usage + reply.usage
+        counts = Counter(votes)
+        if counts["relevant"] != counts["irrelevant"]:
+            state: VerdictState = "relevant" if counts["relevant"] > counts["irrelevant"] else "irrelevant"
+            return Opinion(state=state, votes=votes, usage=usage)
+        error = next((reply.error for reply in replies if reply.error), None)
+        reason = "judge failed" if error else "tie" if counts["relevant"] else "unclear reply"
+        return Opinion(state="unjudged", votes=votes, reason=reason, error=error, usage=usage)
+
+
+_WORD = re.compile(r"\b(not[ -]relevant|irrelevant|relevant)\b", re.IGNORECASE)
+
+
+def read_verdict(reply: str) -> VerdictState:
+    """The verdict of a reply: of its last line ``Verdict: ...``, or of the whole where that names one verdict only.
+
+    Case and surrounding markup do not matter; a thinking block is removed before.  Anything else is unjudged.
+    """
+    stated = field(reply, "verdict")
+    found = {word.lower() for word in _WORD.findall(reply if stated is None else stated)}
+    states: set[VerdictState] = {"relevant" if word == "relevant" else "irrelevant" for word in found}
+    return states.pop() if len(states) == 1 else "unjudged"
+
+
+def judge_browses(
+    trajectories: Iterable[Trajectory],
+    judge: RelevanceJudge,
+    *,
+    store: Store[Verdict] | None = None,
+    concurrency: int = 16,
+    progress: ProgressCallback | None = None,
+) -> Iterator[Verdict]:
+    """Judges every browse of some runs, many at once, and yields the new verdicts as they are ready.
+
+    Args:
+        trajectories: drawn lazily, one at a time; those that broke are passed over, since they are run again.
+        judge: whose opinion it is.
+        store: an open store; verdicts of this judge that it holds are not asked for again, unless the judge had
+            failed, and each new one is written to it before it is yielded.
+        concurrency: runs under way at once.
+        progress: told the runs done.
+    """
+    done: dict[str, set[tuple[int, int]]] = {}
+    for verdict in store or ():
+        if verdict.judge == judge.name and verdict.error is None:
+            done.setdefault(verdict.trajectory_id, set()).add((verdict.turn, verdict.call))
+
+    async def worker(trajectory: Trajectory) -> list[Verdict]:
+        known = done.get(trajectory.id, set())
+        return await _judge_run(trajectory, judge, known)
+
+    whole = (trajectory for trajectory in trajectories if trajectory.status != "error")
+    yield from judged(worker, whole, store=store, concurrency=concurrency, progress=progress, what="judging")
+
+
+async def _judge_run(trajectory: Trajectory, judge: RelevanceJudge, known: set[tuple[int, int]]) -> list[Verdict]:
+    verdicts: list[Verdict] = []
+    shared: dict[int, Opinion] = {}
+    for browse in browses(trajectory):
+        if (browse.turn, browse.call) in known:
+            continue
+        opinion = shared.get(browse.turn)
+        if opinion is None:
+            if browse.reasoning is None or not browse.reasoning.strip():
+                opinion = Opinion(state="unjudged", reason="no reasoning")
+            else:
+                opinion = await judge.opinion(browse.reasoning)
+            shared[browse.turn] = opinion
+            usage = opinion.usage
+        else:
+            usage = Usage(cost=0.0)  # asked once for the turn, so paid once
+        verdicts.append(
+            Verdict(
+                trajectory_id=trajectory.id,
+                turn=browse.turn,
+                call=browse.call,
+                state=opinion.state,
+                judge=judge.name,
+                votes=opinion.votes,
+                reason=opinion.reason,
+                error=opinion.error,
+                usage=usage,
+            )
+        )
+    return verdicts
+
+
+VerdictTable = dict[tuple[str, int, int], VerdictState]
+"""(trajectory id, turn, call) to the state of the latest verdict."""
+
+
+def verdict_table(verdicts: Iterable[Verdict], judge: str | None = None) -> VerdictTable:
+    """The latest verdict on each browse.
+
+    Args:
+        verdicts: in the order they were written.
+        judge: the name of the judge to take; by default the latest of any.
+    """
+    return {(v.trajectory_id, v.turn, v.call): v.state for v in verdicts if judge is None or v.judge == judge}

@@ -1,0 +1,186 @@
+"""The rule judge: reads whether an agent clearly rejected the document it has just opened.
+
+It is lexical, lenient and general: a document is relevant unless the agent says, about *this document*, that it is
+of no use.  Its word lists are data (``relevance-rules.yaml`` beside this file).  The rules:
+
+1. **Position.** Only the opening counts: the first three statements after questions and statements of intent
+   ("let us search ...", "we need ...", "the question asks ...") were passed over.  What an agent writes of the
+   document it writes first.
+2. **Strong rejections** set the whole document aside: it is unrelated, irrelevant, a dead end; is not what was
+   sought; does not help or match; is about someone or something else; is about X, *not the* Y.
+3. **Weak rejections** miss something in it: it does not mention, contain, say ...; has no information on ...; no
+   mention of ...; we do not find ... here.  The subject must be the document ("he did not mention" is about a
+   person).  A weak rejection counts only if no fact was stated before it: an agent that first tells what it read
+   has used the document.
+4. **Softened or doubtful** statements reject nothing: "does not explicitly mention", "may not be relevant", "if it
+   does not say".
+5. **Contrast.** A rejection beside a finding rejects nothing: "says X but does not mention Y", "does not mention Y.
+   However, it gives X".  What follows "but" is a finding only if the document does something there ("but we
+   should search" is none).
+6. Everything else is relevant.  Empty reasoning, and reasoning that is not mostly in Latin letters, is unjudged:
+   these rules cannot read it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lrat_sim.catalog import read_yaml
+from lrat_sim.fingerprint import fingerprint
+from lrat_sim.records import VerdictState
+
+RULES = Path(__file__).with_name("relevance-rules.yaml")
+
+_CONTRACTIONS = (
+    (re.compile(r"[’‘`]"), "'"),
+    (re.compile(r"\bcannot\b|\bcan't\b"), "can not"),
+    (re.compile(r"\bwon't\b"), "will not"),
+    (re.compile(r"n't\b"), " not"),
+    (re.compile(r"\b(it|that|this|there|he|she|what|who|let)'s\b"), r"\1 is"),
+    (re.compile(r"\blet is\b"), "let us"),
+    (re.compile(r"\b(we|they|you)'re\b"), r"\1 are"),
+    (re.compile(r"\bi'm\b"), "i am"),
+    (re.compile(r"[*_#>\"“”]+"), ""),
+)
+# not after an initial or a common abbreviation: "J. Smith", "St. Ives"
+_STATEMENT_END = re.compile(r"(?<!\b\w)(?<!\bst)(?<!\bdr)(?<!\bmr)(?<!\bmrs)(?<!\bvs)(?<=[.!?])\s+|\n+")
+_OPENING_CHARACTERS = 1200
+"""A bound on what is looked at, so that very long reasoning costs no more than long reasoning."""
+
+
+class RuleVerdict(NamedTuple):
+    """A verdict and the words that decided it."""
+
+    state: VerdictState
+    reason: str
+
+
+def judge_by_rules(reasoning: str | None) -> RuleVerdict:
+    """The verdict on the document of a browse, from the reasoning written right after it.
+
+    Args:
+        reasoning: that reasoning; None or blank where there is none.
+
+    Returns:
+        ``irrelevant`` with the statement that rejects the document, ``relevant``, or ``unjudged`` where there is
+        nothing that the rules can read.
+    """
+    if reasoning is None or not reasoning.strip():
+        return RuleVerdict("unjudged", "no reasoning")
+    head = reasoning[:_OPENING_CHARACTERS]
+    letters = [character for character in head if character.isalpha()]
+    if 2 * sum(character < "ɐ" for character in letters) < len(letters) or not letters:
+        return RuleVerdict("unjudged", "not in Latin letters")
+    patterns = _patterns()
+    opening = _opening(head, patterns)
+    for place, statement in enumerate(opening):
+        rejection = patterns.rejects(statement, any(patterns.is_fact(earlier) for earlier in opening[:place]))
+        if rejection is None:
+            continue
+        beside = statement[: rejection.start()] + " ; " + statement[rejection.end() :]
+        around = [*opening[:place], *opening[place + 1 :]]
+        if patterns.finding(beside) or any(patterns.finding_of_document(other) for other in around):
+            return RuleVerdict("relevant", f"in contrast: {statement.strip()}")
+        return RuleVerdict("irrelevant", statement.strip())
+    return RuleVerdict("relevant", "no clear rejection")
+
+
+def rules_fingerprint() -> str:
+    """The identity of the word lists."""
+    return fingerprint(read_yaml(RULES))
+
+
+def _opening(text: str, patterns: _Patterns) -> list[str]:
+    text = text.lower()
+    for contraction, full in _CONTRACTIONS:
+        text = contraction.sub(full, text)
+    statements: list[str] = []
+    for sentence in _STATEMENT_END.split(text):
+        statement = patterns.fillers.sub("", sentence.strip(" -•\t")).strip()
+        if not re.search(r"\w", statement) or sentence.rstrip().endswith("?") or patterns.intention.match(statement):
+            continue
+        statements.append(statement.rstrip(".! "))
+        if len(statements) == patterns.statements:
+            break
+    return statements
+
+
+def _any(entries: list[str]) -> str:
+    return "(?:" + "|".join(entries) + ")"
+
+
+def _compiled(*patterns: str) -> list[re.Pattern[str]]:
+    return [re.compile(pattern) for pattern in patterns]
+
+
+class _Patterns:
+    """The rules compiled from their word lists."""
+
+    def __init__(self, lists: dict[str, Any]):
+        adverbs = f"(?:{lists['adverbs']} )*"
+        # the subject opens a clause, so that "he won it and did not mention ..." is not about a document
+        clause = r"(?:^|[,;:(] ?|\b(?:and|but|so|that|because|since|as|which|although|while|though) )"
+        subject = f"{clause}{_any(lists['documents'] + lists['pronouns'])} "
+        fails = rf"(?:(?:does|do|did) not {adverbs}|(?:fails|failed) to {adverbs}|never )"
+        is_, seems = "(?:is|was|are|were)", r"(?:seems?|appears?|looks?|turns out|turned out)(?: to be| like)?"
+        seems_not = rf"(?:does|do|did) not {lists['seem']}(?: to be| like)?"
+        useful, useless = _any(lists["useful"]["adjectives"]), _any(lists["useless"])
+        about, other = _any(lists["about"]), _any(lists["other"])
+        findings = _any(lists["findings"])
+        self.statements: int = lists["statements"]
+        self.strong = _compiled(
+            rf"{subject}{fails}{_any(lists['useful']['verbs'])}\b",
+            rf"{subject}(?:{is_}|{seems}) (?:{lists['degrees']} )*{useless}\b",
+            rf"{subject}(?:{is_} {adverbs}not|{seems} not|{seems_not}) (?:really |very |at all |to be )*{useful}\b",
+            rf"{subject}{about} {other}",
+            rf"{subject}{about} [^,;]{{2,120}}, (?:and )?not (?:about )?(?:the|our|that|what|who)\b",
+            rf"^{_any(lists['alone']['strong'])}\b",
+        )
+        self.weak = _compiled(
+            rf"{subject}{fails}{_any(lists['verbs'])}\b",
+            rf"{subject}{adverbs}{_any(lists['missing'])}",
+            rf"^(?:there is )?{_any(lists['alone']['weak'])}\b",
+            rf"^{_any(lists['misses'])} .*?{lists['inside']}",
+        )
+        self.doubt = re.compile(rf"\b(?:{lists['softeners']}|{lists['hedges']})\b")
+        self.intention = re.compile(rf"{_any(lists['intentions'])}\b")
+        self.fillers = re.compile(rf"^(?:{lists['fillers']}[,.!:]* +)+")
+        # "mentions a different man" and "says nothing" tell of no finding
+        nothing = r"(?! (?:a |an |another |the )?(?:different|other|wrong|no|nothing)\b)"
+        self._finding = re.compile(rf"\b{findings}\b{nothing}")
+        self._of_document = re.compile(rf"{subject}(?:\w+ ){{0,2}}?{findings}\b{nothing}")
+        self._exclamation = re.compile(rf"(?:^|, ){lists['exclamations']}\b")
+        self._contrast = re.compile(rf"{lists['contrast']}\b")
+        self._negation = re.compile(r"\b(?:not|no|never|nothing|nor|without|fails? to)\b(?: \w+){0,3}")
+        self._describes = re.compile(rf"{subject}{about}\b")
+
+    def rejects(self, statement: str, facts_before: bool) -> re.Match[str] | None:
+        """The rejection in a statement, if it is clear."""
+        for pattern in self.strong if facts_before else self.strong + self.weak:
+            match = pattern.search(statement)
+            if match and not self.doubt.search(statement[: match.end() + 40]):
+                return match
+        return None
+
+    def is_fact(self, statement: str) -> bool:
+        """Whether a statement tells something read, rather than what the document is about."""
+        return not self._describes.search(statement)
+
+    def finding(self, rest: str) -> bool:
+        """Whether what stands beside a rejection tells of something found."""
+        return bool(self._finding.search(self._negation.sub(" ", rest)))
+
+    def finding_of_document(self, statement: str) -> bool:
+        """Whether another statement of the opening says that the document gave something."""
+        plain = self._negation.sub(" ", statement)
+        if self._of_document.search(plain) or self._exclamation.search(plain):
+            return True
+        return bool(self._contrast.match(plain) and self._finding.search(plain))
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> _Patterns:
+    return _Patterns(read_yaml(RULES))

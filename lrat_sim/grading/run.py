@@ -1,0 +1,91 @@
+"""Grading of run folders: RUN/grades.jsonl, RUN/verdicts.jsonl, and the tables made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lrat_sim.grading.answers import AnswerJudge, MatchJudge, grade_answers, grade_table
+from lrat_sim.grading.metrics import RunMetrics, TaskTable, measure, run_metrics, task_table
+from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.records import Grade, Task, Verdict
+from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.store import Store
+
+GRADES, VERDICTS = "grades.jsonl", "verdicts.jsonl"
+
+
+def grade_run(
+    run: Path,
+    tasks: Iterable[Task],
+    judge: AnswerJudge | None = None,
+    *,
+    concurrency: int = 16,
+    progress: ProgressCallback | None = None,
+) -> int:
+    """Grades what a run folder answered and this judge has not graded; the same call again finishes the rest.
+
+    Args:
+        run: the run folder.
+        tasks: those it was run on.
+        judge: by default the offline match.
+        concurrency: answers under way at once.
+        progress: told the runs done.
+
+    Returns:
+        How many grades were added.
+
+    Raises:
+        InputError: there are no trajectories, or one is of none of the tasks.
+    """
+    judge = judge or MatchJudge()
+    runs = read_trajectories(run)
+    with Store(run / GRADES, Grade) as store:
+        new = grade_answers(runs, tasks, judge, store=store, concurrency=concurrency, progress=progress)
+        return sum(1 for _ in new)
+
+
+def judge_run(
+    run: Path,
+    judge: RelevanceJudge | None = None,
+    *,
+    concurrency: int = 16,
+    progress: ProgressCallback | None = None,
+) -> int:
+    """Judges the browses of a run folder that this judge has not judged; the same call again finishes the rest.
+
+    Args:
+        run: the run folder.
+        judge: by default the offline rules.
+        concurrency: runs under way at once.
+        progress: told the runs done.
+
+    Returns:
+        How many verdicts were added.
+
+    Raises:
+        InputError: there are no trajectories.
+    """
+    judge = judge or RuleJudge()
+    runs = read_trajectories(run)
+    with Store(run / VERDICTS, Verdict) as store:
+        new = judge_browses(runs, judge, store=store, concurrency=concurrency, progress=progress)
+        return sum(1 for _ in new)
+
+
+def run_tables(run: Path, tasks: Iterable[Task], judge: str | None = None) -> tuple[TaskTable, RunMetrics]:
+    """A graded run in numbers: by task, and as a whole over the tasks asked.
+
+    Args:
+        run: the run folder; a run that was not graded has its answers ungraded.
+        tasks: those asked.
+        judge: the name of the judge whose grades count; by default the latest of any.
+
+    Raises:
+        InputError: there are no trajectories, no tasks, or a trajectory is of none of them.
+    """
+    by_id = {task.id: task for task in tasks}
+    grades = grade_table(Store(run / GRADES, Grade), judge)
+    rows = measure(read_trajectories(run), by_id, grades)
+    return task_table(rows, by_id), run_metrics(rows, by_id)

@@ -1,0 +1,66 @@
+"""Progress of long work, drawn where there is a terminal and said in plain lines where there is none.
+
+Long functions take ``progress``, a callback of (done, total or None, what); :func:`bar` makes one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Remaining
+
+ProgressCallback = Callable[[int, int | None, str], None]
+
+console = Console(stderr=True, highlight=False)
+"""Where progress goes: the standard error, so that results can be piped."""
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def bar(title: str) -> Iterator[ProgressCallback]:
+    """A progress bar as a callback; gone from the screen, but for one line with the time it took, when done."""
+    started = time.monotonic()
+    last: tuple[int, int | None, str] = (0, None, "")
+
+    def finish() -> str:
+        done, _, what = last
+        counted = f" {done:,} {what}" if done else ""
+        return f"{title}:{counted} in {time.monotonic() - started:.1f} s"
+
+    if not console.is_terminal:
+        said = started
+
+        def say(done: int, total: int | None, what: str) -> None:
+            nonlocal said, last
+            last = (done, total, what)
+            if time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
+                said = time.monotonic()
+                console.print(f"{title}: {done:,}{f' of {total:,}' if total else ''} {what}", markup=False)
+
+        yield say
+        console.print(finish(), markup=False)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[what]}"),
+        TimeElapsedColumn(),
+        Remaining(),
+    )
+    with Progress(*columns, console=console, transient=True) as drawn:
+        task = drawn.add_task(title, total=None, what="")
+
+        def draw(done: int, total: int | None, what: str) -> None:
+            nonlocal last
+            last = (done, total, what)
+            drawn.update(task, completed=done, total=total, what=what)
+
+        yield draw
+    console.print(finish(), markup=False)

@@ -1,0 +1,191 @@
+"""Lexical search by BM25.
+
+The engine is ``bm25s``: scores are computed when the index is built and memory-mapped when it is searched.  The
+index lies in shards of :data:`SHARD_ROWS` documents, whose scores rest on the statistics of the whole corpus, so
+that building one needs the memory of one shard and its scores do not depend on the cut.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import bm25s
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta, Struct
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.corpus.passage import passage_text
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.records import Hit
+from lrat_sim.retrieval.index import damaged, ensure_index
+from lrat_sim.retrieval.local import LocalRetriever
+from lrat_sim.retrieval.registry import settings_from
+from lrat_sim.retrieval.words import WORDS, words
+
+SHARD_ROWS = 1 << 17
+
+
+class Bm25Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of ``bm25``.
+
+    Args:
+        engine: ``bm25s`` (Lucene's formula, memory-mapped) or ``rank-bm25`` (Okapi's, in memory, for small corpora).
+        k1: how slowly a word's repetition stops to count.
+        b: how much long documents are held back, from 0 to 1.
+    """
+
+    engine: Literal["bm25s", "rank-bm25"] = "bm25s"
+    k1: Annotated[float, Meta(ge=0)] = 0.9
+    b: Annotated[float, Meta(ge=0, le=1)] = 0.4
+
+
+class Engine(Protocol):
+    """Scores every document for a query."""
+
+    def scores(self, query: Sequence[str]) -> npt.NDArray[Any]:
+        """One score a document, shape (documents,), for the words of a query; 0 where none occurs."""
+
+
+class Bm25Retriever(LocalRetriever):
+    """BM25 over title and text.  A document that holds no word of the query is no hit.
+
+    Open one with :func:`open_bm25`.
+    """
+
+    def __init__(self, corpus: Corpus, engine: Engine, description: dict[str, Any]):
+        super().__init__(corpus)
+        self._engine, self._description = engine, description
+
+    def describe(self) -> dict[str, Any]:
+        """See :meth:`Retriever.describe`."""
+        return dict(self._description)
+
+    def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """See :meth:`LocalRetriever.rank`."""
+        return [self._rank(query, k) for query in queries]
+
+    def _rank(self, query: str, k: int) -> list[Hit]:
+        scores = self._engine.scores(words(query))
+        rows = np.flatnonzero(scores > 0)
+        return self.best(rows, scores[rows], k)
+
+    def scores(self, query: str, rows: Sequence[int]) -> list[float]:
+        """The scores of some documents, by row, for a query."""
+        found: list[float] = self._engine.scores(words(query))[list(rows)].tolist()
+        return found
+
+
+def open_bm25(
+    corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
+) -> Bm25Retriever:
+    """Opens ``bm25``; the fields of :class:`Bm25Settings` are its options.
+
+    Raises:
+        InputError: an option is not allowed, or the index is damaged.
+        FingerprintMismatch: the index was built from another corpus, with other settings or another library version.
+    """
+    settings = settings_from("bm25", Bm25Settings, options)
+    identity = {
+        "kind": "bm25",
+        **msgspec.to_builtins(settings),
+        "words": WORDS,
+        settings.engine: version(settings.engine),
+        "corpus": corpus.fingerprint,
+    }
+    if settings.engine == "rank-bm25":
+        return Bm25Retriever(corpus, _RankBm25(corpus, settings, progress), identity)
+    folder = indexes / "bm25"
+    ensure_index(folder, identity, lambda folder: _build(folder, corpus, settings, progress))
+    return Bm25Retriever(corpus, _Bm25s(folder), identity)
+
+
+class _Bm25s:
+    def __init__(self, folder: Path):
+        try:
+            self._vocabulary = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=dict[str, int])
+            self._shards = [
+                bm25s.BM25.load(shard, mmap=True, load_vocab=False, show_progress=False)
+                for shard in sorted(folder.glob("shard-*"))
+            ]
+        except (OSError, ValueError, EOFError, KeyError, TypeError, msgspec.DecodeError) as error:
+            raise damaged(folder, error) from error
+
+    def scores(self, query: Sequence[str]) -> npt.NDArray[Any]:
+        known = [self._vocabulary[word] for word in query if word in self._vocabulary]
+        return np.concatenate([shard.get_scores_from_ids(known) for shard in self._shards])
+
+
+class _RankBm25:
+    def __init__(self, corpus: Corpus, settings: Bm25Settings, progress: ProgressCallback | None):
+        from rank_bm25 import BM25Okapi
+
+        texts = []
+        for document in corpus:
+            texts.append(words(passage_text(document)))
+            if progress and len(texts) % 1000 == 0:
+                progress(len(texts), len(corpus), "documents")
+        if not any(texts):
+            texts[0] = [""]  # it divides by the number of words there are
+        self._okapi = BM25Okapi(texts, k1=settings.k1, b=settings.b)
+
+    def scores(self, query: Sequence[str]) -> npt.NDArray[Any]:
+        scores: npt.NDArray[Any] = self._okapi.get_scores(list(query))
+        return scores
+
+
+def _build(folder: Path, corpus: Corpus, settings: Bm25Settings, progress: ProgressCallback | None) -> None:
+    """Counts words shard by shard, then writes the scores of each shard as bm25s would lay them out."""
+    vocabulary: dict[str, int] = {}
+    lengths: list[npt.NDArray[np.int32]] = []
+    holding = np.zeros(0, np.int64)  # documents that hold a word, by word
+    starts = range(0, len(corpus), SHARD_ROWS)
+    for shard, start in enumerate(starts):
+        postings, counts, length = _count(corpus, start, vocabulary, progress)
+        holding = np.pad(holding, (0, len(vocabulary) - len(holding)))
+        holding += np.bincount(postings >> 32, minlength=len(vocabulary))
+        lengths.append(length)
+        np.save(folder / f"postings-{shard:05}.npy", postings)
+        np.save(folder / f"counts-{shard:05}.npy", counts)
+    rarity = np.log1p((len(corpus) - holding + 0.5) / (holding + 0.5))
+    mean_length = max(1.0, sum(int(length.sum()) for length in lengths) / len(corpus))
+    for shard in range(len(starts)):
+        parts = [folder / f"{name}-{shard:05}.npy" for name in ("postings", "counts")]
+        postings, counts = (np.load(part) for part in parts)
+        word, row = postings >> 32, postings & 0xFFFFFFFF
+        damping = settings.k1 * (1 - settings.b + settings.b * lengths[shard][row] / mean_length)
+        index = bm25s.BM25(k1=settings.k1, b=settings.b, method="lucene")
+        index.scores = {
+            "data": (rarity[word] * counts / (counts + damping)).astype(np.float32),
+            "indices": row.astype(np.int32),
+            "indptr": np.concatenate([[0], np.cumsum(np.bincount(word, minlength=max(1, len(vocabulary))))]),
+            "num_docs": len(lengths[shard]),
+        }
+        index.vocab_dict, index.nonoccurrence_array = {}, None  # one vocabulary for all shards, kept beside them
+        index.save(folder / f"shard-{shard:05}", show_progress=False)
+        for part in parts:
+            part.unlink()
+    (folder / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
+
+
+def _count(
+    corpus: Corpus, start: int, vocabulary: dict[str, int], progress: ProgressCallback | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """One shard's postings (word in the upper, row in the shard in the lower half; sorted), counts and lengths."""
+    found, lengths = array("i"), array("i")
+    stop = min(start + SHARD_ROWS, len(corpus))
+    for row, document in enumerate(corpus.slice(start, stop), start=start + 1):
+        numbers = [vocabulary.setdefault(word, len(vocabulary)) for word in words(passage_text(document))]
+        found.extend(numbers)
+        lengths.append(len(numbers))
+        if progress and (row % 1000 == 0 or row == stop):
+            progress(row, len(corpus), "documents")
+    length = np.frombuffer(lengths, np.int32)
+    rows = np.repeat(np.arange(len(length), dtype=np.int64), length)
+    postings, counts = np.unique(np.frombuffer(found, np.int32).astype(np.int64) << 32 | rows, return_counts=True)
+    return postings, counts, length

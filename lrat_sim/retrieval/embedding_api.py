@@ -1,0 +1,192 @@
+"""Dense search with vectors from a provider's embedding endpoint, through litellm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import numpy as np
+import tenacity
+from msgspec import Meta, Struct
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.errors import InputError, RetrieverError
+from lrat_sim.llm import import_litellm
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
+from lrat_sim.retrieval.nearest import IndexKind
+from lrat_sim.retrieval.registry import settings_from
+from lrat_sim.retrieval.vectors import Matrix
+from lrat_sim.text import TOKENIZER, first_tokens
+
+_AT_ONCE = 4
+_LONGEST_WAIT = 60.0
+
+
+class EmbeddingApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of ``embedding-api``.
+
+    Args:
+        model: litellm's name of the model, as ``openai/text-embedding-3-small``.
+        dimensions: of the vectors, for models that can cut them.
+        api_base: the endpoint, where it is not the provider's own.
+        api_key_env: the environment variable that holds the key, where it is not the provider's usual one.
+        query_prompt: put before each query.
+        document_prompt: put before each document.
+        max_length: tokens of a text that are sent; the rest is cut off.
+        batch_size: texts a request.
+        attempts: tries a request, in all.
+        timeout: seconds a try.
+        index: see :class:`~lrat_sim.retrieval.dense.DenseSettings`.
+        shard_rows: documents a shard; a kill loses at most the shard under way.
+    """
+
+    model: str
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    api_base: str | None = None
+    api_key_env: str | None = None
+    query_prompt: str = ""
+    document_prompt: str = ""
+    max_length: Annotated[int, Meta(ge=1)] = 512
+    batch_size: Annotated[int, Meta(ge=1)] = 64
+    attempts: Annotated[int, Meta(ge=1)] = 6
+    timeout: Annotated[float, Meta(gt=0)] = 60.0
+    index: IndexKind = "exact"
+    shard_rows: Annotated[int, Meta(ge=1)] = SHARD_ROWS
+
+
+class ApiEncoder:
+    """Encodes by requests; a failed one is tried again if its cause may pass: limits, timeouts, outages.
+
+    Args:
+        settings: the model and how it is reached.
+
+    Raises:
+        InputError: the key's environment variable is not set.
+    """
+
+    def __init__(self, settings: EmbeddingApiSettings):
+        self._settings = settings
+        self._key: str | None = None
+        if settings.api_key_env:
+            self._key = os.environ.get(settings.api_key_env)
+            if not self._key:
+                raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
+        self._litellm = import_litellm()
+
+    def identity(self) -> dict[str, Any]:
+        """Model, dimensions, prompts and length; not where it is reached."""
+        shown = ("model", "dimensions", "query_prompt", "document_prompt", "max_length")
+        return {**{name: getattr(self._settings, name) for name in shown}, "tokenizer": TOKENIZER}
+
+    def documents(self, texts: list[str]) -> Matrix:
+        """See :meth:`Encoder.documents`; requests run side by side, their order is kept."""
+        size = self._settings.batch_size
+        batches = [texts[start : start + size] for start in range(0, len(texts), size)]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return np.concatenate(
+                list(pool.map(lambda batch: self._embed(self._settings.document_prompt, batch), batches))
+            )
+
+    def query(self, text: str) -> Matrix:
+        """See :meth:`Encoder.query`."""
+        return cast(Matrix, self._embed(self._settings.query_prompt, [text])[0])
+
+    def _embed(self, prompt: str, texts: list[str]) -> Matrix:
+        settings = self._settings
+        given = {
+            name: value
+            for name, value in (
+                ("dimensions", settings.dimensions),
+                ("api_base", settings.api_base),
+                ("api_key", self._key),
+            )
+            if value is not None
+        }
+        inputs = [prompt + first_tokens(text, settings.max_length) for text in texts]
+        try:
+            answer = self._retrying()(
+                self._litellm.embedding,
+                model=settings.model,
+                input=inputs,
+                encoding_format="float",
+                timeout=settings.timeout,
+                max_retries=0,
+                **given,
+            )
+        except self._litellm.exceptions.openai.OpenAIError as error:
+            raise RetrieverError(f"{settings.model} gave no vectors ({error})") from error
+        return self._vectors(answer, len(texts))
+
+    def _vectors(self, answer: Any, wanted: int) -> Matrix:
+        items = sorted(answer.data, key=lambda item: item["index"])
+        try:
+            vectors = np.array([item["embedding"] for item in items], np.float64)
+        except (ValueError, TypeError) as error:
+            raise RetrieverError(f"{self._settings.model} gave what is not a table of numbers ({error})") from error
+        if vectors.ndim != 2 or len(vectors) != wanted:
+            raise RetrieverError(f"{self._settings.model} gave {len(items)} vectors for {wanted} texts")
+        unit: Matrix = (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        return unit
+
+    def _retrying(self) -> tenacity.Retrying:
+        named = self._litellm.exceptions
+        passing = (
+            named.RateLimitError,
+            named.Timeout,
+            named.APIConnectionError,
+            named.InternalServerError,
+            named.ServiceUnavailableError,
+            named.BadGatewayError,
+        )
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._settings.attempts),
+            retry=tenacity.retry_if_exception_type(passing),
+            wait=_wait_as_told(tenacity.wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT)),
+            reraise=True,
+        )
+
+
+def _wait_as_told(otherwise: Callable[[tenacity.RetryCallState], float]) -> Callable[[tenacity.RetryCallState], float]:
+    """Waits as long as the provider's Retry-After says, where it says so in seconds."""
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        headers = getattr(getattr(error, "response", None), "headers", None) or {}
+        try:
+            return min(float(headers.get("retry-after", "")), _LONGEST_WAIT)
+        except ValueError:
+            return otherwise(state)
+
+    return wait
+
+
+def open_embedding_api(
+    corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
+) -> DenseRetriever:
+    """Opens ``embedding-api``; the fields of :class:`EmbeddingApiSettings` are its options.
+
+    Raises:
+        InputError: an option is not allowed, the provider gave no vectors for the documents, or the index is damaged.
+        FingerprintMismatch: the index was built from another corpus or model, or with other settings.
+    """
+    settings = settings_from("embedding-api", EmbeddingApiSettings, options)
+    folder = indexes / f"embedding-api-{settings.model.replace('/', '--')}"
+    try:
+        return open_vectors(
+            {"kind": "embedding-api"},
+            corpus,
+            folder,
+            ApiEncoder(settings),
+            settings.index,
+            shard_rows=settings.shard_rows,
+            progress=progress,
+        )
+    except RetrieverError as error:
+        raise InputError(
+            f"the index at {folder} is unfinished: {error}; mend the cause and run the same command again, "
+            "which keeps the shards that are done."
+        ) from error

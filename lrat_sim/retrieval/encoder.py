@@ -1,0 +1,143 @@
+"""A sentence-transformers encoder with its own prompts and pooling."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers.utils import logging as transformers_logging
+
+from lrat_sim.errors import InputError
+from lrat_sim.fingerprint import fingerprint
+from lrat_sim.retrieval.hardware import best_device
+from lrat_sim.retrieval.vectors import Dtype, Matrix
+
+LONGEST = 512
+"""Tokens of a text, where neither the settings nor the model say less; the paper's length (section 6.1.4)."""
+
+
+class SentenceEncoder:
+    """Encodes documents in batches, in bf16 if asked to, and queries one by one in fp32.
+
+    A batch rounds each of its rows differently than another batch would, so a query is never encoded in one.
+
+    Args:
+        model: a folder, read without network, or a hub id.
+        max_length: tokens of a query or document; by default the model's own limit, at most :data:`LONGEST`.
+        query_prompt: put before each query; by default the model's own.
+        document_prompt: the same for documents.
+        dtype: in which documents are encoded.
+        device: ``cuda``, ``cpu``, or ``auto``.
+
+    Raises:
+        InputError: the model cannot be loaded, or is too short for ``max_length``.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        max_length: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        dtype: Dtype = "float32",
+        device: str = "auto",
+    ):
+        self.device = best_device() if device == "auto" else device
+        self.dtype: Dtype = dtype
+        self._model = _load(model, self.device)
+        self._model.max_seq_length = self._length(model, max_length)
+        self._query_prompt = _prompt(self._model, "query") if query_prompt is None else query_prompt
+        self._document_prompt = (
+            _prompt(self._model, "document", "passage", "corpus") if document_prompt is None else document_prompt
+        )
+        self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text
+
+    def identity(self) -> dict[str, Any]:
+        """Weights, architecture, vocabulary, prompts, length and dtype."""
+        tokenizer: Any = self._model.tokenizer
+        parts: list[Any] = list(self._model)
+        return {
+            "weights": _weights_fingerprint(self._model),
+            "modules": [type(part).__name__ for part in parts],
+            "pooling": [part.get_config_dict() for part in parts if type(part).__name__ == "Pooling"],
+            "vocabulary": fingerprint(tokenizer.get_vocab()),
+            "query_prompt": self._query_prompt,
+            "document_prompt": self._document_prompt,
+            "max_length": self._model.max_seq_length,
+            "dtype": self.dtype,
+        }
+
+    def documents(self, texts: list[str]) -> Matrix:
+        """See :meth:`Encoder.documents`."""
+        kind = torch.device(self.device).type
+        with self._lock, torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
+            vectors = self._model.encode_document(
+                texts,
+                prompt=self._document_prompt,
+                batch_size=256 if kind == "cuda" else 32,
+                show_progress_bar=False,
+            )
+        return _unit(np.asarray(vectors, np.float32))
+
+    def query(self, text: str) -> Matrix:
+        """See :meth:`Encoder.query`."""
+        with self._lock:
+            vectors = self._model.encode_query([text], prompt=self._query_prompt, show_progress_bar=False)
+        vector: Matrix = _unit(np.asarray(vectors, np.float32))[0]
+        return vector
+
+    def _length(self, model: str, wanted: int | None) -> int:
+        own = self._model.max_seq_length
+        backbone = self._model.transformers_model
+        positions = getattr(getattr(backbone, "config", None), "max_position_embeddings", None)
+        if wanted is not None and positions is not None and wanted > positions:
+            raise InputError(f"max_length is {wanted}, but {model} reads at most {positions} tokens; lower it.")
+        return wanted or min(own or LONGEST, LONGEST)
+
+
+def _load(model: str, device: str) -> SentenceTransformer:
+    local = Path(model).is_dir()
+    bars: Any = transformers_logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        # a checkpoint in half precision is widened: queries are encoded in fp32
+        return SentenceTransformer(model, device=device, local_files_only=local).float()
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(
+            f"the encoder {model} cannot be loaded ({reason}); "
+            "give a sentence-transformers folder, or a hub id that can be reached."
+        ) from error
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+
+
+def _prompt(model: SentenceTransformer, *names: str) -> str:
+    for name in (*names, model.default_prompt_name):
+        if name in model.prompts:
+            return str(model.prompts[name])
+    return ""
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    # in double precision, so that the length is 1 as nearly as float32 can say
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    unit: Matrix = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit
+
+
+def _weights_fingerprint(model: SentenceTransformer) -> str:
+    """Of the weights as loaded, so that it does not matter in which files they lie."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

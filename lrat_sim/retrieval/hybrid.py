@@ -1,0 +1,86 @@
+"""Reciprocal-rank fusion of any retrievers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.errors import InputError
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.records import Hit, Task
+from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.local import LocalRetriever, ranked
+from lrat_sim.retrieval.registry import open_retriever, settings_from
+
+
+class HybridSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of ``hybrid``.
+
+    Args:
+        members: the retrievers to fuse, as a list or as ``bm25+dense``.
+        constant: k of the formula; the larger, the less the first ranks stand out.
+        depth: hits that each member gives, at least; a search for more asks for as many.
+    """
+
+    members: list[str] | str = "bm25+dense"
+    constant: Annotated[float, Meta(ge=0)] = 60.0
+    depth: Annotated[int, Meta(ge=1)] = 100
+
+
+class HybridRetriever(LocalRetriever):
+    """Scores a document by the sum over its members of 1 / (constant + rank) (Cormack et al., SIGIR 2009).
+
+    Args:
+        corpus: the documents, the same that the members rank.
+        members: two or more retrievers.
+        constant: see :class:`HybridSettings`.
+        depth: see :class:`HybridSettings`.
+    """
+
+    def __init__(self, corpus: Corpus, members: Sequence[Retriever], constant: float = 60.0, depth: int = 100):
+        super().__init__(corpus)
+        self.members, self.constant, self.depth = tuple(members), constant, depth
+
+    def describe(self) -> dict[str, Any]:
+        """See :meth:`Retriever.describe`."""
+        members = [member.describe() for member in self.members]
+        return {"kind": "hybrid", "members": members, "constant": self.constant, "depth": self.depth}
+
+    def for_task(self, task: Task) -> HybridRetriever:
+        """See :meth:`Retriever.for_task`; passed on to the members."""
+        return HybridRetriever(
+            self.corpus, [member.for_task(task) for member in self.members], self.constant, self.depth
+        )
+
+    def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """See :meth:`LocalRetriever.rank`."""
+        lists = [member.search(queries, max(k, self.depth)) for member in self.members]
+        return [self._fuse(of_query, k) for of_query in zip(*lists, strict=True)]
+
+    def _fuse(self, lists: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
+        scores: defaultdict[str, float] = defaultdict(float)
+        for hits in lists:
+            for hit in hits:
+                scores[hit.docid] += 1.0 / (self.constant + hit.rank)
+        return ranked([(score, docid) for docid, score in scores.items()], k)
+
+
+def open_hybrid(
+    corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
+) -> HybridRetriever:
+    """Opens ``hybrid``; the fields of :class:`HybridSettings` are its options.
+
+    Raises:
+        InputError: there are fewer than two members, or one of them cannot be opened.
+    """
+    settings = settings_from("hybrid", HybridSettings, options)
+    members = settings.members.split("+") if isinstance(settings.members, str) else settings.members
+    if len(members) < 2 or not all(members):
+        raise InputError(f"hybrid has the members {settings.members!r}; give two or more, as in hybrid:bm25+dense.")
+    opened = [open_retriever(member, corpus, indexes, progress=progress) for member in members]
+    return HybridRetriever(corpus, opened, settings.constant, settings.depth)

@@ -1,0 +1,100 @@
+"""An index on disk: a folder of files with a card that says what they were built from.
+
+The card, ``index.json``, is written before the first file and again, with the size of each file, after the last.
+So a folder tells whether it is finished, what an unfinished one belongs to, and whether a file was cut or lost since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock
+from msgspec import Struct
+
+from lrat_sim.errors import InputError
+from lrat_sim.fingerprint import check_fingerprint
+from lrat_sim.store import ensure_folder
+
+_CARD, _LOCK = "index.json", ".lock"
+
+
+class IndexCard(Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``index.json`` records: the identity of the index, and the bytes of its files once it is finished."""
+
+    identity: dict[str, Any]
+    files: dict[str, int] | None = None
+
+
+def read_card(folder: Path) -> IndexCard | None:
+    """The card of an index, None where there is no index yet.
+
+    Raises:
+        InputError: the card is damaged.
+    """
+    try:
+        return msgspec.json.decode((folder / _CARD).read_bytes(), type=IndexCard)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise damaged(folder, f"{_CARD}: {error}") from error
+
+
+def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path], None]) -> None:
+    """Makes sure that ``folder`` holds a finished index of this identity.
+
+    Args:
+        folder: of this index alone; made if missing.
+        identity: all that decides the content of its files, as plain JSON.
+        build: writes the files; it may find those of an earlier call that was killed, and take them up.
+
+    Raises:
+        FingerprintMismatch: what is there, finished or not, was built from something else.
+        InputError: a file is missing or cut, or the folder cannot be written to.
+    """
+    card = read_card(folder)
+    if card is None or card.files is None:
+        ensure_folder(folder)
+        with FileLock(folder / _LOCK):
+            card = read_card(folder)  # another process may have finished it while this one waited
+            if card is not None:
+                _check(folder, card, identity)
+            if card is None or card.files is None:
+                _write_card(folder, IndexCard(identity))
+                build(folder)
+                card = IndexCard(identity, _sizes(folder))
+                _write_card(folder, card)
+    _check(folder, card, identity)
+    for name, size in (card.files or {}).items():
+        path = folder / name
+        if not path.is_file():
+            raise damaged(folder, f"{name} is missing")
+        if path.stat().st_size != size:
+            raise damaged(folder, f"{name} has {path.stat().st_size} bytes instead of {size}")
+
+
+def damaged(folder: Path, problem: object) -> InputError:
+    """The error for an index whose files cannot be used."""
+    return InputError(f"the index at {folder} is damaged ({problem}); delete that folder and it is built again.")
+
+
+def _check(folder: Path, card: IndexCard, identity: dict[str, Any]) -> None:
+    what = "index" if card.files is not None else "unfinished index"
+    # compared as JSON gives it back, where a tuple is a list
+    current = msgspec.json.decode(msgspec.json.encode(identity))
+    check_fingerprint(
+        f"the {what} at {folder}", card.identity, current, "delete that folder or choose another one for indexes"
+    )
+
+
+def _write_card(folder: Path, card: IndexCard) -> None:
+    beside = folder / f"{_CARD}.part"
+    beside.write_bytes(msgspec.json.encode(card))
+    beside.replace(folder / _CARD)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (_CARD, _LOCK))
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

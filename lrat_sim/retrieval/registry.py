@@ -1,0 +1,149 @@
+"""Finds retrievers by name.
+
+A retriever is a callable under the entry-point group ``lrat_sim.retrievers``, built-in or of a user's own package::
+
+    [project.entry-points."lrat_sim.retrievers"]
+    mine = "my_package.search:MyRetriever"
+
+It is called as ``factory(corpus, indexes, progress=progress, **options)`` and returns a
+:class:`~lrat_sim.retrieval.base.Retriever`; ``indexes`` is the folder for what it wants to keep.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from lrat_sim.errors import InputError, UnknownName
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.retrieval.base import Retriever
+
+if TYPE_CHECKING:
+    from lrat_sim.corpus.documents import Corpus
+
+GROUP = "lrat_sim.retrievers"
+
+_MODEL_FILES = ("modules.json", "config.json")
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def open_retriever(
+    spec: str | Path, corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
+) -> Retriever:
+    """Opens a retriever over a corpus; its index is built if missing, opened if it fits, refused if it differs.
+
+    Args:
+        spec: a name (``bm25``), a name with options (``bm25:k1=1.2,b=0.75``), the members of a fusion
+            (``hybrid:bm25+dense``), or the folder of an encoder (``runs/a/model``, which is ``dense`` with that
+            model; options may follow after a colon).
+        corpus: the documents to rank.
+        indexes: folder of the indexes, one subfolder each.
+        progress: told how far the building of an index is.
+        options: further options by name; they go before those in ``spec``.
+
+    Raises:
+        UnknownName: no retriever has that name.
+        InputError: an option is unknown or its value not allowed, or an index is damaged.
+        FingerprintMismatch: the index there was built from something else; the message says what differs.
+    """
+    name, given = parse_spec(str(spec))
+    found = _entry_points()
+    if name not in found:
+        raise UnknownName("retriever", name, sorted(found))
+    factory = _load(found[name])
+    given = {**given, **options}
+    _check_options(name, factory, given)
+    retriever = factory(corpus, Path(indexes), progress=progress, **given)
+    if not isinstance(retriever, Retriever):
+        raise InputError(
+            f"the retriever {name!r} gave a {type(retriever).__name__}; "
+            "its entry point must return an lrat_sim.retrieval.Retriever."
+        )
+    return retriever
+
+
+def known_retrievers() -> list[str]:
+    """The names that :func:`open_retriever` answers to now, sorted."""
+    return sorted(_entry_points())
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """A spec as a name and options; see :func:`open_retriever` for the grammar.
+
+    Values stay texts; what they mean is for the retriever's settings to say.  ``hybrid:bm25+dense`` is short for
+    ``hybrid`` with the option ``members``.
+
+    Raises:
+        InputError: an option has no value or no name, or a folder holds no model.
+    """
+    if _is_folder(spec):
+        return "dense", {"model": _model_folder(spec)}
+    name, _, rest = spec.partition(":")
+    if name == "hybrid" and rest and not rest.partition("=")[0].isidentifier():
+        return name, {"members": rest}
+    options: dict[str, Any] = {}
+    for part in rest.split(",") if rest else ():
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise InputError(f"the retriever {spec!r} has {part!r} where an option should stand; write name=value.")
+        options[key.strip()] = value.strip()
+    return ("dense", {"model": _model_folder(name), **options}) if _is_folder(name) else (name, options)
+
+
+def settings_from(name: str, kind: type[S], options: dict[str, Any]) -> S:
+    """A retriever's settings from its options, checked; texts are read as the numbers or switches they stand for.
+
+    Raises:
+        InputError: an option is unknown or its value is not allowed; the message lists the options there are.
+    """
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+    try:
+        return msgspec.convert(plain, type=kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"the retriever {name!r} cannot take these options: {error}; it has {', '.join(kind.__struct_fields__)}."
+        ) from error
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _load(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"the retriever {point.name!r} ({point.value}) cannot be loaded ({error}); install what it needs."
+        ) from error
+
+
+def _check_options(name: str, factory: Any, options: dict[str, Any]) -> None:
+    parameters = inspect.signature(factory).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return  # it checks them itself
+    allowed = [p.name for p in list(parameters)[2:] if p.name != "progress"]
+    unknown = sorted(options.keys() - set(allowed))
+    if unknown:
+        raise InputError(
+            f"the retriever {name!r} has no option {', '.join(map(repr, unknown))}; "
+            f"it has {', '.join(allowed) or 'none'}."
+        )
+
+
+def _is_folder(name: str) -> bool:
+    # a name wins over a folder that happens to be called the same in the working directory
+    return Path(name).is_dir() and ("/" in name or name not in _entry_points())
+
+
+def _model_folder(folder: str) -> str:
+    if not any((Path(folder) / name).is_file() for name in _MODEL_FILES):
+        raise InputError(
+            f"{folder} holds no encoder (neither {' nor '.join(_MODEL_FILES)}); give a sentence-transformers folder."
+        )
+    return folder

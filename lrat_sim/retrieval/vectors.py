@@ -1,0 +1,145 @@
+"""The vectors of a corpus on disk: npy shards of float32 rows, written one by one and memory-mapped together.
+
+float32, though float16 would halve the files: they are searched where they lie, without a conversion that costs more
+than the product itself, and the pages are shared between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.corpus.passage import passage_text
+from lrat_sim.errors import InputError
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.retrieval.index import damaged
+
+Matrix = npt.NDArray[np.float32]
+Dtype = Literal["float32", "bfloat16"]
+
+_MOST_SHARDS = 512
+"""Every memory-mapped file holds a descriptor, and 1,024 is what a process commonly has."""
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors of length 1, float32."""
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the vectors, as plain JSON."""
+
+    def documents(self, texts: list[str]) -> Matrix:
+        """The vectors of documents, shape (texts, dimensions)."""
+
+    def query(self, text: str) -> Matrix:
+        """The vector of a query, shape (dimensions,); it depends on this text alone."""
+
+
+def rows_a_shard(documents: int, wanted: int) -> int:
+    """The rows of each shard but the last: as wanted, or more where there would be too many files."""
+    return max(wanted, -(-documents // _MOST_SHARDS))
+
+
+def encode_corpus(
+    folder: Path, corpus: Corpus, encoder: Encoder, shard_rows: int, progress: ProgressCallback | None
+) -> None:
+    """Encodes every document into shards; those that an earlier, killed call finished are kept.
+
+    Args:
+        folder: where the shards go.
+        corpus: the documents.
+        encoder: encodes them.
+        shard_rows: documents a shard; a kill loses at most the shard under way.
+        progress: told the documents that are done.
+
+    Raises:
+        InputError: the encoder gave something that is not a finite number.
+    """
+    for number, start in enumerate(range(0, len(corpus), shard_rows)):
+        stop = min(start + shard_rows, len(corpus))
+        path = _shard(folder, number)
+        if not _whole(path, stop - start):
+            texts = [passage_text(document) for document in corpus.slice(start, stop)]
+            vectors = _encode(texts, encoder, start, len(corpus), progress)
+            if not np.isfinite(vectors).all():
+                row = start + int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+                raise InputError(
+                    f"the encoder gave no finite vector for document {corpus[row].id!r}; use another model or dtype."
+                )
+            beside = path.with_suffix(".part")
+            with beside.open("wb") as stream:
+                np.save(stream, vectors)
+            beside.replace(path)
+        if progress:
+            progress(stop, len(corpus), "documents")
+
+
+_BLOCK = 512
+"""Texts between two reports of progress; their order by length makes a batch one of like texts."""
+
+
+def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress: ProgressCallback | None) -> Matrix:
+    order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+    blocks: list[Matrix] = []
+    for begin in range(0, len(order), _BLOCK):
+        if progress and begin:
+            progress(start + begin, total, "documents")
+        blocks.append(encoder.documents([texts[row] for row in order[begin : begin + _BLOCK]]))
+    vectors = np.empty((len(texts), blocks[0].shape[1]), np.float32)
+    vectors[order] = np.concatenate(blocks)
+    return vectors
+
+
+class Vectors:
+    """The vectors of a corpus, memory-mapped.
+
+    Args:
+        folder: where :func:`encode_corpus` wrote them.
+        rows: documents of the corpus.
+        shard_rows: documents a shard.
+
+    Raises:
+        InputError: a shard is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, rows: int, shard_rows: int):
+        self.rows, self.shard_rows = rows, shard_rows
+        self.shards: list[Matrix] = []
+        for number, start in enumerate(range(0, rows, shard_rows)):
+            path = _shard(folder, number)
+            try:
+                # copy-on-write, so that torch takes it without a copy and without a warning; nobody writes
+                shard = np.load(path, mmap_mode="c")
+            except (OSError, ValueError, EOFError) as error:
+                raise damaged(folder, f"{path.name}: {error}") from error
+            if shard.shape[:1] != (min(shard_rows, rows - start),) or shard.dtype != np.float32 or shard.ndim != 2:
+                raise damaged(folder, f"{path.name} has shape {shard.shape} and type {shard.dtype}")
+            self.shards.append(shard)
+        self.dimensions: int = self.shards[0].shape[1]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Matrix:
+        """Some rows, shape (len(rows), dimensions)."""
+        found = np.empty((len(rows), self.dimensions), np.float32)
+        shard_of = rows // self.shard_rows
+        for number in np.unique(shard_of):
+            place = shard_of == number
+            found[place] = self.shards[number][rows[place] - number * self.shard_rows]
+        return found
+
+    def __iter__(self) -> Iterator[Matrix]:
+        return iter(self.shards)
+
+
+def _shard(folder: Path, number: int) -> Path:
+    return folder / f"vectors-{number:05}.npy"
+
+
+def _whole(path: Path, rows: int) -> bool:
+    try:
+        return bool(np.load(path, mmap_mode="r").shape[0] == rows)
+    except (OSError, ValueError, EOFError):
+        return False

@@ -1,0 +1,129 @@
+"""The index of a run folder, and reading its trajectories: the last record of an id is the one that counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from lrat_sim.records import Grade, Record, Trajectory
+from lrat_sim.store import ensure_folder, read_with_offsets
+
+TRAJECTORIES = "trajectories.jsonl"
+INDEX = "index.parquet"
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One trajectory in short.
+
+    ``agent`` and ``retriever`` are fingerprints; ``grade`` is the state of a grade made while the run went on;
+    ``error`` the boundary crossed; ``failed_calls`` those that did not run; ``offset`` the byte of
+    trajectories.jsonl at which the record starts.
+    """
+
+    id: str
+    task_id: str
+    sample: int
+    seed: int
+    agent: str
+    retriever: str
+    status: str
+    end_reason: str
+    error: str | None
+    answer: str | None
+    grade: str | None
+    turns: int
+    searches: int
+    browses: int
+    failed_calls: int
+    reasoning_tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    seconds: float
+    offset: int
+
+    @property
+    def steps(self) -> int:
+        """Executed calls."""
+        return self.searches + self.browses
+
+
+def row(trajectory: Trajectory, offset: int, grade: Grade | None = None) -> Row:
+    """The index row of a trajectory that starts at ``offset``."""
+    calls = [call for turn in trajectory.turns for call in turn.calls]
+    return Row(
+        id=trajectory.id,
+        task_id=trajectory.task_id,
+        sample=trajectory.sample,
+        seed=trajectory.seed,
+        agent=str(trajectory.agent.get("fingerprint", "")),
+        retriever=str(trajectory.retriever.get("fingerprint", "")),
+        status=trajectory.status,
+        end_reason=trajectory.end_reason,
+        error=trajectory.error.boundary if trajectory.error else None,
+        answer=trajectory.answer,
+        grade=grade.state if grade else None,
+        turns=len(trajectory.turns),
+        searches=sum(call.hits is not None for call in calls),
+        browses=sum(call.docid is not None for call in calls),
+        failed_calls=sum(call.executed is None for call in calls),
+        reasoning_tokens=sum(turn.reasoning_tokens for turn in trajectory.turns),
+        prompt_tokens=trajectory.usage.prompt_tokens,
+        completion_tokens=trajectory.usage.completion_tokens,
+        cost=trajectory.usage.cost,
+        seconds=trajectory.seconds,
+        offset=offset,
+    )
+
+
+def write_index(folder: Path, rows: Iterable[Row]) -> Path:
+    """Writes RUN/index.parquet, whole; returns its path."""
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
+    schema = pyarrow.schema([(field, kinds[str(kind).split(" ")[0]]) for field, kind in Row.__annotations__.items()])
+    path = ensure_folder(folder) / INDEX
+    beside = path.with_name(path.name + ".part")
+    with parquet.ParquetWriter(beside, schema) as writer:
+        for batch in _batches(rows, 10_000):
+            writer.write_table(pyarrow.Table.from_pylist([msgspec.structs.asdict(each) for each in batch], schema))
+    os.replace(beside, path)
+    return path
+
+
+def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    for each in rows:
+        batch.append(each)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    yield batch
+
+
+class _Named(Record, frozen=True, kw_only=True):
+    id: str
+
+
+def read_trajectories(run: Path) -> Iterator[Trajectory]:
+    """The trajectories of a run, the last record of each id, in the order of the file.
+
+    Streams: of all trajectories only the ids are in memory.
+
+    Args:
+        run: a run folder, or a file of trajectories (``.gz`` and ``.xz`` too).
+
+    Raises:
+        InputError: there is no such file.
+        RecordError: a line is not a trajectory.
+    """
+    path = run / TRAJECTORIES if run.is_dir() else run
+    last = {named.id: offset for offset, named in read_with_offsets(path, _Named)}
+    kept = set(last.values())
+    for _, trajectory in read_with_offsets(path, Trajectory, kept.__contains__):
+        yield trajectory

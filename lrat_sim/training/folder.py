@@ -1,0 +1,184 @@
+"""The folder of a trained model: what it was made from, its card, and how it comes to be there whole."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import Struct, field
+
+from lrat_sim.errors import InputError
+from lrat_sim.fingerprint import check_fingerprint
+from lrat_sim.training.settings import TrainingSettings
+
+RECORD = "training.json"
+
+
+class StepLoss(Struct, frozen=True):
+    """The mean loss of the steps up to and including ``step``, since the entry before."""
+
+    step: int
+    loss: float
+
+
+class TrainingRecord(Struct, frozen=True, kw_only=True):
+    """``training.json``: all that is known of how a model was made.
+
+    ``identity`` decides the weights (settings, fingerprints of pairs, corpus and base model); ``machine`` is what it
+    ran on; ``figures`` are results that were measured later and belong on the card.
+    """
+
+    identity: dict[str, Any]
+    base_model: str
+    pairs: int
+    steps: int
+    losses: list[StepLoss]
+    seconds: float
+    machine: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float | str] = field(default_factory=dict)
+
+
+def identity(settings: TrainingSettings, *, pairs: str, corpus: str, base_model: str) -> dict[str, Any]:
+    """What decides the weights: equal identities on one machine give equal weights.
+
+    Args:
+        settings: of the run; how often it saves itself plays no part.
+        pairs, corpus, base_model: their fingerprints.
+    """
+    fields = {key: value for key, value in msgspec.to_builtins(settings).items() if key != "checkpoint_steps"}
+    return {**fields, "pairs": pairs, "corpus": corpus, "base_model": base_model}
+
+
+def read_record(folder: Path) -> TrainingRecord:
+    """How the model in a folder was made.
+
+    Raises:
+        InputError: the folder holds no model that lrat-sim trained.
+    """
+    path = folder / RECORD
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(f"{path} does not describe a trained model ({error}); train into another folder.") from error
+
+
+def is_trained(folder: Path, wanted: dict[str, Any]) -> bool:
+    """Whether a folder already holds the model of this identity.
+
+    Raises:
+        FingerprintMismatch: it holds a model of another identity; names what differs.
+        InputError: it holds something else.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    check_fingerprint(
+        f"the model at {folder}", read_record(folder).identity, wanted, "delete that folder or train into another one"
+    )
+    return True
+
+
+def claim(unfinished: Path, wanted: dict[str, Any]) -> None:
+    """Makes the folder of an unfinished run this run's own, or takes up one of the same identity.
+
+    Raises:
+        FingerprintMismatch: a run of another identity was left there unfinished; names what differs.
+    """
+    path = unfinished / "identity.json"
+    if path.exists():
+        check_fingerprint(
+            f"the unfinished training at {unfinished}",
+            msgspec.json.decode(path.read_bytes()),
+            wanted,
+            "delete that folder or train into another one",
+        )
+    else:
+        beside = path.with_suffix(".part")
+        beside.write_bytes(msgspec.json.encode(wanted))
+        beside.replace(path)
+
+
+def settle(finished: Path, folder: Path, record: TrainingRecord) -> None:
+    """Writes record and card beside the weights, and puts the whole in its place by one renaming."""
+    (finished / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+    (finished / "README.md").write_text(model_card(record), encoding="utf-8")
+    if folder.is_dir():
+        folder.rmdir()  # empty, as is_trained has seen; anything else stays and the error says so
+    finished.replace(folder)
+
+
+def add_figures(folder: Path, figures: Mapping[str, float | str]) -> None:
+    """Adds results measured on a trained model to its record and its card; those of the same name are replaced.
+
+    Args:
+        folder: of the model.
+        figures: a name ("success on 300 held-out tasks") to a value, or to a text with its interval.
+    """
+    record = read_record(folder)
+    record = msgspec.structs.replace(record, figures={**record.figures, **figures})
+    for name, content in (
+        (RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1)),
+        ("README.md", model_card(record).encode()),
+    ):
+        beside = folder / f"{name}.part"
+        beside.write_bytes(content)
+        beside.replace(folder / name)
+
+
+def model_card(record: TrainingRecord) -> str:
+    """The README.md of a trained model: data, recipe, figures, fingerprints, how to use it."""
+    head: dict[str, Any] = {
+        "library_name": "sentence-transformers",
+        "pipeline_tag": "sentence-similarity",
+        "tags": ["sentence-transformers", "sentence-similarity", "lrat", "dense-retrieval"],
+    }
+    if "/" in record.base_model and not Path(record.base_model).is_absolute():
+        head["base_model"] = record.base_model
+    fingerprints = {"pairs", "corpus", "base_model"}
+    recipe = {key: value for key, value in record.identity.items() if key not in fingerprints}
+    figures = {
+        **(
+            {"loss at the start": record.losses[0].loss, "loss at the end": record.losses[-1].loss}
+            if record.losses
+            else {}
+        ),
+        **record.figures,
+    }
+    return "\n".join(
+        [
+            f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+            "# A retriever trained from agent trajectories",
+            f"An encoder for dense retrieval, trained from `{Path(record.base_model).name}` on what search agents "
+            "found useful, after LRAT (Learning to Retrieve from Agent Trajectories, arXiv 2604.04949), with lrat-sim.",
+            "## Data",
+            f"{record.pairs} pairs of a query that an agent wrote and a document that helped it, with the documents "
+            "it passed over as negatives. The text of a document is its title, a line break and its text.",
+            "## Recipe",
+            _table("setting", {**recipe, "steps": record.steps, "seconds": round(record.seconds, 1)}),
+            "## Figures",
+            _table("figure", figures),
+            "## Fingerprints",
+            _table("of", {name: record.identity[name] for name in sorted(fingerprints)} | record.machine),
+            "## Use",
+            "```python\nfrom sentence_transformers import SentenceTransformer\n\n"
+            'model = SentenceTransformer("path/of/this/folder")\n'
+            'model.similarity(model.encode_query("a query"), model.encode_document(["a title\\na text"]))\n```\n',
+        ]
+    )
+
+
+def _table(head: str, rows: Mapping[str, Any]) -> str:
+    def shown(value: Any) -> str:
+        return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
+
+    lines = [f"| {head} | value |", "|---|---|", *(f"| {name} | {shown(value)} |" for name, value in rows.items())]
+    return "\n".join(lines) + "\n"
+
+
+def discard(unfinished: Path) -> None:
+    """Removes the trainer's own files; they never leave the training folder."""
+    shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,136 @@
+"""The weighted contrastive loss of LRAT (section 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Labels = dict[str, Tensor]
+"""What the loss must know of a batch of N pairs beside its texts; the columns are those of its M distinct documents.
+
+- ``positive`` (N,) the column of each row's positive;
+- ``negatives`` (N, G) the columns of each row's mined negatives, -1 where a row has fewer than G;
+- ``negative_weights`` (N, G) v of each of them, anything where there is none;
+- ``weights`` (N,) w of each row.
+"""
+
+
+def denominator_weights(labels: Labels, documents: int, *, in_batch_negatives: bool = True) -> Tensor:
+    """The weight v with which each document of the batch stands in each row's denominator, beside the positive.
+
+    A document that is no negative of a row has weight 0 there: the row's own positive, wherever in the batch it
+    comes from, and with ``in_batch_negatives`` off also whatever was not mined for the row.  A mined negative has the
+    weight of its pair also where another row brought it into the batch as well: N_i is a set.
+
+    Args:
+        labels: of N pairs.
+        documents: M, how many distinct documents the batch holds.
+        in_batch_negatives: whether documents that other rows brought are negatives of weight 1.
+
+    Returns:
+        (N, M), 0 or more.
+    """
+    positive, negatives = labels["positive"], labels["negatives"]
+    rows = len(positive)
+    weights = torch.full((rows, documents), float(in_batch_negatives), device=positive.device)
+    row, place = (negatives >= 0).nonzero(as_tuple=True)
+    weights[row, negatives[row, place]] = labels["negative_weights"][row, place].to(weights.dtype)
+    weights[torch.arange(rows, device=positive.device), positive] = 0.0
+    return weights
+
+
+def weighted_info_nce(
+    similarity: Tensor, positive: Tensor, denominator: Tensor, weights: Tensor, temperature: float
+) -> Tensor:
+    """The loss from similarities; see :class:`WeightedInfoNCE` for the formula.
+
+    Args:
+        similarity: (N, M), s of every query with every document.
+        positive: (N,), the column of each row's positive.
+        denominator: (N, M), v; 0 keeps a document out of a row's denominator.
+        weights: (N,), w.
+        temperature: tau.
+
+    Returns:
+        A scalar in fp32.
+    """
+    scores = similarity.float() / temperature
+    own = scores.gather(1, positive[:, None])
+    # v * e^x = e^(x + ln v), and ln 0 = -inf takes a term out without a gradient
+    negatives = scores + denominator.to(scores.dtype).log()
+    partition = torch.logsumexp(torch.cat([own, negatives], dim=1), dim=1)
+    return (weights.to(scores.dtype) * (partition - own.squeeze(1))).sum() / len(weights)
+
+
+class WeightedInfoNCE(nn.Module):
+    """Weighted InfoNCE: a query nearer to what an agent found useful than to the rest, by how useful it was.
+
+    For a batch of N pairs of a query q_i and its positive d_i+::
+
+        L = -(1/N) sum_i w_i log [ p_i / ( p_i + sum_{j in N_i} v_ij e^{s(q_i,d_j)/tau} ) ],   p_i = e^{s(q_i,d_i+)/tau}
+
+    N_i holds the mined negatives of pair i and, with ``in_batch_negatives``, all other documents that the batch holds;
+    v_ij is the weight of a mined negative, 1 for the rest.  The sum is divided by N and not by the sum of the weights,
+    so that a weight counts even in a batch of one.  Weight 0 takes a row's own term away and nothing else: N and the
+    row's documents, as negatives of the others, stay.  With all weights 1 this is the loss that sentence-transformers
+    calls MultipleNegativesRankingLoss, with scale 1 / tau.
+
+    Similarities and their logarithms are taken in fp32, whatever the model computes in: at tau = 0.02 a bf16 cosine is
+    off by up to 0.2 in the exponent.
+
+    Args:
+        model: a SentenceTransformer.
+        temperature: tau, above 0.
+        similarity: s, ``cosine`` or ``dot``.
+        in_batch_negatives: whether N_i holds more than the mined negatives.
+
+    Inputs:
+        ``sentence_features``: tokenised columns, the N queries first, then the batch's M distinct documents in one or
+        more columns of any sizes; ``labels``: :data:`Labels`.  :class:`lrat_sim.training.data.Collator` makes both.
+
+    Example:
+        ::
+
+            model = SentenceTransformer("all-MiniLM-L6-v2")
+            queries = model.preprocess(["who wrote it?", "where is it?"])
+            documents = model.preprocess(["Ann wrote it.", "It is in Rome.", "It is red."])
+            labels = {
+                "positive": torch.tensor([0, 1]),
+                "negatives": torch.tensor([[2], [-1]]),  # the second pair has none
+                "negative_weights": torch.tensor([[3.0], [0.0]]),
+                "weights": torch.tensor([1.4, 0.6]),
+            }
+            WeightedInfoNCE(model)([queries, documents], labels).backward()
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        temperature: float = 0.02,
+        similarity: Literal["cosine", "dot"] = "cosine",
+        in_batch_negatives: bool = True,
+    ):
+        super().__init__()
+        self.model = model
+        self.temperature, self.similarity, self.in_batch_negatives = temperature, similarity, in_batch_negatives
+
+    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Labels) -> Tensor:
+        """The loss of one batch, a scalar."""
+        queries, *documents = [self.model(features)["sentence_embedding"] for features in sentence_features]
+        return self.from_embeddings(queries, torch.cat(documents), labels)
+
+    def from_embeddings(self, queries: Tensor, documents: Tensor, labels: Labels) -> Tensor:
+        """The same from embeddings, (N, d) and (M, d): the place where gathered or cached ones enter."""
+        with torch.autocast(queries.device.type, enabled=False):
+            queries, documents = queries.float(), documents.float()
+            if self.similarity == "cosine":
+                queries, documents = functional.normalize(queries, dim=1), functional.normalize(documents, dim=1)
+            denominator = denominator_weights(labels, len(documents), in_batch_negatives=self.in_batch_negatives)
+            return weighted_info_nce(
+                queries @ documents.T, labels["positive"], denominator, labels["weights"], self.temperature
+            )

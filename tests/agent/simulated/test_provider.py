@@ -1,0 +1,86 @@
+"""The simulated agent answers through litellm like any model."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import statistics
+
+import msgspec
+import pytest
+
+from lrat_sim.agent.simulated import register
+from lrat_sim.agent.simulated.mind import think
+from lrat_sim.agent.simulated.persona import Persona
+from lrat_sim.agent.simulated.prose import reasoning
+from lrat_sim.llm import import_litellm
+from lrat_sim.text import count_tokens
+
+TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
+
+
+def _complete(conversation, **parameters):
+    register()
+    litellm = import_litellm()
+    return asyncio.run(litellm.acompletion(model="sim/default", messages=conversation.messages, **parameters))
+
+
+def test_a_turn_through_litellm_has_reasoning_a_tool_call_and_counted_tokens(converse):
+    conversation = converse()
+    simulation = {"plan": msgspec.to_builtins(conversation.plan), "seed": 1}
+    response = _complete(conversation, tools=TOOLS, simulation=simulation)
+    message = response.choices[0].message
+    assert message.tool_calls[0].function.name == "search"
+    assert "Lantern" in msgspec.json.decode(message.tool_calls[0].function.arguments)["query"]
+    assert response.usage.completion_tokens >= count_tokens(message.reasoning_content) > 0
+
+
+def test_without_tools_the_answer_is_text(converse):
+    conversation = converse()
+    simulation = {"plan": msgspec.to_builtins(conversation.plan), "seed": 1}
+    response = _complete(conversation, simulation=simulation)
+    assert not response.choices[0].message.tool_calls
+    assert response.choices[0].message.content.startswith("Explanation:")
+
+
+def test_a_missing_or_wrong_simulation_parameter_is_a_bad_request_and_not_retried(converse):
+    litellm = import_litellm()
+    with pytest.raises(litellm.exceptions.BadRequestError, match="simulation"):
+        _complete(converse(), simulation={"plan": {"hops": []}, "seed": 1, "temper": 2})
+
+
+def test_the_plan_never_stands_in_a_message(converse):
+    conversation = converse(pickiness=9.0)
+    conversation.run()
+    said = msgspec.json.encode([m for m in conversation.messages if m["role"] != "tool"]).decode()
+    assert "Thornmouth" not in said
+
+
+def test_lengths_of_reasoning_about_evidence_and_other_pages_overlap(converse):
+    """The behaviour targets ask for an AUC between .55 and .68; a small sample is held to a wider band."""
+    lengths: dict[bool, list[int]] = {True: [], False: []}
+    for seed in range(150):
+        conversation = converse(seed=seed, pickiness=0.6, credulity=0.0)
+        conversation.run()
+        for turn in range(2, len(conversation.messages) + 1, 2):
+            thought, action = think(conversation.messages[: turn + 1], conversation.plan, Persona(), seed, tools=True)
+            if conversation.messages[turn]["content"].startswith("Document"):
+                text = reasoning(thought, action, Persona(), seed)
+                lengths[bool(thought.gained)].append(count_tokens(text))
+    pairs = [(long > short) + 0.5 * (long == short) for long in lengths[True] for short in lengths[False]]
+    assert min(len(group) for group in lengths.values()) > 40
+    assert 0.5 < statistics.mean(pairs) < 0.75
+
+
+def test_reasoning_names_the_page_it_speaks_of(converse):
+    conversation = converse(pickiness=0.6)
+    conversation.run()
+    for turn in range(2, len(conversation.messages) + 1, 2):
+        content = conversation.messages[turn]["content"]
+        if content.startswith("Document"):
+            thought, action = think(conversation.messages[: turn + 1], conversation.plan, Persona(), 1, tools=True)
+            title = re.match(r"Document \S+:\n(.*)\n", content)
+            assert title is not None
+            assert title.group(1) in reasoning(thought, action, Persona(), 1)
+            return
+    raise AssertionError("no document was opened")

@@ -1,0 +1,199 @@
+import pytest
+
+from lrat_sim.comparison.arms import compare
+from lrat_sim.errors import InputError
+from lrat_sim.grading.metrics import measure, task_table
+from lrat_sim.records import Call, Hit, Task, Trajectory, Turn, Usage
+
+RESAMPLES = 300
+
+
+def pairing(comparison, arm):
+    return next(each for each in comparison.pairings if each.arm == arm)
+
+
+def summary(comparison, arm):
+    return next(each for each in comparison.summaries if each.name == arm)
+
+
+def test_answer_says_the_gain_its_interval_and_the_steps(arms):
+    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=RESAMPLES)
+    success = pairing(comparison, "trained").measures["success"].difference
+    assert comparison.answer == (
+        f"trained finds 25.0 points more than base, 95 % interval {100 * success.low:.1f} to {100 * success.high:.1f}, "
+        "with 2.0 fewer steps on the 10 tasks both solve."
+    )
+    assert success.low > 0
+
+
+def test_answer_does_not_claim_a_gain_that_the_interval_does_not_show(row):
+    tasks = [str(number) for number in range(20)]
+    base = {task: row(float(number % 2)) for number, task in enumerate(tasks)}
+    arm = base | {"0": row(1.0), "2": row(1.0), "1": row(0.0)}
+    answer = compare({"base": base, "other": arm}, "base", None, tasks, resamples=RESAMPLES).answer
+    assert answer.startswith("other is not clearly better or worse than base: +5.0 points, 95 % interval")
+    assert "no clear difference in steps" in answer
+
+
+def test_answer_says_a_loss(arms):
+    answer = compare(arms, "trained", None, list(arms["base"]), resamples=RESAMPLES).answer
+    assert answer.startswith("base finds 25.0 points less than trained")
+    assert "2.0 more steps" in answer
+
+
+def test_gap_closed_is_given_for_all_arms_but_the_oracle(arms):
+    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=RESAMPLES)
+    closed = pairing(comparison, "trained").gap_closed
+    assert closed.value == pytest.approx(10 / 30)
+    assert closed.low < closed.value < closed.high
+    assert pairing(comparison, "oracle").gap_closed is None
+    assert pairing(compare(arms, "base", None, ["task-1"], resamples=10), "trained").gap_closed is None
+
+
+def test_task_that_did_not_run_is_a_failure(arms, row):
+    tasks = list(arms["base"])
+    del arms["trained"]["task-0"]
+    comparison = compare(arms, "base", None, tasks, resamples=RESAMPLES)
+    assert summary(comparison, "trained").means["success"] == pytest.approx(19 / 40)
+    assert summary(comparison, "trained").not_run == 1
+    assert pairing(comparison, "trained").lost == ["task-0"]
+    assert pairing(comparison, "trained").measures["success"].tasks == 40
+
+
+def test_task_that_did_not_run_showed_no_evidence_but_took_no_known_number_of_steps(arms):
+    del arms["trained"]["task-0"]
+    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    measures = pairing(comparison, "trained").measures
+    assert measures["evidence_recall"].tasks == 40
+    assert measures["evidence_recall"].arm == pytest.approx(0.5 * 39 / 40)
+    assert measures["steps"].tasks == 39
+
+
+def test_ungraded_answer_is_left_out_and_success_is_bounded(arms, row):
+    arms["trained"]["task-0"] = row(None)
+    arms["trained"]["task-39"] = row(None)
+    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    own = summary(comparison, "trained")
+    assert own.ungraded == 2
+    assert own.means["success"] == pytest.approx(19 / 38)
+    assert (own.success_low, own.success_high) == (pytest.approx(19 / 40), pytest.approx(21 / 40))
+    assert pairing(comparison, "trained").measures["success"].tasks == 38
+
+
+def test_tasks_without_evidence_are_left_out_of_evidence_metrics_and_counted(arms):
+    for arm in arms.values():
+        for task in ("task-0", "task-1", "task-2"):
+            arm[task] |= {"evidence_recall": None, "evidence_hit": None, "evidence_opened": None}
+    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    assert comparison.tasks_with_evidence == 37
+    measures = pairing(comparison, "trained").measures
+    assert {measures[name].tasks for name in ("evidence_recall", "evidence_hit", "evidence_opened")} == {37}
+    assert measures["success"].tasks == 40
+
+
+def test_steps_are_compared_on_tasks_that_both_solve(arms, row):
+    # an arm that gives up at once on what it cannot solve saves steps that do not count
+    for number in range(20, 40):
+        arms["trained"][f"task-{number}"]["steps"] = 1.0
+    measures = pairing(compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES), "trained").measures
+    assert measures["steps_both_solve"].tasks == 10
+    assert measures["steps_both_solve"].difference.value == pytest.approx(-2.0)
+    assert measures["steps"].difference.value < -4
+
+
+def test_no_task_solved_by_both_is_said(row):
+    arms = {"base": {"a": row(0.0), "b": row(1.0)}, "arm": {"a": row(1.0), "b": row(0.0)}}
+    comparison = compare(arms, "base", None, ["a", "b"], resamples=50)
+    assert "no task that both solve" in comparison.answer
+
+
+def test_one_unknown_price_makes_the_cost_unknown(arms):
+    for arm in arms.values():
+        for metrics in arm.values():
+            metrics["cost"] = 0.01
+    arms["trained"]["task-7"]["cost"] = None
+    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    assert summary(comparison, "base").means["cost"] == pytest.approx(0.01)
+    assert summary(comparison, "trained").means["cost"] is None
+    assert pairing(comparison, "trained").measures["cost"].difference.value is None
+    assert pairing(comparison, "oracle").measures["cost"].difference.value == pytest.approx(0.0)
+
+
+def test_errors_stand_beside_success(arms, row):
+    arms["trained"]["task-3"] = row(0.0, steps=None, searches=None, tokens=None)
+    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    assert summary(comparison, "trained").errors == 1
+    assert summary(comparison, "trained").means["success"] == pytest.approx(19 / 40)
+
+
+def test_tables_of_graded_runs_are_what_is_compared():
+    tasks = [Task(id=str(number), question="?", answers=["x"], evidence=["d1"]) for number in range(4)]
+
+    def table(right):
+        runs = [
+            Trajectory(
+                id=f"{task.id}/0",
+                task_id=task.id,
+                question="?",
+                sample=0,
+                agent={},
+                retriever={},
+                seed=0,
+                status="answered" if task.id != "3" else "error",
+                end_reason="answer" if task.id != "3" else "error",
+                answer="x",
+                turns=[
+                    Turn(
+                        reasoning=None,
+                        reasoning_tokens=0,
+                        calls=[Call(id="c", tool="search", arguments={}, hits=[Hit(docid="d1", score=1, rank=1)])],
+                    )
+                ],
+                usage=Usage(prompt_tokens=100, completion_tokens=10),
+            )
+            for task in tasks
+        ]
+        grades = {f"{task.id}/0": "correct" if task.id in right else "incorrect" for task in tasks}
+        return task_table(measure(runs, tasks, grades), tasks)
+
+    comparison = compare({"base": table("0"), "arm": table("012")}, "base", None, list("0123"), resamples=50)
+    means = summary(comparison, "arm").means
+    assert (means["success"], means["evidence_recall"], means["evidence_opened"]) == (0.75, 1.0, 0.0)
+    assert (means["steps"], means["searches"], means["tokens"], means["cost"]) == (1.0, 1.0, 110.0, None)
+    assert summary(comparison, "arm").errors == 1
+    assert pairing(comparison, "arm").won == ["1", "2"]
+
+
+def test_rows_of_tasks_that_were_not_asked_are_not_looked_at(arms, row):
+    tasks = list(arms["base"])
+    before = compare(arms, "base", "oracle", tasks, resamples=RESAMPLES)
+    arms["trained"]["another"] = row(1.0)
+    assert compare(arms, "base", "oracle", tasks, resamples=RESAMPLES) == before
+
+
+def test_won_and_lost_tasks_are_named(arms):
+    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    assert pairing(comparison, "trained").won == [f"task-{number}" for number in range(10, 20)]
+    assert pairing(comparison, "trained").lost == []
+
+
+def test_order_of_the_arms_changes_no_number(arms):
+    tasks = list(arms["base"])
+    there = compare(arms, "base", "oracle", tasks, resamples=RESAMPLES)
+    back = compare(dict(reversed(arms.items())), "base", "oracle", tasks, resamples=RESAMPLES)
+    assert pairing(there, "trained") == pairing(back, "trained")
+
+
+@pytest.mark.parametrize(
+    ("base", "oracle", "tasks", "said"),
+    [
+        ("nobody", None, ["task-1"], "the base 'nobody' is none of the arms (base, trained, oracle)"),
+        ("base", "nobody", ["task-1"], "the oracle 'nobody'"),
+        ("base", None, [], "one or more ids"),
+        ("base", None, ["task-1", "task-1"], "each once"),
+    ],
+)
+def test_bad_input_is_said_in_a_sentence(arms, base, oracle, tasks, said):
+    with pytest.raises(InputError) as raised:
+        compare(arms, base, oracle, tasks)
+    assert said in str(raised.value)

@@ -1,0 +1,160 @@
+"""A small encyclopedia, and a server on loopback that speaks OpenAI's /v1/embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.records import Document
+from lrat_sim.retrieval import Retriever, open_retriever
+
+PEOPLE = ["Ada Holm", "Bedřich Havlíček", "Carla Ruiz", "Dov Levi", "Else Lund", "Farid Aziz"]
+WORKS = ["novel", "film", "opera", "bridge", "theory"]
+
+
+def encyclopedia() -> list[Document]:
+    documents = [
+        Document(
+            id=f"d{number:02}",
+            title=f"The {work} of {person}",
+            text=f"{person} finished the {work} in {1900 + number} after {number} years of work in town {number % 4}.",
+        )
+        for number, (person, work) in enumerate((person, work) for person in PEOPLE for work in WORKS)
+    ]
+    twin = "A lighthouse stands on the northern cape and warns passing ships of the reef."
+    return [
+        *documents,
+        Document(id="twin-b", text=twin),
+        Document(id="twin-a", text=twin),
+        Document(id="tokyo", title="東京大学", text="東京大学は日本の東京にある国立大学である。"),
+        Document(id="moskva", title="Москва", text="Москва является столицей России и крупнейшим городом."),
+        Document(id="dilli", title="दिल्ली", text="दिल्ली भारत की राजधानी है।"),
+        Document(id="krungthep", title="กรุงเทพ", text="กรุงเทพมหานครเป็นเมืองหลวงของประเทศไทย"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return Corpus.build(tmp_path_factory.mktemp("corpus"), encyclopedia())
+
+
+class EmbeddingServer:
+    """Embeds a text by hashing its words; ``failures`` are the statuses of the next requests, first to last."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.requests = 0
+        self.failures: list[int] = []
+        self.retry_after: str | None = None
+        self.broken: Callable[[dict[str, Any]], dict[str, Any]] = lambda answer: answer
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.requests += 1
+                status = outer.failures.pop(0) if outer.failures else 200
+                answer = outer.answer(body) if status == 200 else {"error": {"message": f"planned {status}"}}
+                payload = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(payload)))
+                if status != 200 and outer.retry_after is not None:
+                    self.send_header("Retry-After", outer.retry_after)
+                self.end_headers()
+                self.wfile.write(payload)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.texts.extend(body["input"])
+        size = body.get("dimensions") or 48
+        data = [
+            {"object": "embedding", "index": index, "embedding": self._vector(text, size)}
+            for index, text in enumerate(body["input"])
+        ]
+        usage = {"prompt_tokens": 1, "total_tokens": 1}
+        return self.broken({"object": "list", "model": body["model"], "data": data[::-1], "usage": usage})
+
+    @staticmethod
+    def _vector(text: str, size: int) -> list[float]:
+        vector = np.full(size, 0.01)
+        for word in text.casefold().split():
+            vector[int(hashlib.md5(word.encode()).hexdigest(), 16) % size] += 1.0
+        return [float(number) for number in vector]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[EmbeddingServer]:
+    server = EmbeddingServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def embedding_server(shared_server: EmbeddingServer) -> EmbeddingServer:
+    shared_server.texts, shared_server.requests, shared_server.failures = [], 0, []
+    shared_server.retry_after, shared_server.broken = None, lambda answer: answer
+    return shared_server
+
+
+Open = Callable[..., Retriever]
+
+
+@pytest.fixture(scope="session")
+def opened(
+    corpus: Corpus, shared_server: EmbeddingServer, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Retriever]:
+    """Opens each spec once for the whole session; an embedding-api one is pointed to the server on loopback."""
+    indexes: Path = tmp_path_factory.mktemp("indexes")
+    ready: dict[str, Retriever] = {}
+
+    def open_once(spec: str) -> Retriever:
+        if spec not in ready:
+            ready[spec] = open_retriever(spec, corpus, indexes, **api_options(spec, shared_server))
+        return ready[spec]
+
+    return open_once
+
+
+@pytest.fixture
+def open_fresh(corpus: Corpus, embedding_server: EmbeddingServer, tmp_path: Path) -> Open:
+    """Opens a spec with its index under ``tmp_path``, with further options and over another corpus if given."""
+
+    def open_in(spec: str, over: Corpus = corpus, **options: Any) -> Retriever:
+        return open_retriever(spec, over, tmp_path / "indexes", **{**api_options(spec, embedding_server), **options})
+
+    return open_in
+
+
+def api_options(spec: str, server: EmbeddingServer) -> dict[str, Any]:
+    if spec != "embedding-api":
+        return {}
+    return {"model": "openai/loopback", "api_base": server.url, "api_key_env": "LOOPBACK_KEY"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback_key() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOPBACK_KEY", "anything")
+        yield

@@ -1,0 +1,194 @@
+"""What every retriever must do, whatever it ranks by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.errors import FingerprintMismatch, InputError, UnknownDocument
+from lrat_sim.records import Document, Task
+from lrat_sim.retrieval import Retriever
+
+SPECS = ["bm25", "bm25:engine=rank-bm25", "dense", "hybrid:bm25+dense", "embedding-api", "oracle", "oracle of a task"]
+SAVED = [("bm25", {"k1": 1.5}), ("dense", {"max_length": 32}), ("embedding-api", {"dimensions": 24})]
+
+QUERIES = [
+    "Who finished the opera after years of work?",
+    "film of Carla Ruiz",
+    "lighthouse on the cape",
+    "東京大学",
+    "столица России",
+    "दिल्ली की राजधानी",
+    "เมืองหลวงของประเทศไทย",
+    "town 2",
+    "Bedrich Havlicek bridge",
+    "1911",
+]
+ODD = ["", "   ", "\n", "?!", "zzqqxx", "the of and", "\ud83d", "\x00", "🦜", "film " * 3000, "a'b\"c{}[]\\%s"]
+
+
+@pytest.fixture(params=SPECS)
+def retriever(request: pytest.FixtureRequest, opened: Callable[[str], Retriever]) -> Retriever:
+    if request.param == "oracle of a task":
+        return opened("oracle").for_task(Task(id="t", question="?", evidence=["d07", "twin-b", "not there", "d21"]))
+    return opened(request.param)
+
+
+def test_hits_come_by_falling_score_then_id_with_ranks_from_one(retriever: Retriever) -> None:
+    for hits in retriever.search(QUERIES, 20):
+        assert hits
+        assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
+        assert len({hit.docid for hit in hits}) == len(hits)
+        for first, second in pairwise(hits):
+            assert (-first.score, first.docid) < (-second.score, second.docid)
+
+
+def test_twins_tie_and_are_told_apart_by_id_even_at_the_last_place(retriever: Retriever) -> None:
+    query = "A lighthouse stands on the northern cape and warns passing ships of the reef."
+    both = retriever.search([query], 5)[0]
+    scores = {hit.docid: hit.score for hit in both}
+    if scores["twin-a"] == scores["twin-b"]:
+        assert [hit.docid for hit in both].index("twin-a") < [hit.docid for hit in both].index("twin-b")
+    assert retriever.search([query], 1)[0][0] == both[0]
+
+
+def test_a_smaller_k_gives_the_beginning_of_a_larger_one(retriever: Retriever) -> None:
+    long = retriever.search(QUERIES, 20)
+    for k in (1, 2, 7):
+        assert retriever.search(QUERIES, k) == [hits[:k] for hits in long]
+
+
+def test_k_beyond_the_corpus_gives_each_document_at_most_once(retriever: Retriever, corpus: Corpus) -> None:
+    for hits in retriever.search(QUERIES, 10 * len(corpus)):
+        assert len({hit.docid for hit in hits}) == len(hits) <= len(corpus)
+
+
+def test_an_empty_or_senseless_query_is_no_error(retriever: Retriever) -> None:
+    results = retriever.search(ODD, 5)
+    assert len(results) == len(ODD)
+    assert all(len(hits) <= 5 for hits in results)
+
+
+def test_non_latin_queries_find_their_document_lexically(opened: Callable[[str], Retriever]) -> None:
+    for spec in ("bm25", "bm25:engine=rank-bm25", "oracle"):
+        found = opened(spec).search(["東京の大学", "Россия столицей", "भारत की दिल्ली", "ประเทศไทย", "havlicek"], 1)
+        assert [hits[0].docid for hits in found][:4] == ["tokyo", "moskva", "dilli", "krungthep"]
+        assert "Bedřich" in opened(spec).document(found[4][0].docid).text
+
+
+def test_no_queries_give_no_results(retriever: Retriever) -> None:
+    assert retriever.search([], 3) == []
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_a_k_below_one_is_refused(retriever: Retriever, k: int) -> None:
+    with pytest.raises(InputError, match="1 document or more"):
+        retriever.search(["film"], k)
+
+
+def test_a_single_text_instead_of_a_list_is_refused(retriever: Retriever) -> None:
+    with pytest.raises(InputError, match="list of queries"):
+        retriever.search("film", 1)
+
+
+def test_documents_come_in_full_and_an_unknown_id_raises(retriever: Retriever, corpus: Corpus) -> None:
+    assert retriever.document("d07") == corpus.document("d07")
+    for unknown in ("nobody", "", "D07"):
+        with pytest.raises(UnknownDocument):
+            retriever.document(unknown)
+
+
+def test_a_batch_gives_what_single_queries_give_to_the_last_bit(retriever: Retriever) -> None:
+    together = retriever.search([*QUERIES, *ODD], 6)
+    forget_queries(retriever)
+    assert [retriever.search([query], 6)[0] for query in [*QUERIES, *ODD]] == together
+    forget_queries(retriever)
+    assert retriever.search(list(reversed([*QUERIES, *ODD])), 6) == together[::-1]
+
+
+def test_threads_give_what_one_thread_gives(retriever: Retriever) -> None:
+    queries = [*QUERIES, *ODD] * 3
+    serial = [retriever.search([query], 6)[0] for query in queries]
+    forget_queries(retriever)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda query: retriever.search([query], 6)[0], queries)) == serial
+
+
+def test_describe_is_plain_json_and_decides_the_fingerprint(opened: Callable[[str], Retriever]) -> None:
+    prints = {spec: opened(spec).fingerprint for spec in SPECS[:-1]}
+    assert len(set(prints.values())) == len(prints)
+    assert all("corpus" in str(opened(spec).describe()) for spec in prints)
+
+
+@pytest.mark.parametrize(("spec", "options"), SAVED)
+def test_a_saved_index_is_opened_again_without_building(
+    spec: str, options: dict[str, Any], open_fresh: Callable[..., Retriever], tmp_path: Path
+) -> None:
+    first = open_fresh(spec, **options)
+    built = {path: path.stat().st_mtime_ns for path in (tmp_path / "indexes").rglob("*") if path.is_file()}
+    told: list[int] = []
+    second = open_fresh(spec, **options, progress=lambda done, total, what: told.append(done))
+    assert not told
+    assert {path: path.stat().st_mtime_ns for path in built} == built
+    assert second.fingerprint == first.fingerprint
+    assert second.search(QUERIES, 5) == first.search(QUERIES, 5)
+
+
+@pytest.mark.parametrize(("spec", "options"), SAVED)
+def test_other_settings_are_another_retriever_and_refuse_the_saved_index(
+    spec: str, options: dict[str, Any], open_fresh: Callable[..., Retriever], opened: Callable[[str], Retriever]
+) -> None:
+    assert open_fresh(spec, **options).fingerprint != opened(spec).fingerprint
+    (name,) = options
+    with pytest.raises(FingerprintMismatch, match=rf"{name} was .* and is now"):
+        open_fresh(spec)
+
+
+@pytest.mark.parametrize(("spec", "options"), SAVED)
+def test_another_corpus_refuses_the_saved_index(
+    spec: str, options: dict[str, Any], open_fresh: Callable[..., Retriever], tmp_path: Path
+) -> None:
+    open_fresh(spec)
+    other = Corpus.build(tmp_path / "other", [Document(id=f"o{row}", text=f"text {row}") for row in range(36)])
+    with pytest.raises(FingerprintMismatch, match="corpus was .*; delete that folder or choose another"):
+        open_fresh(spec, over=other)
+
+
+@pytest.mark.parametrize(("spec", "options"), SAVED)
+@pytest.mark.parametrize("harm", ["cut", "lost", "card"])
+def test_a_damaged_index_is_named_with_the_remedy(
+    spec: str, options: dict[str, Any], harm: str, open_fresh: Callable[..., Retriever], tmp_path: Path
+) -> None:
+    open_fresh(spec)
+    (folder,) = (tmp_path / "indexes").iterdir()
+    victim = max(folder.rglob("*.npy"), key=lambda path: path.stat().st_size)
+    if harm == "cut":
+        victim.write_bytes(victim.read_bytes()[:-5])
+    elif harm == "lost":
+        victim.unlink()
+    else:
+        (folder / "index.json").write_text('{"identity": {')
+    with pytest.raises(InputError, match=r"is damaged \(.*delete that folder"):
+        open_fresh(spec)
+
+
+@pytest.mark.parametrize("spec", ["bm25", "dense", "embedding-api"])
+def test_an_index_folder_that_cannot_be_made_is_refused(
+    spec: str, open_fresh: Callable[..., Retriever], tmp_path: Path
+) -> None:
+    (tmp_path / "indexes").write_text("a file stands in the way")
+    with pytest.raises(InputError, match="cannot be"):
+        open_fresh(spec)
+
+
+def forget_queries(retriever: Retriever) -> None:
+    """Empties the memory of query vectors, so that the next search encodes."""
+    for part in (retriever, *getattr(retriever, "members", ())):
+        if hasattr(part, "_query"):
+            part._query.cache_clear()

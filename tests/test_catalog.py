@@ -1,0 +1,104 @@
+import msgspec
+import platformdirs
+import pytest
+
+from lrat_sim import catalog
+from lrat_sim.errors import InputError, UnknownName
+
+
+class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    temperature: float = 1.0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    model: str
+    turns: int = 10
+    sampling: Sampling = Sampling()
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """An empty working directory, user's folder and package folder, in the order in which they are searched."""
+    work, user, own = (tmp_path / name for name in ("work", "user", "own"))
+    for place in (work, user, own):
+        (place / "agents").mkdir(parents=True)
+    monkeypatch.chdir(work)
+    monkeypatch.setattr(platformdirs, "user_config_dir", lambda *_: str(user))
+    monkeypatch.setattr(catalog, "_own", lambda kind: own / kind)
+    return work, user, own
+
+
+def write(place, name, content="model: m\n"):
+    path = place / "agents" / f"{name}.yaml"
+    path.write_text(content)
+    return path
+
+
+def test_name_is_looked_for_here_then_with_the_user_then_in_the_package(places):
+    for place in reversed(places):
+        path = write(place, "searcher")
+        assert catalog.find("agents", "searcher").resolve() == path
+
+
+def test_path_is_taken_as_it_is(places, tmp_path):
+    write(places[0], "searcher")
+    other = tmp_path / "searcher.yaml"
+    other.write_text("model: other\n")
+    assert catalog.find("agents", str(other)) == other
+
+
+def test_names_are_those_of_all_places_once(places):
+    work, user, own = places
+    for place, name in ((work, "b"), (user, "a"), (own, "b"), (own, "c")):
+        write(place, name)
+    assert catalog.names("agents") == ["a", "b", "c"]
+
+
+def test_unknown_name_lists_the_known(places):
+    write(places[2], "searcher")
+    with pytest.raises(UnknownName) as raised:
+        catalog.find("agents", "sercher")
+    assert "'sercher'" in str(raised.value)
+    assert "known are searcher" in str(raised.value)
+    assert raised.value.known == ["searcher"]
+
+
+def test_settings_are_read_with_single_fields_overridden(places):
+    write(places[0], "searcher", "model: m\nsampling: {temperature: 0.5}\n")
+    settings = catalog.load("agents", "searcher", Settings, {"turns": "3", "sampling.temperature": 0.85})
+    assert settings == Settings(model="m", turns=3, sampling=Sampling(temperature=0.85))
+
+
+@pytest.mark.parametrize(
+    ("content", "overrides", "said"),
+    [
+        ("model: m\nturn: 3\n", {}, "turn"),
+        ("model: m\nturns: many\n", {}, r"\$\.turns"),
+        ("turns: 3\n", {}, "model"),
+        ("model: m\n", {"sampling.heat": 1}, "heat"),
+        ("model: m\n", {"model.name": 1}, "`model` holds a plain value"),
+        ("model: m\n", {"turns": "[3"}, "not a YAML value"),
+        ("model: [m\n", {}, "not YAML"),
+        ("- model\n", {}, "mapping of settings, not list"),
+        ("", {}, "mapping of settings, not NoneType"),
+    ],
+)
+def test_wrong_settings_are_refused_with_the_file_and_the_field(places, content, overrides, said):
+    path = write(places[0], "searcher", content)
+    with pytest.raises(InputError, match=said) as raised:
+        catalog.load("agents", "searcher", Settings, overrides)
+    assert path.name in str(raised.value) or "YAML value" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_missing_yaml_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.yaml cannot be read"):
+        catalog.read_yaml(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("kind", ["agents", "prompts"])
+def test_own_copy_is_found_from_any_folder(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = catalog.names(kind)
+    assert names
+    assert all(catalog.read_text(kind, name).strip() for name in names)

@@ -1,0 +1,191 @@
+import gzip
+import json
+import lzma
+import multiprocessing
+import os
+
+import pytest
+
+from lrat_sim.errors import InputError, RecordError
+from lrat_sim.records import Document
+from lrat_sim.store import Store, ensure_folder, read_records, write_records
+
+
+def document(number):
+    return Document(id=f"d{number}", text=f"text {number} — ünïcode")
+
+
+def texts(path):
+    return [record.id for record in read_records(path, Document)]
+
+
+def test_appended_records_read_back_in_order(tmp_path):
+    path = tmp_path / "new" / "documents.jsonl"
+    with Store(path, Document) as store:
+        offsets = [store.append(document(number)) for number in range(3)]
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert offsets == [0, len(lines[0]), len(lines[0]) + len(lines[1])]
+    assert list(read_records(path, Document)) == [document(number) for number in range(3)]
+
+
+def test_record_is_on_disk_whole_before_append_returns(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    with Store(path, Document) as store:
+        for number in range(3):
+            store.append(document(number))
+            assert texts(path) == [f"d{n}" for n in range(number + 1)]
+
+
+def _write_and_die(path, count):
+    with Store(path, Document) as store:
+        for number in range(count):
+            store.append(document(number))
+        os._exit(9)  # as a kill does: nothing is closed or flushed
+
+
+def test_killed_writer_loses_nothing_and_leaves_no_lock(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    process = multiprocessing.get_context("spawn").Process(target=_write_and_die, args=(path, 5))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 9
+    assert len(texts(path)) == 5
+    with Store(path, Document) as store:
+        store.append(document(5))
+    assert len(texts(path)) == 6
+
+
+@pytest.mark.parametrize("torn", [b'{"id": "d2", "te', b'{"id": "d2", "text": "caf\xc3', b"{"])
+def test_torn_last_line_is_passed_over_by_readers_and_cut_by_the_next_writer(tmp_path, torn):
+    path = tmp_path / "documents.jsonl"
+    write_records(path, [document(0), document(1)])
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    assert texts(path) == ["d0", "d1"]
+    assert path.read_bytes() == whole + torn, "a reader changes nothing"
+    with Store(path, Document) as store:
+        assert [record.id for record in store] == ["d0", "d1"]
+        store.append(document(2))
+    assert texts(path) == ["d0", "d1", "d2"]
+    assert path.read_bytes().startswith(whole)
+
+
+def test_torn_line_longer_than_a_block_is_cut_too(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    write_records(path, [document(0)])
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"id": "' + b"x" * 200_000)
+    with Store(path, Document):
+        pass
+    assert path.read_bytes() == whole
+    path.write_bytes(b'{"id": "' + b"x" * 200_000)
+    with Store(path, Document):
+        pass
+    assert path.read_bytes() == b""
+
+
+def test_last_line_without_a_line_break_is_read_where_it_is_whole(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    path.write_bytes(b'{"id": "d0", "text": "t"}\n\n{"id": "d1", "text": "t"}')
+    assert texts(path) == ["d0", "d1"]
+
+
+def test_torn_line_in_the_middle_is_an_error_with_its_place(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    path.write_bytes(b'{"id": "d0", "text": "t"}\n{"id": "d1", "te\n{"id": "d2", "text": "t"}\n')
+    with pytest.raises(RecordError) as raised:
+        texts(path)
+    assert (raised.value.path, raised.value.line) == (path, 2)
+
+
+@pytest.mark.parametrize("ending", [b"\n", b""])
+def test_wrong_field_names_file_line_and_field(tmp_path, ending):
+    path = tmp_path / "documents.jsonl"
+    path.write_bytes(b'{"id": "d0", "text": "t"}\n\n{"id": "d1", "text": 7}' + ending)
+    with pytest.raises(RecordError) as raised:
+        texts(path)
+    message = str(raised.value)
+    assert f"{path}, line 3" in message
+    assert "$.text" in message
+    assert message.count("\n") == 0
+
+
+def test_missing_field_is_named(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    path.write_bytes(b'{"text": "t"}\n')
+    with pytest.raises(RecordError, match=r"line 1: not a document: .*`id`"):
+        texts(path)
+
+
+def test_records_before_a_wrong_line_still_come(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    path.write_bytes(b'{"id": "d0", "text": "t"}\nnonsense\n')
+    stream = read_records(path, Document)
+    assert next(stream).id == "d0"
+    with pytest.raises(RecordError):
+        next(stream)
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+def test_compressed_files_are_read_and_a_damaged_one_is_named(tmp_path, suffix, pack):
+    content = "".join(json.dumps({"id": f"d{n}", "text": "t" * n}) + "\n" for n in range(50)).encode()
+    path = tmp_path / f"documents.jsonl{suffix}"
+    path.write_bytes(pack(content))
+    assert len(texts(path)) == 50
+    path.write_bytes(pack(content)[:-20])
+    with pytest.raises(InputError, match="is damaged"):
+        texts(path)
+
+
+def test_missing_file_and_folder_in_place_of_a_file_are_named(tmp_path):
+    for path in (tmp_path / "none.jsonl", tmp_path):
+        with pytest.raises(InputError) as raised:
+            texts(path)
+        assert str(path) in str(raised.value)
+
+
+def test_two_writers_on_one_file_are_refused(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    with Store(path, Document) as store:
+        store.append(document(0))
+        with pytest.raises(InputError, match="being written by another process"), Store(path, Document):
+            pass
+        store.append(document(1))
+    with Store(path, Document) as store:
+        store.append(document(2))
+    assert texts(path) == ["d0", "d1", "d2"]
+
+
+def test_writing_outside_a_with_statement_is_refused(tmp_path):
+    with pytest.raises(RuntimeError, match="with statement"):
+        Store(tmp_path / "documents.jsonl", Document).append(document(0))
+
+
+def test_store_of_a_missing_file_is_empty(tmp_path):
+    assert list(Store(tmp_path / "documents.jsonl", Document)) == []
+
+
+def test_failed_rewriting_leaves_the_old_file(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    assert write_records(path, [document(0)]) == 1
+
+    def broken():
+        yield document(1)
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        write_records(path, broken())
+    assert texts(path) == ["d0"]
+
+
+def test_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose another folder") as raised:
+        ensure_folder(tmp_path / "file" / "run")
+    assert str(tmp_path / "file" / "run") in str(raised.value)
+
+
+def test_numbers_that_json_lacks_become_null(tmp_path):
+    from lrat_sim.records import Hit, encode
+
+    assert json.loads(encode(Hit(docid="d", score=float("nan"), rank=1)))["score"] is None
