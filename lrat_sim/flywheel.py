@@ -2,40 +2,45 @@
 
 A flywheel's folder::
 
-    RUN/run.yaml                     everything resolved
-    RUN/round-1/collect/             the rollout on the training tasks, with its grades and verdicts
-    RUN/round-1/pairs.jsonl          what was mined from it, with mining.json, the account of what was left out
-    RUN/round-1/model/               the retriever trained on the pairs of this and all earlier rounds
-    RUN/evaluate/<split>-k<k>/<arm>/ the rollouts on the held-out tasks
-    RUN/comparison-<split>-k<k>.json the paired comparison
+    RUN/run.yaml                       the settings and what they were applied to
+    RUN/round-1/collect/               the rollout on the training tasks, with its grades and verdicts
+    RUN/round-1/pairs.jsonl            what was mined from it; mining.json accounts for what was left out
+    RUN/round-1/model/                 the encoder trained on the pairs of this and all earlier rounds
+    RUN/evaluate/<split>-k<k>/<arm>/   the rollouts on held-out tasks, and comparison.json over them
 
-Every stage finds what an earlier call finished, by fingerprint, and goes on from there.
+Every stage finds, by fingerprint, what an earlier call finished, and goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import yaml
 from msgspec import Meta, Struct
 
+from lrat_sim import __version__, catalog
 from lrat_sim.agent.profile import AgentSettings, load_agent
-from lrat_sim.comparison import Comparison, compare
-from lrat_sim.corpus.dataset import Dataset
-from lrat_sim.errors import InputError
-from lrat_sim.grading.run import grade_run, judge_run, run_tables
-from lrat_sim.mining.run import load_recipe, mine_run
+from lrat_sim.comparison import Comparison
+from lrat_sim.corpus.dataset import Dataset, prepare
+from lrat_sim.corpus.split import check_leak
+from lrat_sim.experiment import ORACLE, compare_retrievers, graded_rollout, opened, runnable
+from lrat_sim.fingerprint import check_fingerprint
+from lrat_sim.grading.relevance import RelevanceJudge
+from lrat_sim.grading.run import judge_run
+from lrat_sim.mining.recipe import MiningRecipe, load_recipe
+from lrat_sim.mining.run import mine_run
 from lrat_sim.progress import bar, console
-from lrat_sim.records import Pair, Task
-from lrat_sim.retrieval import open_retriever
+from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout import rollout
 from lrat_sim.store import ensure_folder, read_records
+from lrat_sim.text import minilm_folder
+from lrat_sim.training.settings import TrainingSettings
 
 Count = Annotated[int, Meta(ge=1)]
-BASE, TRAINED, ORACLE = "base", "trained", "oracle"
+BASE, TRAINED = "base", "trained"
 
 
 class FlywheelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,39 +49,183 @@ class FlywheelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Args:
         rounds: how often to collect, mine and train.
         agent: name or path of the agent's profile.
-        agent_overrides: fields of the profile to set otherwise, for example ``limits.turns``.
-        base: the retriever that the first round collects with, and that training starts from.
+        agent_options: fields of the profile to set otherwise (``{"limits.turns": 30}``).
+        base_model: the encoder to start from, a folder or a hub id; None is all-MiniLM-L6-v2 as installed.
         collect_k: hits a search while collecting.
-        evaluate_k: hits a search while evaluating; several give several comparisons.
-        baselines: further retrievers to evaluate.
-        evaluate_splits: the splits of held-out tasks.
+        evaluate_k: hits a search while evaluating; one comparison for each.
+        baselines: retrievers to evaluate beside the base and the trained one.
+        evaluate_splits: splits of held-out tasks.
         mining: name or path of the mining recipe.
-        training: name or path of the training recipe.
-        train_tasks: how many training tasks to collect on; None for all.
-        test_tasks: how many held-out tasks of each split; None for all.
-        seed: decides every run, and the training.
+        mining_options: fields of it to set otherwise.
+        training: name or path of the training recipe; its ``max_document_length`` holds for indexing, too.
+        training_options: fields of it to set otherwise.
+        train_tasks: training tasks to collect on; None for all.
+        test_tasks: held-out tasks of each split; None for all.
+        samples: runs of each training task.
+        seed: decides the runs and the training.
         concurrency: runs under way at once.
     """
 
     rounds: Count = 1
     agent: str = "simulated"
-    agent_overrides: dict[str, Any] = {}
-    base: str = "dense"
+    agent_options: dict[str, Any] = {}
+    base_model: str | None = None
     collect_k: Count = 5
     evaluate_k: list[Count] = [5]
-    baselines: list[str] = ["bm25", "oracle"]
+    baselines: list[str] = ["bm25", ORACLE]
     evaluate_splits: list[str] = ["test"]
     mining: str = "mine-paper"
+    mining_options: dict[str, Any] = {}
     training: str = "train-small"
+    training_options: dict[str, Any] = {}
     train_tasks: Count | None = None
     test_tasks: Count | None = None
+    samples: Count = 1
     seed: int = 0
     concurrency: Count = 8
 
 
 class FlywheelResult(Struct, frozen=True):
-    """Where the trained retriever lies, and the comparisons by (split, k)."""
+    """The folder, the model of the last round, and the comparisons by ``<split>-k<k>``."""
 
     folder: Path
     model: Path
-    comparisons: dict[tuple[str, int], Comparison]
+    comparisons: dict[str, Comparison]
+
+
+def flywheel(
+    dataset: Dataset,
+    folder: Path | str,
+    settings: FlywheelSettings | None = None,
+    *,
+    judge: RelevanceJudge | None = None,
+) -> FlywheelResult:
+    """Improves a retriever from what agents did with it, and measures by how much.
+
+    Args:
+        dataset: with a ``train`` split and the splits to evaluate on.
+        folder: the run folder; the same call again goes on where it was stopped, and says what it reuses.
+        settings: what to do; the defaults where None.
+        judge: of the relevance of opened documents; by default the offline rules.
+
+    Returns:
+        Where everything lies, and the comparisons.
+
+    Raises:
+        InputError: a setting, a file or a name is wrong, training and test tasks share a question, or the folder
+            holds a flywheel with other settings.
+    """
+    wheel = _Flywheel(dataset, Path(folder), settings or FlywheelSettings(), judge)
+    models = [wheel.round(number) for number in range(1, wheel.settings.rounds + 1)]
+    comparisons = wheel.evaluate(models)
+    return FlywheelResult(wheel.folder, models[-1], comparisons)
+
+
+class _Flywheel:
+    """One call of :func:`flywheel`, its settings checked before anything runs."""
+
+    def __init__(self, dataset: Dataset, folder: Path, settings: FlywheelSettings, judge: RelevanceJudge | None):
+        self.dataset, self.folder, self.settings, self.judge = dataset, folder, settings, judge
+        self.recipe: MiningRecipe = load_recipe(settings.mining, settings.mining_options)
+        self.training = catalog.load("recipes", settings.training, TrainingSettings, settings.training_options)
+        self.base_model = settings.base_model or str(minilm_folder())
+        train = dataset.tasks("train")
+        for split in settings.evaluate_splits:
+            check_leak(train, dataset.tasks(split))
+        self.train = runnable(train, self._agent(settings.collect_k), settings.train_tasks)
+        self._claim()
+
+    def round(self, number: int) -> Path:
+        """Collects with the retriever of the round before, mines, and trains from the base model on all pairs."""
+        settings, folder = self.settings, self.folder / f"round-{number}"
+        console.rule(f"round {number}: collect, mine, train")
+        collect = folder / "collect"
+        before = self._retriever(self.folder / f"round-{number - 1}" / "model") if number > 1 else self._base()
+        graded_rollout(
+            self.train,
+            self._agent(settings.collect_k),
+            before,
+            collect,
+            seed=settings.seed + number,
+            samples=settings.samples,
+            concurrency=settings.concurrency,
+        )
+        with bar("judge what was opened") as progress:
+            judge_run(collect, self.judge, progress=progress)
+        with bar("mine pairs") as progress:
+            report = mine_run(collect, self.recipe, folder, progress=progress)
+        console.print(report)
+        rounds = [self.folder / f"round-{earlier}" / "pairs.jsonl" for earlier in range(1, number + 1)]
+        from lrat_sim.training.trainer import train  # torch, which nothing before this needs
+
+        with bar("train") as progress:
+            pairs = chain.from_iterable(read_records(path, Pair) for path in rounds)
+            seeded = msgspec.structs.replace(self.training, seed=self.training.seed + settings.seed)
+            return train(pairs, self.dataset.corpus, self.base_model, seeded, folder / "model", progress=progress)
+
+    def evaluate(self, models: list[Path]) -> dict[str, Comparison]:
+        """Runs the base, every round's model and the baselines on the held-out tasks, for each split and k."""
+        settings = self.settings
+        arms: dict[str, Retriever] = {BASE: self._base()}
+        for number, model in enumerate(models, start=1):
+            arms[TRAINED if number == len(models) else f"round-{number}"] = self._retriever(model)
+        arms |= {name: opened(name, self.dataset) for name in settings.baselines}
+        comparisons = {}
+        for split in settings.evaluate_splits:
+            for k in settings.evaluate_k:
+                agent, name = self._agent(k), f"{split}-k{k}"
+                console.rule(f"evaluate on {split}, k = {k}")
+                comparisons[name] = compare_retrievers(
+                    arms,
+                    runnable(self.dataset.tasks(split), agent, settings.test_tasks),
+                    agent,
+                    self.folder / "evaluate" / name,
+                    base=BASE,
+                    seed=settings.seed,
+                    concurrency=settings.concurrency,
+                )
+        return comparisons
+
+    def _agent(self, k: int) -> AgentSettings:
+        return load_agent(self.settings.agent, {**self.settings.agent_options, "limits.k": k})
+
+    def _base(self) -> Retriever:
+        return self._retriever(self.base_model, BASE)
+
+    def _retriever(self, model: str | Path, title: str | None = None) -> Retriever:
+        length = self.training.max_document_length
+        return opened("dense", self.dataset, title or str(model), model=str(model), max_length=length)
+
+    def _claim(self) -> None:
+        """Writes run.yaml, or refuses a folder whose flywheel had other settings.
+
+        More rounds, more tasks, more values of k or more concurrency only add to what is there.
+        """
+        path = ensure_folder(self.folder) / "run.yaml"
+        growing = ("rounds", "evaluate_k", "evaluate_splits", "baselines", "train_tasks", "test_tasks", "concurrency")
+        decisive = {
+            **{key: value for key, value in msgspec.to_builtins(self.settings).items() if key not in growing},
+            "dataset": self.dataset.card.made_from,
+            "recipe": self.recipe.fingerprint,
+            "training": msgspec.to_builtins(self.training),
+        }
+        if path.exists():
+            recorded = catalog.read_yaml(path).get("decisive", {})
+            check_fingerprint(f"the flywheel in {self.folder}", recorded, decisive, "choose another --out folder")
+        wanted = {"lrat_sim": __version__, "settings": msgspec.to_builtins(self.settings), "decisive": decisive}
+        path.write_text(yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+DEMO_WORLD = {"documents": 1500, "train_tasks": 120, "dev_tasks": 10, "test_tasks": 100, "ood_tasks": 10}
+DEMO = FlywheelSettings()
+
+
+def demo(folder: Path) -> FlywheelResult:
+    """The whole loop once on a small generated world: minutes on two cores, no key, no network.
+
+    Args:
+        folder: gets the world and the flywheel; a second call says what it reuses.
+    """
+    with bar("generate the world") as progress:
+        dataset = prepare("world", folder / "world", options=DEMO_WORLD, progress=progress)
+    return flywheel(dataset, folder / "flywheel", DEMO)

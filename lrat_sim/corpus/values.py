@@ -16,7 +16,7 @@ _MONTHS |= {name.casefold(): number for number, name in enumerate(calendar.month
 _MONTH = r"(?P<month>[a-z]{3,9})\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?P<year>-?\d{1,4})"
-_ERA = r"(?:\s*(?P<era>bce?|b\.c\.(?:e\.)?|ad|ce|a\.d\.|c\.e\.))?"
+_ERA = r"(?:\s*(?P<era>b\.?c\.?(?:e\.?)?|a\.?d\.?|c\.?e\.?))?"
 _ABOUT = re.compile(r"^(?:(?:c|ca|circa)\b\.?|about|around)\s*")
 _DATES = [
     re.compile(pattern)

@@ -47,6 +47,8 @@ _CONTRACTIONS = (
 )
 # not after an initial or a common abbreviation: "J. Smith", "St. Ives"
 _STATEMENT_END = re.compile(r"(?<!\b\w)(?<!\bst)(?<!\bdr)(?<!\bmr)(?<!\bmrs)(?<!\bvs)(?<=[.!?])\s+|\n+")
+_INTERJECTION = 3
+"""Words up to which a statement is no fact ("Interesting.", "I read it.")."""
 _OPENING_CHARACTERS = 1200
 """A bound on what is looked at, so that very long reasoning costs no more than long reasoning."""
 
@@ -99,7 +101,7 @@ def _opening(text: str, patterns: _Patterns) -> list[str]:
         text = contraction.sub(full, text)
     statements: list[str] = []
     for sentence in _STATEMENT_END.split(text):
-        statement = patterns.fillers.sub("", sentence.strip(" -•\t")).strip()
+        statement = patterns.fillers.sub("", sentence.strip(" -•\t") + " ").strip()
         if not re.search(r"\w", statement) or sentence.rstrip().endswith("?") or patterns.intention.match(statement):
             continue
         statements.append(statement.rstrip(".! "))
@@ -167,7 +169,7 @@ class _Patterns:
 
     def is_fact(self, statement: str) -> bool:
         """Whether a statement tells something read, rather than what the document is about."""
-        return not self._describes.search(statement)
+        return len(statement.split()) > _INTERJECTION and not self._describes.search(statement)
 
     def finding(self, rest: str) -> bool:
         """Whether what stands beside a rejection tells of something found."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field, structs
 
 from lrat_sim import catalog
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint
-from lrat_sim.mining.parts import NEGATIVES, POSITIVES, QUERIES, SEARCHES, WEIGHTS
+from lrat_sim.mining.parts import NEGATIVES, POSITIVES, QUERIES, SEARCHES, WEIGHTS, check_part
 
 
 class NegativeRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class NegativeRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        _one_of("negatives.rule", self.rule, NEGATIVES)
+        check_part("negatives.rule", self.rule, NEGATIVES)
         if not 0 < self.weight < float("inf"):
             raise InputError(f"negatives.weight is {self.weight}; it must be a finite number above 0.")
         if self.limit is not None and self.limit < 1:
@@ -58,26 +58,24 @@ class MiningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     runs: Literal["all", "correct", "incorrect"] = "all"
     searches: str = "all"
     positives: str = "relevant"
-    negatives: list[NegativeRule] = [NegativeRule()]
+    negatives: list[NegativeRule] = field(default_factory=lambda: [NegativeRule()])
     query: str = "search"
     weight: str = "length"
     shuffle_positives: int | None = None
 
     def __post_init__(self) -> None:
-        _one_of("searches", self.searches, SEARCHES)
-        _one_of("positives", self.positives, POSITIVES)
-        _one_of("query", self.query, QUERIES)
-        _one_of("weight", self.weight, WEIGHTS)
+        check_part("searches", self.searches, SEARCHES)
+        check_part("positives", self.positives, POSITIVES)
+        check_part("query", self.query, QUERIES)
+        check_part("weight", self.weight, WEIGHTS)
 
     @property
     def fingerprint(self) -> str:
         """The identity of the recipe: equal where it makes the same pairs."""
-        from msgspec import structs
-
         return fingerprint(structs.replace(self, description=""))
 
 
-def load_recipe(name: str, overrides: dict[str, object] | None = None) -> MiningRecipe:
+def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> MiningRecipe:
     """A recipe by name or path, for example ``mine-paper``, with single fields set otherwise.
 
     Raises:
@@ -85,9 +83,3 @@ def load_recipe(name: str, overrides: dict[str, object] | None = None) -> Mining
         InputError: a field is unknown or its value not allowed.
     """
     return catalog.load("recipes", name, MiningRecipe, overrides)
-
-
-def _one_of(field: str, value: str, known: dict[str, object] | object) -> None:
-    names = sorted(known) if isinstance(known, dict) else []
-    if value not in names:
-        raise InputError(f"{field} is {value!r}; it must be one of {', '.join(names)}.")

@@ -76,6 +76,8 @@ class ApiEncoder:
             if not self._key:
                 raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
         self._litellm = import_litellm()
+        # for embeddings litellm takes a max_retries of 0 for none given, and would try each of our tries three times
+        self._litellm.DEFAULT_MAX_RETRIES = 0
 
     def identity(self) -> dict[str, Any]:
         """Model, dimensions, prompts and length; not where it is reached."""
@@ -97,15 +99,10 @@ class ApiEncoder:
 
     def _embed(self, prompt: str, texts: list[str]) -> Matrix:
         settings = self._settings
-        given = {
-            name: value
-            for name, value in (
-                ("dimensions", settings.dimensions),
-                ("api_base", settings.api_base),
-                ("api_key", self._key),
-            )
-            if value is not None
-        }
+        given: dict[str, Any] = {"api_base": settings.api_base, "api_key": self._key}
+        if settings.dimensions:
+            # litellm knows the models that take it by name, and would refuse it to a server of one's own
+            given |= {"dimensions": settings.dimensions, "allowed_openai_params": ["dimensions"]}
         inputs = [prompt + first_tokens(text, settings.max_length) for text in texts]
         try:
             answer = self._retrying()(
@@ -122,13 +119,16 @@ class ApiEncoder:
         return self._vectors(answer, len(texts))
 
     def _vectors(self, answer: Any, wanted: int) -> Matrix:
-        items = sorted(answer.data, key=lambda item: item["index"])
+        settings = self._settings
         try:
+            items = sorted(answer.data, key=lambda item: item["index"])
             vectors = np.array([item["embedding"] for item in items], np.float64)
-        except (ValueError, TypeError) as error:
-            raise RetrieverError(f"{self._settings.model} gave what is not a table of numbers ({error})") from error
-        if vectors.ndim != 2 or len(vectors) != wanted:
-            raise RetrieverError(f"{self._settings.model} gave {len(items)} vectors for {wanted} texts")
+        except (KeyError, TypeError, ValueError) as error:
+            raise RetrieverError(f"{settings.model} gave what is not a table of numbers ({error!r})") from error
+        if len(vectors) != wanted or vectors.ndim != 2:
+            raise RetrieverError(f"{settings.model} gave {len(vectors)} vectors for {wanted} texts")
+        if settings.dimensions not in (None, vectors.shape[1]):
+            raise RetrieverError(f"{settings.model} gave {vectors.shape[1]} dimensions, not {settings.dimensions}")
         unit: Matrix = (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)).astype(np.float32)
         return unit
 
@@ -155,11 +155,15 @@ def _wait_as_told(otherwise: Callable[[tenacity.RetryCallState], float]) -> Call
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        headers = getattr(getattr(error, "response", None), "headers", None) or {}
-        try:
-            return min(float(headers.get("retry-after", "")), _LONGEST_WAIT)
-        except ValueError:
-            return otherwise(state)
+        for headers in (
+            getattr(error, "litellm_response_headers", None),
+            getattr(getattr(error, "response", None), "headers", None),
+        ):
+            try:
+                return min(float((headers or {}).get("retry-after", "")), _LONGEST_WAIT)
+            except ValueError:
+                continue
+        return otherwise(state)
 
     return wait
 

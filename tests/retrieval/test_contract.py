@@ -156,7 +156,7 @@ def test_another_corpus_refuses_the_saved_index(
 ) -> None:
     open_fresh(spec)
     other = Corpus.build(tmp_path / "other", [Document(id=f"o{row}", text=f"text {row}") for row in range(36)])
-    with pytest.raises(FingerprintMismatch, match="corpus was .*; delete that folder or choose another"):
+    with pytest.raises(FingerprintMismatch, match=r"corpus was .*; delete that folder or choose another"):
         open_fresh(spec, over=other)
 
 

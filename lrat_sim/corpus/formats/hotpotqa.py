@@ -17,7 +17,7 @@ class HotpotReader(TitledReader):
 
     join = ""
 
-    def plan(self, record: dict[str, Any], gold: list[Document], task: Task) -> tuple[Plan | None, list[str]]:
-        """No plan, and the one answer."""
+    def plan(self, record: dict[str, Any], gold: list[Document], task: Task) -> Plan | None:
+        """None."""
         self.without_plan["HotpotQA annotates no facts"] += 1
-        return None, task.answers
+        return None

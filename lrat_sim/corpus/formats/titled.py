@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus
@@ -67,8 +68,8 @@ class TitledReader(Reader):
         return [*self._files, *([self._ids] if self._ids else [])]
 
     @abstractmethod
-    def plan(self, record: dict[str, Any], gold: list[Document], task: Task) -> tuple[Plan | None, list[str]]:
-        """The plan of one question, or None, and its accepted answers."""
+    def plan(self, record: dict[str, Any], gold: list[Document], task: Task) -> Plan | None:
+        """The plan of one question, or None; the reason is counted in ``without_plan``."""
 
     def documents(self) -> Iterator[Document]:
         """Each passage once; copies that differ in white space only are one."""
@@ -160,8 +161,7 @@ class TitledReader(Reader):
             answers=[as_text(record, ("answer",), "answer", self.file, self.line)],
             evidence=[document.id for document in gold],
         )
-        plan, answers = self.plan(record, gold, task)
-        task = Task(id=name, question=task.question, answers=answers, evidence=task.evidence, plan=plan)
+        task = msgspec.structs.replace(task, plan=self.plan(record, gold, task))
         return ReadTask(task, split_of(self.file), f"{self.file}, record {self.line}", missing)
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from lrat_sim.corpus.annotations import plan_from_triples
 from lrat_sim.corpus.formats.titled import TitledReader
-from lrat_sim.corpus.plans import NoPlan, Passage, branches, compare, same_name
+from lrat_sim.corpus.plans import NoPlan, Passage
 from lrat_sim.records import Document, Plan, Task
-from lrat_sim.text import normalise
 
 
 class TwoWikiReader(TitledReader):
@@ -16,7 +15,7 @@ class TwoWikiReader(TitledReader):
 
     join = " "
 
-    def plan(self, record: dict[str, Any], gold: list[Document], task: Task) -> tuple[Plan | None, list[str]]:
+    def plan(self, record: dict[str, Any], gold: list[Document], task: Task) -> Plan | None:
         """The triples as a plan, if they can be laid on the gold passages."""
         triples = record.get("evidences") or []
         if not all(isinstance(t, list) and len(t) == 3 and all(isinstance(part, str) for part in t) for t in triples):
@@ -24,19 +23,7 @@ class TwoWikiReader(TitledReader):
         passages = [Passage(document.title, document.text) for document in gold]
         comparison = "comparison" in str(record.get("type"))
         try:
-            plan = plan_from_triples(task.question, task.answers[0], triples, passages, comparison)
+            return plan_from_triples(task.question, task.answers[0], triples, passages, comparison)
         except NoPlan as reason:
             self.without_plan[str(reason)] += 1
-            return None, task.answers
-        return plan, _spellings(plan, task.answers[0])
-
-
-def _spellings(plan: Plan, answer: str) -> list[str]:
-    """The answer, and the compared name as the question spells it where that only adds brackets."""
-    if plan.operator is None or plan.operator == "same":
-        return [answer]
-    ends = [(name, [plan.hops[end].object for end in ends]) for name, ends in branches(plan.hops)]
-    name = compare(plan.operator, ends)
-    if name and same_name(name, answer) and normalise(name) != normalise(answer):
-        return [answer, name]
-    return [answer]
+            return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,8 +26,8 @@ class WorldReader(Reader):
         self._settings = options
 
     def files(self) -> list[Path]:
-        """None: a world comes from its settings."""
-        return []
+        """The wordings that the world is told in; all else comes from its settings."""
+        return sorted(Path(str(resources.files("lrat_sim.corpus.world"))).glob("*.yaml"))
 
     def documents(self) -> Iterator[Document]:
         """The documents of the world, streaming."""

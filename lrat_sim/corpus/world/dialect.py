@@ -45,7 +45,6 @@ class _Kind(Struct, frozen=True, forbid_unknown_fields=True):
 class _Relation(Struct, frozen=True, forbid_unknown_fields=True):
     subject: str
     object: str
-    role: str = ""
     ask: Lines
     noun: Lines
     phrasings: Lines
@@ -58,7 +57,9 @@ class _Relation(Struct, frozen=True, forbid_unknown_fields=True):
     stray: Lines
     symmetric: bool = False
     span: tuple[int, int] = (0, 0)
+    role: str = ""
     predicate: str = ""
+    named: str = ""
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,12 +87,13 @@ class Relation:
     """A relation: from a kind of entity to another, to a ``date``, or to a ``minor`` name that is only mentioned.
 
     ``plain`` and ``quaint`` state its fact in the asker's and the writer's words; ``ask``, ``noun`` and
-    ``phrasings`` are the asker's.  ``span`` bounds a date in years after the region's era.
+    ``phrasings`` are the asker's.  ``span`` bounds a date in years after the region's era; ``named`` is how a minor
+    object is named.
     """
 
     def __init__(self, name: str, content: _Relation):
         self.name, self.subject, self.object = name, content.subject, content.object
-        self.role, self.predicate = content.role, content.predicate
+        self.role, self.predicate, self.named = content.role, content.predicate, content.named
         self.symmetric, self.span = content.symmetric, content.span
         self.ask, self.noun, self.after = map(templates, (content.ask, content.noun, content.after))
         self.plain, self.quaint, self.stray = map(templates, (content.plain, content.quaint, content.stray))

@@ -12,14 +12,10 @@ from typing import Literal
 
 Words = Literal["family", "place", "thing"]
 
-_ONSETS = (
-    "b br c cl cr d dr f fl fr g gl gr h j k kl kr l m n p pl pr r s sk st sv t th tr v w z zh"
-).split()  # fmt: skip
-_VOWELS = "a e i o u ei".split()
-_MIDDLES = (
-    "b d g l m n r s v z ld lm ln lv nd ng nn rb rd rg rl rm rn rs rv ss sk st th tt"
-).split()  # fmt: skip
-_LINKS = "a e i o u ia".split()
+_ONSETS = ["b", "br", "c", "cl", "cr", "d", "dr", "f", "fl", "fr", "g", "gl", "gr", "h", "j", "k", "kl", "kr", "l", "m", "n", "p", "pl", "pr", "r", "s", "sk", "st", "sv", "t", "th", "tr", "v", "w", "z", "zh"]  # fmt: skip
+_VOWELS = ["a", "e", "i", "o", "u", "ei"]
+_MIDDLES = ["b", "d", "g", "l", "m", "n", "r", "s", "v", "z", "ld", "lm", "ln", "lv", "nd", "ng", "nn", "rb", "rd", "rg", "rl", "rm", "rn", "rs", "rv", "ss", "sk", "st", "th", "tt"]  # fmt: skip
+_LINKS = ["a", "e", "i", "o", "u", "ia"]
 
 # Two endings a line: an entity bears the first, a look-alike of the same stem the second.
 _ENDINGS: dict[Words, tuple[tuple[str, str], ...]] = {
@@ -45,13 +41,12 @@ CAPACITY = _STEMS * 8
 """Words of one class before one would repeat."""
 
 _STRIDE = 130_363  # prime, and no factor of CAPACITY: so index -> index * stride is one-to-one
+_SHIFT: dict[Words, int] = {"family": 0, "place": CAPACITY // 3, "thing": 2 * CAPACITY // 3}
 assert all(len(pairs) == 8 for pairs in _ENDINGS.values()) and CAPACITY % _STRIDE
 
-_GIVEN_STARTS = (
-    "Or Ald Bren Cor Dal Em Fen Gar Hel Is Jor Kes Lin Mor Ned Os Per Quil Ros Sev Tam Ul Ver Wen Yss Zan"
-).split()  # fmt: skip
-_GIVEN_MIDDLES = "sol and ev il or em ar is".split()
-_GIVEN_ENDS = {"she": "a ine eth is".split(), "he": "in o an ric".split()}
+_GIVEN_STARTS = ["Or", "Ald", "Bren", "Cor", "Dal", "Em", "Fen", "Gar", "Hel", "Is", "Jor", "Kes", "Lin", "Mor", "Ned", "Os", "Per", "Quil", "Ros", "Sev", "Tam", "Ul", "Ver", "Wen", "Yss", "Zan"]  # fmt: skip
+_GIVEN_MIDDLES = ["sol", "and", "ev", "il", "or", "em", "ar", "is"]
+_GIVEN_ENDS = {"she": ["a", "ine", "eth", "is"], "he": ["in", "o", "an", "ric"]}
 
 
 def _stem(number: int) -> str:
@@ -70,7 +65,7 @@ def entity_word(words: Words, index: int, seed: int, *, look_alike: bool = False
         seed: the world's.
         look_alike: the same stem with a nearly equal ending, which no other index gives.
     """
-    stem, ending = divmod((index * _STRIDE + seed * 7919) % CAPACITY, 8)
+    stem, ending = divmod(((index + _SHIFT[words]) * _STRIDE + seed * 7919) % CAPACITY, 8)
     return _stem(stem) + _ENDINGS[words][ending][look_alike]
 
 

@@ -12,6 +12,7 @@ from lrat_sim.text import count_tokens
 Filling = str | Sequence[str] | Callable[[random.Random], str]
 """What stands in a slot: a text, texts to draw from, or a maker of texts."""
 
+_ARTICLE = re.compile(r"\ba (?=[aeio])")  # no slot is filled with a word in u
 _PIECE = re.compile(r"\{(\w+)\}|\[([^\]]*)\]")
 
 
@@ -75,8 +76,8 @@ class Template:
         return "".join(out)
 
     def sentence(self, slots: Mapping[str, Filling], rng: random.Random) -> str:
-        """The same, beginning with a capital."""
-        text = self.render(slots, rng)
+        """The same, beginning with a capital, and with "an" where the sound asks for it."""
+        text = _ARTICLE.sub("an ", self.render(slots, rng))
         return text[:1].upper() + text[1:]
 
 

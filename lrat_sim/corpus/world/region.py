@@ -12,16 +12,14 @@ from typing import NamedTuple
 
 from lrat_sim.corpus.world.dialect import Dialect, Kind, Relation
 from lrat_sim.corpus.world.names import Words, entity_word, given_name, minor_word
-from lrat_sim.corpus.world.prose import Filling
+from lrat_sim.corpus.world.prose import Filling, Template
 
 ENTITIES = 20
 _PRONOUNS = {
-    "she": {"she": "she", "her": "her", "him": "her", "hers": "hers"},
-    "he": {"she": "he", "her": "his", "him": "him", "hers": "his"},
+    "she": {"She": "She", "she": "she", "her": "her", "him": "her", "hers": "hers"},
+    "he": {"She": "He", "she": "he", "her": "his", "him": "him", "hers": "his"},
 }
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()  # fmt: skip
+_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]  # fmt: skip
 _LEAF = 0.2
 """Share of facts whose object is only mentioned and has no documents, though an entity could have stood there."""
 
@@ -103,9 +101,9 @@ class Region:
     def _entity(self, rng: random.Random, slot: int, kind: Kind, index: int, twin: Entity | None) -> Entity:
         """One entity; a twin takes its likeness' stem and either varies the ending or the rest of the name."""
         pronoun = twin.pronoun if twin else ("she" if rng.random() < 0.5 else "he")
-        by_ending = twin is not None and (rng.random() < 0.5 or "{word}" == kind.full.line)
+        by_ending = twin is not None and (rng.random() < 0.5 or kind.full.line == "{word}")
         word = entity_word(kind.words, index - 1 if twin else index, self.seed, look_alike=by_ending)
-        first, _, rest = twin.name.partition(" ") if twin else ("", "", "")
+        first, _, _ = twin.name.partition(" ") if twin else ("", "", "")
         given = first if by_ending else given_name(rng, pronoun, first if twin and "given" in kind.full.line else None)
         epithet = _other(kind.epithets, rng, twin.alias if twin else "")
         if twin and "{epithet}" in kind.full.line:
@@ -138,8 +136,7 @@ class Region:
                     continue
                 target = None if rng.random() < _LEAF else self._target(rng, entity, relation, chosen)
                 if target is None:
-                    leaf = self._leaf(rng, relation.object)
-                    entity.facts[relation.name] = Fact(relation, leaf.name, leaf.shown)
+                    entity.facts[relation.name] = Fact(relation, *self._leaf(rng, relation))
                     continue
                 self._paired |= {(entity.name, target.name), (target.name, entity.name)}
                 entity.facts[relation.name] = Fact(relation, target.name, target.shown, target)
@@ -160,23 +157,17 @@ class Region:
         ]
         return free[int(rng.random() * len(free))] if free else None
 
-    def _leaf(self, rng: random.Random, kind_name: str) -> Entity:
-        """Something only mentioned, named after its kind's fashion."""
-        kind = self.dialect.kinds.get(kind_name)
-        if kind is None:
-            kind = self.dialect.kinds["lens"]
-            word = minor_word("thing", rng)
-            entity = Entity(-1, kind, f"{word}'s Comet", word, "", "she")
-            entity.shown = entity.name
-            return entity
-        pronoun = "she" if rng.random() < 0.5 else "he"
+    def _leaf(self, rng: random.Random, relation: Relation) -> tuple[str, str]:
+        """Something only mentioned: its name after its kind's fashion, and the same with its article."""
+        kind = self.dialect.kinds.get(relation.object)
+        words: Words = kind.words if kind else "thing"
         slots: dict[str, Filling] = {
-            "given": given_name(rng, pronoun),
-            "word": minor_word(kind.words, rng),
-            "epithet": kind.epithets or "",
-            "nick": "",
+            "given": given_name(rng, "she" if rng.random() < 0.5 else "he"),
+            "word": minor_word(words, rng),
+            "epithet": kind.epithets if kind else "",
         }
-        return Entity(-1, kind, kind.full.render(slots, rng), "", "", pronoun)
+        name = (kind.full if kind else Template(relation.named)).render(slots, rng)
+        return name, f"the {name}" if kind and kind.article else name
 
 
 def draw_date(rng: random.Random, era: int, span: tuple[int, int]) -> tuple[int, int, int]:

@@ -1,0 +1,136 @@
+"""Checks of the instrument itself, before anything is believed that it shows.
+
+* A retriever trained on positives that were exchanged at random must gain nothing.
+* The oracle, which knows each task's evidence, must bound every other retriever.
+* The same seed must give the same trajectories, in canonical form, whatever the concurrency.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from rich.table import Table
+
+from lrat_sim.agent.profile import AgentSettings, load_agent
+from lrat_sim.comparison import Comparison
+from lrat_sim.corpus.dataset import Dataset
+from lrat_sim.experiment import opened, runnable
+from lrat_sim.flywheel import BASE, TRAINED, FlywheelSettings, flywheel
+from lrat_sim.progress import console
+from lrat_sim.records import Task, canonical
+from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.rollout.run import rollout
+
+
+class Control(Struct, frozen=True):
+    """One control: what must hold, whether it did, and the figures."""
+
+    what: str
+    held: bool
+    figures: str
+
+
+class Controls(Struct, frozen=True):
+    """All controls of a run."""
+
+    results: list[Control]
+
+    @property
+    def held(self) -> bool:
+        """Whether every control held."""
+        return all(result.held for result in self.results)
+
+    def __rich__(self) -> Table:
+        table = Table("control", "held", "figures", title="controls")
+        for result in self.results:
+            table.add_row(result.what, "[green]yes[/]" if result.held else "[red]no[/]", result.figures)
+        return table
+
+
+def run_controls(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    agent: str = "simulated",
+    k: int = 5,
+    train_tasks: int = 150,
+    test_tasks: int = 150,
+    seed: int = 0,
+    repeats: int = 24,
+    training_options: dict[str, object] | None = None,
+) -> Controls:
+    """Runs every control on a data set.
+
+    Args:
+        dataset: with splits ``train`` and ``test``.
+        folder: gets the runs; the same call again goes on, but the repeated runs are always made anew.
+        agent: name or path of the agent's profile.
+        k: hits a search.
+        train_tasks: tasks to collect on for the shuffled control.
+        test_tasks: tasks to evaluate on.
+        seed: of everything.
+        repeats: tasks that are run three times for the control of equality.
+        training_options: fields of the training recipe to set otherwise.
+    """
+    settings = FlywheelSettings(
+        agent=agent,
+        collect_k=k,
+        evaluate_k=[k],
+        mining_options={"shuffle_positives": seed + 1},
+        training_options=training_options or {},
+        train_tasks=train_tasks,
+        test_tasks=test_tasks,
+        seed=seed,
+    )
+    console.rule("control: shuffled positives")
+    (comparison,) = flywheel(dataset, folder / "shuffled", settings).comparisons.values()
+    profile = load_agent(agent, {"limits.k": k})
+    return Controls(
+        [
+            shuffled_gains_nothing(comparison),
+            oracle_bounds_all(comparison),
+            *_equal_runs(dataset, folder / "equal", profile, runnable(dataset.tasks("test"), profile, repeats), seed),
+        ]
+    )
+
+
+def shuffled_gains_nothing(comparison: Comparison) -> Control:
+    """The interval of the gain of the retriever trained on exchanged positives reaches 0 or lies below it."""
+    (pairing,) = (each for each in comparison.pairings if each.arm == TRAINED)
+    gain = pairing.measures["success"].difference
+    held = gain.low is not None and gain.low <= 0
+    return Control("a retriever trained on shuffled positives gains nothing", held, f"success {_points(gain)}")
+
+
+def oracle_bounds_all(comparison: Comparison) -> Control:
+    """No arm succeeds more often than the oracle."""
+    success = {summary.name: summary.means["success"] or 0.0 for summary in comparison.summaries}
+    bound = success[comparison.oracle or ""]
+    figures = ", ".join(f"{name} {value:.1%}" for name, value in success.items())
+    return Control("the oracle bounds all", all(value <= bound for value in success.values()), figures)
+
+
+def _equal_runs(
+    dataset: Dataset, folder: Path, agent: AgentSettings, tasks: Sequence[Task], seed: int
+) -> list[Control]:
+    retriever = opened("dense", dataset, BASE)
+    forms = {}
+    for name, concurrency in (("once", 1), ("again", 1), ("together", 16)):
+        shutil.rmtree(folder / name, ignore_errors=True)  # what an earlier call left would compare with itself
+        rollout(tasks, agent, retriever, folder / name, seed=seed, concurrency=concurrency, table=False)
+        forms[name] = sorted(canonical(trajectory) for trajectory in read_trajectories(folder / name))
+    return [
+        Control(what, forms[one] == forms[other] and len(forms[one]) == len(tasks), f"{len(tasks)} runs")
+        for what, one, other in (
+            ("two runs with one seed are equal", "once", "again"),
+            ("concurrency 1 and 16 give the same runs", "once", "together"),
+        )
+    ]
+
+
+def _points(estimate: object) -> str:
+    value, low, high = (getattr(estimate, name) for name in ("value", "low", "high"))
+    return f"{100 * value:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"

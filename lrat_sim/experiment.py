@@ -1,0 +1,134 @@
+"""What ``compare``, ``flywheel`` and ``controls`` have in common: run retrievers on tasks, grade, and pair by task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lrat_sim.agent.answer import read_answer
+from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.comparison import Comparison, compare
+from lrat_sim.comparison.table import save
+from lrat_sim.corpus.dataset import Dataset
+from lrat_sim.errors import InputError
+from lrat_sim.grading.answers import AnswerJudge, MatchJudge
+from lrat_sim.grading.match import is_match
+from lrat_sim.grading.metrics import TaskTable
+from lrat_sim.grading.run import grade_run, run_tables
+from lrat_sim.progress import bar, console
+from lrat_sim.records import Grade, Task, Trajectory
+from lrat_sim.retrieval import open_retriever
+from lrat_sim.retrieval.base import Retriever
+from lrat_sim.rollout.run import rollout
+
+ORACLE = "oracle"
+
+
+def indexes(dataset: Dataset) -> Path:
+    """Where the indexes over a data set's corpus lie: beside it, so that every run shares them."""
+    return dataset.folder / "indexes"
+
+
+def opened(spec: str | Path, dataset: Dataset, title: str | None = None, **options: object) -> Retriever:
+    """A retriever over a data set's corpus, its index built with a progress bar where it is missing.
+
+    Raises:
+        InputError: see :func:`lrat_sim.retrieval.open_retriever`.
+    """
+    with bar(f"index {title or spec}") as progress:
+        return open_retriever(spec, dataset.corpus, indexes(dataset), progress=progress, **options)
+
+
+def runnable(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
+    """The tasks that an agent can be asked, at most ``limit`` of them; those left out are named first.
+
+    A simulated agent needs a plan; a comparison asks every arm the same tasks, so they are left out for all.
+
+    Raises:
+        InputError: none is left.
+    """
+    kept = [task for task in tasks if task.plan is not None or not agent.simulated]
+    if len(kept) < len(tasks):
+        named = ", ".join([task.id for task in tasks if task.plan is None][:3])
+        console.print(f"left out {len(tasks) - len(kept):,} of {len(tasks):,} tasks, without a plan: {named}, ...")
+    if not kept:
+        raise InputError("no task has a plan, which a sim/ agent needs; choose another task set or agent.")
+    return kept[:limit]
+
+
+def graded_rollout(
+    tasks: Sequence[Task],
+    agent: AgentSettings,
+    retriever: Retriever,
+    folder: Path,
+    *,
+    seed: int = 0,
+    samples: int = 1,
+    concurrency: int = 8,
+    judge: AnswerJudge | None = None,
+) -> TaskTable:
+    """Runs and grades what is missing in a run folder, and gives its metrics by task."""
+    rollout(
+        tasks,
+        agent,
+        retriever,
+        folder,
+        seed=seed,
+        samples=samples,
+        concurrency=concurrency,
+        grade=_at_once if judge is None else None,
+    )
+    grade_run(folder, tasks, judge)
+    table, _ = run_tables(folder, tasks)
+    return table
+
+
+def compare_retrievers(
+    retrievers: Mapping[str, Retriever],
+    tasks: Sequence[Task],
+    agent: AgentSettings,
+    folder: Path,
+    *,
+    base: str,
+    seed: int = 0,
+    samples: int = 1,
+    concurrency: int = 8,
+    judge: AnswerJudge | None = None,
+) -> Comparison:
+    """Runs every retriever on the same tasks, each in a folder of its own, and pairs the results by task.
+
+    Args:
+        retrievers: name of the arm to retriever.
+        tasks: those asked.
+        agent: the same for all.
+        folder: gets one run folder an arm, and ``comparison.json``.
+        base: the arm that the others are measured against.
+        seed: of the runs.
+        samples: runs of each task; a task counts once, with their mean.
+        concurrency: runs under way at once.
+        judge: of answers; by default the offline match.
+    """
+    arms = {}
+    for name, retriever in retrievers.items():
+        console.print(f"[bold]{name}[/bold] on {len(tasks):,} tasks, k = {agent.limits.k}")
+        arms[name] = graded_rollout(
+            tasks,
+            agent,
+            retriever,
+            folder / name,
+            seed=seed,
+            samples=samples,
+            concurrency=concurrency,
+            judge=judge,
+        )
+    oracle = ORACLE if ORACLE in arms else None
+    comparison = compare(arms, base, oracle, [task.id for task in tasks], seed=seed)
+    save(comparison, folder / "comparison.json")
+    return comparison
+
+
+def _at_once(task: Task, trajectory: Trajectory) -> Grade:
+    """A grade for the live table; the one that counts is written by :func:`grade_run`."""
+    answer = read_answer(trajectory.answer)
+    right = bool(answer) and is_match(answer or "", task.answers)
+    return Grade(trajectory_id=trajectory.id, state="correct" if right else "incorrect", judge=MatchJudge.name)

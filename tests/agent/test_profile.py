@@ -1,0 +1,87 @@
+import msgspec
+import pytest
+
+from lrat_sim.agent.profile import AgentSettings, Limits, Sampling, load_agent
+from lrat_sim.errors import InputError, UnknownName
+from lrat_sim.text import TOKENIZER
+
+
+def test_a_profile_is_loaded_by_name_with_single_fields_overridden():
+    agent = load_agent("openai-tools", {"limits.k": "5", "model": "openai/other"})
+    assert (agent.name, agent.model, agent.limits.k, agent.limits.turns) == ("openai-tools", "openai/other", 5, 50)
+    assert agent.sampling == Sampling(temperature=0.85, top_p=0.95, presence_penalty=1.1, seed=2025)
+
+
+def test_a_profile_is_a_file_that_a_user_writes(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("model: openai/m\nlimits: {k: 3}\n")
+    assert load_agent(str(path)).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ({"limits.k": 0}, "limits.k"),
+        ({"limits.turns": "many"}, "limits.turns"),
+        ({"sampling.temperature": 3}, "sampling.temperature"),
+        ({"protocol": "telepathy"}, "protocol"),
+        ({"tempreature": 1}, "tempreature"),
+        ({"simulation": {}}, "simulation"),
+        ({"provider.api_key": "sk-1"}, "provider.api_key"),
+        ({"provider.extra_headers": {}}, "provider.extra_headers"),
+        ({"base_url": "http://me:secret@host/v1"}, "base_url"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_by_name(overrides, named):
+    with pytest.raises(InputError, match=named.replace(".", r"\.")):
+        load_agent("openai-tools", overrides)
+
+
+def test_settings_made_in_a_script_are_checked_too():
+    with pytest.raises(InputError, match=r"limits\.k"):
+        AgentSettings(model="openai/m", limits=Limits(k=0)).resolved()
+    with pytest.raises(InputError, match="patience"):
+        AgentSettings(model="sim/m", simulation={"patience": -1}).resolved()
+    with pytest.raises(UnknownName, match="no-such-prompt"):
+        AgentSettings(model="openai/m", prompt="no-such-prompt").resolved()
+
+
+def test_the_fingerprint_holds_what_decides_behaviour():
+    def identity(**changed):
+        return AgentSettings(**{"model": "openai/m", **changed}).describe()["fingerprint"]
+
+    decisive = [
+        {"model": "openai/n"},
+        {"prompt": "Find it.\n"},
+        {"answer_prompt": "Now.\n"},
+        {"sampling": Sampling(temperature=0.0)},
+        {"limits": Limits(k=5)},
+        {"base_url": "http://localhost/v1"},
+        {"pass_reasoning": False},
+        {"provider": {"reasoning_effort": "high"}},
+    ]
+    assert len({identity(), *(identity(**changed) for changed in decisive)}) == len(decisive) + 1
+    for changed in ({"name": "other"}, {"timeout": 5.0}, {"key_env": "KEY"}):
+        assert identity(**changed) == identity()
+
+
+def test_a_description_is_enough_to_rebuild_the_agent():
+    agent = AgentSettings(model="sim/m", name="s", limits=Limits(k=3))
+    described = agent.describe()
+    identity, tokenizer = described.pop("fingerprint"), described.pop("tokenizer")
+    rebuilt = msgspec.convert(described, AgentSettings)
+    assert (rebuilt.describe()["fingerprint"], tokenizer) == (identity, TOKENIZER)
+    assert "research" in described["prompt"]
+    assert described["simulation"]["patience"] > 0
+
+
+def test_samples_and_seeds_of_a_run_are_drawn_differently():
+    sent = {Sampling().sent(sample=sample, seed=seed)["seed"] for sample in range(4) for seed in range(3)}
+    assert len(sent) == 12
+    assert Sampling().sent(sample=0, seed=0) == {
+        "temperature": 0.85,
+        "top_p": 0.95,
+        "presence_penalty": 1.1,
+        "seed": 2025,
+    }
+    assert Sampling(temperature=None, seed=None, top_p=None, presence_penalty=None).sent(sample=1, seed=1) == {}

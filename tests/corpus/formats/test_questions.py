@@ -1,0 +1,283 @@
+"""The readers of named data sets, on small files in their layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.corpus.formats.base import ReaderOptions
+from lrat_sim.corpus.formats.beir import BeirReader
+from lrat_sim.corpus.formats.browsecomp import BrowseCompOptions, BrowseCompReader, decrypt, encrypt
+from lrat_sim.corpus.formats.hotpotqa import HotpotReader
+from lrat_sim.corpus.formats.infoseek import InfoSeekOptions, InfoSeekReader
+from lrat_sim.corpus.formats.lines import trec_qrels
+from lrat_sim.corpus.formats.musique import MusiqueOptions, MusiqueReader
+from lrat_sim.corpus.formats.titled import TitledOptions
+from lrat_sim.corpus.formats.twowiki import TwoWikiReader
+from lrat_sim.errors import InputError, RecordError
+
+CANARY = "a canary of our own"
+
+
+def hotpot(name: str, *titles: str, gold: list[str] | None = None) -> dict[str, Any]:
+    return {
+        "_id": name,
+        "question": f"question {name}",
+        "answer": "yes",
+        "supporting_facts": [[title, 0] for title in gold or titles[:2]],
+        "context": [[title, [f"{title} is one.", " It is."]] for title in titles],
+    }
+
+
+def test_hotpotqa_unites_contexts_and_joins_sentences_as_they_are(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    write("a.json.gz", [hotpot("q1", "A &quot;B&quot;", "C"), hotpot("q1", "C", "D")])
+    write("b.jsonl", [hotpot("q2", "C", "E")])
+    reader = HotpotReader(source, TitledOptions())
+    corpus = build(reader.documents())
+    assert [(d.id, d.title) for d in corpus] == [("0", "A &quot;B&quot;"), ("1", "C"), ("2", "D"), ("3", "E")]
+    assert corpus[1].text == "C is one. It is."
+    assert [(i.task.id, i.task.evidence) for i in reader.tasks(corpus)] == [("q1", ["0", "1"]), ("q2", ["1", "3"])]
+    assert reader.notes == ["1 repeats of a question id were passed over; the first of each counts."]
+
+
+def test_column_oriented_questions_and_mapped_passages_are_read(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    rows = [hotpot("q1", "A", "B"), hotpot("q2", "B", "C", gold=["C", "Z"])]
+    columns = {name: {str(n): row[name] for n, row in enumerate(rows)} for name in rows[0] if name != "_id"}
+    columns |= {"_1": {"0": "q1", "1": "q2"}, "id": {"0": "77", "1": "78"}}
+    write("questions.json", columns)
+    write("corpus.json", {"Z": ["Z is here.", " Yes."]})
+    reader = HotpotReader(source, TitledOptions())
+    corpus = build(reader.documents())
+    assert [(i.task.id, [corpus.document(d).title for d in i.task.evidence]) for i in reader.tasks(corpus)] == [
+        ("q1", ["A", "B"]),
+        ("q2", ["C", "Z"]),
+    ]
+
+
+def test_a_title_with_two_texts_means_the_one_in_the_questions_own_context(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    first, second = hotpot("q1", "A", "B"), hotpot("q2", "A", "B")
+    second["context"][0][1] = ["Another text of A."]
+    write("a.json", [first, second])
+    reader = HotpotReader(source, TitledOptions())
+    corpus = build(reader.documents())
+    texts = [corpus.document(item.task.evidence[0]).text for item in reader.tasks(corpus)]
+    assert texts == ["A is one. It is.", "Another text of A."]
+
+
+def test_supporting_facts_may_carry_more_than_a_sentence_number(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    record = hotpot("q1", "A", "B")
+    record["supporting_facts"] = [["A", [1], ["a sentence"], {"id": "5", "title": "A", "text": "A other"}]]
+    write("a.jsonl", [record])
+    reader = HotpotReader(source, TitledOptions())
+    (item,) = reader.tasks(build(reader.documents()))
+    assert item.task.evidence == ["0"]
+
+
+def test_a_list_of_ids_limits_the_questions(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    write("a.json", [hotpot("q1", "A", "B"), hotpot("q2", "A", "C")])
+    write("gold_complete_ids.txt", "q2\nq9\n")
+    reader = HotpotReader(source, TitledOptions())
+    corpus = build(reader.documents())
+    assert [item.task.id for item in reader.tasks(corpus)] == ["q2"]
+    assert "1 of the 2 questions named" in reader.notes[0]
+    everything = HotpotReader(source, TitledOptions(questions="all"))
+    assert len(list(everything.tasks(corpus))) == 2
+    with pytest.raises(InputError, match="does not exist"):
+        HotpotReader(source, TitledOptions(questions="other.txt"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"context": [["A"]]}, "`context`"),
+        ({"context": [["A", []]]}, "title and a text"),
+        ({"supporting_facts": [[1]]}, "`supporting_facts`"),
+        ({"question": ""}, "no question"),
+        ({"answer": None}, "no answer"),
+    ],
+)
+def test_a_wrong_question_is_placed(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus], change: dict[str, Any], says: str
+) -> None:
+    write("a.jsonl", [hotpot("q1", "A", "B"), hotpot("q2", "A", "C") | change])
+    reader = HotpotReader(source, TitledOptions())
+    with pytest.raises(RecordError, match=f"a.jsonl, line 2: .*{says}"):
+        list(reader.tasks(build(reader.documents())))
+
+
+def test_2wiki_triples_become_a_plan(write: Callable[..., Path], source: Path, build: Callable[..., Corpus]) -> None:
+    write(
+        "q.json",
+        [
+            {
+                "_id": "q1",
+                "type": "compositional",
+                "question": "When was the director of film Taxi (Film) born?",
+                "answer": "4 May 1900",
+                "supporting_facts": [["Taxi (film)", 0], ["Roy Ruth", 0]],
+                "evidences": [["Taxi", "director", "Roy Ruth"], ["Roy Ruth", "date of birth", "4 May 1900"]],
+            }
+            | {"context": [["Taxi (film)", ["Taxi is by", "Roy Ruth."]]]}
+        ],
+    )
+    write("corpus.json", [{"title": "Roy Ruth", "text": "Roy Ruth( 4 May 1900) was."}])
+    reader = TwoWikiReader(source, TitledOptions())
+    corpus = build(reader.documents())
+    assert sorted(d.text for d in corpus) == ["Roy Ruth( 4 May 1900) was.", "Taxi is by Roy Ruth."]
+    (item,) = reader.tasks(corpus)
+    assert item.task.plan is not None
+    assert [h.subject for h in item.task.plan.hops] == ["Taxi (film)", "#1"]
+
+
+def musique() -> dict[str, Any]:
+    return {
+        "id": "2hop__1_2",
+        "question": "Which river runs through the capital of Erland?",
+        "answer": "Tarn",
+        "answer_aliases": ["River Tarn"],
+        "answerable": True,
+        "paragraphs": [
+            {"idx": 0, "title": "Erland", "paragraph_text": "Erland's capital is Moor.", "is_supporting": True},
+            {"idx": 1, "title": "Moor", "paragraph_text": "Moor is a heath.", "is_supporting": False},
+            {"idx": 2, "title": "Moor", "paragraph_text": "Moor lies on the Tarn.", "is_supporting": True},
+        ],
+        "question_decomposition": [
+            {"id": 1, "question": "Erland >> capital", "answer": "Moor", "paragraph_support_idx": 0},
+            {"id": 2, "question": "Which river runs through #1?", "answer": "Tarn", "paragraph_support_idx": 2},
+        ],
+    }
+
+
+def test_musique_tells_passages_of_one_title_apart_and_plans_from_the_decomposition(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    unanswerable = musique() | {"id": "2hop__3_4", "answerable": False}
+    write("musique_ans_v1.0_dev.jsonl", [musique(), unanswerable])
+    reader = MusiqueReader(source, MusiqueOptions())
+    corpus = build(reader.documents())
+    assert [d.title for d in corpus] == ["Erland", "Moor", "Moor"]
+    (item,) = reader.tasks(corpus)
+    assert (item.split, item.task.evidence, item.task.answers) == ("dev", ["0", "2"], ["Tarn", "River Tarn"])
+    assert item.task.plan is not None
+    assert [(h.subject, h.object) for h in item.task.plan.hops] == [("Erland", "Moor"), ("#1", "Tarn")]
+    assert item.task.plan.hops[1].phrasings == ["Which river runs through {subject}?"]
+    assert reader.notes == ["1 unanswerable questions were left out."]
+
+
+def test_musique_without_a_readable_chain_keeps_the_task_and_counts_why(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    record = musique()
+    record["question_decomposition"][1]["paragraph_support_idx"] = None
+    write("train.jsonl", [record])
+    reader = MusiqueReader(source, MusiqueOptions())
+    (item,) = reader.tasks(build(reader.documents()))
+    assert item.task.plan is None
+    assert dict(reader.without_plan) == {"a sub-question names no supporting passage": 1}
+
+
+def test_infoseek_keeps_the_first_of_a_repeated_question_and_says_so(write: Callable[..., Path], source: Path) -> None:
+    write("InfoSeek-Eval.tsv", "e_0\tWho?\tA\ne_1\tWhat?\tB\ne_2\twho\tA\n")
+    reader = InfoSeekReader(source, InfoSeekOptions())
+    assert [item.task.id for item in reader.tasks(None)] == ["e_0", "e_1"]
+    assert "e_2 = e_0" in reader.notes[0]
+    assert not reader.has_documents
+
+
+def test_infoseek_places_a_row_without_an_answer(write: Callable[..., Path], source: Path) -> None:
+    write("InfoSeek-Eval.tsv", "e_0\tWho?\tA\ne_1\tWhat?\n")
+    with pytest.raises(RecordError, match="line 2: should have three columns"):
+        list(InfoSeekReader(source, InfoSeekOptions()).tasks(None))
+
+
+@pytest.mark.parametrize("text", ["", "Who wrote \u201c\u4e2d\u6587\u201d?", "x" * 100])
+def test_what_is_encrypted_can_be_decrypted_with_the_canary_alone(text: str) -> None:
+    assert decrypt(encrypt(text, CANARY), CANARY) == text
+    assert text == "" or text not in encrypt(text, CANARY)
+
+
+def browsecomp() -> dict[str, Any]:
+    def doc(docid: str) -> dict[str, str]:
+        return {"docid": docid, "text": encrypt(f"text of {docid}", CANARY), "url": "hidden"}
+
+    return {
+        "query_id": "769",
+        "query": encrypt("Who is it?", CANARY),
+        "answer": encrypt("Somebody", CANARY),
+        "gold_docs": [doc("1")],
+        "evidence_docs": [doc("1"), doc("2")],
+        "negative_docs": [doc("3")],
+    }
+
+
+def test_browsecomp_is_decrypted_only_when_plain_text_is_allowed(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    write("browsecomp.jsonl", [browsecomp()])
+    with pytest.raises(InputError, match="plaintext to true"):
+        BrowseCompReader(source, BrowseCompOptions(canary=CANARY))
+    reader = BrowseCompReader(source, BrowseCompOptions(canary=CANARY, plaintext=True))
+    corpus = build(reader.documents())
+    assert [(d.id, d.text) for d in corpus] == [(n, f"text of {n}") for n in "123"]
+    (item,) = reader.tasks(corpus)
+    assert (item.task.question, item.task.answers, item.task.evidence) == ("Who is it?", ["Somebody"], ["1", "2"])
+
+
+def test_a_wrong_canary_is_refused(write: Callable[..., Path], source: Path) -> None:
+    write("browsecomp.jsonl", [browsecomp()])
+    reader = BrowseCompReader(source, BrowseCompOptions(canary="another", plaintext=True))
+    with pytest.raises(RecordError, match=r"line 1: the field `text` cannot be decrypted.*correct the option canary"):
+        list(reader.documents())
+
+
+def test_browsecomp_takes_evidence_from_judgements(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    write("browsecomp.jsonl", [browsecomp()])
+    write("documents.jsonl", [{"docid": str(n), "text": "x"} for n in range(5)])
+    write("qrel.txt", "769 Q0 4 1\n769 Q0 3 0\n")
+    options = BrowseCompOptions(canary=CANARY, plaintext=True, corpus="documents.jsonl", evidence="qrel.txt")
+    reader = BrowseCompReader(source, options)
+    corpus = build(reader.documents())
+    assert len(corpus) == 5
+    assert [item.task.evidence for item in reader.tasks(corpus)] == [["4"]]
+
+
+def test_judgements_are_read_in_both_layouts(write: Callable[..., Path]) -> None:
+    beir = write("a.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td1\t2\n")
+    trec = write("b.txt", "q1 Q0 d1 1\nq1 0 d2 0\nq2 0 d1 2\n")
+    assert trec_qrels(beir) == trec_qrels(trec) == {"q1": ["d1"], "q2": ["d1"]}
+    with pytest.raises(RecordError, match=r"line 2: .*'high'"):
+        trec_qrels(write("c.txt", "q1 0 d1 1\nq1 0 d2 high\n"))
+    with pytest.raises(RecordError, match=r"line 1: .*3 or 4 columns"):
+        trec_qrels(write("d.txt", "q1 d1\n"))
+
+
+def test_beir_queries_belong_to_the_split_that_judges_them(
+    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
+) -> None:
+    with pytest.raises(InputError, match=r"has no corpus\.jsonl"):
+        BeirReader(source, ReaderOptions())
+    write("corpus.jsonl.gz", [{"_id": "d1", "title": "T", "text": "x"}])
+    write("queries.jsonl", [{"_id": str(n), "text": f"query {n}"} for n in range(3)])
+    with pytest.raises(InputError, match="no qrels"):
+        BeirReader(source, ReaderOptions())
+    write("qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\td1\t1\n")
+    write("qrels/train.tsv", "query-id\tcorpus-id\tscore\n0\td1\t1\n0\td9\t1\n")
+    reader = BeirReader(source, ReaderOptions())
+    items = list(reader.tasks(build(reader.documents())))
+    assert [(i.task.id, i.split, i.missing) for i in items] == [("0", "train", ("d9",)), ("1", "test", ())]

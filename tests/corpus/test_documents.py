@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lrat_sim.corpus import documents as module
+from lrat_sim.corpus.documents import Corpus, DuplicateId
+from lrat_sim.errors import InputError, UnknownDocument
+from lrat_sim.records import Document
+
+
+def some(count: int) -> list[Document]:
+    return [Document(id=f"d{n}", title=f"Title {n}", text=f"text of {n} \u00e9\u4e2d") for n in range(count)]
+
+
+def test_what_was_built_is_read_back_in_order_after_opening(tmp_path: Path) -> None:
+    built = Corpus.build(tmp_path, iter(some(50)))
+    opened = Corpus.open(tmp_path)
+    assert list(opened) == some(50) == [opened[row] for row in range(len(opened))]
+    assert opened.fingerprint == built.fingerprint
+    assert opened.document("d7") == some(50)[7]
+    assert opened.row("d49") == 49
+    assert "d50" not in opened
+    assert list(opened.ids()) == [f"d{n}" for n in range(50)] == opened.ids()[:]
+    assert opened.ids()[3] == "d3"
+
+
+def test_batches_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Corpus.build(tmp_path / "whole", some(40))
+    monkeypatch.setattr(module, "_BATCH_ROWS", 7)
+    in_batches = Corpus.build(tmp_path / "batches", some(40))
+    assert in_batches.fingerprint == whole.fingerprint
+    assert list(in_batches.slice(5, 30)) == some(40)[5:30]
+    assert in_batches.document("d20") == whole.document("d20")
+
+
+def test_building_draws_documents_one_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BATCH_CHARACTERS", 100)
+    drawn, seen = [], []
+
+    def stream() -> object:
+        for n in range(30):
+            drawn.append(n)
+            yield Document(id=str(n), text="x" * 60)
+
+    Corpus.build(tmp_path, stream(), progress=lambda done, total, what: seen.append((done, len(drawn))))  # type: ignore[arg-type]
+    assert [done for done, _ in seen] == list(range(2, 31, 2))
+    assert all(ahead == done for done, ahead in seen)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.text(min_size=1).filter(lambda t: t.strip()), min_size=1, max_size=20, unique=True), st.text(min_size=1)
+)
+def test_every_id_is_found_and_no_other(tmp_path: Path, ids: list[str], other: str) -> None:
+    ids = [i for i in ids if i.isprintable()] or ["a"]
+    corpus = Corpus.build(tmp_path, [Document(id=i, text=f"of {i}") for i in ids])
+    assert [corpus.row(i) for i in ids] == list(range(len(ids)))
+    assert (other in corpus) == (other in ids)
+
+
+def test_ids_with_the_same_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_hash", lambda docid: len(docid))
+    corpus = Corpus.build(tmp_path, [Document(id=i, text=i) for i in ("aa", "bb", "c", "dd")])
+    assert [corpus.document(i).text for i in ("dd", "c", "bb", "aa")] == ["dd", "c", "bb", "aa"]
+    assert "ee" not in corpus
+
+
+def test_an_unknown_id_raises(tmp_path: Path) -> None:
+    corpus = Corpus.build(tmp_path, some(3))
+    with pytest.raises(UnknownDocument, match="'nobody'"):
+        corpus.document("nobody")
+
+
+def test_a_duplicate_id_is_refused_with_both_places(tmp_path: Path) -> None:
+    with pytest.raises(DuplicateId, match=r"documents 2 and 6 .*'d1'") as caught:
+        Corpus.build(tmp_path, [*some(5), Document(id="d1", text="again")])
+    assert caught.value.rows == (1, 5)
+    with pytest.raises(InputError, match="no finished corpus"):
+        Corpus.open(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["id", "text"])
+def test_an_empty_id_or_text_is_refused(tmp_path: Path, field: str) -> None:
+    bad = Document(**{"id": "x", "text": "y", field: " "})
+    with pytest.raises(InputError, match=f"document 3 .* empty `{field}`"):
+        Corpus.build(tmp_path, [*some(2), bad])
+
+
+def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is empty"):
+        Corpus.build(tmp_path, [])
+
+
+def test_a_missing_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="build it first"):
+        Corpus.open(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", ["documents.arrow", "id_hashes.npy", "id_rows.npy", "corpus.json"])
+def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
+    Corpus.build(tmp_path, some(100))
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match="damaged"):
+        Corpus.open(tmp_path)
+
+
+def test_an_index_of_another_length_is_refused(tmp_path: Path) -> None:
+    Corpus.build(tmp_path, some(10))
+    np.save(tmp_path / "id_rows.npy", np.arange(9))
+    with pytest.raises(InputError, match="differ in length"):
+        Corpus.open(tmp_path)
+
+
+def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        Corpus.build(tmp_path / "file" / "corpus", some(1))
+
+
+def test_threads_read_the_same(tmp_path: Path) -> None:
+    corpus = Corpus.build(tmp_path, some(200))
+    wrong: list[int] = []
+
+    def read(offset: int) -> None:
+        for n in range(200):
+            n = (n + offset) % 200
+            if corpus.document(f"d{n}").title != f"Title {n}":
+                wrong.append(n)
+
+    threads = [threading.Thread(target=read, args=(50 * i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -1,0 +1,75 @@
+"""The readers on the real data sets, against the figures written beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lrat_sim.corpus.dataset import Dataset, prepare
+from lrat_sim.corpus.formats.lines import trec_qrels
+from lrat_sim.corpus.plans import Passage, branches, compare, reference, same_name, states
+from lrat_sim.corpus.split import check_leak
+from lrat_sim.records import Task
+from lrat_sim.text import normalise
+
+
+def test_2wikimultihopqa(real_data: Path, tmp_path: Path) -> None:
+    found = prepare("2wikimultihopqa", tmp_path / "set")
+    assert len(found.corpus) == 11_213
+    train, test = found.tasks("train"), found.tasks("test")
+    assert len(train) + len(test) == 1_397
+    assert sum(task.plan is not None for task in train + test) >= 1_284
+    assert sum(task.plan is not None for task in test) >= 400
+    assert sum(task.plan is not None for task in train) >= 800
+    assert check_leak(train, test) == 0
+    assert found.card.splits["test"].shared_entities == 0
+    assert all(len(task.evidence) >= 2 for task in train + test)
+    for task in train + test:
+        if task.plan is not None:
+            plan_can_be_followed(task, found)
+
+
+def plan_can_be_followed(task: Task, found: Dataset) -> None:
+    assert task.plan is not None
+    documents = [found.corpus.document(docid) for docid in task.evidence]
+    passages = [Passage(document.title, document.text) for document in documents]
+    hops = task.plan.hops
+    for index, hop in enumerate(hops):
+        place = reference(hop.subject)
+        assert place is None or place <= index
+        assert place is not None or normalise(hop.subject) in normalise(task.question)
+        name = hop.subject if place is None else hops[place - 1].object
+        assert any(states(passage, name, hop.object) for passage in passages)
+        assert hop.phrasings
+        assert not any(normalise(hop.object) in normalise(wording) for wording in hop.phrasings)
+    if task.plan.operator is None:
+        assert normalise(hops[-1].object) == normalise(task.answers[0])
+    else:
+        ends = [(name, [hops[end].object for end in ends]) for name, ends in branches(hops)]
+        assert same_name(compare(task.plan.operator, ends) or "", task.answers[0])
+
+
+def test_hotpotqa(real_data: Path, tmp_path: Path) -> None:
+    found = prepare("hotpotqa", tmp_path / "set")
+    assert len(found.corpus) == 13_307
+    tasks = found.tasks("train") + found.tasks("test")
+    assert len(tasks) == 750
+    assert all(len(task.evidence) == 2 for task in tasks)
+    assert any("&quot;" in document.title for document in found.corpus)
+
+
+def test_infoseek_eval(real_data: Path, tmp_path: Path) -> None:
+    found = prepare("infoseek-eval", tmp_path / "set")
+    assert len(found.tasks("test")) == 297
+    assert "3 repeated questions" in found.card.notes[0]
+
+
+def test_scifact(real_data: Path, tmp_path: Path) -> None:
+    found = prepare("scifact", tmp_path / "set")
+    assert len(found.corpus) == 5_183
+    assert len(found.tasks("test")) == 300
+    assert sum(len(task.evidence) for task in found.tasks("test")) == 339
+
+
+def test_browsecomp_plus_judgements(real_data: Path) -> None:
+    evidence = trec_qrels(real_data / "browsecomp-plus" / "qrel_evidence.txt")
+    assert (len(evidence), len({docid for docids in evidence.values() for docid in docids})) == (830, 5_040)

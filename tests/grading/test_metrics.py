@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from lrat_sim.errors import InputError
+from lrat_sim.grading.metrics import measure, run_metrics, task_table
+from lrat_sim.grading.run import grade_run, run_tables
+from lrat_sim.records import Task, Usage
+from lrat_sim.store import write_records
+
+TASKS = [
+    Task(id="q1", question="?", answers=["Paris"], evidence=["a", "b", "c", "d"]),
+    Task(id="q2", question="?", answers=["Rome"], evidence=["z"]),
+    Task(id="q3", question="?", answers=["Bonn"]),
+    Task(id="q4", question="?", answers=["Oslo"], evidence=["y"]),
+]
+
+
+def runs(make):
+    walk = [
+        make.turn(make.search("a", "x"), make.search("b", "x")),
+        make.turn(make.browse("b"), make.refused("c")),
+        make.turn(make.browse("x")),
+        make.turn(text="Exact Answer: Paris"),
+    ]
+    return [
+        make.run(walk, id="t1"),
+        make.run([make.turn(make.search("n"))], id="t2", task_id="q2", status="unanswered", answer=None),
+        make.run([make.turn(make.search("n"))], id="t3", task_id="q3"),
+    ]
+
+
+def test_a_trajectory_by_hand(make):
+    row = measure(runs(make), TASKS, {"t1": "correct"})[0]
+    assert (row.success, row.steps, row.searches, row.browses, row.turns) == (1.0, 4, 2, 2, 4)
+    assert (row.evidence_recall, row.evidence_opened, row.evidence_hit) == (0.5, 0.25, 1.0)
+    assert (row.tokens, row.cost) == (15, 0.5)
+
+
+def test_a_run_is_measured_over_the_tasks_asked(make):
+    rows = measure(runs(make), TASKS, {"t1": "correct"})
+    found = run_metrics(rows, TASKS)
+    # q1 right, q2 unanswered, q3 ungraded and left out, q4 never run: 1 of 3
+    assert (found.tasks, found.missing, found.ungraded, found.unanswered) == (4, 1, 1, 1)
+    assert found.success == pytest.approx(1 / 3)
+    assert (found.success_low, found.success_high) == (1 / 4, 2 / 4)
+    assert found.tasks_without_evidence == 1
+    assert found.evidence_recall == pytest.approx(0.5 / 3)
+    assert found.evidence_hit == pytest.approx(1 / 3)
+    assert found.steps == pytest.approx((4 + 1 + 1) / 3)
+    assert found.cost == pytest.approx(1.5)
+
+
+def test_unknown_cost_of_one_run_makes_the_sum_unknown(make):
+    rows = measure([*runs(make), make.run(id="t4", task_id="q4", usage=Usage())], TASKS, {})
+    assert run_metrics(rows, TASKS).cost is None
+    assert task_table(rows, TASKS)["q4"]["cost"] is None
+
+
+def test_samples_of_a_task_are_averaged_before_tasks_are(make):
+    walk = runs(make)[0].turns
+    samples = [make.run(walk, id="t1"), make.run([], id="t5", sample=1), make.run([], id="t6", sample=2)]
+    rows = measure([*samples, runs(make)[1]], TASKS, {"t1": "correct", "t5": "incorrect"})
+    table = task_table(rows, TASKS)
+    assert table["q1"]["success"] == 0.5
+    assert table["q1"]["evidence_recall"] == pytest.approx(0.5 / 3)
+    assert list(table) == ["q1", "q2"]
+    found = run_metrics(rows, TASKS[:2])
+    assert found.success == 0.25
+    assert (found.success_low, found.success_high) == pytest.approx((1 / 6, 1 / 3))
+
+
+def test_a_broken_run_is_a_failure_whose_length_says_nothing(make):
+    broken = make.run([make.turn(make.search("z"))], id="t2", task_id="q2", status="error", answer=None)
+    row = task_table(measure([broken], TASKS, {}), TASKS)["q2"]
+    assert (row["success"], row["evidence_recall"], row["steps"], row["cost"]) == (0.0, 1.0, None, 0.5)
+    found = run_metrics(measure([broken], TASKS, {}), TASKS)
+    assert (found.errors, found.missing, found.success, found.steps) == (1, 3, 0.0, None)
+
+
+def test_ungraded_answer_is_none_in_the_table_and_not_a_failure(make):
+    assert task_table(measure(runs(make), TASKS, {}), TASKS)["q3"]["success"] is None
+
+
+def test_trajectory_of_an_unknown_task_and_no_tasks_are_refused(make):
+    with pytest.raises(InputError, match="not among the tasks given"):
+        measure([make.run(task_id="q9")], TASKS, {})
+    with pytest.raises(InputError, match="no tasks"):
+        run_metrics([], [])
+
+
+def test_a_run_folder_is_graded_once_and_read_into_tables(make, tmp_path):
+    write_records(tmp_path / "trajectories.jsonl", runs(make))
+    assert grade_run(tmp_path, TASKS) == 2
+    assert grade_run(tmp_path, TASKS) == 0
+    table, found = run_tables(tmp_path, TASKS)
+    assert [table[task]["success"] for task in ("q1", "q2", "q3")] == [1.0, 0.0, 0.0]
+    assert found.success == 0.25

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from lrat_sim.records import Call, Hit, Trajectory, Turn
+
+
+def search(query: str, docids: Sequence[str]) -> Call:
+    hits = [Hit(docid=docid, score=1.0 / rank, rank=rank) for rank, docid in enumerate(docids, 1)]
+    return Call(id="s", tool="search", arguments={"query": query}, executed={"query": query}, hits=hits)
+
+
+def browse(docid: str) -> Call:
+    return Call(id="b", tool="get_document", arguments={"docid": docid}, executed={"docid": docid}, docid=docid)
+
+
+def failed(docid: str) -> Call:
+    return Call(id="f", tool="get_document", arguments={"docid": docid}, error="no such document")
+
+
+def turn(*calls: Call, reasoning: str | None = None, tokens: int | None = None) -> Turn:
+    length = len(reasoning.split()) if reasoning else 0
+    return Turn(reasoning=reasoning, reasoning_tokens=length if tokens is None else tokens, calls=list(calls))
+
+
+def run(*turns: Turn, id: str = "t1", task: str = "q1", status: str = "answered") -> Trajectory:
+    return Trajectory(
+        id=id,
+        task_id=task,
+        question="?",
+        sample=0,
+        agent={},
+        retriever={},
+        seed=0,
+        status=status,
+        end_reason="answer" if status == "answered" else "gave_up" if status == "unanswered" else "error",
+        answer="x" if status == "answered" else None,
+        turns=list(turns),
+    )
+
+
+class Make:
+    search, browse, failed, turn, run = (staticmethod(f) for f in (search, browse, failed, turn, run))
+
+
+@pytest.fixture(scope="session")
+def make() -> type[Make]:
+    return Make
+
+
+Verdicts = dict[tuple[str, int, int], str]
+
+
+@pytest.fixture(scope="session")
+def judged() -> Callable[..., Verdicts]:
+    """Verdicts of some runs, all relevant but those given."""
+
+    def judge(*runs: Trajectory, **other: str) -> Verdicts:
+        table = {
+            (each.id, number, index): "relevant"
+            for each in runs
+            for number, turn in enumerate(each.turns)
+            for index, call in enumerate(turn.calls)
+            if call.docid is not None
+        }
+        for place, state in other.items():
+            number, index = place.strip("_").split("_")
+            table[(runs[0].id, int(number), int(index))] = state
+        return table
+
+    return judge

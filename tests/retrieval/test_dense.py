@@ -1,0 +1,205 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.corpus.passage import passage_text
+from lrat_sim.errors import FingerprintMismatch, InputError
+from lrat_sim.retrieval import Retriever
+from lrat_sim.retrieval.dense import open_dense
+from lrat_sim.retrieval.encoder import SentenceEncoder
+from lrat_sim.retrieval.hardware import gains_from_bf16
+from lrat_sim.retrieval.vectors import rows_a_shard
+from lrat_sim.text import minilm_folder
+
+QUERIES = ["Who finished the opera?", "ships and reefs", "town 2"]
+
+
+def test_ranks_by_the_cosine_that_the_library_gives(corpus: Corpus, tmp_path: Path) -> None:
+    model = SentenceTransformer(str(minilm_folder()), device="cpu", local_files_only=True)
+    documents = model.encode([passage_text(document) for document in corpus], normalize_embeddings=True)
+    queries = model.encode(QUERIES, normalize_embeddings=True)
+    retriever = open_dense(corpus, tmp_path, dtype="float32")
+    for query, hits in zip(queries, retriever.search(QUERIES, 8), strict=True):
+        expected = documents @ query
+        assert [hit.score for hit in hits] == pytest.approx(np.sort(expected)[::-1][:8], abs=1e-5)
+        assert [hit.score for hit in hits] == pytest.approx([expected[corpus.row(h.docid)] for h in hits], abs=1e-5)
+
+
+def test_bf16_is_used_for_documents_where_the_machine_gains_and_can_be_forced(corpus: Corpus, tmp_path: Path) -> None:
+    automatic = open_dense(corpus, tmp_path / "auto").describe()["dtype"]
+    assert automatic == ("bfloat16" if gains_from_bf16("cpu") else "float32")
+    exact = open_dense(corpus, tmp_path / "forced", dtype="float32")
+    coarse = open_dense(corpus, tmp_path / "coarse", dtype="bfloat16")
+    assert exact.fingerprint != coarse.fingerprint
+    plain, rounded = (r.search(QUERIES[:1], 36)[0] for r in (exact, coarse))
+    scores = {hit.docid: hit.score for hit in rounded}
+    differences = [abs(hit.score - scores[hit.docid]) for hit in plain]
+    assert 0 < max(differences) < 0.02
+
+
+def test_auto_dtype_takes_an_index_as_it_was_made(corpus: Corpus, tmp_path: Path) -> None:
+    for dtype in ("float32", "bfloat16"):
+        made = open_dense(corpus, tmp_path / dtype, dtype=dtype)
+        assert open_dense(corpus, tmp_path / dtype).fingerprint == made.fingerprint
+
+
+def test_queries_are_encoded_in_fp32_whatever_the_documents() -> None:
+    plain = SentenceEncoder(str(minilm_folder()), dtype="float32", device="cpu")
+    coarse = SentenceEncoder(str(minilm_folder()), dtype="bfloat16", device="cpu")
+    assert np.array_equal(plain.query("a film"), coarse.query("a film"))
+    assert not np.array_equal(plain.documents(["a film"]), coarse.documents(["a film"]))
+
+
+def test_the_models_own_prompts_are_used_and_can_be_overridden(corpus: Corpus, tmp_path: Path) -> None:
+    prompted = SentenceTransformer(str(minilm_folder()), device="cpu", local_files_only=True)
+    prompted.prompts = {"query": "query: ", "document": "passage: "}
+    prompted.save(str(tmp_path / "model"))
+    model = str(tmp_path / "model")
+    own, plain = SentenceEncoder(model, device="cpu"), SentenceEncoder(str(minilm_folder()), device="cpu")
+    assert (own.identity()["query_prompt"], own.identity()["document_prompt"]) == ("query: ", "passage: ")
+    assert np.allclose(own.query("town"), plain.query("query: town"), atol=1e-6)
+    assert np.allclose(own.documents(["town"]), plain.documents(["passage: town"]), atol=1e-6)
+    without = SentenceEncoder(model, query_prompt="", document_prompt="", device="cpu")
+    assert np.array_equal(without.query("town"), plain.query("town"))
+    open_dense(corpus, tmp_path / "indexes", model=model)
+    with pytest.raises(FingerprintMismatch, match="query_prompt was 'query: ' and is now ''"):
+        open_dense(corpus, tmp_path / "indexes", model=model, query_prompt="")
+
+
+def test_other_weights_in_the_same_folder_are_refused(corpus: Corpus, tmp_path: Path) -> None:
+    model = SentenceTransformer(str(minilm_folder()), device="cpu", local_files_only=True)
+    model.save(str(tmp_path / "model"))
+    open_dense(corpus, tmp_path / "indexes", model=str(tmp_path / "model"))
+    next(model.parameters()).data[0, 0] += 1.0
+    shutil.rmtree(tmp_path / "model")
+    model.save(str(tmp_path / "model"))
+    with pytest.raises(FingerprintMismatch, match="weights was"):
+        open_dense(corpus, tmp_path / "indexes", model=str(tmp_path / "model"))
+
+
+def test_a_text_is_cut_at_the_length_asked_for() -> None:
+    short = SentenceEncoder(str(minilm_folder()), max_length=8, device="cpu")
+    head = "one two three four five six"
+    assert np.array_equal(short.query(f"{head} seven eight"), short.query(head))
+    with pytest.raises(InputError, match="reads at most 512 tokens"):
+        SentenceEncoder(str(minilm_folder()), max_length=513)
+
+
+def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    for model in (str(tmp_path), str(tmp_path / "missing")):
+        with pytest.raises(InputError, match="cannot be loaded"):
+            SentenceEncoder(model)
+
+
+def test_an_interrupted_encoding_goes_on_where_it_stopped(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = open_dense(corpus, tmp_path / "whole", dtype="float32")
+    encoded: list[int] = []
+    encode = SentenceEncoder.documents
+
+    def count(self: SentenceEncoder, texts: list[str]) -> Any:
+        encoded.append(len(texts))
+        return encode(self, texts)
+
+    monkeypatch.setattr(SentenceEncoder, "documents", count)
+
+    def stop(done: int, total: int | None, what: str) -> None:
+        if done >= 24:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_dense(corpus, tmp_path, shard_rows=8, dtype="float32", progress=stop)
+    assert encoded == [8, 8, 8]
+    retriever = open_dense(corpus, tmp_path, shard_rows=8, dtype="float32")
+    assert encoded == [8, 8, 8, 8, 4]
+    found, expected = (r.search(QUERIES, 5) for r in (retriever, whole))
+    assert [[hit.docid for hit in hits] for hits in found] == [[hit.docid for hit in hits] for hits in expected]
+
+
+def test_an_unfinished_index_of_other_settings_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+    def stop(done: int, total: int | None, what: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_dense(corpus, tmp_path, max_length=64, progress=stop)
+    with pytest.raises(FingerprintMismatch, match=r"unfinished index .* max_length was 64 and is now 32"):
+        open_dense(corpus, tmp_path, max_length=32)
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    import numpy as np
+    from lrat_sim.corpus.documents import Corpus
+    from lrat_sim.retrieval.dense import open_vectors
+
+    class Lengths:
+        def identity(self):
+            return {"encoder": "lengths"}
+
+        def documents(self, texts):
+            print(len(texts), flush=True)
+            return np.array([[len(text), 1.0] for text in texts], np.float32)
+
+        def query(self, text):
+            return np.array([1.0, 0.0], np.float32)
+
+    def die(done, total, what):
+        if len(sys.argv) > 3 and done >= int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    corpus = Corpus.open(Path(sys.argv[1]))
+    retriever = open_vectors({}, corpus, Path(sys.argv[2]), Lengths(), shard_rows=10, progress=die)
+    print(retriever.search(["x"], 1)[0][0].docid)
+"""
+
+
+def test_a_process_killed_in_the_middle_loses_only_the_shard_under_way(corpus: Corpus, tmp_path: Path) -> None:
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", textwrap.dedent(KILLED), str(corpus.folder), str(tmp_path / "index"), *more]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    killed = run("20")
+    assert killed.returncode == -signal.SIGKILL
+    assert killed.stdout.split() == ["10", "10"]
+    (tmp_path / "index" / "vectors-00002.part").write_bytes(b"torn")
+    longest = max(corpus, key=lambda document: len(passage_text(document))).id
+    assert run().stdout.split() == ["10", "6", longest]
+
+
+def test_vectors_are_memory_mapped(opened: Callable[[str], Retriever]) -> None:
+    shards = opened("dense")._vectors.shards  # type: ignore[attr-defined]  # the point is how they are held
+    assert all(isinstance(shard, np.memmap) for shard in shards)
+
+
+def test_a_large_corpus_has_larger_shards_rather_than_too_many_files() -> None:
+    assert rows_a_shard(1_000_000, 8192) == 8192
+    assert -(-11_000_000 // rows_a_shard(11_000_000, 8192)) <= 512
+
+
+def test_an_encoder_that_gives_nan_is_refused_by_document(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = SentenceEncoder.documents
+
+    def spoil(self: SentenceEncoder, texts: list[str]) -> Any:
+        vectors = encode(self, texts)
+        vectors[[text.startswith("A lighthouse") for text in texts]] = np.nan
+        return vectors
+
+    monkeypatch.setattr(SentenceEncoder, "documents", spoil)
+    with pytest.raises(InputError, match="no finite vector for document 'twin-b'"):
+        open_dense(corpus, tmp_path)

@@ -1,0 +1,106 @@
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lrat_sim.corpus.documents import Corpus
+from lrat_sim.errors import InputError, RetrieverError
+from lrat_sim.retrieval import Retriever
+
+
+def test_documents_are_sent_once_in_batches_and_queries_once_each(
+    open_fresh: Callable[..., Retriever], embedding_server: Any, corpus: Corpus
+) -> None:
+    retriever = open_fresh("embedding-api", batch_size=10)
+    assert embedding_server.requests == 4
+    assert len(embedding_server.texts) == len(corpus)
+    retriever.search(["a film", "a bridge", "a film"], 3)
+    retriever.search(["a film"], 5)
+    assert embedding_server.texts[len(corpus) :] == ["a film", "a bridge"]
+
+
+def test_answers_are_put_in_order_by_their_index(open_fresh: Callable[..., Retriever], corpus: Corpus) -> None:
+    retriever = open_fresh("embedding-api")  # the server answers in reverse
+    for docid in ("d03", "d17"):
+        assert retriever.search([corpus.document(docid).text], 1)[0][0].docid == docid
+
+
+def test_prompts_are_put_before_texts_and_long_texts_cut(
+    open_fresh: Callable[..., Retriever], embedding_server: Any
+) -> None:
+    retriever = open_fresh("embedding-api", query_prompt="query: ", document_prompt="passage: ", max_length=3)
+    retriever.search(["one two three four"], 1)
+    assert all(text.startswith("passage: ") for text in embedding_server.texts[:-1])
+    assert embedding_server.texts[-1] == "query: one two three"
+
+
+def test_passing_faults_are_tried_again_and_lasting_ones_are_not(
+    open_fresh: Callable[..., Retriever], embedding_server: Any
+) -> None:
+    retriever = open_fresh("embedding-api", attempts=4)
+    embedding_server.retry_after = "0"
+    for failures, requests in (([429, 500, 503], 4), ([401], 1), ([400], 1)):
+        embedding_server.requests, embedding_server.failures = 0, list(failures)
+        query = f"query after {failures}"
+        if requests > 1:
+            assert retriever.search([query], 1)[0]
+        else:
+            with pytest.raises(RetrieverError, match=f"planned {failures[0]}"):
+                retriever.search([query], 1)
+        assert embedding_server.requests == requests
+
+
+def test_tries_are_bounded_and_wait_as_told(open_fresh: Callable[..., Retriever], embedding_server: Any) -> None:
+    retriever = open_fresh("embedding-api", attempts=3)
+    embedding_server.requests, embedding_server.failures, embedding_server.retry_after = 0, [429] * 10, "0.2"
+    started = time.monotonic()
+    with pytest.raises(RetrieverError, match="planned 429"):
+        retriever.search(["a film"], 1)
+    assert embedding_server.requests == 3
+    assert 0.4 <= time.monotonic() - started < 5
+
+
+def test_an_outage_while_indexing_keeps_what_is_done(
+    open_fresh: Callable[..., Retriever], embedding_server: Any, corpus: Corpus
+) -> None:
+    def fail_after_two_shards(done: int, total: int | None, what: str) -> None:
+        if done == 20:
+            embedding_server.failures = [400]
+
+    with pytest.raises(InputError, match=r"unfinished: .*planned 400.*run the same command again"):
+        open_fresh("embedding-api", shard_rows=10, progress=fail_after_two_shards)
+    assert len(embedding_server.texts) == 20
+    open_fresh("embedding-api", shard_rows=10)
+    assert len(embedding_server.texts) == len(corpus)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda answer: {**answer, "data": answer["data"][1:]},
+        lambda answer: {**answer, "data": [{**item, "embedding": ["x"]} for item in answer["data"]]},
+        lambda answer: {**answer, "data": [{**item, "embedding": item["embedding"][:-1]} for item in answer["data"]]},
+    ],
+    ids=["too few", "no numbers", "other dimensions"],
+)
+def test_an_answer_that_is_no_vector_is_a_failure_of_the_retriever(
+    broken: Callable[[dict[str, Any]], dict[str, Any]], open_fresh: Callable[..., Retriever], embedding_server: Any
+) -> None:
+    retriever = open_fresh("embedding-api", attempts=1)
+    embedding_server.broken = broken
+    with pytest.raises(RetrieverError):
+        retriever.search(["a film"], 1)
+
+
+def test_a_missing_key_is_named(open_fresh: Callable[..., Retriever], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOOPBACK_KEY")
+    with pytest.raises(InputError, match="LOOPBACK_KEY is not set"):
+        open_fresh("embedding-api")
+
+
+def test_the_fingerprint_holds_the_model_and_not_the_place(open_fresh: Callable[..., Retriever]) -> None:
+    described = open_fresh("embedding-api").describe()
+    assert described["model"] == "openai/loopback"
+    assert "127.0.0.1" not in str(described)
+    assert "anything" not in str(described)

@@ -1,0 +1,243 @@
+import asyncio
+
+import msgspec
+import pytest
+import yaml
+from litellm.llms.custom_llm import CustomLLMError
+from pyarrow import parquet
+
+from lrat_sim.agent.profile import AgentSettings, Limits
+from lrat_sim.errors import FingerprintMismatch, InputError
+from lrat_sim.llm.client import Retries
+from lrat_sim.records import Grade, Hop, Plan, Task, canonical
+from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.rollout.run import rollout
+
+
+def tasks(count, plan=None):
+    return [Task(id=f"t{number}", question=f"Question {number}", answers=["x"], plan=plan) for number in range(count)]
+
+
+@pytest.fixture
+def agent(scripted):
+    """An agent that searches once and answers with its task's number."""
+    calls = []
+
+    def answer(messages, parameters):
+        number = messages[1]["content"].split()[-1]
+        calls.append(number)
+        if messages[-1]["role"] == "user":
+            return scripted.calls(("search", {"query": f"harbour {number}"}), reasoning="Search.")
+        return scripted.says(f"Exact Answer: {number}.{parameters['seed']}", "Done.")
+
+    scripted.provide(answer)
+    agent = AgentSettings(model="scripted/x", name="a", retries=Retries(attempts=1))
+    # frozen settings have no place for it, and the tests want to know what was called
+    globals()["CALLS"] = calls
+    return agent
+
+
+def content(folder):
+    return sorted(canonical(trajectory) for trajectory in read_trajectories(folder))
+
+
+def test_a_run_folder_holds_settings_trajectories_and_index(agent, scripted, tmp_path):
+    summary = rollout(tasks(5), agent, scripted.Tiny(), tmp_path / "run", samples=2, table=False)
+    assert (summary.asked, summary.ran, summary.reused, summary.answered, summary.errors) == (10, 10, 0, 10, 0)
+    assert (summary.mean_steps, summary.cost, summary.success) == (1.0, None, None)
+    settings = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())
+    described = msgspec.json.decode(msgspec.json.encode(agent.describe()))
+    assert settings["fingerprints"]["agent"] == described.pop("fingerprint")
+    assert settings["settings"] == {"agent": described, "retriever": scripted.Tiny().describe(), "seed": 0}
+    assert settings["calls"][0]["samples"] == 2
+    assert {"lrat-sim", "litellm", "python"} <= settings["calls"][0]["versions"].keys()
+    rows = parquet.read_table(tmp_path / "run" / "index.parquet").to_pylist()
+    assert len({row["id"] for row in rows}) == 10
+    with (tmp_path / "run" / "trajectories.jsonl").open("rb") as stream:
+        for row in rows:
+            stream.seek(row["offset"])
+            trajectory = msgspec.json.decode(stream.readline())
+            assert trajectory["id"] == row["id"]
+    row = next(row for row in rows if row["task_id"] == "t3" and row["sample"] == 1)
+    assert (row["status"], row["end_reason"], row["answer"]) == ("answered", "answer", "3.2026")
+    assert (row["turns"], row["searches"], row["browses"], row["cost"]) == (2, 1, 0, None)
+    assert (row["prompt_tokens"], row["completion_tokens"], row["reasoning_tokens"]) == (20, 10, 4)
+
+
+def test_no_key_is_written(agent, scripted, tmp_path, monkeypatch):
+    monkeypatch.setenv("OWN_KEY", "sk-very-secret")
+    keyed = msgspec.structs.replace(agent, key_env="OWN_KEY")
+    rollout(tasks(1), keyed, scripted.Tiny(), tmp_path, table=False)
+    assert "sk-very-secret" not in "".join(path.read_text() for path in tmp_path.glob("*.*l*"))
+
+
+def test_the_same_call_again_reuses_everything_and_says_so(agent, scripted, tmp_path, capsys):
+    rollout(tasks(4), agent, scripted.Tiny(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    called = len(CALLS)
+    summary = rollout(tasks(4), agent, scripted.Tiny(), tmp_path)
+    assert (summary.ran, summary.reused, summary.answered) == (0, 4, 4)
+    assert len(CALLS) == called
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert "4 of 4 runs are in" in capsys.readouterr().err
+
+
+def test_more_tasks_and_samples_extend_a_run(agent, scripted, tmp_path):
+    rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
+    summary = rollout(tasks(3), agent, scripted.Tiny(), tmp_path, samples=2, table=False)
+    assert (summary.asked, summary.reused, summary.ran) == (6, 2, 4)
+    assert len(yaml.safe_load((tmp_path / "run.yaml").read_text())["calls"]) == 2
+
+
+def test_any_concurrency_gives_the_same_trajectories(agent, scripted, tmp_path):
+    for concurrency in (1, 8):
+        rollout(tasks(12), agent, scripted.Tiny(), tmp_path / str(concurrency), concurrency=concurrency, table=False)
+    assert content(tmp_path / "1") == content(tmp_path / "8")
+    assert len(content(tmp_path / "1")) == 12
+
+
+def test_the_simulated_agent_is_the_same_at_any_concurrency_and_twice(scripted, tmp_path):
+    hop = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
+    agent = AgentSettings(model="sim/default", limits=Limits(k=2, snippet_tokens=4))
+    for name, concurrency in (("one", 1), ("eight", 8), ("again", 8)):
+        rollout(
+            tasks(10, Plan(hops=[hop])),
+            agent,
+            scripted.Tiny(),
+            tmp_path / name,
+            concurrency=concurrency,
+            samples=2,
+            table=False,
+        )
+    assert content(tmp_path / "one") == content(tmp_path / "eight") == content(tmp_path / "again")
+    assert len(set(content(tmp_path / "one"))) == 20
+
+
+def test_errors_are_run_again_and_the_last_record_counts(agent, scripted, tmp_path):
+    down = {"t1", "t3"}
+
+    def answer(messages, _):
+        number = messages[1]["content"].split()[-1]
+        if f"t{number}" in down:
+            raise CustomLLMError(401, "down")
+        return scripted.says(f"Exact Answer: {number}")
+
+    scripted.provide(answer)
+    summary = rollout(tasks(5), agent, scripted.Tiny(), tmp_path, table=False)
+    assert (summary.answered, summary.errors) == (3, 2)
+    down.clear()
+    summary = rollout(tasks(5), agent, scripted.Tiny(), tmp_path, table=False)
+    assert (summary.reused, summary.ran, summary.answered, summary.errors) == (3, 2, 5, 0)
+    assert len((tmp_path / "trajectories.jsonl").read_bytes().splitlines()) == 7
+    kept = list(read_trajectories(tmp_path))
+    assert sorted(trajectory.task_id for trajectory in kept) == [f"t{number}" for number in range(5)]
+    assert {trajectory.status for trajectory in kept} == {"answered"}
+    assert {row["status"] for row in parquet.read_table(tmp_path / "index.parquet").to_pylist()} == {"answered"}
+
+
+def test_one_failed_run_does_not_stop_its_neighbours(agent, scripted, tmp_path):
+    retriever = scripted.Tiny()
+    search = retriever.search
+
+    def sometimes(queries, k):
+        if queries[0].endswith("2"):
+            raise OSError("disk")
+        return search(queries, k)
+
+    retriever.search = sometimes
+    summary = rollout(tasks(5), agent, retriever, tmp_path, table=False)
+    assert (summary.answered, summary.errors) == (4, 1)
+    (broken,) = [each for each in read_trajectories(tmp_path) if each.status == "error"]
+    assert (broken.task_id, broken.error.boundary) == ("t2", "retriever")
+
+
+def test_a_torn_last_line_is_cut_off_and_run_again(agent, scripted, tmp_path):
+    rollout(tasks(4), agent, scripted.Tiny(), tmp_path / "torn", table=False, concurrency=1)
+    rollout(tasks(4), agent, scripted.Tiny(), tmp_path / "whole", table=False)
+    path = tmp_path / "torn" / "trajectories.jsonl"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert len(list(read_trajectories(tmp_path / "torn"))) == 3
+    summary = rollout(tasks(4), agent, scripted.Tiny(), tmp_path / "torn", table=False)
+    assert (summary.reused, summary.ran) == (3, 1)
+    assert content(tmp_path / "torn") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"limits": Limits(k=3)}, r"agent\.limits\.k was 10 and is now 3"), ({"prompt": "Find.\n"}, r"agent\.prompt")],
+)
+def test_a_folder_of_another_agent_is_refused_by_what_differs(agent, scripted, tmp_path, changed, named):
+    rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
+    with pytest.raises(FingerprintMismatch, match=named):
+        rollout(tasks(2), msgspec.structs.replace(agent, **changed), scripted.Tiny(), tmp_path, table=False)
+    with pytest.raises(FingerprintMismatch, match="retriever.documents was 4 and is now 1"):
+        rollout(tasks(2), agent, scripted.Tiny(scripted.DOCUMENTS[:1]), tmp_path, table=False)
+    with pytest.raises(FingerprintMismatch, match="seed was 0 and is now 1"):
+        rollout(tasks(2), agent, scripted.Tiny(), tmp_path, seed=1, table=False)
+    # how a call is sent may change between two calls, what is asked may not
+    patient = msgspec.structs.replace(agent, timeout=7.0)
+    assert rollout(tasks(2), patient, scripted.Tiny(), tmp_path, table=False).reused == 2
+
+
+def test_trajectories_without_their_settings_are_not_added_to(agent, scripted, tmp_path):
+    rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
+    (tmp_path / "run.yaml").unlink()
+    with pytest.raises(InputError, match=r"no run\.yaml"):
+        rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
+
+
+def test_tasks_without_a_plan_are_left_out_by_name_before_a_simulated_run(scripted, tmp_path, capsys):
+    hop = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
+    mixed = tasks(2, Plan(hops=[hop])) + [Task(id="bare", question="?")]
+    summary = rollout(mixed, AgentSettings(model="sim/default"), scripted.Tiny(), tmp_path)
+    assert (summary.left_out, summary.asked, summary.errors) == (["bare"], 2, 0)
+    assert "left out 1 of 3 tasks, without a plan: bare" in capsys.readouterr().err
+    with pytest.raises(InputError, match="none of the 1 tasks has a plan"):
+        rollout(mixed[2:], AgentSettings(model="sim/default"), scripted.Tiny(), tmp_path)
+
+
+def test_bad_input_is_refused_before_anything_runs(agent, scripted, tmp_path):
+    with pytest.raises(InputError, match="no tasks"):
+        rollout([], agent, scripted.Tiny(), tmp_path)
+    with pytest.raises(InputError, match="'t0'"):
+        rollout(tasks(1) * 2, agent, scripted.Tiny(), tmp_path)
+    with pytest.raises(InputError, match="concurrency 0"):
+        rollout(tasks(1), agent, scripted.Tiny(), tmp_path, concurrency=0)
+    with pytest.raises(InputError, match=r"limits\.cost.*unknown"):
+        limited = msgspec.structs.replace(agent, limits=Limits(cost=1.0))
+        rollout(tasks(1), limited, scripted.Tiny(), tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        rollout(tasks(1), agent, scripted.Tiny(), tmp_path / "file" / "run")
+    assert CALLS == []
+
+
+def test_success_so_far_counts_unanswered_and_errors_as_failures(agent, scripted, tmp_path):
+    def answer(messages, _):
+        number = int(messages[1]["content"].split()[-1])
+        if number == 3:
+            raise CustomLLMError(401, "down")
+        return scripted.says(["Exact Answer: x", "Exact Answer: y", "Exact Answer: unknown"][number % 3])
+
+    def grade(task, trajectory):
+        state = "correct" if trajectory.answer in task.answers else "incorrect"
+        return Grade(trajectory_id=trajectory.id, state=state, judge="test")
+
+    scripted.provide(answer)
+    told = []
+    arguments = {"grade": grade, "table": False, "progress": lambda *now: told.append(now)}
+    first = rollout(tasks(6), agent, scripted.Tiny(), tmp_path, **arguments)
+    # right: 0; wrong: 1, 4; unanswered: 2, 5; error: 3
+    assert first.success == pytest.approx(1 / 6)
+    assert told[-1] == (6, 6, "runs")
+    again = rollout(tasks(6), agent, scripted.Tiny(), tmp_path, **arguments)
+    assert again.success == pytest.approx(1 / 6)
+    grades = {row["task_id"]: row["grade"] for row in parquet.read_table(tmp_path / "index.parquet").to_pylist()}
+    assert (grades["t0"], grades["t1"], grades["t2"]) == ("correct", "incorrect", None)
+
+
+def test_a_rollout_can_be_called_where_a_loop_is_running(agent, scripted, tmp_path):
+    async def notebook():
+        return rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
+
+    assert asyncio.run(notebook()).answered == 2

@@ -1,0 +1,86 @@
+import io
+
+import msgspec
+from rich.console import Console
+
+from lrat_sim.rollout.index import Row
+from lrat_sim.rollout.table import Board, Tally
+
+ROW = Row(
+    id="a",
+    task_id="a",
+    sample=0,
+    seed=0,
+    agent="",
+    retriever="",
+    status="answered",
+    end_reason="answer",
+    error=None,
+    answer="x",
+    grade="correct",
+    turns=3,
+    searches=3,
+    browses=1,
+    failed_calls=0,
+    reasoning_tokens=9,
+    prompt_tokens=1000,
+    completion_tokens=500,
+    cost=0.25,
+    seconds=1.0,
+    offset=0,
+)
+
+
+def counted(*rows, graded=True):
+    tally = Tally(10, graded=graded)
+    for changed in rows:
+        tally.add(msgspec.structs.replace(ROW, **changed))
+    return tally
+
+
+def test_totals_are_shown():
+    tally = counted({}, {"grade": "incorrect", "searches": 5}, {"status": "unanswered", "grade": None})
+    assert tally.fields() == {
+        "done": "3/10",
+        "success": "33.3%",
+        "steps": "4.7",
+        "unanswered": "1",
+        "errors": "0",
+        "tokens": "4,500",
+        "cost": "$0.75",
+    }
+
+
+def test_an_unknown_cost_is_unknown_never_zero():
+    assert counted({}, {"cost": None}).fields()["cost"] == "unknown"
+    assert counted({"cost": 0.0}).fields()["cost"] == "$0.00"
+
+
+def test_ungraded_answers_are_left_out_of_success():
+    assert counted({}, {"grade": None}).success == 1.0
+    assert counted({"grade": None}).fields()["success"] == "-"
+    assert counted({}, graded=False).success is None
+
+
+def test_errors_are_failures_but_not_in_the_mean_of_steps():
+    tally = counted({}, {"status": "error", "grade": None, "searches": 100})
+    assert (tally.success, tally.mean_steps) == (0.5, 4.0)
+
+
+def test_a_terminal_gets_a_table_and_a_pipe_plain_lines():
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        tally = counted({})
+        with Board("rollout", tally, console) as board:
+            tally.add(ROW)
+            board.update()
+            if terminal:
+                board.live.refresh()
+        said = console.file.getvalue()
+        assert ("┃" in said) == terminal
+        assert "rollout: done 2/10, success 100.0%" in said
+
+
+def test_nothing_is_said_where_nobody_listens():
+    with Board("rollout", counted(), None) as board:
+        board.update()
