@@ -78,9 +78,13 @@ def main() -> None:
         )
     seconds = (moments[-1] - moments[0]) / (len(moments) - 1)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{given.recipe} {overrides or ''} on {torch.get_num_threads()} threads of {torch.backends.cpu.get_cpu_capability()}")
-    print(f"  {settings.batch_size / seconds:.1f} pairs/s, {settings.batch_size * (group + 1) / seconds:.0f} texts/s,", end=" ")
-    print(f"{seconds:.2f} s a step, peak memory {memory:.2f} GiB")
+    machine = f"{torch.get_num_threads()} threads of {torch.backends.cpu.get_cpu_capability()}"
+    texts_a_step = settings.batch_size * (group + 1)
+    print(f"{given.recipe} {overrides or ''} on {machine}")
+    print(
+        f"  {settings.batch_size / seconds:.1f} pairs/s, {texts_a_step / seconds:.0f} texts/s, {seconds:.2f} s a step"
+    )
+    print(f"  peak memory {memory:.2f} GiB")
 
 
 if __name__ == "__main__":

@@ -159,35 +159,29 @@ def rollout(
     graded_rollout(
         tasks, settings, opened(retriever, dataset), out, seed=seed, samples=samples, concurrency=concurrency
     )
-    _show_runs([out], dataset.tasks(split))
+    _show_runs([out])
 
 
 @app.command(rich_help_panel=STATIONS)
 def grade(
     run: Annotated[list[Path], typer.Argument(help="Run folders.")],
-    task_set: TaskSet = "world",
-    split: Split = "train",
     answers: Annotated[str, typer.Option(help="Judge of answers: 'rule', a litellm model name, or 'none'.")] = "rule",
     browses: Annotated[str, typer.Option(help="Judge of opened documents: likewise.")] = "rule",
     votes: Annotated[int, typer.Option(min=1, help="Votes of a model on each opened document.")] = 1,
     concurrency: Concurrency = 8,
-    source: Source = None,
-    task_option: TaskOptions = [],  # noqa: B006
-    data: DataFolder = DATA,
 ) -> None:
     """Judge answers and opened documents of runs, offline by rules or by a model."""
     from lrat_sim.grading.run import grade_run, judge_run
     from lrat_sim.progress import bar
 
-    tasks = _dataset(task_set, source, task_option, data).tasks(split)
     for folder in run:
         if answers != "none":
             with bar(f"grade answers of {folder}") as progress:
-                grade_run(folder, tasks, _answer_judge(answers), concurrency=concurrency, progress=progress)
+                grade_run(folder, _answer_judge(answers), concurrency=concurrency, progress=progress)
         if browses != "none":
             with bar(f"judge browses of {folder}") as progress:
                 judge_run(folder, _relevance_judge(browses, votes), concurrency=concurrency, progress=progress)
-    _show_runs(run, tasks)
+    _show_runs(run)
 
 
 @app.command(rich_help_panel=STATIONS)
@@ -252,16 +246,9 @@ def train(
 
 
 @app.command(rich_help_panel=STATIONS)
-def evaluate(
-    run: Annotated[list[Path], typer.Argument(help="Run folders.")],
-    task_set: TaskSet = "world",
-    split: Split = "train",
-    source: Source = None,
-    task_option: TaskOptions = [],  # noqa: B006
-    data: DataFolder = DATA,
-) -> None:
+def evaluate(run: Annotated[list[Path], typer.Argument(help="Run folders.")]) -> None:
     """Show the metrics of runs: success, evidence, steps, tokens, cost."""
-    _show_runs(run, _dataset(task_set, source, task_option, data).tasks(split))
+    _show_runs(run)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -348,9 +335,9 @@ def flywheel(
         agent_options=_pairs(agent_option),
         base_model=base_model,
         collect_k=k,
-        evaluate_k=evaluate_k or [k],
-        baselines=baseline,
-        evaluate_splits=evaluate_split,
+        evaluate_k=tuple(evaluate_k or [k]),
+        baselines=tuple(baseline),
+        evaluate_splits=tuple(evaluate_split),
         mining=mining,
         mining_options=_pairs(mining_option),
         training=training,
@@ -558,14 +545,13 @@ def _show(comparison: Comparison, folder: Path) -> None:
     typer.echo(f"comparison: {folder / 'comparison.json'}")
 
 
-def _show_runs(runs: list[Path], tasks: list[Any]) -> None:
+def _show_runs(runs: list[Path]) -> None:
     from rich.console import Console
 
     from lrat_sim.grading.run import run_tables
     from lrat_sim.grading.table import runs_table
 
-    asked = {task.id: task for task in tasks}
-    Console().print(runs_table({str(run): run_tables(run, asked.values())[1] for run in runs}))
+    Console().print(runs_table({str(run): run_tables(run)[1] for run in runs}))
 
 
 def _escaped(text: str) -> str:

@@ -78,7 +78,7 @@ def run_controls(
     settings = FlywheelSettings(
         agent=agent,
         collect_k=k,
-        evaluate_k=[k],
+        evaluate_k=(k,),
         mining_options={"shuffle_positives": seed + 1},
         training_options=training_options or {},
         train_tasks=train_tasks,

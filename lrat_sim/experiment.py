@@ -78,7 +78,7 @@ def graded_rollout(
         concurrency=concurrency,
         grade=_at_once if judge is None else None,
     )
-    grade_run(folder, tasks, judge)
+    grade_run(folder, judge)
     table, _ = run_tables(folder, tasks)
     return table
 

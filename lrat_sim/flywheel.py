@@ -71,9 +71,9 @@ class FlywheelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     agent_options: dict[str, Any] = {}
     base_model: str | None = None
     collect_k: Count = 5
-    evaluate_k: list[Count] = [5]
-    baselines: list[str] = ["bm25", ORACLE]
-    evaluate_splits: list[str] = ["test"]
+    evaluate_k: tuple[Count, ...] = (5,)
+    baselines: tuple[str, ...] = ("bm25", ORACLE)
+    evaluate_splits: tuple[str, ...] = ("test",)
     mining: str = "mine-paper"
     mining_options: dict[str, Any] = {}
     training: str = "train-small"

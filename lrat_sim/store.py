@@ -144,10 +144,12 @@ class Store(Generic[R]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        try:
+            if self._stream is not None:
+                self._stream.close()  # on a full disk it fails once more
+        finally:
             self._stream = None
-        self._lock.release()
+            self._lock.release()
 
     def append(self, record: R) -> int:
         """Writes one record, whole, and returns the byte offset at which it starts."""

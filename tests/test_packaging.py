@@ -102,43 +102,18 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(scripts, away):
     assert not HEAVY & loaded_modules(scripts / "lrat-sim", "--help", cwd=away)
 
 
-ROLLOUT = """
-from pathlib import Path
-from lrat_sim.agent.profile import load_agent
-from lrat_sim.corpus.documents import Corpus
-from lrat_sim.records import Document, Hop, Plan, Task
-from lrat_sim.retrieval import open_retriever
-from lrat_sim.rollout.run import rollout
-
-facts = {"Dresden": "Elbe", "Wroclaw": "Oder", "Vienna": "Danube"}
-documents = [
-    Document(id=town, title=town, text=f"{town} is an old town. {town} lies on the river {river}.")
-    for town, river in facts.items()
-]
-tasks = [
-    Task(
-        id=town,
-        question=f"On which river does {town} lie?",
-        answers=[river],
-        evidence=[town],
-        plan=Plan(hops=[Hop(subject=town, relation="lies on the river", object=river, phrasings=["lies on river"])]),
-    )
-    for town, river in facts.items()
-]
-retriever = open_retriever("bm25", Corpus.build(Path("corpus"), documents), Path("indexes"))
-for _ in range(2):
-    done = rollout(tasks, load_agent("simulated"), retriever, Path("run"), table=False)
-    print(done.asked, done.ran, done.reused, done.errors)
-"""
-
-
 def test_tiny_rollout_runs_from_the_wheel_and_is_reused(scripts, tmp_path):
-    (tmp_path / "script.py").write_text(ROLLOUT)
-    said = run(scripts / "python", "script.py", cwd=tmp_path, LITELLM_LOCAL_MODEL_COST_MAP="True").stdout
-    assert said.splitlines() == ["3 3 0 0", "3 0 3 0"]
-    records = [json.loads(line) for line in (tmp_path / "run" / "trajectories.jsonl").read_text().splitlines()]
-    assert {record["task_id"] for record in records} == {"Dresden", "Wroclaw", "Vienna"}
-    assert all(record["turns"][0]["calls"][0]["hits"] for record in records)
+    run(scripts / "lrat-sim", "world", "--documents", "1000", "--out", "world", cwd=tmp_path)
+    command = [scripts / "lrat-sim", "rollout", "--task-set", "world", "--split", "test", "--limit", "3"]
+    command += ["--retriever", "bm25", "--agent-option", "limits.turns=8", "--out", "run"]
+    run(*command, cwd=tmp_path)
+    written = (tmp_path / "run" / "trajectories.jsonl").read_bytes()
+    records = [json.loads(line) for line in written.splitlines()]
+    assert len({record["task_id"] for record in records}) == len(records) == 3
+    assert {record["status"] for record in records} <= {"answered", "unanswered"}
+    assert all(any(call["hits"] for call in record["turns"][0]["calls"]) for record in records)
+    run(*command, cwd=tmp_path)
+    assert (tmp_path / "run" / "trajectories.jsonl").read_bytes() == written
 
 
 def pins():

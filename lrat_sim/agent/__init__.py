@@ -1,1 +1,6 @@
-"""The agent: its settings, its tools, the turn loop, the check of an endpoint, and the simulated agent."""
+"""Tool protocols, the turn loop, profiles, and the simulated agent."""
+
+from lrat_sim.agent.loop import run_task
+from lrat_sim.agent.profile import AgentSettings, load_agent
+
+__all__ = ["AgentSettings", "load_agent", "run_task"]

@@ -46,7 +46,11 @@ _CONTRACTIONS = (
     (re.compile(r"[*_#>\"“”]+"), ""),
 )
 # not after an initial or a common abbreviation: "J. Smith", "St. Ives"
-_STATEMENT_END = re.compile(r"(?<!\b\w)(?<!\bst)(?<!\bdr)(?<!\bmr)(?<!\bmrs)(?<!\bvs)(?<=[.!?])\s+|\n+")
+_STATEMENT_END = re.compile(
+    r"(?:[!?]|\.(?<!\b\w\.)(?<!\bst\.)(?<!\bdr\.)(?<!\bmr\.)(?<!\bmrs\.)(?<!\bvs\.))[\"”’'*_)]*(?:\s+|$)|\n+|$"
+)
+_SAMPLE = 200
+"""Characters that tell the script."""
 _INTERJECTION = 3
 """Words up to which a statement is no fact ("Interesting.", "I read it.")."""
 _OPENING_CHARACTERS = 1200
@@ -73,11 +77,12 @@ def judge_by_rules(reasoning: str | None) -> RuleVerdict:
     if reasoning is None or not reasoning.strip():
         return RuleVerdict("unjudged", "no reasoning")
     head = reasoning[:_OPENING_CHARACTERS]
-    letters = [character for character in head if character.isalpha()]
+    letters = [character for character in head[:_SAMPLE] if character.isalpha()]
     if 2 * sum(character < "ɐ" for character in letters) < len(letters) or not letters:
         return RuleVerdict("unjudged", "not in Latin letters")
     patterns = _patterns()
-    opening = _opening(head, patterns)
+    head = head.lower().replace("_", " ")
+    opening = _opening(head, patterns) if patterns.hint.search(head) else []
     for place, statement in enumerate(opening):
         rejection = patterns.rejects(statement, any(patterns.is_fact(earlier) for earlier in opening[:place]))
         if rejection is None:
@@ -91,18 +96,19 @@ def judge_by_rules(reasoning: str | None) -> RuleVerdict:
 
 
 def rules_fingerprint() -> str:
-    """The identity of the word lists."""
+    """The identity of the rules: their word lists, and the version of how they are read."""
     return fingerprint(read_yaml(RULES))
 
 
 def _opening(text: str, patterns: _Patterns) -> list[str]:
-    text = text.lower()
-    for contraction, full in _CONTRACTIONS:
-        text = contraction.sub(full, text)
     statements: list[str] = []
-    for sentence in _STATEMENT_END.split(text):
-        statement = patterns.fillers.sub("", sentence.strip(" -•\t") + " ").strip()
-        if not re.search(r"\w", statement) or sentence.rstrip().endswith("?") or patterns.intention.match(statement):
+    begin = 0
+    for end in _STATEMENT_END.finditer(text):
+        sentence, begin = text[begin : end.end()].strip(" -•\t\n"), end.end()
+        for contraction, full in _CONTRACTIONS:
+            sentence = contraction.sub(full, sentence)
+        statement = patterns.fillers.sub("", sentence + " ").strip()
+        if not re.search(r"\w", statement) or statement.endswith("?") or patterns.intention.match(statement):
             continue
         statements.append(statement.rstrip(".! "))
         if len(statements) == patterns.statements:
@@ -147,6 +153,10 @@ class _Patterns:
             rf"^(?:there is )?{_any(lists['alone']['weak'])}\b",
             rf"^{_any(lists['misses'])} .*?{lists['inside']}",
         )
+        # every rejection holds one of these words: most texts and statements are done with here
+        negations = ["not", "cannot", "never", "no", "nothing", "little", "fail(?:s|ed)", "lacks?"]
+        alone = [*lists["alone"]["strong"], *lists["alone"]["weak"]]
+        self.hint = re.compile(rf"n[’‘`']t\b|\b{_any([*negations, *lists['useless'], *lists['other'], *alone])}\b")
         self.doubt = re.compile(rf"\b(?:{lists['softeners']}|{lists['hedges']})\b")
         self.intention = re.compile(rf"{_any(lists['intentions'])}\b")
         self.fillers = re.compile(rf"^(?:{lists['fillers']}[,.!:]* +)+")
@@ -161,6 +171,8 @@ class _Patterns:
 
     def rejects(self, statement: str, facts_before: bool) -> re.Match[str] | None:
         """The rejection in a statement, if it is clear."""
+        if not self.hint.search(statement):
+            return None
         for pattern in self.strong if facts_before else self.strong + self.weak:
             match = pattern.search(statement)
             if match and not self.doubt.search(statement[: match.end() + 40]):

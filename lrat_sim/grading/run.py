@@ -10,7 +10,7 @@ from lrat_sim.grading.metrics import RunMetrics, TaskTable, measure, run_metrics
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Task, Verdict
-from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.store import Store
 
 GRADES, VERDICTS = "grades.jsonl", "verdicts.jsonl"
@@ -18,7 +18,6 @@ GRADES, VERDICTS = "grades.jsonl", "verdicts.jsonl"
 
 def grade_run(
     run: Path,
-    tasks: Iterable[Task],
     judge: AnswerJudge | None = None,
     *,
     concurrency: int = 16,
@@ -28,7 +27,6 @@ def grade_run(
 
     Args:
         run: the run folder.
-        tasks: those it was run on.
         judge: by default the offline match.
         concurrency: answers under way at once.
         progress: told the runs done.
@@ -37,10 +35,10 @@ def grade_run(
         How many grades were added.
 
     Raises:
-        InputError: there are no trajectories, or one is of none of the tasks.
+        InputError: it is no run folder.
     """
     judge = judge or MatchJudge()
-    runs = read_trajectories(run)
+    runs, tasks = read_trajectories(run), asked_tasks(run)
     with Store(run / GRADES, Grade) as store:
         new = grade_answers(runs, tasks, judge, store=store, concurrency=concurrency, progress=progress)
         return sum(1 for _ in new)
@@ -74,18 +72,21 @@ def judge_run(
         return sum(1 for _ in new)
 
 
-def run_tables(run: Path, tasks: Iterable[Task], judge: str | None = None) -> tuple[TaskTable, RunMetrics]:
+def run_tables(
+    run: Path, tasks: Iterable[Task] | None = None, judge: str | None = None
+) -> tuple[TaskTable, RunMetrics]:
     """A graded run in numbers: by task, and as a whole over the tasks asked.
 
     Args:
         run: the run folder; a run that was not graded has its answers ungraded.
-        tasks: those asked.
+        tasks: those that count; by default all that were asked. Trajectories of others are passed over.
         judge: the name of the judge whose grades count; by default the latest of any.
 
     Raises:
-        InputError: there are no trajectories, no tasks, or a trajectory is of none of them.
+        InputError: it is no run folder, or there are no tasks.
     """
-    by_id = {task.id: task for task in tasks}
+    by_id = {task.id: task for task in (asked_tasks(run) if tasks is None else tasks)}
     grades = grade_table(Store(run / GRADES, Grade), judge)
-    rows = measure(read_trajectories(run), by_id, grades)
+    of_them = (trajectory for trajectory in read_trajectories(run) if trajectory.task_id in by_id)
+    rows = measure(of_them, by_id, grades)
     return task_table(rows, by_id), run_metrics(rows, by_id)

@@ -10,31 +10,34 @@ from lrat_sim.grading.metrics import RunMetrics
 
 
 def runs_table(runs: Mapping[str, RunMetrics]) -> Table:
-    """One row a run: what was asked and how it ended, success with its bounds, evidence, steps, tokens, cost."""
-    table = Table(title=None)
-    for name in ("run", "tasks", "success", "evidence recall", "opened", "steps", "searches", "browses"):
-        table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
-    for name in ("answered", "unanswered", "errors", "ungraded", "tokens", "cost"):
-        table.add_column(name, justify="right")
-    for name, run in runs.items():
-        bounds = f" ({run.success_low:.1%} to {run.success_high:.1%})" if run.ungraded else ""
-        table.add_row(
-            name,
-            f"{run.tasks:,}" + (f", {run.missing:,} not run" if run.missing else ""),
-            f"{_share(run.success)}{bounds}",
-            _share(run.evidence_recall),
-            _share(run.evidence_opened),
-            _mean(run.steps),
-            _mean(run.searches),
-            _mean(run.browses),
-            f"{run.answered:,}",
-            f"{run.unanswered:,}",
-            f"{run.errors:,}",
-            f"{run.ungraded:,}",
-            f"{run.prompt_tokens + run.completion_tokens:,}",
-            "unknown" if run.cost is None else f"${run.cost:,.2f}",
-        )
+    """One column a run: what was asked and how it ended, success with its bounds, evidence, steps, tokens, cost."""
+    table = Table("", show_edge=False)
+    columns = {name: _column(run) for name, run in runs.items()}
+    for name in columns:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in next(iter(columns.values()), {}):
+        table.add_row(row, *(column[row] for column in columns.values()))
     return table
+
+
+def _column(run: RunMetrics) -> dict[str, str]:
+    return {
+        "tasks asked": f"{run.tasks:,}" + (f" ({run.missing:,} not run)" if run.missing else ""),
+        "success": _share(run.success),
+        "  if ungraded were wrong, right": f"{_share(run.success_low)}, {_share(run.success_high)}",
+        "evidence recall": _share(run.evidence_recall),
+        "evidence opened": _share(run.evidence_opened),
+        "evidence hit": _share(run.evidence_hit),
+        "steps": _mean(run.steps),
+        "  searches": _mean(run.searches),
+        "  browses": _mean(run.browses),
+        "answered": f"{run.answered:,}",
+        "unanswered": f"{run.unanswered:,}",
+        "errors": f"{run.errors:,}",
+        "ungraded": f"{run.ungraded:,}",
+        "tokens": f"{run.prompt_tokens + run.completion_tokens:,}",
+        "cost": "unknown" if run.cost is None else f"${run.cost:,.2f}",
+    }
 
 
 def _share(value: float | None) -> str:

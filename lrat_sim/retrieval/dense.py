@@ -23,7 +23,7 @@ from lrat_sim.retrieval.registry import settings_from
 from lrat_sim.retrieval.vectors import Dtype, Encoder, Matrix, Vectors, encode_corpus, rows_a_shard
 from lrat_sim.text import minilm_folder
 
-SHARD_ROWS = 8192
+SHARD_ROWS = 2048
 
 _REMEMBERED_QUERIES = 4096
 

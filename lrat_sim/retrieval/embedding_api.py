@@ -75,7 +75,7 @@ class ApiEncoder:
             self._key = os.environ.get(settings.api_key_env)
             if not self._key:
                 raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
-        self._litellm = import_litellm()
+        self._litellm = cast(Any, import_litellm())
         # for embeddings litellm takes a max_retries of 0 for none given, and would try each of our tries three times
         self._litellm.DEFAULT_MAX_RETRIES = 0
 

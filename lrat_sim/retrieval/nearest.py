@@ -24,6 +24,8 @@ IndexKind = Literal["exact", "faiss", "faiss-hnsw"]
 _QUERIES_AT_ONCE, _ROWS_AT_ONCE = 64, 8192
 _SPARE = 16
 """Candidates beyond k that are asked of faiss, for what its rounding may have put in the wrong order."""
+_BREADTH = 128
+"""Nodes of the graph that a search keeps open: more find more of the true best, in more time."""
 
 
 class Search(Protocol):
@@ -123,9 +125,12 @@ class FaissSearch:
 
         ensure_index(folder, {**identity, "index": kind}, build)
         try:
-            self._index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP)
+            # the flag of older versions maps inverted lists only
+            self._index = faiss.read_index(str(folder / "index.faiss"), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
         except RuntimeError as error:
             raise damaged(folder, error) from error
+        if kind == "faiss-hnsw":
+            self._index.hnsw.efSearch = _BREADTH
 
     def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
         """See :meth:`Search.candidates`."""

@@ -1,1 +1,6 @@
-"""Many tasks at once, recorded as they end, and resumed by the same call."""
+"""Many tasks at once, each recorded as it ends, resumed where it was stopped."""
+
+from lrat_sim.rollout.index import asked_tasks, read_trajectories
+from lrat_sim.rollout.run import RolloutSummary, rollout
+
+__all__ = ["RolloutSummary", "asked_tasks", "read_trajectories", "rollout"]

@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from lrat_sim.records import Grade, Record, Trajectory
-from lrat_sim.store import ensure_folder, read_with_offsets
+from lrat_sim.errors import InputError
+from lrat_sim.records import Grade, Record, Task, Trajectory
+from lrat_sim.store import ensure_folder, read_records, read_with_offsets, write_records
 
 TRAJECTORIES = "trajectories.jsonl"
+TASKS = "tasks.jsonl"
 INDEX = "index.parquet"
 
 
@@ -127,3 +129,23 @@ def read_trajectories(run: Path) -> Iterator[Trajectory]:
     kept = set(last.values())
     for _, trajectory in read_with_offsets(path, Trajectory, kept.__contains__):
         yield trajectory
+
+
+def record_asked(run: Path, tasks: Iterable[Task]) -> None:
+    """Adds tasks to those that a run folder was asked, which success is measured against."""
+    path = run / TASKS
+    before = {task.id: task for task in read_records(path, Task)} if path.is_file() else {}
+    wanted = before | {task.id: task for task in tasks}
+    if wanted != before:
+        write_records(path, wanted.values())
+
+
+def asked_tasks(run: Path) -> list[Task]:
+    """The tasks that a run folder was asked, in the order in which they were.
+
+    Raises:
+        InputError: it is no run folder.
+    """
+    if not (run / TASKS).is_file():
+        raise InputError(f"{run} holds no {TASKS}, so it is no run folder; give one that a rollout made.")
+    return list(read_records(run / TASKS, Task))

@@ -18,7 +18,7 @@ from lrat_sim.llm.facts import model_facts
 from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.index import TRAJECTORIES, Row, row, write_index
+from lrat_sim.rollout.index import TRAJECTORIES, Row, record_asked, row, write_index
 from lrat_sim.rollout.manifest import check_manifest, record_call
 from lrat_sim.rollout.table import Board, Tally
 from lrat_sim.store import Store, read_with_offsets
@@ -62,7 +62,9 @@ def rollout(
     table: bool = True,
     progress: ProgressCallback | None = None,
 ) -> RolloutSummary:
-    """Runs every task, writes RUN/run.yaml, trajectories.jsonl and index.parquet, and resumes by the same call.
+    """Runs every task and records it; the same call again goes on where it was stopped.
+
+    The folder gets run.yaml, tasks.jsonl (those asked), trajectories.jsonl and index.parquet.
 
     Runs that ended in an answer or without one are kept; those that broke are run again.  A trajectory depends on
     (task, sample, agent, retriever, seed) alone, whatever the concurrency.
@@ -132,8 +134,16 @@ class _Rollout:
     async def run(self, shown: Console | None, progress: ProgressCallback | None) -> RolloutSummary:
         """Runs what is missing."""
         self._say_what_is_left_out(shown)
+        try:
+            return await self._run(shown, progress)
+        except OSError as error:
+            remedy = "what had ended is kept: make room there and run the same command again"
+            raise InputError(f"{self.folder} cannot be written to ({error.strerror}); {remedy}.") from error
+
+    async def _run(self, shown: Console | None, progress: ProgressCallback | None) -> RolloutSummary:
         with Store(self.folder / TRAJECTORIES, Trajectory) as store:
             check_manifest(self.folder, self.agent, self.retriever, self.seed)
+            record_asked(self.folder, self.tasks)
             for offset, trajectory in read_with_offsets(store.path, Trajectory):
                 self.rows[trajectory.id] = self._row(trajectory, offset)
             tally = Tally(len(self.wanted), graded=self.grade is not None)

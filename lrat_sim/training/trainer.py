@@ -31,7 +31,7 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.hardware import best_device, gains_from_bf16
 from lrat_sim.store import ensure_folder
-from lrat_sim.training.base import base_fingerprint, freeze_layers, load_base, without_dropout
+from lrat_sim.training.base import attend_plainly, base_fingerprint, freeze_layers, load_base, without_dropout
 from lrat_sim.training.data import Collator, EpochBatches, PairDataset
 from lrat_sim.training.folder import StepLoss, TrainingRecord, claim, discard, identity, is_trained, settle
 from lrat_sim.training.loss import WeightedInfoNCE
@@ -39,6 +39,9 @@ from lrat_sim.training.settings import TrainingSettings
 
 _WHOLE = "whole"
 """A file in a checkpoint that is written after all others: one without it was cut off by a kill."""
+
+_SHORT = 128
+"""Tokens up to which plain attention is the faster one on a CPU, at little memory."""
 
 _LOGGED = 200
 """Entries of the loss log of a whole run, about."""
@@ -108,6 +111,8 @@ def _prepared(base_model: str | Path, settings: TrainingSettings) -> SentenceTra
     freeze_layers(model, settings.freeze_layers)
     if not settings.dropout:
         without_dropout(model)
+    if best_device() == "cpu" and settings.max_document_length <= _SHORT:
+        attend_plainly(model)
     return model
 
 

@@ -6,6 +6,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.grading.metrics import measure, run_metrics, task_table
 from lrat_sim.grading.run import grade_run, run_tables
 from lrat_sim.records import Task, Usage
+from lrat_sim.rollout.index import record_asked
 from lrat_sim.store import write_records
 
 TASKS = [
@@ -91,8 +92,9 @@ def test_trajectory_of_an_unknown_task_and_no_tasks_are_refused(make):
 
 def test_a_run_folder_is_graded_once_and_read_into_tables(make, tmp_path):
     write_records(tmp_path / "trajectories.jsonl", runs(make))
-    assert grade_run(tmp_path, TASKS) == 2
-    assert grade_run(tmp_path, TASKS) == 0
+    record_asked(tmp_path, TASKS)
+    assert grade_run(tmp_path) == 2
+    assert grade_run(tmp_path) == 0
     table, found = run_tables(tmp_path, TASKS)
     assert [table[task]["success"] for task in ("q1", "q2", "q3")] == [1.0, 0.0, 0.0]
     assert found.success == 0.25

@@ -136,5 +136,5 @@ def test_a_judge_needs_a_vote_and_a_prompt_with_its_slot(tmp_path):
     with pytest.raises(InputError, match="votes is 0"):
         ModelJudge(MODEL, votes=0)
     (tmp_path / "own.txt").write_text("Is it relevant?")
-    with pytest.raises(InputError, match="{reasoning}"):
+    with pytest.raises(InputError, match=r"\{reasoning\}"):
         ModelJudge(MODEL, prompt=str(tmp_path / "own.txt"))

@@ -10,6 +10,7 @@ from lrat_sim.grading.run import grade_run, judge_run
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.run import mine_run
 from lrat_sim.records import Pair, Task
+from lrat_sim.rollout.index import record_asked
 from lrat_sim.store import read_records, write_records
 
 
@@ -51,7 +52,8 @@ def test_correct_runs_need_grades(folder):
     judge_run(folder)
     with pytest.raises(InputError, match="has no grades"):
         mine_run(folder, MiningRecipe(runs="correct"))
-    grade_run(folder, [Task(id="q1", question="?", answers=["x"]), Task(id="q2", question="?", answers=["y"])])
+    record_asked(folder, [Task(id="q1", question="?", answers=["x"]), Task(id="q2", question="?", answers=["y"])])
+    grade_run(folder)
     assert mine_run(folder, MiningRecipe(runs="correct")).pairs == 1
 
 

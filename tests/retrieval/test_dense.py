@@ -186,8 +186,8 @@ def test_vectors_are_memory_mapped(opened: Callable[[str], Retriever]) -> None:
 
 
 def test_a_large_corpus_has_larger_shards_rather_than_too_many_files() -> None:
-    assert rows_a_shard(1_000_000, 8192) == 8192
-    assert -(-11_000_000 // rows_a_shard(11_000_000, 8192)) <= 512
+    assert rows_a_shard(1_000_000, 2048) == 2048
+    assert -(-11_000_000 // rows_a_shard(11_000_000, 2048)) <= 512
 
 
 def test_an_encoder_that_gives_nan_is_refused_by_document(

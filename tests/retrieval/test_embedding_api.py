@@ -75,6 +75,7 @@ def test_an_outage_while_indexing_keeps_what_is_done(
     assert len(embedding_server.texts) == len(corpus)
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize(
     "broken",
     [

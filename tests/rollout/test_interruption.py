@@ -1,3 +1,4 @@
+import importlib.util
 import random
 import signal
 import subprocess
@@ -7,17 +8,20 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
-from lrat_sim.records import canonical
+from lrat_sim.errors import InputError
+from lrat_sim.records import Trajectory, canonical
 from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.store import Store
 
 SCRIPT = Path(__file__).parents[1] / "support" / "interrupted_rollout.py"
 TASKS = 40
 
 
-def start(folder, concurrency=4, pause=0.02):
-    command = [sys.executable, str(SCRIPT), str(folder), str(TASKS), str(concurrency), str(pause)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(folder):
+    command = [sys.executable, str(SCRIPT), str(folder), str(TASKS), "4", "0.05"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def lines(folder):
@@ -37,31 +41,36 @@ def content(folder):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    process = start(folder, pause=0.0)
-    assert "finished" in process.communicate(timeout=120)[0]
-    return content(folder)
+def run_here(scripted):
+    """The same rollout in this process, at full speed and with another concurrency."""
+    spec = importlib.util.spec_from_file_location("interrupted_rollout", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda folder: module.main(folder, TASKS, 7, 0.0)
 
 
-def test_killed_and_resumed_equals_uninterrupted(whole, tmp_path):
-    folder = tmp_path / "run"
+def test_killed_and_resumed_equals_uninterrupted(run_here, tmp_path):
+    folder = tmp_path / "killed" / "run"
+    folder.parent.mkdir()
     for count in sorted(random.Random(5).sample(range(2, TASKS - 12), 2)):
         process = start(folder)
         wait_for(process, folder, count)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     done = {trajectory.task_id[1:] for trajectory in read_trajectories(folder)}
-    called = Counter((tmp_path / "called.txt").read_text().split())
-    process = start(folder, concurrency=7, pause=0.0)
-    assert "finished" in process.communicate(timeout=120)[0]
-    assert content(folder) == whole
-    after = Counter((tmp_path / "called.txt").read_text().split())
-    assert all(after[number] == called[number] for number in done), "a finished task was called again"
-    assert len(done) < TASKS
+    assert 0 < len(done) < TASKS
+    before = Counter((folder.parent / "called.txt").read_text().split())
+    run_here(folder)
+    after = Counter((folder.parent / "called.txt").read_text().split())
+    assert all(after[number] == before[number] for number in done), "a finished task was called again"
+    whole = tmp_path / "whole" / "run"
+    whole.parent.mkdir()
+    run_here(whole)
+    assert content(folder) == content(whole)
+    assert len(content(folder)) == TASKS
 
 
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(whole, tmp_path):
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(run_here, tmp_path):
     folder = tmp_path / "run"
     process = start(folder)
     wait_for(process, folder, 5)
@@ -70,18 +79,14 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(whole, tmp_path):
     assert process.returncode != 0
     assert "the same command goes on from there" in " ".join(said.split())
     assert said.rstrip().endswith("KeyboardInterrupt")
+    assert "never retrieved" not in said
     assert (folder / "trajectories.jsonl").read_bytes().endswith(b"\n")
-    assert (folder / "index.parquet").exists()
-    process = start(folder, pause=0.0)
-    assert "finished" in process.communicate(timeout=120)[0]
-    assert content(folder) == whole
+    done = lines(folder)
+    assert parquet.read_table(folder / "index.parquet").num_rows == done
+    run_here(folder)
+    assert lines(folder) == TASKS
 
 
-def test_two_processes_do_not_write_one_folder(tmp_path):
-    folder = tmp_path / "run"
-    first = start(folder)
-    wait_for(first, folder, 1)
-    _, said = start(folder).communicate(timeout=60)
-    assert "another process" in " ".join(said.split())
-    first.kill()
-    first.communicate()
+def test_two_writers_of_one_folder_are_refused(run_here, tmp_path):
+    with Store(tmp_path / "trajectories.jsonl", Trajectory), pytest.raises(InputError, match="another process"):
+        run_here(tmp_path)

@@ -1,4 +1,5 @@
 import asyncio
+import resource
 
 import msgspec
 import pytest
@@ -20,21 +21,16 @@ def tasks(count, plan=None):
 
 @pytest.fixture
 def agent(scripted):
-    """An agent that searches once and answers with its task's number."""
-    calls = []
+    """An agent that searches once and answers with its task's number and its seed."""
 
     def answer(messages, parameters):
         number = messages[1]["content"].split()[-1]
-        calls.append(number)
         if messages[-1]["role"] == "user":
             return scripted.calls(("search", {"query": f"harbour {number}"}), reasoning="Search.")
         return scripted.says(f"Exact Answer: {number}.{parameters['seed']}", "Done.")
 
     scripted.provide(answer)
-    agent = AgentSettings(model="scripted/x", name="a", retries=Retries(attempts=1))
-    # frozen settings have no place for it, and the tests want to know what was called
-    globals()["CALLS"] = calls
-    return agent
+    return AgentSettings(model="scripted/x", name="a", retries=Retries(attempts=1))
 
 
 def content(folder):
@@ -74,10 +70,10 @@ def test_no_key_is_written(agent, scripted, tmp_path, monkeypatch):
 def test_the_same_call_again_reuses_everything_and_says_so(agent, scripted, tmp_path, capsys):
     rollout(tasks(4), agent, scripted.Tiny(), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    called = len(CALLS)
-    summary = rollout(tasks(4), agent, scripted.Tiny(), tmp_path)
+    retriever = scripted.Tiny()
+    summary = rollout(tasks(4), agent, retriever, tmp_path)
     assert (summary.ran, summary.reused, summary.answered) == (0, 4, 4)
-    assert len(CALLS) == called
+    assert retriever.searches == []
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert "4 of 4 runs are in" in capsys.readouterr().err
 
@@ -170,7 +166,7 @@ def test_a_folder_of_another_agent_is_refused_by_what_differs(agent, scripted, t
     rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
     with pytest.raises(FingerprintMismatch, match=named):
         rollout(tasks(2), msgspec.structs.replace(agent, **changed), scripted.Tiny(), tmp_path, table=False)
-    with pytest.raises(FingerprintMismatch, match="retriever.documents was 4 and is now 1"):
+    with pytest.raises(FingerprintMismatch, match=r"retriever\.documents was 4 and is now 1"):
         rollout(tasks(2), agent, scripted.Tiny(scripted.DOCUMENTS[:1]), tmp_path, table=False)
     with pytest.raises(FingerprintMismatch, match="seed was 0 and is now 1"):
         rollout(tasks(2), agent, scripted.Tiny(), tmp_path, seed=1, table=False)
@@ -188,7 +184,7 @@ def test_trajectories_without_their_settings_are_not_added_to(agent, scripted, t
 
 def test_tasks_without_a_plan_are_left_out_by_name_before_a_simulated_run(scripted, tmp_path, capsys):
     hop = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
-    mixed = tasks(2, Plan(hops=[hop])) + [Task(id="bare", question="?")]
+    mixed = [*tasks(2, Plan(hops=[hop])), Task(id="bare", question="?")]
     summary = rollout(mixed, AgentSettings(model="sim/default"), scripted.Tiny(), tmp_path)
     assert (summary.left_out, summary.asked, summary.errors) == (["bare"], 2, 0)
     assert "left out 1 of 3 tasks, without a plan: bare" in capsys.readouterr().err
@@ -203,13 +199,13 @@ def test_bad_input_is_refused_before_anything_runs(agent, scripted, tmp_path):
         rollout(tasks(1) * 2, agent, scripted.Tiny(), tmp_path)
     with pytest.raises(InputError, match="concurrency 0"):
         rollout(tasks(1), agent, scripted.Tiny(), tmp_path, concurrency=0)
+    limited = msgspec.structs.replace(agent, limits=Limits(cost=1.0))
     with pytest.raises(InputError, match=r"limits\.cost.*unknown"):
-        limited = msgspec.structs.replace(agent, limits=Limits(cost=1.0))
         rollout(tasks(1), limited, scripted.Tiny(), tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         rollout(tasks(1), agent, scripted.Tiny(), tmp_path / "file" / "run")
-    assert CALLS == []
+    assert not (tmp_path / "trajectories.jsonl").exists()
 
 
 def test_success_so_far_counts_unanswered_and_errors_as_failures(agent, scripted, tmp_path):
@@ -241,3 +237,17 @@ def test_a_rollout_can_be_called_where_a_loop_is_running(agent, scripted, tmp_pa
         return rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
 
     assert asyncio.run(notebook()).answered == 2
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(agent, scripted, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(InputError, match="make room there"):
+            rollout(tasks(20), agent, scripted.Tiny(), tmp_path, table=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    kept = len(list(read_trajectories(tmp_path)))
+    assert 0 < kept < 20
+    assert rollout(tasks(20), agent, scripted.Tiny(), tmp_path, table=False).reused == kept
+    assert len(content(tmp_path)) == 20

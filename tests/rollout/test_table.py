@@ -69,7 +69,7 @@ def test_errors_are_failures_but_not_in_the_mean_of_steps():
 
 def test_a_terminal_gets_a_table_and_a_pipe_plain_lines():
     for terminal in (True, False):
-        console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        console = Console(file=io.StringIO(), force_terminal=terminal, highlight=False, width=100)
         tally = counted({})
         with Board("rollout", tally, console) as board:
             tally.add(ROW)

@@ -15,30 +15,34 @@ from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.records import Task
 from lrat_sim.rollout.run import rollout
 
-FOLDER, TASKS, CONCURRENCY, PAUSE = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-
 
 class Slow(scripted.Tiny):
     """Searches take a while, so that there is something to interrupt."""
 
+    pause = 0.0
+
     def search(self, queries: Any, k: int) -> Any:
-        time.sleep(PAUSE)
+        time.sleep(self.pause)
         return super().search(queries, k)
 
 
-def answer(messages: list[dict[str, Any]], _: dict[str, Any]) -> dict[str, Any]:
-    """Searches as often as the task's number says, then answers."""
-    number = int(messages[1]["content"].split()[-1])
-    with (FOLDER.parent / "called.txt").open("a") as calls:
-        calls.write(f"{number}\n")
-    if (done := sum(message["role"] == "tool" for message in messages)) <= number % 4:
-        return scripted.calls(("search", {"query": f"harbour {number} {done}"}), reasoning=f"Search {done}.")
-    return scripted.says(f"Exact Answer: {number}", "Enough.")
+def main(folder: Path, tasks: int, concurrency: int, pause: float) -> None:
+    """Searches as often as a task's number says, then answers; notes each call of the model beside the folder."""
+
+    def answer(messages: list[dict[str, Any]], _: dict[str, Any]) -> dict[str, Any]:
+        number = int(messages[1]["content"].split()[-1])
+        with (folder.parent / "called.txt").open("a") as calls:
+            calls.write(f"{number}\n")
+        if (done := sum(message["role"] == "tool" for message in messages)) <= number % 4:
+            return scripted.calls(("search", {"query": f"harbour {number} {done}"}), reasoning=f"Search {done}.")
+        return scripted.says(f"Exact Answer: {number}", "Enough.")
+
+    scripted.provide(answer)
+    questions = [Task(id=f"t{number}", question=f"Question {number}") for number in range(tasks)]
+    retriever = Slow()
+    retriever.pause = pause
+    rollout(questions, AgentSettings(model="scripted/x"), retriever, folder, concurrency=concurrency)
 
 
 if __name__ == "__main__":
-    scripted.provide(answer)
-    tasks = [Task(id=f"t{number}", question=f"Question {number}") for number in range(TASKS)]
-    print("started", flush=True)
-    rollout(tasks, AgentSettings(model="scripted/x"), Slow(), FOLDER, concurrency=CONCURRENCY)
-    print("finished", flush=True)
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

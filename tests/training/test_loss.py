@@ -42,7 +42,7 @@ def run(model, given, queries=QUERIES, documents=DOCUMENTS, **options):
     loss = WeightedInfoNCE(model, **options)([model.preprocess(queries), model.preprocess(documents)], given)
     loss.backward()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    assert any(gradient.abs().max() > 1e-6 for gradient in gradients.values()) or float(loss) == 0.0
+    assert any(gradient.abs().max() > 1e-6 for gradient in gradients.values()) or loss.item() == 0.0
     return loss.detach(), gradients
 
 

@@ -12,25 +12,27 @@ from typing import Literal
 
 Words = Literal["family", "place", "thing"]
 
-_ONSETS = ["b", "br", "c", "cl", "cr", "d", "dr", "f", "fl", "fr", "g", "gl", "gr", "h", "j", "k", "kl", "kr", "l", "m", "n", "p", "pl", "pr", "r", "s", "sk", "st", "sv", "t", "th", "tr", "v", "w", "z", "zh"]  # fmt: skip
-_VOWELS = ["a", "e", "i", "o", "u", "ei"]
-_MIDDLES = ["b", "d", "g", "l", "m", "n", "r", "s", "v", "z", "ld", "lm", "ln", "lv", "nd", "ng", "nn", "rb", "rd", "rg", "rl", "rm", "rn", "rs", "rv", "ss", "sk", "st", "th", "tt"]  # fmt: skip
-_LINKS = ["a", "e", "i", "o", "u", "ia"]
 
-# Two endings a line: an entity bears the first, a look-alike of the same stem the second.
-_ENDINGS: dict[Words, tuple[tuple[str, str], ...]] = {
-    "family": (
-        ("n", "ne"), ("r", "re"), ("l", "lle"), ("s", "sse"), ("th", "the"), ("ck", "cke"), ("nd", "nde"), ("rt", "rte"),
-    ),
-    "place": (
-        ("wick", "wich"), ("holt", "holm"), ("stead", "sted"), ("ford", "forth"),
-        ("mere", "more"), ("garth", "garde"), ("haven", "havel"), ("combe", "combes"),
-    ),
-    "thing": (
-        ("va", "van"), ("dra", "dras"), ("phe", "phen"), ("ssa", "ssan"),
-        ("mir", "mira"), ("tis", "tish"), ("bel", "bella"), ("quin", "quint"),
-    ),
-}  # fmt: skip
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_ONSETS = _listed("b br c cl cr d dr f fl fr g gl gr h j k kl kr l m n p pl pr r s sk st sv t th tr v w z zh")
+_VOWELS = _listed("a e i o u ei")
+_MIDDLES = _listed("b d g l m n r s v z ld lm ln lv nd ng nn rb rd rg rl rm rn rs rv ss sk st th tt")
+_LINKS = _listed("a e i o u ia")
+
+
+def _pairs(text: str) -> list[list[str]]:
+    return [pair.split("/") for pair in text.split()]
+
+
+# An entity bears the part before the stroke, a look-alike of the same stem the part behind it.
+_ENDINGS: dict[Words, list[list[str]]] = {
+    "family": _pairs("n/ne r/re l/lle s/sse th/the ck/cke nd/nde rt/rte"),
+    "place": _pairs("wick/wich holt/holm stead/sted ford/forth mere/more garth/garde haven/havel combe/combes"),
+    "thing": _pairs("va/van dra/dras phe/phen ssa/ssan mir/mira tis/tish bel/bella quin/quint"),
+}
 _MINOR: dict[Words, tuple[str, ...]] = {
     "family": ("by", "gg", "zel", "pp", "rk"),
     "place": ("fell", "brae", "ness", "thwaite", "den"),
@@ -42,11 +44,13 @@ CAPACITY = _STEMS * 8
 
 _STRIDE = 130_363  # prime, and no factor of CAPACITY: so index -> index * stride is one-to-one
 _SHIFT: dict[Words, int] = {"family": 0, "place": CAPACITY // 3, "thing": 2 * CAPACITY // 3}
-assert all(len(pairs) == 8 for pairs in _ENDINGS.values()) and CAPACITY % _STRIDE
+"""Keeps a region's people, places and things from sharing stems."""
 
-_GIVEN_STARTS = ["Or", "Ald", "Bren", "Cor", "Dal", "Em", "Fen", "Gar", "Hel", "Is", "Jor", "Kes", "Lin", "Mor", "Ned", "Os", "Per", "Quil", "Ros", "Sev", "Tam", "Ul", "Ver", "Wen", "Yss", "Zan"]  # fmt: skip
-_GIVEN_MIDDLES = ["sol", "and", "ev", "il", "or", "em", "ar", "is"]
-_GIVEN_ENDS = {"she": ["a", "ine", "eth", "is"], "he": ["in", "o", "an", "ric"]}
+_GIVEN_STARTS = _listed(
+    "Or Ald Bren Cor Dal Em Fen Gar Hel Is Jor Kes Lin Mor Ned Os Per Quil Ros Sev Tam Ul Ver Wen Yss Zan"
+)
+_GIVEN_MIDDLES = _listed("sol and ev il or em ar is")
+_GIVEN_ENDS = {"she": _listed("a ine eth is"), "he": _listed("in o an ric")}
 
 
 def _stem(number: int) -> str:
@@ -89,5 +93,5 @@ def given_name(rng: random.Random, pronoun: str, like: str | None = None) -> str
             return name
 
 
-def _pick(options: tuple[str, ...] | list[str], rng: random.Random) -> str:
+def _pick(options: tuple[str, ...], rng: random.Random) -> str:
     return options[int(rng.random() * len(options))]

@@ -12,7 +12,7 @@ from lrat_sim.text import count_tokens
 Filling = str | Sequence[str] | Callable[[random.Random], str]
 """What stands in a slot: a text, texts to draw from, or a maker of texts."""
 
-_ARTICLE = re.compile(r"\ba (?=[aeio])")  # no slot is filled with a word in u
+_ARTICLE = re.compile(r"\b([Aa]) (?=[aeio])")  # no slot is filled with a word in u
 _PIECE = re.compile(r"\{(\w+)\}|\[([^\]]*)\]")
 
 
@@ -77,7 +77,7 @@ class Template:
 
     def sentence(self, slots: Mapping[str, Filling], rng: random.Random) -> str:
         """The same, beginning with a capital, and with "an" where the sound asks for it."""
-        text = _ARTICLE.sub("an ", self.render(slots, rng))
+        text = _ARTICLE.sub(r"\1n ", self.render(slots, rng))
         return text[:1].upper() + text[1:]
 
 

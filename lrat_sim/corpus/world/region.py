@@ -19,7 +19,9 @@ _PRONOUNS = {
     "she": {"She": "She", "she": "she", "her": "her", "him": "her", "hers": "hers"},
     "he": {"She": "He", "she": "he", "her": "his", "him": "him", "hers": "his"},
 }
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]  # fmt: skip
+_MONTHS = tuple(  # written out, as the calendar module would follow the machine's locale
+    "January February March April May June July August September October November December".split()  # noqa: SIM905
+)
 _LEAF = 0.2
 """Share of facts whose object is only mentioned and has no documents, though an entity could have stood there."""
 
@@ -101,9 +103,9 @@ class Region:
     def _entity(self, rng: random.Random, slot: int, kind: Kind, index: int, twin: Entity | None) -> Entity:
         """One entity; a twin takes its likeness' stem and either varies the ending or the rest of the name."""
         pronoun = twin.pronoun if twin else ("she" if rng.random() < 0.5 else "he")
-        by_ending = twin is not None and (rng.random() < 0.5 or kind.full.line == "{word}")
+        by_ending = twin is not None and (rng.random() < 0.5 or kind.full.slots() == {"word"})
         word = entity_word(kind.words, index - 1 if twin else index, self.seed, look_alike=by_ending)
-        first, _, _ = twin.name.partition(" ") if twin else ("", "", "")
+        first = twin.name.partition(" ")[0] if twin else ""
         given = first if by_ending else given_name(rng, pronoun, first if twin and "given" in kind.full.line else None)
         epithet = _other(kind.epithets, rng, twin.alias if twin else "")
         if twin and "{epithet}" in kind.full.line:

@@ -12,7 +12,7 @@ from lrat_sim.records import Hop, Operator, Plan, Task
 from lrat_sim.text import normalise
 
 _TASKS_A_REGION = 10  # so few at least before another region is opened: opening one costs its documents
-_TRIES = 400
+_TRIES = 400  # in vain, one after the other, before a region counts as exhausted
 _COMPARISONS = 0.15
 _LENGTHS = (2, 2, 2, 2, 2, 3, 3, 3, 4)
 _ALIASES = 0.12
@@ -31,6 +31,7 @@ class _Atlas:
 
     def __init__(self, settings: WorldSettings, number: int):
         self.region: Region = make_region(settings, number)
+        self._evidence: dict[tuple[str, str], list[str] | None] = {}
         self.documents = [
             _Told(
                 document.id,
@@ -48,6 +49,12 @@ class _Atlas:
         Those are the documents that were written to state it; they must be all that hold both names, which is
         what makes a fact readable to an agent, so that neither luck nor a look-alike's article proves it.
         """
+        key = (subject, fact.relation.name)
+        if key not in self._evidence:
+            self._evidence[key] = self._find(entity, subject, fact)
+        return self._evidence[key]
+
+    def _find(self, entity: Entity, subject: str, fact: Fact) -> list[str] | None:
         slots = {entity.slot}
         if fact.relation.symmetric and fact.target is not None:
             slots.add(fact.target.slot)
@@ -91,10 +98,10 @@ def _region_tasks(settings: WorldSettings, split: str, number: int, wanted: int,
     rng = random.Random(f"{settings.seed}/{number}/tasks")
     tasks: list[Task] = []
     seen: set[tuple[str, ...]] = set()
-    tries = 0
+    in_vain = 0
     while len(tasks) < wanted:
-        tries += 1
-        if tries > _TRIES + 40 * wanted:
+        in_vain += 1
+        if in_vain > _TRIES:
             raise InputError(
                 f"{split}_tasks is {settings.tasks(split)}, more than different tasks can be made from "
                 f"{settings.documents} documents; ask for fewer tasks or give more documents."
@@ -108,6 +115,7 @@ def _region_tasks(settings: WorldSettings, split: str, number: int, wanted: int,
         if key in seen:
             continue
         seen.add(key)
+        in_vain = 0
         name = f"{split}-{first + len(tasks):05d}"
         tasks.append(Task(id=name, question=question, answers=answers, evidence=evidence, plan=plan))
     return tasks
@@ -196,8 +204,7 @@ def _comparison(atlas: _Atlas, rng: random.Random) -> _Made | None:
             break
     if len(branches) < 2:
         return None
-    dates = [branch[-1].fact.date for branch in branches]
-    assert dates[0] is not None and dates[1] is not None
+    dates = [branch[-1].fact.date or (0, 0, 0) for branch in branches]
     operator: Operator = "earlier" if rng.random() < 0.5 else "later"
     winner = first[int((dates[1] < dates[0]) == (operator == "earlier"))]
     x, y = (entity.shown for entity in first)

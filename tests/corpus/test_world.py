@@ -1,0 +1,261 @@
+import hashlib
+import os
+import subprocess
+import sys
+from functools import cache
+
+import msgspec
+import pytest
+
+from lrat_sim.corpus.world import WorldSettings, world_documents, world_tasks
+from lrat_sim.corpus.world.settings import make_region, region_documents, split_of
+from lrat_sim.errors import InputError
+from lrat_sim.records import Document, Task, encode
+from lrat_sim.text import count_tokens, first_tokens, normalise
+
+SMALL = WorldSettings(documents=1000, train_tasks=60, dev_tasks=20, test_tasks=60, ood_tasks=40)
+
+
+@cache
+def small_world() -> tuple[tuple[Document, ...], dict[str, list[Task]]]:
+    return tuple(world_documents(SMALL)), world_tasks(SMALL)
+
+
+def digest(settings: WorldSettings) -> str:
+    hashed = hashlib.sha256()
+    for document in world_documents(settings):
+        hashed.update(encode(document))
+    for tasks in world_tasks(settings).values():
+        for task in tasks:
+            hashed.update(encode(task))
+    return hashed.hexdigest()
+
+
+def padded(text: str) -> str:
+    return f" {normalise(text)} "
+
+
+def resolved(task: Task) -> list[tuple[str, str]]:
+    """(subject, object) of every hop, with ``#n`` replaced by what hop n finds."""
+    hops = task.plan.hops
+    return [
+        (hops[int(hop.subject[1:]) - 1].object if hop.subject[0] == "#" else hop.subject, hop.object) for hop in hops
+    ]
+
+
+@pytest.mark.parametrize("documents", [1000, 20_000])
+def test_same_settings_give_the_same_bytes_in_another_process(documents):
+    settings = msgspec.structs.replace(SMALL, documents=documents)
+    code = (
+        "import sys, msgspec; sys.path.insert(0, sys.argv[2]); from test_world import digest, WorldSettings;"
+        "print(digest(msgspec.json.decode(sys.argv[1], type=WorldSettings)))"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", code, msgspec.json.encode(settings).decode(), os.path.dirname(__file__)],
+        env={**os.environ, "PYTHONHASHSEED": "12345", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert other.stdout.strip() == digest(settings)
+
+
+def test_another_seed_or_difficulty_gives_another_world():
+    worlds = [
+        SMALL,
+        msgspec.structs.replace(SMALL, seed=1),
+        msgspec.structs.replace(SMALL, difficulty=1.0),
+    ]
+    assert len({next(iter(world_documents(world))).text for world in worlds}) == 3
+
+
+def test_a_world_holds_as_many_documents_as_asked_with_ids_of_their_own():
+    for documents in (1000, 1237):
+        world = list(world_documents(msgspec.structs.replace(SMALL, documents=documents)))
+        assert len(world) == len({document.id for document in world}) == documents
+
+
+def test_a_larger_world_begins_with_the_smaller_one():
+    larger = world_documents(msgspec.structs.replace(SMALL, documents=1500))
+    assert [next(larger) for _ in range(1000)] == list(small_world()[0])
+
+
+def test_documents_have_80_to_250_words_and_few_are_alike():
+    documents, _ = small_world()
+    lengths = [len(document.text.split()) for document in documents]
+    assert min(lengths) >= 80
+    assert max(lengths) <= 250
+    assert len({document.text for document in documents}) == len(documents)
+    assert len({document.text[:60] for document in documents}) > 0.9 * len(documents)
+
+
+def test_no_slot_or_choice_is_left_open_in_a_text():
+    documents, tasks = small_world()
+    texts = [document.title + document.text for document in documents]
+    texts += [task.question for split in tasks.values() for task in split]
+    assert not [text for text in texts if any(mark in text for mark in "{}[]|") or "  " in text]
+
+
+def test_articles_agree_with_the_sound_that_follows():
+    texts = " ".join(document.text for document in small_world()[0])
+    assert not any(f" a {vowel}" in texts or f" A {vowel}" in texts for vowel in "aeio")
+
+
+@pytest.mark.parametrize("difficulty", [0.0, 0.5, 1.0])
+def test_evidence_is_every_document_of_the_corpus_that_makes_the_hop_readable(difficulty):
+    """By brute force over all documents: those that hold both names of a hop are evidence, and are all of it."""
+    settings = msgspec.structs.replace(SMALL, difficulty=difficulty)
+    tasks = [task for split in world_tasks(settings).values() for task in split]
+    whole = {document.id: padded(f"{document.title} {document.text}") for document in world_documents(settings)}
+    text = {document.id: padded(first_tokens(document.text, 512)) for document in world_documents(settings)}
+    holding: dict[str, set[str]] = {}
+    for name in {name for task in tasks for hop in resolved(task) for name in hop}:
+        holding[name] = {docid for docid, content in whole.items() if padded(name) in content}
+    counts = []
+    for task in tasks:
+        proofs = []
+        for subject, value in resolved(task):
+            found = {docid for docid in holding[subject] & holding[value] if padded(value) in text[docid]}
+            counts.append(len(found))
+            proofs.append(found)
+        assert all(proofs)
+        assert set().union(*proofs) == set(task.evidence)
+        assert len(task.evidence) == len(set(task.evidence))
+    assert set(counts) <= {1, 2, 3, 4}
+    assert sum(count == 1 for count in counts) > 0.6 * len(counts)
+
+
+def test_most_facts_stand_behind_the_snippet_and_before_an_encoder_cuts():
+    settings = msgspec.structs.replace(SMALL, documents=3000)
+    starts = [
+        article.fact_token
+        for number in range(settings.regions)
+        for _, _, article in region_documents(settings, make_region(settings, number))
+        if article.fact_token is not None
+    ]
+    assert sum(start >= 64 for start in starts) >= 0.8 * len(starts)
+    assert sum(66 <= start <= 100 for start in starts) > 0.6 * len(starts)
+
+
+def test_the_place_of_a_fact_is_told_in_tokens_of_the_text():
+    region = make_region(SMALL, 0)
+    for document, slot, article in region_documents(SMALL, region):
+        if len(article.states) == 1 and article.fact_token:
+            lead = first_tokens(document.text, article.fact_token)
+            fact = region.entities[slot].facts[article.states[0]]
+            assert count_tokens(lead) == article.fact_token
+            assert lead.endswith((".", '"'))
+            assert padded(fact.object) in padded(document.text[len(lead) :])
+
+
+def test_few_documents_of_an_entity_hold_a_given_fact():
+    region = make_region(SMALL, 0)
+    stating: dict[tuple[int, str], int] = {}
+    for _, slot, article in region_documents(SMALL, region):
+        for relation in article.states:
+            stating[slot, relation] = stating.get((slot, relation), 0) + 1
+    assert {(entity.slot, relation) for entity in region.entities for relation in entity.facts} == set(stating)
+    assert set(stating.values()) <= {1, 2}
+    assert 8 <= SMALL.documents_an_entity <= 12
+
+
+def test_look_alikes_have_nearly_equal_names_and_facts_of_their_own():
+    twins = shared = 0
+    for number in range(0, 40, 5):
+        for entity in make_region(SMALL, number).entities:
+            if entity.twin is None:
+                continue
+            twins += 1
+            assert entity.twin.twin is entity
+            assert entity.name != entity.twin.name
+            assert entity.alias != entity.twin.alias
+            assert entity.name[:4] == entity.twin.name[:4] or entity.name.split()[-1] == entity.twin.name.split()[-1]
+            assert set(entity.facts) & set(entity.twin.facts)
+            same = [
+                r
+                for r in set(entity.facts) & set(entity.twin.facts)
+                if entity.facts[r].object == entity.twin.facts[r].object
+            ]
+            shared += len(same)
+    assert twins > 20
+    assert shared < twins
+
+
+def test_splits_share_no_entity_and_questions_are_well_formed():
+    documents, tasks = small_world()
+    owner = {document.id: split_of(row // (20 * SMALL.documents_an_entity)) for row, document in enumerate(documents)}
+    for split, made in tasks.items():
+        assert len(made) == SMALL.tasks(split)
+        assert len({task.id for task in made}) == len(made)
+        for task in made:
+            assert {owner[docid] for docid in task.evidence} == {split}
+            assert task.question[0].isupper()
+            assert task.question.endswith("?")
+            assert 2 <= len(task.plan.hops) <= 4
+            for hop in task.plan.hops:
+                assert len(hop.phrasings) >= 4
+                assert all(phrasing.count("{subject}") == 1 for phrasing in hop.phrasings)
+                if hop.subject[0] != "#":
+                    assert padded(hop.subject) in padded(task.question)
+            assert len(made) == len({(other.question, *other.evidence) for other in made})
+
+
+def test_answers_follow_from_plans_and_are_not_in_the_question():
+    _, tasks = small_world()
+    operators = set()
+    for task in (task for split in tasks.values() for task in split):
+        hops, operator = task.plan.hops, task.plan.operator
+        operators.add(operator)
+        if operator is None:
+            assert task.answers[0] == hops[-1].object
+            assert padded(task.answers[0]) not in padded(task.question)
+            continue
+        branches = [place for place, hop in enumerate(hops) if hop.subject[0] != "#"]
+        ends = [*(place - 1 for place in branches[1:]), len(hops) - 1]
+        dates = [date_of(hops[end].object) for end in ends]
+        winner = dates.index(min(dates) if operator == "earlier" else max(dates))
+        assert len(set(dates)) == len(branches) == 2
+        assert task.answers == [hops[branches[winner]].subject]
+    assert operators == {None, "earlier", "later"}
+
+
+def date_of(text: str) -> tuple[int, int, int]:
+    day, month, year = text.split()
+    months = "January February March April May June July August September October November December"
+    return int(year), months.split().index(month), int(day)
+
+
+def test_the_second_dialect_has_relations_and_phrasings_of_its_own():
+    _, tasks = small_world()
+    relations = {split: {hop.relation for task in made for hop in task.plan.hops} for split, made in tasks.items()}
+    phrasings = {
+        split: {p for task in made for hop in task.plan.hops for p in hop.phrasings} for split, made in tasks.items()
+    }
+    assert not relations["ood"] & (relations["train"] | relations["test"])
+    assert not phrasings["ood"] & (phrasings["train"] | phrasings["test"])
+    assert len(relations["train"] & relations["test"]) >= 15
+
+
+def test_tasks_of_a_large_world_are_made_without_its_documents():
+    large = WorldSettings(documents=1_000_000, train_tasks=12, dev_tasks=2, test_tasks=12, ood_tasks=2)
+    assert [len(made) for made in world_tasks(large).values()] == [12, 2, 12, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"documents": 999}, "documents is 999"),
+        ({"documents": 10**9}, "documents is 1000000000"),
+        ({"seed": -1}, "seed is -1"),
+        ({"difficulty": 1.5}, "difficulty is 1.5"),
+        ({"test_tasks": -3}, "test_tasks is -3"),
+    ],
+)
+def test_a_setting_that_is_not_allowed_is_named_with_what_is(values, named):
+    with pytest.raises(InputError, match=named):
+        WorldSettings(**values)
+
+
+def test_more_tasks_than_a_world_can_give_are_refused_by_name():
+    with pytest.raises(InputError, match="dev_tasks is 100000"):
+        world_tasks(msgspec.structs.replace(SMALL, dev_tasks=100_000, train_tasks=1, test_tasks=1, ood_tasks=1))

@@ -1,0 +1,96 @@
+import shutil
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
+
+from lrat_sim.errors import InputError
+from lrat_sim.text import minilm_folder
+from lrat_sim.training.base import attend_plainly, base_fingerprint, freeze_layers, load_base, without_dropout
+
+
+@pytest.fixture(scope="module")
+def tiny_decoder(tmp_path_factory) -> SentenceTransformer:
+    folder = tmp_path_factory.mktemp("decoder")
+    config = Qwen3Config(
+        vocab_size=30522, hidden_size=32, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=1,
+        head_dim=16, intermediate_size=64, attention_dropout=0.2,
+    )  # fmt: skip
+    Qwen3Model(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(folder)
+    return SentenceTransformer(modules=[Transformer(str(folder)), Pooling(32, pooling_mode="lasttoken")], device="cpu")
+
+
+def trained_parameters(model: SentenceTransformer) -> set[str]:
+    model.zero_grad()
+    model.train()
+    model(model.preprocess(["the river", "a bridge of stone"]))["sentence_embedding"].square().sum().backward()
+    return {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+
+
+def test_lower_layers_and_embeddings_of_an_encoder_get_no_gradient(tiny_model):
+    model = load_base(tiny_model)
+    everything = trained_parameters(model)
+    assert any("embeddings" in name for name in everything)
+    freeze_layers(model, 2)
+    left = trained_parameters(model)
+    assert left
+    assert left == {name for name in everything if ".layer.2." in name}
+
+
+def test_lower_layers_and_embeddings_of_a_decoder_get_no_gradient(tiny_decoder):
+    everything = trained_parameters(tiny_decoder)
+    freeze_layers(tiny_decoder, 2)
+    left = trained_parameters(tiny_decoder)
+    assert left == {name for name in everything if ".layers.2." in name or name.endswith("model.norm.weight")}
+    assert any(".layers.2." in name for name in left)
+
+
+def test_without_dropout_two_passes_agree(tiny_model, tiny_decoder):
+    for model in (load_base(tiny_model), tiny_decoder):
+        model.train()
+        features = model.preprocess(["the river by the old mill"])
+
+        def embedding(model=model, features=features) -> torch.Tensor:
+            return model(dict(features))["sentence_embedding"]
+
+        assert not torch.equal(embedding(), embedding())
+        without_dropout(model)
+        assert torch.equal(embedding(), embedding())
+
+
+def test_plain_attention_gives_the_same_embeddings(tiny_model):
+    model = load_base(tiny_model)
+    before = torch.tensor(model.encode(["the river by the old mill", "a bridge"]))
+    attend_plainly(model)
+    assert model.transformers_model.config._attn_implementation == "eager"
+    assert torch.allclose(before, torch.tensor(model.encode(["the river by the old mill", "a bridge"])), atol=1e-6)
+
+
+def test_half_precision_checkpoint_is_trained_in_fp32(tiny_model, tmp_path):
+    half = SentenceTransformer(str(tiny_model), device="cpu").bfloat16()
+    half.save_pretrained(str(tmp_path / "half"), create_model_card=False)
+    assert {parameter.dtype for parameter in load_base(tmp_path / "half").parameters()} == {torch.float32}
+
+
+def test_fingerprint_of_a_base_follows_its_weights_and_not_its_card(tiny_model, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    (copy / "README.md").write_text("another card")
+    assert base_fingerprint(copy) == base_fingerprint(str(tiny_model))
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert base_fingerprint(copy) != base_fingerprint(tiny_model)
+
+
+def test_model_without_transformer_layers_cannot_be_frozen():
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    static = StaticEmbedding(Tokenizer.from_file(str(minilm_folder() / "tokenizer.json")), embedding_dim=8)
+    with pytest.raises(InputError, match="set freeze_layers to 0"):
+        freeze_layers(SentenceTransformer(modules=[static], device="cpu"), 1)
