@@ -11,6 +11,7 @@ from lrat_sim.comparison import Comparison, compare
 from lrat_sim.comparison.table import save
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
+from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge
 from lrat_sim.grading.match import is_match
 from lrat_sim.grading.metrics import TaskTable
@@ -18,25 +19,33 @@ from lrat_sim.grading.run import grade_run, run_tables
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval import open_retriever
+from lrat_sim.retrieval.registry import parse_spec
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.run import rollout
 
 ORACLE = "oracle"
 
 
-def indexes(dataset: Dataset) -> Path:
-    """Where the indexes over a data set's corpus lie: beside it, so that every run shares them."""
-    return dataset.folder / "indexes"
-
-
-def opened(spec: str | Path, dataset: Dataset, title: str | None = None, **options: object) -> Retriever:
+def opened(
+    spec: str | Path, dataset: Dataset, title: str | None = None, *, indexes: Path | None = None, **options: object
+) -> Retriever:
     """A retriever over a data set's corpus, its index built with a progress bar where it is missing.
+
+    Args:
+        spec: as for :func:`lrat_sim.retrieval.open_retriever`.
+        dataset: whose corpus it ranks.
+        title: what the progress bar calls it.
+        indexes: the folder for its index; by default one beside the corpus for each spec and set of options, which
+            every run shares.
+        options: of the retriever.
 
     Raises:
         InputError: see :func:`lrat_sim.retrieval.open_retriever`.
     """
+    key = fingerprint([str(spec), {name: str(value) for name, value in options.items()}])[:8]
+    folder = indexes or dataset.folder / "indexes" / f"{parse_spec(str(spec))[0]}-{key}"
     with bar(f"index {title or spec}") as progress:
-        return open_retriever(spec, dataset.corpus, indexes(dataset), progress=progress, **options)
+        return open_retriever(spec, dataset.corpus, folder, progress=progress, **options)
 
 
 def runnable(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:

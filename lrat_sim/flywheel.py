@@ -5,7 +5,7 @@ A flywheel's folder::
     RUN/run.yaml                       the settings and what they were applied to
     RUN/round-1/collect/               the rollout on the training tasks, with its grades and verdicts
     RUN/round-1/pairs.jsonl            what was mined from it; mining.json accounts for what was left out
-    RUN/round-1/model/                 the encoder trained on the pairs of this and all earlier rounds
+    RUN/round-1/model/                 the encoder trained on the pairs of this and all earlier rounds, with indexes/
     RUN/evaluate/<split>-k<k>/<arm>/   the rollouts on held-out tasks, and comparison.json over them
 
 Every stage finds, by fingerprint, what an earlier call finished, and goes on from there.
@@ -117,7 +117,7 @@ def flywheel(
     """
     wheel = _Flywheel(dataset, Path(folder), settings or FlywheelSettings(), judge)
     models = [wheel.round(number) for number in range(1, wheel.settings.rounds + 1)]
-    comparisons = wheel.evaluate(models)
+    comparisons = wheel.evaluate(wheel.settings.rounds)
     return FlywheelResult(wheel.folder, models[-1], comparisons)
 
 
@@ -140,7 +140,7 @@ class _Flywheel:
         settings, folder = self.settings, self.folder / f"round-{number}"
         console.rule(f"round {number}: collect, mine, train")
         collect = folder / "collect"
-        before = self._retriever(self.folder / f"round-{number - 1}" / "model") if number > 1 else self._base()
+        before = self._trained(number - 1) if number > 1 else self._base()
         graded_rollout(
             self.train,
             self._agent(settings.collect_k),
@@ -163,12 +163,12 @@ class _Flywheel:
             seeded = msgspec.structs.replace(self.training, seed=self.training.seed + settings.seed)
             return train(pairs, self.dataset.corpus, self.base_model, seeded, folder / "model", progress=progress)
 
-    def evaluate(self, models: list[Path]) -> dict[str, Comparison]:
+    def evaluate(self, rounds: int) -> dict[str, Comparison]:
         """Runs the base, every round's model and the baselines on the held-out tasks, for each split and k."""
         settings = self.settings
         arms: dict[str, Retriever] = {BASE: self._base()}
-        for number, model in enumerate(models, start=1):
-            arms[TRAINED if number == len(models) else f"round-{number}"] = self._retriever(model)
+        for number in range(1, rounds + 1):
+            arms[TRAINED if number == rounds else f"round-{number}"] = self._trained(number)
         arms |= {name: opened(name, self.dataset) for name in settings.baselines}
         comparisons = {}
         for split in settings.evaluate_splits:
@@ -190,11 +190,20 @@ class _Flywheel:
         return load_agent(self.settings.agent, {**self.settings.agent_options, "limits.k": k})
 
     def _base(self) -> Retriever:
-        return self._retriever(self.base_model, BASE)
-
-    def _retriever(self, model: str | Path, title: str | None = None) -> Retriever:
         length = self.training.max_document_length
-        return opened("dense", self.dataset, title or str(model), model=str(model), max_length=length)
+        return opened("dense", self.dataset, BASE, model=self.base_model, max_length=length)
+
+    def _trained(self, number: int) -> Retriever:
+        """The encoder of a round; its index lies with the round, and goes with it."""
+        folder, length = self.folder / f"round-{number}", self.training.max_document_length
+        return opened(
+            "dense",
+            self.dataset,
+            f"round {number}",
+            indexes=folder / "indexes",
+            model=str(folder / "model"),
+            max_length=length,
+        )
 
     def _claim(self) -> None:
         """Writes run.yaml, or refuses a folder whose flywheel had other settings.

@@ -40,9 +40,9 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         InputError: a value is not allowed; names the field, the value and what is allowed.
     """
 
-    epochs: int = 1
+    epochs: int = 2
     batch_size: int = 32
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     warmup: float = 0.1
     temperature: float = 0.02
     similarity: Literal["cosine", "dot"] = "cosine"

@@ -24,6 +24,10 @@ _LOOKALIKE = 0.5
 """The likeness of a title to the subject from which a hasty reader may take the one for the other."""
 
 
+_TERMS = 4
+"""Words in a row that a query takes over from a text, the question included."""
+
+
 class Search(Struct, frozen=True):
     """Send a query, for a hop (from 0)."""
 
@@ -59,6 +63,7 @@ class Thought(Struct):
     """What the agent makes of the conversation so far."""
 
     plan: Plan
+    question: str
     events: list[Event]
     beliefs: dict[int, Belief]
     gained: list[int]
@@ -85,17 +90,18 @@ class Thought(Struct):
         return None
 
 
-def replay(plan: Plan, events: list[Event], persona: Persona, seed: int) -> Thought:
+def replay(plan: Plan, question: str, events: list[Event], persona: Persona, seed: int) -> Thought:
     """Reads the conversation from its start.
 
     Args:
         plan: the hops of the task; an object is compared with texts that were shown, and enters a belief only
             from one that states it.
+        question: as it was asked.
         events: what the tool messages showed.
         persona: how carefully it is read.
         seed: of this run.
     """
-    thought = Thought(plan, events, {}, [], set(), {}, {})
+    thought = Thought(plan, question, events, {}, [], set(), {}, {})
     for event in events:
         before = set(thought.beliefs)
         if isinstance(event, Results):
@@ -161,27 +167,33 @@ def decide(thought: Thought, asked: set[str], persona: Persona, seed: int, *, mu
         glimpse = _most_promising(thought, hop, persona, seed)
         if glimpse is not None:
             return Browse(glimpse, hop)
-        patience = max(2, round(persona.patience * math.exp(persona.patience_spread * normal(seed, "patience"))))
+        patience = max(1, round(persona.patience * math.exp(persona.patience_spread * normal(seed, "patience"))))
         if thought.searches.get(hop, 0) < patience:
-            return Search(_wording(thought, hop, asked, seed), hop)
+            return Search(_wording(thought, hop, asked, persona, seed), hop)
     bluffs = uniform(seed, "bluff") < persona.bluff
     return Answer(_guess(thought) if bluffs else None, sure=False)
 
 
 def _most_promising(thought: Thought, hop: int, persona: Persona, seed: int) -> Glimpse | None:
     """The unopened hit of the latest result list that looks worth opening most, if any looks worth it."""
-    latest = next((event for event in reversed(thought.events) if isinstance(event, Results)), None)
+    read, latest = 0, None
+    for event in reversed(thought.events):
+        if isinstance(event, Results):
+            latest = event
+            break
+        read += isinstance(event, Page)
     subject = thought.subject(hop)
     if latest is None or subject is None:
         return None
     fruitless = max(0, thought.searches.get(hop, 0) - 1)
-    best, threshold = None, persona.pickiness - persona.eagerness * fruitless
+    best, threshold = None, persona.pickiness - persona.eagerness * fruitless + persona.satiety * read
     for glimpse in latest.glimpses:
         if glimpse.docid in thought.opened:
             continue
         look = normal(seed, "glance", hop, glimpse.docid, thought.sightings[glimpse.docid])
         score = (
             promise(glimpse, subject, thought.plan.hops[hop])
+            + persona.recurrence * (thought.sightings[glimpse.docid] - 1)
             + persona.snippet_noise * look
             - persona.rank_prior * math.log(glimpse.rank)
         )
@@ -190,36 +202,37 @@ def _most_promising(thought: Thought, hop: int, persona: Persona, seed: int) -> 
     return best
 
 
-def _wording(thought: Thought, hop: int, asked: set[str], seed: int) -> str:
-    """A query for a hop that was not sent yet: its phrasings in an order of the run's own, then with terms read."""
+def _wording(thought: Thought, hop: int, asked: set[str], persona: Persona, seed: int) -> str:
+    """A query for a hop that was not sent yet: its phrasings in an order of the run's own, often with context."""
     fact, subject = thought.plan.hops[hop], thought.subject(hop)
     assert subject is not None
     phrasings = fact.phrasings or [f"{{subject}} {fact.relation}"]
     queries = [phrasing.replace("{subject}", subject) for phrasing in shuffled(phrasings, seed, "wording", hop)]
-    for query in queries:
-        if query not in asked:
-            return query
+    for place, query in enumerate(queries):
+        rambles = uniform(seed, "rambles", hop, place) < persona.rambling
+        worded = f"{query} {_context(thought, hop, subject, seed, place)}".strip() if rambles else query
+        if worded not in asked:
+            return worded
     for turn in range(len(asked), len(asked) + 8):
-        base = pick(queries, seed, "again", hop, turn)
-        term = _term_read(thought, subject, fact, seed, turn)
-        if term and f"{base} {term}" not in asked:
-            return f"{base} {term}"
+        worded = f"{pick(queries, seed, 'again', hop, turn)} {_context(thought, hop, subject, seed, turn)}".strip()
+        if worded not in asked:
+            return worded
     return pick(queries, seed, "repeat", hop, len(asked))
 
 
-def _term_read(thought: Thought, subject: str, fact: Hop, seed: int, turn: int) -> str | None:
-    """A word from the texts shown about the subject, longer ones first among a few drawn."""
-    texts = [
+def _context(thought: Thought, hop: int, subject: str, seed: int, place: int) -> str:
+    """A few words that an agent adds to a query: of the question, of a step it has done, or of what it has read."""
+    texts = [thought.question]
+    texts += [f"{thought.plan.hops[done].relation} {thought.subject(done)}" for done in thought.beliefs if done < hop]
+    texts += [
         text
         for event in thought.events
         for title, text in _shown(event)
-        if likeness(title, subject) > _LOOKALIKE and not stands_in(fact.object, text)
+        if likeness(title, subject) > _LOOKALIKE and not stands_in(thought.plan.hops[hop].object, text)
     ]
-    if not texts:
-        return None
-    words = [word.strip(".,;:!?()\"'") for word in pick(texts, seed, "text", turn).split()]
-    drawn = [pick(words, seed, "term", turn, draw) for draw in range(3)]
-    return max(drawn, key=len) or None
+    words = pick(texts, seed, "context", hop, place).split()
+    start = int(uniform(seed, "words", hop, place) * max(1, len(words) - _TERMS + 1))
+    return " ".join(word.strip(".,;:!?()\"'") for word in words[start : start + _TERMS])
 
 
 def _shown(event: Event) -> list[tuple[str, str]]:
@@ -253,5 +266,5 @@ def think(
     messages: list[dict[str, Any]], plan: Plan, persona: Persona, seed: int, *, tools: bool
 ) -> tuple[Thought, Action]:
     """One step: read the conversation, choose the next action."""
-    thought = replay(plan, memory.recall(messages), persona, seed)
+    thought = replay(plan, memory.question(messages), memory.recall(messages), persona, seed)
     return thought, decide(thought, memory.asked(messages), persona, seed, must_answer=not tools)

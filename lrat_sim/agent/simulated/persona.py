@@ -19,8 +19,13 @@ class Persona(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         pickiness: how promising a hit must look before it is opened, on the scale of
             :func:`lrat_sim.agent.simulated.judgement.promise` (a title that names the subject is worth 1).
         eagerness: by how much pickiness falls with each search on the same hop that brought nothing.
+        satiety: by how much pickiness rises with each document opened from the list at hand, since reading on
+            costs more than asking again.
         snippet_noise: standard deviation of the error in judging a snippet.
+        recurrence: what a hit gains with each earlier search of the run that returned it too.
         rank_prior: what a hit loses per unit of ln(rank), whatever it says.
+        rambling: probability that a query carries context beside what it asks for: the question, an earlier step, or
+            words from a text that was shown.
         trust: probability that a fact read in a snippet is believed without opening the document.
         credulity: probability that an opened document about a look-alike is taken for the subject's.
         misreading: probability that an opened document about the subject, which does not state the fact, is
@@ -36,8 +41,11 @@ class Persona(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     patience_spread: Annotated[float, Meta(ge=0.0)] = 0.4
     pickiness: float = 1.55
     eagerness: Annotated[float, Meta(ge=0.0)] = 0.08
+    satiety: Annotated[float, Meta(ge=0.0)] = 0.25
     snippet_noise: Annotated[float, Meta(ge=0.0)] = 0.35
+    recurrence: Annotated[float, Meta(ge=0.0)] = 0.1
     rank_prior: Annotated[float, Meta(ge=0.0)] = 0.06
+    rambling: Share = 0.5
     trust: Share = 0.35
     credulity: Share = 0.08
     misreading: Share = 0.01

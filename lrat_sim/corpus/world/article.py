@@ -123,14 +123,15 @@ class _Writer:
             place = 1 if self.chance(_EARLY) else len(sentences)
             if begins is None:
                 begins = sum(map(sentence_tokens, sentences[:place]))
-            sentences.insert(place, self.fact(fact))
+            # out of its aspect's lead the writer's idiom would be a riddle, so there the fact is stated plainly
+            plain = fact in extra or self.chance(self.wording.plain)
+            sentences.insert(place, self.fact(fact, plain))
         sentences += self.rest(aspect, stray, sum(len(sentence.split()) for sentence in sentences))
         title = entity.name if self.chance(_BARE_TITLE) else self.say(titles.deal())
         return Article(title, " ".join(sentences), tuple(fact.relation.name for fact in facts), begins)
 
-    def fact(self, fact: Fact) -> str:
-        relation = fact.relation
-        lines = relation.plain if self.chance(self.wording.plain) else relation.quaint
+    def fact(self, fact: Fact, plain: bool) -> str:
+        lines = fact.relation.plain if plain else fact.relation.quaint
         template = lines[int(self.rng.random() * len(lines))]
         return template.sentence({**self.slots, "o": fact.shown}, self.rng)
 
