@@ -76,7 +76,7 @@ DATA = Path("runs/data")
 def world(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the world.")] = Path("runs/world"),
     documents: Annotated[int, typer.Option(min=1, help="Documents, 1,000 to 1,000,000 and more.")] = 3000,
-    difficulty: Annotated[float, typer.Option(min=0, max=1, help="From 0, easy, to 1, hard.")] = 0.5,
+    difficulty: Annotated[float, typer.Option(min=0, max=1, help="From 0, easy, to 1, hard.")] = 0.35,
     seed: Seed = 0,
     task_option: TaskOptions = [],  # noqa: B006  # typer reads it, nothing writes to it
 ) -> None:

@@ -19,8 +19,8 @@ from lrat_sim.grading.run import grade_run, run_tables
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval import open_retriever
-from lrat_sim.retrieval.registry import parse_spec
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.registry import parse_spec
 from lrat_sim.rollout.run import rollout
 
 ORACLE = "oracle"

@@ -18,7 +18,7 @@ from lrat_sim.agent.simulated.judgement import likeness, mistaken_value, promise
 from lrat_sim.agent.simulated.memory import Event, Glimpse, Page, Results
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.corpus.plans import Passage, branches, compare, reference, stands_in, states
-from lrat_sim.records import Hop, Plan
+from lrat_sim.records import Plan
 
 _LOOKALIKE = 0.5
 """The likeness of a title to the subject from which a hasty reader may take the one for the other."""

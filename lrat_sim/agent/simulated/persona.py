@@ -37,18 +37,18 @@ class Persona(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         verbosity_spread: sigma of the lognormal of the length of reasoning, within and between runs together.
     """
 
-    patience: Positive = 9.0
+    patience: Positive = 4.0
     patience_spread: Annotated[float, Meta(ge=0.0)] = 0.4
-    pickiness: float = 1.55
-    eagerness: Annotated[float, Meta(ge=0.0)] = 0.08
+    pickiness: float = 0.9
+    eagerness: Annotated[float, Meta(ge=0.0)] = 0.2
     satiety: Annotated[float, Meta(ge=0.0)] = 0.25
-    snippet_noise: Annotated[float, Meta(ge=0.0)] = 0.35
+    snippet_noise: Annotated[float, Meta(ge=0.0)] = 0.3
     recurrence: Annotated[float, Meta(ge=0.0)] = 0.1
-    rank_prior: Annotated[float, Meta(ge=0.0)] = 0.06
-    rambling: Share = 0.5
-    trust: Share = 0.35
-    credulity: Share = 0.08
-    misreading: Share = 0.01
+    rank_prior: Annotated[float, Meta(ge=0.0)] = 0.15
+    rambling: Share = 0.4
+    trust: Share = 0.5
+    credulity: Share = 0.5
+    misreading: Share = 0.05
     candour: Share = 0.3
     bluff: Share = 0.35
     verbosity: Positive = 77.0

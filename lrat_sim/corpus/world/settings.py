@@ -34,7 +34,7 @@ class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     documents: int = 3000
     seed: int = 0
-    difficulty: float = 0.5
+    difficulty: float = 0.35
     train_tasks: int = 300
     dev_tasks: int = 50
     test_tasks: int = 300
