@@ -15,8 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import yaml
-
 from lrat_sim import catalog
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.records import Document, Negative, Pair, Provenance
@@ -37,7 +35,7 @@ def main() -> None:
     parser.add_argument("--query-tokens", type=int, default=16)
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a setting of the recipe")
     given = parser.parse_args()
-    overrides = {key: yaml.safe_load(value) for key, value in (item.split("=", 1) for item in given.set)}
+    overrides = dict(item.split("=", 1) for item in given.set)
     settings = catalog.load(
         "recipes", given.recipe, TrainingSettings, {"epochs": 1, "checkpoint_steps": 10**6, **overrides}
     )

@@ -6,6 +6,7 @@ lrat-sim's own copy: inside the package in a wheel, beside it in a checkout.
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -21,6 +22,17 @@ _SUFFIX = {"agents": ".yaml", "prompts": ".txt", "corpora": ".yaml", "recipes": 
 _SINGULAR = {"agents": "agent", "prompts": "prompt", "corpora": "corpus or task set", "recipes": "recipe"}
 
 S = TypeVar("S")
+
+
+class _SettingsLoader(yaml.SafeLoader):
+    """YAML with the numbers of its version 1.2: PyYAML takes ``1e-6``, a number to anyone who writes it, for text."""
+
+
+_SettingsLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
 
 
 def _own(kind: Kind) -> Path:
@@ -61,13 +73,17 @@ def read_text(kind: Kind, name: str) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping.
+    """A YAML file that holds one mapping, read by the rules by which PyYAML writes: a text comes back as text.
 
     Raises:
         InputError: it is missing, not YAML, or not a mapping.
     """
+    return _mapping(path, yaml.SafeLoader)
+
+
+def _mapping(path: Path, loader: type[yaml.SafeLoader]) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), loader)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give an existing YAML file.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -91,7 +107,7 @@ def load(kind: Kind, name: str, settings: type[S], overrides: dict[str, Any] | N
         InputError: a field is unknown or has a value that is not allowed; names the file and the field.
     """
     path = find(kind, name)
-    content = read_yaml(path)
+    content = _mapping(path, _SettingsLoader)
     for key, value in (overrides or {}).items():
         place = content
         *parents, last = key.split(".")
@@ -100,7 +116,7 @@ def load(kind: Kind, name: str, settings: type[S], overrides: dict[str, Any] | N
             if not isinstance(place, dict):
                 raise InputError(f"{path}: `{parent}` holds a plain value, so there is no `{key}`; name another field.")
         try:
-            place[last] = yaml.safe_load(value) if isinstance(value, str) else value
+            place[last] = yaml.load(value, _SettingsLoader) if isinstance(value, str) else value
         except yaml.YAMLError as error:
             raise InputError(f"{key}={value} is not a YAML value; put quotes around it.") from error
     try:

@@ -21,7 +21,6 @@ app = typer.Typer(
     name="lrat-sim",
     help="Learning to retrieve from agent trajectories: run search agents, mine what helped them, train a retriever, "
     "run again.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -97,6 +96,7 @@ def index(
     """Build the indexes of retrievers over a task set's documents."""
     from lrat_sim.experiment import opened
 
+    _check_retrievers(*retriever)
     dataset = _dataset(task_set, source, task_option, data)
     for spec in retriever:
         found = opened(spec, dataset)
@@ -122,6 +122,7 @@ def search(
     from lrat_sim.experiment import opened
     from lrat_sim.text import first_tokens
 
+    _check_retrievers(retriever)
     found = opened(retriever, _dataset(task_set, source, task_option, data))
     table = Table("rank", "score", "document", "title", "snippet")
     for hit in found.search([query], k)[0]:
@@ -153,6 +154,7 @@ def rollout(
     """Run an agent on tasks and record everything it does."""
     from lrat_sim.experiment import graded_rollout, opened, runnable
 
+    _check_retrievers(retriever)
     settings = _agent(agent, k, agent_option)
     dataset = _dataset(task_set, source, task_option, data)
     tasks = runnable(dataset.tasks(split), settings, limit)
@@ -271,11 +273,12 @@ def compare(
 ) -> None:
     """Compare retrievers head to head: the same agent on the same tasks, paired by task."""
     from lrat_sim.errors import InputError
-    from lrat_sim.experiment import compare_retrievers, opened, runnable
+    from lrat_sim.experiment import compare_retrievers, named_retriever, opened, runnable
 
-    named = dict(_named(spec) for spec in retriever)
+    named = dict(named_retriever(spec) for spec in retriever)
     if len(named) < 2:
         raise InputError("compare needs two retrievers or more, each under a name of its own; name them NAME=SPEC.")
+    _check_retrievers(*named.values())
     settings = _agent(agent, k, agent_option)
     dataset = _dataset(task_set, source, task_option, data)
     tasks = runnable(dataset.tasks(split), settings, limit)
@@ -403,7 +406,7 @@ def check(
     from lrat_sim.agent.check import check_agent
     from lrat_sim.agent.profile import load_agent
 
-    table = Table("what", "state", "detail", title=f"agent {agent}")
+    table = Table("what", "state", "detail", title=f"agent {_escaped(agent)}")
     found = check_agent(load_agent(agent, _pairs(agent_option)))
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     for each in found:
@@ -451,12 +454,27 @@ def main() -> None:
     from lrat_sim.errors import LratSimError
 
     try:
-        app()
+        sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="lrat-sim", standalone_mode=False))
     except LratSimError as error:
-        typer.echo(f"lrat-sim: {error}", err=True)
-        sys.exit(2)
+        message = str(error)
+    except _WrongUsage as error:
+        message = _usage(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    typer.echo(f"lrat-sim: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+_WrongUsage: type[Exception] = typer.BadParameter.mro()[1]
+"""What typer raises for a command line that it cannot read; it has no public name for it."""
+
+
+def _usage(error: Exception) -> str:
+    """The sentence, with where to look; typer would frame it in several lines."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "lrat-sim"
+    said = getattr(error, "format_message", error.__str__)()
+    return f"{said[:1].lower()}{said[1:].rstrip('.')}; see {command} --help."
 
 
 def _pairs(options: list[str]) -> dict[str, Any]:
@@ -471,14 +489,12 @@ def _pairs(options: list[str]) -> dict[str, Any]:
     return pairs
 
 
-def _named(spec: str) -> tuple[str, str]:
-    """``NAME=SPEC``, or a spec that names itself; an equals sign after a colon belongs to the spec."""
-    name, equals, rest = spec.partition("=")
-    if equals and ":" not in name:
-        return name, rest
-    path = Path(spec)
-    own = path.parent.name if path.name == "model" and path.is_dir() else path.name if path.is_dir() else spec
-    return own.replace("/", "-"), spec
+def _check_retrievers(*specs: str) -> None:
+    """Before anything long begins, and before anything is written."""
+    from lrat_sim.retrieval.registry import check_retriever
+
+    for spec in specs:
+        check_retriever(spec)
 
 
 def _prepare(name: str, folder: Path, source: Path | None, options: dict[str, Any]) -> Dataset:
@@ -507,7 +523,7 @@ def _say(dataset: Dataset) -> None:
     from lrat_sim.progress import console
 
     splits = ", ".join(f"{name} {len(tasks):,}" for name, tasks in dataset.splits.items())
-    console.print(f"{dataset.name}: {len(dataset.corpus):,} documents; tasks: {splits}; in {dataset.folder}")
+    console.print(f"{dataset.name}: {len(dataset.corpus):,} documents; tasks: {splits}; in {dataset.folder}", markup=False)
     for note in dataset.card.notes:
         console.print(f"  {note}", markup=False)
 

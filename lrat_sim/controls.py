@@ -14,15 +14,20 @@ from pathlib import Path
 from msgspec import Struct
 from rich.table import Table
 
+from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.comparison import Comparison
+from lrat_sim.comparison.paired import Estimate
 from lrat_sim.corpus.dataset import Dataset
-from lrat_sim.experiment import opened, runnable
-from lrat_sim.flywheel import BASE, TRAINED, FlywheelSettings, flywheel
+from lrat_sim.experiment import runnable
+from lrat_sim.flywheel import TRAINED, FlywheelSettings, flywheel, open_base
 from lrat_sim.progress import console
 from lrat_sim.records import Task, canonical
+from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.rollout.run import rollout
+from lrat_sim.text import minilm_folder
+from lrat_sim.training.settings import TrainingSettings
 
 
 class Control(Struct, frozen=True):
@@ -60,6 +65,7 @@ def run_controls(
     test_tasks: int = 150,
     seed: int = 0,
     repeats: int = 24,
+    base_model: str | None = None,
     training_options: dict[str, object] | None = None,
 ) -> Controls:
     """Runs every control on a data set.
@@ -73,9 +79,11 @@ def run_controls(
         test_tasks: tasks to evaluate on.
         seed: of everything.
         repeats: tasks that are run three times for the control of equality.
+        base_model: the encoder to start from, a folder or a hub id; None is all-MiniLM-L6-v2 as installed.
         training_options: fields of the training recipe to set otherwise.
     """
     settings = FlywheelSettings(
+        base_model=base_model,
         agent=agent,
         collect_k=k,
         evaluate_k=(k,),
@@ -88,11 +96,14 @@ def run_controls(
     console.rule("control: shuffled positives")
     (comparison,) = flywheel(dataset, folder / "shuffled", settings).comparisons.values()
     profile = load_agent(agent, {"limits.k": k})
+    training = catalog.load("recipes", settings.training, TrainingSettings, settings.training_options)
+    base = open_base(dataset, base_model or str(minilm_folder()), training)
+    tasks = runnable(dataset.tasks("test"), profile, repeats)
     return Controls(
         [
             shuffled_gains_nothing(comparison),
             oracle_bounds_all(comparison),
-            *_equal_runs(dataset, folder / "equal", profile, runnable(dataset.tasks("test"), profile, repeats), seed),
+            *_equal_runs(base, folder / "equal", profile, tasks, seed),
         ]
     )
 
@@ -114,9 +125,8 @@ def oracle_bounds_all(comparison: Comparison) -> Control:
 
 
 def _equal_runs(
-    dataset: Dataset, folder: Path, agent: AgentSettings, tasks: Sequence[Task], seed: int
+    retriever: Retriever, folder: Path, agent: AgentSettings, tasks: Sequence[Task], seed: int
 ) -> list[Control]:
-    retriever = opened("dense", dataset, BASE)
     forms = {}
     for name, concurrency in (("once", 1), ("again", 1), ("together", 16)):
         shutil.rmtree(folder / name, ignore_errors=True)  # what an earlier call left would compare with itself
@@ -131,6 +141,8 @@ def _equal_runs(
     ]
 
 
-def _points(estimate: object) -> str:
-    value, low, high = (getattr(estimate, name) for name in ("value", "low", "high"))
-    return f"{100 * value:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+def _points(estimate: Estimate) -> str:
+    value, low, high = (
+        "unknown" if end is None else f"{100 * end:+.1f}" for end in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value} points ({low} to {high})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich.markup import escape
+
 from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.comparison import Comparison, compare
@@ -46,6 +48,20 @@ def opened(
     folder = indexes or dataset.folder / "indexes" / f"{parse_spec(str(spec))[0]}-{key}"
     with bar(f"index {title or spec}") as progress:
         return open_retriever(spec, dataset.corpus, folder, progress=progress, **options)
+
+
+def named_retriever(spec: str) -> tuple[str, str]:
+    """The name of an arm and its spec, from ``NAME=SPEC`` or from a spec that names itself.
+
+    An equals sign after a colon belongs to the spec; a model folder is called by its name, and one called ``model``
+    by that of the round or run that holds it.
+    """
+    name, equals, rest = spec.partition("=")
+    if equals and not {":", "/"} & {*name}:
+        return name, rest
+    path = Path(spec)
+    own = path.parent.name if path.name == "model" and path.is_dir() else path.name if path.is_dir() else spec
+    return own.replace("/", "-"), spec
 
 
 def runnable(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
@@ -96,13 +112,14 @@ def compare_retrievers(
     retrievers: Mapping[str, Retriever],
     tasks: Sequence[Task],
     agent: AgentSettings,
-    folder: Path,
+    folder: Path | str,
     *,
     base: str,
     seed: int = 0,
     samples: int = 1,
     concurrency: int = 8,
     judge: AnswerJudge | None = None,
+    folders: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Runs every retriever on the same tasks, each in a folder of its own, and pairs the results by task.
 
@@ -116,15 +133,22 @@ def compare_retrievers(
         samples: runs of each task; a task counts once, with their mean.
         concurrency: runs under way at once.
         judge: of answers; by default the offline match.
+        folders: names of run folders, of those arms whose folder is not to have the arm's name.
+
+    Raises:
+        InputError: the name of an arm cannot be that of its folder.
     """
-    arms = {}
+    for name in retrievers:
+        if name != Path(name).name or name in (".", ".."):
+            raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")
+    folder, arms = Path(folder), {}
     for name, retriever in retrievers.items():
-        console.print(f"[bold]{name}[/bold] on {len(tasks):,} tasks, k = {agent.limits.k}")
+        console.print(f"[bold]{escape(name)}[/bold] on {len(tasks):,} tasks, k = {agent.limits.k}")
         arms[name] = graded_rollout(
             tasks,
             agent,
             retriever,
-            folder / name,
+            folder / (folders or {}).get(name, name),
             seed=seed,
             samples=samples,
             concurrency=concurrency,

@@ -6,7 +6,8 @@ A flywheel's folder::
     RUN/round-1/collect/               the rollout on the training tasks, with its grades and verdicts
     RUN/round-1/pairs.jsonl            what was mined from it; mining.json accounts for what was left out
     RUN/round-1/model/                 the encoder trained on the pairs of this and all earlier rounds, with indexes/
-    RUN/evaluate/<split>-k<k>/<arm>/   the rollouts on held-out tasks, and comparison.json over them
+    RUN/evaluate/<split>-k<k>/<arm>/   the rollouts on held-out tasks, and comparison.json over them; the arms are
+                                       base, round-1, round-2, ... (the last is shown as ``trained``) and the baselines
 
 Every stage finds, by fingerprint, what an earlier call finished, and goes on from there.
 """
@@ -26,7 +27,8 @@ from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.comparison import Comparison
 from lrat_sim.corpus.dataset import Dataset, prepare
 from lrat_sim.corpus.split import check_leak
-from lrat_sim.experiment import ORACLE, compare_retrievers, graded_rollout, opened, runnable
+from lrat_sim.errors import InputError
+from lrat_sim.experiment import ORACLE, compare_retrievers, graded_rollout, named_retriever, opened, runnable
 from lrat_sim.fingerprint import check_fingerprint
 from lrat_sim.grading.relevance import RelevanceJudge
 from lrat_sim.grading.run import judge_run
@@ -35,6 +37,7 @@ from lrat_sim.mining.run import mine_run
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.store import ensure_folder, read_records
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
@@ -53,7 +56,7 @@ class FlywheelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         base_model: the encoder to start from, a folder or a hub id; None is all-MiniLM-L6-v2 as installed.
         collect_k: hits a search while collecting.
         evaluate_k: hits a search while evaluating; one comparison for each.
-        baselines: retrievers to evaluate beside the base and the trained one.
+        baselines: retrievers to evaluate beside the base and the trained one, as ``SPEC`` or ``NAME=SPEC``.
         evaluate_splits: splits of held-out tasks.
         mining: name or path of the mining recipe.
         mining_options: fields of it to set otherwise.
@@ -121,6 +124,11 @@ def flywheel(
     return FlywheelResult(wheel.folder, models[-1], comparisons)
 
 
+def open_base(dataset: Dataset, model: str, training: TrainingSettings) -> Retriever:
+    """The encoder that training starts from, over documents as long as training sees them."""
+    return opened("dense", dataset, BASE, model=model, max_length=training.max_document_length)
+
+
 class _Flywheel:
     """One call of :func:`flywheel`, its settings checked before anything runs."""
 
@@ -129,6 +137,7 @@ class _Flywheel:
         self.recipe: MiningRecipe = load_recipe(settings.mining, settings.mining_options)
         self.training = catalog.load("recipes", settings.training, TrainingSettings, settings.training_options)
         self.base_model = settings.base_model or str(minilm_folder())
+        self.baselines = self._named_baselines()
         train = dataset.tasks("train")
         for split in settings.evaluate_splits:
             check_leak(train, dataset.tasks(split))
@@ -169,7 +178,7 @@ class _Flywheel:
         arms: dict[str, Retriever] = {BASE: self._base()}
         for number in range(1, rounds + 1):
             arms[TRAINED if number == rounds else f"round-{number}"] = self._trained(number)
-        arms |= {name: opened(name, self.dataset) for name in settings.baselines}
+        arms |= {name: opened(spec, self.dataset) for name, spec in self.baselines.items()}
         comparisons = {}
         for split in settings.evaluate_splits:
             for k in settings.evaluate_k:
@@ -183,15 +192,29 @@ class _Flywheel:
                     base=BASE,
                     seed=settings.seed,
                     concurrency=settings.concurrency,
+                    folders={TRAINED: f"round-{rounds}"},  # a further round leaves this one where it is
                 )
         return comparisons
 
     def _agent(self, k: int) -> AgentSettings:
         return load_agent(self.settings.agent, {**self.settings.agent_options, "limits.k": k})
 
+    def _named_baselines(self) -> dict[str, str]:
+        """Baselines by name; checked before the rounds, which take long."""
+        named = dict(named_retriever(spec) for spec in self.settings.baselines)
+        own = {BASE, TRAINED, *(f"round-{number}" for number in range(1, self.settings.rounds + 1))}
+        taken = sorted(own & {*named})
+        if taken or len(named) < len(self.settings.baselines):
+            raise InputError(
+                f"the baselines {', '.join(self.settings.baselines)} need names of their own, other than "
+                f"{', '.join(sorted(own))}; name them NAME=SPEC."
+            )
+        for spec in named.values():
+            check_retriever(spec)
+        return named
+
     def _base(self) -> Retriever:
-        length = self.training.max_document_length
-        return opened("dense", self.dataset, BASE, model=self.base_model, max_length=length)
+        return open_base(self.dataset, self.base_model, self.training)
 
     def _trained(self, number: int) -> Retriever:
         """The encoder of a round; its index lies with the round, and goes with it."""
@@ -222,11 +245,14 @@ class _Flywheel:
             recorded = catalog.read_yaml(path).get("decisive", {})
             check_fingerprint(f"the flywheel in {self.folder}", recorded, decisive, "choose another --out folder")
         wanted = {"lrat_sim": __version__, "settings": msgspec.to_builtins(self.settings), "decisive": decisive}
-        path.write_text(yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        beside = path.with_name(path.name + ".part")
+        beside.write_text(yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        beside.replace(path)
 
 
-DEMO_WORLD = {"documents": 1500, "train_tasks": 120, "dev_tasks": 10, "test_tasks": 100, "ood_tasks": 10}
-DEMO = FlywheelSettings()
+DEMO_WORLD = {"documents": 2000, "train_tasks": 200, "dev_tasks": 10, "test_tasks": 150, "ood_tasks": 10}
+DEMO = FlywheelSettings(training_options={"max_document_length": 96})
+"""Smaller than the defaults in the world, the tasks and the texts, so that it ends in minutes on two cores."""
 
 
 def demo(folder: Path) -> FlywheelResult:

@@ -17,3 +17,70 @@ def data():
     if not Path(folder).is_dir():
         pytest.fail(f"LRAT_SIM_DATA names {folder}, which is no folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A folder that all the workers of a test run share; what is made in it is made once, by who holds the lock."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_world(shared):
+    """A generated world of 1,000 documents with 24 training and 12 test tasks."""
+    from filelock import FileLock
+
+    from lrat_sim.corpus import prepare
+
+    sizes = {"documents": 1000, "train_tasks": 24, "dev_tasks": 2, "test_tasks": 12, "ood_tasks": 2}
+    with FileLock(shared / "world.lock"):
+        return prepare("world", shared / "world", options=sizes)
+
+
+@pytest.fixture(scope="session")
+def one_layer(shared):
+    """The lowest layer of MiniLM as an encoder of its own: a sixth of the time, and it can be trained."""
+    from filelock import FileLock
+
+    with FileLock(shared / "one-layer.lock"):
+        if not (shared / "one-layer").is_dir():
+            from sentence_transformers import SentenceTransformer
+
+            from lrat_sim.text import minilm_folder
+
+            model = SentenceTransformer(str(minilm_folder()), device="cpu")
+            bert = model[0].auto_model
+            bert.encoder.layer, bert.config.num_hidden_layers = bert.encoder.layer[:1], 1
+            model.save_pretrained(str(shared / "part"), create_model_card=False)
+            (shared / "part").rename(shared / "one-layer")
+    return shared / "one-layer"
+
+
+@pytest.fixture(scope="session")
+def wheel_settings(one_layer):
+    """A flywheel small enough for a test, training included."""
+    from lrat_sim.flywheel import FlywheelSettings
+
+    training = {
+        "epochs": 1,
+        "batch_size": 16,
+        "group_size": 3,
+        "freeze_layers": 0,
+        "max_query_length": 32,
+        "max_document_length": 32,
+    }
+    return FlywheelSettings(base_model=str(one_layer), training_options=training, test_tasks=8)
+
+
+@pytest.fixture(scope="session")
+def wheel(shared, small_world, wheel_settings):
+    """One finished flywheel for all tests: look at it, copy it, never change it."""
+    from filelock import FileLock
+
+    from lrat_sim.flywheel import flywheel
+
+    with FileLock(shared / "wheel.lock"):
+        return flywheel(small_world, shared / "wheel", wheel_settings)

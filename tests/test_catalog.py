@@ -1,6 +1,7 @@
 import msgspec
 import platformdirs
 import pytest
+import yaml
 
 from lrat_sim import catalog
 from lrat_sim.errors import InputError, UnknownName
@@ -67,6 +68,29 @@ def test_settings_are_read_with_single_fields_overridden(places):
     write(places[0], "searcher", "model: m\nsampling: {temperature: 0.5}\n")
     settings = catalog.load("agents", "searcher", Settings, {"turns": "3", "sampling.temperature": 0.85})
     assert settings == Settings(model="m", turns=3, sampling=Sampling(temperature=0.85))
+
+
+@pytest.mark.parametrize("number", ["1e-6", "2e-4", "-1E+3", "5.e2", ".5e0", "1.5e-3", "7", "0.25"])
+def test_numbers_with_an_exponent_are_numbers_in_files_and_overrides(places, number):
+    write(places[0], "searcher", f"model: m\nsampling: {{temperature: {number}}}\n")
+    assert catalog.load("agents", "searcher", Settings).sampling.temperature == float(number)
+    write(places[0], "plain")
+    assert catalog.load("agents", "plain", Settings, {"sampling.temperature": number}).sampling.temperature == float(
+        number
+    )
+
+
+@pytest.mark.parametrize("text", ["e5", "1e", "1e-", "1e5x", "v1e5", "1.2.3e4", "'1e5'"])
+def test_texts_that_only_look_like_such_numbers_stay_texts(places, text):
+    write(places[0], "searcher", f"model: {text}\n")
+    assert catalog.load("agents", "searcher", Settings).model == text.strip("'")
+
+
+@pytest.mark.parametrize("text", ["1234567890123e45", "1e-6", "0123", "null"])
+def test_a_text_that_was_written_comes_back_as_text(tmp_path, text):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump({"fingerprint": text}))
+    assert catalog.read_yaml(path) == {"fingerprint": text}
 
 
 @pytest.mark.parametrize(

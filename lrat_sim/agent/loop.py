@@ -23,14 +23,17 @@ import msgspec
 
 from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.agent.simulated import register
 from lrat_sim.agent.tools import TOOLS, Shown, Toolbox, parse_arguments, read_call, refused, texts_of
 from lrat_sim.errors import BoundaryError, RetrieverError, TaskError
 from lrat_sim.fingerprint import fingerprint
-from lrat_sim.llm.client import CallFailed, Completion, ContextOverflow, Request, complete
+from lrat_sim.llm.client import PROVIDERS, CallFailed, Completion, ContextOverflow, Request, complete
 from lrat_sim.llm.message import Message, ToolCall
 from lrat_sim.records import Call, EndReason, Failure, Status, Task, Trajectory, Turn, Usage
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.text import count_tokens
+
+PROVIDERS["sim"] = register
 
 _LEFT_OUT = "(left out, since the context is full)"
 

@@ -99,9 +99,9 @@ class Dataset:
 
 def prepare(
     name: str,
-    folder: Path,
+    folder: Path | str,
     *,
-    source: Path | None = None,
+    source: Path | str | None = None,
     options: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -118,6 +118,7 @@ def prepare(
         InputError: the local copy is missing or wrong, with file, line and field.
         FingerprintMismatch: the folder holds a data set that was made in another way.
     """
+    folder = Path(folder)
     description = describe(name, options)
     kind = reader_class(description.reader)
     try:
@@ -126,7 +127,7 @@ def prepare(
         raise InputError(f"the options of {description.name} are wrong: {error}; correct that option.") from error
     made_from = {"name": description.name, "reader": description.reader, "version": _VERSION}
     made_from |= {f"option {key}": value for key, value in msgspec.json.decode(msgspec.json.encode(settings)).items()}
-    copy = source or local_copy(description)
+    copy = Path(source) if source else local_copy(description)
     done = (folder / "dataset.json").exists()
     if done and kind.needs_source and (copy is None or not copy.exists()):
         made_from |= {key: value for key, value in _card(folder).made_from.items() if key.startswith("file ")}
@@ -148,12 +149,13 @@ def prepare(
         return _lay_down(description.name, folder, reader, common, made_from, progress)
 
 
-def open_dataset(folder: Path) -> Dataset:
+def open_dataset(folder: Path | str) -> Dataset:
     """A data set that was prepared before.
 
     Raises:
         InputError: there is none, or it is damaged.
     """
+    folder = Path(folder)
     card = _card(folder)
     corpus = None
     if card.corpus is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, grade_answers, grade_table
 from lrat_sim.grading.metrics import RunMetrics, TaskTable, measure, run_metrics, task_table
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Task, Verdict
-from lrat_sim.rollout.index import asked_tasks, read_trajectories
+from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories
 from lrat_sim.store import Store
 
 GRADES, VERDICTS = "grades.jsonl", "verdicts.jsonl"
@@ -66,6 +67,8 @@ def judge_run(
         InputError: there are no trajectories.
     """
     judge = judge or RuleJudge()
+    if not (run / TRAJECTORIES).is_file():  # a store would make the folder
+        raise InputError(f"{run} holds no {TRAJECTORIES}, so it is no run folder; give one that a rollout made.")
     runs = read_trajectories(run)
     with Store(run / VERDICTS, Verdict) as store:
         new = judge_browses(runs, judge, store=store, concurrency=concurrency, progress=progress)

@@ -13,7 +13,7 @@ from types import ModuleType
 
 @lru_cache(maxsize=1)
 def import_litellm() -> ModuleType:
-    """``litellm`` itself, imported without its network access, its prints and its telemetry.
+    """``litellm`` itself, imported without its network access, its prints, its telemetry and its retries.
 
     Unless ``LITELLM_LOCAL_MODEL_COST_MAP`` is set already, the price map that comes with litellm is used, where
     the import would otherwise fetch one.
@@ -23,6 +23,8 @@ def import_litellm() -> ModuleType:
 
     litellm.suppress_debug_info = True
     litellm.telemetry = False
+    # our retries count and record each try; for embeddings litellm takes a max_retries of 0 for none given
+    litellm.DEFAULT_MAX_RETRIES = 0  # type: ignore[attr-defined]  # litellm only imports it there
     # its own log repeats every failed call, which the attempts of a turn record already
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -8,24 +8,26 @@ context window.  Every attempt is recorded.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import re
 import time
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
-from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, stop_before_delay, wait_random_exponential
+from tenacity import AsyncRetrying, stop_after_attempt, stop_before_delay
 
 from lrat_sim.errors import ModelError
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.message import Message, read_message
+from lrat_sim.llm.retry import wait_as_asked
 from lrat_sim.records import Attempt, Usage
 
-PROVIDERS = {"sim": "lrat_sim.agent.simulated"}
-"""Providers of our own: the prefix of their model strings, and the module whose ``register()`` tells litellm."""
+PROVIDERS: dict[str, Callable[[], None]] = {}
+"""Providers of our own: the prefix of their model strings, and what tells litellm of them, cheap when repeated.
+
+Whoever owns a provider enters it here; it computes its answers in this process, so its calls cost nothing.
+"""
 
 _OVERFLOW = re.compile(
     r"maximum context length|maximum model length|context window|context length|context_length_exceeded"
@@ -83,11 +85,7 @@ class ContextOverflow(CallFailed):
 
 
 class _Transient(Exception):
-    """Worth another attempt, after ``wait`` seconds where the server said so."""
-
-    def __init__(self, message: str, wait: float | None = None):
-        self.wait = wait
-        super().__init__(message)
+    """Worth another attempt."""
 
 
 async def complete(request: Request) -> Completion:
@@ -101,7 +99,7 @@ async def complete(request: Request) -> Completion:
     retrying = AsyncRetrying(
         retry=lambda state: state.outcome is not None and isinstance(state.outcome.exception(), _Transient),
         stop=stop_after_attempt(request.retries.attempts) | stop_before_delay(request.retries.seconds),
-        wait=_wait,
+        wait=wait_as_asked(otherwise=30.0),
         reraise=True,
     )
     try:
@@ -112,9 +110,9 @@ async def complete(request: Request) -> Completion:
 
 def register_provider(model: str) -> None:
     """Tells litellm of one of our own providers, if ``model`` names one; cheap when repeated."""
-    module = PROVIDERS.get(model.partition("/")[0])
-    if module is not None:
-        importlib.import_module(module).register()
+    register = PROVIDERS.get(model.partition("/")[0])
+    if register is not None:
+        register()
 
 
 def _arguments(request: Request) -> dict[str, Any]:
@@ -169,34 +167,8 @@ def _judged(error: Exception, status: int | None, said: str, request: Request, a
     # a body that is no answer comes with status 200, a cut connection or a timeout with 500, 408 or none
     passing = isinstance(error, TimeoutError) or status in (200, 408, 409, 425, 429) or (status or 0) >= 500
     if passing and not (status == 429 and _EXHAUSTED.search(said)):
-        return _Transient(said, _retry_after(error))
+        return _Transient(said)
     return CallFailed(f"{request.model} refused the call: {said}", attempts)
-
-
-_backoff = wait_random_exponential(multiplier=0.5, max=30)
-
-
-def _wait(state: RetryCallState) -> float:
-    asked = getattr(state.outcome.exception(), "wait", None) if state.outcome else None
-    return asked if asked is not None else _backoff(state)
-
-
-def _retry_after(error: Exception) -> float | None:
-    """The seconds of a Retry-After header (a number or a date, RFC 9110), if the server sent one."""
-    response = getattr(error, "response", None)
-    for headers in (getattr(error, "litellm_response_headers", None), getattr(response, "headers", None)):
-        value = headers.get("retry-after") if headers else None
-        if value is None:
-            continue
-        try:
-            return max(0.0, float(value))
-        except ValueError:
-            pass
-        try:
-            return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-        except (ValueError, TypeError):
-            return None
-    return None
 
 
 def _usage(response: Any, model: str) -> Usage:

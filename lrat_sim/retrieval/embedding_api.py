@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -15,6 +14,7 @@ from msgspec import Meta, Struct
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.llm import import_litellm
+from lrat_sim.llm.retry import wait_as_asked
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
 from lrat_sim.retrieval.nearest import IndexKind
@@ -76,8 +76,6 @@ class ApiEncoder:
             if not self._key:
                 raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
         self._litellm = cast(Any, import_litellm())
-        # for embeddings litellm takes a max_retries of 0 for none given, and would try each of our tries three times
-        self._litellm.DEFAULT_MAX_RETRIES = 0
 
     def identity(self) -> dict[str, Any]:
         """Model, dimensions, prompts and length; not where it is reached."""
@@ -145,27 +143,9 @@ class ApiEncoder:
         return tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self._settings.attempts),
             retry=tenacity.retry_if_exception_type(passing),
-            wait=_wait_as_told(tenacity.wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT)),
+            wait=wait_as_asked(otherwise=_LONGEST_WAIT, longest=_LONGEST_WAIT),
             reraise=True,
         )
-
-
-def _wait_as_told(otherwise: Callable[[tenacity.RetryCallState], float]) -> Callable[[tenacity.RetryCallState], float]:
-    """Waits as long as the provider's Retry-After says, where it says so in seconds."""
-
-    def wait(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        for headers in (
-            getattr(error, "litellm_response_headers", None),
-            getattr(getattr(error, "response", None), "headers", None),
-        ):
-            try:
-                return min(float((headers or {}).get("retry-after", "")), _LONGEST_WAIT)
-            except ValueError:
-                continue
-        return otherwise(state)
-
-    return wait
 
 
 def open_embedding_api(

@@ -19,6 +19,9 @@ from lrat_sim.retrieval.vectors import Dtype, Matrix
 
 LONGEST = 512
 """Tokens of a text, where neither the settings nor the model say less; the paper's length (section 6.1.4)."""
+QUERY_PROMPTS = ("query",)
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+"""Names under which a model keeps its prompts, the first that it has counts."""
 
 
 class SentenceEncoder:
@@ -50,11 +53,11 @@ class SentenceEncoder:
     ):
         self.device = best_device() if device == "auto" else device
         self.dtype: Dtype = dtype
-        self._model = _load(model, self.device)
+        self._model = load_model(model, self.device)
         self._model.max_seq_length = self._length(model, max_length)
-        self._query_prompt = _prompt(self._model, "query") if query_prompt is None else query_prompt
+        self._query_prompt = prompt_of(self._model, *QUERY_PROMPTS) if query_prompt is None else query_prompt
         self._document_prompt = (
-            _prompt(self._model, "document", "passage", "corpus") if document_prompt is None else document_prompt
+            prompt_of(self._model, *DOCUMENT_PROMPTS) if document_prompt is None else document_prompt
         )
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text
 
@@ -101,18 +104,30 @@ class SentenceEncoder:
         return wanted or min(own or LONGEST, LONGEST)
 
 
-def _load(model: str, device: str) -> SentenceTransformer:
+def load_model(model: str | Path, device: str) -> SentenceTransformer:
+    """The encoder in a folder, read without network, or by its hub id, in fp32.
+
+    A checkpoint in half precision is widened: queries are encoded in fp32, and a training step of 1e-6 would be lost.
+
+    Args:
+        model: a folder, or a hub id; a path is never a hub id.
+        device: where to.
+
+    Raises:
+        InputError: it cannot be loaded, with the reason.
+    """
     local = Path(model).is_dir()
+    if isinstance(model, Path) and not local:
+        raise InputError(f"there is no model folder {model}; give an existing one, or a hub id.")
     bars: Any = transformers_logging
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
-        # a checkpoint in half precision is widened: queries are encoded in fp32
-        return SentenceTransformer(model, device=device, local_files_only=local).float()
+        return SentenceTransformer(str(model), device=device, local_files_only=local).float()
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(
-            f"the encoder {model} cannot be loaded ({reason}); "
+            f"the model {model} cannot be loaded ({reason}); "
             "give a sentence-transformers folder, or a hub id that can be reached."
         ) from error
     finally:
@@ -120,7 +135,12 @@ def _load(model: str, device: str) -> SentenceTransformer:
             bars.enable_progress_bar()
 
 
-def _prompt(model: SentenceTransformer, *names: str) -> str:
+def prompt_of(model: SentenceTransformer, *names: str) -> str:
+    """The model's own prompt under the first of the names that it has, else its default one, else none.
+
+    It is what ``encode_query`` and ``encode_document`` would use, given :data:`QUERY_PROMPTS` and
+    :data:`DOCUMENT_PROMPTS`.
+    """
     for name in (*names, model.default_prompt_name):
         if name in model.prompts:
             return str(model.prompts[name])

@@ -51,11 +51,9 @@ def open_retriever(
         InputError: an option is unknown or its value not allowed, or an index is damaged.
         FingerprintMismatch: the index there was built from something else; the message says what differs.
     """
+    check_retriever(spec)
     name, given = parse_spec(str(spec))
-    found = _entry_points()
-    if name not in found:
-        raise UnknownName("retriever", name, sorted(found))
-    factory = _load(found[name])
+    factory = _load(_entry_points()[name])
     given = {**given, **options}
     _check_options(name, factory, given)
     retriever = factory(corpus, Path(indexes), progress=progress, **given)
@@ -65,6 +63,18 @@ def open_retriever(
             "its entry point must return an lrat_sim.retrieval.Retriever."
         )
     return retriever
+
+
+def check_retriever(spec: str | Path) -> None:
+    """Refuses a spec that :func:`open_retriever` would, as far as its grammar and name tell; opens nothing.
+
+    Raises:
+        UnknownName: no retriever has that name.
+        InputError: the spec cannot be read, or a folder holds no model.
+    """
+    name, _ = parse_spec(str(spec))
+    if name not in _entry_points():
+        raise UnknownName("retriever", name, known_retrievers())
 
 
 def known_retrievers() -> list[str]:

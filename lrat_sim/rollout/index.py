@@ -112,7 +112,7 @@ class _Named(Record, frozen=True, kw_only=True):
     id: str
 
 
-def read_trajectories(run: Path) -> Iterator[Trajectory]:
+def read_trajectories(run: Path | str) -> Iterator[Trajectory]:
     """The trajectories of a run, the last record of each id, in the order of the file.
 
     Streams: of all trajectories only the ids are in memory.
@@ -124,6 +124,7 @@ def read_trajectories(run: Path) -> Iterator[Trajectory]:
         InputError: there is no such file.
         RecordError: a line is not a trajectory.
     """
+    run = Path(run)
     path = run / TRAJECTORIES if run.is_dir() else run
     last = {named.id: offset for offset, named in read_with_offsets(path, _Named)}
     kept = set(last.values())

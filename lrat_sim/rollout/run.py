@@ -53,7 +53,7 @@ def rollout(
     tasks: Iterable[Task],
     agent: AgentSettings,
     retriever: Retriever,
-    folder: Path,
+    folder: Path | str,
     *,
     samples: int = 1,
     seed: int = 0,

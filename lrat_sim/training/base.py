@@ -1,4 +1,4 @@
-"""The base model of a training run: what it is, how it is loaded, which of its parts are trained."""
+"""The base model of a training run: what it is, which of its parts are trained."""
 
 from __future__ import annotations
 
@@ -12,27 +12,6 @@ from lrat_sim.fingerprint import fingerprint, fingerprint_file
 
 _NOT_WEIGHTS = {"README.md", "training.json"}
 """Files of a model folder that may change without changing what it computes."""
-
-
-def load_base(base_model: str | Path) -> SentenceTransformer:
-    """The encoder in a folder, or by its hub id, on the CPU and in fp32: steps of 1e-6 are lost in half precision.
-
-    Raises:
-        InputError: it cannot be loaded, with the reason.
-    """
-    folder = Path(base_model)
-    try:
-        if folder.is_dir():
-            return SentenceTransformer(str(folder), device="cpu", local_files_only=True).float()
-        if isinstance(base_model, Path):
-            raise InputError(f"there is no model folder {folder}; give an existing one, or a hub id.")
-        return SentenceTransformer(base_model, device="cpu").float()
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"the base model {base_model} cannot be loaded ({reason}); "
-            "give a sentence-transformers folder, or a hub id that can be reached."
-        ) from error
 
 
 def base_fingerprint(base_model: str | Path) -> str:

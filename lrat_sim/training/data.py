@@ -17,6 +17,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.records import Pair, encode
+from lrat_sim.retrieval.encoder import DOCUMENT_PROMPTS, QUERY_PROMPTS, prompt_of
 from lrat_sim.training.settings import TrainingSettings
 
 Key = tuple[int, int]
@@ -152,8 +153,8 @@ class Collator(SentenceTransformerDataCollator):
         limit = model.max_seq_length or math.inf
         self._query_length = int(min(settings.max_query_length, limit))
         self._document_length = int(min(settings.max_document_length, limit))
-        self._query_prompt = _prompt(model, "query")
-        self._document_prompt = _prompt(model, "document", "passage", "corpus")
+        self._query_prompt = prompt_of(model, *QUERY_PROMPTS)
+        self._document_prompt = prompt_of(model, *DOCUMENT_PROMPTS)
 
     def __call__(self, examples: list[Example]) -> dict[str, Any]:  # type: ignore[override]  # pairs, not rows of text
         """One batch: tokenised columns ``query``, ``document_0``, ``document_1``, …, and ``label``."""
@@ -173,17 +174,9 @@ class Collator(SentenceTransformerDataCollator):
             batch.update(self._tokenised(name, bucket, self._document_prompt, "document", self._document_length))
         return batch
 
-    def _tokenised(self, name: str, texts: list[str], prompt: str | None, task: str, length: int) -> dict[str, Any]:
+    def _tokenised(self, name: str, texts: list[str], prompt: str, task: str, length: int) -> dict[str, Any]:
         features = self.preprocess_fn(texts, prompt=prompt, task=task, max_length=length)
         return {f"{name}_{key}": value for key, value in features.items()}
-
-
-def _prompt(model: SentenceTransformer, *names: str) -> str | None:
-    """The prompt that ``encode_query`` or ``encode_document`` would use, so that training sees what the index sees."""
-    for name in (*names, model.default_prompt_name):
-        if name in model.prompts:
-            return str(model.prompts[name])
-    return None
 
 
 def _labels(examples: list[Example], columns: dict[int, int]) -> dict[str, torch.Tensor]:

@@ -99,7 +99,7 @@ class PairTrainer(SentenceTransformerTrainer):
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )
-        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]  # a loader stays one
 
     def preprocess_dataset(self, dataset: Any = None, dataset_name: str | None = None) -> Any:
         """Pairs need no preparation: the collator makes the columns."""

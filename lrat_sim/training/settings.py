@@ -51,7 +51,7 @@ class TrainingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     in_batch_negatives: bool = True
     pair_weights: bool = True
     max_query_length: int = 64
-    max_document_length: int = 96
+    max_document_length: int = 128
     freeze_layers: int = 3
     dropout: bool = False
     weight_decay: float = 0.0

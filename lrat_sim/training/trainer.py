@@ -22,9 +22,10 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Pair
+from lrat_sim.retrieval.encoder import load_model
 from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.store import ensure_folder
-from lrat_sim.training.base import attend_plainly, base_fingerprint, freeze_layers, load_base, without_dropout
+from lrat_sim.training.base import attend_plainly, base_fingerprint, freeze_layers, without_dropout
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.folder import StepLoss, TrainingRecord, claim, discard, identity, is_trained, settle
 from lrat_sim.training.pair_trainer import PairTrainer, last_checkpoint, not_finite
@@ -94,7 +95,7 @@ def train(
 
 
 def _prepared(base_model: str | Path, settings: TrainingSettings) -> SentenceTransformer:
-    model = load_base(base_model)
+    model = load_model(base_model, "cpu")  # the trainer moves it
     freeze_layers(model, settings.freeze_layers)
     if not settings.dropout:
         without_dropout(model)
@@ -161,7 +162,7 @@ def _quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers", "accelerate")]
     levels = [logger.level for logger in loggers]
     bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it has no types
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -170,4 +171,4 @@ def _quiet() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         if bars:
-            transformers.utils.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            transformers.utils.logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # it has no types

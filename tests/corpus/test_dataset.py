@@ -113,6 +113,8 @@ def test_evidence_that_is_not_in_the_corpus_is_refused_or_dropped(
         match=r"tasks.jsonl, line 2: task 'b' has the evidence 'nowhere'.*2 of 3 tasks.*missing_evidence: drop",
     ):
         prepare("jsonl", tmp_path / "set", source=small)
+    with pytest.raises(InputError, match="prepare it first"):
+        open_dataset(tmp_path / "set")
     kept = prepare("jsonl", tmp_path / "set", source=small, options={"missing_evidence": "drop"})
     assert [task.id for task in kept.tasks("test")] == ["a"]
     assert kept.card.dropped == 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,12 @@ def test_building_draws_documents_one_batch_at_a_time(tmp_path: Path, monkeypatc
     monkeypatch.setattr(module, "_BATCH_CHARACTERS", 100)
     drawn, seen = [], []
 
-    def stream() -> object:
+    def stream() -> Iterator[Document]:
         for n in range(30):
             drawn.append(n)
             yield Document(id=str(n), text="x" * 60)
 
-    Corpus.build(tmp_path, stream(), progress=lambda done, total, what: seen.append((done, len(drawn))))  # type: ignore[arg-type]
+    Corpus.build(tmp_path, stream(), progress=lambda done, total, what: seen.append((done, len(drawn))))
     assert [done for done, _ in seen] == list(range(2, 31, 2))
     assert all(ahead == done for done, ahead in seen)
 

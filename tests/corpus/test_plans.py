@@ -14,7 +14,7 @@ from lrat_sim.corpus.plans import (
     stands_in,
     states,
 )
-from lrat_sim.records import Hop
+from lrat_sim.records import Hop, Operator
 
 
 def hop(subject: str, found: str = "x") -> Hop:
@@ -44,8 +44,8 @@ def hop(subject: str, found: str = "x") -> Hop:
         ("same", ["British"], [], None),
     ],
 )
-def test_comparison(operator: str, first: list[str], second: list[str], winner: str | None) -> None:
-    assert compare(operator, [("A", first), ("B", second)]) == winner  # type: ignore[arg-type]
+def test_comparison(operator: Operator, first: list[str], second: list[str], winner: str | None) -> None:
+    assert compare(operator, [("A", first), ("B", second)]) == winner
 
 
 def test_comparison_of_three_needs_one_that_is_before_all() -> None:

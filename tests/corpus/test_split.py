@@ -43,7 +43,10 @@ def test_every_task_is_in_one_split_and_the_sizes_are_as_asked(entities: list[se
 
 def test_the_split_depends_on_the_seed_and_not_on_the_order() -> None:
     tasks = [task(n, f"d{n // 2}") for n in range(40)]
-    ids = lambda splits: {t.id for t in splits["test"]}  # noqa: E731
+
+    def ids(splits: dict[str, list[Task]]) -> set[str]:
+        return {t.id for t in splits["test"]}
+
     assert ids(split_tasks(tasks, 10, seed=1)) == ids(split_tasks(tasks[::-1], 10, seed=1))
     assert ids(split_tasks(tasks, 10, seed=1)) != ids(split_tasks(tasks, 10, seed=2))
 

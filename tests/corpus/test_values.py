@@ -44,10 +44,10 @@ def test_what_is_no_date_is_nothing(text: str) -> None:
 
 def test_years_before_christ_come_before_the_others() -> None:
     order = ["480 BC", "479 B.C.", "44 BC", "1 BC", "AD 1", "5 AD", "12 May 66", "1945"]
-    spans = [parse_date(text) for text in order]
-    assert all(spans)
-    assert all(first.high < second.low for first, second in pairwise(spans))  # type: ignore[union-attr]
-    assert spans[3].high + 1 == spans[4].low == 1  # type: ignore[union-attr]
+    spans = [span for text in order if (span := parse_date(text))]
+    assert len(spans) == len(order)
+    assert all(first.high < second.low for first, second in pairwise(spans))
+    assert spans[3].high + 1 == spans[4].low == 1
     assert parse_date("-480") == parse_date("480 BC")
 
 

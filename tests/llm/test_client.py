@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import pytest
 
 from lrat_sim.errors import ModelError
-from lrat_sim.llm.client import CallFailed, ContextOverflow, Request, Retries, complete
+from lrat_sim.llm.client import PROVIDERS, CallFailed, ContextOverflow, Request, Retries, complete
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -146,6 +146,24 @@ def test_nobody_listening_is_a_failure_of_the_model():
     request = Request(model="hosted_vllm/m", messages=HELLO, base_url="http://127.0.0.1:9/v1", retries=retries)
     with pytest.raises(CallFailed):
         asyncio.run(complete(request))
+
+
+def test_a_provider_of_our_own_is_told_of_before_the_call_and_costs_nothing(scripted, monkeypatch):
+    litellm = scripted.import_litellm()
+    from litellm.llms.custom_llm import CustomLLM
+    from litellm.types.utils import ModelResponse
+
+    class Own(CustomLLM):
+        async def acompletion(self, *_, **__):
+            return ModelResponse(model="x", choices=[{"message": {"role": "assistant", "content": "hi"}}])
+
+    def register():
+        litellm.custom_provider_map = [{"provider": "own", "custom_handler": Own()}]
+
+    monkeypatch.setattr(litellm, "custom_provider_map", [])
+    monkeypatch.setitem(PROVIDERS, "own", register)
+    completion = asyncio.run(complete(Request(model="own/x", messages=HELLO, retries=Retries(attempts=1))))
+    assert (completion.message.text, completion.usage.cost) == ("hi", 0.0)
 
 
 def test_a_provider_that_ignores_its_timeout_is_cut_off(scripted, monkeypatch):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -35,7 +36,7 @@ def test_run_folder_is_judged_and_mined_into_pairs_and_a_report(folder):
         ("b", ["c"], "r2"),
     ]
     assert json.loads((folder / "mining.json").read_text())["browses"] == {"kept": 2, "irrelevant": 2}
-    console = Console(record=True, width=120, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(record=True, width=120, quiet=False, file=io.StringIO())
     console.print(report)
     shown = console.export_text()
     assert "2 pairs from 2 of 2 runs" in shown

@@ -7,8 +7,9 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
 
 from lrat_sim.errors import InputError
+from lrat_sim.retrieval.encoder import load_model
 from lrat_sim.text import minilm_folder
-from lrat_sim.training.base import attend_plainly, base_fingerprint, freeze_layers, load_base, without_dropout
+from lrat_sim.training.base import attend_plainly, base_fingerprint, freeze_layers, without_dropout
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def trained_parameters(model: SentenceTransformer) -> set[str]:
 
 
 def test_lower_layers_and_embeddings_of_an_encoder_get_no_gradient(tiny_model):
-    model = load_base(tiny_model)
+    model = load_model(tiny_model, "cpu")
     everything = trained_parameters(model)
     assert any("embeddings" in name for name in everything)
     freeze_layers(model, 2)
@@ -49,7 +50,7 @@ def test_lower_layers_and_embeddings_of_a_decoder_get_no_gradient(tiny_decoder):
 
 
 def test_without_dropout_two_passes_agree(tiny_model, tiny_decoder):
-    for model in (load_base(tiny_model), tiny_decoder):
+    for model in (load_model(tiny_model, "cpu"), tiny_decoder):
         model.train()
         features = model.preprocess(["the river by the old mill"])
 
@@ -62,7 +63,7 @@ def test_without_dropout_two_passes_agree(tiny_model, tiny_decoder):
 
 
 def test_plain_attention_gives_the_same_embeddings(tiny_model):
-    model = load_base(tiny_model)
+    model = load_model(tiny_model, "cpu")
     before = torch.tensor(model.encode(["the river by the old mill", "a bridge"]))
     attend_plainly(model)
     assert model.transformers_model.config._attn_implementation == "eager"
@@ -72,7 +73,7 @@ def test_plain_attention_gives_the_same_embeddings(tiny_model):
 def test_half_precision_checkpoint_is_trained_in_fp32(tiny_model, tmp_path):
     half = SentenceTransformer(str(tiny_model), device="cpu").bfloat16()
     half.save_pretrained(str(tmp_path / "half"), create_model_card=False)
-    assert {parameter.dtype for parameter in load_base(tmp_path / "half").parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in load_model(tmp_path / "half", "cpu").parameters()} == {torch.float32}
 
 
 def test_fingerprint_of_a_base_follows_its_weights_and_not_its_card(tiny_model, tmp_path):

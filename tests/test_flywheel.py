@@ -1,0 +1,2 @@
+def test_x(wheel):
+    print(wheel)
