@@ -153,11 +153,13 @@ def rollout(
 ) -> None:
     """Run an agent on tasks and record everything it does."""
     from lrat_sim.experiment import graded_rollout, opened, runnable
+    from lrat_sim.store import ensure_folder
 
     _check_retrievers(retriever)
     settings = _agent(agent, k, agent_option)
     dataset = _dataset(task_set, source, task_option, data)
     tasks = runnable(dataset.tasks(split), settings, limit)
+    ensure_folder(out)  # before an index is built
     graded_rollout(
         tasks, settings, opened(retriever, dataset), out, seed=seed, samples=samples, concurrency=concurrency
     )
@@ -200,8 +202,11 @@ def mine(
     from lrat_sim.grading.run import judge_run
     from lrat_sim.mining.run import PAIRS, load_recipe, mine_run
     from lrat_sim.progress import bar
+    from lrat_sim.store import ensure_folder
 
     settings = load_recipe(recipe, dict(_pairs(option)))
+    if out is not None:
+        ensure_folder(out)
     for folder in run:
         with bar(f"judge browses of {folder}") as progress:
             judge_run(folder, _relevance_judge(judge, 1), progress=progress)
@@ -274,6 +279,7 @@ def compare(
     """Compare retrievers head to head: the same agent on the same tasks, paired by task."""
     from lrat_sim.errors import InputError
     from lrat_sim.experiment import compare_retrievers, named_retriever, opened, runnable
+    from lrat_sim.store import ensure_folder
 
     named = dict(named_retriever(spec) for spec in retriever)
     if len(named) < 2:
@@ -282,6 +288,7 @@ def compare(
     settings = _agent(agent, k, agent_option)
     dataset = _dataset(task_set, source, task_option, data)
     tasks = runnable(dataset.tasks(split), settings, limit)
+    ensure_folder(out)  # before indexes are built
     arms = {name: opened(spec, dataset) for name, spec in named.items()}
     comparison = compare_retrievers(
         arms,
@@ -523,7 +530,8 @@ def _say(dataset: Dataset) -> None:
     from lrat_sim.progress import console
 
     splits = ", ".join(f"{name} {len(tasks):,}" for name, tasks in dataset.splits.items())
-    console.print(f"{dataset.name}: {len(dataset.corpus):,} documents; tasks: {splits}; in {dataset.folder}", markup=False)
+    said = f"{dataset.name}: {len(dataset.corpus):,} documents; tasks: {splits}; in {dataset.folder}"
+    console.print(said, markup=False, soft_wrap=True)
     for note in dataset.card.notes:
         console.print(f"  {note}", markup=False)
 

@@ -26,6 +26,7 @@ from lrat_sim.records import Task, canonical
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.rollout.run import rollout
+from lrat_sim.store import ensure_folder
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
 
@@ -93,6 +94,7 @@ def run_controls(
         test_tasks=test_tasks,
         seed=seed,
     )
+    ensure_folder(folder)
     console.rule("control: shuffled positives")
     (comparison,) = flywheel(dataset, folder / "shuffled", settings).comparisons.values()
     profile = load_agent(agent, {"limits.k": k})

@@ -55,9 +55,13 @@ def named_retriever(spec: str) -> tuple[str, str]:
 
     An equals sign after a colon belongs to the spec; a model folder is called by its name, and one called ``model``
     by that of the round or run that holds it.
+
+    Raises:
+        InputError: the name cannot be that of the arm's run folder.
     """
     name, equals, rest = spec.partition("=")
     if equals and not {":", "/"} & {*name}:
+        _check_arm(name)
         return name, rest
     path = Path(spec)
     own = path.parent.name if path.name == "model" and path.is_dir() else path.name if path.is_dir() else spec
@@ -139,8 +143,7 @@ def compare_retrievers(
         InputError: the name of an arm cannot be that of its folder.
     """
     for name in retrievers:
-        if name != Path(name).name or name in (".", ".."):
-            raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")
+        _check_arm(name)
     folder, arms = Path(folder), {}
     for name, retriever in retrievers.items():
         console.print(f"[bold]{escape(name)}[/bold] on {len(tasks):,} tasks, k = {agent.limits.k}")
@@ -158,6 +161,11 @@ def compare_retrievers(
     comparison = compare(arms, base, oracle, [task.id for task in tasks], seed=seed)
     save(comparison, folder / "comparison.json")
     return comparison
+
+
+def _check_arm(name: str) -> None:
+    if name != Path(name).name or name in ("", ".."):
+        raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")
 
 
 def _at_once(task: Task, trajectory: Trajectory) -> Grade:

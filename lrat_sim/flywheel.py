@@ -142,14 +142,15 @@ class _Flywheel:
         for split in settings.evaluate_splits:
             check_leak(train, dataset.tasks(split))
         self.train = runnable(train, self._agent(settings.collect_k), settings.train_tasks)
-        self._claim()
+        self._refuse_other_settings()
 
     def round(self, number: int) -> Path:
         """Collects with the retriever of the round before, mines, and trains from the base model on all pairs."""
         settings, folder = self.settings, self.folder / f"round-{number}"
-        console.rule(f"round {number}: collect, mine, train")
         collect = folder / "collect"
         before = self._trained(number - 1) if number > 1 else self._base()
+        self._claim()  # not before the base model was opened: one that cannot be shall not bind the folder
+        console.rule(f"round {number}: collect, mine, train")
         graded_rollout(
             self.train,
             self._agent(settings.collect_k),
@@ -228,26 +229,41 @@ class _Flywheel:
             max_length=length,
         )
 
-    def _claim(self) -> None:
-        """Writes run.yaml, or refuses a folder whose flywheel had other settings.
+    def _refuse_other_settings(self) -> None:
+        """Refuses a folder whose flywheel had other settings.
 
         More rounds, more tasks, more values of k or more concurrency only add to what is there.
         """
         path = ensure_folder(self.folder) / "run.yaml"
+        if path.exists():
+            recorded = catalog.read_yaml(path).get("decisive")
+            if not isinstance(recorded, dict):
+                raise InputError(f"{path} is not of a flywheel; choose another --out folder.")
+            check_fingerprint(
+                f"the flywheel in {self.folder}", recorded, self._decisive(), "choose another --out folder"
+            )
+
+    def _claim(self) -> None:
+        """Writes run.yaml."""
+        path, settings = self.folder / "run.yaml", msgspec.to_builtins(self.settings)
+        wanted = {"lrat_sim": __version__, "settings": settings, "decisive": self._decisive()}
+        beside = path.with_name(path.name + ".part")
+        beside.write_text(yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        beside.replace(path)
+
+    def _decisive(self) -> dict[str, Any]:
         growing = ("rounds", "evaluate_k", "evaluate_splits", "baselines", "train_tasks", "test_tasks", "concurrency")
-        decisive = {
-            **{key: value for key, value in msgspec.to_builtins(self.settings).items() if key not in growing},
+        given = {key: value for key, value in msgspec.to_builtins(self.settings).items() if key not in growing}
+        for key in ("agent_options", "mining_options", "training_options"):  # texts, where the command line gave them
+            given[key] = {
+                field: yaml.safe_load(value) if isinstance(value, str) else value for field, value in given[key].items()
+            }
+        return {
+            **given,
             "dataset": self.dataset.card.made_from,
             "recipe": self.recipe.fingerprint,
             "training": msgspec.to_builtins(self.training),
         }
-        if path.exists():
-            recorded = catalog.read_yaml(path).get("decisive", {})
-            check_fingerprint(f"the flywheel in {self.folder}", recorded, decisive, "choose another --out folder")
-        wanted = {"lrat_sim": __version__, "settings": msgspec.to_builtins(self.settings), "decisive": decisive}
-        beside = path.with_name(path.name + ".part")
-        beside.write_text(yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        beside.replace(path)
 
 
 DEMO_WORLD = {"documents": 2000, "train_tasks": 200, "dev_tasks": 10, "test_tasks": 150, "ood_tasks": 10}

@@ -19,18 +19,23 @@ console = Console(stderr=True, highlight=False)
 """Where progress goes: the standard error, so that results can be piped."""
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_WORTH_A_LINE = 1.0
 
 
 @contextmanager
 def bar(title: str) -> Iterator[ProgressCallback]:
-    """A progress bar as a callback; gone from the screen, but for one line with the time it took, when done."""
+    """A progress bar as a callback; gone from the screen, but for one line with the time it took, when done.
+
+    Work that reported nothing and took no time, such as opening an index that is there, gets no line.
+    """
     started = time.monotonic()
     last: tuple[int, int | None, str] = (0, None, "")
 
-    def finish() -> str:
-        done, _, what = last
-        counted = f" {done:,} {what}" if done else ""
-        return f"{title}:{counted} in {time.monotonic() - started:.1f} s"
+    def finish() -> None:
+        (done, _, what), took = last, time.monotonic() - started
+        if done or took >= _SECONDS_WORTH_A_LINE:
+            counted = f" {done:,} {what}" if done else ""
+            console.print(f"{title}:{counted} in {took:.1f} s", markup=False, soft_wrap=True)
 
     if not console.is_terminal:
         said = started
@@ -40,10 +45,12 @@ def bar(title: str) -> Iterator[ProgressCallback]:
             last = (done, total, what)
             if time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
                 said = time.monotonic()
-                console.print(f"{title}: {done:,}{f' of {total:,}' if total else ''} {what}", markup=False)
+                console.print(
+                    f"{title}: {done:,}{f' of {total:,}' if total else ''} {what}", markup=False, soft_wrap=True
+                )
 
         yield say
-        console.print(finish(), markup=False)
+        finish()
         return
     columns = (
         SpinnerColumn(),
@@ -63,4 +70,4 @@ def bar(title: str) -> Iterator[ProgressCallback]:
             drawn.update(task, completed=done, total=total, what=what)
 
         yield draw
-    console.print(finish(), markup=False)
+    finish()

@@ -142,7 +142,9 @@ def load_agent(name: str, overrides: dict[str, Any] | None = None) -> AgentSetti
         InputError: a field is unknown or has a value that is not allowed; names the file and the field.
     """
     settings = catalog.load("agents", name, AgentSettings, overrides)
-    return settings if settings.name else msgspec.structs.replace(settings, name=Path(name).stem)
+    named = settings if settings.name else msgspec.structs.replace(settings, name=Path(name).stem)
+    named.resolved()  # a wrong personality or a missing prompt is said now, before indexes are built
+    return named
 
 
 def _text(prompt: str) -> str:

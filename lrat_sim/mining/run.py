@@ -55,7 +55,7 @@ def mine_run(
         _require(paths, GRADES, "grades", "grade its answers first (lrat-sim grade)")
     verdicts = verdict_table(_records(paths, VERDICTS, Verdict), judge)
     grades = grade_table(_records(paths, GRADES, Grade))
-    trajectories = chain.from_iterable(read_trajectories(path) for path in paths)
+    trajectories = chain.from_iterable(read_trajectories(path, by_task=True) for path in paths)
     pairs, report = mine(trajectories, verdicts, recipe, grades=grades, progress=progress)
     folder = folder or paths[0]
     write_records(folder / PAIRS, pairs)

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
-from lrat_sim.records import Grade, Record, Task, Trajectory
-from lrat_sim.store import ensure_folder, read_records, read_with_offsets, write_records
+from lrat_sim.records import Grade, Record, Task, Trajectory, decode
+from lrat_sim.store import ensure_folder, open_bytes, read_records, read_with_offsets, write_records
 
 TRAJECTORIES = "trajectories.jsonl"
 TASKS = "tasks.jsonl"
@@ -110,15 +110,19 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 class _Named(Record, frozen=True, kw_only=True):
     id: str
+    task_id: str = ""
+    sample: int = 0
 
 
-def read_trajectories(run: Path | str) -> Iterator[Trajectory]:
+def read_trajectories(run: Path | str, *, by_task: bool = False) -> Iterator[Trajectory]:
     """The trajectories of a run, the last record of each id, in the order of the file.
 
     Streams: of all trajectories only the ids are in memory.
 
     Args:
         run: a run folder, or a file of trajectories (``.gz`` and ``.xz`` too).
+        by_task: orders them by task and sample.  The order of the file is that in which the runs happened to end, so
+            what depends on an order must take this one.  Slow for an archive.
 
     Raises:
         InputError: there is no such file.
@@ -126,8 +130,17 @@ def read_trajectories(run: Path | str) -> Iterator[Trajectory]:
     """
     run = Path(run)
     path = run / TRAJECTORIES if run.is_dir() else run
-    last = {named.id: offset for offset, named in read_with_offsets(path, _Named)}
-    kept = set(last.values())
+    last = {named.id: (named.task_id, named.sample, offset) for offset, named in read_with_offsets(path, _Named)}
+    if by_task:
+        with open_bytes(path) as stream:
+            for _, _, offset in sorted(last.values()):
+                stream.seek(offset)
+                try:
+                    yield decode(stream.readline(), Trajectory)
+                except (msgspec.DecodeError, UnicodeDecodeError):  # read as a file, it says which line
+                    yield from (found for _, found in read_with_offsets(path, Trajectory, offset.__eq__))
+        return
+    kept = {offset for _, _, offset in last.values()}
     for _, trajectory in read_with_offsets(path, Trajectory, kept.__contains__):
         yield trajectory
 

@@ -1,0 +1,396 @@
+"""Bad input on the command line: exit code 2, one sentence that names the place and the remedy, nothing lost."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lrat_sim import cli
+from lrat_sim.corpus import prepare
+from lrat_sim.records import Negative, Pair, Provenance, Trajectory, canonical
+from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.store import read_records, write_records
+
+DOCUMENTS = [
+    {"id": "a", "title": "Brindle Lighthouse", "text": "Brindle Lighthouse was designed by Maren Oxley."},
+    {"id": "b", "title": "Maren Oxley", "text": "Maren Oxley was born in Thornmouth."},
+    {"id": "c", "title": "Thornmouth", "text": "Thornmouth is a town with a harbour."},
+]
+PLAN = {"hops": [{"subject": "Brindle Lighthouse", "relation": "designer", "object": "Maren Oxley"}]}
+TASKS = {
+    split: [
+        {
+            "id": f"{split}-1",
+            "question": f"Who designed Brindle Lighthouse, {split}?",
+            "answer": "Maren Oxley",
+            "evidence": ["a"],
+            "plan": PLAN,
+        }
+    ]
+    for split in ("train", "test")
+}
+
+
+def lay_down(folder, documents=DOCUMENTS, tasks=TASKS):
+    """The local copy of a task set of one's own."""
+    folder.mkdir()
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(line) + "\n" for line in documents))
+    for split, lines in tasks.items():
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "lock" not in path.name}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A prepared data set and a graded run on it, to be copied."""
+    folder = tmp_path_factory.mktemp("made")
+    prepare("jsonl", folder / "set", source=lay_down(folder / "source"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for line in ("index bm25:b=0.7 oracle -t set", "rollout -t set -o run --samples 3 --seed 4"):
+            patch.setattr(sys, "argv", ["lrat-sim", *line.split()])
+            with pytest.raises(SystemExit) as left:
+                cli.main()
+            assert left.value.code in (None, 0)
+    return folder
+
+
+@pytest.fixture
+def place(made, tmp_path, monkeypatch):
+    """A working folder with ``source``, ``set``, ``run``, and ``file``, which is no folder."""
+    folder = shutil.copytree(made, tmp_path / "here")
+    (folder / "file").write_text("a file\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("LRAT_SIM_DATA", raising=False)
+    return folder
+
+
+@pytest.fixture
+def command(monkeypatch, capfd):
+    """command(*arguments) runs the command line in this process: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lrat-sim", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capfd.readouterr()
+        return left.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def refused(command, place):
+    """refused(*arguments) expects bad input and gives the sentence, once it is sure that nothing was lost."""
+
+    def run(*arguments):
+        before = contents(place)
+        code, out, err = command(*arguments)
+        assert (code, out) == (2, ""), err
+        assert err.count("\n") == 1, err
+        assert err.startswith("lrat-sim: ")
+        assert err.endswith(".\n")
+        after = contents(place)
+        assert {path: after.get(path) for path in before} == before
+        return err
+
+    return run
+
+
+# --- documents and tasks
+
+
+SOURCES = {
+    "a line without id": ({"documents": [DOCUMENTS[0], {"text": "No id."}]}, ["corpus.jsonl, line 2", "`id`"]),
+    "a line without text": ({"documents": [DOCUMENTS[0], {"id": "b"}]}, ["corpus.jsonl, line 2", "`text`"]),
+    "an empty id": ({"documents": [{"id": " ", "text": "x"}]}, ["corpus.jsonl, line 1", "id is empty"]),
+    "an empty text": ({"documents": [{"id": "a", "text": " "}]}, ["corpus.jsonl, line 1", "text is empty"]),
+    "a duplicate id": ({"documents": [*DOCUMENTS, DOCUMENTS[1]]}, ["corpus.jsonl, line 4", "'b'", "line 2"]),
+    "an empty corpus": ({"documents": []}, ["empty"]),
+    "evidence that is not there": (
+        {"tasks": {"test": [{**TASKS["test"][0], "evidence": ["zzz"]}]}},
+        ["test.jsonl, line 1", "'zzz'", "missing_evidence"],
+    ),
+    "a task without question": ({"tasks": {"test": [{"id": "t"}]}}, ["test.jsonl, line 1", "`question`"]),
+    "a duplicate task": ({"tasks": {"test": TASKS["test"] * 2}}, ["test.jsonl, line 2", "'test-1'", "line 1"]),
+    "a plan that is none": ({"tasks": {"test": [{**TASKS["test"][0], "plan": {"hop": 1}}]}}, ["line 1", "plan"]),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), SOURCES.values(), ids=SOURCES)
+def test_wrong_source_is_refused(refused, place, given, words):
+    lay_down(place / "wrong", **given)
+    said = refused("index", "bm25", "-t", "jsonl", "--source", "wrong")
+    for word in words:
+        assert word in said
+
+
+def test_line_that_is_not_json_is_refused(refused, place):
+    lay_down(place / "wrong")
+    with (place / "wrong" / "corpus.jsonl").open("a") as lines:
+        lines.write("{'id': 'd'}\n")
+    assert "corpus.jsonl, line 4" in refused("index", "bm25", "-t", "jsonl", "--source", "wrong")
+
+
+def test_source_that_was_mended_is_read_on_the_next_call(refused, command, place):
+    lay_down(place / "wrong", documents=[*DOCUMENTS, DOCUMENTS[0]])
+    refused("index", "bm25", "-t", "jsonl", "--source", "wrong")
+    (place / "wrong" / "corpus.jsonl").write_text((place / "source" / "corpus.jsonl").read_text())
+    code, out, _ = command("index", "bm25", "-t", "jsonl", "--source", "wrong")
+    assert code == 0
+    assert "bm25: 3 documents" in out
+
+
+def test_source_that_changed_is_refused(refused, command, place):
+    assert command("index", "bm25", "-t", "jsonl", "--source", "source")[0] == 0
+    with (place / "source" / "corpus.jsonl").open("a") as lines:
+        lines.write(json.dumps({"id": "d", "text": "New."}) + "\n")
+    assert "corpus.jsonl" in refused("index", "bm25", "-t", "jsonl", "--source", "source")
+
+
+# --- names, options, folders: (arguments, words of the sentence)
+
+
+MISSING = {
+    "source": ("index bm25 -t jsonl --source nowhere", ["nowhere does not exist", "give the folder"]),
+    "no source": ("index bm25 -t 2wikimultihopqa", ["2wikimultihopqa", "LRAT_SIM_DATA"]),
+    "grade": ("grade nowhere", ["nowhere", "run folder"]),
+    "judge": ("grade nowhere --answers none", ["nowhere", "run folder"]),
+    "mine": ("mine nowhere", ["nowhere", "run folder"]),
+    "evaluate": ("evaluate nowhere", ["nowhere", "run folder"]),
+    "pairs": ("train nowhere.jsonl -t set -o model", ["nowhere.jsonl", "existing file"]),
+    "pairs in a folder": ("train run -t set -o model", ["run/pairs.jsonl", "existing file"]),
+    "model": ("search tower -t set -r dense:model=./nowhere", ["./nowhere"]),
+    "folder without a model": ("search tower -t set -r source/../run", ["run holds no encoder"]),
+    "report": ("judge-report nowhere", ["nowhere"]),
+}
+UNKNOWN = {
+    "retriever of search": ("search tower -t set -r nosuch", ["'nosuch'", "bm25, dense"]),
+    "retriever of rollout": ("rollout -t set -o new -r nosuch", ["'nosuch'", "bm25, dense"]),
+    "second retriever": ("compare bm25 nosuch -t set -o new", ["'nosuch'", "bm25, dense"]),
+    "baseline": ("flywheel -t set -o new --baseline nosuch", ["'nosuch'", "bm25, dense"]),
+    "agent": ("rollout -t set -o new -a nosuch", ["agent", "'nosuch'", "simulated"]),
+    "agent of check": ("check nosuch", ["agent", "'nosuch'", "simulated"]),
+    "task set": ("rollout -t nosuch -o new", ["task set", "'nosuch'", "world"]),
+    "mining recipe": ("mine run --recipe nosuch", ["recipe", "'nosuch'", "mine-paper"]),
+    "training recipe": ("train run -t set -o model --recipe nosuch", ["recipe", "'nosuch'", "train-small"]),
+    "recipe of the flywheel": ("flywheel -t set -o new --training nosuch", ["recipe", "'nosuch'", "train-small"]),
+    "split": ("rollout -t set -o new --split nosuch", ["split 'nosuch'", "train"]),
+    "split of the flywheel": ("flywheel -t set -o new --evaluate-split nosuch", ["split 'nosuch'", "train"]),
+    "record": ("schema nosuch", ["nosuch", "trajectory"]),
+    "command": ("nosuch", ["nosuch", "lrat-sim --help"]),
+}
+VALUES = {
+    "agent option": ("rollout -t set -o new --agent-option limits.turns=0", ["limits.turns", "1"]),
+    "agent field": ("rollout -t set -o new --agent-option zork=1", ["zork"]),
+    "persona": ("rollout -t set -o new --agent-option simulation.zork=1", ["zork"]),
+    "training option": ("train run -t set -o model --option epochs=0", ["epochs", "1 or more"]),
+    "training field": ("train run -t set -o model --option zork=0", ["zork"]),
+    "training of the flywheel": ("flywheel -t set -o new --training-option epochs=x", ["epochs"]),
+    "recipe option": ("mine run --option weight=zork", ["weight", "zork"]),
+    "recipe field": ("mine run --option zork=1", ["zork"]),
+    "task option": ("world -o new --task-option zork=1", ["zork"]),
+    "documents": ("world -o new --documents 10", ["documents is 10", "1000"]),
+    "seed of a world": ("world -o new --seed -1", ["seed is -1"]),
+    "retriever option": ("search tower -t set -r bm25:zork=1", ["zork", "k1"]),
+    "retriever value": ("search tower -t set -r bm25:k1=zork", ["k1"]),
+    "retriever grammar": ("search tower -t set -r bm25:zork", ["'zork'", "name=value"]),
+    "KEY=VALUE": ("rollout -t set -o new --agent-option limits.turns", ["'limits.turns'", "KEY=VALUE"]),
+    "KEY=VALUE without a key": ("mine run --option =1", ["'=1'", "KEY=VALUE"]),
+    "VALUE that is no YAML": ("mine run --option weight=[", ["weight=["]),
+    "one retriever": ("compare bm25 -t set -o new", ["two retrievers"]),
+    "the same retriever twice": ("compare bm25 bm25 -t set -o new", ["NAME=SPEC"]),
+    "an arm that is a way out": ("compare ..=bm25 oracle -t set -o new", ["'..'"]),
+    "a baseline with a taken name": ("flywheel -t set -o new --baseline base=bm25", ["base", "NAME=SPEC"]),
+}
+USAGE = {
+    "k": ("search tower -t set --k 0", ["--k", "lrat-sim search --help"]),
+    "evaluate-k": ("flywheel -t set -o new --evaluate-k 0", ["--evaluate-k"]),
+    "number": ("world --documents many", ["--documents", "integer"]),
+    "difficulty": ("world --difficulty 2", ["--difficulty", "1"]),
+    "option": ("world --nosuch 2", ["--nosuch"]),
+    "no query": ("search", ["query"]),
+    "no out": ("rollout", ["--out"]),
+    "no value": ("rollout --out", ["--out"]),
+    "too much": ("list too much", ["too much"]),
+}
+UNWRITABLE = {
+    "world": "world -o file/new --documents 1000",
+    "rollout": "rollout -t set -o file/new",
+    "compare": "compare bm25 oracle -t set -o file/new",
+    "flywheel": "flywheel -t set -o file/new",
+    "controls": "controls -t set -o file/new",
+    "mine": "mine run -o file/new",
+    "data": "index bm25 -t jsonl --source source --data file/new",
+    "demo": "demo -o file/new",
+    "a file as run folder": "rollout -t set -o file",
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        pytest.param(*case, id=f"{kind}: {name}")
+        for kind, cases in (("missing", MISSING), ("unknown", UNKNOWN), ("value", VALUES), ("usage", USAGE))
+        for name, case in cases.items()
+    ],
+)
+def test_wrong_command_is_refused_and_makes_nothing(refused, place, line, words):
+    there = sorted(os.listdir(place))
+    said = refused(*line.split(" "))
+    for word in words:
+        assert word in said
+    assert sorted(os.listdir(place)) == there
+
+
+@pytest.mark.parametrize("line", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_folder_that_cannot_be_written_to_is_refused(refused, line):
+    said = refused(*line.split())
+    assert "file" in said
+    assert "choose another" in said
+
+
+def test_model_folder_that_cannot_be_written_to_is_refused(refused, place, one_layer):
+    where = Provenance(task="train-1", trajectory="t", turn=0, rank=1, rule="browsed")
+    negatives = [Negative(docid="b")]
+    pair = Pair(query="q", positive="a", negatives=negatives, weight=1.0, raw_weight=0.5, length=9, provenance=where)
+    write_records(place / "pairs.jsonl", [pair])
+    training = "--base-model", str(one_layer), "--option", "freeze_layers=0"
+    said = refused("train", "pairs.jsonl", "-t", "set", "-o", "file/new", *training)
+    assert "file" in said
+    assert "choose another folder" in said
+
+
+def test_base_model_that_cannot_be_loaded_does_not_bind_the_folder(command, refused, place, one_layer):
+    wheel = "flywheel", "-t", "set", "-o", "wheel"
+    assert "./nowhere" in refused(*wheel, "--base-model", "./nowhere")
+    # three documents teach nothing, which is said after the collection: the folder was free for the right model
+    code, _, err = command(*wheel, "--base-model", one_layer)
+    assert "no pairs to train on" in err
+    assert code == 2
+
+
+# --- what is damaged
+
+
+def cut(path, share=0.5):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("set/dataset.json", ["dataset.json is damaged", "again"]),
+        ("set/corpus/corpus.json", ["corpus.json is damaged", "again"]),
+        ("set/corpus/documents.arrow", ["set/corpus is damaged", "again"]),
+        ("set/corpus/id_rows.npy", ["set/corpus is damaged", "again"]),
+        ("set/tasks/train.jsonl", ["train.jsonl holds 0 tasks", "again"]),
+    ],
+)
+def test_damaged_data_set_is_refused(refused, place, file, words):
+    cut(place / file)
+    said = refused("search", "tower", "-t", "set")
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize("name", ["vocabulary.json", "index.json", "indices.csc.index.npy", "data.csc.index.npy"])
+def test_damaged_index_is_refused_and_built_again_once_it_is_deleted(refused, command, place, name):
+    shutil.rmtree(place / "set" / "indexes")
+    assert command("search", "Brindle", "-t", "set")[0] == 0
+    (file,) = (place / "set" / "indexes").rglob(name)
+    cut(file)
+    said = refused("search", "Brindle", "-t", "set")
+    assert "is damaged" in said
+    assert "delete that folder" in said
+    shutil.rmtree(next(parent for parent in file.parents if parent.name == "bm25"))
+    code, out, _ = command("search", "Brindle", "-t", "set")
+    assert code == 0
+    assert "Brindle" in out
+
+
+def test_damaged_dense_index_is_refused(refused, command, place, one_layer):
+    spec = f"dense:model={one_layer}"
+    assert command("search", "Brindle", "-t", "set", "-r", spec)[0] == 0
+    vectors = [path for path in (place / "set" / "indexes").rglob("*.npy") if "dense" in str(path)]
+    cut(max(vectors, key=lambda path: path.stat().st_size))
+    assert "is damaged" in refused("search", "Brindle", "-t", "set", "-r", spec)
+
+
+def test_torn_last_line_is_healed_and_loses_nothing_else(command, place):
+    run = place / "run"
+    whole = {trajectory.id: canonical(trajectory) for trajectory in read_trajectories(run)}
+    file = run / "trajectories.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 3
+    file.write_bytes(b"".join(lines[:2]) + lines[2][: len(lines[2]) // 2])
+    assert command("evaluate", "run")[0] == 0, "reading passes a torn line over"
+    code, _, err = command("rollout", "-t", "set", "-o", "run", "--samples", "3", "--seed", "4")
+    assert code == 0
+    assert "2 of 3 runs are in run already: reused" in err
+    assert file.read_bytes().startswith(b"".join(lines[:2]))
+    assert {trajectory.id: canonical(trajectory) for trajectory in read_records(file, Trajectory)} == whole
+
+
+@pytest.mark.parametrize("line", ["evaluate run", "grade run", "mine run", "rollout -t set -o run --seed 4"])
+def test_damaged_line_in_the_middle_is_refused(refused, place, line):
+    file = place / "run" / "trajectories.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(lines[0] + lines[1][:40] + b"\n" + lines[2])
+    said = refused(*line.split())
+    assert "trajectories.jsonl, line 2" in said
+
+
+@pytest.mark.parametrize("line", ["evaluate run", "mine run"])
+def test_wrong_field_of_a_trajectory_is_refused(refused, place, line):
+    file = place / "run" / "trajectories.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    wrong = {**json.loads(lines[1]), "turns": 3}
+    file.write_bytes(lines[0] + json.dumps(wrong).encode() + b"\n" + lines[2])
+    said = refused(*line.split())
+    assert "trajectories.jsonl, line 2" in said
+    assert "turns" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("rollout -t set -o run", "seed was 4 and is now 0"),
+        ("rollout -t set -o run --seed 4 -k 2", "limits.k was 5 and is now 2"),
+        ("rollout -t set -o run --seed 4 -r bm25:b=0.7", "b was 0.4 and is now 0.7"),
+        ("rollout -t set -o run --seed 4 -a simulated-hasty", "agent"),
+        ("flywheel -t set -o run", "run"),
+    ],
+)
+def test_run_folder_with_other_settings_is_refused(refused, line, word):
+    said = refused(*line.split())
+    assert word in said
+    assert "choose another" in said
+
+
+def test_manifest_that_was_emptied_is_refused(refused, place):
+    (place / "run" / "run.yaml").write_text("")
+    assert "run/run.yaml" in refused("rollout", "-t", "set", "-o", "run", "--seed", "4")
+
+
+# --- the same in a process of its own
+
+
+@pytest.mark.parametrize(
+    "line", ["search tower -t set -r nosuch", "search tower -t set -k none", "rollout -t set -o file/new"]
+)
+def test_process_leaves_with_exit_code_2_and_one_line(place, line):
+    command = [sys.executable, "-m", "lrat_sim.cli", *line.split()]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("lrat-sim: ")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,242 @@
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+
+from lrat_sim import catalog, cli
+from lrat_sim.comparison.table import load
+from lrat_sim.grading.run import GRADES, VERDICTS
+from lrat_sim.mining.run import PAIRS
+from lrat_sim.records import NOUNS, Grade, Pair, Verdict
+from lrat_sim.retrieval import known_retrievers
+from lrat_sim.store import read_records
+
+COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
+
+
+@pytest.fixture
+def command(monkeypatch, capfd, tmp_path):
+    """command(*arguments) runs the command line in this process, 80 columns wide: standard output and error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments, code=0):
+        monkeypatch.setattr(sys, "argv", ["lrat-sim", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert (left.value.code or 0) == code, err
+        return out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def recorded(small_world, tmp_path_factory):
+    """A run folder of four tasks, to be copied."""
+    folder = tmp_path_factory.mktemp("recorded") / "run"
+    line = ["rollout", "-t", str(small_world.folder), "-o", str(folder), "--limit", "4", "-r", "oracle"]
+    done = subprocess.run([sys.executable, "-m", "lrat_sim.cli", *line], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture
+def run(recorded, tmp_path):
+    return shutil.copytree(recorded[0], tmp_path / "run")
+
+
+def fits(text, but=()):
+    """Whether no line is wider than 80 columns, but for those that start with a word and go on with a path."""
+    return all(len(line) <= 80 for line in text.splitlines() if not line.startswith(tuple(but)))
+
+
+def test_a_command_for_each_station():
+    stations = {"world", "index", "search", "rollout", "grade", "mine", "train", "evaluate"}
+    assert {*COMMANDS} == stations | {"compare", "flywheel", "demo", "controls", "check", "schema", "list"} | {
+        "judge-report"
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command_fits_80_columns(command, name):
+    out, err = command(name, "--help")
+    assert f"lrat-sim {name}" in out
+    assert fits(out)
+    assert err == ""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-h",), ("--help",)])
+def test_help_names_every_command(command, arguments):
+    out, _ = command(*arguments)
+    assert all(re.search(rf"\b{name}\b", out) for name in COMMANDS)
+
+
+def test_list_names_what_can_be_named(command):
+    out, err = command("list")
+    named = {line.split(": ")[0]: line.split(": ")[1].split(", ") for line in out.splitlines()}
+    assert named == {
+        **{kind: catalog.names(kind) for kind in ("agents", "corpora", "recipes", "prompts")},
+        "retrievers": known_retrievers(),
+    }
+    assert err == ""
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_schema_is_a_valid_json_schema(command, noun):
+    jsonschema.Draft202012Validator.check_schema(json.loads(command("schema", noun)[0]))
+
+
+def test_recorded_files_keep_to_the_printed_schemas(command, wheel):
+    files = {
+        "trajectory": "round-1/collect/trajectories.jsonl",
+        "task": "round-1/collect/tasks.jsonl",
+        "grade": "round-1/collect/grades.jsonl",
+        "verdict": "round-1/collect/verdicts.jsonl",
+        "pair": "round-1/pairs.jsonl",
+    }
+    for noun, file in files.items():
+        validator = jsonschema.Draft202012Validator(json.loads(command("schema", noun)[0]))
+        lines = (wheel.folder / file).read_text().splitlines()[:5]
+        assert lines
+        for line in lines:
+            validator.validate(json.loads(line))
+        assert not validator.is_valid({})
+
+
+def test_world_is_made_and_then_reused(command, tmp_path):
+    line = "world", "-o", "here", "--documents", "1000", "--seed", "3"
+    sizes = [f"--task-option={split}_tasks=2" for split in ("train", "dev", "test", "ood")]
+    out, err = command(*line, *sizes)
+    assert out == ""
+    assert "1,000 documents; tasks: train 2" in err
+    made = (tmp_path / "here" / "corpus" / "documents.arrow").stat().st_mtime_ns
+    command(*line, *sizes)
+    assert (tmp_path / "here" / "corpus" / "documents.arrow").stat().st_mtime_ns == made
+
+
+def test_index_says_what_it_built(command, small_world):
+    out, _ = command("index", "bm25", "oracle", "-t", small_world.folder)
+    assert [line.split(",")[0] for line in out.splitlines()] == ["bm25: 1", "oracle: 1"]
+    assert all("1,000 documents, fingerprint " in line for line in out.splitlines())
+
+
+def test_search_shows_hits_by_rank(command, small_world):
+    document = small_world.corpus[10]
+    out, _ = command("search", document.text[:200], "-t", small_world.folder, "-k", "3")
+    assert document.id in out
+    assert fits(out)
+    assert re.findall(r"^│ +(\d+) +│", out, re.MULTILINE) == ["1", "2", "3"]
+
+
+def test_search_that_finds_nothing_says_so(command, small_world):
+    assert "finds nothing" in command("search", "qqqqzzzz", "-t", small_world.folder)[0]
+
+
+def test_rollout_puts_results_on_standard_output_and_progress_on_standard_error(recorded):
+    _, done = recorded
+    assert re.search(r"^ *tasks asked .* 4 *$", done.stdout, re.MULTILINE)
+    assert "done 4/4" in done.stderr
+    assert "done 4/4" not in done.stdout
+    assert "tasks asked" not in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert fits(done.stdout)
+
+
+def test_rollout_again_runs_nothing(command, run, small_world):
+    before = (run / "trajectories.jsonl").read_bytes()
+    _, err = command("rollout", "-t", small_world.folder, "-o", run, "--limit", "4", "-r", "oracle")
+    assert "4 of 4 runs are in" in err
+    assert "reused" in err
+    assert (run / "trajectories.jsonl").read_bytes() == before
+
+
+def test_grade_mine_and_evaluate_a_run(command, run):
+    (run / GRADES).unlink()
+    assert re.search(r"ungraded +.* [1-4]", command("evaluate", run)[0])
+    out, _ = command("grade", run)
+    assert re.search(r"ungraded +.* 0", out)
+    assert fits(out)
+    assert list(read_records(run / GRADES, Grade))
+    verdicts = list(read_records(run / VERDICTS, Verdict))
+    assert verdicts
+    out, err = command("mine", run)
+    pairs = list(read_records(run / PAIRS, Pair))
+    assert f"Mining: {len(pairs)} pairs from" in out
+    assert fits(out, ["pairs:"])
+    assert "Mining" not in err
+    assert len(list(read_records(run / VERDICTS, Verdict))) == len(verdicts), "a browse was judged again"
+    assert command("evaluate", run, run)[0].count("success") == 1, "one column a run"
+
+
+def test_mine_into_another_folder_with_an_option(command, run, tmp_path):
+    out, _ = command("mine", run, "-o", "pairs", "--option", "weight=none")
+    assert out.splitlines()[-1] == "pairs: pairs/pairs.jsonl"
+    assert {pair.weight for pair in read_records(tmp_path / "pairs" / PAIRS, Pair)} == {1.0}
+    assert not (run / PAIRS).exists()
+
+
+def test_train_makes_a_model_that_can_be_searched_with(command, wheel, small_world, one_layer):
+    options = [f"--option={each}" for each in ("epochs=1", "freeze_layers=0", "max_document_length=32")]
+    line = "train", wheel.folder / "round-1", "-t", small_world.folder, "--base-model", one_layer, *options
+    out, err = command(*line, "-o", "model")
+    assert out == "model: model\n"
+    assert "training steps" in err
+    assert "reused" in command(*line, "-o", "model")[1]
+    spec = f"dense:model={wheel.model},max_length=32"
+    assert fits(command("search", "tower", "-t", small_world.folder, "-r", spec, "-k", "2")[0])
+
+
+def test_compare_prints_and_writes_the_paired_comparison(command, small_world, tmp_path):
+    line = "compare", "bm25", "bound=oracle", "-t", small_world.folder, "-o", "runs", "--limit", "4"
+    out, err = command(*line)
+    comparison = load(tmp_path / "runs" / "comparison.json")
+    assert [summary.name for summary in comparison.summaries] == ["bm25", "bound"]
+    assert comparison.tasks_asked == 4
+    assert "against bm25" in out
+    assert fits(out)
+    assert out.splitlines()[-1] == "comparison: runs/comparison.json"
+    assert "done 4/4" in err
+    assert command(*line)[1].count("4 of 4 runs are in") == 2
+
+
+def test_flywheel_goes_on_with_another_k(command, wheel, wheel_settings, small_world, tmp_path):
+    folder = shutil.copytree(wheel.folder, tmp_path / "wheel")
+    options = [f"--training-option={name}={value}" for name, value in wheel_settings.training_options.items()]
+    line = "flywheel", "-t", small_world.folder, "-o", folder, "--base-model", wheel_settings.base_model, *options
+    out, err = command(*line, "--test-tasks", "3", "--evaluate-k", "1", "--evaluate-k", "5", "--baseline", "oracle")
+    assert {path.name for path in (folder / "evaluate").iterdir()} == {"test-k1", "test-k5"}
+    assert load(folder / "evaluate" / "test-k1" / "comparison.json").tasks_asked == 3
+    assert len(re.findall(r"^against base *$", out, re.MULTILINE)) == 2
+    assert out.splitlines()[-1] == f"model: {folder / 'round-1' / 'model'}"
+    assert fits(out, ["comparison:", "model:"])
+    assert "24 of 24 runs are in" in err
+    assert err.count("3 of 3 runs are in") == 3, "at k = 5 all is there: base, trained, oracle"
+
+
+def test_check_of_the_simulated_agent_is_ok(command):
+    out, _ = command("check", "simulated")
+    for what in ("endpoint", "tool calls", "reasoning", "context window", "price"):
+        assert re.search(rf"{what} +│ ok ", out)
+    assert fits(out)
+
+
+def test_check_of_an_endpoint_that_is_not_there_fails(command, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    option = "base_url=http://127.0.0.1:9/v1"
+    out, _ = command("check", "openai-tools", "--agent-option", option, "--agent-option", "timeout=2", code=1)
+    assert re.search(r"endpoint +│ fail ", out)
+
+
+def test_controls_that_do_not_hold_give_exit_code_1(command, monkeypatch, small_world):
+    from lrat_sim import controls
+
+    broken = controls.Controls([controls.Control("it holds", False, "no")])
+    monkeypatch.setattr(controls, "run_controls", lambda *_, **__: broken)
+    out, _ = command("controls", "-t", small_world.folder, "-o", "runs", code=1)
+    assert re.search(r"it holds +│ no ", out)
