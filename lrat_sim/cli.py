@@ -326,7 +326,7 @@ def flywheel(
     training_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of it. Repeatable.")] = [],  # noqa: B006
     train_tasks: Annotated[int | None, typer.Option(min=1, help="Training tasks to collect on.")] = None,
     test_tasks: Annotated[int | None, typer.Option(min=1, help="Held-out tasks to evaluate on.")] = None,
-    samples: Samples = 1,
+    samples: Samples = 2,
     judge: Judge = "rule",
     seed: Seed = 0,
     concurrency: Concurrency = 8,

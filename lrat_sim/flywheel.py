@@ -40,6 +40,7 @@ from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.store import ensure_folder, read_records
 from lrat_sim.text import minilm_folder
+from lrat_sim.training.folder import add_figures
 from lrat_sim.training.settings import TrainingSettings
 
 Count = Annotated[int, Meta(ge=1)]
@@ -83,7 +84,7 @@ class FlywheelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     training_options: dict[str, Any] = {}
     train_tasks: Count | None = None
     test_tasks: Count | None = None
-    samples: Count = 1
+    samples: Count = 2
     seed: int = 0
     concurrency: Count = 8
 
@@ -195,6 +196,8 @@ class _Flywheel:
                     concurrency=settings.concurrency,
                     folders={TRAINED: f"round-{rounds}"},  # a further round leaves this one where it is
                 )
+        answers = {name: comparison.answer for name, comparison in comparisons.items()}
+        add_figures(self.folder / f"round-{rounds}" / "model", answers)
         return comparisons
 
     def _agent(self, k: int) -> AgentSettings:

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from lrat_sim.records import Task
+from lrat_sim.records import Hop, Plan, Task
 from lrat_sim.retrieval import Retriever
 
 TASK = Task(id="t", question="?", evidence=["d21", "twin-b", "missing", "d07", "d07"])
@@ -39,3 +39,21 @@ def test_a_view_of_one_task_does_not_touch_another(opened: Callable[[str], Retri
 def test_it_says_what_it_knows(opened: Callable[[str], Retriever]) -> None:
     assert "evidence" in opened("oracle").describe()["knows"]
     assert opened("oracle").fingerprint == opened("oracle").for_task(TASK).fingerprint != opened("bm25").fingerprint
+
+
+def test_with_a_plan_the_document_of_the_hop_that_is_asked_comes_first(opened: Callable[[str], Retriever]) -> None:
+    plain = opened("oracle")
+    texts = {docid: plain.document(docid) for docid in ("d07", "d21")}
+    hops = [
+        Hop(
+            subject=document.text.split()[0],
+            relation="last word",
+            object=document.text.split()[-1],
+            phrasings=[f"what about {docid} and {{subject}}"],
+        )
+        for docid, document in texts.items()
+    ]
+    task = Task(id="t", question="?", evidence=list(texts), plan=Plan(hops=hops))
+    for hop, (docid, _), (_, other) in zip(hops, texts.items(), reversed(texts.items()), strict=True):
+        query = hop.phrasings[0].replace("{subject}", hop.subject) + " " + other.text
+        assert plain.for_task(task).search([query], 1)[0][0].docid == docid
