@@ -72,7 +72,7 @@ def wheel_settings(one_layer):
         "max_query_length": 32,
         "max_document_length": 32,
     }
-    return FlywheelSettings(base_model=str(one_layer), training_options=training, test_tasks=8)
+    return FlywheelSettings(base_model=str(one_layer), training_options=training, test_tasks=8, samples=1)
 
 
 @pytest.fixture(scope="session")

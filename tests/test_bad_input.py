@@ -273,7 +273,7 @@ def test_base_model_that_cannot_be_loaded_does_not_bind_the_folder(command, refu
     wheel = "flywheel", "-t", "set", "-o", "wheel"
     assert "./nowhere" in refused(*wheel, "--base-model", "./nowhere")
     # three documents teach nothing, which is said after the collection: the folder was free for the right model
-    code, _, err = command(*wheel, "--base-model", one_layer)
+    code, _, err = command(*wheel, "--base-model", one_layer, "--samples", "1")
     assert "no pairs to train on" in err
     assert code == 2
 
