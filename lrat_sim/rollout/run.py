@@ -164,7 +164,9 @@ class _Rollout:
                 )
             if shown is not None and reused:
                 shown.print(
-                    f"{reused:,} of {len(self.wanted):,} runs are in {self.folder} already: reused", markup=False
+                    f"{reused:,} of {len(self.wanted):,} runs are in {self.folder} already: reused",
+                    markup=False,
+                    soft_wrap=True,
                 )
             title = f"{self.agent.name or self.agent.model} with {self.retriever.describe().get('kind', 'a retriever')}"
             try:

@@ -75,7 +75,7 @@ def train(
     if is_trained(folder, wanted):
         discard(unfinished)
         if progress:
-            progress(1, 1, f"the model at {folder} is from these pairs and settings: reused")
+            progress(1, 1, f"model, reused from {folder}: it is of these pairs and settings")
         return folder
     started = time.monotonic()
     with _quiet(), _own_randomness():
