@@ -5,6 +5,6 @@ from lrat_sim.flywheel import FlywheelSettings, flywheel
 
 OUT = "runs/2wiki"
 data = prepare("2wikimultihopqa", f"{OUT}/data")
-result = flywheel(data, f"{OUT}/flywheel", FlywheelSettings(collect_k=5, evaluate_k=(1, 5)))
+result = flywheel(data, f"{OUT}/flywheel", FlywheelSettings(rounds=1, samples=1, collect_k=5, evaluate_k=(5,)))
 for name, comparison in result.comparisons.items():
     print(name, comparison.answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import platform
 import random
 import time
@@ -85,6 +86,8 @@ def train(
             with FileLock(unfinished / "lock", timeout=0):
                 claim(unfinished, wanted)
                 trainer = _trained(model, dataset, settings, unfinished, progress)
+                # whoever loads the folder shall encode documents as they were trained on
+                model.max_seq_length = min(model.max_seq_length or math.inf, settings.max_document_length)
                 model.save_pretrained(str(unfinished / "model"), create_model_card=False)
                 record = _record(trainer, wanted, str(base_model), time.monotonic() - started)
                 settle(unfinished / "model", folder, record)

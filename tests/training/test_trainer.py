@@ -58,6 +58,10 @@ def test_model_folder_is_whole_and_encodes(trained, tiny_model):
         assert (trained / name).read_text() == (tiny_model / name).read_text()
 
 
+def test_model_folder_reads_documents_at_the_length_that_it_was_trained_at(trained):
+    assert SentenceTransformer(str(trained), device="cpu").max_seq_length == TINY.max_document_length
+
+
 def test_record_and_card_state_data_recipe_figures_and_fingerprints(trained, corpus, pairs):
     record = read_record(trained)
     assert record.pairs == len(pairs)
