@@ -12,7 +12,7 @@ from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.errors import UnknownDocument
 from lrat_sim.llm.client import Retries
-from lrat_sim.llm.facts import model_facts
+from lrat_sim.llm.facts import model_facts, require_key
 from lrat_sim.records import Document, Hit, Hop, Plan, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
 
@@ -69,8 +69,9 @@ def check_agent(settings: AgentSettings) -> list[Check]:
         One check each; ``fail`` means that runs would break, ``warn`` that something is missing or unknown.
 
     Raises:
-        InputError: the settings cannot be used.
+        InputError: the settings cannot be used, or the model's key is not set.
     """
+    require_key(settings.model, base_url=settings.base_url, key_env=settings.key_env)
     limits = msgspec.structs.replace(settings.limits, turns=4, tokens=None, seconds=None, cost=None)
     brief = msgspec.structs.replace(settings, limits=limits, retries=Retries(attempts=2, seconds=60.0))
     run = asyncio.run(run_task(_TASK, brief, _OnePage()))

@@ -1,9 +1,12 @@
-"""What litellm's map knows of a model beforehand: its window and its price."""
+"""What is known of a model before it is called: its window, its price, and whether its key is there."""
 
 from __future__ import annotations
 
+import os
+
 from msgspec import Struct
 
+from lrat_sim.errors import InputError
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.client import PROVIDERS
 
@@ -25,3 +28,26 @@ def model_facts(model: str) -> ModelFacts:
         return ModelFacts(window=None, priced=False)
     priced = bool(info.get("input_cost_per_token") or info.get("output_cost_per_token"))
     return ModelFacts(window=info.get("max_input_tokens"), priced=priced)
+
+
+def require_key(model: str, *, base_url: str | None, key_env: str | None) -> None:
+    """Refuses a model whose key is not set, before many calls are tried in vain.
+
+    Args:
+        model: litellm's name of it.
+        base_url: an endpoint of one's own may need no key, so there nothing is refused.
+        key_env: the environment variable that is said to hold the key.
+
+    Raises:
+        InputError: naming the variable to set.
+    """
+    if key_env is not None:
+        missing = [] if os.environ.get(key_env) else [key_env]
+    elif base_url is not None or model.partition("/")[0] in PROVIDERS:
+        missing = []
+    else:
+        missing = import_litellm().validate_environment(model)["missing_keys"]
+    if missing:
+        raise InputError(
+            f"the model {model!r} needs a key: set {' and '.join(missing)}, or name a variable by key_env."
+        )

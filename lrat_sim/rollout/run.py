@@ -14,7 +14,7 @@ from rich.console import Console
 from lrat_sim.agent.loop import run_task, trajectory_id
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.errors import InputError
-from lrat_sim.llm.facts import model_facts
+from lrat_sim.llm.facts import model_facts, require_key
 from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
@@ -122,6 +122,7 @@ class _Rollout:
             raise InputError(f"samples is {samples} and concurrency {concurrency}; both must be 1 or more.")
         self.agent, self.retriever, self.folder = agent, retriever, folder
         self.samples, self.seed, self.concurrency, self.grade = samples, seed, concurrency, grade
+        require_key(agent.model, base_url=agent.base_url, key_env=agent.key_env)
         self.tasks, self.left_out = _runnable(tasks, agent)
         identity = agent.describe()["fingerprint"], retriever.fingerprint
         self.wanted = {
