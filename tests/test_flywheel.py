@@ -80,7 +80,7 @@ def test_second_call_reuses_everything_and_changes_no_byte(copied, small_world, 
     assert {name: after.get(name) for name in before} == before
     said = capsys.readouterr().err
     assert said.count("already: reused") == 1 + len(ARMS)
-    assert "reused in" in said.split("train:")[1].splitlines()[0]
+    assert "model, reused from" in said.split("train:")[1].splitlines()[0]
 
 
 @pytest.mark.parametrize(
