@@ -77,7 +77,7 @@ def world(
     documents: Annotated[int, typer.Option(min=1, help="Documents, 1,000 to 1,000,000 and more.")] = 3000,
     difficulty: Annotated[float, typer.Option(min=0, max=1, help="From 0, easy, to 1, hard.")] = 0.35,
     seed: Seed = 0,
-    task_option: TaskOptions = [],  # noqa: B006  # typer reads it, nothing writes to it
+    task_option: TaskOptions = [],
 ) -> None:
     """Generate an encyclopedia of invented things, with multi-hop tasks on it."""
     options = {"documents": documents, "difficulty": difficulty, "seed": seed, **_pairs(task_option)}
@@ -90,7 +90,7 @@ def index(
     retriever: Annotated[list[str], typer.Argument(help="bm25, dense, dense:model=PATH, a model folder, ...")],
     task_set: TaskSet = "world",
     source: Source = None,
-    task_option: TaskOptions = [],  # noqa: B006
+    task_option: TaskOptions = [],
     data: DataFolder = DATA,
 ) -> None:
     """Build the indexes of retrievers over a task set's documents."""
@@ -112,7 +112,7 @@ def search(
     k: K = 5,
     task_set: TaskSet = "world",
     source: Source = None,
-    task_option: TaskOptions = [],  # noqa: B006
+    task_option: TaskOptions = [],
     data: DataFolder = DATA,
 ) -> None:
     """Ask a retriever one query and show what an agent would be shown."""
@@ -146,9 +146,9 @@ def rollout(
     limit: Limit = None,
     seed: Seed = 0,
     concurrency: Concurrency = 8,
-    agent_option: AgentOptions = [],  # noqa: B006
+    agent_option: AgentOptions = [],
     source: Source = None,
-    task_option: TaskOptions = [],  # noqa: B006
+    task_option: TaskOptions = [],
     data: DataFolder = DATA,
 ) -> None:
     """Run an agent on tasks and record everything it does."""
@@ -192,7 +192,7 @@ def grade(
 def mine(
     run: Annotated[list[Path], typer.Argument(help="Run folders, mined together.")],
     recipe: Annotated[str, typer.Option(help=RECIPE_HELP)] = "mine-paper",
-    option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of the recipe. Repeatable.")] = [],  # noqa: B006
+    option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of the recipe. Repeatable.")] = [],
     judge: Judge = "rule",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="For pairs.jsonl; by default the first run.")] = None,
 ) -> None:
@@ -225,9 +225,9 @@ def train(
         str | None, typer.Option(help="A sentence-transformers folder or hub id; all-MiniLM-L6-v2 by default.")
     ] = None,
     recipe: Annotated[str, typer.Option(help="A training recipe by name or path.")] = "train-small",
-    option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of the recipe. Repeatable.")] = [],  # noqa: B006
+    option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of the recipe. Repeatable.")] = [],
     source: Source = None,
-    task_option: TaskOptions = [],  # noqa: B006
+    task_option: TaskOptions = [],
     data: DataFolder = DATA,
 ) -> None:
     """Train an encoder on mined pairs by the weighted contrastive loss."""
@@ -271,9 +271,9 @@ def compare(
     seed: Seed = 0,
     concurrency: Concurrency = 8,
     judge: Judge = "rule",
-    agent_option: AgentOptions = [],  # noqa: B006
+    agent_option: AgentOptions = [],
     source: Source = None,
-    task_option: TaskOptions = [],  # noqa: B006
+    task_option: TaskOptions = [],
     data: DataFolder = DATA,
 ) -> None:
     """Compare retrievers head to head: the same agent on the same tasks, paired by task."""
@@ -314,25 +314,25 @@ def flywheel(
         str | None, typer.Option(help="A sentence-transformers folder or hub id; all-MiniLM-L6-v2 by default.")
     ] = None,
     k: K = 5,
-    evaluate_k: Annotated[list[int], typer.Option(min=1, help="Hits a search while evaluating. Repeatable.")] = [],  # noqa: B006
-    evaluate_split: Annotated[list[str], typer.Option(help="Splits to evaluate on. Repeatable.")] = ["test"],  # noqa: B006
-    baseline: Annotated[list[str], typer.Option(help="Retrievers to evaluate beside. Repeatable.")] = [  # noqa: B006
+    evaluate_k: Annotated[list[int], typer.Option(min=1, help="Hits a search while evaluating. Repeatable.")] = [],
+    evaluate_split: Annotated[list[str], typer.Option(help="Splits to evaluate on. Repeatable.")] = ["test"],
+    baseline: Annotated[list[str], typer.Option(help="Retrievers to evaluate beside. Repeatable.")] = [
         "bm25",
         "oracle",
     ],
     mining: Annotated[str, typer.Option(help=RECIPE_HELP)] = "mine-paper",
-    mining_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of it. Repeatable.")] = [],  # noqa: B006
+    mining_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of it. Repeatable.")] = [],
     training: Annotated[str, typer.Option(help="A training recipe by name or path.")] = "train-small",
-    training_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of it. Repeatable.")] = [],  # noqa: B006
+    training_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of it. Repeatable.")] = [],
     train_tasks: Annotated[int | None, typer.Option(min=1, help="Training tasks to collect on.")] = None,
     test_tasks: Annotated[int | None, typer.Option(min=1, help="Held-out tasks to evaluate on.")] = None,
     samples: Samples = 2,
     judge: Judge = "rule",
     seed: Seed = 0,
     concurrency: Concurrency = 8,
-    agent_option: AgentOptions = [],  # noqa: B006
+    agent_option: AgentOptions = [],
     source: Source = None,
-    task_option: TaskOptions = [],  # noqa: B006
+    task_option: TaskOptions = [],
     data: DataFolder = DATA,
 ) -> None:
     """Improve a retriever in rounds: collect, mine, train, index, and measure on held-out tasks."""
@@ -386,7 +386,7 @@ def controls(
     test_tasks: Annotated[int, typer.Option(min=1, help="Held-out tasks.")] = 150,
     seed: Seed = 0,
     source: Source = None,
-    task_option: TaskOptions = [],  # noqa: B006
+    task_option: TaskOptions = [],
     data: DataFolder = DATA,
 ) -> None:
     """Check the instrument: shuffled labels gain nothing, the oracle bounds all, runs repeat exactly."""
@@ -404,7 +404,7 @@ def controls(
 @app.command(rich_help_panel=TOOLS)
 def check(
     agent: Annotated[str, typer.Argument(help="An agent by name or path.")],
-    agent_option: AgentOptions = [],  # noqa: B006
+    agent_option: AgentOptions = [],
 ) -> None:
     """Try an agent's endpoint: reachable, tools, reasoning, window."""
     from rich.console import Console
