@@ -146,7 +146,14 @@ class _Run:
             raise TaskError(f"task {self.task.id!r} has no plan, which a simulated agent needs")
         limits = self.agent.limits
         shown = Shown(limits.k, limits.snippet_tokens, limits.document_tokens)
-        tools = Toolbox(retriever.for_task(self.task), texts_of(retriever), shown, self.protocol.form)
+        tools = Toolbox(
+            retriever.for_task(self.task),
+            texts_of(retriever),
+            shown,
+            self.protocol.form,
+            self.agent.search_with,
+            self.task.question,
+        )
         reminded = 0
         while (limit := self._limit()) is None:
             try:
@@ -204,7 +211,7 @@ class _Run:
         """Runs a turn's calls, records the turn, and tells the model their outputs."""
         asked = _with_ids(spoken.calls, len(self.turns))
         try:
-            calls = await tools.run(asked)
+            calls = await tools.run(asked, spoken.reasoning)
         except RetrieverError as error:
             self._record(completion, spoken, [refused(call, read_call(call), str(error)) for call in asked])
             raise

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from lrat_sim import catalog
 from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, ProtocolName
 from lrat_sim.agent.simulated.persona import Persona
-from lrat_sim.agent.tools import TOOLS
+from lrat_sim.agent.tools import TOOLS, SearchWith
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.llm.client import Retries
@@ -94,6 +94,9 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         retries: how long a failed call is tried again.
         pass_reasoning: in which field the model gets its own reasoning back, where it came in one: ``inline`` is a
             ``<think>`` block in the text; signed thinking blocks go back as they came with any of them but ``no``.
+        search_with: what the retriever is sent: the ``query`` alone, the turn's ``reasoning`` followed by it (AgentIR),
+            or the question, reasoning, query and ``history`` of earlier queries (ITER).  A retriever that was trained
+            on such texts needs them in search, too; ``query`` of a mining recipe is the other side of it.
         provider: further parameters of the provider, sent as they stand (``reasoning_effort: high``).
         simulation: the personality of a simulated agent, for sim/ models alone.
     """
@@ -111,6 +114,7 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeout: Positive = 300.0
     retries: Retries = Retries()
     pass_reasoning: PassReasoning | bool = "reasoning_content"
+    search_with: SearchWith = "query"
     provider: dict[str, Any] = {}
     simulation: dict[str, Any] | None = None
 

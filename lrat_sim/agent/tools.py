@@ -9,8 +9,9 @@ import asyncio
 import re
 import time
 import weakref
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from lrat_sim.agent.calls import Asked, read_call
 from lrat_sim.errors import RetrieverError
@@ -20,7 +21,7 @@ from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.harmless import harmless
 from lrat_sim.retrieval.shown import SEARCH, Shown, Text, show_document, show_hits
 from lrat_sim.retrieval.shown import TOOLS as SHOWN_TOOLS
-from lrat_sim.text import first_tokens
+from lrat_sim.text import first_tokens, query_with_history, query_with_reasoning
 
 TOOLS: list[dict[str, Any]] = [
     {
@@ -34,6 +35,14 @@ TOOLS: list[dict[str, Any]] = [
 MOST_CALLS = 16
 """Calls of one turn that are run."""
 
+SearchWith = Literal["query", "reasoning", "history"]
+
+_SEARCH_TEXTS: Mapping[SearchWith, Callable[[str, str | None, str, list[str]], str]] = {
+    "query": lambda question, reasoning, query, earlier: query,
+    "reasoning": lambda question, reasoning, query, earlier: query_with_reasoning(reasoning, query),
+    "history": query_with_history,
+}
+"""From the question, the turn's reasoning, the query and those of earlier turns to what the retriever is sent."""
 
 _DOCID = re.compile(r"^\W*doc(?:ument)?[\s_]*(?:id)?\s*[:#]?\s*", re.IGNORECASE)
 
@@ -53,42 +62,64 @@ class Toolbox:
         texts: titles and first tokens, from :func:`texts_of`.
         shown: what the agent is shown.
         form: how a call is to be written, for one that cannot be read.
+        search_with: what the retriever is sent beside the query.
+        question: the run's question, which ``history`` sends.
     """
 
-    def __init__(self, retriever: Retriever, texts: Text, shown: Shown, form: str = ""):
+    def __init__(
+        self,
+        retriever: Retriever,
+        texts: Text,
+        shown: Shown,
+        form: str = "",
+        search_with: SearchWith = "query",
+        question: str = "",
+    ):
         self.retriever, self.texts, self.shown, self.form = retriever, texts, shown, form
+        self.search_with, self.question = search_with, question
+        self.queries: dict[str, None] = {}
+        """What was searched for in earlier turns, each once, in order."""
         self.seen: dict[str, str] = {}
         """The ids that were shown, by how they were."""
 
-    async def run(self, calls: list[ToolCall]) -> list[Call]:
+    async def run(self, calls: list[ToolCall], reasoning: str | None = None) -> list[Call]:
         """Runs the calls of one turn, at once, and returns them in their order.
 
         At most 16 are run.  Only documents of earlier turns can be opened, since a turn's calls are written before
         any of their outputs.
 
+        Args:
+            calls: what the model asked for.
+            reasoning: what it wrote before, None where it gave none.
+
         Raises:
             RetrieverError: the retriever failed.
         """
-        done = list(await asyncio.gather(*(self._one(call, place) for place, call in enumerate(calls))))
+        done = list(await asyncio.gather(*(self._one(call, place, reasoning) for place, call in enumerate(calls))))
         for call in done:
+            if call.hits is not None and call.executed is not None:
+                self.queries[call.executed["query"]] = None
             for hit in call.hits or []:
                 self.seen |= {harmless(hit.docid): hit.docid, hit.docid: hit.docid}
         return done
 
-    async def _one(self, call: ToolCall, place: int) -> Call:
+    async def _one(self, call: ToolCall, place: int, reasoning: str | None) -> Call:
         asked = read_call(call, form=self.form)
         if place >= MOST_CALLS:
             return refused(call, asked, f"not run, since a turn has {MOST_CALLS} calls at most")
         if asked.problem is not None:
             return refused(call, asked, asked.problem)
-        return await asyncio.to_thread(self._run, call, asked)
+        return await asyncio.to_thread(self._run, call, asked, reasoning)
 
-    def _run(self, call: ToolCall, asked: Asked) -> Call:
+    def _run(self, call: ToolCall, asked: Asked, reasoning: str | None) -> Call:
         began = time.perf_counter()
         if asked.means == SEARCH:
-            hits = self._search(asked.value)
+            sent = _SEARCH_TEXTS[self.search_with](self.question, reasoning, asked.value, list(self.queries))
+            hits = self._search(sent)
             output = show_hits(asked.value, hits, self._text, self.shown.snippet_tokens)
             docid, executed = None, {"query": asked.value}
+            if sent != asked.value:
+                executed["sent"] = sent
         else:
             meant = _meant(asked.value, self.seen)
             if meant is None:

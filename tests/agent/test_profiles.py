@@ -104,6 +104,7 @@ OTHER = {
     "window": 1234,
     "timeout": 7.0,
     "pass_reasoning": "no",
+    "search_with": "history",
     "provider": {"top_k": 3},
     "sampling.temperature": 0.1,
     "sampling.top_p": 0.2,

@@ -8,6 +8,9 @@ import pytest
 from lrat_sim.agent.tools import MOST_CALLS, Toolbox, texts_of
 from lrat_sim.errors import RetrieverError
 from lrat_sim.llm.message import ToolCall
+from lrat_sim.mining.episodes import episodes
+from lrat_sim.mining.parts import QUERIES
+from lrat_sim.records import Trajectory, Turn
 from lrat_sim.retrieval.shown import Shown
 from lrat_sim.text import first_tokens
 
@@ -164,3 +167,38 @@ def test_what_is_shown_is_harmless_and_what_is_recorded_is_what_was_shown(script
     assert opened.output.endswith(shown)
     (refused,) = run(tools, call("get_document", {"docid": "<answer>"}))
     assert "<answer>" not in refused.output
+
+
+@pytest.mark.parametrize(("search_with", "rule"), [("reasoning", "reasoning_and_search"), ("history", "history")])
+def test_a_search_sends_what_the_miner_writes_as_query(scripted, search_with, rule):
+    """Also with two searches in a turn, and a query that comes again."""
+    sent = []
+
+    class Listening(scripted.Tiny):
+        def search(self, queries, k):
+            sent.extend(queries)
+            return super().search(queries, k)
+
+    retriever, question = Listening(), "Who built the lighthouse?"
+    shown = Shown(k=3, snippet_tokens=8, document_tokens=12)
+    tools = Toolbox(retriever, texts_of(retriever), shown, search_with=search_with, question=question)
+    turns = []
+    for reasoning, queries in ((None, ["Maren"]), ("Tolls then.", ["tolls", "Maren"]), ("Letters?", ["letters"])):
+        calls = [call("search", {"query": query}, id=query) for query in queries]
+        turns.append(Turn(reasoning=reasoning, calls=asyncio.run(tools.run(calls, reasoning))))
+    trajectory = Trajectory(
+        id="t",
+        task_id="t",
+        question=question,
+        agent={},
+        retriever={},
+        status="answered",
+        end_reason="answer",
+        turns=turns,
+    )
+    mined = [QUERIES[rule](trajectory, search) for part in episodes(trajectory) for search in part.searches]
+    executed = [done.executed for turn in turns for done in turn.calls]
+    assert sorted(sent) == sorted(mined)  # a turn's calls run at once
+    assert [ran.get("sent", ran["query"]) for ran in executed] == mined
+    assert [ran["query"] for ran in executed] == ["Maren", "tolls", "Maren", "letters"]
+    assert len({*mined}) == 4
