@@ -1,20 +1,25 @@
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lrat_sim import catalog, cli
 from lrat_sim.comparison.table import load
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.interchange import FORMATS
+from lrat_sim.interchange.pairs import PAIR_FORMATS
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.records import NOUNS, Grade, Pair, Verdict
 from lrat_sim.retrieval import known_retrievers
-from lrat_sim.store import read_records
+from lrat_sim.store import read_records, write_records
 
 COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
 
@@ -59,7 +64,7 @@ def fits(text, but=()):
 
 def test_a_command_for_each_station():
     stations = {"world", "index", "search", "rollout", "grade", "mine", "train", "evaluate"}
-    loop, data_sets = {"compare", "flywheel", "demo", "controls"}, {"convert", "merge", "split"}
+    loop, data_sets = {"compare", "flywheel", "demo", "controls"}, {"convert", "merge", "split", "export-pairs"}
     assert {*COMMANDS} == stations | loop | data_sets | {"check", "serve", "schema", "list", "judge-report"}
 
 
@@ -84,6 +89,7 @@ def test_list_names_what_can_be_named(command):
         **{kind: catalog.names(kind) for kind in ("agents", "corpora", "recipes", "prompts")},
         "retrievers": known_retrievers(),
         "formats of trajectories": list(FORMATS),
+        "formats of pairs": list(PAIR_FORMATS),
     }
     assert err == ""
 
@@ -191,6 +197,59 @@ def test_train_makes_a_model_that_can_be_searched_with(command, wheel, small_wor
     assert "reused" in command(*line, "-o", "model")[1]
     spec = f"dense:model={wheel.model},max_length=32"
     assert fits(command("search", "tower", "-t", small_world.folder, "-r", spec, "-k", "2")[0])
+
+
+def test_pairs_go_out_with_their_texts_and_train_a_reranker_elsewhere(command, wheel, small_world, one_layer, tmp_path):
+    round_one = wheel.folder / "round-1"
+    out, _ = command("export-pairs", round_one, "lrat.jsonl", "--to", "lrat", "-t", small_world.folder)
+    mined = sum(1 for _ in read_records(round_one / PAIRS, Pair))
+    assert out.startswith(f"{mined:,} pairs as lrat: lrat.jsonl")
+    few = "".join((tmp_path / "lrat.jsonl").read_text("utf-8").splitlines(keepends=True)[:6])
+    (tmp_path / "few.jsonl").write_text(few, "utf-8")
+    line = "train", "few.jsonl", "--texts-in-pairs", "--kind", "reranker", "--base-model", one_layer
+    out, _ = command(*line, "-o", "reranker", "--option", "epochs=1")
+    assert out == "model: reranker\n"
+    out, _ = command("search", "river", "-r", "rerank:base=bm25,model=reranker,depth=4", "-t", small_world.folder)
+    assert "river" in out.lower()
+
+
+def test_train_measures_on_a_guard_set(command, wheel, small_world, one_layer, tmp_path):
+    guard = tmp_path / "guard"
+    (guard / "qrels").mkdir(parents=True)
+    texts = {"g1": "ships in storms", "g2": "bridges of stone", "g3": "letters from the harbour"}
+    lines = [json.dumps({"_id": name, "title": "", "text": text}) for name, text in texts.items()]
+    (guard / "corpus.jsonl").write_text("\n".join(lines), "utf-8")
+    (guard / "queries.jsonl").write_text(json.dumps({"_id": "q1", "text": "stone bridge"}), "utf-8")
+    (guard / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tg2\t1\n", "utf-8")
+    options = [f"--option={setting}" for setting in ("epochs=1", "freeze_layers=0")]
+    line = "train", wheel.folder / "round-1", "-t", small_world.folder, "--base-model", one_layer, *options
+    out, _ = command(*line, "-o", "model", "--guard", guard)
+    assert re.search(r"^nDCG@10 on guard: [01]\.\d{4} before, [01]\.\d{4} after \([+-]0\.\d{4}\)$", out, re.MULTILINE)
+    _, err = command(*line, "-o", "other", "--guard", guard, "--kind", "reranker", code=2)
+    assert "--guard" in err
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_from_the_command_line(wheel, small_world, one_layer, tmp_path):
+    """The model is that of one process, and one of them speaks."""
+    pairs = list(read_records(wheel.folder / "round-1" / PAIRS, Pair))[:40]
+    write_records(tmp_path / PAIRS, pairs)
+    line = ["lrat_sim.cli", "train", tmp_path, "-t", small_world.folder, "--base-model", one_layer]
+    line += ["--option=epochs=2", "--option=batch_size=8", "--option=max_document_length=16"]
+    line += ["--option=freeze_layers=0"]
+    models = []
+    for name, start in (("two", ["torch.distributed.run", "--nproc-per-node", "2", "-m"]), ("one", [])):
+        command = [sys.executable, "-m", *start, *map(str, line), "-o", str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"model: {tmp_path / name}\n"
+        models.append(load_file(tmp_path / name / "model.safetensors"))
+    base = load_file(Path(one_layer) / "model.safetensors")
+    two, one, start = (torch.cat([each[key].flatten() for key in sorted(models[1])]) for each in (*models, base))
+    # Adam divides small gradients by themselves, so that rounding moves a few weights by a whole step
+    assert 0 < torch.linalg.norm(one - start)
+    assert torch.linalg.norm(two - one) < 0.02 * torch.linalg.norm(one - start)
 
 
 def test_compare_prints_and_writes_the_paired_comparison(command, small_world, tmp_path):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lrat_sim.cli.app import DATA_SETS, app
-from lrat_sim.cli.options import Seed
+from lrat_sim.cli.options import DATA, DataFolder, Seed, Source, TaskOptions, TaskSet, dataset_named
 
 
 class Only(StrEnum):
@@ -58,6 +58,44 @@ def convert(
             to=to,
             source_format=source_format,
             only=only.value,
+            include_canaried=include_canaried,
+            name=name,
+            license=license,
+            language=language,
+            progress=progress,
+        )
+    typer.echo(done.sentence())
+
+
+@app.command(name="export-pairs", rich_help_panel=DATA_SETS)
+def export_pairs(
+    pairs: Annotated[Path, typer.Argument(help="A file of pairs, or the folder that holds pairs.jsonl.")],
+    target: Annotated[Path, typer.Argument(help="The file or folder to write.")],
+    to: Annotated[str, typer.Option(help="The format to write; `lrat-sim list` names them.")],
+    task_set: TaskSet = "world",
+    negatives: Annotated[int, typer.Option(min=1, help="Columns of negatives, for sentence-transformers.")] = 9,
+    include_canaried: Annotated[
+        bool, typer.Option("--include-canaried", help="Write pairs of benchmarks that ask not to be republished.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="What a data set card calls it.")] = None,
+    license: Annotated[str, typer.Option(help="For the card, as the hub names it, e.g. cc-by-4.0.")] = "unknown",
+    language: Annotated[str, typer.Option(help="For the card, a code.")] = "en",
+    source: Source = None,
+    task_option: TaskOptions = [],
+    data: DataFolder = DATA,
+) -> None:
+    """Write mined pairs for other trainers: LRAT, FlagEmbedding, Tevatron, sentence-transformers."""
+    from lrat_sim.interchange.pairs import export_pairs as export
+    from lrat_sim.progress import bar
+
+    corpus = None if to == "pairs" else dataset_named(task_set, source, task_option, data).corpus
+    with bar(f"export {pairs}") as progress:
+        done = export(
+            pairs,
+            target,
+            to=to,
+            corpus=corpus,
+            negatives=negatives,
             include_canaried=include_canaried,
             name=name,
             license=license,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -220,6 +222,13 @@ def mine(
     judge: Judge = "rule",
     judge_option: JudgeOptions = [],
     processes: Annotated[int, typer.Option(min=1, help="Processes to mine with.")] = 1,
+    task_set: Annotated[
+        str | None,
+        typer.Option("--task-set", "-t", help="Its corpus: other documents do not count, and guards read its texts."),
+    ] = None,
+    source: Source = None,
+    task_option: TaskOptions = [],
+    data: DataFolder = DATA,
     explain: Annotated[
         int | None, typer.Option(min=1, help="Show where pair N of an earlier mining came from, and leave.")
     ] = None,
@@ -239,48 +248,93 @@ def mine(
         return
     settings = load_recipe(recipe, dict(pairs_of(option)))
     verdicts = judge_of(BROWSES, judge, 1, pairs_of(judge_option))
+    corpus = None if task_set is None else dataset_named(task_set, source, task_option, data).corpus
     if out is not None:
         ensure_folder(out)
     with bar("mine pairs") as progress:
-        report = mine_run(run, settings, out, judge=verdicts, processes=processes, plot=True, progress=progress)
+        report = mine_run(
+            run, settings, out, judge=verdicts, corpus=corpus, processes=processes, plot=True, progress=progress
+        )
     Console().print(report)
     typer.echo(f"pairs: {(out or run[0]) / PAIRS}")
 
 
+class Kind(StrEnum):
+    """What is trained."""
+
+    ENCODER = "encoder"
+    RERANKER = "reranker"
+
+
 @app.command(rich_help_panel=STATIONS)
 def train(
-    pairs: Annotated[list[Path], typer.Argument(help="pairs.jsonl files, or folders that hold one.")],
+    pairs: Annotated[list[Path], typer.Argument(help="Files of pairs, ours or LRAT's, or folders with pairs.jsonl.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model folder.")],
     task_set: TaskSet = "world",
+    texts_in_pairs: Annotated[
+        bool, typer.Option("--texts-in-pairs", help="The corpus is the texts of LRAT's pairs, not a task set's.")
+    ] = False,
+    kind: Annotated[Kind, typer.Option(help="An encoder, or a cross-encoder that reranks.")] = Kind.ENCODER,
     base_model: Annotated[
         str | None, typer.Option(help="A sentence-transformers folder or hub id; all-MiniLM-L6-v2 by default.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="A training recipe by name or path.")] = "train-small",
+    recipe: Annotated[
+        str | None, typer.Option(help="A training recipe by name or path: train-small, or train-reranker.")
+    ] = None,
     option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of the recipe. Repeatable.")] = [],
+    guard: Annotated[
+        Path | None,
+        typer.Option(help="A data set in BEIR's layout: nDCG@10 on it before and after shows what was forgotten."),
+    ] = None,
     source: Source = None,
     task_option: TaskOptions = [],
     data: DataFolder = DATA,
 ) -> None:
-    """Train an encoder on mined pairs by the weighted contrastive loss."""
+    """Train an encoder or a reranker on mined pairs by the weighted contrastive loss.
+
+    Several processes train one model together when started by torchrun or accelerate launch, as in
+    `torchrun --nproc-per-node 2 -m lrat_sim.cli train ...`.
+    """
     from itertools import chain
 
     from lrat_sim import catalog
+    from lrat_sim.corpus.documents import Corpus
+    from lrat_sim.errors import InputError
+    from lrat_sim.interchange.pairs import pair_documents, read_pairs
     from lrat_sim.progress import bar
-    from lrat_sim.records import Pair
-    from lrat_sim.store import read_records
     from lrat_sim.text import minilm_folder
     from lrat_sim.training.settings import TrainingSettings
 
-    settings = catalog.load("recipes", recipe, TrainingSettings, dict(pairs_of(option)))
-    dataset = dataset_named(task_set, source, task_option, data)
-    files = [path / "pairs.jsonl" if path.is_dir() else path for path in pairs]
-    from lrat_sim.training.trainer import train as train_model
+    chosen = recipe or ("train-small" if kind is Kind.ENCODER else "train-reranker")
+    settings = catalog.load("recipes", chosen, TrainingSettings, dict(pairs_of(option)))
+    if guard is not None and kind is Kind.RERANKER:
+        raise InputError("--guard measures an encoder's search, which a reranker alone does not do; leave it out.")
+    if guard is not None and not guard.is_dir():
+        raise InputError(f"{guard}, given as --guard, is no folder; give a data set in BEIR's layout.")
+    if texts_in_pairs:
+        if len(pairs) > 1:
+            raise InputError(f"--texts-in-pairs reads one file, and {len(pairs)} are given; join them first.")
+        folder = out.with_name(f"{out.name}.corpus-{os.environ.get('RANK', '0')}")  # a process its own
+        corpus = Corpus.build(folder, pair_documents(pairs[0]))
+    else:
+        corpus = dataset_named(task_set, source, task_option, data).corpus
+    from lrat_sim.training.reranker import train_reranker
+    from lrat_sim.training.trainer import train as train_encoder
 
+    train_model = train_encoder if kind is Kind.ENCODER else train_reranker
     with bar("train") as progress:
-        records = chain.from_iterable(read_records(path, Pair) for path in files)
-        base = base_model or str(minilm_folder())
-        folder = train_model(records, dataset.corpus, base, settings, out, progress=progress)
-    typer.echo(f"model: {folder}")
+        records = chain.from_iterable(map(read_pairs, pairs))
+        model = train_model(records, corpus, base_model or str(minilm_folder()), settings, out, progress=progress)
+    if os.environ.get("RANK", "0") != "0":  # one process speaks for all
+        return
+    typer.echo(f"model: {model}")
+    if guard is not None:
+        from lrat_sim.training.guard import METRIC
+        from lrat_sim.training.guard import guard as measure
+
+        with bar(f"measure on {guard.name}") as progress:
+            before, after = measure(model, guard, data / f"guard-{guard.name}", progress=progress)
+        typer.echo(f"{METRIC} on {guard.name}: {before:.4f} before, {after:.4f} after ({after - before:+.4f})")
 
 
 @app.command(rich_help_panel=STATIONS)

@@ -72,12 +72,14 @@ def list_names() -> None:
     """List the agents, task sets, recipes, prompts and retrievers that can be named."""
     from lrat_sim import catalog
     from lrat_sim.interchange import FORMATS
+    from lrat_sim.interchange.pairs import PAIR_FORMATS
     from lrat_sim.retrieval import known_retrievers
 
     for kind in ("agents", "corpora", "recipes", "prompts"):
         typer.echo(f"{kind}: {', '.join(catalog.names(kind))}")
     typer.echo(f"retrievers: {', '.join(known_retrievers())}")
     typer.echo(f"formats of trajectories: {', '.join(FORMATS)}")
+    typer.echo(f"formats of pairs: {', '.join(PAIR_FORMATS)}")
 
 
 @app.command(name="judge-report", rich_help_panel=TOOLS)

@@ -10,6 +10,7 @@ from lrat_sim.errors import RetrieverError
 from lrat_sim.llm.message import ToolCall
 from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.parts import QUERIES
+from lrat_sim.mining.runs import run_of
 from lrat_sim.records import Trajectory, Turn
 from lrat_sim.retrieval.shown import Shown
 from lrat_sim.text import first_tokens
@@ -185,18 +186,23 @@ def test_a_search_sends_what_the_miner_writes_as_query(scripted, search_with, ru
     turns = []
     for reasoning, queries in ((None, ["Maren"]), ("Tolls then.", ["tolls", "Maren"]), ("Letters?", ["letters"])):
         calls = [call("search", {"query": query}, id=query) for query in queries]
-        turns.append(Turn(reasoning=reasoning, calls=asyncio.run(tools.run(calls, reasoning))))
+        done = asyncio.run(tools.run(calls, reasoning))
+        turns.append(Turn(reasoning=reasoning, reasoning_tokens=0, calls=done))
     trajectory = Trajectory(
         id="t",
         task_id="t",
         question=question,
+        sample=0,
         agent={},
         retriever={},
+        seed=0,
         status="answered",
         end_reason="answer",
+        answer="Maren",
         turns=turns,
     )
-    mined = [QUERIES[rule](trajectory, search) for part in episodes(trajectory) for search in part.searches]
+    walked = run_of(trajectory)
+    mined = [QUERIES[rule](walked, search) for part in episodes(walked) for search in part.searches]
     executed = [done.executed for turn in turns for done in turn.calls]
     assert sorted(sent) == sorted(mined)  # a turn's calls run at once
     assert [ran.get("sent", ran["query"]) for ran in executed] == mined
