@@ -100,12 +100,12 @@ async def bare(calls: list[dict[str, Any]]) -> None:
 
 
 def recorded(work: Callable[[], None]) -> list[dict[str, Any]]:
-    """The calls of litellm that ``work`` makes."""
+    """The calls of litellm that ``work`` makes, as anybody would make them: with the client that litellm itself has."""
     litellm, calls = import_litellm(), []
     plain = litellm.acompletion
 
     async def recording(**arguments: Any) -> Any:
-        calls.append(arguments)
+        calls.append({name: value for name, value in arguments.items() if name != "client"})
         return await plain(**arguments)
 
     litellm.acompletion = recording

@@ -17,6 +17,11 @@ _END = re.compile(r"(?:(?:<\|\w+\|>|<｜[^<>｜]+｜>|</s>|<end_of_turn>)\s*)+\Z
 """A chat template's end of a turn, which some servers leave in the text."""
 
 
+def states_answer(text: str | None) -> bool:
+    """Whether a text states its answer as it was asked to, after ``Exact Answer:``; else the text is the answer."""
+    return bool(_EXACT.search(text or ""))
+
+
 def read_answer(text: str | None) -> str | None:
     """The text after the last ``Exact Answer:`` to the end of its line, else the whole text.
 

@@ -12,6 +12,7 @@ from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.errors import UnknownDocument
+from lrat_sim.llm import close_connections
 from lrat_sim.llm.client import Client, Completion, Request, Retries
 from lrat_sim.llm.facts import model_facts, require_key
 from lrat_sim.llm.message import Message
@@ -115,7 +116,14 @@ def _try(settings: AgentSettings, *, turns: int) -> tuple[Trajectory, list[Messa
     limits = msgspec.structs.replace(settings.limits, turns=turns, tokens=None, seconds=None, cost=None)
     brief = msgspec.structs.replace(settings, limits=limits, retries=Retries(attempts=2, seconds=60.0))
     client = _Listener()
-    return asyncio.run(run_task(_TASK, brief, _OnePage(), client=client)), client.messages
+
+    async def run() -> Trajectory:
+        try:
+            return await run_task(_TASK, brief, _OnePage(), client=client)
+        finally:
+            await close_connections()
+
+    return asyncio.run(run()), client.messages
 
 
 def _endpoint(run: Trajectory) -> Check:

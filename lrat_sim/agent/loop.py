@@ -15,6 +15,7 @@ here, ``simulation``.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, cast
 
@@ -29,7 +30,16 @@ from lrat_sim.agent.simulated import register
 from lrat_sim.agent.tools import Toolbox, refused, texts_of
 from lrat_sim.errors import BoundaryError, RetrieverError, TaskError
 from lrat_sim.fingerprint import fingerprint
-from lrat_sim.llm.client import PROVIDERS, CallFailed, Client, Completion, ContextOverflow, DeadlinePassed, Request
+from lrat_sim.llm.client import (
+    PROVIDERS,
+    CallFailed,
+    CallRefused,
+    Client,
+    Completion,
+    ContextOverflow,
+    DeadlinePassed,
+    Request,
+)
 from lrat_sim.llm.message import ToolCall
 from lrat_sim.records import Call, EndReason, Failure, Status, Task, Trajectory, Turn, Usage
 from lrat_sim.retrieval.base import Retriever
@@ -41,6 +51,8 @@ PROVIDERS["sim"] = register
 _LEFT_OUT = "(left out, since the context is full)"
 _REMINDERS = 2
 """Messages in a row that are neither call nor answer and get the protocol's reminder; after them it must answer."""
+
+_TOOL_CHOICE = re.compile(r"tool[_ ]?choice", re.IGNORECASE)
 
 _End = tuple[Status, EndReason, str | None]
 
@@ -123,6 +135,8 @@ class _Run:
         self.context = Context(agent, self.protocol.tools)
         self.turns: list[Turn] = []
         self.usage = Usage(cost=0.0)
+        self.may_choose = self.protocol.tool_choice is not None
+        """Whether the call for an answer says by a parameter that no tool is to be called."""
         self.messages: list[dict[str, Any]] = [
             {"role": "system", "content": agent.prompt},
             {"role": "user", "content": task.question},
@@ -194,7 +208,7 @@ class _Run:
             model=agent.model,
             messages=messages,
             tools=protocol.tools,
-            tool_choice=protocol.tool_choice if answer else None,
+            tool_choice=protocol.tool_choice if answer and self.may_choose else None,
             sampling=self.extra["sampling"],
             base_url=agent.base_url,
             key_env=agent.key_env,
@@ -234,6 +248,12 @@ class _Run:
                 if not self._leave_out(turns):
                     return "unanswered", "token_limit", None
                 messages, turns = self._asked_for_answer(), turns * 2
+            except CallRefused as error:
+                # some providers do not know the parameter: there the message alone must ask for the answer
+                if not self.may_choose or not _TOOL_CHOICE.search(str(error)):
+                    raise
+                self.keep_attempts(error)
+                self.may_choose = False
         spoken = self.protocol.read(completion.message)
         late = _with_ids(spoken.calls, len(self.turns))
         self._record(completion, spoken, [refused(call, read_call(call), "no calls are run any more") for call in late])

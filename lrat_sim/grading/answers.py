@@ -14,12 +14,12 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from lrat_sim import catalog
-from lrat_sim.agent.answer import read_answer
+from lrat_sim.agent.answer import read_answer, states_answer
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.confidence import stated_confidence
 from lrat_sim.grading.judging import judged
-from lrat_sim.grading.match import is_match
+from lrat_sim.grading.match import can_be_covered, covered_answer, is_match, is_text
 from lrat_sim.grading.replies import Ask, JudgeModel, ask_model, fill, one_of, polarity, stated
 from lrat_sim.grading.votes import Poll, check_votes, poll
 from lrat_sim.llm.client import Client
@@ -60,15 +60,35 @@ class AnswerJudge(Protocol):
 
 
 class MatchJudge:
-    """The offline judge: the rule of :mod:`lrat_sim.grading.match`."""
+    """The offline judge: the rule of :mod:`lrat_sim.grading.match`.
 
-    name = "match:2"
+    A text that states no exact answer is correct where it holds an accepted one (cover exact match), which is more
+    lenient, so the rationale says so; it is ungraded where yes, no, a number or a date is asked for.
+    """
+
+    name = "match:3"
 
     async def ruling(self, task: Task, trajectory: Trajectory) -> Ruling:
         """Correct or incorrect by normalised match."""
+        said = response(trajectory)
+        confidence = stated_confidence(said)
         extracted = read_answer(trajectory.answer)
+        if extracted and not states_answer(said) and is_text(extracted, task.answers):
+            return _ruling_on_text(extracted, [one for one in task.answers if one.strip()], confidence)
         state: GradeState = "correct" if extracted and is_match(extracted, task.answers) else "incorrect"
-        return Ruling(state=state, extracted=extracted, confidence=stated_confidence(response(trajectory)))
+        return Ruling(state=state, extracted=extracted, confidence=confidence)
+
+
+def _ruling_on_text(text: str, accepted: list[str], confidence: float | None) -> Ruling:
+    found = covered_answer(text, accepted)
+    if found is not None:
+        why = "cover match: the answer is a text, which holds an accepted answer"
+        return Ruling(state="correct", extracted=found, confidence=confidence, rationale=why)
+    if not all(map(can_be_covered, accepted)):
+        why = "the answer is a text, and whether it gives that yes, no, number or date its words do not tell"
+        return Ruling(state="ungraded", confidence=confidence, rationale=why)
+    why = "cover match: the answer is a text, which holds no accepted answer"
+    return Ruling(state="incorrect", confidence=confidence, rationale=why)
 
 
 class ModelAnswerJudge:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 _STATED = re.compile(r"confidence\b[^:=\n]{0,30}?(?:[:=]|\s[-–—]\s)\s*([^\n]*)", re.IGNORECASE)
 _NUMBER = r"(?<![\w.,−-])(?P<first>\d+(?:\.\d+)?)"
@@ -55,7 +56,20 @@ def calibration_error(confidences: Sequence[float], right: Sequence[float], *, b
     """
     if not confidences:
         return None
+    # n_b times the difference of the means is the difference of the sums
+    return float(np.abs(confidence_bins(confidences, right, bins=bins)).sum() / len(confidences))
+
+
+def confidence_bins(confidences: Sequence[float], right: Sequence[float], *, bins: int = 10) -> npt.NDArray[np.float64]:
+    """The sum of confidence - right in each bin, shape (bins,), of which :func:`calibration_error` is made.
+
+    Sums of several sets of answers add up, which is how a comparison resamples and exchanges tasks.
+
+    Args:
+        confidences: stated, from 0 to 100.
+        right: 1 where the answer is correct, else 0; in the same order.
+        bins: how many, of equal width.
+    """
     share, hit = np.asarray(confidences, dtype=float) / 100, np.asarray(right, dtype=float)
     of = np.minimum((share * bins).astype(int), bins - 1)
-    # n_b times the difference of the means is the difference of the sums
-    return float(np.abs(np.bincount(of, share) - np.bincount(of, hit)).sum() / len(share))
+    return np.bincount(of, share - hit, bins).astype(np.float64)

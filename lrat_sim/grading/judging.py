@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import Any, TypeVar
 
 from lrat_sim.errors import InputError
+from lrat_sim.llm import close_connections
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Record, Trajectory
 from lrat_sim.store import Store
@@ -59,6 +60,7 @@ def judged(
         finally:
             # where the consumer stopped early, this cancels what is under way
             runner.run(_close(stream))
+            runner.run(close_connections())
 
 
 def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -15,6 +15,9 @@ numbers by their value (``1,234``, ``1.5 million``, ``seven``) and dates (``12 M
 
 What stands in brackets explains and contradicts nothing.  An answer that says it does not know is wrong, and so is
 one more than twenty words longer than the accepted one: that is a text, not an answer.
+
+A run that was not asked for a short answer ends in such a text.  There :func:`covered_answer` can say whether an
+accepted answer stands in it, as cover exact match does.
 """
 
 from __future__ import annotations
@@ -90,6 +93,41 @@ def is_match(answer: str, accepted: Sequence[str]) -> bool:
     if not words or denied:
         return False
     return any(_matches(given, words, one, wanted) for one in wanted if len(words) <= len(one) + _LONGER)
+
+
+def is_text(answer: str, accepted: Sequence[str]) -> bool:
+    """Whether an answer is a text: more than twenty words longer than every accepted one."""
+    words = sum(not token.mark for token in _tokens(answer))
+    return all(words > sum(not token.mark for token in _tokens(one)) + _LONGER for one in accepted)
+
+
+def can_be_covered(accepted: str) -> bool:
+    """Whether it says something that an accepted answer stands in a text: not of yes, no, a number or a date alone,
+    which stand in most texts."""
+    values = [token.value for token in _sought(accepted)]
+    return len(values) > 1 or (len(values) == 1 and isinstance(values[0], str) and values[0] not in ("yes", "no"))
+
+
+def covered_answer(text: str, accepted: Sequence[str]) -> str | None:
+    """The first accepted answer whose words stand next to each other in a text, by rule 4 above without its last part.
+
+    What an accepted answer has in brackets, as titles have it ("Mercury (planet)"), need not stand there.
+
+    Args:
+        text: any text.
+        accepted: all that counts as right; those that :func:`can_be_covered` denies are passed over.
+    """
+    given = list(_tokens(text))
+    for one in filter(can_be_covered, accepted):
+        if _covered(given, _sought(one)):
+            return one
+    return None
+
+
+def _sought(accepted: str) -> list[_Token]:
+    """The words of an accepted answer, without those in brackets unless there are no others."""
+    words = [token for token in _tokens(accepted) if not token.mark]
+    return [word for word in words if word.depth == 0] or words
 
 
 def _matches(given: list[_Token], words: list[_Token], wanted: list[_Token], accepted: list[list[_Token]]) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from functools import lru_cache
 from types import ModuleType
 
@@ -28,6 +29,8 @@ def import_litellm() -> ModuleType:
     litellm.telemetry = False
     # our retries count and record each try; for embeddings litellm takes a max_retries of 0 for none given
     litellm.DEFAULT_MAX_RETRIES = 0  # type: ignore[attr-defined]  # litellm only imports it there
+    # litellm makes a coroutine in a thread; a call that is cancelled meanwhile leaves it behind, not begun and harmless
+    warnings.filterwarnings("ignore", r"coroutine '[\w.]*completion' was never awaited", RuntimeWarning)
     # its own log repeats every failed call, which the attempts of a turn record already
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -35,10 +38,12 @@ def import_litellm() -> ModuleType:
 
 
 async def close_connections() -> None:
-    """Closes the connections that litellm keeps for the running event loop; to be called before that ends.
+    """Closes the connections that are kept for the running event loop; to be called before that ends.
 
-    litellm holds them by the loop's ``id``, so they would leak, and could be handed to a later loop of that id.
+    litellm holds its own by the loop's ``id``, so they would leak, and could be handed to a later loop of that id.
     """
+    if (direct := sys.modules.get("lrat_sim.llm.direct")) is not None:
+        await direct.close_direct()
     litellm = sys.modules.get("litellm")
     kept = getattr(litellm, "in_memory_llm_clients_cache", None)
     if kept is None:

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 from lrat_sim.errors import LratSimError
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.call import Request
+from lrat_sim.llm.direct import direct_client
 from lrat_sim.llm.message import recordable
 from lrat_sim.llm.retry import retry_after
 from lrat_sim.records import Usage
@@ -75,7 +77,8 @@ async def attempt(request: Request) -> Outcome:
     try:
         # a provider may ignore the timeout it is given, so there is one around it
         async with asyncio.timeout(request.timeout * 1.05 + 1):
-            response = await litellm.acompletion(messages=_messages(request), **_arguments(request))
+            with _unlogged(litellm):
+                response = await litellm.acompletion(messages=_messages(request), **_arguments(request))
         if not response.choices:
             return Failed(cause="passing", status=200, said="the answer has no choices")
         choice = response.choices[0]
@@ -86,6 +89,25 @@ async def attempt(request: Request) -> Outcome:
         )
     except Exception as error:  # litellm lets through errors of many kinds; each is this call's failure
         return failure(error)
+
+
+_LISTENERS = [f"{kind}{when}_callback" for kind in ("", "_async_") for when in ("input", "success", "failure")]
+_LISTENERS += ["callbacks", "service_callback", "max_budget"]
+
+
+@contextmanager
+def _unlogged(litellm: Any) -> Iterator[None]:
+    """Spares litellm its log of a call where nobody listens: for that it would go through the whole conversation."""
+    if any(map(vars(litellm).get, _LISTENERS)):
+        yield
+        return
+    from litellm._internal_context import is_internal_call
+
+    before = is_internal_call.set(True)
+    try:
+        yield
+    finally:
+        is_internal_call.reset(before)
 
 
 def register_provider(model: str) -> None:
@@ -175,6 +197,8 @@ def _arguments(request: Request) -> dict[str, Any]:
         arguments["api_key"] = os.environ.get(request.key_env)
     elif request.base_url is not None and request.model.startswith("openai/"):
         arguments["api_key"] = "none"  # a server of one's own is not to be sent the key of another
+    if request.base_url is not None and request.model.startswith("openai/") and arguments["api_key"]:
+        arguments["client"] = direct_client(request.base_url, arguments["api_key"])
     return arguments
 
 

@@ -59,7 +59,7 @@ class Budget:
 
     def late(self) -> LimitReached:
         """The error that says that the time is over."""
-        return LimitReached("seconds", f"the limit of {self.seconds:,g} seconds is reached")
+        return LimitReached("seconds", f"the limit of {_duration(self.seconds or 0.0)} seconds is reached")
 
     def spend(self, cost: float | None) -> None:
         """Counts the cost of an answer; one without a price among others counts as the dearest of them."""
@@ -72,6 +72,11 @@ class Budget:
     def take_back(self, cost: float | None) -> None:
         """Uncounts what will be counted once more, as its answers are in a cache."""
         self.spent -= cost or 0.0
+
+
+def _duration(seconds: float) -> str:
+    """Two digits of what is short, whole seconds of what is not."""
+    return f"{seconds:.2g}" if seconds < 9.5 else f"{seconds:,.0f}"
 
 
 def _money(dollars: float) -> str:

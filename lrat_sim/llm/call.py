@@ -64,6 +64,10 @@ class CallFailed(ModelError):
         super().__init__(message)
 
 
+class CallRefused(CallFailed):
+    """The provider would refuse the same call for ever: a wrong key, a parameter it does not take."""
+
+
 class ContextOverflow(CallFailed):
     """The prompt is longer than the model's context window."""
 

@@ -17,7 +17,15 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 from lrat_sim.llm.attempt import PROVIDERS, Answered, Failed, Outcome, attempt, in_process, register_provider
 from lrat_sim.llm.budget import Budget, LimitReached
 from lrat_sim.llm.cache import CallCache, call_key
-from lrat_sim.llm.call import CallFailed, Completion, ContextOverflow, DeadlinePassed, Request, Retries
+from lrat_sim.llm.call import (
+    CallFailed,
+    CallRefused,
+    Completion,
+    ContextOverflow,
+    DeadlinePassed,
+    Request,
+    Retries,
+)
 from lrat_sim.llm.gate import Gate
 from lrat_sim.llm.message import read_message, recordable
 from lrat_sim.llm.retry import wait_as_asked
@@ -29,6 +37,7 @@ __all__ = [
     "Budget",
     "CallCache",
     "CallFailed",
+    "CallRefused",
     "Client",
     "Completion",
     "ContextOverflow",
@@ -76,6 +85,7 @@ class Client:
 
         Raises:
             ContextOverflow: the prompt does not fit the model's window.
+            CallRefused: the provider would refuse it for ever.
             DeadlinePassed: there was no answer by the deadline, or another attempt would begin after it.
             CallFailed: the model did not answer; the message says why and after how many attempts.
             LimitReached: the budget is spent.
@@ -215,7 +225,7 @@ class _Call:
         if failed.cause == "overflow":
             return ContextOverflow(f"the prompt is longer than the window of {model}: {failed.said}", attempts)
         if failed.cause == "refused":
-            return CallFailed(f"{model} refused the call: {failed.said}", attempts)
+            return CallRefused(f"{model} refused the call: {failed.said}", attempts)
         if self.late:
             return self._out_of_time()
         return CallFailed(f"{model} failed {len(attempts)} times, last: {failed.said}", attempts)

@@ -1,15 +1,18 @@
 """Other processes that make the attempts, where one litellm is the limit (4 to 7 ms of processor time a call).
 
 The parent keeps gate, retries, cache and budget; a child is a loop that answers frames: four bytes of length, then
-MessagePack.  A child ends with its standard input, so that a killed parent leaves none behind.
+MessagePack.  Importing litellm takes a child seconds, until which the parent makes the attempts itself.  A child ends
+with its standard input, so that a killed parent leaves none behind.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import sys
+import warnings
 from collections import deque
 
 import msgspec
@@ -21,7 +24,9 @@ from lrat_sim.llm.attempt import Answered, Failed, Outcome, attempt
 from lrat_sim.llm.call import Request
 
 _GRACE = 15.0
-"""Seconds beyond a call's own timeout after which a silent process is taken for hung; it may still be importing."""
+"""Seconds beyond a call's own timeout after which a silent process is taken for hung."""
+_STARTS = 3
+"""Times that a process is started which ends before it could make a call."""
 
 
 class _Ask(Struct, frozen=True, array_like=True):
@@ -32,10 +37,10 @@ class _Ask(Struct, frozen=True, array_like=True):
 
 
 class _Told(Struct, frozen=True, array_like=True):
-    """From the child."""
+    """From the child: how a call ended, or without an outcome that it can make calls from now on."""
 
-    number: int
-    outcome: Answered | Failed
+    number: int = -1
+    outcome: Answered | Failed | None = None
 
 
 _ASK, _TOLD, _ENCODE = msgspec.msgpack.Decoder(_Ask), msgspec.msgpack.Decoder(_Told), msgspec.msgpack.Encoder()
@@ -44,8 +49,9 @@ _ASK, _TOLD, _ENCODE = msgspec.msgpack.Decoder(_Ask), msgspec.msgpack.Decoder(_T
 class Workers:
     """So many processes that make attempts, many at once each; the least busy one gets the next.
 
-    A process that dies is started again with the next call, and its calls come back as dropped connections, which
-    are tried again.  Use it as an async context manager, within one event loop.
+    While none of them is ready yet, this process makes the attempts.  A process that dies is started again with the
+    next call, and its calls come back as dropped connections, which are tried again.  Use it as an async context
+    manager, within one event loop.
 
     Args:
         count: of processes; each holds a litellm of its own (about 200 MB).
@@ -61,7 +67,17 @@ class Workers:
 
     async def attempt(self, request: Request) -> Outcome:
         """As :func:`lrat_sim.llm.attempt.attempt`, in another process."""
-        return await min(self._processes, key=lambda process: len(process.asked)).attempt(request)
+        for process in self._processes:
+            if process.running is None and process.starts_left:
+                await process.start()
+        ready = [process for process in self._processes if process.ready.is_set()]
+        if not ready:
+            return await attempt(request)
+        return await min(ready, key=lambda process: len(process.asked)).attempt(request)
+
+    async def ready(self) -> None:
+        """Waits until every process can make attempts; no call needs to."""
+        await asyncio.gather(*(process.ready.wait() for process in self._processes))
 
     @property
     def ids(self) -> list[int]:
@@ -82,6 +98,9 @@ class _Process:
     def __init__(self) -> None:
         self.asked: dict[int, asyncio.Future[Outcome]] = {}
         self.running: asyncio.subprocess.Process | None = None
+        self.ready = asyncio.Event()
+        self.starts_left = _STARTS
+        self.ending = False
         self._numbers = itertools.count()
         self._readers: list[asyncio.Task[None]] = []
         self._starting = asyncio.Lock()
@@ -97,6 +116,7 @@ class _Process:
                 self.running = await asyncio.create_subprocess_exec(
                     *command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
                 )
+                self.starts_left -= 1
                 self._last_words.clear()
                 self._readers = [
                     asyncio.create_task(self._read(self.running)),
@@ -106,7 +126,8 @@ class _Process:
 
     async def attempt(self, request: Request) -> Outcome:
         """One attempt, made by the child."""
-        process = await self.start()
+        process = self.running
+        assert process is not None  # it is ready
         number = next(self._numbers)
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.asked[number] = answer
@@ -137,6 +158,10 @@ class _Process:
         try:
             while True:
                 told = _TOLD.decode(await _frame(process.stdout))
+                if told.outcome is None:
+                    self.starts_left = _STARTS
+                    self.ready.set()
+                    continue
                 answer = self.asked.get(told.number)
                 if answer is not None and not answer.done():
                     answer.set_result(told.outcome)
@@ -144,11 +169,15 @@ class _Process:
             pass  # it has ended
         except msgspec.DecodeError:  # something in it wrote where only frames belong
             self._kill(process)
+        self.ready.clear()
         code = await process.wait()
         if self.running is process:
             self.running = None
         last = b"".join(self._last_words).decode(errors="replace").strip()[-500:]
         said = f"the process that made the call ended ({code}){f': {last}' if last else ''}"
+        if not self.starts_left and not self.ending:
+            words = f"a process for model calls ended {_STARTS} times before it could make one ({code}: {last})"
+            warnings.warn(f"{words}; the others, or this process, make the calls.", RuntimeWarning, stacklevel=2)
         for answer in self.asked.values():
             if not answer.done():
                 answer.set_result(Failed(cause="passing", said=said))
@@ -165,6 +194,7 @@ class _Process:
 
     async def stop(self) -> None:
         """Ends the child by closing its input; one that does not end in time is killed."""
+        self.ending = True
         process = self.running
         if process is None:
             return
@@ -185,6 +215,7 @@ async def _frame(stream: asyncio.StreamReader) -> bytes:
 async def _serve() -> None:
     """The child: answers frames until its input ends."""
     import_litellm()  # now, rather than while the first call waits
+    gc.freeze()  # what is there now stays for good, so the garbage collector need not look through it again
     loop = asyncio.get_running_loop()
     asks = asyncio.StreamReader(limit=1 << 26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asks), sys.stdin)
@@ -195,13 +226,17 @@ async def _serve() -> None:
     answers = asyncio.StreamWriter(transport, protocol, None, loop)
     under_way: dict[int, asyncio.Task[None]] = {}
 
+    def tell(told: _Told) -> None:
+        frame = _ENCODE.encode(told)
+        answers.write(len(frame).to_bytes(4) + frame)
+
     async def answer(number: int, request: Request) -> None:
         try:
-            frame = _ENCODE.encode(_Told(number, await attempt(request)))
-            answers.write(len(frame).to_bytes(4) + frame)
+            tell(_Told(number, await attempt(request)))
         finally:
             del under_way[number]
 
+    tell(_Told())
     try:
         while True:
             ask = _ASK.decode(await _frame(asks))

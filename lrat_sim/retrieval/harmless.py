@@ -10,6 +10,7 @@ first character of each, or before the colon of a label, is enough, and can be s
 from __future__ import annotations
 
 import re
+from itertools import combinations
 
 _NAMES = (
     r"think(?:ing)?|thoughts?|reasoning|answer|invoke|tool[\s_-]?(?:call|response|result|output)s?"
@@ -62,3 +63,22 @@ def harmless(text: str) -> str:
     text = _MARKS.sub(r"\g<0>\\", text)
     folded = text.casefold().replace("\u0131", "i").replace("i\u0307", "i")  # as re.IGNORECASE sees them
     return _LABELS.sub(r"\g<0>\\", text) if any(word in folded for word in _LABEL_WORDS) else text
+
+
+_MOST_BROKEN = 8
+
+
+def as_it_was(text: str) -> str:
+    """The text of which ``text`` is the harmless form; ``text`` itself where it is not the form of another.
+
+    Each backslash may be one of ours; those of a text that has more than 8 are taken as they stand.
+    """
+    places = [place for place, character in enumerate(text) if character == "\\"]
+    if len(places) > _MOST_BROKEN:
+        return text
+    for count in range(len(places), 0, -1):
+        for ours in combinations(places, count):
+            bare = "".join(character for place, character in enumerate(text) if place not in ours)
+            if harmless(bare) == text:
+                return bare
+    return text

@@ -44,10 +44,30 @@ def serve(
     Raises:
         InputError: as :func:`search_app`, or the address cannot be listened on.
     """
+    serve_app(
+        lambda address: search_app(retriever, host=address, token=token, limits=limits, mcp=mcp, shown=shown),
+        host=host,
+        port=port,
+        announce=lambda url: announce(_announcement(retriever, url, mcp)),
+    )
+
+
+def serve_app(
+    app: Callable[[str], ASGIApp], *, host: str, port: int, announce: Callable[[str], object] = print
+) -> None:
+    """Serves an application over HTTP until Ctrl-C or SIGTERM; requests under way are answered first.
+
+    Args:
+        app: makes the application, from the address that it listens on.
+        host: the address to listen on.
+        port: the port; 0 takes any that is free.
+        announce: told the URL once it listens.
+
+    Raises:
+        InputError: the address cannot be listened on, or what ``app`` raises.
+    """
     with _listening(host, port) as listener:
-        address = listener.getsockname()[0]
-        app = search_app(retriever, host=address, token=token, limits=limits, mcp=mcp, shown=shown)
-        server = _Uvicorn(app, lambda: announce(_announcement(retriever, listener, mcp)))
+        server = _Uvicorn(app(listener.getsockname()[0]), lambda: announce(_url(listener)))
         with _stopping(server):
             server.run(sockets=[listener])
 
@@ -68,15 +88,22 @@ def serving(retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **o
     Raises:
         InputError: see :func:`serve`.
     """
+    with serving_app(lambda address: search_app(retriever, host=address, **options), host=host, port=port) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving_app(app: Callable[[str], ASGIApp], *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serves an application from a thread for as long as the block runs, and gives its URL; see :func:`serve_app`."""
     with _listening(host, port) as listener:
         started = threading.Event()
-        server = _Uvicorn(search_app(retriever, host=listener.getsockname()[0], **options), started.set)
+        server = _Uvicorn(app(listener.getsockname()[0]), started.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="lrat-sim-server")
         thread.start()
         try:
             while not started.wait(0.05):
                 if not thread.is_alive():
-                    raise InputError("the search server did not start; its reason is in the log.")
+                    raise InputError("the server did not start; its reason is in the log.")
             yield _url(listener)
         finally:
             server.should_exit = True
@@ -155,8 +182,7 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _announcement(retriever: Retriever, listener: socket.socket, mcp: bool) -> str:
-    url = _url(listener)
+def _announcement(retriever: Retriever, url: str, mcp: bool) -> str:
     tools = f", MCP at {url}/mcp" if mcp else ""
     kind = retriever.describe().get("kind", type(retriever).__name__)
     return f"serving {kind} ({retriever.fingerprint}) at {url}{tools}; Ctrl-C stops it."

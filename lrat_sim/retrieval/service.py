@@ -14,6 +14,7 @@ from lrat_sim.errors import InputError, LratSimError, RetrieverError, UnknownDoc
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.batching import Batcher
+from lrat_sim.retrieval.harmless import as_it_was
 from lrat_sim.retrieval.shown import Shown, show_document, show_hits
 from lrat_sim.retrieval.wire import Found, Refused, RetrieveBody, SearchBody, ServerCard, ServerLimits, encode_answer
 from lrat_sim.text import first_tokens
@@ -92,7 +93,11 @@ class Service:
         return await asyncio.to_thread(show_hits, query, found[0], self._text, self.shown.snippet_tokens)
 
     async def show_document(self, docid: str) -> str:
-        """A document as an agent is shown it."""
+        """A document as an agent is shown it; its id may be written as result lists show it.
+
+        There a backslash breaks what could pass for a chat template's token (:mod:`lrat_sim.retrieval.harmless`).
+        """
+        docid = as_it_was(docid)
         return await asyncio.to_thread(show_document, docid, self._text, self.shown.document_tokens)
 
     def _check(self, queries: Sequence[str], k: int) -> None:

@@ -147,3 +147,15 @@ def test_an_endpoint_that_refuses_fails_and_says_why(scripted, status):
         checks = check_agent(AgentSettings(model="hosted_vllm/m", base_url=server.url))
     assert (checks[0].what, checks[0].state) == ("endpoint", "fail")
     assert "not for you" in checks[0].detail
+
+
+def test_its_connections_are_closed(scripted, endpoint, monkeypatch):
+    from lrat_sim.llm import attempt
+
+    clients = []
+    plain = attempt.direct_client
+    monkeypatch.setattr(attempt, "direct_client", lambda *given: clients.append(plain(*given)) or clients[-1])
+    with endpoint(scripted.calls(("search", {"query": "x"})), scripted.says(FINAL, "Found.")) as server:
+        check_agent(AgentSettings(model="openai/m", base_url=server.url))
+    assert clients
+    assert all(client.is_closed() for client in clients)

@@ -270,3 +270,38 @@ def test_ids_differ_by_all_that_decides_a_run(run, scripted):
     }
     assert len(names) == 5
     assert all(each.startswith(("q1.0.", "q2.0.")) for each in names)
+
+
+@pytest.mark.parametrize(
+    "message", ["Unknown parameter: 'tool_choice'.", "m does not support parameters: ['tool_choice'], for model=m"]
+)
+def test_where_the_choice_of_tools_is_refused_the_message_alone_asks_for_the_answer(scripted, message):
+    def answer(request, number):
+        if "tool_choice" in request:
+            return scripted.Reply({"error": {"message": message, "type": "invalid_request_error"}}, status=400)
+        forced = request["messages"][-1]["role"] == "user" and number
+        said = scripted.says(FINAL) if forced else scripted.calls(("search", {"query": "Brindle Lighthouse"}))
+        return scripted.Reply(scripted.body(said))
+
+    with scripted.Server(answer) as server:
+        agent = AgentSettings(model="openai/m", base_url=server.url, limits=Limits(k=2, turns=2))
+        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    assert (trajectory.status, trajectory.end_reason, trajectory.answer) == ("answered", "turn_limit", "Thornmouth")
+    assert [each["status"] for each in trajectory.extra["attempts"]] == [400]
+    refused, answered = server.requests[-2:]
+    assert refused["tool_choice"] == "none"
+    assert answered == {name: value for name, value in refused.items() if name != "tool_choice"}
+    assert answered["tools"] == TOOLS, "a conversation with calls is refused by some without them"
+
+
+def test_another_refusal_of_the_call_for_an_answer_is_an_error(scripted):
+    def answer(request, _):
+        if "tool_choice" in request:
+            return scripted.Reply({"error": {"message": "Invalid value for 'temperature'."}}, status=400)
+        return scripted.Reply(scripted.body(scripted.calls(("search", {"query": "Brindle Lighthouse"}))))
+
+    with scripted.Server(answer) as server:
+        agent = AgentSettings(model="openai/m", base_url=server.url, limits=Limits(k=2, turns=1))
+        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    assert (trajectory.status, trajectory.error.boundary) == ("error", "model")
+    assert len(server.requests) == 2

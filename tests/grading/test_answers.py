@@ -5,6 +5,7 @@ import pytest
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import MatchJudge, ModelAnswerJudge, grade_answers, read_ruling
 from lrat_sim.grading.replies import JudgeModel, Reply, plain
+from lrat_sim.interchange import format_named
 from lrat_sim.records import Failure, Grade, Task, Usage
 from lrat_sim.store import Store
 
@@ -33,6 +34,47 @@ def test_match_judge_grades_the_exact_answer_and_reads_the_confidence(make):
     grades = {grade.trajectory_id: grade for grade in graded([right, wrong], MatchJudge())}
     assert (grades["t1"].state, grades["t1"].extracted, grades["t1"].confidence) == ("correct", "Paris, France", 80)
     assert (grades["t2"].state, grades["t2"].confidence) == ("incorrect", None)
+
+
+LONG = "The city that the question means is Paris. " + "It lies on the river and is known for its towers. " * 6
+
+
+def test_a_text_without_an_exact_answer_is_right_where_it_holds_an_accepted_one_and_the_rationale_says_so(make):
+    runs = [
+        make.run([make.turn(text=LONG)], answer=LONG),
+        make.run([make.turn(text=LONG)], id="t2", answer=LONG.replace("Paris", "Rome")),
+        # who was asked for an exact answer and states a text is judged as ever
+        make.run([make.turn(text=f"Exact Answer: {LONG}")], id="t3", answer=LONG),
+    ]
+    grades = {grade.trajectory_id: grade for grade in graded(runs, MatchJudge())}
+    assert {name: grade.state for name, grade in grades.items()} == {
+        "t1": "correct",
+        "t2": "incorrect",
+        "t3": "incorrect",
+    }
+    assert grades["t1"].extracted == "Paris"
+    assert ["cover match" in (grades[name].rationale or "") for name in ("t1", "t2", "t3")] == [True, True, False]
+
+
+def test_a_text_does_not_tell_yes_from_no(make):
+    [grade] = graded([make.run(answer=f"Yes. {LONG}")], MatchJudge(), [Task(id="q1", question="?", answers=["yes"])])
+    assert (grade.state, grade.error) == ("ungraded", None)
+
+
+def test_reports_of_real_agents_are_graded(data):
+    entries = list(format_named("lrat").read(data / "lrat-trajectories"))
+    tasks = [entry.task for entry in entries]
+    grades = graded([entry.trajectory for entry in entries], MatchJudge(), tasks)
+    right = {task.id for task in tasks if any(one.casefold() in _said(entries, task) for one in task.answers)}
+    states = {grade.trajectory_id.partition(".")[0]: grade.state for grade in grades}
+    assert len(states) == 6
+    assert {name for name, state in states.items() if state == "correct"} >= right
+    # its accepted answer is worded otherwise than the report, which only a model can tell
+    assert [name for name, state in states.items() if state == "incorrect"] == ["0"]
+
+
+def _said(entries, task):
+    return next(entry.trajectory.answer or "" for entry in entries if entry.task is task).casefold()
 
 
 def test_only_runs_that_answered_are_graded(make):

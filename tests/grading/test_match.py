@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
-from lrat_sim.grading.match import is_match
+from lrat_sim.grading.match import can_be_covered, covered_answer, is_match, is_text
 
 WORDS = ["Arven", "Holt", "Lake", "Tana", "12", "1950", "river", "of", "north"]
 
@@ -103,3 +103,25 @@ def test_any_text_is_decided_without_an_error(answer, accepted):
 def test_every_answer_matches_itself_in_another_case(words):
     text = " ".join(words)
     assert is_match(text.upper(), [text.lower()])
+
+
+TEXT = "The person you are referring to is Jan Holt. " + "He was born in Arven and wrote about the north. " * 5
+
+
+def test_a_text_is_told_from_an_answer_by_its_length():
+    assert is_text(TEXT, ["Jan Holt"])
+    assert not is_text("The person you are referring to is Jan Holt.", ["Jan Holt"])
+    assert not is_text(TEXT, ["Jan Holt", TEXT])
+
+
+def test_a_text_holds_an_accepted_answer_where_its_words_stand_together():
+    assert covered_answer(TEXT, ["Per Lind", "Jan Holt (historian)"]) == "Jan Holt (historian)"
+    assert covered_answer(TEXT, ["Holt Jan"]) is None
+    assert covered_answer(TEXT.replace("Jan Holt", "Jan Holt Jr."), ["Jan Holt"]) is None
+    assert covered_answer(TEXT.replace("is Jan", "is not Jan"), ["Jan Holt"]) is None
+
+
+@pytest.mark.parametrize("accepted", ["yes", "No", "1950", "12 March 1950", "seven", " "])
+def test_what_stands_in_any_text_cannot_be_covered(accepted):
+    assert not can_be_covered(accepted)
+    assert covered_answer(f"{TEXT} {accepted} {TEXT}", [accepted]) is None

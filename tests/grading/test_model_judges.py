@@ -133,3 +133,14 @@ def test_older_records_without_votes_are_read():
     line = b'{"schema_version":1,"trajectory_id":"t","state":"correct","judge":"match:1"}'
     assert decode(line, Grade).votes == []
     assert Verdict(trajectory_id="t", turn=0, call=0, state="relevant", judge="j").votes == []
+
+
+def test_a_judges_connections_are_closed_with_its_loop(make, scripted, monkeypatch):
+    from lrat_sim.llm import attempt
+
+    clients = []
+    plain = attempt.direct_client
+    monkeypatch.setattr(attempt, "direct_client", lambda *given: clients.append(plain(*given)) or clients[-1])
+    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("Correct: yes")))) as server:
+        assert [g.state for g in grade_answers([make.run()], [TASK], ModelAnswerJudge(model(server)))] == ["correct"]
+    assert [client.is_closed() for client in clients] == [True]

@@ -2,6 +2,8 @@
 
 import asyncio
 import copy
+import subprocess
+import sys
 
 import pytest
 
@@ -199,3 +201,68 @@ def test_a_server_of_ones_own_gets_a_content_in_every_message(scripted, model):
     with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
         asyncio.run(attempt(Request(model=model, messages=messages, base_url=server.url, key_env="SOME_KEY")))
     assert [message["content"] for message in server.requests[0]["messages"]] == ["hello", "", "nothing"]
+
+
+def test_who_listens_to_litellm_hears_of_calls_and_without_listeners_nothing_is_logged(scripted, monkeypatch):
+    litellm = scripted.import_litellm()
+    from litellm.litellm_core_utils.litellm_logging import Logging
+
+    heard, logged = [], []
+
+    async def listener(kwargs, response, start, end):
+        heard.append(kwargs["messages"])
+
+    plain = Logging.async_success_handler
+
+    async def seen(self, *given, **named):
+        logged.append(self.model)
+        return await plain(self, *given, **named)
+
+    monkeypatch.setattr(Logging, "async_success_handler", seen)
+    for listeners in ("input_callback", "success_callback", "_async_success_callback"):
+        monkeypatch.setattr(litellm, listeners, [])  # calls of Gemini's leave one of litellm's own there
+
+    async def ask(url, waits):
+        await attempt(Request(model="openai/m", messages=HELLO, base_url=url))
+        for _ in range(waits):  # it logs in the background
+            await asyncio.sleep(0.1)
+            if heard:
+                break
+
+    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
+        asyncio.run(ask(server.url, waits=2))
+        assert (heard, logged) == ([], [])
+        monkeypatch.setattr(litellm, "callbacks", [listener])
+        asyncio.run(ask(server.url, waits=100))
+    assert (heard, logged) == ([HELLO], ["m"])
+
+
+CANCELLED = """
+import asyncio
+from lrat_sim.agent.loop import run_task
+from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.llm import import_litellm
+from lrat_sim.llm.call import Request
+from lrat_sim.llm.attempt import attempt, register_provider
+
+async def main():
+    import_litellm()
+    register_provider("sim/default")
+    request = Request(model="sim/default", messages=[{"role": "user", "content": "x"}])
+    for steps in range(6):
+        calls = [asyncio.ensure_future(attempt(request)) for _ in range(20)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert any(isinstance(each, asyncio.CancelledError) for each in ended)
+    await asyncio.sleep(0.2)
+
+asyncio.run(main())
+"""
+
+
+def test_calls_that_are_cancelled_leave_no_warning_behind():
+    ran = subprocess.run([sys.executable, "-c", CANCELLED], capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -53,3 +53,10 @@ def test_a_limit_is_no_failure_of_a_task():
 def test_a_limit_that_is_none_is_refused(limits):
     with pytest.raises(InputError, match="above 0"):
         Budget(**limits)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.999988, "1"), (0.05, "0.05"), (1.5, "1.5"), (89.99999, "90"), (86_400.0, "86,400")]
+)
+def test_a_limit_on_the_time_is_said_in_a_round_number(seconds, said):
+    assert str(Budget(seconds=seconds).late()) == f"the limit of {said} seconds is reached"

@@ -42,6 +42,7 @@ def gone(pid, seconds=5.0):
 def test_calls_are_answered_by_several_processes_each_with_its_own_answer(scripted):
     async def run(server):
         async with Workers(2) as workers:
+            await workers.ready()
             client = Client(processes=workers)
             texts = [f"say {number} \u00e4\u2028" + "x" * 100_000 for number in range(20)]
             found = await asyncio.gather(*(client.complete(request(server, text)) for text in texts))
@@ -62,6 +63,7 @@ def test_failures_come_back_as_they_do_here(scripted):
 
     async def run(server):
         async with Workers(1) as workers:
+            await workers.ready()
             limited = await workers.attempt(request(server))
             absent = await workers.attempt(Request(model="nobody/m", messages=[]))
             return limited, absent
@@ -75,6 +77,7 @@ def test_failures_come_back_as_they_do_here(scripted):
 def test_a_process_that_dies_is_started_again_and_its_calls_are_tried_again(scripted):
     async def run(server):
         async with Workers(1) as workers:
+            await workers.ready()
             client = Client(processes=workers)
             await client.complete(request(server))
             (pid,) = workers.ids
@@ -96,6 +99,7 @@ def test_a_hung_process_is_given_up(scripted, monkeypatch):
 
     async def run(server):
         async with Workers(1) as workers:
+            await workers.ready()
             assert isinstance(await workers.attempt(request(server, timeout=30.0)), Answered)
             (pid,) = workers.ids
             os.kill(pid, signal.SIGSTOP)
@@ -111,6 +115,7 @@ def test_a_hung_process_is_given_up(scripted, monkeypatch):
 def test_a_call_that_is_no_longer_wanted_is_dropped_there_too(scripted):
     async def run(server):
         async with Workers(1) as workers:
+            await workers.ready()
             client = Client(processes=workers)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
@@ -151,3 +156,41 @@ def test_no_process_outlives_its_parent(how):
 def test_a_count_below_one_is_refused():
     with pytest.raises(InputError, match="processes is 0"):
         Workers(0)
+
+
+def test_until_a_process_is_ready_this_one_makes_the_calls(scripted):
+    async def run(server):
+        async with Workers(1) as workers:
+            assert isinstance(await workers.attempt(request(server)), Answered)
+            assert not workers._processes[0].ready.is_set()
+            await workers.ready()
+            before = len(workers._processes[0].asked)
+            call = asyncio.ensure_future(workers.attempt(request(server)))
+            await asyncio.sleep(0)
+            assert (before, len(workers._processes[0].asked)) == (0, 1)
+            assert isinstance(await call, Answered)
+
+    with scripted.Server(echo(scripted)) as server:
+        asyncio.run(run(server))
+
+
+def test_a_process_that_never_comes_up_is_not_started_for_ever(scripted, monkeypatch):
+    started = []
+    spawn = asyncio.create_subprocess_exec
+
+    async def broken(*_, **how):
+        started.append(1)
+        return await spawn(sys.executable, "-c", "raise SystemExit('no memory')", **how)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", broken)
+
+    async def run(server):
+        async with Workers(1) as workers:
+            for _ in range(6):
+                assert isinstance(await workers.attempt(request(server)), Answered)
+                while workers._processes[0].running is not None:
+                    await asyncio.sleep(0.01)
+
+    with scripted.Server(echo(scripted)) as server, pytest.warns(RuntimeWarning, match="no memory"):
+        asyncio.run(run(server))
+    assert len(started) == 3

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,13 @@ from mcp.shared.exceptions import MCPError
 
 from lrat_sim.agent import tools
 from lrat_sim.corpus.documents import Corpus
+from lrat_sim.errors import UnknownDocument
 from lrat_sim.llm.message import ToolCall
+from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval import Retriever
+from lrat_sim.retrieval.mcp_server import mcp_server
 from lrat_sim.retrieval.server import serving
+from lrat_sim.retrieval.service import Service
 from lrat_sim.retrieval.shown import Shown
 from lrat_sim.retrieval.wire import ServerLimits
 
@@ -90,6 +94,46 @@ def test_the_tools_are_the_agents_own(url: str, mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_what_they_give_is_what_an_agent_is_shown(url: str, mode: str, bm25: Retriever) -> None:
     assert run(url, mode, everything) == asyncio.run(as_an_agent(bm25))
+
+
+class Marked(Retriever):
+    """One document, whose id holds a chat template's token."""
+
+    page: Document
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        return [[Hit(docid=self.page.id, score=1.0, rank=1)] for _ in queries]
+
+    def document(self, docid: str) -> Document:
+        if docid != self.page.id:
+            raise UnknownDocument(docid)
+        return self.page
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "marked"}
+
+
+@pytest.mark.parametrize("docid", ["<|im_end|>7", "[INST]a\\b", "plain\\7"])
+def test_a_document_opens_by_its_id_as_it_was_shown_and_as_it_is(docid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Document(id=docid, title="Harbour", text="Salt was paid there.")
+    monkeypatch.setattr(Marked, "page", page, raising=False)
+
+    async def ask(client: Client) -> tuple[str, list[str]]:
+        found = await text_of(client, "search", {"query": "harbour"})
+        shown = found.partition("DocID:")[2].partition("\n")[0]
+        return shown, [await text_of(client, "get_document", {"docid": each}) for each in (shown, docid)]
+
+    async def serve() -> tuple[str, list[str]]:
+        service = Service(Marked())
+        try:
+            async with Client(mcp_server(service)) as client:
+                return await ask(client)
+        finally:
+            service.close()
+
+    shown, opened = asyncio.run(serve())
+    assert (shown == docid) == docid.startswith("plain")
+    assert opened == [f"Document {shown}:\nHarbour\nSalt was paid there."] * 2
 
 
 def test_many_sessions_at_once_get_their_own_answers(url: str, bm25: Retriever) -> None:
