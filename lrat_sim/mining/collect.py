@@ -18,6 +18,7 @@ from lrat_sim.grading.relevance import Browse
 from lrat_sim.mining.parts import FLAGGED, LENGTHS, NEGATIVES, POSITIVES, QUERIES, SEARCHES
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.runs import Run
+from lrat_sim.mining.uptake import where_used
 from lrat_sim.mining.walks import WALKS, Candidates, Verdict, is_silent
 from lrat_sim.records import GradeState, VerdictState
 
@@ -124,10 +125,13 @@ class Collector:
             self.found.left_out[why] += 1
             return
 
-        def verdict(browse: Browse) -> VerdictState | None:
+        def said(browse: Browse) -> VerdictState | None:
             found = judged.get((browse.turn, browse.call))
             return None if found is None else found.state
 
+        verdict: Verdict = said
+        if self.recipe.useful == "used":
+            verdict = where_used(run, said)
         count: Counter[str] = Counter()
         for each in self._walk.candidates(run, verdict, self.recipe.parallel, count):
             self._mine(run, each, judged, verdict, OUTCOMES.index(grade or "ungraded"))
@@ -138,7 +142,7 @@ class Collector:
         if run.status == "error":
             return "error"
         if run.status != "answered":
-            return "not_answered"
+            return None if self.recipe.unanswered else "not_answered"
         if self.recipe.runs == "all":
             return None
         if grade == "ungraded":

@@ -16,9 +16,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from lrat_sim.agent.calls import tool_of
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.mining.runs import Listed, Run, RunCall, browse_at, run_of
 from lrat_sim.records import Trajectory
+from lrat_sim.retrieval.shown import SEARCH
 
 Origin = Literal["chain", "older_list", "never_shown"]
 
@@ -73,7 +75,7 @@ def episodes(trajectory: Trajectory | Run) -> Iterator[Episode]:
             if call.docid is not None:
                 chain.append(_opened(browse_at(run, number, index, call.docid), searches, shown))
                 wanted.add(call.docid)
-            elif call.hits is None and call.tool != "search":
+            elif call.hits is None and tool_of(call.tool) != SEARCH:
                 failed += 1
                 wanted.update(_asked_for(call))
         found = [search_of(number, index, call) for index, call in enumerate(turn.calls) if call.hits is not None]

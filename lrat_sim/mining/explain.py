@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
+from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
@@ -24,6 +25,7 @@ from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import UNLABELLED, MiningReport
 from lrat_sim.mining.run import PAIRS, REPORT
 from lrat_sim.mining.runs import run_of
+from lrat_sim.mining.uptake import where_used
 from lrat_sim.mining.walks import WALKS, Candidates
 from lrat_sim.records import Grade, Pair, Trajectory, Verdict, VerdictState
 from lrat_sim.rollout.index import read_trajectories
@@ -31,7 +33,22 @@ from lrat_sim.store import read_records
 
 _R = TypeVar("_R", Verdict, Grade)
 
-_STYLES = {"positive": "green", "rejected": "red", "negative": "red", "neither": "dim"}
+LabelState = Literal["positive", "rejected", "negative", "neither"]
+
+_STYLES: dict[LabelState, str] = {"positive": "green", "rejected": "red", "negative": "red", "neither": "dim"}
+
+
+class Label(Struct, frozen=True, kw_only=True):
+    """What a document is to a pair, and why.
+
+    ``rank`` is that in the list of the pair's search, None where it is not there; ``weight`` is a negative's.
+    """
+
+    docid: str
+    rank: int | None
+    state: LabelState
+    why: str
+    weight: float | None = None
 
 
 def explain(
@@ -88,16 +105,13 @@ def explain_pair(
         report: of the mining; its recipe says why a document is neither positive nor negative.
         corpus: gives the documents' titles.
     """
-    judge = report.judge if report is not None else None
-    latest = {(each.turn, each.call): each for each in verdicts if judge in (None, each.judge)}
+    verdicts = list(verdicts)
     grade = next(reversed(list(grades)), None)
-    recipe = report.recipe if report is not None else MiningRecipe()
-    found = _candidates(pair, trajectory, latest, recipe)
     return Group(
         _run(pair, trajectory, grade),
         _search(pair, trajectory),
-        _list(pair, found, recipe, corpus),
-        _browse(pair, trajectory, latest),
+        _list(labels(pair, trajectory, verdicts, report), corpus),
+        _browse(pair, trajectory, _latest(verdicts, report)),
         _weight(pair, report),
     )
 
@@ -129,11 +143,13 @@ def _candidates(
 ) -> Candidates | None:
     where = pair.provenance
 
-    def verdict(browse: Browse) -> VerdictState | None:
+    def said(browse: Browse) -> VerdictState | None:
         found = verdicts.get((browse.turn, browse.call))
         return None if found is None else found.state
 
-    for each in WALKS[recipe.walk].candidates(run_of(trajectory), verdict, recipe.parallel, Counter()):
+    run = run_of(trajectory)
+    verdict = where_used(run, said) if recipe.useful == "used" else said
+    for each in WALKS[recipe.walk].candidates(run, verdict, recipe.parallel, Counter()):
         browses = [browse for opened in each.opened for browse in opened]
         here = each.search.turn == where.turn and where.call in (None, each.search.call)
         if here and any(where.browse_turn in (None, browse.turn) for browse in browses):
@@ -165,28 +181,56 @@ def _search(pair: Pair, trajectory: Trajectory) -> RenderableType:
     return Panel(table, title=f"search, turn {where.turn}", title_align="left")
 
 
-def _list(pair: Pair, found: Candidates | None, recipe: MiningRecipe, corpus: Corpus | None) -> RenderableType:
+def labels(
+    pair: Pair,
+    trajectory: Trajectory,
+    verdicts: Iterable[Verdict] = (),
+    report: MiningReport | None = None,
+) -> list[Label]:
+    """What every document that a pair could have used is to it: those of its search's list first, by rank.
+
+    Args:
+        pair: the pair.
+        trajectory: the run that it was mined from.
+        verdicts: on the run's browses, the latest last.
+        report: of the mining; its recipe says why a document is neither positive nor negative.
+    """
+    recipe = report.recipe if report is not None else MiningRecipe()
+    found = _candidates(pair, trajectory, _latest(verdicts, report), recipe)
+    tiers = {negative.docid: negative for negative in pair.negatives}
+    ranks = {hit.docid: hit.rank for hit in found.search.hits} if found is not None else {}
+    standing = dict(found.listed) if found is not None else {}
+    made: list[Label] = []
+    for docid in dict.fromkeys([*ranks, pair.positive, *standing, *tiers]):
+        rank, stands = ranks.get(docid), UNLABELLED.get(standing.get(docid, ""), "")
+        if docid == pair.positive:
+            state: LabelState = "positive" if pair.satisfied else "rejected"
+            made.append(Label(docid=docid, rank=rank, state=state, why=f"rule {pair.provenance.rule}"))
+        elif docid in tiers:
+            why = f"rule {tiers[docid].tier}: {stands}"
+            made.append(Label(docid=docid, rank=rank, state="negative", weight=tiers[docid].weight, why=why))
+        else:
+            why = _neither(docid, standing.get(docid), found, recipe)
+            made.append(Label(docid=docid, rank=rank, state="neither", why=why))
+    return made
+
+
+def _latest(verdicts: Iterable[Verdict], report: MiningReport | None) -> dict[tuple[int, int], Verdict]:
+    judge = report.judge if report is not None else None
+    return {(each.turn, each.call): each for each in verdicts if judge in (None, each.judge)}
+
+
+def _list(of_documents: Iterable[Label], corpus: Corpus | None) -> RenderableType:
     table = Table(title="the documents, and what they are to this pair", title_justify="left", expand=True)
     for name, ratio in (("rank", 1), ("document", 4), ("label", 3), ("why", 8)):
         table.add_column(name, ratio=ratio, overflow="fold")
-    tiers = {negative.docid: negative for negative in pair.negatives}
-    ranks = {hit.docid: str(hit.rank) for hit in found.search.hits} if found is not None else {}
-    standing = dict(found.listed) if found is not None else {}
-    for docid in dict.fromkeys([*ranks, pair.positive, *standing, *tiers]):
-        label = why = ""
-        stands = UNLABELLED.get(standing.get(docid, ""), "")
-        if docid == pair.positive:
-            label = "positive" if pair.satisfied else "rejected"
-            why = f"rule {pair.provenance.rule}"
-        elif docid in tiers:
-            label, why = f"negative {tiers[docid].weight:g}", f"rule {tiers[docid].tier}: {stands}"
-        else:
-            label, why = "neither", _neither(docid, standing.get(docid), found, recipe)
+    for each in of_documents:
         title = ""
-        if corpus is not None and docid in corpus:
-            title = f" {corpus.document(docid).title}"
-        style = _STYLES[label.split()[0]]
-        table.add_row(ranks.get(docid, "-"), escape(docid + title), Text(label, style=style), escape(why))
+        if corpus is not None and each.docid in corpus:
+            title = f" {corpus.document(each.docid).title}"
+        said = each.state if each.weight is None else f"{each.state} {each.weight:g}"
+        rank = "-" if each.rank is None else str(each.rank)
+        table.add_row(rank, escape(each.docid + title), Text(said, style=_STYLES[each.state]), escape(each.why))
     return table
 
 

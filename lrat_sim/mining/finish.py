@@ -16,7 +16,7 @@ from lrat_sim.mining.collect import OUTCOMES, Collected, Row
 from lrat_sim.mining.guards import Likeness, Mask
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import MEANING, UNLABELLED, MiningReport, in_order, report
-from lrat_sim.mining.shuffle import exchange
+from lrat_sim.mining.shuffle import drawn_from_list, exchange
 from lrat_sim.mining.weights import WEIGHTS, Measures
 from lrat_sim.records import Negative, Pair, Provenance, decode, encode
 
@@ -105,10 +105,11 @@ class Finisher:
         self._beta, self._mean = weighting.beta, weighting.mean
 
     def _exchanged(self) -> list[str] | None:
-        if self.recipe.shuffle_positives is None or not self._kept.any():
+        shuffle = self.recipe.shuffle
+        if shuffle is None or shuffle.within != "pairs" or not self._kept.any():
             return None
         own, tasks = zip(*((row.positive, row.task) for row in self._read_kept()), strict=True)
-        return exchange(own, tasks, self.recipe.shuffle_positives)
+        return exchange(own, tasks, shuffle.seed)
 
     def pairs(self) -> Iterator[Pair]:
         """The pairs, in the order of the runs and their browses."""
@@ -146,11 +147,15 @@ class Finisher:
 
     def _pair(self, place: int, row: Row) -> Pair:
         positive = row.positive if self._positives is None else self._positives[place]
+        negatives, shuffle = self._picked(row, positive), self.recipe.shuffle
+        if shuffle is not None and shuffle.within == "list":
+            browse = (row.trajectory, row.turn, row.call, row.browse_turn, row.browse_call)
+            positive, negatives = drawn_from_list(positive, negatives, shuffle.seed, *browse)
         rule = self.recipe.positives
         return Pair(
             query=row.query,
             positive=positive,
-            negatives=self._picked(row, positive),
+            negatives=negatives,
             weight=float(self._weights[place]),
             raw_weight=float(self._raw[place]),
             length=row.length,
@@ -159,7 +164,7 @@ class Finisher:
                 trajectory=row.trajectory,
                 turn=row.turn,
                 rank=row.rank,
-                rule=rule if self._positives is None else f"{rule}, shuffled",
+                rule=rule if shuffle is None else f"{rule}, shuffled",
                 call=row.call,
                 browse_turn=row.browse_turn,
                 browse_call=row.browse_call,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct, field, structs
 
 from lrat_sim import catalog
@@ -98,12 +99,28 @@ class Guards(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
+class Shuffle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How positives are made to say nothing (:mod:`lrat_sim.mining.shuffle`).
+
+    Args:
+        within: exchanged between all ``pairs``, or drawn from the same result ``list``, out of a pair's positive and
+            negatives.
+        seed: decides it.
+    """
+
+    within: Literal["pairs", "list"] = "list"
+    seed: int = 0
+
+
 class MiningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How pairs are mined; the defaults are those of the paper.
 
     Args:
         description: for readers.
         runs: which of the runs that answered are mined; ``correct`` and ``incorrect`` need grades.
+        unanswered: whether runs that ended without an answer are mined, too; only where ``runs`` is ``all``.
+        useful: what makes an opened document relevant: that it was ``judged`` so, or besides that what the run did next
+            shows that it was ``used`` (:mod:`lrat_sim.mining.uptake`); else it is irrelevant.
         walk: which browses and lists belong to a search (``lrat_sim.mining.walks.WALKS``).
         searches: which searches count: all, or those in the first, second or last third of the run's turns.
         parallel: of several searches in one turn that list a browsed document, the latest or every one gets it.
@@ -115,8 +132,8 @@ class MiningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         outcome_weights: multiplies the raw weights of pairs by how their run's answer was graded (correct, incorrect,
             ungraded); needs grades.
         guards: what keeps false negatives and repetition out.
-        shuffle_positives: a seed; positives are then exchanged at random between the pairs, as a control that must
-            teach nothing. None leaves them.
+        shuffle_positives: positives are exchanged at random, as a control that must teach nothing: a seed exchanges
+            them between all pairs, :class:`Shuffle` says between which. None leaves them.
 
     Raises:
         InputError: a value is not allowed; names the field, the value and what is allowed.
@@ -124,6 +141,8 @@ class MiningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     description: str = ""
     runs: Literal["all", "correct", "incorrect"] = "all"
+    unanswered: bool = False
+    useful: Literal["judged", "used"] = "judged"
     walk: str = "search"
     searches: str = "all"
     parallel: Parallel = "latest"
@@ -134,7 +153,7 @@ class MiningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     weight: str = "length"
     outcome_weights: dict[GradeState, float] = field(default_factory=dict)
     guards: Guards = Guards()
-    shuffle_positives: int | None = None
+    shuffle_positives: int | Shuffle | None = None
 
     def __post_init__(self) -> None:
         check_part("walk", self.walk, WALKS)
@@ -143,9 +162,17 @@ class MiningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         check_part("query", self.query, QUERIES)
         check_part("length", self.length, LENGTHS)
         check_part("weight", self.weight, WEIGHTS)
+        if self.unanswered and self.runs != "all":
+            raise InputError(f"unanswered is true and runs is {self.runs!r}; a run without an answer is neither.")
         for outcome, factor in self.outcome_weights.items():
             if not (math.isfinite(factor) and factor >= 0):
                 raise InputError(f"outcome_weights.{outcome} is {factor}; it must be a finite number, 0 or more.")
+
+    @property
+    def shuffle(self) -> Shuffle | None:
+        """How positives are exchanged, None where they are not."""
+        asked = self.shuffle_positives
+        return Shuffle(within="pairs", seed=asked) if isinstance(asked, int) else asked
 
     @property
     def needs_grades(self) -> bool:
@@ -156,12 +183,21 @@ class MiningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def needs_verdicts(self) -> bool:
         """Whether pairs depend on verdicts."""
         rules = {source.rule for source in self.negatives}
-        return self.positives != "browsed" or self.weight == "judge" or bool(rules & {"redundant", "hard", "rejected"})
+        of_rules = bool(rules & {"redundant", "hard", "rejected"})
+        return self.positives != "browsed" or self.useful != "judged" or self.weight == "judge" or of_rules
 
     @property
     def fingerprint(self) -> str:
         """The identity of the recipe: equal where it makes the same pairs."""
-        return fingerprint(structs.replace(self, description=""))
+        content: dict[str, Any] = msgspec.to_builtins(structs.replace(self, description=""))
+        for name, usual in _LATER.items():
+            if content[name] == usual:
+                del content[name]
+        return fingerprint(content)
+
+
+_LATER = {"unanswered": False, "useful": "judged"}
+"""Fields that count where they are not the default, so that what was mined before they existed is still known."""
 
 
 def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> MiningRecipe:

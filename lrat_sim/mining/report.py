@@ -28,7 +28,7 @@ MEANING = {
     "no_query": "dropped: the search had an empty query",
     "search_left_out": "dropped: the recipe leaves out the search",
     "not_in_corpus": "dropped: the corpus does not hold the document",
-    "irrelevant": "unlabelled: the judge called the document irrelevant",
+    "irrelevant": "unlabelled: the judge called the document irrelevant, or the run made no use of it",
     "unjudged": "unlabelled: the judge could not say",
     "no_reasoning": "unlabelled: no reasoning follows the browse",
     "no_verdict": "unlabelled: the browse was never judged",

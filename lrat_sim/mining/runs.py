@@ -67,6 +67,7 @@ class Run(Record, frozen=True, kw_only=True):
     sample: int
     agent: RunAgent
     status: Status
+    answer: str | None = None
     turns: list[RunTurn]
     extra: RunExtra = RunExtra()
 

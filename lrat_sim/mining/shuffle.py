@@ -1,4 +1,9 @@
-"""The shuffled control: positives exchanged at random between pairs, so that there is nothing to learn."""
+"""The shuffled controls: positives that say nothing of what the agents found useful.
+
+They are exchanged at random between pairs, so that a query is taught to find documents that have nothing to do with it;
+or, gentler, drawn at random from the same result list, so that all that is left to learn is what the retriever found
+itself, and not which of it an agent opened.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,10 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from msgspec import structs
+
 from lrat_sim.errors import InputError
+from lrat_sim.records import Negative
 
 _TRIES = 200
 
@@ -39,6 +47,28 @@ def exchange(positives: Sequence[str], tasks: Sequence[str], seed: int) -> list[
             "mine more runs for a shuffled control."
         )
     return result
+
+
+def drawn_from_list(
+    positive: str, negatives: Sequence[Negative], seed: int, *pair: object
+) -> tuple[str, list[Negative]]:
+    """A positive drawn from a pair's own documents, all alike likely; the one that it was takes its place.
+
+    Args:
+        positive: the pair's.
+        negatives: those that were listed with it.
+        seed: decides the draw, together with the pair: other pairs do not matter.
+        pair: what tells the pair from others.
+
+    Returns:
+        The positive and the negatives, the same documents; a pair without negatives keeps what it has.
+    """
+    place = random.Random(f"{seed} {pair}").randrange(len(negatives) + 1)
+    if place == len(negatives):
+        return positive, list(negatives)
+    chosen = negatives[place]
+    moved = [*negatives[:place], structs.replace(chosen, docid=positive), *negatives[place + 1 :]]
+    return chosen.docid, moved
 
 
 def _deranged(positives: Sequence[str], allowed: Callable[[int, str], bool], draw: random.Random) -> list[str] | None:

@@ -1,8 +1,9 @@
-"""Which searches, browses and listed documents belong together: the two ways to walk a run.
+"""Which searches, browses and listed documents belong together: the ways to walk a run.
 
-``search`` is the paper's: the result list of a search, and the browses between it and the next.  ``since_useful`` is
-that of the published miner: all lists since the last browse that was of use.  Both give :class:`Candidates`, of which
-the other parts of a recipe make pairs.
+``search`` is the paper's: the result list of a search, and the browses between it and the next.  ``chain`` is the same,
+and hands what a query found on to the earlier wordings that found nothing.  ``since_useful`` is that of the published
+miner: all lists since the last browse that was of use.  All give :class:`Candidates`, of which the other parts of a
+recipe make pairs.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from lrat_sim.grading.relevance import Browse
-from lrat_sim.mining.episodes import Search, episodes, search_of
+from lrat_sim.mining.episodes import Episode, Search, episodes, search_of
 from lrat_sim.mining.runs import Run, RunCall, RunTurn, browse_at
 from lrat_sim.mining.standing import History
 from lrat_sim.records import VerdictState
+from lrat_sim.text import normalise
 
 Verdict = Callable[[Browse], VerdictState | None]
 """The verdict on a browse as the judge gave it; None where there is none."""
 Parallel = Literal["latest", "every"]
 
+_LONG = 4
+"""Letters of a word that tells what a query is about."""
 _BROWSES = {"get_document", "visit"}
 
 
@@ -90,6 +94,62 @@ def by_search(run: Run, verdict: Verdict, parallel: Parallel, count: Counter[str
                     listed=[(docid, history.standing(docid, number)) for docid in docids],
                     later=history.opened_after(number).intersection(docids),
                 )
+
+
+def by_chain(run: Run, verdict: Verdict, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:
+    """As :func:`by_search`, where a search that led to nothing useful also gets what a rewording of it led to.
+
+    An agent that does not find what it wants words its query anew, and what it finds in the end answers the earlier
+    wordings, too (query chains, Radlinski and Joachims 2005): those are the queries at which the retriever failed.  A
+    search without a useful document of its own gets the useful ones of the next episode that has any, where a query
+    there shares a word of four letters or more with its own.
+
+    Args:
+        run, verdict, parallel, count: as for :func:`by_search`.
+    """
+    parts = list(episodes(run))
+
+    def useful(episode: Episode) -> list[Browse]:
+        return [
+            opened.browse
+            for opened in episode.chain
+            if opened.search is not None and not is_silent(opened.browse) and verdict(opened.browse) == "relevant"
+        ]
+
+    found: list[Browse] = []
+    words: set[str] = set()
+    gets: list[list[tuple[list[Browse], set[str]]]] = []
+    for episode in reversed(parts):
+        own = useful(episode)
+        gets.append([] if own or not found else [(found, words)])
+        if own:
+            found, words = own, {word for search in episode.searches for word in _words(search.query)}
+    inherited = dict(enumerate(reversed(gets)))
+    history = History(parts, lambda browse: "unjudged" if is_silent(browse) else verdict(browse) or "unjudged")
+    by_place = {(each.search.turn, each.search.call): each for each in by_search(run, verdict, parallel, count)}
+    for number, episode in enumerate(parts):
+        for search in episode.searches:
+            each = by_place.get((search.turn, search.call))
+            later = [
+                browse for browses, shared in inherited[number] for browse in browses if shared & _words(search.query)
+            ]
+            if not later:
+                if each is not None:
+                    yield each
+                continue
+            opened = {browse.docid: [browse] for browse in later}
+            own_opened = [] if each is None else [o for o in each.opened if o[0].docid not in opened]
+            docids = [hit.docid for hit in search.hits]
+            yield Candidates(
+                search=search,
+                opened=[*own_opened, *opened.values()],
+                listed=[(docid, history.standing(docid, number)) for docid in docids],
+                later=history.opened_after(number).intersection(docids),
+            )
+
+
+def _words(query: str) -> set[str]:
+    return {word for word in normalise(query).split() if len(word) >= _LONG}
 
 
 def since_useful(run: Run, verdict: Verdict, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:
@@ -195,4 +255,8 @@ class _Since:
         return list((before | {docid: "unopened" for docid in rest if docid not in opened | before.keys()}).items())
 
 
-WALKS: Mapping[str, Walk] = {"search": Walk(by_search, False), "since_useful": Walk(since_useful, True)}
+WALKS: Mapping[str, Walk] = {
+    "search": Walk(by_search, False),
+    "chain": Walk(by_chain, False),
+    "since_useful": Walk(since_useful, True),
+}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import msgspec
+
 from lrat_sim.mining.episodes import episodes
 
 
@@ -67,3 +69,13 @@ def test_length_is_that_of_the_next_turn_and_zero_where_there_is_none(make):
         ("the reasoning right after", 5),
         (None, 0),
     ]
+
+
+def test_a_search_that_failed_is_no_failed_browse_by_whatever_name_it_was_called(make):
+    for name in ("search", "functions.search", "WebSearch"):
+        failed = msgspec.structs.replace(make.browse("a"), tool=name, docid=None, executed=None, error="broken")
+        [episode] = episodes(make.run(make.turn(make.search("one", ["a", "b"])), make.turn(failed)))
+        assert (episode.failed_browses, episode.wanted) == (0, set())
+    failed = msgspec.structs.replace(failed, tool="visit", arguments={"url": "b"})
+    [episode] = episodes(make.run(make.turn(make.search("one", ["a", "b"])), make.turn(failed)))
+    assert (episode.failed_browses, episode.wanted) == (1, {"b"})

@@ -14,6 +14,8 @@ from lrat_sim.mining.recipe import load_recipe
 from lrat_sim.mining.run import mine_run
 from lrat_sim.store import write_records
 
+RECIPE = load_recipe("mine-paper", {"guards.look_ahead": "true", "guards.deduplicate": "true"})
+
 
 @pytest.fixture
 def folder(tmp_path, make):
@@ -26,7 +28,7 @@ def folder(tmp_path, make):
         make.turn(reasoning="It confirms 1815.", tokens=5),
     )
     write_records(tmp_path / "run" / "trajectories.jsonl", [run])
-    mine_run(tmp_path / "run", load_recipe("mine-recommended"), judge=RuleJudge(), plot=True)
+    mine_run(tmp_path / "run", RECIPE, judge=RuleJudge(), plot=True)
     return tmp_path / "run"
 
 
@@ -73,7 +75,7 @@ def test_pair_that_is_not_there_is_named(folder, tmp_path):
 def test_plot_shows_reasons_and_is_the_same_each_time(folder, tmp_path):
     drawn = (folder / "mining.svg").read_text()
     assert drawn.startswith("<?xml")
-    report = mine_run(folder, load_recipe("mine-recommended"), judge=RuleJudge())
+    report = mine_run(folder, RECIPE, judge=RuleJudge())
     draw(report, tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_text() == drawn
     empty = mine_run(folder, load_recipe("mine-recommended", {"searches": "middle"}), judge="nobody")

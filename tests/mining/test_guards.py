@@ -171,7 +171,7 @@ def test_documents_outside_the_corpus_are_neither_positive_nor_negative(found, j
         ({"outcome_weights": "{right: 1}"}, "right"),
         ({"negatives": "[{weight: .nan}]"}, "negatives.weight is nan"),
         ({"negatives": "[{up_to: 0}]"}, "negatives.up_to is 0"),
-        ({"walk": "random"}, "walk is 'random'; it must be one of search, since_useful"),
+        ({"walk": "random"}, "walk is 'random'; it must be one of chain, search, since_useful"),
         ({"searches": "end"}, "searches is 'end'; it must be one of all, back, front, middle"),
     ],
 )
