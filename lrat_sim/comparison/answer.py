@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from lrat_sim.comparison.paired import Estimate, Paired
+from lrat_sim.comparison.significance import LEVEL
 
 
 def answer_sentence(arm: str, base: str, measures: dict[str, Paired]) -> str:
     """What an arm gains over the base, for the top of a report.
 
     "trained finds 11.2 points more than base, 95 % interval 7.9 to 14.6, with 2.1 fewer steps on the 120 tasks both
-    solve."  An interval that holds zero is said to tell nothing apart.
+    solve."  An interval that holds zero, or a p-value above .05 (few tasks make an interval too narrow), is said to
+    tell nothing apart; the p-value here is that of the one test, not corrected for others.
 
     Args:
         arm: its name.
@@ -24,12 +26,16 @@ def answer_sentence(arm: str, base: str, measures: dict[str, Paired]) -> str:
         low=None if success.difference.low is None else 100 * success.difference.low,
         high=None if success.difference.high is None else 100 * success.difference.high,
     )
-    return f"{_gain(arm, base, points)}{_interval(points)}{_steps(steps)}."
+    return f"{_gain(arm, base, points, _is_clear(success))}{_interval(points)}{_steps(steps)}."
 
 
-def _gain(arm: str, base: str, points: Estimate) -> str:
+def _is_clear(paired: Paired) -> bool:
+    return paired.difference.is_clear and (paired.p is None or paired.p <= LEVEL)
+
+
+def _gain(arm: str, base: str, points: Estimate, is_clear: bool) -> str:
     value = points.value or 0.0
-    if points.is_clear:
+    if is_clear:
         return f"{arm} finds {abs(value):.1f} points {'more' if value > 0 else 'less'} than {base}"
     return f"{arm} is not clearly better or worse than {base}: {value:+z.1f} points"
 
@@ -44,7 +50,7 @@ def _steps(steps: Paired) -> str:
     if steps.difference.value is None:
         return ", and there is no task that both solve"
     where = "the one task" if steps.tasks == 1 else f"the {steps.tasks} tasks"
-    if not steps.difference.is_clear:
+    if not _is_clear(steps):
         return f", with no clear difference in steps ({steps.difference.value:+z.1f}) on {where} both solve"
     change = f"{abs(steps.difference.value):.1f} {'fewer' if steps.difference.value < 0 else 'more'} steps"
     return f", with {change} on {where} both solve"

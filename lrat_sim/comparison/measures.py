@@ -15,7 +15,7 @@ Row = Mapping[str, float | None]
 Arm = Mapping[str, Row]
 """The rows of one arm by task id."""
 
-Population = Literal["asked", "evidence", "ran", "both_solve"]
+Population = Literal["asked", "evidence", "ran", "both_solve", "searched", "stated"]
 
 
 class Measure(Struct, frozen=True, kw_only=True):
@@ -24,7 +24,8 @@ class Measure(Struct, frozen=True, kw_only=True):
     ``population`` says which tasks count.  ``asked``: all of them, one that an arm never ran is a failure (0), one
     whose value is None (an ungraded answer) is left out and counted.  ``evidence``: tasks with evidence, one that an
     arm never ran shows none of it (0).  ``ran``: tasks that ran.  ``both_solve``: tasks that both arms solve, so that
-    an arm is not praised for giving up early.
+    an arm is not praised for giving up early.  ``searched``: tasks with evidence that an arm searched for.  ``stated``:
+    tasks whose answer states a confidence; the measure is of all of them together, no mean over tasks.
     """
 
     name: str
@@ -118,6 +119,42 @@ MEASURES = (
         unit="dollar",
         definition="US dollars a task that ran; unknown as soon as one price is",
     ),
+    Measure(
+        name="calibration_error",
+        metric="calibration_error",
+        title="calibration error",
+        better="lower",
+        population="stated",
+        unit="share",
+        definition="expected calibration error, in 10 bins, of the graded answers that state a confidence",
+    ),
+    Measure(
+        name="ndcg",
+        metric="ndcg",
+        title="nDCG",
+        better="higher",
+        population="searched",
+        unit="share",
+        definition="nDCG@k of the issued queries against the task's evidence, mean over searches, then tasks",
+    ),
+    Measure(
+        name="recall",
+        metric="recall",
+        title="query recall",
+        better="higher",
+        population="searched",
+        unit="share",
+        definition="recall@k of the issued queries against the task's evidence, mean over searches, then tasks",
+    ),
+    Measure(
+        name="mrr",
+        metric="mrr",
+        title="MRR",
+        better="higher",
+        population="searched",
+        unit="share",
+        definition="reciprocal rank of the issued queries' first evidence, mean over searches, then tasks",
+    ),
 )
 
 
@@ -129,11 +166,11 @@ def solved(row: Row | None) -> bool:
 
 def values_of(
     measure: Measure, arms: Sequence[Arm], tasks: Sequence[str], evidence: set[str]
-) -> list[tuple[float, ...]]:
-    """The values of a measure, one tuple a task that counts, holding one value an arm.
+) -> list[tuple[str, tuple[float, ...]]]:
+    """The values of a measure: each task that counts, with one value an arm.
 
     Args:
-        measure: which.
+        measure: which; not one of all answers together (``stated``).
         arms: one (for its own mean) or several (paired).
         tasks: ids of the tasks asked, in order.
         evidence: ids of those that have evidence.
@@ -144,14 +181,14 @@ def values_of(
     found = []
     for task in tasks:
         rows = [arm.get(task) for arm in arms]
-        if measure.population == "evidence" and task not in evidence:
+        if measure.population in ("evidence", "searched") and task not in evidence:
             continue
         if measure.population == "both_solve" and not all(solved(row) for row in rows):
             continue
         absent = 0.0 if measure.population in ("asked", "evidence") else None
         values = [absent if row is None else row.get(measure.metric, absent) for row in rows]
         if all(value is not None for value in values):
-            found.append(tuple(value for value in values if value is not None))
+            found.append((task, tuple(value for value in values if value is not None)))
         elif measure.unit == "dollar" and all(row is not None for row in rows):
             return []
     return found

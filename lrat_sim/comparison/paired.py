@@ -1,27 +1,28 @@
 """Statistics of one metric under two arms, paired by task.
 
 Both arms ran on the same tasks, so the difference is taken task by task; that removes how hard each task is from
-the noise.  Intervals come from resampling tasks, never arms apart (``scipy.stats.bootstrap``, paired, percentile).
+the noise.  Intervals come from resampling tasks, never arms apart (``scipy.stats.bootstrap``, percentile).
 The percentile method is taken because it costs time linear in the tasks, has no degenerate case where all
 differences are equal, and carries over to ratios.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from lrat_sim.comparison.significance import BATCH_CELLS, Values, mcnemar, smallest_difference
+
 CONFIDENCE = 0.95
+NORMAL_QUANTILE = 1.96
+"""Half the width of such an interval in standard errors, where the estimate is about normal."""
 
-Values = npt.NDArray[np.float64]
 Better = Literal["higher", "lower"]
-
-_BATCH_CELLS = 4_000_000
-"""Resampled values held at once: bounds memory whatever the number of tasks."""
+Test = Literal["mcnemar", "permutation"]
 
 _UNBOUNDED = 1e100
 """A ratio whose denominator vanished in a resample; finite, also squared, so that quantiles beside it are numbers."""
@@ -49,6 +50,11 @@ class Paired(Struct, frozen=True, kw_only=True):
 
     ``difference`` is arm - base; ``relative`` is that divided by the base's mean.  A win is a task where the arm is
     better, whichever direction that is.  ``mcnemar_p`` is the exact two-sided test, where every value is 0 or 1.
+
+    ``p`` is the two-sided p-value by ``test``, ``p_holm`` that corrected for all tests of the comparison; None where
+    nothing was tested.  ``smallest`` is the smallest difference that these tasks could show
+    (:func:`~lrat_sim.comparison.significance.smallest_difference`).  ``over_tasks`` is the difference's standard error
+    from the spread over tasks, ``over_seeds`` its standard deviation between seeds, where both arms have several.
     """
 
     tasks: int
@@ -60,10 +66,32 @@ class Paired(Struct, frozen=True, kw_only=True):
     ties: int
     losses: int
     mcnemar_p: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    test: Test | None = None
+    smallest: float | None = None
+    over_tasks: float | None = None
+    over_seeds: float | None = None
+
+
+NOTHING = Paired(
+    tasks=0,
+    base=None,
+    arm=None,
+    difference=Estimate(value=None),
+    relative=Estimate(value=None),
+    wins=0,
+    ties=0,
+    losses=0,
+)
+"""Of a metric that no task has under both arms."""
 
 
 def compare_pair(base: Values, arm: Values, *, better: Better, seed: int, resamples: int) -> Paired:
-    """Difference, relative difference, win/tie/loss and, for values of 0 and 1, McNemar's test.
+    """Difference, relative difference, win/tie/loss, the smallest difference that could show, McNemar's test.
+
+    The last for values of 0 and 1; permutation tests are left to who knows all of them
+    (:func:`~lrat_sim.comparison.significance.permutation_tests`).
 
     Args:
         base: one value a task, shape (tasks,).
@@ -73,18 +101,16 @@ def compare_pair(base: Values, arm: Values, *, better: Better, seed: int, resamp
         resamples: bootstrap resamples of the tasks.
     """
     if len(base) == 0:
-        nothing = Estimate(value=None)
-        return Paired(tasks=0, base=None, arm=None, difference=nothing, relative=nothing, wins=0, ties=0, losses=0)
+        return NOTHING
 
-    def statistic(a: Values, b: Values, axis: int = -1) -> Values:
-        mean_a, mean_b = a.mean(axis=axis), b.mean(axis=axis)
-        return np.stack([mean_b - mean_a, _ratio(mean_b - mean_a, mean_a)])
-
-    difference, relative = _bootstrap(statistic, (base, arm), seed=seed, resamples=resamples)
+    start, end = (resampled(values, seed=seed, resamples=resamples) for values in (base, arm))
+    difference, relative = changes(base.mean(), arm.mean(), start, end)
     # equal up to rounding is a tie: means over samples such as 1/3 + 1/3 need not be equal to the last bit
     gain = np.where(np.isclose(arm, base), 0.0, arm - base) * (1 if better == "higher" else -1)
     wins, losses = int((gain > 0).sum()), int((gain < 0).sum())
     is_binary = bool(np.isin(base, (0.0, 1.0)).all() and np.isin(arm, (0.0, 1.0)).all())
+    p = mcnemar(wins, losses) if is_binary else None
+    error = standard_error(arm - base)
     return Paired(
         tasks=len(base),
         base=float(base.mean()),
@@ -94,8 +120,17 @@ def compare_pair(base: Values, arm: Values, *, better: Better, seed: int, resamp
         wins=wins,
         ties=len(base) - wins - losses,
         losses=losses,
-        mcnemar_p=mcnemar(wins, losses) if is_binary else None,
+        mcnemar_p=p,
+        p=p,
+        test="mcnemar" if is_binary else "permutation",
+        smallest=None if error is None else smallest_difference(error),
+        over_tasks=error,
     )
+
+
+def standard_error(values: Values) -> float | None:
+    """Of a mean over tasks: the standard deviation / sqrt(tasks); None below two tasks."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def gap_closed(base: Values, arm: Values, oracle: Values, *, seed: int, resamples: int) -> Estimate:
@@ -114,51 +149,84 @@ def gap_closed(base: Values, arm: Values, oracle: Values, *, seed: int, resample
     if len(base) == 0 or oracle.mean() <= base.mean():
         return Estimate(value=None)
 
-    def statistic(a: Values, b: Values, c: Values, axis: int = -1) -> Values:
-        start = a.mean(axis=axis)
-        # a resample in which the oracle does not exceed the base lies beyond the pole: no bound, not a negative share
-        return np.stack([_ratio(b.mean(axis=axis) - start, np.maximum(c.mean(axis=axis) - start, 0.0))])
-
-    return _bootstrap(statistic, (base, arm, oracle), seed=seed, resamples=resamples)[0]
+    start, end, bound = (resampled(values, seed=seed, resamples=resamples) for values in (base, arm, oracle))
+    # a resample in which the oracle does not exceed the base lies beyond the pole: no bound, not a negative share
+    shares = ratio(end - start, np.maximum(bound - start, 0.0))
+    return estimate(float((arm.mean() - base.mean()) / (oracle.mean() - base.mean())), shares)
 
 
-def mcnemar(wins: int, losses: int) -> float:
-    """Exact two-sided McNemar test: the p-value of ``wins`` of the discordant pairs if either were as likely."""
-    from scipy import stats  # here, since loading it takes longer than all else that a short command does
+def changes(base: float, arm: float, start: Values, end: Values) -> tuple[Estimate, Estimate]:
+    """The difference of two values, and that divided by the first, each with its interval.
 
-    return float(stats.binomtest(wins, wins + losses, 0.5).pvalue) if wins + losses else 1.0
+    Args:
+        base: the first one.
+        arm: the second one.
+        start: the first one in resamples of the tasks, shape (resamples,).
+        end: the second one in the same resamples.
+    """
+    difference, relative = np.array(arm - base), ratio(np.array(arm - base), np.array(base))
+    return estimate(float(difference), end - start), estimate(float(relative), ratio(end - start, start))
 
 
-def _ratio(numerator: Values, denominator: Values) -> Values:
-    safe = np.where(denominator == 0, 1.0, denominator)
-    return np.where(denominator == 0, np.sign(numerator) * _UNBOUNDED, numerator / safe)
+def estimate(value: float, drawn: Values) -> Estimate:
+    """A value with the percentile interval of what it was in resamples, shape (resamples,), where there are any."""
+    known = _finite(value)
+    if known is None or len(drawn) == 0:
+        return Estimate(value=known)
+    low, high = np.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    return Estimate(value=known, low=_finite(low), high=_finite(high))
 
 
-def _bootstrap(
-    statistic: Callable[..., Values], samples: tuple[Values, ...], *, seed: int, resamples: int
-) -> list[Estimate]:
-    """An estimate for each row of ``statistic``'s result, all from the same resamples of the tasks."""
-    values = [_finite(value) for value in statistic(*samples)]
-    tasks = len(samples[0])
-    if tasks < 2:
-        return [Estimate(value=value) for value in values]
+def resampled(values: Values, *, seed: int, resamples: int) -> Values:
+    """Means over resamples of the tasks, drawn with replacement; one seed draws the same tasks for all values.
+
+    Args:
+        values: one a task, shape (tasks,), or several, shape (tasks, parts).
+        seed: of the drawing.
+        resamples: how many.
+
+    Returns:
+        Shape (resamples,) or (parts, resamples); no resamples below two tasks.
+    """
+    if len(values) < 2:
+        return np.empty((*values.shape[1:], 0))
+    table = np.ascontiguousarray(values.reshape(len(values), -1))
+    means = _resampled(table.tobytes(), table.shape[1], seed, resamples)
+    return means if values.ndim > 1 else means[0]
+
+
+@lru_cache(maxsize=512)  # an arm meets every other one, over the same tasks
+def _resampled(data: bytes, parts: int, seed: int, resamples: int) -> Values:
     from scipy import stats
 
-    interval = stats.bootstrap(
-        samples,
-        statistic,
+    table = np.frombuffer(data, dtype=np.float64).reshape(-1, parts)
+    tasks = len(table)
+
+    def means(drawn: npt.NDArray[np.int64], axis: int = -1) -> Values:
+        rows = drawn.reshape(-1, tasks)
+        # how often each task was drawn, by which means over draws are a product of matrices
+        places = (rows + tasks * np.arange(len(rows))[:, None]).ravel()
+        counts = np.bincount(places, minlength=rows.size).reshape(*drawn.shape[:-1], tasks)
+        return np.moveaxis(counts @ table / tasks, -1, 0)
+
+    result = stats.bootstrap(
+        (np.arange(tasks),),
+        means,
         n_resamples=resamples,
-        batch=int(np.clip(_BATCH_CELLS // tasks, 1, resamples)),
+        batch=int(np.clip(BATCH_CELLS // tasks, 1, resamples)),
         vectorized=True,
-        paired=True,
-        confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return [
-        Estimate(value=value, low=_finite(low), high=_finite(high)) if value is not None else Estimate(value=None)
-        for value, low, high in zip(values, interval.low, interval.high, strict=True)
-    ]
+    )
+    found: Values = result.bootstrap_distribution
+    found.setflags(write=False)
+    return found
+
+
+def ratio(numerator: Values, denominator: Values) -> Values:
+    """Their ratio, unbounded where the denominator is 0."""
+    safe = np.where(denominator == 0, 1.0, denominator)
+    return np.where(denominator == 0, np.sign(numerator) * _UNBOUNDED, numerator / safe)
 
 
 def _finite(value: float) -> float | None:

@@ -1,6 +1,8 @@
 import pytest
 
 from lrat_sim.comparison.arms import compare
+from lrat_sim.comparison.calibration import calibration_parts
+from lrat_sim.comparison.significance import holm
 from lrat_sim.errors import InputError
 from lrat_sim.grading.metrics import measure, task_table
 from lrat_sim.records import Call, Hit, Task, Trajectory, Turn, Usage
@@ -8,8 +10,9 @@ from lrat_sim.records import Call, Hit, Task, Trajectory, Turn, Usage
 RESAMPLES = 300
 
 
-def pairing(comparison, arm):
-    return next(each for each in comparison.pairings if each.arm == arm)
+def pairing(comparison, arm, base=None):
+    against = base or comparison.base
+    return next(each for each in comparison.pairings if (each.arm, each.base) == (arm, against))
 
 
 def summary(comparison, arm):
@@ -33,6 +36,15 @@ def test_answer_does_not_claim_a_gain_that_the_interval_does_not_show(row):
     answer = compare({"base": base, "other": arm}, "base", None, tasks, resamples=RESAMPLES).answer
     assert answer.startswith("other is not clearly better or worse than base: +5.0 points, 95 % interval")
     assert "no clear difference in steps" in answer
+
+
+def test_answer_does_not_claim_a_gain_that_few_tasks_cannot_show(row):
+    # every resample of three wins is three wins, so that the interval alone would call this certain
+    arms = {"base": {task: row(0.0) for task in "abc"}, "arm": {task: row(1.0) for task in "abc"}}
+    comparison = compare(arms, "base", None, list("abc"), resamples=50)
+    assert pairing(comparison, "arm").measures["success"].difference.is_clear
+    assert pairing(comparison, "arm").measures["success"].p == 0.25
+    assert comparison.answer.startswith("arm is not clearly better or worse than base: +100.0 points")
 
 
 def test_answer_says_a_loss(arms):
@@ -197,3 +209,108 @@ def test_bad_input_is_said_in_a_sentence(arms, base, oracle, tasks, said):
     with pytest.raises(InputError) as raised:
         compare(arms, base, oracle, tasks)
     assert said in str(raised.value)
+
+
+def test_every_pair_of_arms_is_compared_those_with_the_base_first(arms):
+    arms = {"other": arms["base"], **arms}
+    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=50)
+    assert [(each.base, each.arm) for each in comparison.pairings] == [
+        ("base", "other"),
+        ("base", "trained"),
+        ("base", "oracle"),
+        ("other", "trained"),
+        ("other", "oracle"),
+        ("trained", "oracle"),
+    ]
+    assert pairing(comparison, "oracle", "trained").measures["success"].difference.value == pytest.approx(0.5)
+    assert pairing(comparison, "oracle", "trained").gap_closed is None
+    assert "oracle" not in comparison.answer
+
+
+def test_every_task_is_won_tied_or_lost(arms):
+    found = pairing(compare(arms, "base", None, list(arms["base"]), resamples=50), "trained")
+    assert sorted(found.won + found.tied + found.lost) == sorted(arms["base"])
+    success = found.measures["success"]
+    assert (len(found.won), len(found.tied), len(found.lost)) == (success.wins, success.ties, success.losses)
+
+
+def test_success_is_tested_by_mcnemar_and_the_rest_by_exchanging_tasks(arms):
+    measures = pairing(compare(arms, "base", None, list(arms["base"]), resamples=50), "trained").measures
+    assert measures["success"].test == "mcnemar"
+    assert measures["success"].p == measures["success"].mcnemar_p == pytest.approx(2 / 2**10)
+    assert measures["steps"].test == "permutation"
+    # every task takes two steps fewer, and of 15,600 exchanges none does that again
+    assert measures["steps"].p < 0.001
+    assert measures["tokens"].p == 1.0
+    assert (measures["cost"].test, measures["cost"].p, measures["cost"].p_holm) == (None, None, None)
+
+
+def test_p_values_of_all_pairs_and_measures_are_corrected_together(arms):
+    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=50)
+    tested = [paired for each in comparison.pairings for paired in each.measures.values() if paired.test]
+    assert comparison.tests == len(tested) == 3 * 8
+    assert [paired.p_holm for paired in tested] == pytest.approx(holm([paired.p for paired in tested]))
+    assert comparison.permutations >= 200 * comparison.tests
+
+
+def test_calibration_error_is_compared_and_tested(arms, row):
+    stated = {"base": 95.0, "trained": 50.0, "oracle": 100.0}
+    for name, confidence in stated.items():
+        for metrics in arms[name].values():
+            metrics |= calibration_parts([(confidence, metrics["success"])])
+    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=50)
+    found = pairing(comparison, "trained").measures["calibration_error"]
+    assert (found.base, found.arm) == (pytest.approx(0.95 - 0.25), pytest.approx(0.0))
+    assert summary(comparison, "oracle").means["calibration_error"] == pytest.approx(0.0)
+    assert found.p < 0.01
+    assert found.smallest > 0
+
+
+def test_several_seeds_are_one_task_with_their_mean(arms, row):
+    tasks = list(arms["base"])
+    again = {task: metrics | {"success": 1.0} for task, metrics in arms["trained"].items()}
+    comparison = compare({"base": arms["base"], "trained": [arms["trained"], again]}, "base", None, tasks, resamples=50)
+    own = summary(comparison, "trained")
+    assert own.means["success"] == pytest.approx(0.75)
+    assert (own.seeds, summary(comparison, "base").seeds) == (2, 1)
+    assert own.over_seeds["success"] == pytest.approx(0.5 / 2**0.5)  # of 0.5 and 1.0
+    assert own.over_tasks["success"] == pytest.approx(0.25 * (40 / 39) ** 0.5 / 40**0.5)  # half the tasks 1, half 0.5
+    assert summary(comparison, "base").over_seeds["success"] is None
+    measures = pairing(comparison, "trained").measures
+    assert measures["success"].tasks == 40
+    assert measures["success"].test == "permutation"
+    assert measures["success"].over_seeds is None
+
+
+def test_spread_of_the_difference_between_seeds_is_that_of_paired_seeds(arms):
+    tasks = list(arms["base"])
+    worse = {task: metrics | {"steps": metrics["steps"] + 1} for task, metrics in arms["base"].items()}
+    # the seeds of both arms differ by one step, and so not in their difference
+    shifted = {task: metrics | {"steps": metrics["steps"] + 1} for task, metrics in arms["trained"].items()}
+    arms = {"base": [arms["base"], worse], "trained": [arms["trained"], shifted]}
+    measures = pairing(compare(arms, "base", None, tasks, resamples=50), "trained").measures
+    assert measures["steps"].over_seeds == pytest.approx(0.0)
+    assert measures["steps"].difference.value == pytest.approx(-2.0)
+
+
+def test_same_answers_in_two_seeds_give_the_numbers_of_one(arms):
+    tasks = list(arms["base"])
+    once = compare(arms, "base", "oracle", tasks, resamples=100)
+    twice = compare({name: [arm, arm] for name, arm in arms.items()}, "base", "oracle", tasks, resamples=100)
+    for one, two in zip(once.pairings, twice.pairings, strict=True):
+        for name, paired in one.measures.items():
+            assert two.measures[name].difference == paired.difference
+            assert two.measures[name].p == paired.p
+            assert two.measures[name].over_seeds in (0.0, None)
+
+
+def test_setting_and_run_folders_are_kept(arms):
+    comparison = compare(arms, "base", None, ["task-1"], resamples=10, setting={"k": 5}, runs={"trained": ["round-1"]})
+    assert comparison.setting == {"k": 5}
+    assert summary(comparison, "trained").runs == ["round-1"]
+    assert summary(comparison, "base").runs == []
+
+
+def test_arm_without_a_table_is_refused(arms):
+    with pytest.raises(InputError, match="'empty' has no table"):
+        compare({**arms, "empty": []}, "base", None, ["task-1"])

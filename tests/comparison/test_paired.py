@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from lrat_sim.comparison import paired
 from lrat_sim.comparison.paired import compare_pair, gap_closed, mcnemar
@@ -119,9 +120,29 @@ def test_same_seed_gives_the_same_interval_however_it_is_batched(monkeypatch):
     rng = np.random.default_rng(0)
     base, arm = rng.random(50), rng.random(50)
     whole = compare_pair(base, arm, better="higher", seed=4, resamples=300)
-    monkeypatch.setattr(paired, "_BATCH_CELLS", 50 * 7)
+    paired._resampled.cache_clear()
     assert compare_pair(base, arm, better="higher", seed=4, resamples=300) == whole
-    assert compare_pair(base, arm, better="higher", seed=5, resamples=300).difference.low != whole.difference.low
+    paired._resampled.cache_clear()
+    monkeypatch.setattr(paired, "BATCH_CELLS", 50 * 7)
+    batched = compare_pair(base, arm, better="higher", seed=4, resamples=300).difference
+    assert (batched.low, batched.high) == pytest.approx((whole.difference.low, whole.difference.high), abs=1e-12)
+    assert compare_pair(base, arm, better="higher", seed=5, resamples=300).difference.low != batched.low
+
+
+def test_interval_is_scipys_of_the_paired_difference():
+    rng = np.random.default_rng(9)
+    base, arm = rng.random(30), rng.random(30)
+    interval = stats.bootstrap(
+        (base, arm),
+        lambda a, b, axis=-1: b.mean(axis=axis) - a.mean(axis=axis),
+        n_resamples=500,
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        rng=np.random.default_rng(4),
+    ).confidence_interval
+    found = compare_pair(base, arm, better="higher", seed=4, resamples=500).difference
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,0 +1,77 @@
+"""What a comparison holds: the arms, each pair of them, and how that was computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from lrat_sim.comparison.measures import Measure
+from lrat_sim.comparison.paired import Estimate, Paired
+
+SCHEMA_VERSION = 2
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """One arm by itself.
+
+    ``errors`` counts the tasks whose runs all broke, ``ungraded`` those without a graded answer.
+    ``means`` holds every measure over the arm's own tasks, None where it is unknown.  ``success_low``
+    and ``success_high`` bound success were all ungraded answers wrong, or right.
+
+    ``over_tasks`` holds the standard error of each mean from the spread over tasks, ``over_seeds`` its standard
+    deviation between seeds, None with fewer than two.  ``runs`` are the arm's run folders, one a seed, relative to the
+    comparison's, where they are known.
+    """
+
+    name: str
+    means: dict[str, float | None]
+    ran: int
+    not_run: int
+    errors: int
+    ungraded: int
+    success_low: float
+    success_high: float
+    seeds: int = 1
+    over_tasks: dict[str, float | None] = {}
+    over_seeds: dict[str, float | None] = {}
+    runs: list[str] = []
+
+
+class Pairing(Struct, frozen=True, kw_only=True):
+    """One arm against another, its ``base``; ``won``, ``tied`` and ``lost`` name the tasks by success."""
+
+    arm: str
+    base: str
+    measures: dict[str, Paired]
+    gap_closed: Estimate | None
+    won: list[str]
+    lost: list[str]
+    tied: list[str] = []
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """What the arms did, how each differs from each, and how that was computed.
+
+    ``pairings`` holds those against the base first, in the order of the arms, then all others.  ``tests`` is the
+    number of tests that ``correction`` takes together.  ``setting`` says what was compared, as far as that is known:
+    ``agent``, ``task_set``, ``split``, ``k``, ``seeds``.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    answer: str
+    base: str
+    oracle: str | None
+    tasks_asked: int
+    tasks_with_evidence: int
+    seed: int
+    resamples: int
+    confidence: float
+    interval: str = "percentile bootstrap over tasks, paired"
+    permutations: int = 0
+    tests: int = 0
+    correction: str = "Holm; the family is every tested measure of every pair of arms in this comparison"
+    setting: dict[str, Any] = {}
+    summaries: list[Summary]
+    pairings: list[Pairing]
+    measures: list[Measure]
