@@ -1,6 +1,9 @@
 """Checks of the instrument itself, before anything is believed that it shows.
 
-* A retriever trained on positives that were exchanged at random must gain nothing.
+* A retriever trained on positives that were exchanged at random between queries must gain nothing.
+* One whose positives were drawn at random from the same result list, which is all that is left when it does not
+  matter what an agent opened, must gain nothing either.  It is the harder test: such pairs do not spoil the model, so
+  that what it gains would be owed to the loop and not to the labels.
 * The oracle, which knows each task's evidence, must bound every other retriever.
 * The same seed must give the same trajectories, in canonical form, whatever the concurrency.
 """
@@ -11,6 +14,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 from rich.table import Table
 
@@ -76,7 +80,7 @@ def run_controls(
         folder: gets the runs; the same call again goes on, but the repeated runs are always made anew.
         agent: name or path of the agent's profile.
         k: hits a search.
-        train_tasks: tasks to collect on for the shuffled control.
+        train_tasks: tasks to collect on for the shuffled controls.
         test_tasks: tasks to evaluate on.
         seed: of everything.
         repeats: tasks that are run three times for the control of equality.
@@ -94,28 +98,34 @@ def run_controls(
         test_tasks=test_tasks,
         seed=seed,
     )
+    drawn = msgspec.structs.replace(
+        settings, baselines=(), mining_options={"shuffle_positives": {"within": "list", "seed": seed + 1}}
+    )
     ensure_folder(folder)
     console.rule("control: shuffled positives")
-    (comparison,) = flywheel(dataset, folder / "shuffled", settings).comparisons.values()
+    (exchanged,) = flywheel(dataset, folder / "shuffled", settings).comparisons.values()
+    console.rule("control: positives drawn from the same list")
+    (listed,) = flywheel(dataset, folder / "listed", drawn).comparisons.values()
     profile = load_agent(agent, {"limits.k": k})
     training = catalog.load("recipes", settings.training, TrainingSettings, settings.training_options)
     base = open_base(dataset, base_model or str(minilm_folder()), training)
     tasks = runnable(dataset.tasks("test"), profile, repeats)
     return Controls(
         [
-            shuffled_gains_nothing(comparison),
-            oracle_bounds_all(comparison),
+            shuffled_gains_nothing(exchanged),
+            shuffled_gains_nothing(listed, "positives drawn from the same list"),
+            oracle_bounds_all(exchanged),
             *_equal_runs(base, folder / "equal", profile, tasks, seed),
         ]
     )
 
 
-def shuffled_gains_nothing(comparison: Comparison) -> Control:
-    """The interval of the gain of the retriever trained on exchanged positives reaches 0 or lies below it."""
-    (pairing,) = (each for each in comparison.pairings if each.arm == TRAINED)
+def shuffled_gains_nothing(comparison: Comparison, what: str = "shuffled positives") -> Control:
+    """The interval of the gain of the retriever trained on such positives reaches 0 or lies below it."""
+    (pairing,) = (each for each in comparison.pairings if (each.arm, each.base) == (TRAINED, comparison.base))
     gain = pairing.measures["success"].difference
     held = gain.low is not None and gain.low <= 0
-    return Control("a retriever trained on shuffled positives gains nothing", held, f"success {_points(gain)}")
+    return Control(f"a retriever trained on {what} gains nothing", held, f"success {_points(gain)}")
 
 
 def oracle_bounds_all(comparison: Comparison) -> Control:

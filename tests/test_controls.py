@@ -5,6 +5,7 @@ from lrat_sim.comparison import compare
 from lrat_sim.controls import Controls, oracle_bounds_all, run_controls, shuffled_gains_nothing
 from lrat_sim.mining.run import REPORT
 from lrat_sim.records import Pair
+from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.store import read_records
 
 
@@ -35,7 +36,7 @@ def controls(small_world, wheel_settings, tmp_path_factory):
 def test_every_control_holds_on_a_small_world(controls):
     _, found = controls
     assert [result.what for result in found.results if not result.held] == []
-    assert len(found.results) == 4
+    assert len(found.results) == 5
     assert found.held
 
 
@@ -49,6 +50,20 @@ def test_the_shuffled_flywheel_trains_on_the_same_queries_with_exchanged_positiv
     right = {(pair.query, pair.positive) for pair in mined}
     assert sum((pair.query, pair.positive) in right for pair in shuffled) < len(mined) / 3
     assert (folder / "shuffled" / "round-1" / REPORT).is_file()
+
+
+def test_the_gentle_flywheel_trains_on_documents_of_the_same_lists(controls):
+    folder, _ = controls
+    listed = list(read_records(folder / "listed" / "round-1" / "pairs.jsonl", Pair))
+    exchanged = list(read_records(folder / "shuffled" / "round-1" / "pairs.jsonl", Pair))
+    assert [pair.query for pair in listed] == [pair.query for pair in exchanged]
+    shown = {}
+    for trajectory in read_trajectories(folder / "listed" / "round-1" / "collect"):
+        for place, turn in enumerate(trajectory.turns):
+            for index, call in enumerate(turn.calls):
+                shown[trajectory.id, place, index] = {hit.docid: hit.rank for hit in call.hits or []}
+    ranks = [shown[at.trajectory, at.turn, at.call][pair.positive] for pair in listed for at in [pair.provenance]]
+    assert sum(rank != pair.provenance.rank for rank, pair in zip(ranks, listed, strict=True)) > len(listed) / 3
 
 
 def test_a_gain_that_is_clear_breaks_the_shuffled_control():

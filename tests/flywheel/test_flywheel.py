@@ -47,7 +47,7 @@ def copied(wheel, tmp_path):
     return shutil.copytree(wheel.folder, tmp_path / "copied")
 
 
-def test_folder_holds_what_its_documentation_names(wheel):
+def test_a_single_rounds_folder_holds_what_its_documentation_names(wheel):
     folder = wheel.folder
     assert yaml.safe_load((folder / "run.yaml").read_text())["settings"]["collect_k"] == 5
     collect = folder / "round-1" / "collect"
@@ -59,6 +59,8 @@ def test_folder_holds_what_its_documentation_names(wheel):
     assert wheel.model == folder / "round-1" / "model"
     assert (wheel.model / "model.safetensors").is_file()
     assert any((folder / "round-1" / "indexes").iterdir())
+    assert not (folder / "gate").exists()  # a single round has none, unless it is asked for
+    assert [made.accepted for made in wheel.rounds.rounds] == [True]
     evaluate = folder / "evaluate" / "test-k5"
     assert {path.name for path in evaluate.iterdir() if path.is_dir()} == {*ARMS}
     assert all(len(list(read_trajectories(evaluate / arm))) == 8 for arm in ARMS)
@@ -113,7 +115,9 @@ def test_more_test_tasks_only_add(copied, small_world, wheel_settings):
 
 def test_a_further_round_goes_on_from_the_first_and_keeps_it(copied, small_world, wheel_settings):
     before = trajectories(copied)
-    result = flywheel(small_world, copied, changed(wheel_settings, rounds=2, baselines=("oracle",), test_tasks=4))
+    result = flywheel(
+        small_world, copied, changed(wheel_settings, rounds=2, gate="none", baselines=("oracle",), test_tasks=4)
+    )
     assert [summary.name for summary in result.comparisons["test-k5"].summaries] == [
         "base",
         "round-1",

@@ -1,15 +1,16 @@
-"""The loop over the stations: comparisons, the flywheel, its controls."""
+"""The loop as commands: the flywheel, its demo, its controls."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lrat_sim.cli.app import LOOP, app
 from lrat_sim.cli.options import (
-    ANSWERS,
     BROWSES,
     DATA,
     RECIPE_HELP,
@@ -23,7 +24,6 @@ from lrat_sim.cli.options import (
     Judge,
     JudgeOptions,
     K,
-    Limit,
     MaxCost,
     MaxSeconds,
     NoCache,
@@ -32,72 +32,19 @@ from lrat_sim.cli.options import (
     Samples,
     Seed,
     Source,
-    Split,
     TaskOptions,
     TaskSet,
     agent_named,
     call_options,
-    check_retrievers,
     dataset_named,
     judge_of,
     pairs_of,
     show_comparison,
+    show_report,
 )
 
-
-@app.command(rich_help_panel=LOOP)
-def compare(
-    retriever: Annotated[list[str], typer.Argument(help="Two or more retrievers; the first is the base. NAME=SPEC.")],
-    out: Out,
-    task_set: TaskSet = "world",
-    split: Split = "test",
-    agent: Agent = "simulated",
-    k: AgentK = None,
-    samples: Samples = 1,
-    limit: Limit = None,
-    seed: Seed = 0,
-    concurrency: Concurrency = 20,
-    adaptive: Adaptive = True,
-    processes: Processes = 0,
-    max_cost: MaxCost = None,
-    max_seconds: MaxSeconds = None,
-    cache: Cache = None,
-    no_cache: NoCache = False,
-    judge: Judge = "rule",
-    judge_option: JudgeOptions = [],
-    agent_option: AgentOptions = [],
-    source: Source = None,
-    task_option: TaskOptions = [],
-    data: DataFolder = DATA,
-) -> None:
-    """Compare retrievers head to head: the same agent on the same tasks, paired by task."""
-    from lrat_sim.errors import InputError
-    from lrat_sim.experiment import Allowance, compare_retrievers, named_retriever, opened, runnable
-    from lrat_sim.store import ensure_folder
-
-    named = dict(named_retriever(spec) for spec in retriever)
-    if len(named) < 2:
-        raise InputError("compare needs two retrievers or more, each under a name of its own; name them NAME=SPEC.")
-    check_retrievers(*named.values())
-    settings = agent_named(agent, k, agent_option)
-    calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
-    of_answers = judge_of(ANSWERS, judge, 1, pairs_of(judge_option))
-    dataset = dataset_named(task_set, source, task_option, data)
-    tasks = runnable(dataset.tasks(split), settings, limit)
-    ensure_folder(out)  # before indexes are built
-    arms = {name: opened(spec, dataset) for name, spec in named.items()}
-    comparison = compare_retrievers(
-        arms,
-        tasks,
-        settings,
-        out,
-        base=next(iter(named)),
-        seed=seed,
-        samples=samples,
-        judge=of_answers,
-        allowance=Allowance(calls),
-    )
-    show_comparison(comparison, out)
+if TYPE_CHECKING:
+    from lrat_sim.flywheel import FlywheelResult
 
 
 @app.command(rich_help_panel=LOOP)
@@ -120,6 +67,25 @@ def flywheel(
     mining_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of it. Repeatable.")] = [],
     training: Annotated[str, typer.Option(help="A training recipe by name or path.")] = "train-small",
     training_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of it. Repeatable.")] = [],
+    collect_with: Annotated[
+        list[str],
+        typer.Option(metavar="SPEC=SHARE", help="Another retriever to collect a share of the tasks with. Repeatable."),
+    ] = [],
+    train_from: Annotated[
+        Literal["base", "last"],
+        typer.Option(help="Train from the base model on all rounds' pairs, or go on from the last accepted one."),
+    ] = "base",
+    replay: Annotated[float, typer.Option(help="Going on from the last: the share of earlier pairs seen again.")] = 0.3,
+    gate: Annotated[
+        Literal["none", "mean", "clear"] | None,
+        typer.Option(help="When a round's model is accepted; by default 'mean' where there are several rounds."),
+    ] = None,
+    gate_split: Annotated[str, typer.Option(help="The held-out tasks of the gate alone.")] = "dev",
+    gate_tasks: Annotated[int | None, typer.Option(min=1, help="How many of them.")] = None,
+    patience: Annotated[int, typer.Option(min=0, help="Stop after so many refused models in a row; 0 is never.")] = 2,
+    guard: Annotated[
+        Path | None, typer.Option(help="A BEIR folder on which every round's model is measured, to see forgetting.")
+    ] = None,
     train_tasks: Annotated[int | None, typer.Option(min=1, help="Training tasks to collect on.")] = None,
     test_tasks: Annotated[int | None, typer.Option(min=1, help="Held-out tasks to evaluate on.")] = None,
     samples: Samples = 2,
@@ -149,6 +115,7 @@ def flywheel(
         agent_options=pairs_of(agent_option),
         base_model=base_model,
         collect_k=collect_k,
+        collect_with=_shares(collect_with),
         evaluate_k=tuple(evaluate_k or [collect_k]),
         baselines=tuple(baseline),
         evaluate_splits=tuple(evaluate_split),
@@ -156,6 +123,13 @@ def flywheel(
         mining_options=pairs_of(mining_option),
         training=training,
         training_options=pairs_of(training_option),
+        train_from=train_from,
+        replay=replay,
+        gate=gate,
+        gate_split=gate_split,
+        gate_tasks=gate_tasks,
+        patience=patience or None,
+        guard=None if guard is None else str(guard),
         train_tasks=train_tasks,
         test_tasks=test_tasks,
         samples=samples,
@@ -164,10 +138,8 @@ def flywheel(
     )
     of_browses = judge_of(BROWSES, judge, 1, pairs_of(judge_option))
     dataset = dataset_named(task_set, source, task_option, data)
-    result = run_flywheel(dataset, out, settings, judge=of_browses)
-    for name, comparison in result.comparisons.items():
-        show_comparison(comparison, out / "evaluate" / name)
-    typer.echo(f"model: {result.model}")
+    result = run_flywheel(dataset, out, settings, judge=of_browses, command=_command())
+    _show(result)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -176,9 +148,7 @@ def demo(out: Out = Path("runs/demo")) -> None:
     from lrat_sim.flywheel import demo as run_demo
 
     result = run_demo(out)
-    for name, comparison in result.comparisons.items():
-        show_comparison(comparison, out / "evaluate" / name)
-    typer.echo(f"model: {result.model}")
+    _show(result)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -204,3 +174,35 @@ def controls(
     Console().print(results)
     if not results.held:
         raise typer.Exit(1)
+
+
+def _command() -> str:
+    """The command line that is running."""
+    return shlex.join(["lrat-sim", *sys.argv[1:]])
+
+
+def _shares(options: list[str]) -> dict[str, float]:
+    """``SPEC=SHARE`` options as a mapping; a spec may hold equals signs of its own."""
+    from lrat_sim.errors import InputError
+
+    shares = {}
+    for option in options:
+        spec, _, share = option.rpartition("=")
+        try:
+            shares[spec] = float(share)
+        except ValueError as error:
+            raise InputError(f"the option {option!r} should read SPEC=SHARE, like bm25=0.2; write it so.") from error
+        if not spec:
+            raise InputError(f"the option {option!r} names no retriever; write SPEC=SHARE, like bm25=0.2.")
+    return shares
+
+
+def _show(result: FlywheelResult) -> None:
+    """Prints the comparisons, the rounds, and where model and report lie."""
+    from rich.console import Console
+
+    for name, comparison in result.comparisons.items():
+        show_comparison(comparison, result.folder / "evaluate" / name)
+    Console().print(result.rounds)
+    typer.echo(f"model: {result.model}")
+    show_report(result.folder)

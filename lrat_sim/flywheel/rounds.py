@@ -1,0 +1,183 @@
+"""``rounds.json``: what became of every round of a flywheel, and the table of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean
+
+import msgspec
+from msgspec import Struct
+from rich import box
+from rich.table import Table
+
+from lrat_sim.comparison import Comparison
+from lrat_sim.comparison.measures import Arm
+from lrat_sim.errors import InputError
+from lrat_sim.flywheel.exposure import Exposure
+from lrat_sim.flywheel.gate import Decision
+
+ROUNDS = "rounds.json"
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """How agents did with a retriever on some tasks, as means; None where no task has the figure."""
+
+    success: float | None
+    evidence_recall: float | None
+    steps: float | None
+
+
+class Guarded(Struct, frozen=True, kw_only=True):
+    """What a model remembers: nDCG@10 on a general data set, of the first base model and of the round's."""
+
+    data_set: str
+    base: float
+    trained: float
+
+
+class Round(Struct, frozen=True, kw_only=True):
+    """One round.
+
+    Attributes:
+        number: from 1.
+        in_use: the model that it collected with and is held against, ``base`` or ``round-N``.
+        tasks: training tasks by the retriever that they were collected with; the model in use has its own name.
+        collected: how the agents did on them.
+        exposure: of the documents in these runs.
+        mined: pairs of this round.
+        replayed: pairs of earlier rounds that it was trained on beside them.
+        trained_from: the model that training started from, ``base`` or ``round-N``.
+        gate: what the gate decided; None without one.
+        accepted: whether its model is used from now on; always without a gate.
+        guard: what its model forgot; None where that was not asked for.
+        evaluated: how agents do on held-out tasks with the model that is in use after this round, by ``<split>-k<k>``;
+            empty until the flywheel has been evaluated.
+    """
+
+    number: int
+    in_use: str
+    tasks: dict[str, int]
+    collected: Figures
+    exposure: Exposure
+    mined: int
+    replayed: int
+    trained_from: str
+    gate: Decision | None
+    accepted: bool
+    guard: Guarded | None = None
+    evaluated: dict[str, Figures] = {}
+
+
+class Rounds(Struct, frozen=True, kw_only=True):
+    """All rounds of a flywheel.
+
+    Attributes:
+        rounds: those that were made, in order.
+        asked: how many were asked for.
+        accepted: the model in use at the end, ``base`` or ``round-N``.
+        base: how agents do on held-out tasks with the base model, by ``<split>-k<k>``; empty until evaluated.
+        stopped: why fewer rounds were made than asked for; None where all were.
+    """
+
+    schema_version: int = 1
+    rounds: list[Round]
+    asked: int
+    accepted: str
+    base: dict[str, Figures] = {}
+    stopped: str | None = None
+
+    def __rich__(self) -> Table:
+        return _table(self)
+
+
+def save(rounds: Rounds, folder: Path) -> Path:
+    """Writes a flywheel's rounds.json, whole; returns its path."""
+    path = folder / ROUNDS
+    beside = path.with_name(path.name + ".part")
+    beside.write_bytes(msgspec.json.format(msgspec.json.encode(rounds), indent=1) + b"\n")
+    beside.replace(path)
+    return path
+
+
+def load(folder: Path) -> Rounds:
+    """The rounds of a flywheel's folder.
+
+    Raises:
+        InputError: it holds none, or they cannot be read.
+    """
+    path = folder / ROUNDS
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Rounds)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give the folder of a flywheel.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} does not describe rounds ({error}); run the flywheel again.") from error
+
+
+def figures_of(table: Arm) -> Figures:
+    """The means of a run's metrics by task."""
+
+    def mean(metric: str) -> float | None:
+        values = [value for row in table.values() if (value := row.get(metric)) is not None]
+        return fmean(values) if values else None
+
+    return Figures(success=mean("success"), evidence_recall=mean("evidence_recall"), steps=mean("steps"))
+
+
+def arm_figures(comparison: Comparison, arm: str) -> Figures:
+    """The means of an arm of a comparison."""
+    (means,) = (summary.means for summary in comparison.summaries if summary.name == arm)
+    return Figures(success=means["success"], evidence_recall=means["evidence_recall"], steps=means["steps"])
+
+
+def _table(rounds: Rounds) -> Table:
+    """One row a round; columns that no round has are left out."""
+    made = rounds.rounds
+    gated, guarded = any(each.gate for each in made), any(each.guard for each in made)
+    names = list(rounds.base)
+    accepted = sum(each.accepted for each in made)
+    title = f"{len(made)} of {rounds.asked} rounds, {accepted} accepted; in use: {rounds.accepted}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("round", no_wrap=True)
+    heads = ["pairs", "docs\nshown", "Gini\nshown", "Gini\nopened"]
+    heads += ["gate: success\nagainst in use"] * gated + ["nDCG@10\nguard"] * guarded
+    heads += [f"{name}\nsucc/recall/steps" for name in names]
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    empty = ["-"] * (len(heads) - len(names) - guarded)
+    kept = next((f"{each.guard.base:.3f}" for each in made if each.guard), "-")
+    table.add_row("base", *empty, *[kept] * guarded, *(_shown(rounds.base[name]) for name in names))
+    for each in made:
+        cells = [
+            f"{each.mined:,}" + (f"+{each.replayed:,}" if each.replayed else ""),
+            f"{each.exposure.shown / max(1, each.exposure.documents):.0%}",
+            _three(each.exposure.shown_gini),
+            _three(each.exposure.opened_gini),
+        ]
+        cells += [_decided(each.gate)] * gated
+        cells += [f"{each.guard.trained:.3f}" if each.guard else "-"] * guarded
+        cells += [_shown(each.evaluated.get(name)) for name in names]
+        table.add_row(f"{each.number}" + ("" if each.accepted else " refused"), *cells)
+    if rounds.stopped:
+        table.caption, table.caption_justify = rounds.stopped, "left"
+    return table
+
+
+def _decided(gate: Decision | None) -> str:
+    if gate is None:
+        return "-"
+    difference = gate.success_difference
+    bounds = [end for end in (difference.low, difference.high) if end is not None]
+    interval = f" ({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f})" if len(bounds) == 2 else ""
+    return "-" if difference.value is None else f"{100 * difference.value:+.1f}{interval}"
+
+
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _shown(figures: Figures | None) -> str:
+    if figures is None:
+        return "-"
+    shares = "/".join("-" if v is None else f"{100 * v:.1f}" for v in (figures.success, figures.evidence_recall))
+    return f"{shares}/{'-' if figures.steps is None else f'{figures.steps:.1f}'}"
