@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, field
 
 from lrat_sim.agent.simulated import memory
 from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform
 from lrat_sim.agent.simulated.judgement import likeness, mistaken_value, promise
 from lrat_sim.agent.simulated.memory import Event, Glimpse, Page, Results
-from lrat_sim.agent.simulated.persona import Persona
+from lrat_sim.agent.simulated.persona import Habits, Persona
 from lrat_sim.corpus.plans import Passage, branches, compare, reference, stands_in, states
 from lrat_sim.records import Plan
 
@@ -29,10 +29,11 @@ _TERMS = 4
 
 
 class Search(Struct, frozen=True):
-    """Send a query, for a hop (from 0)."""
+    """Send a query, for a hop (from 0); ``check`` where the hop is settled and in doubt."""
 
     query: str
     hop: int
+    check: bool = False
 
 
 class Browse(Struct, frozen=True):
@@ -71,6 +72,10 @@ class Thought(Struct):
     opened: set[str]
     sightings: dict[str, int]
     searches: dict[int, int]
+    standing: dict[tuple[int, str], float] = field(default_factory=dict)
+    """For hop and document: how high the hop's lists put it, a first place counting 1."""
+    checks: list[int] = field(default_factory=list)
+    """The settled hops that are still to be checked."""
 
     def subject(self, hop: int) -> str | None:
         """The name that a hop is about, once known: ``#n`` stands for what was found at hop n."""
@@ -101,24 +106,50 @@ def replay(plan: Plan, question: str, events: list[Event], persona: Persona, see
         persona: how carefully it is read.
         seed: of this run.
     """
-    thought = Thought(plan, question, events, {}, [], set(), {}, {})
+    thought = Thought(plan, question, [], {}, [], set(), {}, {})
     for event in events:
-        before = set(thought.beliefs)
-        if isinstance(event, Results):
-            hop = thought.hop
-            if hop is not None:
-                thought.searches[hop] = thought.searches.get(hop, 0) + 1
-            for glimpse in event.glimpses:
-                thought.sightings[glimpse.docid] = thought.sightings.get(glimpse.docid, 0) + 1
-                _read(thought, glimpse.docid, glimpse.title, glimpse.snippet, persona.trust, seed)
-        elif isinstance(event, Page):
-            thought.opened.add(event.docid)
-            hop = thought.hop
-            _read(thought, event.docid, event.title, event.text, 1.0, seed)
-            if hop is not None and hop not in thought.beliefs:
-                _misread(thought, hop, event, persona, seed)
-        thought.gained = sorted(set(thought.beliefs) - before)
+        take_in(thought, event, persona, seed)
     return thought
+
+
+def take_in(thought: Thought, event: Event, persona: Persona, seed: int) -> None:
+    """Reads what one more tool message shows; the thought is changed in place."""
+    thought.events.append(event)
+    before = set(thought.beliefs)
+    if isinstance(event, Results):
+        checked = thought.checks.pop(0) if thought.checks else None
+        hop = thought.hop if checked is None else None
+        if hop is not None:
+            thought.searches[hop] = thought.searches.get(hop, 0) + 1
+        for glimpse in event.glimpses:
+            thought.sightings[glimpse.docid] = thought.sightings.get(glimpse.docid, 0) + 1
+            if hop is not None:
+                place, height = (hop, glimpse.docid), 1.0 / math.sqrt(math.log2(1 + glimpse.rank))
+                thought.standing[place] = thought.standing.get(place, 0.0) + height
+            if checked is not None:
+                _correct(thought, checked, glimpse)
+            _read(thought, glimpse.docid, glimpse.title, glimpse.snippet, persona.trust, seed)
+    elif isinstance(event, Page):
+        thought.opened.add(event.docid)
+        hop = thought.hop
+        _read(thought, event.docid, event.title, event.text, 1.0, seed)
+        if hop is not None and hop not in thought.beliefs:
+            _misread(thought, hop, event, persona, seed)
+    thought.gained = sorted(set(thought.beliefs) - before)
+    if persona.habits is not UNSET:
+        doubt = persona.habits.doubt
+        thought.checks += [hop for hop in thought.gained if uniform(seed, "doubt", hop) < doubt]
+
+
+def _correct(thought: Thought, hop: int, glimpse: Glimpse) -> None:
+    """A hit that states the fact puts a mistaken belief right."""
+    fact, subject = thought.plan.hops[hop], thought.subject(hop)
+    if (
+        subject is not None
+        and thought.beliefs[hop].value != fact.object
+        and states(Passage(glimpse.title, glimpse.snippet), subject, fact.object)
+    ):
+        thought.beliefs[hop] = Belief(fact.object, glimpse.title)
 
 
 def _read(thought: Thought, docid: str, title: str, text: str, trust: float, seed: int) -> None:
@@ -160,6 +191,8 @@ def decide(thought: Thought, asked: set[str], persona: Persona, seed: int, *, mu
         seed: of this run.
         must_answer: no tools are offered any more.
     """
+    if thought.checks and not must_answer:
+        return Search(_check(thought, thought.checks[0], seed), thought.checks[0], check=True)
     hop = thought.hop
     if hop is None:
         return Answer(conclusion(thought), sure=True)
@@ -187,19 +220,46 @@ def _most_promising(thought: Thought, hop: int, persona: Persona, seed: int) -> 
         return None
     fruitless = max(0, thought.searches.get(hop, 0) - 1)
     best, threshold = None, persona.pickiness - persona.eagerness * fruitless + persona.satiety * read
+    if persona.habits is not UNSET:
+        threshold -= persona.habits.diligence * own_verbosity(seed)
+        if isinstance(thought.events[-1], Page) and not thought.gained:
+            threshold -= persona.habits.momentum
     for glimpse in latest.glimpses:
         if glimpse.docid in thought.opened:
             continue
-        look = normal(seed, "glance", hop, glimpse.docid, thought.sightings[glimpse.docid])
         score = (
             promise(glimpse, subject, thought.plan.hops[hop])
             + persona.recurrence * (thought.sightings[glimpse.docid] - 1)
-            + persona.snippet_noise * look
+            + persona.snippet_noise * _glance(thought, hop, glimpse, persona, seed)
             - persona.rank_prior * math.log(glimpse.rank)
         )
+        if persona.habits is not UNSET:
+            score += _considered(thought, hop, glimpse, persona.habits)
         if score >= threshold:
             best, threshold = glimpse, score
     return best
+
+
+def own_verbosity(seed: int) -> float:
+    """By how many standard deviations a run's reasoning is longer than usual."""
+    return normal(seed, "verbosity")
+
+
+def _glance(thought: Thought, hop: int, glimpse: Glimpse, persona: Persona, seed: int) -> float:
+    """The error of a look at a snippet, a standard normal number."""
+    new = normal(seed, "glance", hop, glimpse.docid, thought.sightings[glimpse.docid])
+    if persona.habits is UNSET:
+        return new
+    lasting = persona.habits.conviction
+    return math.sqrt(lasting) * normal(seed, "impression", hop, glimpse.docid) + math.sqrt(1 - lasting) * new
+
+
+def _considered(thought: Thought, hop: int, glimpse: Glimpse, habits: Habits) -> float:
+    """What a practised searcher adds to a first impression: do the lists agree on it, and what did its snippet leave
+    unsaid?"""
+    lists = thought.searches.get(hop, 0)
+    agreed = thought.standing.get((hop, glimpse.docid), 0.0) / (lists + habits.caution) if lists else 0.0
+    return habits.consensus * agreed - habits.scrutiny * len(glimpse.snippet.split()) / 100
 
 
 def _wording(thought: Thought, hop: int, asked: set[str], persona: Persona, seed: int) -> str:
@@ -218,6 +278,14 @@ def _wording(thought: Thought, hop: int, asked: set[str], persona: Persona, seed
         if worded not in asked:
             return worded
     return pick(queries, seed, "repeat", hop, len(asked))
+
+
+def _check(thought: Thought, hop: int, seed: int) -> str:
+    """A query that holds a fact as it was found, to see whether another text says so, too."""
+    fact, subject = thought.plan.hops[hop], thought.subject(hop)
+    assert subject is not None
+    phrasing = pick(fact.phrasings or [f"{{subject}} {fact.relation}"], seed, "check", hop)
+    return f"{phrasing.replace('{subject}', subject)} {thought.beliefs[hop].value}"
 
 
 def _context(thought: Thought, hop: int, subject: str, seed: int, place: int) -> str:

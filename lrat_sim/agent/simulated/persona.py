@@ -4,10 +4,49 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0)]
+NotNegative = Annotated[float, Meta(ge=0.0)]
+
+
+class Habits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a practised searcher goes about it: it asks several times before it opens anything, and checks.
+
+    All work on what was shown.  A persona without habits is one that opens the first hit that looks right.
+
+    Args:
+        consensus: what a hit gains that every list for the hop so far put first; one that stands lower, or is missing
+            from some, gains less.  It is why several wordings are tried before anything is opened: one list proves
+            little.
+        caution: how many further lists the first ones are weighed against: with 2, a hit that two lists put first
+            has half of ``consensus``.
+        conviction: share of the error in judging a snippet that stays from one sight of it to the next, so that what
+            was passed over once is mostly passed over again.
+        momentum: by how much pickiness falls after a document that brought nothing, since the list is at hand.
+        scrutiny: what a hit loses with each 100 words of its snippet, since they are read and do not state the fact;
+            so long snippets spare opening.
+        diligence: by how much pickiness falls with each standard deviation by which a run's reasoning is longer than
+            usual: a run that thinks more also reads more.
+        doubt: probability that a fact, once found, is checked by a search that holds it, before the next step.  A
+            result that states the fact otherwise corrects a mistake.
+        discovery: how many times as long reasoning about a document is when it brought a fact.
+        elaboration: by how much (as a logarithm) reasoning about a document grows from the first step to the last:
+            the more is known, the more there is to bring together.
+        fatigue: the power by which it shrinks with the number of searches on the hop that brought nothing.
+    """
+
+    consensus: NotNegative = 1.0
+    caution: NotNegative = 2.0
+    conviction: Share = 0.8
+    momentum: NotNegative = 0.4
+    scrutiny: NotNegative = 0.5
+    diligence: NotNegative = 0.2
+    doubt: Share = 0.5
+    discovery: Positive = 1.2
+    elaboration: NotNegative = 0.3
+    fatigue: NotNegative = 0.1
 
 
 class Persona(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +74,7 @@ class Persona(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         verbosity: mean tokens of reasoning about an opened document that brought nothing; one that brought a
             fact is written about at greater length, since there is more to say.
         verbosity_spread: sigma of the lognormal of the length of reasoning, within and between runs together.
+        habits: those of a practised searcher, if it has them.
     """
 
     patience: Positive = 4.0
@@ -53,3 +93,4 @@ class Persona(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bluff: Share = 0.35
     verbosity: Positive = 77.0
     verbosity_spread: Annotated[float, Meta(ge=0.0)] = 0.7
+    habits: Habits | UnsetType = UNSET  # left out where it is not set, so that older profiles keep their fingerprint

@@ -9,14 +9,18 @@ from __future__ import annotations
 import math
 import re
 
+from msgspec import UNSET
+
 from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform
 from lrat_sim.agent.simulated.memory import Page, Results
-from lrat_sim.agent.simulated.mind import Action, Answer, Browse, Search, Thought, conclusion
+from lrat_sim.agent.simulated.mind import Action, Answer, Browse, Search, Thought, conclusion, own_verbosity
 from lrat_sim.agent.simulated.persona import Persona
 
 _TOKENS_A_WORD = 1.35
 _MORE_TO_SAY = 1.44
 """How much longer reasoning is when a page brought a fact: behaviour targets, 111 tokens against 77."""
+_NEXT_WORDS, _TERSE_WORDS = 10, 14
+"""Words of the sentence on what comes next, and those below which an opinion on a page is put in short."""
 _WITHIN = 0.85
 """The share of the spread that varies from page to page; the rest is the run's own verbosity."""
 
@@ -41,6 +45,13 @@ _REJECTED = (
     "{source} turns out to be irrelevant to what I need.",
     "Reading {source} did not help; the {relation} of {subject} is simply not in it.",
 )
+_SHORT_FOUND = ("{source} has it: {value}.", "{value}, says {source}.", "Found: {value}, in {source}.")
+_SHORT_NOTHING = (
+    "{source} leaves it open.",
+    "Not in {source}.",
+    "{source}: background only.",
+    "Nothing new in {source}.",
+)
 _DETAIL = (
     "It says: {sentence}",
     "One passage reads: {sentence}",
@@ -64,6 +75,11 @@ _NEXT_SEARCH = (
     "Now to find the {relation} of {subject}.",
     "Let me try the query again with other words for the {relation} of {subject}.",
     "I should look for {subject} and the {relation}.",
+)
+_CHECK = (
+    "Before I go on, I want another source for {value} as the {relation} of {subject}.",
+    "Let me confirm that {value} is the {relation} of {subject}.",
+    "{value} is my {relation} of {subject}, but I should check it once more.",
 )
 _NEXT_BROWSE = (
     "The result {title} looks worth opening.",
@@ -116,10 +132,14 @@ def _start(thought: Thought, seed: int) -> str:
 
 def _about_page(thought: Thought, page: Page, persona: Persona, seed: int, turn: int) -> list[str]:
     spread = persona.verbosity_spread
-    own = math.sqrt(1.0 - _WITHIN**2) * normal(seed, "verbosity")
+    own = math.sqrt(1.0 - _WITHIN**2) * own_verbosity(seed)
     here = _WITHIN * normal(seed, "length", page.docid, turn)
-    mean = persona.verbosity * (_MORE_TO_SAY if thought.gained else 1.0)
+    mean = persona.verbosity * _more_to_say(thought, persona)
     budget = mean * math.exp(spread * (own + here) - spread**2 / 2) / _TOKENS_A_WORD
+    if persona.habits is not UNSET:
+        budget -= _NEXT_WORDS
+    if persona.habits is not UNSET and budget < _TERSE_WORDS:
+        return [_in_short(thought, page, seed, turn)]
     if thought.gained:
         parts = _facts(thought, seed, turn)
     else:
@@ -147,6 +167,30 @@ def _about_page(thought: Thought, page: Page, persona: Persona, seed: int, turn:
         parts.append(addition if len(words) <= room else " ".join(words[:room]) + " ...")
         room -= len(words)
     return parts
+
+
+def _more_to_say(thought: Thought, persona: Persona) -> float:
+    """How many times its usual length reasoning about a page has.
+
+    A fact is more to write down than none.  With habits it also grows with what there is to bring together, and
+    shrinks while nothing comes.
+    """
+    habits = persona.habits
+    if habits is UNSET:
+        return _MORE_TO_SAY if thought.gained else 1.0
+    known = len(thought.beliefs) / len(thought.plan.hops)
+    sought = thought.gained[0] if thought.gained else thought.hop
+    fruitless = max(0, thought.searches.get(sought, 0) - 1) if sought is not None else 0
+    grown = math.exp(habits.elaboration * known) * math.pow(1 + fruitless, -habits.fatigue)
+    return grown * (habits.discovery if thought.gained else 1.0)
+
+
+def _in_short(thought: Thought, page: Page, seed: int, turn: int) -> str:
+    """The least that can be said of a page."""
+    values = ", ".join(thought.beliefs[hop].value for hop in thought.gained)
+    return pick(_SHORT_FOUND if values else _SHORT_NOTHING, seed, "short", page.docid, turn).format(
+        source=page.title or page.docid, value=values
+    )
 
 
 def _musings(thought: Thought, seed: int, turn: int) -> list[str]:
@@ -181,6 +225,11 @@ def _next(thought: Thought, action: Action, seed: int, turn: int) -> str:
         return pick(_NEXT_BROWSE, seed, "next", turn).format(title=title)
     if isinstance(action, Search):
         hop = thought.plan.hops[action.hop]
+        if action.check:
+            value = thought.beliefs[action.hop].value
+            return pick(_CHECK, seed, "next", turn).format(
+                relation=hop.relation, subject=thought.subject(action.hop), value=value
+            )
         return pick(_NEXT_SEARCH, seed, "next", turn).format(relation=hop.relation, subject=thought.subject(action.hop))
     if action.sure or thought.hop is None:
         return pick(_DONE, seed, "next", turn)

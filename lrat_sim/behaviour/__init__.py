@@ -1,0 +1,11 @@
+"""What agents do, for any trajectories: LRAT's Table 1 and Figure 4, and how far that is from a real agent.
+
+:func:`behaviour` reads trajectories, measures them and holds them against targets;
+:mod:`lrat_sim.behaviour.reliability` asks how a simulated agent orders retrievers whose order is known.
+"""
+
+from lrat_sim.behaviour.report import Behaviour, behaviour
+from lrat_sim.behaviour.resample import Estimate
+from lrat_sim.behaviour.targets import Targets, load_targets
+
+__all__ = ["Behaviour", "Estimate", "Targets", "behaviour", "load_targets"]

@@ -1,0 +1,238 @@
+"""Targets: how a real agent was seen to behave, and how far a group of runs is from that.
+
+A target names the population it was measured on.  It is compared with any run, but where the run was made otherwise
+in a way that decides it (lists not shuffled, other snippets), it is *not comparable* rather than missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from msgspec import Meta, Struct
+
+from lrat_sim import catalog
+from lrat_sim.behaviour.measures import RANKS, Measures
+from lrat_sim.behaviour.observed import Observed
+from lrat_sim.behaviour.resample import Estimate, Values, kolmogorov_smirnov
+from lrat_sim.errors import InputError
+
+TARGETS = "behaviour-tongyi"
+"""The targets that come with lrat-sim."""
+
+Distance = Literal["difference", "relative error", "outside the range", "total variation", "Kolmogorov-Smirnov"]
+State = Literal["met", "missed", "not comparable", "unknown"]
+
+
+_GRID = 33
+"""Points of an interval at which a distance is looked at."""
+
+
+class Lognormal(Struct, frozen=True, forbid_unknown_fields=True):
+    """A lognormal distribution of lengths in tokens."""
+
+    median: Annotated[float, Meta(gt=0)]
+    sigma: Annotated[float, Meta(gt=0)]
+
+
+class Population(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a target was measured on; None where it is not known or does not matter."""
+
+    title: str
+    retriever: str = ""
+    k: int | None = None
+    snippet_tokens: int | None = None
+    shuffled: bool = False
+    judge: str = ""
+
+
+class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One figure to be near to.
+
+    Exactly one way of being near is given: ``within`` (absolute) or ``relative`` of ``value``; between ``low`` and
+    ``high`` (one may be open; ``value`` is then for information); ``within`` total variation of ``distribution``, or
+    ``within`` the Kolmogorov-Smirnov distance of ``lognormal``.
+
+    Args:
+        measure: its name, as in :func:`lrat_sim.behaviour.measures.measures`; ``rank`` is the distribution of ranks.
+        population: the name of what it was measured on.
+        held: whether the simulated agent is held to it.
+    """
+
+    measure: str
+    population: str
+    value: float | None = None
+    within: Annotated[float, Meta(gt=0)] | None = None
+    relative: Annotated[float, Meta(gt=0)] | None = None
+    low: float | None = None
+    high: float | None = None
+    distribution: list[float] | None = None
+    lognormal: Lognormal | None = None
+    held: bool = False
+
+    def __post_init__(self) -> None:
+        ranged = self.low is not None or self.high is not None
+        near = self.within is not None or self.relative is not None
+        whole = self.distribution is not None or self.lognormal is not None
+        if ranged == near or (self.within is not None and self.relative is not None):
+            raise ValueError(f"target {self.measure}: give a range (low, high), or one of within and relative")
+        if near and not whole and self.value is None:
+            raise ValueError(f"target {self.measure}: give its value")
+        if whole and self.within is None:
+            raise ValueError(f"target {self.measure}: a distribution needs `within`")
+
+
+class Targets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A set of targets, as ``lrat_sim/recipes/behaviour-*.yaml`` holds one."""
+
+    title: str
+    source: str = ""
+    populations: dict[str, Population]
+    targets: list[Target]
+
+    def __post_init__(self) -> None:
+        for target in self.targets:
+            if target.population not in self.populations:
+                raise ValueError(f"target {target.measure}: there is no population {target.population!r}")
+
+
+class Gap(Struct, frozen=True, kw_only=True):
+    """One target beside what a group of runs did.
+
+    Attributes:
+        found: the measure, with its interval.
+        distance: how far it is, with its interval; in units of the measure, as a share of the target, or as a
+            distance of distributions, as ``kind`` says.
+        allowed: the largest distance that still meets the target.
+        state: ``unknown`` where the runs do not show the measure.
+        why: why it is not comparable.
+    """
+
+    group: str
+    target: Target
+    population: Population
+    found: Estimate
+    kind: Distance
+    distance: Estimate
+    allowed: float
+    state: State
+    why: str = ""
+
+
+def load_targets(name: str = TARGETS) -> Targets:
+    """Targets by name or path.
+
+    Raises:
+        UnknownName: nothing answers to it.
+        InputError: a field is unknown, or a target has no way, or two ways, of being met.
+    """
+    return catalog.load("recipes", name, Targets)
+
+
+def distances(observed: Observed, found: Measures, targets: Targets) -> list[Gap]:
+    """How far a group of runs is from each target.
+
+    Args:
+        observed: the runs.
+        found: their measures.
+        targets: what they are held against.
+
+    Raises:
+        InputError: a target names no measure.
+    """
+    return [_gap(observed, found, target, targets.populations[target.population]) for target in targets.targets]
+
+
+def _gap(observed: Observed, found: Measures, target: Target, population: Population) -> Gap:
+    kind, value, distance = _distance(observed, found, target)
+    why = _other_population(observed, population)
+    allowed = 0.0 if kind == "outside the range" else target.within or target.relative or 0.0
+    state: State = "unknown"
+    if distance.value is not None:
+        state = "not comparable" if why else "met" if distance.value <= allowed else "missed"
+    return Gap(
+        group=observed.name,
+        target=target,
+        population=population,
+        found=value,
+        kind=kind,
+        distance=distance,
+        allowed=allowed,
+        state=state,
+        why=why,
+    )
+
+
+def _distance(observed: Observed, found: Measures, target: Target) -> tuple[Distance, Estimate, Estimate]:
+    if target.distribution is not None:
+        return "total variation", found["rank_top3"], total_variation(observed, target.distribution)
+    if target.measure not in found:
+        raise InputError(f"a target names the measure {target.measure!r}, which is none; correct it.")
+    value = found[target.measure]
+    if target.lognormal is not None:
+        return "Kolmogorov-Smirnov", value, _from_lognormal(observed, target)
+    if target.within is None and target.relative is None:
+        return "outside the range", value, _mapped(value, lambda x: _beyond(x, target))
+    wanted = target.value or 0.0
+    if target.relative is not None:
+        return "relative error", value, _mapped(value, lambda x: abs(x - wanted) / wanted)
+    return "difference", value, _mapped(value, lambda x: abs(x - wanted))
+
+
+def _beyond(value: float, target: Target) -> float:
+    below = 0.0 if target.low is None else target.low - value
+    above = 0.0 if target.high is None else value - target.high
+    return max(below, above, 0.0)
+
+
+def _mapped(value: Estimate, distance: Callable[[float], float]) -> Estimate:
+    """The distance of a value and of all that its interval holds; the distance falls and then rises."""
+    if value.value is None:
+        return Estimate(value=None)
+    here = distance(value.value)
+    if value.low is None or value.high is None:
+        return Estimate(value=here, n=value.n)
+    ends = [distance(end) for end in np.linspace(value.low, value.high, _GRID).tolist()]
+    return Estimate(value=here, low=min(ends), high=max(ends), n=value.n)
+
+
+def total_variation(observed: Observed, wanted: Sequence[float]) -> Estimate:
+    """Half the sum of the differences between the shares of ranks 1, 2, ... and given ones.
+
+    Its bootstrap interval lies above its value where that is small: resampling adds differences of its own.
+    """
+    known = np.isfinite(observed.rank) & (observed.rank <= len(wanted))
+    onehot = (observed.rank[known, None] == np.arange(1, len(wanted) + 1)).astype(np.float64)
+    target = np.array(wanted) / sum(wanted)
+
+    def compute(weights: Values) -> Values:
+        counts = weights @ onehot
+        total = counts.sum(axis=1, keepdims=True)
+        shares = np.divide(counts, total, where=total > 0, out=np.full_like(counts, np.nan))
+        halved: Values = np.abs(shares - target).sum(axis=1) / 2
+        return halved
+
+    return observed.tasks.statistic(observed.place[observed.owner[known]], compute)
+
+
+def _from_lognormal(observed: Observed, target: Target) -> Estimate:
+    from scipy import stats
+
+    assert target.lognormal is not None
+    values, places = observed.lengths(target.measure.partition(".")[2])
+    curve = stats.lognorm(s=target.lognormal.sigma, scale=target.lognormal.median)
+    return observed.tasks.statistic(places, kolmogorov_smirnov(values, curve.cdf))
+
+
+def _other_population(observed: Observed, population: Population) -> str:
+    """Why a run says nothing on a target; empty where it does."""
+    run = observed.setting
+    if run.shuffled != population.shuffled:
+        return "the lists were shuffled" if run.shuffled else "the lists were not shuffled"
+    wanted, had = population.snippet_tokens, run.snippet_tokens
+    if wanted is not None and had is not None and not wanted / 2 <= had <= wanted * 2:
+        return f"snippets of {had} tokens, not {wanted}"
+    if population.shuffled and run.k is not None and run.k != RANKS:
+        return f"k is {run.k}, not {RANKS}"
+    return ""

@@ -1,0 +1,128 @@
+"""What agents do, and whether they can be trusted as testers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrat_sim.cli.app import LOOP, app
+from lrat_sim.cli.options import (
+    DATA,
+    Agent,
+    AgentK,
+    AgentOptions,
+    Concurrency,
+    DataFolder,
+    Limit,
+    Out,
+    Seed,
+    Source,
+    Split,
+    TaskOptions,
+    TaskSet,
+    agent_named,
+    check_retrievers,
+    dataset_named,
+)
+
+
+class Grouping(StrEnum):
+    """What makes a group of runs."""
+
+    RUN = "run"
+    AGENT = "agent"
+    RETRIEVER = "retriever"
+
+
+NOTHING = "none"
+TargetsName = Annotated[str, typer.Option(help="Targets by name or path; 'none' is nothing.")]
+
+
+@app.command(rich_help_panel=LOOP)
+def behaviour(
+    run: Annotated[list[Path], typer.Argument(help="Run folders, or trajectories of any format that can be read.")],
+    targets: TargetsName = "behaviour-tongyi",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for tables (CSV) and plots.")] = None,
+    by: Annotated[Grouping, typer.Option(help="What makes a group.")] = Grouping.RUN,
+    order: Annotated[
+        bool, typer.Option("--order", help="RUNs go from the worst retriever to the best: does the agent say so, too?")
+    ] = False,
+    seed: Seed = 0,
+) -> None:
+    """Show how agents behaved: steps, transitions, ranks, reasoning, and how far that is from a real agent."""
+    from rich.console import Console
+
+    from lrat_sim.behaviour import behaviour as measure
+    from lrat_sim.behaviour.reliability import ordering
+    from lrat_sim.behaviour.tables import render
+    from lrat_sim.errors import InputError
+    from lrat_sim.progress import bar
+
+    if order and by is not Grouping.RUN:
+        raise InputError("--order compares runs, so --by must be run; leave one of the two out.")
+    console = Console()
+    with bar("read") as progress:
+        found = measure(
+            run,
+            targets=None if targets == NOTHING else targets,
+            by=by.value,
+            out=out,
+            seed=seed,
+            progress=progress,
+        )
+    console.print(render(found))
+    if order:
+        console.print(ordering(run, seed=seed))
+    if out is not None:
+        typer.echo(f"tables and plots: {out}")
+
+
+@app.command(rich_help_panel=LOOP)
+def probe(
+    out: Out = Path("runs/probe"),
+    agent: Agent = "simulated-paper",
+    retriever: Annotated[str, typer.Option("--retriever", "-r", help="What is shuffled and spoiled.")] = "dense",
+    rate: Annotated[list[float], typer.Option(help="Share of hits that are spoiled. Repeatable.")] = [0.25, 0.5, 0.75],
+    targets: TargetsName = "behaviour-tongyi",
+    task_set: TaskSet = "world",
+    split: Split = "test",
+    k: AgentK = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    concurrency: Concurrency = 20,
+    agent_option: AgentOptions = [],
+    source: Source = None,
+    task_option: TaskOptions = [],
+    data: DataFolder = DATA,
+) -> None:
+    """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever."""
+    from rich.console import Console
+
+    from lrat_sim.behaviour.probe import probe as test
+    from lrat_sim.behaviour.tables import render
+    from lrat_sim.experiment import opened, runnable
+    from lrat_sim.store import ensure_folder
+
+    check_retrievers(retriever)
+    settings = agent_named(agent, k, agent_option)
+    dataset = dataset_named(task_set, source, task_option, data)
+    tasks = runnable(dataset.tasks(split), settings, limit)
+    ensure_folder(out)
+    found = test(
+        tasks,
+        settings,
+        opened(retriever, dataset),
+        dataset.corpus.ids(),
+        out,
+        rates=rate,
+        targets=None if targets == NOTHING else targets,
+        seed=seed,
+        concurrency=concurrency,
+    )
+    console = Console()
+    console.print(render(found.behaviour))
+    console.print(found.order)
+    typer.echo(f"runs, tables and plots: {out}")

@@ -1,0 +1,137 @@
+"""Measures are what a hand count gives, and their intervals are over tasks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lrat_sim.behaviour.measures import measures
+from lrat_sim.behaviour.observed import Observed, observe
+from lrat_sim.behaviour.resample import Tasks, auc, kolmogorov_smirnov, log_spread, quantile
+from lrat_sim.behaviour.walk import walk_of
+from lrat_sim.errors import InputError
+
+
+@pytest.fixture
+def seen(entry):
+    entries = [
+        entry("t1", "abc abd =a =b", evidence="ab", lengths=[40, 80]),
+        entry("t2", "abc =c abd", outcome="incorrect", evidence="b", lengths=[20]),
+        entry("t3", "abc", outcome="error", evidence="a"),
+        entry("t4", "abc", outcome=None),
+    ]
+    return Observed("group", [walk_of(each) for each in entries], resamples=200)
+
+
+def test_table_1_is_by_outcome_and_leaves_broken_runs_out(seen):
+    found = measures(seen)
+    assert found["searches.correct"].value == found["browses.correct"].value == 2
+    assert found["steps.incorrect"].value == 3
+    assert found["steps.all"].value == pytest.approx((4 + 3 + 1) / 3)
+    assert found["browses_per_search.all"].value == pytest.approx(3 / 5)
+    assert found["browses_per_search.correct_minus_incorrect"].value == pytest.approx(2 / 2 - 1 / 2)
+    assert seen.outcomes == {"correct": 1, "incorrect": 1, "error": 1, "ungraded": 1}
+
+
+def test_success_leaves_ungraded_runs_out_and_completion_counts_broken_ones(seen):
+    found = measures(seen)
+    assert found["success"].value == 0.5
+    assert found["completed"].value == 0.75
+
+
+def test_rows_of_transitions_sum_to_one(seen):
+    found = measures(seen)
+    assert found["after_search.browse.correct"].value == 0.5
+    assert found["after_browse.search.incorrect"].value == 1.0
+    for outcome in ("correct", "incorrect", "all"):
+        for after in ("after_search", "after_browse"):
+            row = [found[f"{after}.{step}.{outcome}"].value for step in ("search", "browse")]
+            assert sum(row) == pytest.approx(1.0)
+
+
+def test_lengths_by_outcome_and_by_document(seen):
+    found = measures(seen)
+    assert (found["length.correct"].value, found["length.incorrect"].value) == (60, 20)
+    assert (found["length.evidence"].value, found["length.other"].value) == (60, 20)
+    assert found["length_auc"].value == 1.0
+    assert found["length.pairs"].value == 60  # both were judged relevant, in a correct run
+
+
+def test_ranks_and_accuracy_by_evidence(seen):
+    found = measures(seen)
+    assert found["rank.1"].value == found["rank.2"].value == found["rank.3"].value == pytest.approx(1 / 3)
+    assert found["rank_top3"].value == 1.0
+    assert (found["accuracy.0-1"].value, found["accuracy.2-3"].value) == (0.0, 1.0)
+    assert found["accuracy.4-5"].value is None
+
+
+def test_what_no_run_shows_is_unknown_and_not_zero(entry):
+    found = measures(Observed("g", [walk_of(entry("t", "abc", outcome="correct"))]))
+    assert found["length_auc"].value is None
+    assert found["searches.incorrect"].value is None
+    assert found["kept.evidence"].value is None
+    assert found["searches.correct"].low is None  # one task leaves nothing to resample
+
+
+def test_intervals_are_over_tasks_not_runs():
+    tasks = [f"t{place % 4}" for place in range(400)]
+    values = np.array([float(place % 4 < 2) for place in range(400)])
+    few = Tasks(tasks, resamples=400)
+    many = Tasks([f"t{place}" for place in range(400)], resamples=400)
+    wide, narrow = few.ratio(few.places(tasks), values), many.ratio(np.arange(400), values)
+    assert wide.value == narrow.value == 0.5
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+
+
+def test_a_large_group_is_resampled_in_batches_alike(monkeypatch):
+    rng = np.random.default_rng(0)
+    names = [f"t{place}" for place in range(50)]
+    places, values = rng.integers(0, 50, 300), rng.normal(size=300)
+    whole = Tasks(names, resamples=100).statistic(places, quantile(values, 0.5))
+    monkeypatch.setattr("lrat_sim.behaviour.resample._CELLS", 1000)
+    assert Tasks(names, resamples=100).statistic(places, quantile(values, 0.5)) == whole
+
+
+def test_statistics_equal_scipys():
+    rng = np.random.default_rng(1)
+    values = np.round(rng.lognormal(4, 0.7, 200))
+    positive = rng.random(200) < 0.4
+    ones = np.ones((1, 200))
+    expected = stats.mannwhitneyu(values[positive], values[~positive]).statistic / (positive.sum() * (~positive).sum())
+    assert auc(values, positive)(ones)[0] == pytest.approx(expected)
+    curve = stats.lognorm(s=0.7, scale=60)
+    assert kolmogorov_smirnov(values, curve.cdf)(ones)[0] == pytest.approx(stats.kstest(values, curve.cdf).statistic)
+    assert log_spread(values)(ones)[0] == pytest.approx(np.log(values).std())
+    assert quantile(values, 0.5)(ones)[0] in (np.sort(values)[99], np.sort(values)[100])
+
+
+def test_a_weight_of_two_is_the_observation_twice():
+    values, positive = np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, False])
+    weights = np.array([[2.0, 1.0, 0.0, 1.0]])
+    twice = np.array([1.0, 1.0, 2.0, 4.0]), np.array([True, True, False, False])
+    assert auc(values, positive)(weights)[0] == auc(*twice)(np.ones((1, 4)))[0]
+    curve = stats.uniform(0, 5).cdf
+    assert kolmogorov_smirnov(values, curve)(weights)[0] == pytest.approx(stats.kstest(twice[0], curve).statistic)
+
+
+def test_groups_are_by_run_agent_or_retriever(entry, write_run):
+    one = write_run("one", [entry("t1", "abc", agent="quick"), entry("t2", "abc =a", agent="slow")])
+    two = write_run("two", [entry("t1", "abc", agent="slow", retriever={"kind": "dense"})])
+    assert [(group.name, group.runs) for group in observe([one, two])] == [("one", 2), ("two", 1)]
+    assert [(group.name, group.runs) for group in observe([one, two], by="agent")] == [("quick", 1), ("slow", 2)]
+    by_retriever = observe([one, two], by="retriever")
+    assert [(group.name, group.runs) for group in by_retriever] == [("bm25", 2), ("dense", 1)]
+    assert by_retriever[0].setting.agent == "several"
+
+
+def test_bad_sources_are_said_in_a_sentence(tmp_path, entry, write_run):
+    run = write_run("one", [entry("t1", "abc")])
+    with pytest.raises(InputError, match="given twice"):
+        observe([run, run])
+    with pytest.raises(InputError, match="does not exist"):
+        observe([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="--by"):
+        observe([run], by="moon")
+    with pytest.raises(InputError, match="no trajectory"):
+        observe([write_run("empty", [])])

@@ -1,0 +1,112 @@
+"""From runs to tables, plots and files, by the command line too."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from lrat_sim.behaviour import behaviour
+from lrat_sim.behaviour.report import JSON, MEASURES_CSV, TARGETS_CSV, Behaviour
+from lrat_sim.behaviour.tables import render, verdict
+from lrat_sim.errors import InputError
+
+
+@pytest.fixture
+def runs(entry, write_run):
+    def some(retriever):
+        return [
+            entry(
+                f"t{task}",
+                "abc abd =a abe =e =b" if task % 3 else "abc =c =a",
+                outcome="incorrect" if task % 3 else "correct",
+                evidence="ab",
+                lengths=[40 + task, 60, 30],
+                retriever={"kind": retriever},
+            )
+            for task in range(6)
+        ]
+
+    return [write_run("bm25", some("bm25")), write_run("dense", some("dense"))]
+
+
+def test_files_hold_every_measure_and_every_target(runs, tmp_path):
+    found = behaviour(runs, out=tmp_path / "out", resamples=100)
+    rows = list(csv.DictReader((tmp_path / "out" / MEASURES_CSV).open()))
+    assert {row["group"] for row in rows} == {"bm25", "dense"}
+    assert len(rows) == sum(len(group.measures) for group in found.groups)
+    (searches,) = [row for row in rows if (row["group"], row["measure"]) == ("dense", "searches.incorrect")]
+    assert (float(searches["value"]), searches["n"]) == (3.0, "4")
+    targets = list(csv.DictReader((tmp_path / "out" / TARGETS_CSV).open()))
+    assert {row["state"] for row in targets} >= {"met", "missed", "not comparable"}
+    again = msgspec.json.decode((tmp_path / "out" / JSON).read_bytes(), type=Behaviour)
+    assert again.groups[0].measures["searches.incorrect"].value == 3.0
+
+
+def test_plots_are_drawn_as_svg_and_png_and_the_svg_is_reproducible(runs, tmp_path):
+    for name in ("one", "two"):
+        behaviour(runs, out=tmp_path / name, resamples=50)
+    for figure in ("figure-4", "judge"):
+        drawn = (tmp_path / "one" / f"{figure}.svg").read_bytes()
+        assert drawn == (tmp_path / "two" / f"{figure}.svg").read_bytes()
+        assert drawn.count(b"<path") > 20
+        assert (tmp_path / "one" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_group_without_browses_is_drawn_too(entry, write_run, tmp_path):
+    found = behaviour([write_run("bare", [entry("t1", "abc"), entry("t2", "abd")])], out=tmp_path / "out")
+    assert (tmp_path / "out" / "judge.svg").is_file()
+    assert "unknown" in {gap.state for gap in found.groups[0].gaps}
+
+
+def test_what_is_missed_is_printed_as_missed(runs):
+    found = behaviour(runs[:1], resamples=50)
+    missed = [gap.target.measure for gap in found.missed() if gap.target.held]
+    assert "length.correct" in missed
+    assert "length.correct" in verdict(found)
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(render(found))
+    shown = console.export_text()
+    assert re.search(r"length\.correct\*.*149 ± 20%.*missed", shown)
+    assert re.search(r"rank_top3\*.*not comparable: the lists were not shuffled", shown)
+    assert re.search(r"browsecomp +BrowseComp-Plus.*Qwen3-Embedding-0\.6B +10 +64", shown)
+
+
+def test_without_targets_nothing_is_held_against_the_runs(runs):
+    assert all(not group.gaps for group in behaviour(runs, targets=None, resamples=50).groups)
+
+
+def test_imported_trajectories_are_measured_in_their_own_format(data):
+    found = behaviour([data / "lrat-trajectories"], resamples=50)
+    (group,) = found.groups
+    assert (group.runs, group.setting.retriever) == (6, "bm25")
+    assert group.measures["searches.all"].value == pytest.approx(87 / 6)
+    assert group.measures["success"].value is None  # they came without grades, and nothing is guessed
+
+
+def test_the_command_prints_the_targets_and_the_order(runs, tmp_path, run_command):
+    out, code = run_command("behaviour", *map(str, runs), "--order", "--out", str(tmp_path / "out"))
+    assert code == 0
+    assert "Kendall's tau" in out
+    assert "missed" in out
+    assert (tmp_path / "out" / "figure-4.svg").is_file()
+
+
+def test_the_command_refuses_what_it_cannot_use_in_a_sentence(runs, run_command):
+    for arguments, said in (
+        (["behaviour", "nowhere"], "nowhere"),
+        (["behaviour", str(runs[0]), "--targets", "moon"], "moon"),
+        (["behaviour", *map(str, runs), "--order", "--by", "agent"], "--order"),
+    ):
+        out, code = run_command(*arguments)
+        assert code == 2
+        assert said in out
+        assert len(out.strip().splitlines()) == 1
+
+
+def test_an_unknown_grouping_is_an_input_error(runs):
+    with pytest.raises(InputError, match="--by"):
+        behaviour(runs, by="moon")  # type: ignore[arg-type]
