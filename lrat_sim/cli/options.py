@@ -184,6 +184,13 @@ def show_comparison(comparison: Comparison, folder: Path) -> None:
     typer.echo(f"comparison: {folder / 'comparison.json'}")
 
 
+def show_report(folder: Path) -> None:
+    """Writes the report of what a folder holds, and says where it is."""
+    from lrat_sim.report import write_report
+
+    typer.echo(f"report: {write_report(folder)}")
+
+
 def show_runs(runs: list[Path]) -> None:
     """Prints the metrics of run folders."""
     from rich.console import Console

@@ -1,0 +1,122 @@
+"""What a report takes from run folders: steps from their index, evidence by turn from their trajectories."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from lrat_sim.catalog import read_yaml
+from lrat_sim.comparison.paired import standard_error
+from lrat_sim.mining.runs import Run, places, read_runs
+from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, asked_tasks
+from lrat_sim.rollout.manifest import RUN
+
+Values = npt.NDArray[np.float64]
+
+
+class Curve(Struct, frozen=True, kw_only=True):
+    """Evidence recall after each turn, from turn 1: means over tasks, and their standard errors."""
+
+    tasks: int
+    means: list[float]
+    errors: list[float | None]
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """The run.yaml of a run folder; empty where it has none."""
+    return read_yaml(run / RUN) if (run / RUN).is_file() else {}
+
+
+def steps_of(runs: Sequence[Path], tasks: Collection[str] | None = None) -> list[int] | None:
+    """The executed calls of every run that did not break, from the indexes alone.
+
+    Args:
+        runs: run folders.
+        tasks: ids of those that count; all by default.
+
+    Returns:
+        None where no folder has an index, so that nothing is known.
+    """
+    from pyarrow import parquet
+
+    indexed = [run / INDEX for run in runs if (run / INDEX).is_file()]
+    steps: list[int] = []
+    for path in indexed:
+        table = parquet.read_table(path, columns=["task_id", "status", "searches", "browses"])
+        steps += [
+            searches + browses
+            for task, status, searches, browses in zip(*(column.to_pylist() for column in table.columns), strict=True)
+            if status != "error" and (tasks is None or task in tasks)
+        ]
+    return steps if indexed else None
+
+
+def recall_by_turn(runs: Sequence[Path], tasks: Collection[str] | None = None) -> Curve | None:
+    """Evidence recall after each turn: mean over tasks of |shown by then and evidence| / |evidence|.
+
+    A run that has ended keeps what it was shown; a task that was never run was shown nothing.  So the curve ends where
+    the arm's mean evidence recall is.  Streams the trajectories; of each, one number a turn is kept.
+
+    Args:
+        runs: the run folders of one arm, one a seed; a task counts once, with the mean over them.
+        tasks: ids of those that count; all that were asked by default.
+
+    Returns:
+        None where nothing was run, or no task has evidence.
+    """
+    found: dict[str, list[Values]] = defaultdict(list)
+    for run in runs:
+        if not (run / TRAJECTORIES).is_file() or not (run / TASKS).is_file():
+            continue
+        evidence = {
+            task.id: set(task.evidence)
+            for task in asked_tasks(run)
+            if task.evidence and (tasks is None or task.id in tasks)
+        }
+        samples: dict[str, list[Values]] = {task: [] for task in evidence}
+        for trajectory in read_runs(place for _, place in places([run])):
+            if trajectory.task_id in evidence:
+                samples[trajectory.task_id].append(_recall(trajectory, evidence[trajectory.task_id]))
+        for task, curves in samples.items():
+            found[task].append(_mean(curves) if curves else np.zeros(1))
+    longest = max((len(curve) for curves in found.values() for curve in curves), default=0)
+    if longest < 2:  # no turn at all
+        return None
+    table = np.stack([_mean([_carried(curve, longest) for curve in curves]) for curves in found.values()])[:, 1:]
+    return Curve(
+        tasks=len(table),
+        means=table.mean(axis=0).tolist(),
+        errors=[standard_error(column) for column in table.T],
+    )
+
+
+def _recall(run: Run, evidence: set[str]) -> Values:
+    """Recall before the first turn and after each."""
+    shown: set[str] = set()
+    recall = [0.0]
+    for turn in run.turns:
+        shown |= evidence.intersection(_documents(turn.calls))
+        recall.append(len(shown) / len(evidence))
+    return np.array(recall)
+
+
+def _documents(calls: Sequence[Any]) -> Iterator[str]:
+    for call in calls:
+        yield from (hit.docid for hit in call.hits or ())
+        if call.docid is not None:
+            yield call.docid
+
+
+def _mean(curves: Sequence[Values]) -> Values:
+    longest = max(map(len, curves))
+    return np.asarray(np.mean([_carried(curve, longest) for curve in curves], axis=0), np.float64)
+
+
+def _carried(curve: Values, length: int) -> Values:
+    return np.pad(curve, (0, length - len(curve)), mode="edge")

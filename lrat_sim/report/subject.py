@@ -1,0 +1,190 @@
+"""What a folder holds that a report can be about: a comparison, an experiment of several, a sweep or a flywheel."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from lrat_sim.catalog import read_yaml
+from lrat_sim.comparison import Comparison, load
+from lrat_sim.errors import InputError
+from lrat_sim.experiment import Experiment, Sweep
+from lrat_sim.experiment.cells import EXPERIMENT, read_experiment
+from lrat_sim.experiment.run import COMPARISON
+from lrat_sim.experiment.sweep import SWEEP
+from lrat_sim.flywheel import rounds as flywheel_rounds
+from lrat_sim.mining.report import Histogram, histogram
+from lrat_sim.mining.run import PAIRS
+from lrat_sim.mining.run import REPORT as MINING
+from lrat_sim.records import Pair
+from lrat_sim.rollout.manifest import RUN
+from lrat_sim.store import read_records
+
+Kind = Literal["comparison", "experiment", "sweep", "flywheel"]
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """One comparison of a report.
+
+    ``slug`` stands before the names of its files, empty where there is one comparison alone.  ``series`` names those
+    that differ in k only.
+    """
+
+    slug: str
+    title: str
+    series: str
+    folder: Path
+    comparison: Comparison
+
+    @property
+    def k(self) -> int | None:
+        """Hits a search, where that is known."""
+        k = self.comparison.setting.get("k")
+        return k if isinstance(k, int) else None
+
+    @property
+    def runs(self) -> dict[str, list[Path]]:
+        """The run folders of each arm that are there."""
+        named = {each.name: each.runs or [each.name] for each in self.comparison.summaries}
+        return {arm: [path for name in names if (path := self.folder / name).is_dir()] for arm, names in named.items()}
+
+    @property
+    def tasks(self) -> set[str] | None:
+        """The tasks that were asked; None where the comparison does not name all of them."""
+        named = {task for each in self.comparison.pairings for task in (*each.won, *each.tied, *each.lost)}
+        return named if len(named) == self.comparison.tasks_asked else None
+
+
+class Mined(Struct, frozen=True, kw_only=True):
+    """What a round mined, as far as its account says."""
+
+    round: int
+    trajectories: int | None = None
+    mined: int | None = None
+    searches: int | None = None
+    pairs: int
+    pairs_without_negatives: int | None = None
+    beta: float | None = None
+    weights: dict[str, float] | None = None
+    weight_histogram: Histogram | None = None
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """All that a report is about; ``settings`` and ``command`` are those recorded, as far as they were."""
+
+    kind: Kind
+    folder: Path
+    compared: list[Compared]
+    command: str | None = None
+    settings: dict[str, Any] = {}
+    sweep: Sweep | None = None
+    rounds: flywheel_rounds.Rounds | None = None
+    mined: list[Mined] = []
+
+    @property
+    def arms(self) -> list[str]:
+        """The names of all arms, in the order in which they come."""
+        return list(dict.fromkeys(each.name for cell in self.compared for each in cell.comparison.summaries))
+
+
+def read_subject(folder: Path) -> Subject:
+    """What a folder holds.
+
+    Raises:
+        InputError: nothing that a report can be about, or it cannot be read.
+    """
+    if (folder / flywheel_rounds.ROUNDS).is_file() or (folder / "round-1").is_dir():
+        return _flywheel(folder)
+    if (folder / EXPERIMENT).is_file():
+        return _experiment(folder, read_experiment(folder))
+    if (folder / COMPARISON).is_file():
+        sweep = _sweep(folder / SWEEP) if (folder / SWEEP).is_file() else None
+        return Subject(
+            kind="sweep" if sweep else "comparison",
+            folder=folder,
+            compared=[_compared(folder, "", "")],
+            command=sweep.command if sweep else None,
+            settings=sweep.settings if sweep else {},
+            sweep=sweep,
+        )
+    raise InputError(f"{folder} holds no comparison and no flywheel; give the --out folder of one.")
+
+
+def slug_of(name: str) -> str:
+    """A name as a part of the names of files."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _experiment(folder: Path, experiment: Experiment) -> Subject:
+    alone = len(experiment.cells) == 1
+    compared: list[Compared] = []
+    for cell in experiment.cells:
+        series = f"{cell.agent} on {cell.task_set}, {cell.split}"
+        slug = "" if alone else _free(slug_of(cell.folder) or "cell", compared)
+        compared.append(_compared(folder / cell.folder, slug, f"{series}, k = {cell.k}", series))
+    return Subject(
+        kind="comparison" if alone else "experiment",
+        folder=folder,
+        compared=compared,
+        command=experiment.command,
+        settings=experiment.settings,
+    )
+
+
+def _flywheel(folder: Path) -> Subject:
+    manifest = read_yaml(folder / RUN) if (folder / RUN).is_file() else {}
+    places = sorted(path.parent for path in folder.glob(f"evaluate/*/{COMPARISON}"))
+    compared: list[Compared] = []
+    for place in places:
+        slug = "" if len(places) == 1 else _free(slug_of(place.name), compared)
+        series = re.sub(r"-k\d+$", "", place.name)
+        compared.append(_compared(place, slug, f"Evaluation {place.name}", series))
+    numbered = {int(path.name[6:]): path for path in folder.glob("round-*") if path.name[6:].isdigit()}
+    mined = [_mined(number, path) for number, path in sorted(numbered.items())]
+    command = manifest.get("command")
+    return Subject(
+        kind="flywheel",
+        folder=folder,
+        compared=compared,
+        command=command if isinstance(command, str) else None,
+        settings=settings if isinstance(settings := manifest.get("settings"), dict) else {},
+        rounds=flywheel_rounds.load(folder) if (folder / flywheel_rounds.ROUNDS).is_file() else None,
+        mined=[each for each in mined if each is not None],
+    )
+
+
+def _compared(folder: Path, slug: str, title: str, series: str = "") -> Compared:
+    return Compared(slug=slug, title=title, series=series, folder=folder, comparison=load(folder / COMPARISON))
+
+
+def _free(slug: str, taken: list[Compared]) -> str:
+    return slug if slug not in {each.slug for each in taken} else f"{slug}-{len(taken) + 1}"
+
+
+def _sweep(path: Path) -> Sweep:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Sweep)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a sweep: {error}; run it again.") from error
+
+
+def _mined(number: int, folder: Path) -> Mined | None:
+    """From the round's account; the weights of an account without them from its pairs."""
+    path, found = folder / MINING, None
+    if path.is_file():
+        try:
+            recorded = msgspec.json.decode(path.read_bytes())
+            found = msgspec.convert({**recorded, "round": number}, type=Mined)
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+            raise InputError(f"{path} is no account of a mining ({error}); mine again.") from error
+    if (found is None or found.weight_histogram is None) and (folder / PAIRS).is_file():
+        import numpy as np
+
+        weights = np.array([pair.weight for pair in read_records(folder / PAIRS, Pair) if pair.satisfied], np.float64)
+        found = found or Mined(round=number, pairs=len(weights))
+        found = msgspec.structs.replace(found, weight_histogram=histogram(weights))
+    return found

@@ -1,0 +1,95 @@
+"""The runs that can be compared, with their figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from pyarrow import compute
+
+from lrat_sim.errors import InputError
+from lrat_sim.viewer.library import Library
+
+
+class Arm(Struct, frozen=True, kw_only=True):
+    """The trajectories of one agent with one retriever in a run folder; ``tasks`` of ``asked`` have one.
+
+    ``success`` is the share of correct ones among those that are graded or failed, None where there are none.
+    """
+
+    name: str
+    run: str
+    agent: str
+    retriever: str
+    trajectories: int
+    tasks: int
+    asked: int
+    outcomes: dict[str, int]
+    success: float | None
+    steps: float | None
+    tokens: int
+    pairs: int
+
+
+def arms(library: Library) -> list[Arm]:
+    """The arms of all runs, in the order of the runs' names."""
+    table = library.table
+    mined: dict[str, int] = {}
+    for of in library.pairs.values():
+        of.refresh()
+        for run in library.runs.values():
+            if run.folder.resolve() in of.runs:
+                mined[run.name] = mined.get(run.name, 0) + len(of)
+    found: list[Arm] = []
+    for name in compute.unique(table["arm"]).to_pylist():
+        rows = table.filter(compute.equal(table["arm"], name))
+        run = rows["run"][0].as_py()
+        found.append(_arm(name, run, rows, len(library.runs[run].tasks), mined.get(run, 0)))
+    begun = {arm.run for arm in found}
+    found += [
+        _arm(name, name, table.slice(0, 0), len(run.tasks), 0)
+        for name, run in library.runs.items()
+        if name not in begun
+    ]
+    return sorted(found, key=lambda arm: arm.name)
+
+
+def _arm(name: str, run: str, rows: Any, asked: int, pairs: int) -> Arm:
+    outcomes = {each["values"]: each["counts"] for each in compute.value_counts(rows["outcome"]).to_pylist()}
+    told = rows.num_rows - outcomes.get("ungraded", 0)
+    steps = rows.filter(compute.not_equal(rows["outcome"], "error"))["steps"]
+    return Arm(
+        name=name,
+        run=run,
+        agent=rows["agent_name"][0].as_py() if rows.num_rows else "",
+        retriever=rows["retriever_name"][0].as_py() if rows.num_rows else "",
+        trajectories=rows.num_rows,
+        tasks=compute.count_distinct(rows["task_id"]).as_py(),
+        asked=asked,
+        outcomes=outcomes,
+        success=outcomes.get("correct", 0) / told if told else None,
+        steps=compute.mean(steps).as_py(),
+        tokens=compute.sum(rows["tokens"]).as_py() or 0,
+        pairs=pairs,
+    )
+
+
+def chosen(known: Sequence[str], a: str, b: str) -> tuple[str, str]:
+    """The two arms to compare: those asked for; else ``base`` and the last round of the first comparison.
+
+    Raises:
+        InputError: one of those asked for is not there.
+    """
+    for name in (a, b):
+        if name and name not in known:
+            raise InputError(f"there is no run {name!r} here; choose two of the list.")
+    folders: dict[str, list[str]] = {}
+    for name in known:
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    beside = folders[a.rpartition("/")[0]] if a else next((of for of in folders.values() if len(of) > 1), list(known))
+    ends = {name.rpartition("/")[2]: name for name in beside}
+    first = a or ends.get("base", beside[0])
+    rounds = [name for end, name in ends.items() if end.startswith(("round-", "trained")) and name != first]
+    others = [name for name in (*reversed(rounds), *beside, *known) if name != first]
+    return first, b or (others[0] if others else "")

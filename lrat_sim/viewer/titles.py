@@ -1,0 +1,117 @@
+"""Titles and texts of documents: from the corpus that a run searched, else from what the agent was shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from lrat_sim.corpus.documents import Corpus, CorpusCard
+from lrat_sim.errors import InputError
+from lrat_sim.records import Document
+
+_CARD = "corpus.json"
+_ABOVE = 4
+_TITLED = re.compile(r"\[(?P<title>[^\n]*)\]\n(?P<text>.*)", re.DOTALL)
+
+
+class Snippet(Struct, frozen=True):
+    """What a result list shows of a document."""
+
+    title: str = ""
+    text: str = ""
+
+
+class Corpora:
+    """The corpora that may be those of a run, by fingerprint; each is opened when a run first needs it.
+
+    Args:
+        root: the folder that is viewed: corpora in it, in the folders beside it and in those beside the folders
+            above it are known.
+        given: a corpus or a prepared task set, taken for every run that names no other.
+        data: where prepared task sets are kept.
+
+    Raises:
+        InputError: ``given`` is no corpus.
+    """
+
+    def __init__(self, root: Path, given: Path | None = None, data: Path | None = None):
+        self._folders: dict[str, Path] = {}
+        self._open: dict[str, Corpus | None] = {}
+        self._given: Corpus | None = None
+        for card in _cards(root.resolve(), data):
+            try:
+                self._folders.setdefault(
+                    msgspec.json.decode(card.read_bytes(), type=CorpusCard).fingerprint, card.parent
+                )
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+                continue  # a corpus of something else, or unfinished
+        if given is not None:
+            self._given = Corpus.open(given if (given / _CARD).is_file() else given / "corpus")
+            self._folders[self._given.fingerprint] = self._given.folder
+
+    def of(self, retriever: dict[str, Any]) -> Corpus | None:
+        """The corpus that a retriever says it searches, None where it is not here."""
+        name = next(_fingerprints(retriever), None)
+        if name is None:
+            return self._given
+        if name not in self._open:
+            try:
+                self._open[name] = Corpus.open(self._folders[name]) if name in self._folders else None
+            except InputError:  # without its corpus a run is shown all the same
+                self._open[name] = None
+        return self._open[name]
+
+
+def found_in(corpus: Corpus | None, docid: str | None) -> Document | None:
+    """A document of a corpus, None where there is none."""
+    return corpus.document(docid) if corpus is not None and docid is not None and docid in corpus else None
+
+
+def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Snippet]:
+    """Title and text of each hit in a result list that was shown as :func:`lrat_sim.retrieval.shown.show_hits` does.
+
+    Those that stand there in another form are left out.
+
+    Args:
+        output: the result list.
+        docids: of the hits, in order.
+    """
+    starts: list[tuple[str, int, int]] = []
+    at = 0
+    for docid in docids:
+        head = f"\nDocID:{docid}\n"
+        place = output.find(head, at)
+        if place >= 0:
+            at = place + len(head) - 1
+            starts.append((docid, place, at + 1))
+    ends = [place for _, place, _ in starts[1:]] + [len(output)] * bool(starts)
+    found: dict[str, Snippet] = {}
+    for (docid, _, start), end in zip(starts, ends, strict=True):
+        text = output[start:end].strip()
+        titled = _TITLED.match(text)
+        found[docid] = Snippet(titled["title"], titled["text"]) if titled else Snippet("", text)
+    return found
+
+
+def _cards(root: Path, data: Path | None) -> Iterator[Path]:
+    above = [folder for folder in (root, *root.parents[:_ABOVE]) if folder != folder.parent]
+    for folder in [*above, *([data] if data is not None else [])]:
+        yield folder / "corpus" / _CARD
+        yield from sorted(folder.glob(f"*/corpus/{_CARD}"))
+
+
+def _fingerprints(retriever: Any) -> Iterator[str]:
+    """What a retriever's description calls ``corpus``, at any depth."""
+    if isinstance(retriever, dict):
+        if isinstance(retriever.get("corpus"), str):
+            yield retriever["corpus"]
+        for value in retriever.values():
+            yield from _fingerprints(value)
+    elif isinstance(retriever, list):
+        for value in retriever:
+            yield from _fingerprints(value)

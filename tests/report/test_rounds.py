@@ -1,0 +1,113 @@
+import csv
+
+import pytest
+
+from lrat_sim.comparison import compare, save
+from lrat_sim.comparison.paired import Estimate
+from lrat_sim.flywheel.exposure import Exposure
+from lrat_sim.flywheel.gate import Decision
+from lrat_sim.flywheel.rounds import Figures, Guarded, Round, Rounds, arm_figures
+from lrat_sim.flywheel.rounds import save as save_rounds
+from lrat_sim.mining.weights import Weighting
+from lrat_sim.records import Pair, Provenance
+from lrat_sim.store import write_records
+
+TASKS = [f"task-{number}" for number in range(8)]
+
+
+def records(path):
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def flywheel(tables, tmp_path):
+    """Three rounds, of which the gate refused the second."""
+    arms = tables(("base", "round-1", "trained", "bm25"), TASKS)
+    found = compare(arms, "base", None, TASKS)
+    save(found, tmp_path / "evaluate" / "test-k5" / "comparison.json")
+
+    def made(number, in_use, accepted, arm):
+        gate = Decision(
+            rule="mean", against=in_use, tasks=4, success=0.5, evidence_recall=0.5, accepted=accepted,
+            success_difference=Estimate(value=0.25 if accepted else -0.5, low=-0.75, high=0.75),
+            recall_difference=Estimate(value=None),
+        )  # fmt: skip
+        return Round(
+            number=number, in_use=in_use, tasks={in_use: 5}, mined=7, replayed=0, trained_from="base", gate=gate,
+            collected=Figures(success=0.5, evidence_recall=0.5, steps=4.0), accepted=accepted,
+            exposure=Exposure(documents=10, shown=5, opened=2, shown_gini=0.625, opened_gini=None),
+            guard=Guarded(data_set="general", base=0.645, trained=0.5),
+            evaluated={"test-k5": arm_figures(found, arm)},
+        )  # fmt: skip
+
+    rounds = [
+        made(1, "base", True, "round-1"),
+        made(2, "round-1", False, "round-1"),
+        made(3, "round-1", True, "trained"),
+    ]
+    base = {"test-k5": arm_figures(found, "base")}
+    save_rounds(Rounds(rounds=rounds, asked=4, accepted="round-3", base=base, stopped="stopped early"), tmp_path)
+    return tmp_path
+
+
+def test_refused_round_goes_on_with_the_model_before(flywheel, page, words, tmp_path):
+    text, files = page(flywheel, tmp_path / "out")
+    points = [record for record in records(files / "success-by-round.csv") if record["round"]]
+    assert [(point["arm"], float(point["success"])) for point in points] == [
+        ("base", 0.0),
+        ("round-1", 0.125),
+        ("round-1", 0.125),
+        ("trained", 0.25),
+    ]
+    assert "refused" in words(files / "success-by-round.svg")
+    assert "2, refused" in text
+    assert "3 of 4 rounds, 2 accepted; in use at the end: round-3." in text
+    assert "stopped early" in text
+
+
+def test_gate_and_forgetting_are_shown(flywheel, page, tmp_path):
+    text, files = page(flywheel, tmp_path / "out")
+    assert "The gate and what was forgotten" in text
+    (_, refused, _) = records(files / "gate.csv")
+    assert (refused["accepted"], refused["success_difference"], refused["guard_trained"]) == ("False", "-0.5", "0.5")
+    assert "−50.0" in text
+    assert "0.645" in text
+
+
+def test_flywheel_without_account_or_evaluation_is_reported(page, tmp_path):
+    """The weights then come from the pairs themselves; rejected ones have none."""
+    weights = Weighting(raw=_numbers([0.2, 0.5, 0.8, 0.5]), beta=1.0).weights
+    pairs = [
+        Pair(
+            query="q", positive="d", negatives=[], weight=float(weight), raw_weight=0.5, length=1,
+            provenance=Provenance(task="t", trajectory="r", turn=0, rank=1, rule="browsed"), satisfied=number < 3,
+        )
+        for number, weight in enumerate(weights)
+    ]  # fmt: skip
+    write_records(tmp_path / "round-1" / "pairs.jsonl", pairs)
+    text, files = page(tmp_path, tmp_path / "out")
+    assert sum(int(record["pairs"]) for record in records(files / "weights.csv")) == 3
+    assert "A retriever improved in rounds" in text
+
+
+def _numbers(values):
+    import numpy as np
+
+    return np.array(values)
+
+
+def test_sweep_shows_success_against_the_pairs(tables, page, tmp_path):
+    import msgspec
+
+    from lrat_sim.experiment.sweep import Point, Sweep
+
+    found = compare(tables(("base", "100-pairs", "400-pairs"), TASKS), "base", None, TASKS)
+    save(found, tmp_path / "comparison.json")
+    points = [Point(arm=f"{size}-pairs", size=size, pairs=[size + 4, size + 8], tasks=[9, 11]) for size in (400, 100)]
+    sweep = Sweep(command="lrat-sim sweep", settings={"split": "test"}, points=points)
+    (tmp_path / "sweep.json").write_bytes(msgspec.json.encode(sweep))
+    text, files = page(tmp_path, tmp_path / "out")
+    curve = records(files / "success-by-pairs.csv")
+    assert [(float(row["pairs"]), float(row["success"])) for row in curve] == [(106.0, 0.125), (406.0, 0.25)]
+    assert "lrat-sim sweep" in text

@@ -1,0 +1,120 @@
+import msgspec
+import pytest
+
+from lrat_sim.errors import InputError
+from lrat_sim.records import Grade, Task
+from lrat_sim.store import write_records
+from lrat_sim.viewer.library import Library
+from lrat_sim.viewer.listing import Query, read_query, select
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory, make):
+    """Two runs of six tasks: t0 to t5 with as many steps and ten times the tokens as their number and run say."""
+    root = tmp_path_factory.mktemp("runs")
+    for run, extra in (("base", 0), ("other", 10)):
+        turns = [
+            [make.turn(*[make.search("q", ["e0", "e1"][: n % 3])] * (n + extra))] for n in range(6)
+        ]  # fmt: skip
+        made = [
+            make.run(
+                *turns[n],
+                id=f"t{n}.{run}",
+                task=f"t{n}",
+                status="unanswered" if n == 4 else "error" if n == 5 else "answered",
+                usage=msgspec.convert({"prompt_tokens": 10 * (n + extra)}, type(make.run().usage)),
+                retriever={"kind": run, "fingerprint": run},
+            )
+            for n in range(6)
+        ]
+        write_records(root / run / "trajectories.jsonl", made)
+        tasks = [
+            Task(
+                id=f"t{n}",
+                question=f"Who built the {'Lighthouse' if n % 2 else 'harbour'} of {n}?",
+                evidence=["e0", "e1"],
+            )
+            for n in range(5)
+        ]
+        write_records(root / run / "tasks.jsonl", [*tasks, Task(id="t5", question="Nothing known")])
+        grades = [
+            Grade(trajectory_id=f"t{n}.{run}", state="correct" if n < 2 else "incorrect", judge="j") for n in range(3)
+        ]
+        write_records(root / run / "grades.jsonl", grades)
+    return Library(root).table
+
+
+def ids(table, **query):
+    return [row["id"] for row in select(table, Query(**query)).rows]
+
+
+def test_search_wants_every_word_in_question_answer_or_id(table):
+    assert ids(table, q="LIGHTHOUSE 3") == ["t3.base", "t3.other"]
+    assert ids(table, q="t2.other") == ["t2.other"]
+    assert ids(table, q="lighthouse harbour") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"outcome": "correct", "arm": "base"}, ["t0.base", "t1.base"]),
+        ({"status": "unanswered"}, ["t4.base", "t4.other"]),
+        ({"outcome": "error", "retriever": "other"}, ["t5.other"]),
+        ({"outcome": "ungraded", "arm": "other"}, ["t3.other"]),
+        ({"task": "t2"}, ["t2.base", "t2.other"]),
+        ({"agent": "nobody"}, []),
+        ({"evidence": "all", "arm": "base"}, ["t2.base"]),
+        ({"evidence": "some", "arm": "base"}, ["t1.base", "t4.base"]),
+        ({"evidence": "none", "arm": "base"}, ["t0.base", "t3.base"]),
+        ({"evidence": "opened"}, []),
+        ({"evidence": "unknown"}, ["t5.base", "t5.other"]),
+    ],
+)
+def test_filters_leave_what_fits(table, query, found):
+    assert ids(table, **query) == found
+
+
+@pytest.mark.parametrize(
+    ("sort", "key"),
+    [
+        ("steps", lambda row: row["steps"]),
+        ("tokens", lambda row: row["tokens"]),
+        ("task", lambda row: row["task_id"]),
+        ("outcome", lambda row: row["outcome"]),
+        ("retriever", lambda row: row["retriever_name"]),
+        ("arm", lambda row: row["arm"]),
+    ],
+)
+def test_every_column_sorts_both_ways(table, sort, key):
+    up = [key(row) for row in select(table, Query(sort=sort)).rows]
+    down = [key(row) for row in select(table, Query(sort=f"-{sort}")).rows]
+    assert len(set(up)) > 1
+    assert up == sorted(up)
+    assert down == sorted(down, reverse=True)
+
+
+def test_evidence_sorts_by_the_share_shown_with_the_unknown_last(table):
+    rows = select(table, Query(sort="-evidence", arm="base")).rows
+    assert [row["task_id"] for row in rows] == ["t2", "t1", "t4", "t0", "t3", "t5"]
+
+
+def test_pages_hold_every_row_once(table):
+    pages = [select(table, Query(size=5, page=number)) for number in (1, 2, 3)]
+    assert [len(page.rows) for page in pages] == [5, 5, 2]
+    assert len({row["id"] for page in pages for row in page.rows}) == 12
+    assert select(table, Query(size=5, page=99)) == pages[2]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sort": "colour"}, {"page": "0"}, {"page": "x"}, {"colour": "red"}, {"size": "9999"}]
+)
+def test_an_address_that_cannot_be_read_is_refused(wrong):
+    with pytest.raises(InputError, match="the address cannot be read"):
+        read_query(wrong)
+
+
+def test_addresses_encode_whatever_a_name_holds():
+    odd = "a/b?c&d#e \"<'>%2e\ud800"
+    url = Query(arm=odd).url(page=2)
+    assert url.startswith("/?arm=a%2Fb%3Fc%26d%23e+%22%3C%27%3E%252e")
+    assert url.endswith("&page=2")
