@@ -64,8 +64,11 @@ def fits(text, but=()):
 
 def test_a_command_for_each_station():
     stations = {"world", "index", "search", "rollout", "grade", "mine", "train", "evaluate"}
-    loop, data_sets = {"compare", "flywheel", "demo", "controls"}, {"convert", "merge", "split", "export-pairs"}
-    assert {*COMMANDS} == stations | loop | data_sets | {"check", "serve", "schema", "list", "judge-report"}
+    loop, data_sets = (
+        {"compare", "sweep", "flywheel", "demo", "controls", "ablate", "behaviour", "probe", "report"},
+        {"convert", "merge", "split", "export-pairs"},
+    )
+    assert {*COMMANDS} == stations | loop | data_sets | {"check", "serve", "view", "schema", "list", "judge-report"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -248,7 +251,7 @@ def test_two_processes_train_from_the_command_line(wheel, small_world, one_layer
     base = load_file(Path(one_layer) / "model.safetensors")
     two, one, start = (torch.cat([each[key].flatten() for key in sorted(models[1])]) for each in (*models, base))
     # Adam divides small gradients by themselves, so that rounding moves a few weights by a whole step
-    assert 0 < torch.linalg.norm(one - start)
+    assert torch.linalg.norm(one - start) > 0
     assert torch.linalg.norm(two - one) < 0.02 * torch.linalg.norm(one - start)
 
 
@@ -260,7 +263,7 @@ def test_compare_prints_and_writes_the_paired_comparison(command, small_world, t
     assert comparison.tasks_asked == 4
     assert "against bm25" in out
     assert fits(out)
-    assert out.splitlines()[-1] == "comparison: runs/comparison.json"
+    assert out.splitlines()[-2:] == ["comparison: runs/comparison.json", "report: runs/report.html"]
     assert "done 4/4" in err
     assert command(*line)[1].count("4 of 4 runs are in") == 2
 
@@ -274,8 +277,8 @@ def test_flywheel_goes_on_with_another_k(command, wheel, wheel_settings, small_w
     assert {path.name for path in (folder / "evaluate").iterdir()} == {"test-k1", "test-k5"}
     assert load(folder / "evaluate" / "test-k1" / "comparison.json").tasks_asked == 3
     assert len(re.findall(r"^against base *$", out, re.MULTILINE)) == 2
-    assert out.splitlines()[-1] == f"model: {folder / 'round-1' / 'model'}"
-    assert fits(out, ["comparison:", "model:"])
+    assert out.splitlines()[-2:] == [f"model: {folder / 'round-1' / 'model'}", f"report: {folder / 'report.html'}"]
+    assert fits(out, ["comparison:", "model:", "report:"])
     assert "24 of 24 runs are in" in err
     assert err.count("3 of 3 runs are in") == 3, "at k = 5 all is there: base, trained, oracle"
 

@@ -1,6 +1,7 @@
 """Every example runs as it stands, in an empty folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from lrat_sim.comparison.table import load
+from lrat_sim.grading.run import VERDICTS
+from lrat_sim.records import Verdict
 from lrat_sim.rollout import read_trajectories
+from lrat_sim.store import read_records
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -27,7 +31,9 @@ def run(tmp_path):
 
 
 def test_every_example_has_a_test():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"generate", "compare", "flywheel_world", "flywheel_2wiki"}
+    tested = {"generate", "compare", "custom_judge", "custom_retriever", "flywheel_world", "flywheel_2wiki"}
+    tested |= {"flywheel_rounds"}  # in tests/flywheel
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 
 def test_flywheel_on_real_text_takes_ten_lines():
@@ -48,6 +54,56 @@ def test_compare(run, tmp_path):
     comparison = load(tmp_path / "runs" / "compare" / "runs" / "comparison.json")
     assert [summary.name for summary in comparison.summaries] == ["bm25", "bm25:b=0.75", "oracle"]
     assert comparison.tasks_asked == 30
+
+
+def test_custom_retriever(run, tmp_path):
+    assert "against bm25" in run("custom_retriever")
+    runs = tmp_path / "runs" / "custom-retriever" / "runs"
+    assert load(runs / "comparison.json").tasks_asked == 25
+    described = {trajectory.retriever["kind"] for trajectory in read_trajectories(runs / "title-first")}
+    assert described == {"title-first"}
+    first = [hits[0].score for trajectory in read_trajectories(runs / "title-first") for hits in searches(trajectory)]
+    assert any(score > 1000 for score in first), "a query that names a title has that document first"
+    assert any(score < 1000 for score in first), "the others are ranked as by BM25"
+
+
+def searches(trajectory):
+    return [call.hits for turn in trajectory.turns for call in turn.calls if call.hits]
+
+
+def test_custom_retriever_is_a_name_on_the_command_line_by_an_entry_point(tmp_path, small_world):
+    """As the package of a user would register it."""
+    shutil.copy(EXAMPLES / "custom_retriever.py", tmp_path / "my_search.py")
+    package = tmp_path / "my_search-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: my-search\nVersion: 1.0\n")
+    point = "[lrat_sim.retrievers]\ntitle-first = my_search:open_title_first\n"
+    (package / "entry_points.txt").write_text(point)
+    title = next(document.title for document in small_world.corpus if document.title)
+    line = ["search", title, "-t", str(small_world.folder), "-r", "title-first:base=oracle", "-k", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lrat_sim.cli", *line],
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert title in done.stdout
+    assert " 10" in done.stdout, "a score above a thousand: the title was named"
+
+
+def test_custom_judge(run, tmp_path):
+    lines = run("custom_judge").splitlines()
+    said = {name: float(value.rstrip("%")) for name, value in (line.rsplit(": ", 1) for line in lines)}
+    match, prompt, rules, finding = said.values()
+    assert 0 < prompt < match, "in fewer searches less is found"
+    assert 0 < finding < rules, "who names a finding is fewer than who rejects nothing"
+    states = {verdict.state for verdict in verdicts_of(tmp_path / "runs" / "custom-judge" / "run", "finding:1")}
+    assert states == {"relevant", "irrelevant", "unjudged"}
+
+
+def verdicts_of(folder, judge):
+    return [verdict for verdict in read_records(folder / VERDICTS, Verdict) if verdict.judge == judge]
 
 
 @pytest.mark.slow
