@@ -6,10 +6,12 @@ What was asked and what ran are kept apart; a call that cannot run gets a messag
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -34,6 +36,9 @@ TOOLS: list[dict[str, Any]] = [
 
 MOST_CALLS = 16
 """Calls of one turn that are run."""
+
+_THREADS = ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="lrat-sim-tool")
+"""Apart from asyncio's own threads, in which litellm begins its calls: a slow retriever must not hold those up."""
 
 SearchWith = Literal["query", "reasoning", "history"]
 
@@ -109,7 +114,7 @@ class Toolbox:
             return refused(call, asked, f"not run, since a turn has {MOST_CALLS} calls at most")
         if asked.problem is not None:
             return refused(call, asked, asked.problem)
-        return await asyncio.to_thread(self._run, call, asked, reasoning)
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, self._run, call, asked, reasoning)
 
     def _run(self, call: ToolCall, asked: Asked, reasoning: str | None) -> Call:
         began = time.perf_counter()

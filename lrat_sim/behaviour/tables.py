@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 from rich import box
 from rich.console import Group as Parts
 from rich.console import RenderableType
@@ -14,7 +16,15 @@ from lrat_sim.behaviour.resample import Estimate
 from lrat_sim.behaviour.targets import Gap, Target
 
 _COLOURS = {"met": "green", "missed": "red", "not comparable": "dim", "unknown": "dim"}
-_SHARE, _COUNT, _TOKENS = "{:.3f}", "{:.2f}", "{:.0f}"
+
+
+def _share(value: float) -> str:
+    """Three digits, without the zero before the point."""
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.2f}"
+
+
+_SHARE, _COUNT, _TOKENS = _share, "{:.2f}".format, "{:.0f}".format
+_Form = Callable[[float], str]
 
 
 def render(found: Behaviour) -> RenderableType:
@@ -50,23 +60,32 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _runs(found: Behaviour) -> Table:
-    table = _table("what was run", "group", "agent", "retriever", "k", "snippet", "runs", "tasks", "outcomes", "judges")
-    for group in found.groups:
-        setting = group.setting
-        outcomes = ", ".join(f"{count} {name}" for name, count in group.outcomes.items())
-        cells = (group.name, setting.agent, setting.retriever, setting.k, setting.snippet_tokens)
-        table.add_row(
-            *(Text("-" if cell is None else str(cell)) for cell in cells),
-            *(str(group.runs), str(group.tasks), outcomes, ", ".join(group.judges)),
-        )
+    table = _table("what was run", "", *(group.name for group in found.groups))
+    settings = [group.setting for group in found.groups]
+    rows: dict[str, Iterable[object]] = {
+        "agent": (setting.agent for setting in settings),
+        "retriever": (setting.retriever for setting in settings),
+        "hits a search": (setting.k for setting in settings),
+        "tokens of a snippet": (setting.snippet_tokens for setting in settings),
+        "runs": (group.runs for group in found.groups),
+        "tasks": (group.tasks for group in found.groups),
+        "outcomes": (_listed(f"{count} {name}" for name, count in group.outcomes.items()) for group in found.groups),
+        "judges": (_listed(group.judges) for group in found.groups),
+    }
+    for title, cells in rows.items():
+        table.add_row(title, *(Text("-" if cell is None else str(cell)) for cell in cells))
     return table
 
 
-def _by_outcome(found: Behaviour, title: str, columns: dict[str, tuple[str, str]]) -> Table:
+def _listed(texts: Iterable[str]) -> str:
+    return ",\n".join(texts)
+
+
+def _by_outcome(found: Behaviour, title: str, columns: Mapping[str, tuple[str, _Form]]) -> Table:
     table = _table(title, "group", "runs", *columns)
     for group in found.groups:
         for outcome in ("correct", "incorrect", "all"):
-            cells = [_shown(group.measures[f"{name}.{outcome}"], form) for name, form in columns.values()]
+            cells = [_shown(group.measures[f"{name}.{outcome}"], form, "\n") for name, form in columns.values()]
             table.add_row(Text(group.name if outcome == "correct" else ""), outcome, *cells)
         table.add_section()
     return table
@@ -87,11 +106,20 @@ def _after(found: Behaviour) -> Table:
 
 
 def _lengths(found: Behaviour) -> Table:
-    of = ("correct", "incorrect", "evidence", "other", "relevant", "irrelevant", "pairs")
-    table = _table("reasoning after a browse, mean tokens (Figure 4 c)", "group", *of, "AUC")
-    for group in found.groups:
-        cells = [_shown(group.measures[f"length.{name}"], _TOKENS) for name in of]
-        table.add_row(Text(group.name), *cells, _shown(group.measures["length_auc"], _SHARE))
+    """One column a group, since there are many rows."""
+    table = _table("reasoning after a browse, mean tokens (Figure 4 c)", "after", *(each.name for each in found.groups))
+    rows = {
+        "a correct run's": "correct",
+        "an incorrect run's": "incorrect",
+        "evidence": "evidence",
+        "other documents": "other",
+        "relevant by the judge": "relevant",
+        "irrelevant": "irrelevant",
+        "positives of correct runs": "pairs",
+    }
+    for title, name in rows.items():
+        table.add_row(title, *(_shown(group.measures[f"length.{name}"], _TOKENS) for group in found.groups))
+    table.add_row("AUC of evidence", *(_shown(group.measures["length_auc"], _SHARE) for group in found.groups))
     return table
 
 
@@ -119,12 +147,19 @@ def _opened(found: Behaviour) -> Table:
 def _targets(group: Group, title: str) -> Table:
     table = _table(
         f"{_who(group)}, held against {title}; * marks what the simulated agent is held to",
-        *("measure", "target", "found", "distance", "state", "measured on"),
+        *("measure", "target", "found", "off by", "state"),
     )
+    table.expand = True
+    for column, ratio in zip(table.columns, (26, 13, 15, 7, 12), strict=True):
+        column.ratio = ratio
+    population = None
     for gap in group.gaps:
+        if gap.target.population != population:
+            population = gap.target.population
+            table.add_row(Text(population, style="bold"))
         state = Text(gap.state + (f": {gap.why}" if gap.why else ""), style=_COLOURS[gap.state])
         name = gap.target.measure + ("*" if gap.target.held else "")
-        table.add_row(name, _wanted(gap.target), _found(gap), _distance(gap), state, gap.target.population)
+        table.add_row(f" {name}", _wanted(gap.target), _found(gap), _distance(gap), state)
     return table
 
 
@@ -155,24 +190,25 @@ def _wanted(target: Target) -> str:
 
 
 def _found(gap: Gap) -> str:
-    return "" if gap.target.distribution is not None else _shown(gap.found, _form(gap.target))
+    return "" if gap.target.distribution is not None else _shown(gap.found, _form(gap.target), "\n")
 
 
-def _form(target: Target) -> str:
+def _form(target: Target) -> _Form:
     return _SHARE if (target.value or 0.0) < 2 else _COUNT if (target.value or 0.0) < 50 else _TOKENS
 
 
 def _distance(gap: Gap) -> str:
+    """Without its interval, which the table on disk has."""
     if gap.distance.value is None:
         return "-"
-    form = "{:.1%}" if gap.kind == "relative error" else "{:.3f}"
     short = {"total variation": "TV ", "Kolmogorov-Smirnov": "KS "}.get(gap.kind, "")
-    return short + _shown(gap.distance, form)
+    value = gap.distance.value
+    return short + (f"{value:.0%}" if gap.kind == "relative error" else _share(value))
 
 
-def _shown(found: Estimate, form: str) -> str:
+def _shown(found: Estimate, form: _Form, between: str = " ") -> str:
     if found.value is None:
         return "-"
     if found.low is None or found.high is None:
-        return form.format(found.value)
-    return f"{form.format(found.value)} ({form.format(found.low)}–{form.format(found.high)})"
+        return form(found.value)
+    return f"{form(found.value)}{between}({form(found.low)}–{form(found.high)})"

@@ -86,12 +86,10 @@ def compare(
     tests = sum(paired.test is not None for each in pairings for paired in each.measures.values())
     permutations = max(permutations, min(_PER_TEST * tests, _AT_MOST))
     pairings = _tested(work, pairings, permutations)
+    against_base = [each for each in pairings if each.base == base]
+    told = [each for each in against_base if each.arm != oracle] or against_base  # the oracle only if there is no other
     return Comparison(
-        answer=" ".join(
-            answer_sentence(each.arm, base, each.measures)
-            for each in pairings
-            if each.base == base and each.arm != oracle
-        ),
+        answer=" ".join(answer_sentence(each.arm, base, each.measures) for each in told),
         base=base,
         oracle=oracle,
         tasks_asked=len(tasks_asked),

@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import json
+import threading
 import weakref
 
 import pytest
@@ -121,6 +122,25 @@ def test_a_failure_of_the_retriever_is_one_of_its_boundary(tools, scripted):
     tools.retriever.broken = "the index burnt"
     with pytest.raises(RetrieverError, match="the index burnt"):
         run(tools, call("search", {"query": "x"}))
+
+
+def test_slow_searches_hold_up_no_other_work_in_threads(tools):
+    begun, released, plain = threading.Event(), threading.Event(), tools.retriever.search
+
+    def slow(queries, k):
+        begun.set()
+        assert released.wait(30)
+        return plain(queries, k)
+
+    async def many():
+        tools.retriever.search = slow
+        searches = [asyncio.create_task(tools.run([call("search", {"query": "salt"})])) for _ in range(64)]
+        await asyncio.to_thread(begun.wait, 30)
+        await asyncio.wait_for(asyncio.to_thread(int), 10)
+        released.set()
+        return await asyncio.gather(*searches)
+
+    assert all(done.hits for (done,) in asyncio.run(many()))
 
 
 def test_texts_are_remembered_but_keep_no_retriever_alive(scripted):
