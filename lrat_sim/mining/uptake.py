@@ -85,14 +85,15 @@ def taken_up(run: Run) -> frozenset[Place]:
     """
     known = _words(run.question)
     used_later = _used_after(run)
+    written = [_words(turn.reasoning) for turn in run.turns] + [set[str]()]
     found: set[Place] = set()
     for number, turn in enumerate(run.turns):
-        known |= _words(turn.reasoning)
+        known |= written[number]
         for query in _queries(turn):
             known |= _words(query)
         browses = [place for place, call in enumerate(turn.calls) if call.docid is not None]
-        after = run.turns[number + 1].reasoning if number + 1 < len(run.turns) else None
-        if browses and after and (set(_names(after)) - known) & used_later[number + 1]:
+        new = (written[number + 1] & used_later[number + 1]) - known
+        if browses and new and not new.isdisjoint(_names(run.turns[number + 1].reasoning or "")):
             found.update((number, place) for place in browses)
     return frozenset(found)
 
@@ -114,7 +115,7 @@ def _queries(turn: RunTurn) -> Iterator[str]:
 
 
 def _words(text: str | None) -> set[str]:
-    return {word.casefold() for word in _WORD.findall(text or "")}
+    return set(_WORD.findall((text or "").casefold()))
 
 
 def _subject(texts: Iterable[str]) -> set[str]:
