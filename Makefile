@@ -1,13 +1,14 @@
 # make demo   the whole loop on a small generated world, from nothing
 # make test   every check: lint, format, types, import contract, tests
 # make slow   the tests that take longer
+# make docs   the documentation as a site, in build/site/
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types pytest slow clean
+.PHONY: demo test lint types pytest slow docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/lrat-sim demo
@@ -31,6 +32,9 @@ pytest: $(VENV)/installed-dev
 slow: $(VENV)/installed-slow
 	$(BIN)/pytest -q -m slow --durations=10
 
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lrat-sim needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
@@ -53,4 +57,4 @@ $(VENV)/installed-slow: $(VENV)/installed-dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,6 +1,6 @@
 """What agents do, for any trajectories: LRAT's Table 1 and Figure 4, and how far that is from a real agent.
 
-:func:`behaviour` reads trajectories, measures them and holds them against targets;
+:func:`lrat_sim.behaviour.report.behaviour` reads trajectories, measures them and holds them against targets;
 :mod:`lrat_sim.behaviour.reliability` asks how a simulated agent orders retrievers whose order is known.
 """
 

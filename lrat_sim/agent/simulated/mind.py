@@ -223,7 +223,8 @@ def _most_promising(thought: Thought, hop: int, persona: Persona, seed: int) -> 
     if persona.habits is not UNSET:
         threshold -= persona.habits.diligence * own_verbosity(seed)
         if isinstance(thought.events[-1], Page) and not thought.gained:
-            threshold -= persona.habits.momentum
+            lists = thought.searches.get(hop, 0)
+            threshold -= persona.habits.momentum * lists / (lists + persona.habits.caution)
     for glimpse in latest.glimpses:
         if glimpse.docid in thought.opened:
             continue

@@ -24,7 +24,8 @@ class Habits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             has half of ``consensus``.
         conviction: share of the error in judging a snippet that stays from one sight of it to the next, so that what
             was passed over once is mostly passed over again.
-        momentum: by how much pickiness falls after a document that brought nothing, since the list is at hand.
+        momentum: by how much pickiness falls after a document that brought nothing, since the list is at hand: with
+            ``caution`` lists for the hop by half of it, with more by more, since asking again would bring the same.
         scrutiny: what a hit loses with each 100 words of its snippet, since they are read and do not state the fact;
             so long snippets spare opening.
         diligence: by how much pickiness falls with each standard deviation by which a run's reasoning is longer than

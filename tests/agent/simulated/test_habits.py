@@ -93,13 +93,13 @@ def test_what_was_passed_over_stays_passed_over_by_conviction():
     assert opened(0.0) > 25
 
 
-def test_after_a_document_that_brought_nothing_the_next_is_opened_sooner():
+def test_after_a_document_that_brought_nothing_the_next_is_opened_sooner_the_more_was_searched():
     page = Page("Teren Vald", "Teren Vald", "Teren Vald\nHe kept bees.")
-    hits = _list("Teren Vald", "Teren Vald: youth")
-    for momentum, follows in ((0.0, Search), (0.4, Browse)):
-        persona = _plain(pickiness=1.2, habits=_habits(momentum=momentum))
-        assert isinstance(decide(_after(persona, hits), set(), persona, 1), Search)
-        assert isinstance(decide(_after(persona, hits, page), set(), persona, 1), follows)
+    lists = [_list("Teren Vald", "Teren Vald: youth", query=f"q{number}") for number in range(6)]
+    for momentum, searches, follows in ((0.0, 6, Search), (0.4, 1, Search), (0.4, 6, Browse), (0.8, 1, Browse)):
+        persona = _plain(pickiness=1.2, habits=_habits(momentum=momentum, caution=2.0))
+        assert isinstance(decide(_after(persona, *lists[:searches]), set(), persona, 1), Search)
+        assert isinstance(decide(_after(persona, *lists[:searches], page), set(), persona, 1), follows)
 
 
 def test_a_long_snippet_that_does_not_state_the_fact_spares_opening():
