@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lrat_sim import catalog, cli
+from lrat_sim import __version__, catalog, cli
 from lrat_sim.comparison.table import load
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.interchange import FORMATS
@@ -69,6 +69,10 @@ def test_a_command_for_each_station():
         {"convert", "merge", "split", "export-pairs"},
     )
     assert {*COMMANDS} == stations | loop | data_sets | {"check", "serve", "view", "schema", "list", "judge-report"}
+
+
+def test_version_is_shown(command):
+    assert command("--version")[0] == f"lrat-sim {__version__}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
+
+from lrat_sim import __version__
 
 app = typer.Typer(
     name="lrat-sim",
@@ -18,6 +21,19 @@ app = typer.Typer(
 
 STATIONS, LOOP = "Stations, in the order in which data walks", "The loop"
 DATA_SETS, TOOLS = "Data sets of trajectories", "Tools"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lrat-sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Options of no command."""
 
 
 def main() -> None:

@@ -18,7 +18,9 @@ def test_every_target_it_is_held_to_is_met_on_questions_of_a_new_world(tmp_path)
     found = probe(data.tasks("test")[:300], agent, retriever, data.corpus.ids(), tmp_path / "probe")
     held = [gap for group in found.behaviour.groups for gap in group.gaps if gap.target.held]
     # every one is shown by one of the three runs
-    assert {gap.target.measure for gap in held} == {gap.target.measure for gap in held if gap.state in ("met", "missed")}
+    assert {gap.target.measure for gap in held} == {
+        gap.target.measure for gap in held if gap.state in ("met", "missed")
+    }
     assert [(gap.group, gap.target.measure, gap.found.value) for gap in held if gap.state == "missed"] == []
     assert found.order.tau.value == 1.0
 
