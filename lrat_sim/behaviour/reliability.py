@@ -66,13 +66,13 @@ class Ordering(Struct, frozen=True, kw_only=True):
             box=box.SIMPLE_HEAD,
         )
         table.add_column("retriever, worst first")
-        table.add_column("success", justify="right")
-        table.add_column("gain over the one before", justify="right")
+        table.add_column("success, %", justify="right", no_wrap=True)
+        table.add_column("gain over the one\nbefore, points", justify="right", no_wrap=True)
         table.add_column("told apart")
         for place, name in enumerate(self.names):
             step = self.steps[place - 1] if place else None
             verdict = "" if step is None else "yes" if step.clear else "reversed" if step.reversed else "no"
-            table.add_row(name, _shown(self.success[place]), _shown(step.gain) if step else "", verdict)
+            table.add_row(name, _percent(self.success[place]), _percent(step.gain) if step else "", verdict)
         return table
 
 
@@ -148,6 +148,12 @@ def _tau(means: Values) -> Values:
     signs = [np.sign(means[:, later] - means[:, earlier]) for earlier, later in pairs]
     tau: Values = np.mean(signs, axis=0)
     return tau
+
+
+def _percent(found: Estimate) -> str:
+    if found.value is None or found.low is None or found.high is None:
+        return "-" if found.value is None else f"{100 * found.value:.1f}"
+    return f"{100 * found.value:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def _shown(found: Estimate) -> str:
