@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -101,9 +102,8 @@ def ensure_folder(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):  # of its own, since several processes may try at once
+            pass
     except OSError as error:
         raise InputError(f"{folder} cannot be written to ({error.strerror}); choose another folder.") from error
     return folder

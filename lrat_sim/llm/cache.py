@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from lrat_sim.errors import InputError
 from lrat_sim.llm.call import Completion, Request
@@ -21,6 +22,10 @@ _SECONDS_FOR_A_LOCK = 30.0
 _SECONDS_BETWEEN_LOOKS = 1.0
 _PIECE = 2047
 """Bytes that hashlib takes without giving other threads the interpreter: getting it back takes far longer."""
+
+
+def _is_held(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith("SQLITE_BUSY")
 
 
 def call_key(request: Request) -> bytes:
@@ -71,7 +76,15 @@ class CallCache:
             self.path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            # of several that switch a new file at once, SQLite refuses all but one, however long they would wait
+            for attempt in Retrying(
+                retry=retry_if_exception(_is_held),
+                stop=stop_after_delay(_SECONDS_FOR_A_LOCK),
+                wait=wait_random(0.01, 0.1),
+                reraise=True,
+            ):
+                with attempt:
+                    connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")  # with WAL, only a power cut loses the last answers
             connection.execute("BEGIN IMMEDIATE")  # two processes may make it at once
             mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _IDENTITY)

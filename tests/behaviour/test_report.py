@@ -67,7 +67,7 @@ def test_what_is_missed_is_printed_as_missed(runs):
     missed = [gap.target.measure for gap in found.missed() if gap.target.held]
     assert "length.correct" in missed
     assert "length.correct" in verdict(found)
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=300, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(render(found))
     shown = console.export_text()
     assert re.search(r"length\.correct\*.*149 ± 20%.*missed", shown)
