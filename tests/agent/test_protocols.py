@@ -42,6 +42,12 @@ def test_native_calls_leave_the_text_alone():
     assert spoken.text == f"I write {SEARCH}"
 
 
+@pytest.mark.parametrize("protocol", [NATIVE, TAGGED])
+def test_reasoning_of_a_field_and_thinking_that_was_never_closed_are_both_kept(protocol):
+    spoken = read(protocol, f"<think>Salt it is. {SEARCH}", reasoning_content="Hm.")
+    assert (spoken.reasoning, called(spoken)) == ("Hm.\nSalt it is.", [CALL])
+
+
 def test_a_call_in_thinking_that_was_never_closed_is_run_and_in_closed_thinking_not():
     for protocol in (NATIVE, TAGGED):
         spoken = read(protocol, f"<think>\nI should search.\n{SEARCH}")

@@ -181,12 +181,14 @@ def call_blocks(text: str) -> tuple[list[str], str]:
     return _BLOCK.findall(text), _BLOCK.sub("\n", text).strip()
 
 
-def unclosed_thinking(written: str) -> tuple[str, str] | None:
+def unclosed_thinking(written: str, apart: str | None) -> tuple[str, str] | None:
     """Thinking that was never closed before a call: the thought, and what is written from the call on.
 
-    A call in thinking that was closed was only thought of; here the model forgot to say where it ends.
+    The thought follows what came ``apart``, in a field of its own.  A call in thinking that was closed was only thought
+    of; here the model forgot to say where it ends.
     """
     opened = _OPEN.match(written)
     if opened is None or _CLOSE.search(written) or (call := _CALL.search(written)) is None:
         return None
-    return written[opened.end() : call.start()].strip(), written[call.start() :]
+    thought = written[opened.end() : call.start()].strip()
+    return "\n".join(filter(None, [apart, thought])), written[call.start() :]

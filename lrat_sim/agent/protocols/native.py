@@ -13,6 +13,7 @@ from lrat_sim.agent.protocols.base import (
     as_received,
     call_blocks,
     reasoning_fields,
+    thinking_apart,
     unclosed_thinking,
     with_thinking,
 )
@@ -36,7 +37,7 @@ class Native(Protocol):
     def read(self, message: Message) -> Spoken:
         """The message's calls; without any, those that a server failed to parse and left in the text."""
         calls, reasoning, text, raw = message.calls, message.reasoning, message.text, message.raw
-        if not calls and (forgotten := unclosed_thinking(message.content or "")) is not None:
+        if not calls and (forgotten := unclosed_thinking(message.content or "", thinking_apart(message))) is not None:
             reasoning, text = forgotten
         blocks, outside = call_blocks(text or "")
         if blocks and not calls:

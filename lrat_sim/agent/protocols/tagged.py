@@ -56,7 +56,7 @@ class Tagged(Protocol):
         invented = _RESPONSE.search(received)
         written = received if invented is None else received[: invented.start()].rstrip()
         reasoning, text = (message.reasoning, message.text or "") if invented is None else _up_to(apart, written)
-        if message.content is not None and (forgotten := unclosed_thinking(written)) is not None:
+        if message.content is not None and (forgotten := unclosed_thinking(written, apart)) is not None:
             reasoning, text = forgotten
         blocks, outside = call_blocks(text)
         calls = [call for body in blocks for call in read_block(body)]
