@@ -139,9 +139,9 @@ def _table(rounds: Rounds) -> Table:
     title = f"{len(made)} of {rounds.asked} rounds, {accepted} accepted; in use: {rounds.accepted}"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("round", no_wrap=True)
-    heads = ["pairs", "docs\nshown", "Gini\nshown", "Gini\nopened"]
+    heads = ["pairs", "docs\nseen", "Gini\nseen", "Gini\nopen"]
     heads += ["gate: success\nagainst in use"] * gated + ["nDCG@10\nguard"] * guarded
-    heads += [f"{name}\nsucc/recall/steps" for name in names]
+    heads += [f"{name}\nsucc/rec/steps" for name in names]
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     empty = ["-"] * (len(heads) - len(names) - guarded)
@@ -168,7 +168,7 @@ def _decided(gate: Decision | None) -> str:
         return "-"
     difference = gate.success_difference
     bounds = [end for end in (difference.low, difference.high) if end is not None]
-    interval = f" ({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f})" if len(bounds) == 2 else ""
+    interval = f" ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})" if len(bounds) == 2 else ""
     return "-" if difference.value is None else f"{100 * difference.value:+.1f}{interval}"
 
 
