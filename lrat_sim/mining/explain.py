@@ -222,8 +222,8 @@ def _latest(verdicts: Iterable[Verdict], report: MiningReport | None) -> dict[tu
 
 def _list(of_documents: Iterable[Label], corpus: Corpus | None) -> RenderableType:
     table = Table(title="the documents, and what they are to this pair", title_justify="left", expand=True)
-    for name, ratio in (("rank", 1), ("document", 4), ("label", 3), ("why", 8)):
-        table.add_column(name, ratio=ratio, min_width=4, overflow="fold")
+    for name, ratio in (("rank", 2), ("document", 6), ("label", 5), ("why", 13)):
+        table.add_column(name, ratio=ratio, overflow="fold")
     for each in of_documents:
         title = ""
         if corpus is not None and each.docid in corpus:
