@@ -7,11 +7,9 @@ rejected in words.  What the run does next says more:
   question nor anything written before held, and a later query or the answer holds it, too.
 - ``used``: its **search ended** with it, as a user's does with the last click.  It was the last document opened from
   its list, and the next search shares no name with the one that listed it.
-- ``used``: the **answer followed**.  It was the last document opened before the answer, the reasoning right after it
-  notes a new name or number, and its search was the first or the second in a row for the same thing.
-- ``unclear``: the answer followed otherwise, so that it may have been forced; or the next search shares a name, but
-  also holds one of the question that the search before did not, so that it may have turned to the other half of the
-  question, or look for the same thing yet.
+- ``unclear``: it was the last document opened before the answer, which may rest on it or have been forced; or the next
+  search shares a name, but also holds one of the question that the search before did not, so that it may have turned to
+  the other half of the question, or look for the same thing yet.
 - ``unused``: the run opened another document from the same list, or went on searching for the same thing, or gave up.
 """
 
@@ -22,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from lrat_sim.grading.relevance import Browse
-from lrat_sim.mining.episodes import episodes, query_in
+from lrat_sim.mining.episodes import Episode, episodes, query_in
 from lrat_sim.mining.runs import Run, RunTurn
 from lrat_sim.records import VerdictState
 
@@ -34,8 +32,6 @@ _WORD = re.compile(r"[^\W_](?:[\w'’-]*\w)?")
 _SHORTEST, _LONG = 3, 4
 """Characters of a name; what is shorter is mostly an initial or an article.  And those of a word that tells what a
 query is about, where it has no capitals."""
-_WORDINGS = 2
-"""Of the searches in a row for the same thing, the last one after which an answer counts as found, not as forced."""
 _SENTENCE_END = re.compile(r"[.!?:\n][\"”’')*]*\s*$")
 
 
@@ -54,41 +50,35 @@ def where_used(run: Run, verdict: Callable[[Browse], VerdictState | None]) -> Ca
 
 def uses(run: Run) -> dict[Place, Use]:
     """What a run made of every document that it opened."""
-    noted, taken = taken_up(run)
+    taken = taken_up(run)
     of_question = _subject([run.question])
-    parts = [(episode, _subject(search.query for search in episode.searches)) for episode in episodes(run)]
+    parts = list(episodes(run))
     found: dict[Place, Use] = {}
-    before, wordings = set[str](), 0
-    for number, (episode, subject) in enumerate(parts):
-        wordings = wordings + 1 if subject & before else 1
-        before = subject
-        after = next((later for follower, later in parts[number + 1 :] if follower.searches), None)
+    for number, episode in enumerate(parts):
+        after = next((later for later in parts[number + 1 :] if later.searches), None)
         for opened in episode.chain:
-            place = opened.browse.turn, opened.browse.call
-            if place in taken:
-                found[place] = "used"
-                before = set()  # what is searched for next is another thing
-            elif opened is not episode.chain[-1]:
-                found[place] = "unused"
-            elif after is not None:
-                found[place] = _ended(subject, after, of_question)
-            elif run.status == "answered":
-                found[place] = "used" if place in noted and wordings <= _WORDINGS else "unclear"
+            browse = opened.browse
+            last = opened is episode.chain[-1]
+            if (browse.turn, browse.call) in taken:
+                use: Use = "used"
             else:
-                found[place] = "unused"
+                use = _ended(run, episode, after, of_question) if last else "unused"
+            found[browse.turn, browse.call] = use
     return found
 
 
-def _ended(subject: set[str], after: set[str], of_question: set[str]) -> Use:
-    """Whether a search ended with the last document that was opened from its list, by what the next one is about."""
-    if not subject & after:
+def _ended(run: Run, episode: Episode, after: Episode | None, of_question: set[str]) -> Use:
+    """Whether a search ended with the last document that was opened from its list."""
+    if after is None:
+        return "unclear" if run.status == "answered" else "unused"
+    own, others = (_subject(search.query for search in each.searches) for each in (episode, after))
+    if not own & others:
         return "used"
-    return "unclear" if (after - subject) & of_question else "unused"
+    return "unclear" if (others - own) & of_question else "unused"
 
 
-def taken_up(run: Run) -> tuple[frozenset[Place], frozenset[Place]]:
-    """The browses after which a run noted a new name or number, and those of them of which a query or the answer holds
-    one later.
+def taken_up(run: Run) -> frozenset[Place]:
+    """The browses from whose document a run took up a name or a number.
 
     Names are told by their capital letter, away from the beginning of a sentence, so this reads only reasoning in
     scripts that have capitals; queries and answers may write them small.
@@ -96,22 +86,16 @@ def taken_up(run: Run) -> tuple[frozenset[Place], frozenset[Place]]:
     known = _words(run.question)
     used_later = _used_after(run)
     written = [_words(turn.reasoning) for turn in run.turns] + [set[str]()]
-    noted: set[Place] = set()
-    taken: set[Place] = set()
+    found: set[Place] = set()
     for number, turn in enumerate(run.turns):
         known |= written[number]
         for query in _queries(turn):
             known |= _words(query)
         browses = [place for place, call in enumerate(turn.calls) if call.docid is not None]
-        new = written[number + 1] - known
-        if not browses or not new:
-            continue
-        names = new.intersection(_names(run.turns[number + 1].reasoning or ""))
-        if names:
-            noted.update((number, place) for place in browses)
-        if names & used_later[number + 1]:
-            taken.update((number, place) for place in browses)
-    return frozenset(noted), frozenset(taken)
+        new = (written[number + 1] & used_later[number + 1]) - known
+        if browses and new and not new.isdisjoint(_names(run.turns[number + 1].reasoning or "")):
+            found.update((number, place) for place in browses)
+    return frozenset(found)
 
 
 def _used_after(run: Run) -> list[set[str]]:

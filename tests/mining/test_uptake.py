@@ -12,10 +12,6 @@ from lrat_sim.mining.runs import run_of
 from lrat_sim.mining.uptake import taken_up, uses
 
 
-def taken(run):
-    return taken_up(run)[1]
-
-
 @pytest.fixture
 def hunt(make):
     """Who built the bridge, and whom did the builder marry? Each document is opened after a search of its own."""
@@ -35,7 +31,7 @@ def hunt(make):
 
 
 def test_name_that_a_later_query_or_the_answer_takes_up_makes_the_document_useful(hunt):
-    assert taken(run_of(hunt())) == {(1, 0), (4, 0)}
+    assert taken_up(run_of(hunt())) == {(1, 0), (4, 0)}
 
 
 @pytest.mark.parametrize(
@@ -52,19 +48,19 @@ def test_name_that_a_later_query_or_the_answer_takes_up_makes_the_document_usefu
     ],
 )
 def test_only_new_names_that_are_used_count(hunt, change, left):
-    assert taken(run_of(hunt(**change))) == left
+    assert taken_up(run_of(hunt(**change))) == left
 
 
 def test_answer_of_a_run_that_gave_up_is_none(hunt):
     run = msgspec.structs.replace(run_of(hunt()), status="unanswered")
-    assert taken(run) == {(1, 0)}
+    assert taken_up(run) == {(1, 0)}
 
 
 @pytest.fixture
 def compared(make):
     """Two searches with two documents each opened, from which no name is taken up, and a third."""
 
-    def made(second, *, third="elsewhere", end="so it is", status="answered"):
+    def made(second, *, third="elsewhere", status="answered"):
         return make.run(
             make.turn(make.search("age of Mill Road", ["a", "b"]), reasoning="first"),
             make.turn(make.browse("a"), reasoning="open a"),
@@ -72,7 +68,7 @@ def compared(make):
             make.turn(make.search(second, ["c"]), reasoning="b it is"),
             make.turn(make.search(third, ["d"]), reasoning="again"),
             make.turn(make.browse("d"), reasoning="open d"),
-            make.turn(reasoning=end),
+            make.turn(reasoning="so it is"),
             status=status,
         )
 
@@ -95,34 +91,6 @@ def test_last_document_is_used_where_the_search_ended_with_it(compared, second, 
 def test_last_document_of_a_run_that_gave_up_is_unused(compared):
     assert uses(run_of(compared("else")))[5, 0] == "unclear"
     assert uses(run_of(compared("else", status="unanswered")))[5, 0] == "unused"
-
-
-@pytest.mark.parametrize(
-    ("second", "third", "end", "use"),
-    [
-        ("age of Corn Street", "elsewhere", "It dates from 1834.", "used"),
-        ("age of Corn Street", "year of Corn Street", "It dates from 1834.", "used"),
-        ("year of Mill Road", "origin of Mill Road", "It dates from 1834.", "unclear"),  # asked a third time
-        ("age of Corn Street", "elsewhere", "It is as old as Mill Road.", "unclear"),  # nothing new
-        ("age of Corn Street", "elsewhere", None, "unclear"),
-    ],
-)
-def test_document_that_the_answer_followed_is_used_where_something_new_was_noted(compared, second, third, end, use):
-    run = msgspec.structs.replace(run_of(compared(second, third=third, end=end)), question="Is Mill Road older?")
-    assert uses(run)[5, 0] == use
-
-
-def test_name_taken_up_begins_the_search_for_another_thing(make):
-    run = make.run(
-        make.turn(make.search("mill of Orla Fenn", ["a"])),
-        make.turn(make.search("mills of Orla Fenn", ["b"])),
-        make.turn(make.browse("b")),
-        make.turn(make.search("age of Orla Fenn's Corn Mill", ["c"]), reasoning="It is the Corn Mill."),
-        make.turn(make.browse("c")),
-        make.turn(reasoning="It dates from 1834."),
-    )
-    run = msgspec.structs.replace(run_of(run), question="How old is the mill of Orla Fenn?")
-    assert uses(run) == {(2, 0): "used", (4, 0): "used"}
 
 
 def test_queries_without_capitals_are_told_apart_by_their_longer_words(make):
