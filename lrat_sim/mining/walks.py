@@ -15,18 +15,16 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from lrat_sim.grading.relevance import Browse
-from lrat_sim.mining.episodes import Episode, Search, episodes, search_of
+from lrat_sim.mining.episodes import Search, episodes, search_of
+from lrat_sim.mining.names import Names, Subject, subject_of
 from lrat_sim.mining.runs import Run, RunCall, RunTurn, browse_at
 from lrat_sim.mining.standing import History
 from lrat_sim.records import VerdictState
-from lrat_sim.text import normalise
 
 Verdict = Callable[[Browse], VerdictState | None]
 """The verdict on a browse as the judge gave it; None where there is none."""
 Parallel = Literal["latest", "every"]
 
-_LONG = 4
-"""Letters of a word that tells what a query is about."""
 _BROWSES = {"get_document", "visit"}
 
 
@@ -101,38 +99,36 @@ def by_chain(run: Run, verdict: Verdict, parallel: Parallel, count: Counter[str]
 
     An agent that does not find what it wants words its query anew, and what it finds in the end answers the earlier
     wordings, too (query chains, Radlinski and Joachims 2005): those are the queries at which the retriever failed.  A
-    search without a useful document of its own gets the useful ones of the next episode that has any, where a query
-    there shares a word of four letters or more with its own.
+    search of an episode without a useful document gets those of the next episode that has any which were found by a
+    rewording of it (:meth:`lrat_sim.mining.names.Names.relation`).
 
     Args:
         run, verdict, parallel, count: as for :func:`by_search`.
     """
+
+    def state(browse: Browse) -> VerdictState:
+        return "unjudged" if is_silent(browse) else verdict(browse) or "unjudged"
+
     parts = list(episodes(run))
-
-    def useful(episode: Episode) -> list[Browse]:
-        return [
-            opened.browse
-            for opened in episode.chain
-            if opened.search is not None and not is_silent(opened.browse) and verdict(opened.browse) == "relevant"
-        ]
-
-    found: list[Browse] = []
-    words: set[str] = set()
-    gets: list[list[tuple[list[Browse], set[str]]]] = []
+    names = Names(run)
+    found: list[tuple[Browse, Subject]] = []
+    inherited: list[list[tuple[Browse, Subject]]] = []
     for episode in reversed(parts):
-        own = useful(episode)
-        gets.append([] if own or not found else [(found, words)])
-        if own:
-            found, words = own, {word for search in episode.searches for word in _words(search.query)}
-    inherited = dict(enumerate(reversed(gets)))
-    history = History(parts, lambda browse: "unjudged" if is_silent(browse) else verdict(browse) or "unjudged")
+        own = [
+            (opened.browse, subject_of([episode.searches[opened.search]]))
+            for opened in episode.chain
+            if opened.search is not None and state(opened.browse) == "relevant"
+        ]
+        inherited.append([] if own else found)
+        found = own or found
+    inherited.reverse()
+    history = History(parts, state)
     by_place = {(each.search.turn, each.search.call): each for each in by_search(run, verdict, parallel, count)}
     for number, episode in enumerate(parts):
         for search in episode.searches:
             each = by_place.get((search.turn, search.call))
-            later = [
-                browse for browses, shared in inherited[number] for browse in browses if shared & _words(search.query)
-            ]
+            about = subject_of([search])
+            later = [browse for browse, found_by in inherited[number] if names.relation(about, found_by) == "rewording"]
             if not later:
                 if each is not None:
                     yield each
@@ -146,10 +142,6 @@ def by_chain(run: Run, verdict: Verdict, parallel: Parallel, count: Counter[str]
                 listed=[(docid, history.standing(docid, number)) for docid in docids],
                 later=history.opened_after(number).intersection(docids),
             )
-
-
-def _words(query: str) -> set[str]:
-    return {word for word in normalise(query).split() if len(word) >= _LONG}
 
 
 def since_useful(run: Run, verdict: Verdict, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:

@@ -58,6 +58,29 @@ def test_search_gets_nothing_from_one_that_shares_no_word_with_it(reworded, judg
     assert [row[:2] for row in found] == [("birthplace of Uloran", "home")]
 
 
+def test_search_gets_nothing_from_the_next_hop(make, judged):
+    """The list itself told the name, so that what the next search found answers another question."""
+    run = make.run(
+        make.turn(make.search("builder of the Corn Mill", ["a"])),
+        make.turn(make.search("Orla Fenn of the Corn Mill born", ["b"]), reasoning="The list names Orla Fenn."),
+        make.turn(make.browse("b"), reasoning="open b"),
+        make.turn(reasoning="b says it"),
+    )
+    found, _ = rows(run, judged(run))
+    assert [row[:2] for row in found] == [("Orla Fenn of the Corn Mill born", "b")]
+
+
+def test_of_several_searches_a_turn_only_the_one_that_found_it_counts(make, judged):
+    run = make.run(
+        make.turn(make.search("cashier of Rabava", ["a"]), make.search("mayor of Uloran", ["a"])),
+        make.turn(make.search("money of Rabava", ["b"]), make.search("head of Uloran", ["c"])),
+        make.turn(make.browse("c"), reasoning="open c"),
+        make.turn(reasoning="c says it"),
+    )
+    found, _ = rows(run, judged(run))
+    assert [row[:2] for row in found] == [("mayor of Uloran", "c"), ("head of Uloran", "c")]
+
+
 def test_provenance_names_the_browse_that_answered(reworded, judged):
     pairs, _ = mine([reworded], judged(reworded, _2_0="irrelevant"), load_recipe("mine-paper", {"walk": "chain"}))
     first = next(iter(pairs)).provenance

@@ -6,10 +6,23 @@ import msgspec
 import pytest
 
 from lrat_sim.errors import InputError
+from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.mine import mine
+from lrat_sim.mining.names import Names, subject_of
 from lrat_sim.mining.recipe import load_recipe
 from lrat_sim.mining.runs import run_of
-from lrat_sim.mining.uptake import taken_up, uses
+from lrat_sim.mining.uptake import uses
+
+
+def taken(run):
+    """The browses from whose document a name was taken up."""
+    run, names = run_of(run), Names(run_of(run))
+    return {
+        (number, place)
+        for number, turn in enumerate(run.turns)
+        for place, call in enumerate(turn.calls)
+        if call.docid is not None and names.taken_up(number + 1)
+    }
 
 
 @pytest.fixture
@@ -31,7 +44,7 @@ def hunt(make):
 
 
 def test_name_that_a_later_query_or_the_answer_takes_up_makes_the_document_useful(hunt):
-    assert taken_up(run_of(hunt())) == {(1, 0), (4, 0)}
+    assert taken(hunt()) == {(1, 0), (4, 0)}
 
 
 @pytest.mark.parametrize(
@@ -48,80 +61,121 @@ def test_name_that_a_later_query_or_the_answer_takes_up_makes_the_document_usefu
     ],
 )
 def test_only_new_names_that_are_used_count(hunt, change, left):
-    assert taken_up(run_of(hunt(**change))) == left
+    assert taken(hunt(**change)) == left
 
 
 def test_answer_of_a_run_that_gave_up_is_none(hunt):
     run = msgspec.structs.replace(run_of(hunt()), status="unanswered")
-    assert taken_up(run) == {(1, 0)}
+    assert taken(run) == {(1, 0)}
 
 
 @pytest.fixture
 def compared(make):
-    """Two searches with two documents each opened, from which no name is taken up, and a third."""
+    """A search with two documents opened, from which no name is taken up; another; and one more document."""
 
-    def made(second, *, third="elsewhere", status="answered"):
-        return make.run(
+    def made(second, *, noted="b is of 1834", third="elsewhere", end="so it is", status="answered"):
+        run = make.run(
             make.turn(make.search("age of Mill Road", ["a", "b"]), reasoning="first"),
             make.turn(make.browse("a"), reasoning="open a"),
-            make.turn(make.browse("b"), reasoning="not in a"),
-            make.turn(make.search(second, ["c"]), reasoning="b it is"),
+            make.turn(make.browse("b"), reasoning="not in a, of 1733"),
+            make.turn(make.search(second, ["c"]), reasoning=noted),
             make.turn(make.search(third, ["d"]), reasoning="again"),
             make.turn(make.browse("d"), reasoning="open d"),
-            make.turn(reasoning="so it is"),
+            make.turn(reasoning=end),
             status=status,
         )
+        return msgspec.structs.replace(run, question="Is Mill Road older than Corn Street?")
 
     return made
 
 
 @pytest.mark.parametrize(
-    ("second", "use"),
+    ("change", "first", "last"),
     [
-        ("age of Corn Street", "used"),  # the search for Mill Road ended with b
-        ("building of Mill Road", "unused"),
-        ("age of Corn Street beside Mill Road", "unclear"),
+        ({"second": "age of Corn Street"}, "unclear", "used"),  # the search for Mill Road ended with b
+        ({"second": "age of Corn Street beside Mill Road"}, "unclear", "used"),  # it went on to the other half
+        ({"second": "age of Corn Street", "noted": "on to the other"}, "unclear", "unclear"),  # nothing new
+        ({"second": "building of Mill Road"}, "unused", "unused"),  # it looked for Mill Road again
+        ({"second": "age of Corn Street", "third": "building of Mill Road"}, "unused", "unused"),  # if only later
     ],
 )
-def test_last_document_is_used_where_the_search_ended_with_it(compared, second, use):
-    run = msgspec.structs.replace(run_of(compared(second)), question="Is Mill Road older than Corn Street?")
-    assert uses(run) == {(1, 0): "unused", (2, 0): use, (5, 0): "unclear"}
+def test_last_document_is_used_where_the_search_ended_with_it(compared, change, first, last):
+    found = uses(run_of(compared(**change)))
+    assert (found[1, 0], found[2, 0]) == (first, last)
 
 
-def test_last_document_of_a_run_that_gave_up_is_unused(compared):
-    assert uses(run_of(compared("else")))[5, 0] == "unclear"
-    assert uses(run_of(compared("else", status="unanswered")))[5, 0] == "unused"
+@pytest.mark.parametrize(
+    ("change", "use"),
+    [
+        ({}, "unclear"),  # nothing new, so that the answer may have been forced
+        ({"end": None}, "unclear"),
+        ({"end": "It dates from 1655."}, "used"),
+        ({"end": "It is as old as Mill Road."}, "unclear"),
+        ({"end": "It dates from 1655.", "third": "year of Corn Street"}, "unclear"),  # asked a second time
+        ({"end": "It dates from 1655.", "status": "unanswered"}, "unused"),
+    ],
+)
+def test_document_before_the_end_is_used_where_the_first_wording_found_something_new(compared, change, use):
+    assert uses(run_of(compared("age of Corn Street", **change)))[5, 0] == use
 
 
 def test_queries_without_capitals_are_told_apart_by_their_longer_words(make):
     run = make.run(
         make.turn(make.search("age of the mill", ["a"])),
         make.turn(make.browse("a")),
-        make.turn(make.search("date of the mill", ["b"])),
+        make.turn(make.search("date of the mill", ["b"]), reasoning="of 1733"),
         make.turn(make.browse("b")),
-        make.turn(make.search("year of the road", ["c"])),
+        make.turn(make.search("year of the road", ["c"]), reasoning="of 1834"),
     )
     assert uses(run_of(run)) == {(1, 0): "unused", (3, 0): "used"}
 
 
+@pytest.mark.parametrize(
+    ("later", "relation"),
+    [
+        ("who made the Corn Mill", "rewording"),
+        ("Owen Mott", "other"),
+        ("Owen Mott of the Corn Mill", "unclear"),  # the question's other name
+        ("Orla Fenn of the Corn Mill", "unclear"),  # a name that was taken up since
+        ("orla of the Corn Mill", "unclear"),  # and is written small
+        ("Ivo Marsh of the Corn Mill", "rewording"),  # a guess
+    ],
+)
+def test_rewordings_share_a_name_and_hold_none_that_leads_elsewhere(make, later, relation):
+    run = make.run(
+        make.turn(make.search("builder of the Corn Mill", ["a"])),
+        make.turn(make.search(later, ["b"]), reasoning="The list says that it was Orla Fenn."),
+    )
+    run = run_of(msgspec.structs.replace(run, question="Did Owen Mott know the builder of the Corn Mill?"))
+    first, second = (subject_of(each.searches) for each in episodes(run))
+    assert Names(run).relation(first, second) == relation
+
+
 def test_document_whose_use_is_unclear_is_neither_positive_nor_negative(compared, judged):
-    run = compared("age of Corn Street beside Mill Road")
-    run = msgspec.structs.replace(run, question="Is Mill Road older than Corn Street?")
+    run = compared("age of Corn Street", noted="on to the other")
     recipe = load_recipe("mine-paper", {"useful": "used", "negatives": "[{rule: rejected}, {rule: unbrowsed}]"})
     pairs, report = mine([run], judged(run), recipe)
     assert [pair.positive for pair in pairs] == []
-    assert report.browses == {"irrelevant": 1, "unjudged": 2}
+    assert report.browses == {"unjudged": 3}
 
 
-def test_document_that_was_not_used_becomes_a_negative(hunt, judged):
-    run = hunt()
-    recipe = load_recipe("mine-paper", {"useful": "used", "negatives": "[{rule: rejected}, {rule: unbrowsed}]"})
+def test_document_that_was_not_used_becomes_a_negative(make, judged):
+    run = make.run(
+        make.turn(make.search("builder of the Corn Mill", ["a", "b"])),
+        make.turn(make.browse("b"), reasoning="open b"),
+        make.turn(make.search("who made the Corn Mill", ["c", "a"]), reasoning="b may do, or not"),
+        make.turn(make.browse("c"), reasoning="open c"),
+        make.turn(reasoning="That says that it was Orla Fenn."),
+    )
+    run = msgspec.structs.replace(run, question="Who built the Corn Mill?", answer="Orla Fenn")
+    recipe = load_recipe("mine-recommended")
     pairs, report = mine([run], judged(run), recipe)
-    assert [(pair.positive, [(each.docid, each.tier) for each in pair.negatives]) for pair in pairs] == [
-        ("a", [("b", "unbrowsed")]),
-        ("d", [("c", "rejected")]),
+    found = [(pair.query, pair.positive, [(each.docid, each.tier) for each in pair.negatives]) for pair in pairs]
+    assert found == [
+        ("builder of the Corn Mill", "c", [("b", "rejected"), ("a", "unbrowsed")]),
+        ("who made the Corn Mill", "c", [("a", "unbrowsed")]),
     ]
-    assert report.browses == {"kept": 2, "irrelevant": 1}
+    assert report.browses == {"kept": 2, "irrelevant": 1}  # c serves both wordings
 
 
 def test_judge_still_rejects_what_was_taken_up(hunt, judged):
