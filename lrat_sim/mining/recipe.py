@@ -120,7 +120,8 @@ class MiningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         runs: which of the runs that answered are mined; ``correct`` and ``incorrect`` need grades.
         unanswered: whether runs that ended without an answer are mined, too; only where ``runs`` is ``all``.
         useful: what makes an opened document relevant: that it was ``judged`` so, or besides that what the run did next
-            shows that it was ``used`` (:mod:`lrat_sim.mining.uptake`); else it is irrelevant.
+            shows that it was ``used``; one that was not is irrelevant, and where that is unclear it is unjudged
+            (:mod:`lrat_sim.mining.uptake`).
         walk: which browses and lists belong to a search (``lrat_sim.mining.walks.WALKS``).
         searches: which searches count: all, or those in the first, second or last third of the run's turns.
         parallel: of several searches in one turn that list a browsed document, the latest or every one gets it.
