@@ -13,8 +13,8 @@ Relation = Literal["rewording", "other", "unclear"]
 
 _WORD = re.compile(r"[^\W_](?:[\w'’-]*\w)?")
 _SHORTEST, _LONG = 3, 4
-"""Characters of a name; what is shorter is mostly an initial or an article.  And those of a word that tells what a
-query is about, where it has no capitals."""
+"""Characters of a name or number; what is shorter is mostly an initial or an article.  And those of a word that tells
+what a query is about, where it has no capitals."""
 _SENTENCE_END = re.compile(r"[.!?:\n][\"”’')*]*\s*$")
 
 
@@ -30,22 +30,24 @@ class Names:
 
     def __init__(self, run: Run):
         self._question = _about([run.question])
-        self._first = dict.fromkeys(_words(run.question), -1)
-        last = dict.fromkeys(_words(run.answer), len(run.turns)) if run.status == "answered" else {}
-        written = [_words(turn.reasoning) for turn in run.turns]
-        for number, turn in enumerate(run.turns):
-            for word in written[number].union(*map(_words, _queries(turn))):
-                self._first.setdefault(word, number)
-            for word in set[str]().union(*map(_words, _queries(turn))):
-                last[word] = max(number, last.get(word, number))
+        written = [set(_WORD.findall(turn.reasoning or "")) for turn in run.turns]
+        asked = [set[str]().union(*(_words(query) for query in _queries(turn))) for turn in run.turns]
+        first = dict.fromkeys(_words(run.question), -1)
+        last: dict[str, int] = {}
+        for number, (reasoning, queries) in enumerate(zip(written, asked, strict=True)):
+            for word in queries.union(map(str.casefold, reasoning)):
+                first.setdefault(word, number)
+            last.update(dict.fromkeys(queries, number))
+        if run.status == "answered":
+            last.update(dict.fromkeys(_words(run.answer), len(run.turns)))
         self._taken: dict[str, int] = {}
         self._noting: set[int] = set()
         for number, turn in enumerate(run.turns):
-            new = {word for word in written[number] if self._first[word] == number}
-            names = new.intersection(_names(turn.reasoning or "")) if new else new
-            if names:
+            new = {word for word in written[number] if _may_be_name(word) and first[word.casefold()] == number}
+            for name in _names(turn.reasoning or "", new) if new else ():
                 self._noting.add(number)
-            self._taken.update((word, number) for word in names if last.get(word, -1) >= number)
+                if last.get(name, -1) >= number:
+                    self._taken[name] = number
         self._taking = frozenset(self._taken.values())
 
     def noted(self, turn: int) -> bool:
@@ -110,13 +112,16 @@ def _about(texts: Iterable[str]) -> set[str]:
     return found
 
 
-def _names(text: str) -> Iterator[str]:
-    """Words of three letters or more with a capital that no sentence begins with, and numbers of as many digits."""
+def _may_be_name(word: str) -> bool:
+    return len(word) >= _SHORTEST and (word[0].isupper() or word.isdecimal())
+
+
+def _names(text: str, words: set[str]) -> Iterator[str]:
+    """Those of the words, in small letters, that are numbers or stand in the text elsewhere than where a sentence
+    begins."""
     for match in _WORD.finditer(text):
         word = match.group()
-        if len(word) < _SHORTEST or not (word[0].isupper() or word.isdecimal()):
-            continue
-        before = text[max(0, match.start() - 4) : match.start()]
-        if word[0].isupper() and (match.start() == 0 or _SENTENCE_END.search(before)):
-            continue
-        yield word.casefold()
+        if word in words:
+            before = text[max(0, match.start() - 4) : match.start()]
+            if word.isdecimal() or not (match.start() == 0 or _SENTENCE_END.search(before)):
+                yield word.casefold()
