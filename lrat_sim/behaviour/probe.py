@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -20,10 +19,10 @@ from lrat_sim.behaviour.reliability import Ordering, ordering
 from lrat_sim.behaviour.report import Behaviour, behaviour
 from lrat_sim.behaviour.targets import TARGETS, Targets
 from lrat_sim.errors import InputError
-from lrat_sim.grading.run import grade_run, judge_run
+from lrat_sim.experiment import Allowance, graded_rollout
+from lrat_sim.grading.run import judge_run
 from lrat_sim.records import Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.run import rollout
 
 NATURAL, SHUFFLED, LONG = "natural", "shuffled", "long-snippets"
 LONG_SNIPPETS = 512
@@ -47,7 +46,7 @@ def probe(
     rates: Sequence[float] = RATES,
     targets: Targets | str | None = TARGETS,
     seed: int = 0,
-    **calls: Any,
+    allowance: Allowance | None = None,
 ) -> Probe:
     """Runs what is missing of the four kinds of runs, and measures them.
 
@@ -60,10 +59,11 @@ def probe(
         rates: of degradation, each above 0.
         targets: what the agent's behaviour is held against.
         seed: of the runs and of what is altered.
-        calls: how model calls are sent, as :func:`lrat_sim.rollout.rollout` takes it.
+        allowance: how calls are sent, and what the runs of all kinds together may cost.
 
     Raises:
         InputError: no rate, or one that is no probability above 0.
+        LimitReached: a limit of the allowance ended it; what was run is kept, and the same call goes on from there.
     """
     if not rates or not all(0.0 < rate <= 1.0 for rate in rates):
         raise InputError("the rates of degradation must be one or more numbers above 0, up to 1; correct them.")
@@ -76,8 +76,7 @@ def probe(
     spoiled = {f"degraded-{rate:g}": rate for rate in sorted(set(rates), reverse=True)}
     arms |= {name: (agent, Degraded(retriever, rate, corpus, seed)) for name, rate in spoiled.items()}
     for name, (settings, altered) in arms.items():
-        rollout(tasks, settings, altered, folder / name, seed=seed, **calls)
-        grade_run(folder / name)
+        graded_rollout(tasks, settings, altered, folder / name, seed=seed, allowance=allowance)
         judge_run(folder / name)
     realism = [folder / name for name in (NATURAL, SHUFFLED, LONG)]
     return Probe(

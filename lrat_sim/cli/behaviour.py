@@ -11,19 +11,26 @@ import typer
 from lrat_sim.cli.app import LOOP, app
 from lrat_sim.cli.options import (
     DATA,
+    Adaptive,
     Agent,
     AgentK,
     AgentOptions,
+    Cache,
     Concurrency,
     DataFolder,
     Limit,
+    MaxCost,
+    MaxSeconds,
+    NoCache,
     Out,
+    Processes,
     Seed,
     Source,
     Split,
     TaskOptions,
     TaskSet,
     agent_named,
+    call_options,
     check_retrievers,
     dataset_named,
 )
@@ -93,6 +100,12 @@ def probe(
     limit: Limit = None,
     seed: Seed = 0,
     concurrency: Concurrency = 20,
+    adaptive: Adaptive = True,
+    processes: Processes = 0,
+    max_cost: MaxCost = None,
+    max_seconds: MaxSeconds = None,
+    cache: Cache = None,
+    no_cache: NoCache = False,
     agent_option: AgentOptions = [],
     source: Source = None,
     task_option: TaskOptions = [],
@@ -103,10 +116,11 @@ def probe(
 
     from lrat_sim.behaviour.probe import probe as test
     from lrat_sim.behaviour.tables import render
-    from lrat_sim.experiment import opened, runnable
+    from lrat_sim.experiment import Allowance, opened, runnable
     from lrat_sim.store import ensure_folder
 
     check_retrievers(retriever)
+    calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
     settings = agent_named(agent, k, agent_option)
     dataset = dataset_named(task_set, source, task_option, data)
     tasks = runnable(dataset.tasks(split), settings, limit)
@@ -120,7 +134,7 @@ def probe(
         rates=rate,
         targets=None if targets == NOTHING else targets,
         seed=seed,
-        concurrency=concurrency,
+        allowance=Allowance(calls),
     )
     console = Console()
     console.print(render(found.behaviour))
