@@ -29,7 +29,7 @@ MEANING = {
     "search_left_out": "dropped: the recipe leaves out the search",
     "not_in_corpus": "dropped: the corpus does not hold the document",
     "irrelevant": "unlabelled: the judge called the document irrelevant, or the run made no use of it",
-    "unjudged": "unlabelled: the judge could not say",
+    "unjudged": "unlabelled: the judge could not say, or whether the run made use of it is unclear",
     "no_reasoning": "unlabelled: no reasoning follows the browse",
     "no_verdict": "unlabelled: the browse was never judged",
     "not_answered": "left out: the run gave no answer",
