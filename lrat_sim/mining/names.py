@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from lrat_sim.mining.episodes import Search, query_in
@@ -72,6 +73,12 @@ class Names:
             self._taken.get(word, -1) > earlier.turn for word in later.words
         )
         return "unclear" if moved else "rewording"
+
+
+@lru_cache(maxsize=1)
+def names_of(run: Run) -> Names:
+    """The names in a run, read once for all parts that ask for them in turn."""
+    return Names(run)
 
 
 class Subject(NamedTuple):

@@ -58,8 +58,8 @@ class RunExtra(Struct, frozen=True, kw_only=True):
     canary: Any = None
 
 
-class Run(Record, frozen=True, kw_only=True):
-    """As :class:`lrat_sim.records.Trajectory`, without outputs, usage and the rest."""
+class Run(Record, frozen=True, kw_only=True, eq=False):
+    """As :class:`lrat_sim.records.Trajectory`, without outputs, usage and the rest; equal to itself alone."""
 
     id: str
     task_id: str

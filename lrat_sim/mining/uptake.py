@@ -21,7 +21,7 @@ from typing import Literal
 
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.mining.episodes import episodes
-from lrat_sim.mining.names import Names, subject_of
+from lrat_sim.mining.names import names_of, subject_of
 from lrat_sim.mining.runs import Run
 from lrat_sim.records import VerdictState
 
@@ -43,7 +43,7 @@ def where_used(run: Run, verdict: Callable[[Browse], VerdictState | None]) -> Ca
 
 def uses(run: Run) -> dict[tuple[int, int], Use]:
     """What a run made of every document that it opened, by the turn of the browse and its place among the calls."""
-    names = Names(run)
+    names = names_of(run)
     parts = [(episode, subject_of(episode.searches)) for episode in episodes(run)]
     found: dict[tuple[int, int], Use] = {}
     for number, (episode, subject) in enumerate(parts):

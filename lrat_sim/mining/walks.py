@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.mining.episodes import Search, episodes, search_of
-from lrat_sim.mining.names import Names, Subject, subject_of
+from lrat_sim.mining.names import Subject, names_of, subject_of
 from lrat_sim.mining.runs import Run, RunCall, RunTurn, browse_at
 from lrat_sim.mining.standing import History
 from lrat_sim.records import VerdictState
@@ -110,7 +110,7 @@ def by_chain(run: Run, verdict: Verdict, parallel: Parallel, count: Counter[str]
         return "unjudged" if is_silent(browse) else verdict(browse) or "unjudged"
 
     parts = list(episodes(run))
-    names = Names(run)
+    names = names_of(run)
     found: list[tuple[Browse, Subject]] = []
     inherited: list[list[tuple[Browse, Subject]]] = []
     for episode in reversed(parts):
