@@ -114,9 +114,9 @@ def probe(
     """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever."""
     from rich.console import Console
 
-    from lrat_sim.behaviour.probe import probe as test
     from lrat_sim.behaviour.tables import render
     from lrat_sim.experiment import Allowance, opened, runnable
+    from lrat_sim.experiment.probe import probe as test
     from lrat_sim.store import ensure_folder
 
     check_retrievers(retriever)

@@ -1,4 +1,4 @@
-"""What ``compare``, ``sweep``, ``flywheel`` and ``controls`` have in common: run retrievers on tasks, grade, and pair
+"""What ``compare``, ``sweep``, ``probe``, ``flywheel`` and ``controls`` have in common: run retrievers on tasks, grade, and pair
 by task."""
 
 from lrat_sim.experiment.allowance import Allowance, CallOptions

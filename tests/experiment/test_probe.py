@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lrat_sim.agent import load_agent
-from lrat_sim.behaviour.probe import SHUFFLED, probe
 from lrat_sim.corpus import prepare
+from lrat_sim.experiment.probe import SHUFFLED, probe
 from lrat_sim.retrieval import open_retriever
 
 

@@ -19,7 +19,8 @@ from lrat_sim.behaviour.reliability import Ordering, ordering
 from lrat_sim.behaviour.report import Behaviour, behaviour
 from lrat_sim.behaviour.targets import TARGETS, Targets
 from lrat_sim.errors import InputError
-from lrat_sim.experiment import Allowance, graded_rollout
+from lrat_sim.experiment.allowance import Allowance
+from lrat_sim.experiment.run import graded_rollout
 from lrat_sim.grading.run import judge_run
 from lrat_sim.records import Task
 from lrat_sim.retrieval.base import Retriever
