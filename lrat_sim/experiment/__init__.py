@@ -1,5 +1,5 @@
-"""What ``compare``, ``sweep``, ``probe``, ``flywheel`` and ``controls`` have in common: run retrievers on tasks, grade, and pair
-by task."""
+"""What ``compare``, ``sweep``, ``probe``, ``flywheel`` and ``controls`` have in common: run retrievers on tasks, grade,
+and pair by task."""
 
 from lrat_sim.experiment.allowance import Allowance, CallOptions
 from lrat_sim.experiment.arms import ORACLE, named_retriever, opened, runnable
