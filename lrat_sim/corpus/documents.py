@@ -161,8 +161,6 @@ class Corpus:
             corpus = None if fault else cls._map(folder, card)
         if corpus is None:
             raise InputError(f"{problem} ({fault}); {remedy}.")
-        if not len(corpus) == card.documents == len(corpus._hashes) == len(corpus._rows):
-            raise InputError(f"{problem} (its files differ in length); {remedy}.")
         return corpus
 
     @classmethod

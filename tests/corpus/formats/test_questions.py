@@ -104,7 +104,8 @@ def test_a_list_of_ids_limits_the_questions(
     ("change", "says"),
     [
         ({"context": [["A"]]}, "`context`"),
-        ({"context": [["A", []]]}, "title and a text"),
+        ({"context": [["A", 5]]}, "title and a text"),
+        ({"context": "A"}, "`context`"),
         ({"supporting_facts": [[1]]}, "`supporting_facts`"),
         ({"question": ""}, "no question"),
         ({"answer": None}, "no answer"),
