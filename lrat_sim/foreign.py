@@ -36,12 +36,11 @@ def reading(problem: str, remedy: str) -> Iterator[None]:
 
 
 def cause(error: Exception) -> str:
-    """The first line of what an exception says, or its type where it says nothing to a reader."""
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
-    line = said.splitlines()[0].rstrip(".;") if said else ""
-    if not line or isinstance(error, LookupError):
-        line = f"{type(error).__name__}: {line}".rstrip(": ")
-    return line[:_LONGEST_CAUSE]
+    """What an exception says, in one line, or its type where it says nothing to a reader."""
+    said = " ".join((error.strerror if isinstance(error, OSError) and error.strerror else str(error)).split())
+    if not said or isinstance(error, LookupError):
+        said = f"{type(error).__name__}: {said}"
+    return said[:_LONGEST_CAUSE].rstrip(".;: ")
 
 
 def without_mark(start: bytes, path: Path) -> bytes:
