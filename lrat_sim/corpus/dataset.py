@@ -59,14 +59,17 @@ class DatasetCard(Struct, frozen=True):
     notes: list[str] = []
 
     def account(self) -> list[str]:
-        """What became of the tasks and documents, in sentences."""
-        tasks, planned = (sum(getattr(s, of) for s in self.splits.values()) for of in ("tasks", "with_plan"))
+        """What became of the tasks and documents, a sentence each."""
         said = []
-        if tasks:
+        if self.splits:
+            tasks, planned = (sum(getattr(s, of) for s in self.splits.values()) for of in ("tasks", "with_plan"))
+            by_split = ", ".join(f"{name} {split.with_plan:,}" for name, split in self.splits.items())
+            said.append(f"Tasks with a plan: {planned:,} of {tasks:,} ({by_split}).")
+        if self.without_plan:
             reasons = "; ".join(f"{reason} ({count:,})" for reason, count in self.without_plan.items())
-            said.append(f"{planned:,} of {tasks:,} tasks have a plan{f': {reasons}' if reasons else ''}.")
+            said.append(f"Without a plan, of all that were read: {reasons}.")
         if self.dropped:
-            said.append(f"{self.dropped:,} tasks were left out, since the corpus lacks some of their evidence.")
+            said.append(f"Tasks left out, since the corpus lacks some of their evidence: {self.dropped:,}.")
         return said + self.notes
 
 
@@ -258,7 +261,7 @@ def _lay_down(
         everything = [task for tasks in splits.values() for task in tasks]
         splits = split_tasks(everything, options.test, options.dev, options.seed)
         if "train" not in splits:
-            reader.notes.append(f"all {len(everything):,} tasks are held out, where {options.test:,} were to be.")
+            reader.notes.append(f"All tasks are held out: {len(everything):,}, where {options.test:,} were to be.")
     if options.leak == "drop":
         splits, leaked = without_leak(splits)
         if leaked:
@@ -284,7 +287,7 @@ def _lay_down(
 def _note(reader: Reader) -> None:
     if reader.empty:
         named = f" (named as evidence {reader.evidence_empty:,} times)" if reader.evidence_empty else ""
-        reader.notes.append(f"{len(reader.empty):,} documents were left out, having neither text nor title{named}.")
+        reader.notes.append(f"Documents left out, having neither text nor title: {len(reader.empty):,}{named}.")
     if left := [path.name for path in reader.left_out()]:
         more = f" and {len(left) - _MOST_NAMES:,} more" if len(left) > _MOST_NAMES else ""
         reader.notes.append(f"Files that are not read: {', '.join(left[:_MOST_NAMES])}{more}.")

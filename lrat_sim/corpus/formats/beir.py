@@ -92,10 +92,10 @@ class BeirReader(Reader):
     def _note(self, judged: dict[str, dict[str, list[str]]], asked: set[str]) -> None:
         splits = Counter(query for relevant in judged.values() for query, documents in relevant.items() if documents)
         none = {query for relevant in judged.values() for query in relevant} - splits.keys()
-        for count, said in (
-            (len(none), "judged queries were left out, since no document is relevant to them"),
-            (len(splits.keys() - asked), "judged queries were left out, since no query has their id"),
-            (sum(count > 1 for count in splits.values()), "queries are judged in several splits; the first counts"),
+        for said, count in (
+            ("Judged queries left out, since no document is relevant to them", len(none)),
+            ("Judged queries left out, since no query has their id", len(splits.keys() - asked)),
+            ("Queries judged in several splits, of which the first counts", sum(n > 1 for n in splits.values())),
         ):
             if count:
-                self.notes.append(f"{count:,} {said}.")
+                self.notes.append(f"{said}: {count:,}.")

@@ -137,7 +137,7 @@ class TitledReader(Reader):
         if wanted is not None and (absent := len(wanted - seen)):
             self.notes.append(f"{absent} of the {len(wanted)} questions named in {self._ids} are in none of the files.")
         if others:
-            self.notes.append(f"{len(others):,} questions were left out, since {self._ids} does not name them.")
+            self.notes.append(f"Questions left out, since {self._ids} does not name them: {len(others):,}.")
         if repeated:
             self.notes.append(f"{repeated} repeats of a question id were passed over; the first of each counts.")
 

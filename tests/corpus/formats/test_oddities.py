@@ -145,7 +145,11 @@ DAMAGED = {
     "a line of one column": ("c.tsv", b"id\ttext\n1\tx\nx\n", "line 3: has 1 columns"),
     "half of a quoted field": ("c.tsv", b'id\ttext\ttitle\n1\t"one\nsaid "so" two"\tT\n', "line 3: an unpaired quot"),
     "quotes that do not pair": ("c.csv", b'id,text\n1,"a" b\n', "line 2: quotation marks"),
-    "one record or two": ("c.tsv", b'1\t"one\n2\ttwo"\n', "line 1: the quotation mark that opens here closes on line 2"),
+    "one record or two": (
+        "c.tsv",
+        b'1\t"one\n2\ttwo"\n',
+        "line 1: the quotation mark that opens here",
+    ),
     "no format": ("c.docx", b"x", "no format that is read"),
 }
 
@@ -247,7 +251,7 @@ def test_a_plan_is_read_from_a_table_that_fills_up_with_nulls(tmp_path: Path, so
     (source / "test.parquet").write_bytes(as_parquet(tasks))
     found = prepare("jsonl", tmp_path / "set", source=source)
     assert [task.plan is not None for task in found.tasks("test")] == [True, False]
-    assert "1 of 2 tasks have a plan." in found.card.account()
+    assert "Tasks with a plan: 1 of 2 (test 1)." in found.card.account()
 
 
 def test_what_datasets_saves_is_read(tmp_path: Path, source: Path) -> None:
