@@ -15,11 +15,15 @@ import msgspec
 import platformdirs
 import yaml
 
+from lrat_sim import foreign
 from lrat_sim.errors import InputError, UnknownName
 
 Kind = Literal["agents", "prompts", "corpora", "recipes"]
 _SUFFIX = {"agents": ".yaml", "prompts": ".txt", "corpora": ".yaml", "recipes": ".yaml"}
 _SINGULAR = {"agents": "agent", "prompts": "prompt", "corpora": "corpus or task set", "recipes": "recipe"}
+
+_DEEPEST, _MOST_VALUES, _LONGEST_NUMBER = 50, 100_000, 63
+"""Levels, values and bits of a number that settings may have; far more than any have, and what JSON can record."""
 
 S = TypeVar("S")
 
@@ -68,8 +72,13 @@ def find(kind: Kind, name: str) -> Path:
 
 
 def read_text(kind: Kind, name: str) -> str:
-    """The text behind a name, for example a prompt."""
-    return find(kind, name).read_text(encoding="utf-8")
+    """The text behind a name, for example a prompt.
+
+    Raises:
+        UnknownName: nothing answers to it.
+        InputError: the file is not UTF-8.
+    """
+    return foreign.read_text(find(kind, name))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -82,14 +91,40 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _mapping(path: Path, loader: type[yaml.SafeLoader]) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), loader)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give an existing YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML ({str(error).splitlines()[0]}); correct it.") from error
+    content = parse_yaml(foreign.read_text(path), f"{path} is not YAML", "correct it", loader)
     if not isinstance(content, dict):
         raise InputError(f"{path} should hold a mapping of settings, not {type(content).__name__}; correct it.")
+    return content
+
+
+def parse_yaml(text: str, problem: str, remedy: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
+    """The value of a YAML text.
+
+    Args:
+        text: the YAML.
+        problem: what the user is told where it is none, such as "x.yaml is not YAML".
+        remedy: what to do about it.
+        loader: whose rules decide what is a number.
+
+    Raises:
+        InputError: it is not YAML, has a date or number that cannot be, or is nested or repeated without end.
+    """
+    with foreign.reading(problem, remedy):
+        content = yaml.load(text, loader)
+    # an alias costs nothing to parse: only here does it show that a value holds itself, or ten lines a billion values
+    seen, todo = 0, [(content, 0)]
+    while todo:
+        value, depth = todo.pop()
+        seen += 1
+        if depth > _DEEPEST or seen > _MOST_VALUES:
+            limit = f"more than {_DEEPEST} levels deep" if depth > _DEEPEST else f"more than {_MOST_VALUES:,} values"
+            raise InputError(f"{problem} (it is {limit}, aliases included); {remedy}.")
+        if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
+            raise InputError(f"{problem} (a whole number has more than {_LONGEST_NUMBER} bits); {remedy}.")
+        if isinstance(value, dict):
+            todo += [(item, depth + 1) for pair in value.items() for item in pair]
+        elif isinstance(value, list | tuple | set):
+            todo += [(item, depth + 1) for item in value]
     return content
 
 
@@ -131,10 +166,10 @@ def checked(content: dict[str, Any], settings: type[S], overrides: dict[str, Any
                 raise InputError(
                     f"{where}: `{parent}` holds a plain value, so there is no `{key}`; name another field."
                 )
-        try:
-            place[last] = yaml.load(value, _SettingsLoader) if isinstance(value, str) else value
-        except yaml.YAMLError as error:
-            raise InputError(f"{key}={value} is not a YAML value; put quotes around it.") from error
+        if isinstance(value, str):
+            said = f"{key}={value[:80]} is not a YAML value"
+            value = parse_yaml(value, said, "put quotes around it", _SettingsLoader)
+        place[last] = value
     try:
         return msgspec.convert(content, type=settings)
     except msgspec.ValidationError as error:

@@ -36,16 +36,24 @@ class RecordError(InputError):
         line: its line number, from 1; 0 where the format has no lines.
         problem: what is wrong, naming the field.
         remedy: what to do about it.
+        unit: what ``line`` counts, where it is not lines.
     """
 
-    def __init__(self, path: str | Path, line: int, problem: str, remedy: str = "correct or delete that line"):
-        self.path, self.line, self.problem, self.remedy = Path(path), line, problem, remedy
-        place = f"{path}, line {line}" if line else str(path)
+    def __init__(
+        self,
+        path: str | Path,
+        line: int,
+        problem: str,
+        remedy: str = "correct or delete that line",
+        unit: str = "line",
+    ):
+        self.path, self.line, self.problem, self.remedy, self.unit = Path(path), line, problem, remedy, unit
+        place = f"{path}, {unit} {line}" if line else str(path)
         super().__init__(f"{place}: {problem}; {remedy}.")
 
-    def __reduce__(self) -> tuple[type[RecordError], tuple[Path, int, str, str]]:
+    def __reduce__(self) -> tuple[type[RecordError], tuple[Path, int, str, str, str]]:
         """By its arguments, not by its message: so that it survives the way back from another process."""
-        return type(self), (self.path, self.line, self.problem, self.remedy)
+        return type(self), (self.path, self.line, self.problem, self.remedy, self.unit)
 
 
 class UnknownName(InputError):

@@ -112,7 +112,8 @@ SOURCES = {
     "a line without id": ({"documents": [DOCUMENTS[0], {"text": "No id."}]}, ["corpus.jsonl, line 2", "`id`"]),
     "a line without text": ({"documents": [DOCUMENTS[0], {"id": "b"}]}, ["corpus.jsonl, line 2", "`text`"]),
     "an empty id": ({"documents": [{"id": " ", "text": "x"}]}, ["corpus.jsonl, line 1", "id is empty"]),
-    "an empty text": ({"documents": [{"id": "a", "text": " "}]}, ["corpus.jsonl, line 1", "text is empty"]),
+    "nothing but empty documents": ({"documents": [{"id": "a", "text": " "}]}, ["empty"]),
+    "no task at all": ({"tasks": {"test": []}}, ["has no tasks"]),
     "a duplicate id": ({"documents": [*DOCUMENTS, DOCUMENTS[1]]}, ["corpus.jsonl, line 4", "'b'", "line 2"]),
     "an empty corpus": ({"documents": []}, ["empty"]),
     "evidence that is not there": (

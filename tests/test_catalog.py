@@ -105,6 +105,24 @@ def test_a_text_that_was_written_comes_back_as_text(tmp_path, text):
         ("model: [m\n", {}, "not YAML"),
         ("- model\n", {}, "mapping of settings, not list"),
         ("", {}, "mapping of settings, not NoneType"),
+        ("model: 2001-02-30\n", {}, "day is out of range"),
+        ("turns: 1" + "0" * 5000, {}, "is not YAML"),
+        ("turns: 1" + "0" * 30, {}, "a whole number has more than 63 bits"),
+        ("sampling: &a {temperature: *a}\n", {}, "levels deep"),
+        ("sampling: &a [1, *a]\n", {}, "levels deep"),
+        ("model: " + "[" * 60 + "]" * 60, {}, "levels deep"),
+        ("model: " + "[" * 5000, {}, "is not YAML"),
+        (
+            "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 1}]\n" for n in range(9)),
+            {},
+            "100,000 values",
+        ),
+        ("model: !!python/object:os.system x\n", {}, "is not YAML"),
+        ("? [a]\n: b\n", {}, "is not YAML"),
+        ("model: m\n", {"turns": "2001-99-99"}, "turns=2001-99-99 is not a YAML value"),
+        ("model: m\n", {"turns": "&a [*a]"}, "not a YAML value"),
+        ("model: m\n", {"turns": "9" * 5000}, "not a YAML value"),
+        ("model: m\n", {"sampling": "[" * 3000}, "not a YAML value"),
     ],
 )
 def test_wrong_settings_are_refused_with_the_file_and_the_field(places, content, overrides, said):
@@ -112,7 +130,27 @@ def test_wrong_settings_are_refused_with_the_file_and_the_field(places, content,
     with pytest.raises(InputError, match=said) as raised:
         catalog.load("agents", "searcher", Settings, overrides)
     assert path.name in str(raised.value) or "YAML value" in str(raised.value)
+    assert len(str(raised.value)) < 500
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("change", [lambda data: b"\xef\xbb\xbf" + data, lambda data: data.replace(b"\n", b"\r\n")])
+def test_files_as_windows_writes_them_are_read_as_any(places, change):
+    path = write(places[0], "searcher", "model: m\nturns: 3\n")
+    path.write_bytes(change(path.read_bytes()))
+    assert catalog.load("agents", "searcher", Settings) == Settings(model="m", turns=3)
+    (places[0] / "prompts").mkdir()
+    (places[0] / "prompts" / "mine.txt").write_bytes(change(b"Search.\nAnswer.\n"))
+    assert catalog.read_text("prompts", "mine") == "Search.\nAnswer.\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_another_encoding_is_named(places, encoding):
+    for kind, name in (("agents", "searcher.yaml"), ("prompts", "mine.txt")):
+        (places[0] / kind).mkdir(exist_ok=True)
+        (places[0] / kind / name).write_bytes("model: caf\u00e9\n".encode(encoding))
+        with pytest.raises(InputError, match=rf"{name} is .*save it as UTF-8"):
+            catalog.load("agents", "searcher", Settings) if kind == "agents" else catalog.read_text(kind, "mine")
 
 
 def test_missing_yaml_is_named(tmp_path):

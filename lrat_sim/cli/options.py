@@ -114,11 +114,12 @@ def say_dataset(dataset: Dataset) -> None:
     """Says what a task set holds."""
     from lrat_sim.progress import console
 
-    splits = ", ".join(f"{name} {len(tasks):,}" for name, tasks in dataset.splits.items())
-    said = f"{dataset.name}: {len(dataset.corpus):,} documents; tasks: {splits}; in {dataset.folder}"
+    splits = ", ".join(f"{name} {len(tasks):,}" for name, tasks in dataset.splits.items()) or "none"
+    documents = f"{len(dataset.corpus):,}" if dataset.card.corpus else "no"
+    said = f"{dataset.name}: {documents} documents; tasks: {splits}; in {dataset.folder}"
     console.print(said, markup=False, soft_wrap=True)
-    for note in dataset.card.notes:
-        console.print(f"  {note}", markup=False)
+    for sentence in dataset.card.account():
+        console.print(f"  {sentence}", markup=False, soft_wrap=True)
 
 
 def agent_named(name: str, k: int | None, options: list[str]) -> AgentSettings:

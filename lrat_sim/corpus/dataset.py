@@ -23,14 +23,20 @@ from lrat_sim.corpus.description import describe, local_copy
 from lrat_sim.corpus.documents import Corpus, DuplicateId, Progress
 from lrat_sim.corpus.formats import reader_class
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask
+from lrat_sim.corpus.formats.rows import Row
 from lrat_sim.corpus.split import check_leak, split_tasks, without_leak
-from lrat_sim.errors import InputError, RecordError
+from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import check_fingerprint, fingerprint_file
+from lrat_sim.foreign import reading
 from lrat_sim.records import Task
 from lrat_sim.store import ensure_folder, read_records, write_records
 
-_VERSION = 1
+_VERSION = 2
 """Of what readers and plans make of the same files; raised when that changes, so that old folders are not reused."""
+
+
+_MOST_NAMES = 5
+"""Files that are named in a note."""
 
 
 class SplitCard(Struct, frozen=True):
@@ -51,6 +57,20 @@ class DatasetCard(Struct, frozen=True):
     without_plan: dict[str, int] = {}
     dropped: int = 0
     notes: list[str] = []
+
+    def account(self) -> list[str]:
+        """What became of the tasks and documents, a sentence each."""
+        said = []
+        if self.splits:
+            tasks, planned = (sum(getattr(s, of) for s in self.splits.values()) for of in ("tasks", "with_plan"))
+            by_split = ", ".join(f"{name} {split.with_plan:,}" for name, split in self.splits.items())
+            said.append(f"Tasks with a plan: {planned:,} of {tasks:,} ({by_split}).")
+        if self.without_plan:
+            reasons = "; ".join(f"{reason} ({count:,})" for reason, count in self.without_plan.items())
+            said.append(f"Without a plan, of all that were read: {reasons}.")
+        if self.dropped:
+            said.append(f"Tasks left out, since the corpus lacks some of their evidence: {self.dropped:,}.")
+        return said + self.notes
 
 
 @dataclass(frozen=True)
@@ -93,7 +113,9 @@ class Dataset:
             InputError: there is no such split.
         """
         if split not in self.splits:
-            raise InputError(f"{self.name} has no split {split!r}; it has {', '.join(self.splits) or 'none'}.")
+            known = ", ".join(self.splits)
+            remedy = f"it has {known}: name one of these with --split" if known else "it has no tasks at all"
+            raise InputError(f"{self.name} has no split {split!r}; {remedy}.")
         return self.splits[split]
 
 
@@ -138,7 +160,9 @@ def prepare(
             f"source, or set LRAT_SIM_DATA to the folder that holds {description.folder or 'it'}."
         )
     reader = kind(copy, settings)
-    made_from |= {f"file {path.name}": fingerprint_file(path) for path in reader.files()}
+    for path in reader.files():
+        with reading(f"{path} cannot be read", "give an existing file that you may read"):
+            made_from[f"file {_named(path, copy)}"] = fingerprint_file(path)
     if done:
         return _reuse(folder, made_from, progress)
     ensure_folder(folder)
@@ -147,6 +171,11 @@ def prepare(
             return _reuse(folder, made_from, progress)
         common = settings if isinstance(settings, ReaderOptions) else ReaderOptions()
         return _lay_down(description.name, folder, reader, common, made_from, progress)
+
+
+def _named(path: Path, source: Path | None) -> str:
+    inside = source is not None and source.is_dir() and path.is_relative_to(source)
+    return path.relative_to(source).as_posix() if source is not None and inside else path.name
 
 
 def open_dataset(folder: Path | str) -> Dataset:
@@ -209,7 +238,7 @@ def _lay_down(
     corpus = None
     if reader.has_documents:
         try:
-            corpus = Corpus.build(folder / "corpus", reader.documents(), progress=progress)
+            corpus = Corpus.build(folder / "corpus", reader.kept_documents(), progress=progress)
         except DuplicateId as error:
             raise _placed(reader, error) from error
     read = list(_checked(reader.tasks(corpus), progress))
@@ -225,13 +254,19 @@ def _lay_down(
     for item in read:
         if not item.missing:
             splits.setdefault(item.split, []).append(item.task)
+    if reader.has_tasks and not splits:
+        why = f"the corpus lacks evidence of all {len(read):,}" if read else "its files hold none"
+        raise InputError(f"{name} has no tasks: {why}; give one that has, or its other files.")
     if options.test is not None:
         everything = [task for tasks in splits.values() for task in tasks]
         splits = split_tasks(everything, options.test, options.dev, options.seed)
+        if "train" not in splits:
+            reader.notes.append(f"All tasks are held out: {len(everything):,}, where {options.test:,} were to be.")
     if options.leak == "drop":
         splits, leaked = without_leak(splits)
         if leaked:
             reader.notes.append(f"{leaked} training tasks were left out, since their question is held out too.")
+    _note(reader)
     card = DatasetCard(
         name=name,
         made_from=made_from,
@@ -247,6 +282,15 @@ def _lay_down(
     beside.write_bytes(msgspec.json.format(msgspec.json.encode(card)) + b"\n")
     beside.replace(folder / "dataset.json")
     return Dataset(name, folder, splits, card, _corpus=corpus)
+
+
+def _note(reader: Reader) -> None:
+    if reader.empty:
+        named = f" (named as evidence {reader.evidence_empty:,} times)" if reader.evidence_empty else ""
+        reader.notes.append(f"Documents left out, having neither text nor title: {len(reader.empty):,}{named}.")
+    if left := [path.name for path in reader.left_out()]:
+        more = f" and {len(left) - _MOST_NAMES:,} more" if len(left) > _MOST_NAMES else ""
+        reader.notes.append(f"Files that are not read: {', '.join(left[:_MOST_NAMES])}{more}.")
 
 
 def _split_card(split: str, splits: dict[str, list[Task]]) -> SplitCard:
@@ -270,11 +314,11 @@ def _checked(tasks: Iterable[ReadTask], progress: Progress | None) -> Iterable[R
 
 def _placed(reader: Reader, error: DuplicateId) -> InputError:
     """The same error, placed in the reader's file: documents are numbered only, until one is asked for."""
-    places = {}
-    for row, _ in enumerate(islice(reader.documents(), error.rows[1] + 1)):
-        if row in error.rows:
-            places[row] = (reader.file, reader.line, reader.place)
-    file, line, _ = places[error.rows[1]]
-    if file is None:
+    places: dict[int, Row | None] = {}
+    for place, _ in enumerate(islice(reader.kept_documents(), error.rows[1] + 1)):
+        if place in error.rows:
+            places[place] = reader.row
+    first, second = (places[place] for place in error.rows)
+    if first is None or second is None:
         return error
-    return RecordError(file, line, f"the field `id` is {error.docid!r}, as in {places[error.rows[0]][2]}")
+    return second.fault(f"the field `id` is {error.docid!r}, as in {first.place}")

@@ -5,7 +5,7 @@ A corpus is a folder::
     documents.arrow    id, title, text; record batches in the order given
     id_hashes.npy      64-bit hashes of the ids, sorted
     id_rows.npy        the row of each of those
-    corpus.json        count, size and fingerprint; written last, so a folder without it is an unfinished one
+    corpus.json        count, fingerprint and seals of the files; written last, so a folder without it is unfinished
 
 An id is found by a binary search among the hashes and then compared with the id that stands in the row, so that
 eleven million documents need 16 bytes each of mapped memory, and a hash collision cannot return the wrong one.
@@ -24,7 +24,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
+from lrat_sim.corpus.seal import Seal, broken, seal
 from lrat_sim.errors import InputError, UnknownDocument
+from lrat_sim.foreign import reading
 from lrat_sim.records import Document
 from lrat_sim.store import ensure_folder
 
@@ -32,15 +34,16 @@ Progress: TypeAlias = Callable[[int, int | None, str], None]
 """Called with what is done, what is to be done (None if unknown) and a word for it."""
 
 _BATCH_ROWS, _BATCH_CHARACTERS = 8192, 1 << 25
+_ARROW, _HASHES, _ROWS = "documents.arrow", "id_hashes.npy", "id_rows.npy"
 _SCHEMA = pa.schema([("id", pa.string()), ("title", pa.string()), ("text", pa.string())])
 
 
 class CorpusCard(Struct, frozen=True, forbid_unknown_fields=True):
-    """What ``corpus.json`` records: number of documents, bytes of ``documents.arrow``, identity of the content."""
+    """What ``corpus.json`` records: number of documents, identity of their content, and the files as written."""
 
     documents: int
-    bytes: int
     fingerprint: str
+    files: dict[str, Seal]
 
 
 class DuplicateId(InputError):
@@ -105,12 +108,13 @@ class Corpus:
             progress: told the number of documents written.
 
         Raises:
-            InputError: an id or a text is empty, there is no document, or the folder cannot be written to.
+            InputError: an id is empty, a document has neither text nor title, there is no document, or the folder
+                cannot be written to.
             DuplicateId: an id occurs twice.
         """
         ensure_folder(folder)
         (folder / "corpus.json").unlink(missing_ok=True)
-        beside = folder / "documents.arrow.part"
+        beside = folder / f"{_ARROW}.part"
         hashes: list[npt.NDArray[np.uint64]] = []
         digest, count = hashlib.sha256(), 0
         with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
@@ -129,10 +133,10 @@ class Corpus:
             raise InputError(f"the corpus for {folder} is empty; give a source that holds documents.")
         unsorted = np.concatenate(hashes)
         rows = np.argsort(unsorted, kind="stable").astype(np.int64)
-        np.save(folder / "id_hashes.npy", unsorted[rows])
-        np.save(folder / "id_rows.npy", rows)
-        beside.replace(folder / "documents.arrow")
-        card = CorpusCard(count, (folder / "documents.arrow").stat().st_size, digest.hexdigest()[:16])
+        np.save(folder / _HASHES, unsorted[rows])
+        np.save(folder / _ROWS, rows)
+        beside.replace(folder / _ARROW)
+        card = CorpusCard(count, digest.hexdigest()[:16], seal(folder, (_ARROW, _HASHES, _ROWS)))
         corpus = cls._map(folder, card)
         corpus._refuse_duplicates()
         (folder / "corpus.json").write_bytes(msgspec.json.encode(card))
@@ -143,28 +147,26 @@ class Corpus:
         """Maps a corpus that was built before; takes no memory for texts.
 
         Raises:
-            InputError: there is none, or its files do not fit together.
+            InputError: there is none, or its files are not as they were written.
         """
         try:
             card = msgspec.json.decode((folder / "corpus.json").read_bytes(), type=CorpusCard)
         except OSError as error:
             raise InputError(f"{folder} holds no finished corpus (no corpus.json); build it first.") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{folder / 'corpus.json'} is damaged ({error}); build the corpus again.") from error
-        try:
-            corpus = cls._map(folder, card)
-            whole = len(corpus) == card.documents == len(corpus._hashes) == len(corpus._rows)
-            whole = whole and (folder / "documents.arrow").stat().st_size == card.bytes
-        except (OSError, ValueError, EOFError, pa.ArrowException) as error:
-            raise InputError(f"the corpus at {folder} is damaged ({error}); build it again.") from error
-        if not whole:
-            raise InputError(f"the corpus at {folder} is damaged (its files differ in length); build it again.")
+        problem, remedy = f"the corpus at {folder} is damaged", "build it again"
+        with reading(problem, remedy):
+            fault = broken(folder, card.files)
+            corpus = None if fault else cls._map(folder, card)
+        if corpus is None:
+            raise InputError(f"{problem} ({fault}); {remedy}.")
         return corpus
 
     @classmethod
     def _map(cls, folder: Path, card: CorpusCard) -> Corpus:
-        table = pa.ipc.open_file(pa.memory_map(str(folder / "documents.arrow"))).read_all()
-        hashes, rows = (np.load(folder / name, mmap_mode="r") for name in ("id_hashes.npy", "id_rows.npy"))
+        table = pa.ipc.open_file(pa.memory_map(str(folder / _ARROW))).read_all()
+        hashes, rows = (np.load(folder / name, mmap_mode="r") for name in (_HASHES, _ROWS))
         return cls(folder, card, table, hashes, rows)
 
     def __len__(self) -> int:
@@ -230,11 +232,16 @@ def _hash(docid: str) -> int:
 
 
 def _check(document: Document, place: int, folder: Path) -> None:
-    for name, value in (("id", document.id), ("text", document.text)):
-        if not value.strip():
-            raise InputError(
-                f"document {place} ({document.id!r}) for {folder} has an empty `{name}`; correct it or leave it out."
-            )
+    if not document.id.strip() or not has_content(document):
+        empty = "`text` and no title" if document.id.strip() else "`id`"
+        raise InputError(
+            f"document {place} ({document.id!r}) for {folder} has an empty {empty}; correct it or leave it out."
+        )
+
+
+def has_content(document: Document) -> bool:
+    """Whether there is anything to be found by: a text, or at least a title."""
+    return bool(document.text.strip() or document.title.strip())
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -9,5 +9,6 @@ def passage_text(document: Document) -> str:
     """The text by which a document is indexed, encoded and trained on: its title, a line break, its text.
 
     A title that the text already opens with is still put before it, so that the same rule holds for every document.
+    A document without text is its title.
     """
-    return f"{document.title}\n{document.text}" if document.title else document.text
+    return "\n".join(part for part in (document.title, document.text) if part)

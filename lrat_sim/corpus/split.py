@@ -45,14 +45,18 @@ def split_tasks(
         entities: of one task.
 
     Returns:
-        Tasks by split, each in the order given; :func:`check_leak` counts what two splits share.
+        Tasks by split, each in the order given; :func:`check_leak` counts what two splits share.  Where ``test`` is all
+        of them or more, there is no other split: a set to evaluate on needs none.
 
     Raises:
-        InputError: nothing would be left for training.
+        InputError: nothing would be left for training once ``dev`` is taken too.
     """
+    if test >= len(tasks) and not dev:
+        return {"test": list(tasks)}
     if test + dev >= len(tasks):
         raise InputError(
-            f"test {test} and dev {dev} leave no task of {len(tasks)} for training; hold out fewer with these options."
+            f"test {test} and dev {dev} leave no task of {len(tasks)} for training; hold out fewer with "
+            "--task-option test=N and --task-option dev=N."
         )
     keys = [{*entities(task), f"question {normalise(task.question)}"} for task in tasks]
     groups = _components(keys)

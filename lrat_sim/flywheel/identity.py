@@ -59,7 +59,10 @@ def decisive(settings: FlywheelSettings, gate: dict[str, Any] | None, **made_fro
         given.pop("replay", None)  # nothing is left to replay
     for key in ("agent_options", "mining_options", "training_options"):  # texts, where the command line gave them
         given[key] = {
-            field: yaml.safe_load(value) if isinstance(value, str) else value for field, value in given[key].items()
+            field: catalog.parse_yaml(value, f"{field}={value[:80]} is not a YAML value", "put quotes around it")
+            if isinstance(value, str)
+            else value
+            for field, value in given[key].items()
         }
     return {**given, **made_from, **({"gate": gate} if gate else {})}
 

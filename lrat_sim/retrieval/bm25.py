@@ -23,7 +23,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
-from lrat_sim.retrieval.index import damaged, ensure_index
+from lrat_sim.retrieval.index import ensure_index, reading_index
 from lrat_sim.retrieval.local import LocalRetriever
 from lrat_sim.retrieval.registry import settings_from
 from lrat_sim.retrieval.words import WORDS, words
@@ -107,14 +107,12 @@ def open_bm25(
 
 class _Bm25s:
     def __init__(self, folder: Path):
-        try:
+        with reading_index(folder):
             self._vocabulary = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=dict[str, int])
             self._shards = [
                 bm25s.BM25.load(shard, mmap=True, load_vocab=False, show_progress=False)
                 for shard in sorted(folder.glob("shard-*"))
             ]
-        except (OSError, ValueError, EOFError, KeyError, TypeError, msgspec.DecodeError) as error:
-            raise damaged(folder, error) from error
 
     def scores(self, query: Sequence[str]) -> npt.NDArray[Any]:
         known = [self._vocabulary[word] for word in query if word in self._vocabulary]

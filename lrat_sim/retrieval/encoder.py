@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint
+from lrat_sim.foreign import reading
 from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.retrieval.vectors import Dtype, Matrix
 
@@ -116,6 +119,27 @@ def load_model(model: str | Path, device: str) -> SentenceTransformer:
     Raises:
         InputError: it cannot be loaded, with the reason.
     """
+    with loading(model, "model", "a sentence-transformers folder") as local:
+        loaded = SentenceTransformer(str(model), device=device, local_files_only=local).float()
+        loaded.encode("a trial", show_progress_bar=False)  # parts that do not fit together fail only here
+        return loaded
+
+
+@contextmanager
+def loading(model: str | Path, kind: str, wanted: str) -> Iterator[bool]:
+    """Stands around the loading of a model by another library, whose progress bars it keeps from the screen.
+
+    Args:
+        model: a folder, or a hub id; a path is never a hub id.
+        kind: what it is, for the message.
+        wanted: what to give instead.
+
+    Yields:
+        Whether it is a folder, which is read without network.
+
+    Raises:
+        InputError: it cannot be loaded, with the reason.
+    """
     local = Path(model).is_dir()
     if isinstance(model, Path) and not local:
         raise InputError(f"there is no model folder {model}; give an existing one, or a hub id.")
@@ -123,13 +147,8 @@ def load_model(model: str | Path, device: str) -> SentenceTransformer:
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
-        return SentenceTransformer(str(model), device=device, local_files_only=local).float()
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(
-            f"the model {model} cannot be loaded ({reason}); "
-            "give a sentence-transformers folder, or a hub id that can be reached."
-        ) from error
+        with reading(f"the {kind} {model} cannot be loaded", f"give {wanted}, or a hub id that can be reached"):
+            yield local
     finally:
         if shown:
             bars.enable_progress_bar()

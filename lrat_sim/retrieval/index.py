@@ -1,12 +1,13 @@
 """An index on disk: a folder of files with a card that says what they were built from.
 
-The card, ``index.json``, is written before the first file and again, with the size of each file, after the last.
-So a folder tells whether it is finished, what an unfinished one belongs to, and whether a file was cut or lost since.
+The card, ``index.json``, is written before the first file and again, with the seal of each file, after the last.
+So a folder tells whether it is finished, what an unfinished one belongs to, and whether a file has changed or is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,20 @@ import msgspec
 from filelock import FileLock
 from msgspec import Struct
 
+from lrat_sim.corpus.seal import Seal, broken, seal
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import check_fingerprint
+from lrat_sim.foreign import reading
 from lrat_sim.store import ensure_folder
 
 _CARD, _LOCK = "index.json", ".lock"
 
 
 class IndexCard(Struct, frozen=True, forbid_unknown_fields=True):
-    """What ``index.json`` records: the identity of the index, and the bytes of its files once it is finished."""
+    """What ``index.json`` records: the identity of the index, and its files as written once it is finished."""
 
     identity: dict[str, Any]
-    files: dict[str, int] | None = None
+    files: dict[str, Seal] | None = None
 
 
 def read_card(folder: Path) -> IndexCard | None:
@@ -38,7 +41,7 @@ def read_card(folder: Path) -> IndexCard | None:
         return msgspec.json.decode((folder / _CARD).read_bytes(), type=IndexCard)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise damaged(folder, f"{_CARD}: {error}") from error
 
 
@@ -52,7 +55,7 @@ def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path],
 
     Raises:
         FingerprintMismatch: what is there, finished or not, was built from something else.
-        InputError: a file is missing or cut, or the folder cannot be written to.
+        InputError: a file is missing or was changed, or the folder cannot be written to.
     """
     card = read_card(folder)
     if card is None or card.files is None:
@@ -64,20 +67,24 @@ def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path],
             if card is None or card.files is None:
                 _write_card(folder, IndexCard(identity))
                 build(folder)
-                card = IndexCard(identity, _sizes(folder))
+                card = IndexCard(identity, seal(folder, _files(folder)))
                 _write_card(folder, card)
     _check(folder, card, identity)
-    for name, size in (card.files or {}).items():
-        path = folder / name
-        if not path.is_file():
-            raise damaged(folder, f"{name} is missing")
-        if path.stat().st_size != size:
-            raise damaged(folder, f"{name} has {path.stat().st_size} bytes instead of {size}")
+    if fault := broken(folder, card.files or {}):
+        raise damaged(folder, fault)
+
+
+_REMEDY = "delete that folder and it is built again"
 
 
 def damaged(folder: Path, problem: object) -> InputError:
     """The error for an index whose files cannot be used."""
-    return InputError(f"the index at {folder} is damaged ({problem}); delete that folder and it is built again.")
+    return InputError(f"the index at {folder} is damaged ({problem}); {_REMEDY}.")
+
+
+def reading_index(folder: Path) -> AbstractContextManager[None]:
+    """Stands around a call that opens files of an index: whatever it raises is told as :func:`damaged`."""
+    return reading(f"the index at {folder} is damaged", _REMEDY)
 
 
 def _check(folder: Path, card: IndexCard, identity: dict[str, Any]) -> None:
@@ -95,6 +102,6 @@ def _write_card(folder: Path, card: IndexCard) -> None:
     beside.replace(folder / _CARD)
 
 
-def _sizes(folder: Path) -> dict[str, int]:
+def _files(folder: Path) -> list[str]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (_CARD, _LOCK))
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    return [path.relative_to(folder).as_posix() for path in files]

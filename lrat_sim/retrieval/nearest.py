@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from lrat_sim.errors import InputError
-from lrat_sim.retrieval.index import damaged, ensure_index
+from lrat_sim.retrieval.index import ensure_index, reading_index
 from lrat_sim.retrieval.vectors import Matrix, Vectors
 
 IndexKind = Literal["exact", "faiss", "faiss-hnsw"]
@@ -124,11 +124,9 @@ class FaissSearch:
             beside.replace(folder / "index.faiss")
 
         ensure_index(folder, {**identity, "index": kind}, build)
-        try:
+        with reading_index(folder):
             # the flag of older versions maps inverted lists only
             self._index = faiss.read_index(str(folder / "index.faiss"), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
-        except RuntimeError as error:
-            raise damaged(folder, error) from error
         if kind == "faiss-hnsw":
             self._index.hnsw.efSearch = _BREADTH
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from msgspec import Meta, Struct
 from sentence_transformers import CrossEncoder
-from transformers.utils import logging as transformers_logging
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
@@ -21,7 +20,7 @@ from lrat_sim.fingerprint import fingerprint
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit, Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.encoder import weights_fingerprint
+from lrat_sim.retrieval.encoder import loading, weights_fingerprint
 from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.retrieval.local import LocalRetriever, ranked
 from lrat_sim.retrieval.registry import open_retriever, settings_from
@@ -126,25 +125,11 @@ def load_cross_encoder(model: str | Path, device: str, *, max_length: int | None
     Raises:
         InputError: it cannot be loaded, or has another number of outputs.
     """
-    local = Path(model).is_dir()
-    if not local and isinstance(model, Path):
-        raise InputError(f"there is no model folder {model}; give an existing one, or a hub id.")
-    bars: Any = transformers_logging
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
+    with loading(model, "cross-encoder", "a folder of one") as local:
         loaded: CrossEncoder = CrossEncoder(
             str(model), device=device, local_files_only=local, max_length=max_length
         ).float()
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(
-            f"the cross-encoder {model} cannot be loaded ({reason}); "
-            "give a folder of one, or a hub id that can be reached."
-        ) from error
-    finally:
-        if shown:
-            bars.enable_progress_bar()
+        loaded.predict([("a", "trial")], show_progress_bar=False)  # parts that do not fit together fail only here
     if loaded.num_labels != 1:
         raise InputError(
             f"the cross-encoder {model} has {loaded.num_labels} outputs; give one that has a single score."

@@ -7,6 +7,7 @@ than the product itself, and the pages are shared between processes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,7 +18,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.retrieval.index import damaged
+from lrat_sim.retrieval.index import damaged, reading_index
 
 Matrix = npt.NDArray[np.float32]
 Dtype = Literal["float32", "bfloat16"]
@@ -111,11 +112,9 @@ class Vectors:
         self.shards: list[Matrix] = []
         for number, start in enumerate(range(0, rows, shard_rows)):
             path = _shard(folder, number)
-            try:
+            with reading_index(folder):
                 # copy-on-write, so that torch takes it without a copy and without a warning; nobody writes
                 shard = np.load(path, mmap_mode="c")
-            except (OSError, ValueError, EOFError) as error:
-                raise damaged(folder, f"{path.name}: {error}") from error
             if shard.shape[:1] != (min(shard_rows, rows - start),) or shard.dtype != np.float32 or shard.ndim != 2:
                 raise damaged(folder, f"{path.name} has shape {shard.shape} and type {shard.dtype}")
             self.shards.append(shard)
@@ -139,7 +138,6 @@ def _shard(folder: Path, number: int) -> Path:
 
 
 def _whole(path: Path, rows: int) -> bool:
-    try:
+    with suppress(InputError), reading_index(path.parent):
         return bool(np.load(path, mmap_mode="r").shape[0] == rows)
-    except (OSError, ValueError, EOFError):
-        return False
+    return False

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from torch import nn
 
+from lrat_sim import catalog, foreign
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint, fingerprint_file
 from lrat_sim.retrieval.encoder import load_model
@@ -35,12 +36,13 @@ def base_fingerprint(base_model: str | Path) -> str:
 
 def base_licence(base_model: str | Path) -> str | None:
     """The licence that a base model's card names; None where it has no card on this disk, or its card names none."""
-    try:
-        _, head, _ = (Path(base_model) / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-        licence = yaml.safe_load(head).get("license")
-    except (OSError, ValueError, AttributeError, yaml.YAMLError):
-        return None
-    return str(licence) if licence else None
+    card = Path(base_model) / "README.md"
+    with suppress(InputError):  # a card that cannot be read names none
+        _, *head = foreign.read_text(card).split("---\n", 2)
+        content = catalog.parse_yaml(head[0], f"the card {card} is not YAML", "correct it") if len(head) == 2 else None
+        if isinstance(content, dict) and content.get("license"):
+            return str(content["license"])
+    return None
 
 
 def load_base(base_model: str | Path) -> SentenceTransformer:
@@ -83,9 +85,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Takes up what :func:`save_weights` wrote of the same model.
 
     Raises:
-        InputError: the file is of another model.
+        InputError: the file is damaged, or of another model.
     """
-    loaded = load_file(path)
+    with foreign.reading(f"the weights in {path} are damaged", "delete the folder of the unfinished training"):
+        loaded = load_file(path)
     _, unknown = model.load_state_dict(loaded, strict=False)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     if unknown or trained - loaded.keys():

@@ -40,7 +40,7 @@ def test_a_prepared_set_is_opened_as_it_was(small: Path, tmp_path: Path) -> None
     assert opened.splits == made.splits
     assert opened.corpus.fingerprint == made.corpus.fingerprint
     assert opened.card == made.card
-    with pytest.raises(InputError, match="no split 'ood'"):
+    with pytest.raises(InputError, match="no split 'ood'; it has train, test: name one of these with --split"):
         opened.tasks("ood")
 
 
@@ -175,3 +175,110 @@ def test_questions_without_documents_say_so(write: Callable[..., Path], source: 
     assert len(found.tasks("test")) == 1
     with pytest.raises(InputError, match="has no documents"):
         _ = open_dataset(tmp_path / "set").corpus
+
+
+def test_empty_documents_are_left_out_and_counted_with_the_evidence_that_names_them(
+    write: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    texts = {"a": ("T", "x"), "b": ("Only a title", ""), "c": ("", " "), "d": (None, None), "e": ("", "y")}
+    write("corpus.jsonl", [{"id": i, "title": title, "text": text} for i, (title, text) in texts.items()])
+    write("test.jsonl", [{"id": "q1", "question": "1?", "evidence": ["a", "c"]}])
+    write("train.jsonl", [{"id": "q2", "question": "2?", "evidence": ["d", "c"]}])
+    found = prepare("jsonl", tmp_path / "set", source=source)
+    assert [document.id for document in found.corpus] == ["a", "b", "e"]
+    assert [found.tasks(split)[0].evidence for split in ("test", "train")] == [["a"], []]
+    left_out = "Documents left out, having neither text nor title: 2 (named as evidence 3 times)."
+    assert left_out in found.card.account()
+    assert open_dataset(tmp_path / "set").card.account() == found.card.account()
+
+
+def test_a_duplicate_is_placed_by_its_line_where_empty_documents_were_left_out(
+    write: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    write("corpus.jsonl", [{"id": n, "text": n.strip("a")} for n in ("b", "a", "c", "b")])
+    with pytest.raises(RecordError, match=r"line 4: the field `id` is 'b', as in .*line 1"):
+        prepare("jsonl", tmp_path / "set", source=source)
+
+
+def test_files_that_are_not_read_are_named(small: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+    for name in ("corpus.jsonl.zip", "more.json.gz", ".hidden", "README.md", "LICENSE"):
+        write(name, "{}")
+    found = prepare("jsonl", tmp_path / "set", source=small)
+    assert "Files that are not read: corpus.jsonl.zip, more.json.gz." in found.card.account()
+
+
+def test_a_file_in_another_form_beside_the_first_is_read_too(
+    small: Path, tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    write("corpus.json.gz", [{"id": "of json", "text": "x"}])
+    found = prepare("jsonl", tmp_path / "set", source=small)
+    assert len(found.corpus) == 21
+    assert found.card.notes == []
+
+
+def test_a_named_file_of_no_known_format_is_told_from_one_that_is_not_there(small: Path, tmp_path: Path) -> None:
+    (small / "corpus.docx").write_text("x")
+    for name, says in (
+        ("corpus.docx", r"corpus\.docx cannot be read"),
+        ("gone.jsonl", r"has no gone\.jsonl of a "),
+    ):
+        with pytest.raises(InputError, match=says):
+            prepare("jsonl", tmp_path / "set", source=small, options={"corpus": name})
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "says"),
+    [
+        ([], {}, "has no tasks: its files hold none"),
+        (
+            [{"id": "q", "question": "?", "evidence": ["gone"]}],
+            {"missing_evidence": "drop"},
+            "has no tasks: the corpus lacks evidence of all 1",
+        ),
+    ],
+)
+def test_a_set_without_a_task_is_refused(
+    small: Path, tmp_path: Path, write: Callable[..., Path], lines: list[Any], options: dict[str, Any], says: str
+) -> None:
+    write("tasks.jsonl", lines)
+    with pytest.raises(InputError, match=says):
+        prepare("jsonl", tmp_path / "set", source=small, options=options)
+    assert not (tmp_path / "set" / "dataset.json").exists()
+
+
+def test_documents_alone_need_no_tasks(small: Path, tmp_path: Path) -> None:
+    (small / "tasks.jsonl").unlink()
+    for name, source in (("folder", small), ("file", small / "corpus.jsonl")):
+        found = prepare("jsonl", tmp_path / name, source=source)
+        assert (len(found.corpus), found.splits) == (20, {})
+        with pytest.raises(InputError, match="it has no tasks at all"):
+            found.tasks("train")
+
+
+def test_fewer_tasks_than_are_to_be_held_out_are_all_for_testing(small: Path, tmp_path: Path) -> None:
+    found = prepare("jsonl", tmp_path / "set", source=small, options={"test": 25})
+    assert {split: len(tasks) for split, tasks in found.splits.items()} == {"test": 10}
+    assert "All tasks are held out: 10, where 25 were to be." in found.card.account()
+
+
+def test_dropped_tasks_and_reasons_for_no_plan_are_told(
+    small: Path, tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    lines = [{"id": "a", "question": "A?", "evidence": ["d1"]}, {"id": "b", "question": "B?", "evidence": ["gone"]}]
+    write("tasks.jsonl", lines)
+    found = prepare("jsonl", tmp_path / "set", source=small, options={"missing_evidence": "drop"})
+    assert found.card.account() == [
+        "Tasks with a plan: 0 of 1 (test 0).",
+        "Tasks left out, since the corpus lacks some of their evidence: 1.",
+    ]
+
+
+def test_files_of_one_name_in_two_folders_are_both_part_of_the_identity(
+    tmp_path: Path, source: Path, write: Callable[..., Path]
+) -> None:
+    write("corpus/data.jsonl", [{"id": "a", "text": "x"}])
+    write("test/data.jsonl", [{"id": "q", "question": "?"}])
+    prepare("jsonl", tmp_path / "set", source=source)
+    write("corpus/data.jsonl", [{"id": "a", "text": "y"}])
+    with pytest.raises(FingerprintMismatch, match=r"file corpus/data\.jsonl was"):
+        prepare("jsonl", tmp_path / "set", source=source)

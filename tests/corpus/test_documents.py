@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lrat_sim.corpus import documents as module
+from lrat_sim.corpus import seal
 from lrat_sim.corpus.documents import Corpus, DuplicateId
 from lrat_sim.errors import InputError, UnknownDocument
+from lrat_sim.fingerprint import fingerprint_file
 from lrat_sim.records import Document
 
 
@@ -87,7 +89,7 @@ def test_a_duplicate_id_is_refused_with_both_places(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["id", "text"])
-def test_an_empty_id_or_text_is_refused(tmp_path: Path, field: str) -> None:
+def test_an_empty_id_is_refused_and_so_is_a_document_without_text_and_title(tmp_path: Path, field: str) -> None:
     bad = Document(**{"id": "x", "text": "y", field: " "})
     with pytest.raises(InputError, match=f"document 3 .* empty `{field}`"):
         Corpus.build(tmp_path, [*some(2), bad])
@@ -112,11 +114,32 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
         Corpus.open(tmp_path)
 
 
-def test_an_index_of_another_length_is_refused(tmp_path: Path) -> None:
-    Corpus.build(tmp_path, some(10))
-    np.save(tmp_path / "id_rows.npy", np.arange(9))
-    with pytest.raises(InputError, match="differ in length"):
-        Corpus.open(tmp_path)
+@pytest.mark.parametrize("name", ["documents.arrow", "id_hashes.npy", "id_rows.npy"])
+def test_a_file_that_changed_is_refused_and_a_copy_is_opened(tmp_path: Path, name: str) -> None:
+    Corpus.build(tmp_path / "first", some(10))
+    copy = Path(shutil.copytree(tmp_path / "first", tmp_path / "copy", copy_function=shutil.copyfile))
+    assert list(Corpus.open(copy)) == some(10)
+    content = bytearray((copy / name).read_bytes())
+    place = content.find(b"text of") if name == "documents.arrow" else len(content) - 1
+    content[place] ^= 1  # of the same length, and what it holds can still be read
+    (copy / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"damaged \\({name} holds other bytes than were written"):
+        Corpus.open(copy)
+
+
+def test_a_corpus_whose_files_kept_their_time_is_not_read_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    Corpus.build(tmp_path / "first", some(10))
+    monkeypatch.setattr(seal, "fingerprint_file", lambda path: hashed.append(path) or fingerprint_file(path))
+    Corpus.open(tmp_path / "first")
+    assert hashed == []
+    copy = Path(shutil.copytree(tmp_path / "first", tmp_path / "copy", copy_function=shutil.copyfile))
+    Corpus.open(copy)
+    assert len(hashed) == 3
+    Corpus.open(copy)
+    assert len(hashed) == 3, "a copy is hashed once"
 
 
 def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def test_a_leak_is_taken_out_of_training_alone() -> None:
     assert ([t.id for t in kept["train"]], [t.id for t in kept["test"]], dropped) == (["t2"], ["t3"], 1)
 
 
-def test_holding_out_everything_is_refused() -> None:
-    with pytest.raises(InputError, match="leave no task of 5"):
-        split_tasks([task(n) for n in range(5)], test=3, dev=2)
+def test_a_set_of_which_all_is_held_out_has_no_training_split() -> None:
+    tasks = [task(n) for n in range(5)]
+    assert split_tasks(tasks, test=5) == split_tasks(tasks, test=9) == {"test": tasks}
+    with pytest.raises(InputError, match=r"leave no task of 5.*--task-option test=N"):
+        split_tasks(tasks, test=3, dev=2)

@@ -185,7 +185,7 @@ def test_another_corpus_refuses_the_saved_index(
 
 
 @pytest.mark.parametrize(("spec", "options"), SAVED)
-@pytest.mark.parametrize("harm", ["cut", "lost", "card"])
+@pytest.mark.parametrize("harm", ["cut", "changed", "lost", "card"])
 def test_a_damaged_index_is_named_with_the_remedy(
     spec: str, options: dict[str, Any], harm: str, open_fresh: Callable[..., Retriever], tmp_path: Path
 ) -> None:
@@ -194,6 +194,10 @@ def test_a_damaged_index_is_named_with_the_remedy(
     victim = max(folder.rglob("*.npy"), key=lambda path: path.stat().st_size)
     if harm == "cut":
         victim.write_bytes(victim.read_bytes()[:-5])
+    elif harm == "changed":
+        content = bytearray(victim.read_bytes())
+        content[-1] ^= 1
+        victim.write_bytes(content)
     elif harm == "lost":
         victim.unlink()
     else:

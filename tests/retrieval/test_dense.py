@@ -96,6 +96,38 @@ def test_a_text_is_cut_at_the_length_asked_for() -> None:
         SentenceEncoder(str(minilm_folder()), max_length=513)
 
 
+DAMAGED = {
+    "weights cut off": ("model.safetensors", None),
+    "weights of another kind": ("model.safetensors", b"\xff" * 100),
+    "modules that are none": ("modules.json", b"[7]"),
+    "no modules": ("modules.json", b"null"),
+    "modules without end": ("modules.json", b"[" * 100_000),
+    "modules in another encoding": ("modules.json", "[]".encode("utf-16")),
+    "a configuration of another kind": ("config.json", b"[]"),
+    "a wrong field": ("config.json", b'{"model_type": "bert", "hidden_size": "many"}'),
+    "a tokenizer that is none": ("tokenizer_config.json", b"[]"),
+    "a length that is none": ("sentence_bert_config.json", b'{"max_seq_length": "many"}'),
+    "pooling that is none": ("1_Pooling/config.json", b"[]"),
+    "prompts that are none": ("config_sentence_transformers.json", b'{"prompts": 5}'),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_model_folder_is_refused_in_a_sentence(tmp_path: Path, name: str, content: bytes | None) -> None:
+    for path in minilm_folder().rglob("*"):
+        if path.is_file():
+            there = tmp_path / path.relative_to(minilm_folder())
+            there.parent.mkdir(exist_ok=True)
+            there.symlink_to(path)
+    if content is None:
+        content = (tmp_path / name).read_bytes()[:5_000_000]
+    (tmp_path / name).unlink()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"^the model .* cannot be loaded \(.+\); give a sent") as caught:
+        SentenceEncoder(str(tmp_path), device="cpu")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     for model in (str(tmp_path), str(tmp_path / "missing")):

@@ -9,7 +9,14 @@ from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.encoder import load_model
 from lrat_sim.text import minilm_folder
-from lrat_sim.training.base import attend_plainly, base_fingerprint, freeze_layers, without_dropout
+from lrat_sim.training.base import (
+    attend_plainly,
+    base_fingerprint,
+    base_licence,
+    freeze_layers,
+    load_weights,
+    without_dropout,
+)
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +102,25 @@ def test_model_without_transformer_layers_cannot_be_frozen():
     static = StaticEmbedding(Tokenizer.from_file(str(minilm_folder() / "tokenizer.json")), embedding_dim=8)
     with pytest.raises(InputError, match="set freeze_layers to 0"):
         freeze_layers(SentenceTransformer(modules=[static], device="cpu"), 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x08" + b"\0" * 7 + b"[[[[[[[["])
+def test_damaged_weights_of_an_unfinished_training_are_refused(tmp_path, content):
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.safetensors are damaged \(.*delete the folder"):
+        load_weights(torch.nn.Linear(2, 2), tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("\ufeff---\r\nlicense: mit\r\n---\r\n# A model\r\n", "mit"),
+        ("---\nlicense: 2001-99-99\n---\n", None),
+        ("---\nlicense: &a [*a]\n---\n", None),
+        ("---\n- mit\n---\n", None),
+        ("# A model without a head\n", None),
+    ],
+)
+def test_the_licence_of_a_base_model_is_read_or_left_open(tmp_path, card, licence):
+    (tmp_path / "README.md").write_bytes(card.encode())
+    assert base_licence(tmp_path) == licence

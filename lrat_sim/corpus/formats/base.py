@@ -10,7 +10,8 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
-from lrat_sim.corpus.documents import Corpus
+from lrat_sim.corpus.documents import Corpus, has_content
+from lrat_sim.corpus.formats.rows import ID, OF_THE_COPY, READ, TEXT, Columns, Row, kind_of, rows
 from lrat_sim.errors import InputError
 from lrat_sim.records import Document, Task
 
@@ -35,6 +36,12 @@ class ReaderOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     leak: Literal["refuse", "drop"] = "refuse"
 
 
+DOCUMENTS = Columns(("id", "text", "title"), ID, TEXT)
+"""What a file of documents holds."""
+
+_TELLS_NOTHING = (".md", ".rst", ".py", ".sh", ".lock")
+
+
 class ReadTask(NamedTuple):
     """A task as read: its split, where it stands, and the evidence that could not be found in the corpus."""
 
@@ -52,23 +59,27 @@ class Reader(ABC):
         options: of the class's ``options_type``.
 
     Attributes:
-        file, line: what is being read (line 0 where the format has none), for messages.
+        row: what is being read, for messages; None where the format has no rows.
         notes: what the user should know of what was read, in sentences.
         without_plan: why tasks have no plan, counted.
+        empty: ids of documents that were left out, since they have neither text nor title.
+        evidence_empty: how often one of those was named as evidence.
     """
 
     options_type: ClassVar[type[Struct]] = ReaderOptions
     needs_source: ClassVar[bool] = True
     has_documents: bool = True
+    has_tasks: bool = True
 
     def __init__(self, source: Path | None, options: Struct):
         if self.needs_source and (source is None or not source.exists()):
             raise InputError(f"{source} does not exist; give the folder of the local copy as source.")
         self._source = source
-        self.file: Path | None = source
-        self.line = 0
+        self.row: Row | None = None
         self.notes: list[str] = []
         self.without_plan: Counter[str] = Counter()
+        self.empty: set[str] = set()
+        self.evidence_empty = 0
         self.configure(options)
 
     def configure(self, options: Struct) -> None:  # noqa: B027 - most readers have nothing to prepare
@@ -80,11 +91,6 @@ class Reader(ABC):
         if self._source is None:
             raise InputError("this reader needs a local copy; give its folder as source.")
         return self._source
-
-    @property
-    def place(self) -> str:
-        """Where the reader is now, for messages."""
-        return f"{self.file}, line {self.line}" if self.line else str(self.file)
 
     @abstractmethod
     def files(self) -> list[Path]:
@@ -98,12 +104,62 @@ class Reader(ABC):
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
         """All tasks, with evidence as document ids of ``corpus``."""
 
+    def kept_documents(self) -> Iterator[Document]:
+        """Those of :meth:`documents` that have a text or at least a title; the others are counted in ``empty``."""
+        for document in self.documents():
+            if has_content(document):
+                yield document
+            else:
+                self.empty.add(document.id)
+
+    def rows(self, path: Path, columns: Columns) -> Iterator[Row]:
+        """The rows of a file; the one under way is :attr:`row`."""
+        for self.row in rows(path, columns):
+            yield self.row
+
+    def left_out(self) -> list[Path]:
+        """Files of the source that are not read, though they may hold data."""
+        if self._source is None or not self._source.is_dir():
+            return []
+        taken = {path.resolve() for path in self.files()}
+        folders = {self._source, *(path.parent for path in self.files() if path.is_relative_to(self._source))}
+        return [
+            path
+            for path in sorted(path for folder in folders for path in folder.iterdir())
+            if path.is_file()
+            and path.resolve() not in taken
+            and not path.name.startswith((".", "README", "LICENSE"))
+            and path.suffix not in _TELLS_NOTHING
+            and path.name not in OF_THE_COPY
+        ]
+
     def evidence(self, corpus: Corpus | None, ids: list[str]) -> tuple[list[str], tuple[str, ...]]:
-        """Splits evidence ids into those that the corpus holds and those it does not; repeats are dropped."""
+        """Splits evidence ids into those that the corpus holds and those it does not; repeats are dropped.
+
+        Documents that were left out as empty are neither.
+        """
         unique = list(dict.fromkeys(ids))
         if corpus is None:
             return unique, ()
-        return [i for i in unique if i in corpus], tuple(i for i in unique if i not in corpus)
+        self.evidence_empty += sum(docid in self.empty for docid in unique)
+        wanted = [docid for docid in unique if docid not in self.empty]
+        return [i for i in wanted if i in corpus], tuple(i for i in wanted if i not in corpus)
+
+
+def document_of(row: Row) -> Document:
+    """The document that a row holds, with its fields under any of the usual names.
+
+    Raises:
+        RecordError: it has no id, or no field for a text.
+    """
+    return Document(id=row.text(ID, "id"), text=row.body(TEXT, "text"), title=row.title())
+
+
+def not_there(source: Path, name: str, remedy: str) -> InputError:
+    """The error for a file that a reader needs and cannot find, or that is in no format it can read."""
+    there = [path.name for path in sorted(source.glob(name)) if kind_of(path) is None]
+    found = f"and {', '.join(there[:3])} cannot be read: " if there else ""
+    return InputError(f"{source} has no {name} of a known format ({found}{READ}); {remedy}.")
 
 
 def split_of(path: Path) -> str:

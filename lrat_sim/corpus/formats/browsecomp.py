@@ -12,20 +12,20 @@ import hashlib
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask
-from lrat_sim.corpus.formats.generic import read_documents
-from lrat_sim.corpus.formats.lines import as_text, is_jsonl, json_lines, trec_qrels
-from lrat_sim.errors import InputError, RecordError
+from lrat_sim.corpus.formats.base import DOCUMENTS, Reader, ReaderOptions, ReadTask, document_of
+from lrat_sim.corpus.formats.lines import trec_qrels
+from lrat_sim.corpus.formats.rows import Columns, Row, kind_of
+from lrat_sim.errors import InputError
 from lrat_sim.records import Document, Task
 
 UNKNOWN_CANARY = "BrowseComp-Plus (its canary string was not given)"
 """Marks the questions of a copy that was decrypted before, so that exports withhold them too."""
 
+_QUESTIONS = Columns((), ("query_id",), ("query",))
 _DOCUMENTS = ("gold_docs", "evidence_docs", "negative_docs")
 
 
@@ -35,7 +35,7 @@ class BrowseCompOptions(ReaderOptions, frozen=True, kw_only=True):
     Attributes:
         canary: the canary string published with the benchmark; None where the local copy is decrypted already.
         plaintext: allows that questions and texts are written to disk in the clear.
-        corpus: a jsonl file with all documents (not encrypted); None takes the documents named with the questions.
+        corpus: a file with all documents (not encrypted); None takes the documents named with the questions.
         evidence: file of TREC judgements inside the source; None takes the questions' own evidence.
     """
 
@@ -67,7 +67,7 @@ def _xor(data: bytes, canary: str) -> bytes:
 
 
 class BrowseCompReader(Reader):
-    """BrowseComp-Plus as jsonl.
+    """BrowseComp-Plus as jsonl, JSON or Parquet.
 
     Fields: ``query_id``, ``query``, ``answer``, and ``gold_docs``, ``evidence_docs``, ``negative_docs`` as lists of
     ``docid`` and ``text``.
@@ -84,13 +84,14 @@ class BrowseCompReader(Reader):
                 "BrowseComp-Plus asks that its questions are not stored in plain text, and preparing it writes them to "
                 "disk; set the option plaintext to true for a folder that is not published."
             )
-        found = [self.source] if self.source.is_file() else sorted(p for p in self.source.glob("*") if is_jsonl(p))
+        found = [self.source] if self.source.is_file() else sorted(self.source.glob("*"))
         self._corpus = self._named(options.corpus)
-        self._questions = [path for path in found if path != self._corpus]
+        self._questions = [p for p in found if kind_of(p) in ("json", "arrow") and p != self._corpus]
         self._qrels = self._named(options.evidence)
         if not self._questions:
             raise InputError(
-                f"{self.source} has no .jsonl file of questions; export them there as published by BrowseComp-Plus."
+                f"{self.source} has no .jsonl or .parquet file of questions; export them there as published by "
+                "BrowseComp-Plus."
             )
 
     def _named(self, name: str | None) -> Path | None:
@@ -103,59 +104,54 @@ class BrowseCompReader(Reader):
         """Questions, and documents and judgements where they are files of their own."""
         return [*self._questions, *(path for path in (self._corpus, self._qrels) if path)]
 
-    def _clear(self, record: dict[str, Any], field: str, path: Path, line: int) -> str:
-        text = as_text(record, (field,), field, path, line)
+    def _clear(self, row: Row, field: str) -> str:
+        text = row.text((field,), field)
         if self._options.canary is None:
             return text
         try:
             return decrypt(text, self._options.canary)
         except ValueError as error:
-            raise RecordError(path, line, f"the field `{field}` {error}", "correct the option canary") from error
+            raise row.fault(f"the field `{field}` {error}", "correct the option canary") from error
 
-    def _docid(self, record: dict[str, Any], path: Path, line: int) -> str:
-        docid = as_text(record, ("docid",), "docid", path, line)
+    def _docid(self, item: Row) -> str:
+        docid = item.text(("docid",), "docid")
         # ids are numbers; some exports encrypt them with the rest
-        return docid if docid.isdigit() else self._clear(record, "docid", path, line)
+        return docid if docid.isdigit() else self._clear(item, "docid")
 
-    def _listed(self, record: dict[str, Any], field: str, path: Path, line: int) -> list[dict[str, Any]]:
-        items = record.get(field) or []
+    def _listed(self, row: Row, field: str) -> list[Row]:
+        items = row.fields.get(field) or []
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise RecordError(path, line, f"the field `{field}` should be a list of documents")
-        return items
+            raise row.fault(f"the field `{field}` should be a list of documents")
+        return [row._replace(fields=item) for item in items]
 
     def documents(self) -> Iterator[Document]:
         """The corpus file, or each document named with a question, once."""
         if self._corpus:
-            yield from read_documents(self._corpus, at=self._at)
+            yield from map(document_of, self.rows(self._corpus, DOCUMENTS))
             return
         seen: set[str] = set()
         for path in self._questions:
-            for line, record in json_lines(path):
-                self._at(path, line)
-                for field in _DOCUMENTS:
-                    for item in self._listed(record, field, path, line):
-                        docid = self._docid(item, path, line)
-                        if docid not in seen:
-                            seen.add(docid)
-                            yield Document(id=docid, text=self._clear(item, "text", path, line))
-
-    def _at(self, path: Path, line: int) -> None:
-        self.file, self.line = path, line
+            for row in self.rows(path, _QUESTIONS):
+                for item in (item for field in _DOCUMENTS for item in self._listed(row, field)):
+                    docid = self._docid(item)
+                    if docid not in seen:
+                        seen.add(docid)
+                        yield Document(id=docid, text=self._clear(item, "text") if item.body(("text",), "text") else "")
 
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
         """One task a question, all in the split test."""
         judged = trec_qrels(self._qrels) if self._qrels else None
         for path in self._questions:
-            for line, record in json_lines(path):
-                name = as_text(record, ("query_id",), "query_id", path, line)
-                own = [self._docid(item, path, line) for item in self._listed(record, "evidence_docs", path, line)]
+            for row in self.rows(path, _QUESTIONS):
+                name = row.text(("query_id",), "query_id")
+                own = [self._docid(item) for item in self._listed(row, "evidence_docs")]
                 present, missing = self.evidence(corpus, own if judged is None else judged.get(name, []))
                 self.without_plan["BrowseComp-Plus annotates no facts"] += 1
                 task = Task(
                     id=name,
-                    question=self._clear(record, "query", path, line),
-                    answers=[self._clear(record, "answer", path, line)],
+                    question=self._clear(row, "query"),
+                    answers=[self._clear(row, "answer")],
                     evidence=present,
                     canary=self._options.canary or UNKNOWN_CANARY,
                 )
-                yield ReadTask(task, "test", f"{path}, line {line}", missing)
+                yield ReadTask(task, "test", row.place, missing)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from lrat_sim.corpus.formats.rows import Row
 from lrat_sim.corpus.formats.titled import TitledReader
 from lrat_sim.records import Document, Plan, Task
 
@@ -17,7 +16,7 @@ class HotpotReader(TitledReader):
 
     join = ""
 
-    def plan(self, record: dict[str, Any], gold: list[Document], task: Task) -> Plan | None:
+    def plan(self, row: Row, gold: list[Document], task: Task) -> Plan | None:
         """None."""
         self.without_plan["HotpotQA annotates no facts"] += 1
         return None

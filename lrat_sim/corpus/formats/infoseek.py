@@ -8,19 +8,20 @@ from pathlib import Path
 from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
-from lrat_sim.corpus.formats.generic import read_documents
-from lrat_sim.corpus.formats.lines import tsv_lines
-from lrat_sim.errors import InputError, RecordError
+from lrat_sim.corpus.formats.base import DOCUMENTS, Reader, ReaderOptions, ReadTask, document_of, split_of
+from lrat_sim.corpus.formats.rows import Columns
+from lrat_sim.errors import InputError
 from lrat_sim.records import Document, Task
 from lrat_sim.text import normalise
+
+_COLUMNS = Columns(("id", "question", "answer"), ("id",), ("question",))
 
 
 class InfoSeekOptions(ReaderOptions, frozen=True, kw_only=True):
     """Where the documents are.
 
     Attributes:
-        corpus: a jsonl or TSV file of documents; None for the questions alone.
+        corpus: a file of documents, as jsonl, TSV or Parquet; None for the questions alone.
     """
 
     corpus: str | None = None
@@ -47,30 +48,25 @@ class InfoSeekReader(Reader):
         return [*self._files, *([self._corpus] if self._corpus else [])]
 
     def documents(self) -> Iterator[Document]:
-        """The lines of the file given as `corpus`."""
+        """The rows of the file given as `corpus`."""
         if self._corpus:
-            yield from read_documents(self._corpus, at=self._at)
-
-    def _at(self, path: Path, line: int) -> None:
-        self.file, self.line = path, line
+            yield from map(document_of, self.rows(self._corpus, DOCUMENTS))
 
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
         """The questions, without evidence and plan."""
         first: dict[str, str] = {}
         repeats: list[str] = []
         for path in self._files:
-            for line, fields in tsv_lines(path):
-                if len(fields) != 3 or not all(field.strip() for field in fields):
-                    raise RecordError(path, line, "should have three columns: id, question and answer")
-                name, question, answer = fields
+            for row in self.rows(path, _COLUMNS):
+                name, question, answer = (str(row.fields.get(field, "")) for field in _COLUMNS.names)
+                if not (name.strip() and question.strip() and answer.strip()):
+                    raise row.fault("should have three columns: id, question and answer")
                 if (asked := normalise(question)) in first:
                     repeats.append(f"{name} = {first[asked]}")
                     continue
                 first[asked] = name
                 self.without_plan["InfoSeek-Eval annotates no facts"] += 1
-                yield ReadTask(
-                    Task(id=name, question=question, answers=[answer]), split_of(path), f"{path}, line {line}"
-                )
+                yield ReadTask(Task(id=name, question=question, answers=[answer]), split_of(path), row.place)
         if repeats:
             self.notes.append(
                 f"{len(repeats)} repeated questions were left out, the first of each counts: {', '.join(repeats)}."

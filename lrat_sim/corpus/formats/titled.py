@@ -18,11 +18,14 @@ from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
-from lrat_sim.corpus.formats.lines import as_text, is_jsonl, json_file, json_lines
-from lrat_sim.errors import InputError, RecordError
+from lrat_sim.corpus.formats.lines import text_lines
+from lrat_sim.corpus.formats.rows import Columns, Row, kind_of, pick
+from lrat_sim.errors import InputError
 from lrat_sim.records import Document, Plan, Task
 
-_SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
+# a sampler's column-oriented copy has the official id in `_1`, its own row number in `id`
+_ID = ("_id", "_1", "id")
+_COLUMNS = Columns((), _ID, ("question", "text"))
 
 
 class TitledOptions(ReaderOptions, frozen=True, kw_only=True):
@@ -34,7 +37,7 @@ class TitledOptions(ReaderOptions, frozen=True, kw_only=True):
             gold_complete_ids.txt where the source has it and every question otherwise, ``all`` takes every one.
     """
 
-    files: tuple[str, ...] = ("*.json", "*.json.gz", "*.jsonl", "*.jsonl.gz")
+    files: tuple[str, ...] = ("*",)
     questions: str = "auto"
 
 
@@ -51,10 +54,11 @@ class TitledReader(Reader):
             self._files = [self.source]
         else:
             found = {path for pattern in options.files for path in self.source.glob(pattern)}
-            self._files = sorted(path for path in found if path.name.endswith(_SUFFIXES))
+            self._files = sorted(path for path in found if kind_of(path) in ("json", "arrow"))
         if not self._files:
             raise InputError(
-                f"{self.source} has no file {' or '.join(options.files)}; name them in the option `files`."
+                f"{self.source} has no json, jsonl or parquet file {' or '.join(options.files)}; "
+                "name them in the option `files`."
             )
         ids = self.source / ("gold_complete_ids.txt" if options.questions == "auto" else options.questions)
         self._ids: Path | None = ids
@@ -68,7 +72,7 @@ class TitledReader(Reader):
         return [*self._files, *([self._ids] if self._ids else [])]
 
     @abstractmethod
-    def plan(self, record: dict[str, Any], gold: list[Document], task: Task) -> Plan | None:
+    def plan(self, row: Row, gold: list[Document], task: Task) -> Plan | None:
         """The plan of one question, or None; the reason is counted in ``without_plan``."""
 
     def documents(self) -> Iterator[Document]:
@@ -81,101 +85,91 @@ class TitledReader(Reader):
                 yield Document(id=str(len(seen) - 1), title=title, text=text)
 
     def _passages(self) -> Iterator[tuple[str, str]]:
-        for record in self._records():
-            if "question" not in record:
-                yield self._passage(record.get("title"), record.get("text"))
-            for passage in record.get("context") or []:
-                if not isinstance(passage, list) or len(passage) != 2:
-                    raise self._fault("the field `context` should be a list of [title, sentences]")
-                yield self._passage(*passage)
+        for row in self._records():
+            if "question" not in row.fields:
+                yield self._passage(row, row.fields.get("title"), row.fields.get("text"))
+            yield from self._context(row)
 
-    def _passage(self, title: Any, text: Any) -> tuple[str, str]:
+    def _context(self, row: Row) -> Iterator[tuple[str, str]]:
+        passages = pairs_of(row.fields.get("context"), ("title",), ("sentences", "content"))
+        if not all(isinstance(passage, list) and len(passage) == 2 for passage in passages):
+            raise row.fault("the field `context` should be a list of [title, sentences]")
+        return (self._passage(row, *passage) for passage in passages)
+
+    def _passage(self, row: Row, title: Any, text: Any) -> tuple[str, str]:
         if isinstance(text, list) and all(isinstance(sentence, str) for sentence in text):
             text = self.join.join(text)
-        if not isinstance(title, str) or not isinstance(text, str) or not text.strip():
-            raise self._fault("a passage needs a title and a text that is not empty")
-        return title, text.strip()
+        if not isinstance(title, str) or not isinstance(text, str | None):
+            raise row.fault("a passage needs a title and a text")
+        return title, (text or "").strip()
 
-    def _fault(self, problem: str) -> RecordError:
-        assert self.file is not None
-        return RecordError(self.file, self.line, problem, "correct that record")
-
-    def _records(self) -> Iterator[dict[str, Any]]:
-        """Questions and passages of every file, whatever its layout: a list, an object a line, columns, a mapping."""
+    def _records(self) -> Iterator[Row]:
+        """Questions and passages of every file; a mapping of titles to sentences is a passage a title."""
         for path in self._files:
-            self.file, self.line = path, 0
-            if is_jsonl(path):
-                for self.line, record in json_lines(path):
-                    yield record
-                continue
-            content = json_file(path)
-            if isinstance(content, dict):
-                content = _rows(content) if "question" in content else _titles(content)
-            if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
-                raise RecordError(path, 0, "should hold a list of questions or passages", "name others in `files`")
-            for self.line, record in enumerate(content, start=1):
-                yield record
+            for row in self.rows(path, _COLUMNS):
+                if {"question", "title", "text"} & row.fields.keys():
+                    yield row
+                    continue
+                for title, sentences in row.fields.items():
+                    yield row._replace(fields={"title": title, "text": sentences})
 
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
         """The questions asked for, the passages of their gold titles as evidence."""
         if corpus is None:
             raise InputError("tasks whose evidence is given by title need their corpus; prepare it with them.")
-        wanted = set(self._ids.read_text(encoding="utf-8").split()) if self._ids else None
-        rows: dict[str, list[int]] = {}
-        for row, document in enumerate(corpus):
-            rows.setdefault(document.title, []).append(row)
+        wanted = {line.decode("utf-8", "replace").strip() for _, line in text_lines(self._ids)} if self._ids else None
+        titled: dict[str, list[int]] = {}
+        for place, document in enumerate(corpus):
+            titled.setdefault(document.title, []).append(place)
         seen: set[str] = set()
-        repeated = 0
-        for record in self._records():
-            if "question" not in record:
+        repeated, others = 0, set()
+        for row in self._records():
+            if "question" not in row.fields:
                 continue
-            assert self.file is not None
-            # a sampler's column-oriented copy has the official id in `_1`, its own row number in `id`
-            name = as_text(record, ("_id", "_1", "id"), "id", self.file, self.line)
+            name = row.text(_ID, "id")
             if name in seen:
                 repeated += 1
             elif wanted is None or name in wanted:
                 seen.add(name)
-                yield self._task(name, record, corpus, rows)
+                yield self._task(name, row, corpus, titled)
+            else:
+                others.add(name)
         if wanted is not None and (absent := len(wanted - seen)):
             self.notes.append(f"{absent} of the {len(wanted)} questions named in {self._ids} are in none of the files.")
+        if others:
+            self.notes.append(f"Questions left out, since {self._ids} does not name them: {len(others):,}.")
         if repeated:
             self.notes.append(f"{repeated} repeats of a question id were passed over; the first of each counts.")
 
-    def _task(self, name: str, record: dict[str, Any], corpus: Corpus, rows: dict[str, list[int]]) -> ReadTask:
-        assert self.file is not None
-        facts = record.get("supporting_facts") or []
+    def _task(self, name: str, row: Row, corpus: Corpus, titled: dict[str, list[int]]) -> ReadTask:
+        facts = pairs_of(row.fields.get("supporting_facts"), ("title",), ("sent_id",))
         if not all(isinstance(fact, list) and fact and isinstance(fact[0], str) for fact in facts):
-            raise self._fault("the field `supporting_facts` should be a list of [title, sentence]")
+            raise row.fault("the field `supporting_facts` should be a list of [title, sentence]")
         titles = list(dict.fromkeys(fact[0] for fact in facts))
-        own = {_key(*self._passage(*p)) for p in record.get("context") or [] if isinstance(p, list) and len(p) == 2}
+        own = {_key(*passage) for passage in self._context(row)}
         gold: list[Document] = []
         for title in titles:
-            found = [corpus[row] for row in rows.get(title, [])]
+            found = [corpus[place] for place in titled.get(title, [])]
             # where a title has two texts, the question means the one in its own context
             gold += [d for d in found if _key(d.title, d.text) in own][:1] or found[:1]
-        missing = tuple(title for title in titles if title not in rows)
+        missing = tuple(title for title in titles if title not in titled)
         task = Task(
             id=name,
-            question=as_text(record, ("question",), "question", self.file, self.line),
-            answers=[as_text(record, ("answer",), "answer", self.file, self.line)],
+            question=row.text(("question",), "question"),
+            answers=[row.text(("answer",), "answer")],
             evidence=[document.id for document in gold],
         )
-        task = msgspec.structs.replace(task, plan=self.plan(record, gold, task))
-        return ReadTask(task, split_of(self.file), f"{self.file}, record {self.line}", missing)
+        task = msgspec.structs.replace(task, plan=self.plan(row, gold, task))
+        return ReadTask(task, split_of(row.path), row.place, missing)
+
+
+def pairs_of(value: Any, *names: tuple[str, ...]) -> list[Any]:
+    """A list of lists, also where a table keeps it as an object with a list for each place in them."""
+    if isinstance(value, dict):
+        value = [list(items) for items in zip(*(pick(value, of_place) or [] for of_place in names), strict=False)]
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def _key(title: str, text: str) -> bytes:
     # copies of a passage differ in spaces and line breaks; bytes are split at those of ASCII alone
     return hashlib.blake2b(b" ".join(f"{title}\n{text}".encode().split()), digest_size=16).digest()
-
-
-def _rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {name: values[key] for name, values in columns.items() if isinstance(values, dict) and key in values}
-        for key in columns["question"]
-    ]
-
-
-def _titles(passages: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"title": title, "text": sentences} for title, sentences in passages.items()]

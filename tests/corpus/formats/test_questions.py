@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lrat_sim.corpus.documents import Corpus
@@ -104,7 +106,8 @@ def test_a_list_of_ids_limits_the_questions(
     ("change", "says"),
     [
         ({"context": [["A"]]}, "`context`"),
-        ({"context": [["A", []]]}, "title and a text"),
+        ({"context": [["A", 5]]}, "title and a text"),
+        ({"context": "A"}, "`context`"),
         ({"supporting_facts": [[1]]}, "`supporting_facts`"),
         ({"question": ""}, "no question"),
         ({"answer": None}, "no answer"),
@@ -293,3 +296,73 @@ def test_beir_queries_belong_to_the_split_that_judges_them(
     reader = BeirReader(source, ReaderOptions())
     items = list(reader.tasks(build(reader.documents())))
     assert [(i.task.id, i.split, i.missing) for i in items] == [("0", "train", ("d9",)), ("1", "test", ())]
+
+
+def test_beir_is_read_as_the_hub_keeps_it_and_says_what_it_left_out(
+    source: Path, build: Callable[..., Corpus], write: Callable[..., Path]
+) -> None:
+    def table(name: str, records: list[dict[str, Any]]) -> None:
+        (source / name).parent.mkdir(exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(records), source / name)
+
+    table("corpus/corpus-00000-of-00002.parquet", [{"_id": "d 1", "title": "T", "text": "x"}])
+    table("corpus/corpus-00001-of-00002.parquet", [{"_id": "d2", "title": "T", "text": "x"}])
+    table("queries/queries-00000-of-00001.parquet", [{"_id": f"q{n}", "text": f"query {n}"} for n in range(3)])
+    grades = [("q0", "d 1", 1.0), ("q0", "d2", 0.0), ("q1", "d2", 0.0), ("gone", "d2", 1.0)]
+    table(
+        "qrels/test-00000-of-00001.parquet",
+        [dict(zip(("query-id", "corpus-id", "score"), grade, strict=True)) for grade in grades],
+    )
+    write("qrels/dev.jsonl", [{"query-id": "q0", "corpus-id": "d2", "score": 1}])
+    reader = BeirReader(source, ReaderOptions())
+    items = list(reader.tasks(build(reader.documents())))
+    assert [(i.task.id, i.split, i.task.evidence) for i in items] == [("q0", "dev", ["d2"])]
+    assert reader.notes == [
+        "Judged queries left out, since no document is relevant to them: 1.",
+        "Judged queries left out, since no query has their id: 1.",
+        "Queries judged in several splits, of which the first counts: 1.",
+    ]
+
+
+def test_beir_takes_one_form_of_a_file_and_names_the_other(source: Path, write: Callable[..., Path]) -> None:
+    for name in ("corpus.jsonl", "corpus.jsonl.gz", "queries.jsonl"):
+        write(name, [{"_id": "d1", "text": "x"}])
+    write("qrels/test.tsv", "q\td1\t1\n")
+    reader = BeirReader(source, ReaderOptions())
+    assert len(list(reader.documents())) == 1
+    assert [path.name for path in reader.left_out()] == ["corpus.jsonl.gz"]
+
+
+def test_hotpotqa_is_read_as_the_hub_keeps_it(source: Path, build: Callable[..., Corpus]) -> None:
+    record = hotpot("q1", "A", "B", gold=["B", "A"])
+    record["id"] = record.pop("_id")
+    record["context"] = {"title": ["A", "B"], "sentences": [["A is one.", " It is."], ["B is one."]]}
+    record["supporting_facts"] = {"title": ["B", "A"], "sent_id": [0, 1]}
+    pq.write_table(pa.Table.from_pylist([record]), source / "train-00000-of-00001.parquet")
+    reader = HotpotReader(source, TitledOptions())
+    corpus = build(reader.documents())
+    assert [document.text for document in corpus] == ["A is one. It is.", "B is one."]
+    assert [(i.task.id, i.split, i.task.evidence) for i in reader.tasks(corpus)] == [("q1", "train", ["1", "0"])]
+
+
+def test_ids_with_spaces_and_a_byte_order_mark_in_a_list_of_questions(
+    source: Path, write: Callable[..., Path], build: Callable[..., Corpus]
+) -> None:
+    write("a.json", [hotpot("q 1", "A", "B"), hotpot("q2", "A", "B"), hotpot("q3", "A", "B")])
+    (source / "gold_complete_ids.txt").write_bytes(b"\xef\xbb\xbfq 1\r\nq2\r\n")
+    reader = HotpotReader(source, TitledOptions())
+    assert [item.task.id for item in reader.tasks(build(reader.documents()))] == ["q 1", "q2"]
+    assert "Questions left out" in reader.notes[0]
+
+
+def test_passages_without_text_are_kept_by_their_title(
+    source: Path, write: Callable[..., Path], build: Callable[..., Corpus]
+) -> None:
+    record = hotpot("q1", "A", "B")
+    record["context"] = [["A", []], ["B", ["x"]], ["", []]]
+    write("a.json", [record])
+    reader = HotpotReader(source, TitledOptions())
+    corpus = build(reader.kept_documents())
+    assert [(document.title, document.text) for document in corpus] == [("A", ""), ("B", "x")]
+    assert reader.empty == {"2"}
+    assert [item.task.evidence for item in reader.tasks(corpus)] == [["0", "1"]]

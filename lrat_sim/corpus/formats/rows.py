@@ -1,0 +1,258 @@
+"""Tables of public data sets, whatever they are written as: JSON by lines or whole, TSV, CSV, Parquet, Arrow.
+
+A row is a mapping of field names to values that knows where it stands, so that every fault is placed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from lrat_sim.corpus.formats.lines import delimited_lines, json_value, text_lines, whole_file
+from lrat_sim.errors import InputError, RecordError
+from lrat_sim.foreign import reading
+
+ID = ("docid", "_id", "id", "doc_id", "pid", "passage_id")
+TEXT = ("text", "contents", "content", "body", "passage", "passage_text", "paragraph_text")
+TITLE = ("title", "wikipedia_title")
+TASK_ID = ("query_id", "question_id", "task_id", "qid", "_id", "id")
+QUESTION = ("question", "query", "text")
+
+Kind = Literal["json", "delimited", "arrow"]
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "json"),
+    **dict.fromkeys((".tsv", ".csv"), "delimited"),
+    **dict.fromkeys((".parquet", ".arrow"), "arrow"),
+}
+_PACKED = (".gz", ".xz")
+READ = "jsonl, json, tsv or csv, packed as .gz or .xz or not, or parquet or arrow"
+"""The formats, for messages."""
+
+_BATCH_ROWS = 1024
+OF_THE_COPY = ("state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos.json")
+"""What the library `datasets` writes beside its tables."""
+
+
+class Row(NamedTuple):
+    """One record as read.
+
+    Attributes:
+        fields: its values by name.
+        path: its file.
+        number: its place there, from 1.
+        unit: what is counted: lines, or records where lines mean nothing.
+    """
+
+    fields: dict[str, Any]
+    path: Path
+    number: int
+    unit: Literal["line", "record"] = "line"
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages."""
+        return f"{self.path}, {self.unit} {self.number}"
+
+    def fault(self, problem: str, remedy: str | None = None) -> RecordError:
+        """The error for what is wrong with it."""
+        return RecordError(
+            self.path, self.number, problem, remedy or f"correct or delete that {self.unit}", unit=self.unit
+        )
+
+    def pick(self, names: Sequence[str]) -> Any:
+        """The first field of ``names`` that it has with a value other than null."""
+        return pick(self.fields, names)
+
+    def text(self, names: Sequence[str], what: str) -> str:
+        """A field that has to be there as a text (a whole number counts for an id), under any of its names.
+
+        Raises:
+            RecordError: it is missing, empty or of another kind.
+        """
+        value = _as_text(self.pick(names))
+        if value is None or value == "":
+            raise self.fault(f"no {what} (a field {', '.join(f'`{name}`' for name in names)})")
+        if not isinstance(value, str):
+            raise self.fault(f"the {what} should be a text, not {type(value).__name__}")
+        if not value.strip():
+            raise self.fault(f"the {what} is empty")
+        return value
+
+    def body(self, names: Sequence[str], what: str) -> str:
+        """As :meth:`text`, but a field that is there and holds nothing is an empty text."""
+        value = self.pick(names)
+        if any(name in self.fields for name in names) and (value is None or not str(value).strip()):
+            return ""
+        return self.text(names, what)
+
+    def title(self) -> str:
+        """The title, where it has one."""
+        value = _as_text(self.pick(TITLE))
+        return value if isinstance(value, str) else ""
+
+
+def pick(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """The first field of ``names`` that a mapping has with a value other than null."""
+    return next((fields[name] for name in names if fields.get(name) is not None), None)
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Columns(NamedTuple):
+    """What a file without field names is taken to hold.
+
+    Attributes:
+        names: of the columns, where the first line does not name them.
+        key, body: what the record and its text are called; a first line with such a name is a header.
+    """
+
+    names: tuple[str, ...]
+    key: tuple[str, ...]
+    body: tuple[str, ...]
+
+
+def kind_of(path: Path) -> Kind | None:
+    """What a file's name says that it is, None where no table is read from such a file."""
+    plain = path.with_suffix("") if path.suffix in _PACKED else path
+    kind = _KINDS.get(plain.suffix.lower())
+    return None if kind == "arrow" and plain != path else kind
+
+
+def table_files(folder: Path, name: str) -> list[Path]:
+    """The files of one table in a folder, sorted.
+
+    Args:
+        folder: where they lie.
+        name: ``corpus`` stands for ``corpus.jsonl`` and its like, for shards as ``corpus-00000-of-00002.parquet``, and
+            for the tables in a folder ``corpus/``, as the library `datasets` saves them.
+    """
+    if not folder.is_dir():
+        return []
+    shard = re.compile(rf"{re.escape(name)}(-\d+-of-\d+)?(\.\w+)+")
+    found = [path for path in folder.iterdir() if shard.fullmatch(path.name)]
+    if not any(map(kind_of, found)) and (folder / name).is_dir():
+        found = list((folder / name).iterdir())
+    return sorted(path for path in found if kind_of(path) and path.name not in OF_THE_COPY)
+
+
+def rows(path: Path, columns: Columns) -> Iterator[Row]:
+    """The records of a file, streaming where its format allows.
+
+    Raises:
+        InputError: the file cannot be read, or is in no known format.
+        RecordError: a record is not one.
+    """
+    kind = kind_of(path)
+    if kind == "json":
+        yield from _json_rows(path, columns)
+    elif kind == "arrow":
+        yield from _arrow_rows(path)
+    elif kind == "delimited":
+        yield from _delimited_rows(path, columns)
+    else:
+        raise InputError(f"{path} is in no format that is read; give {READ}.")
+
+
+def _json_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    """An object a line; or one value, whatever the file is called: a list of objects, columns, or a single object."""
+    lines = text_lines(path)
+    number, first = next(lines, (0, b""))
+    start = first.lstrip()[:1]
+    if not number:
+        return
+    if start == b"[" or (start == b"{" and not first.rstrip().endswith(b"}")):
+        yield from _whole(json_value(whole_file(path), path), path, columns)
+        return
+    value = json_value(first, path, number)
+    following = next(lines, None)
+    if following is None and _is_columns(value, columns):
+        yield from _whole(value, path, columns)
+        return
+    yield _object(value, path, number)
+    for number, line in chain([following] if following else [], lines):
+        yield _object(json_value(line, path, number), path, number)
+
+
+def _object(value: Any, path: Path, number: int, unit: Literal["line", "record"] = "line") -> Row:
+    if not isinstance(value, dict):
+        raise Row({}, path, number, unit).fault(f"should hold a JSON object, not {type(value).__name__}")
+    return Row(value, path, number, unit)
+
+
+def _whole(value: Any, path: Path, columns: Columns) -> Iterator[Row]:
+    if not isinstance(value, dict | list):
+        raise RecordError(path, 0, f"should hold JSON objects, not {type(value).__name__}", "give another file")
+    records = _of_columns(value) if _is_columns(value, columns) else value if isinstance(value, list) else [value]
+    for number, record in enumerate(records, start=1):
+        yield _object(record, path, number, "record")
+
+
+def _is_columns(value: Any, columns: Columns) -> bool:
+    """Whether an object holds a list, or an object by row, for each column."""
+    known = [value[name] for name in (*columns.key, *columns.body) if name in value] if isinstance(value, dict) else []
+    return bool(known) and all(isinstance(cells, list | dict) for cells in known)
+
+
+def _of_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
+    cells = {
+        name: dict(enumerate(given)) if isinstance(given, list) else given
+        for name, given in value.items()
+        if isinstance(given, list | dict)
+    }
+    keys = dict.fromkeys(key for given in cells.values() for key in given)
+    return [{name: given[key] for name, given in cells.items() if key in given} for key in keys]
+
+
+def _delimited_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    plain = path.with_suffix("") if path.suffix in _PACKED else path
+    header: list[str] | None = None
+    for number, fields in delimited_lines(path, "," if plain.suffix.lower() == ".csv" else "\t"):
+        row = Row({}, path, number)
+        if header is None:
+            header = [field.strip().casefold() for field in fields]
+            if {*header} & {*columns.key} or header[0] in columns.body:
+                if not {*header} & {*columns.body}:
+                    raise row.fault(
+                        f"a header without a column {' or '.join(columns.body)} ({', '.join(header)})",
+                        "name that column so",
+                    )
+                continue
+            header = list(columns.names)
+        while len(fields) > len(header) and not fields[-1].strip():
+            fields.pop()  # spreadsheets end lines with empty cells
+        if len(fields) < 2 or len(fields) > len(header):
+            raise row.fault(f"has {len(fields)} columns where {len(header)} are named ({', '.join(header)})")
+        if fields[0].count('"') % 2:
+            raise row.fault(
+                "an unpaired quotation mark in the first column, as the rest of a field with a line break would have",
+                "put such fields in quotation marks and double those inside, or write the file as jsonl",
+            )
+        yield row._replace(fields=dict(zip(header, fields, strict=False)))
+
+
+def _arrow_rows(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    with reading(f"{path} cannot be read", "get or write the file again"):
+        if path.suffix.lower() == ".parquet":
+            batches = pq.ParquetFile(path).iter_batches(_BATCH_ROWS)
+        else:
+            source = pa.memory_map(str(path))
+            try:
+                batches = pa.ipc.open_stream(source)  # as `datasets` saves it
+            except pa.ArrowInvalid:
+                file = pa.ipc.open_file(source)
+                batches = map(file.get_batch, range(file.num_record_batches))
+        for batch in batches:
+            batch.validate(full=True)  # else a wrong offset is followed to wherever it leads
+            for start in range(0, batch.num_rows, _BATCH_ROWS):
+                for fields in batch.slice(start, _BATCH_ROWS).to_pylist():
+                    number += 1
+                    yield Row(fields, path, number, "record")

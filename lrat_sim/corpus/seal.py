@@ -1,0 +1,52 @@
+"""Files that must not change once they are written: whether they still hold the bytes that they were written with.
+
+A corpus of eleven million passages is 6 GB, a dense index of it 17 GB: too much to hash whenever it is opened.  So size
+and time of change are compared, and only where these differ (a file was copied, or written to) the bytes are hashed,
+at one to two GB a second.  A change that keeps the size and sets the time back goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from lrat_sim.fingerprint import fingerprint_file
+
+
+class Seal(Struct, frozen=True):
+    """A file as it was written: its bytes, the time of its last change in ns, and the fingerprint of its content."""
+
+    bytes: int
+    changed: int
+    fingerprint: str
+
+
+def seal(folder: Path, names: Iterable[str]) -> dict[str, Seal]:
+    """The seals of some files of a folder, by name."""
+    return {name: Seal(*_state(folder / name), fingerprint_file(folder / name)) for name in names}
+
+
+def broken(folder: Path, seals: Mapping[str, Seal]) -> str | None:
+    """What is wrong with the first file that is no longer as it was sealed, None where all are."""
+    for name, known in seals.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        size, changed = _state(path)
+        if size != known.bytes:
+            return f"{name} has {size} bytes instead of {known.bytes}"
+        if changed != known.changed:
+            if fingerprint_file(path) != known.fingerprint:
+                return f"{name} holds other bytes than were written"
+            with suppress(OSError):  # of a copy; with its time set back it is not hashed again
+                os.utime(path, ns=(known.changed, known.changed))
+    return None
+
+
+def _state(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
