@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.records import Hit
+from lrat_sim.retrieval.shown import LONGEST_NAME, LONGEST_QUERY
 
 FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
 """Comes with every answer of the server, so that a client notices when something else is served."""
@@ -42,7 +43,7 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
     queries: Count = 4096
     k: Count = 1000
     hits: Count = 50_000
-    query_characters: Count = 32_000
+    query_characters: Count = LONGEST_QUERY
     waiting: Count = 16_384
     seconds: Annotated[float, Meta(gt=0)] = 30.0
 
@@ -68,7 +69,7 @@ class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Found(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One hit of an answer; ``title``, ``snippet`` and ``text`` are there as asked for."""
 
-    docid: str
+    docid: Annotated[str, Meta(max_length=LONGEST_NAME)]
     score: float
     rank: int
     title: str | None = None
