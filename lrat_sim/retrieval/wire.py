@@ -36,7 +36,7 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
         hits: queries times k.
         query_characters: characters of a query.
         waiting: queries that may wait for the retriever, over all requests; beyond, the answer is 503.
-        seconds: the time in which a body must have arrived.
+        seconds: the time in which the head of a request must have arrived, and then its body.
     """
 
     body: Count = 8 << 20
