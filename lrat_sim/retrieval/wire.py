@@ -6,7 +6,6 @@ language model can well write) and strictly as a record: an unknown field is ref
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from typing import Annotated, Any, TypeVar
@@ -154,11 +153,3 @@ def read_token(variable: str | None) -> str | None:
     if not token:
         raise InputError(f"the environment variable {variable} is not set; put the token there.")
     return token
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

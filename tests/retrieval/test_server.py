@@ -237,16 +237,16 @@ def test_a_token_is_asked_of_everything_but_health() -> None:
 ELSEWHERE = [
     *("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[::2]:80", "", ":80"),
     *("localhost:1@evil.example", "localhost@evil.example", "[::1].evil.example", "[::1]@evil.example:80", "[::1"),
+    *("localhost:80:80", "localhost:", "localhost:8o", "localhost/", "localhost\\.evil.example", "localhost#"),
     *(
-        "localhost:80:80",
-        "localhost:",
-        "localhost:8o",
-        "localhost/",
-        "localhost\\.evil.example",
-        "localhost#",
         "loc\u00e4l",
+        "localhost evil.example",
+        "localhost,evil.example",
+        "localhost?",
+        "%6cocalhost",
+        "::1",
+        "127.0.0.1.",
     ),
-    *("localhost evil.example", "localhost,evil.example", "localhost?", "%6cocalhost", "::1", "127.0.0.1."),
 ]
 
 
