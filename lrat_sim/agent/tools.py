@@ -21,7 +21,7 @@ from lrat_sim.llm.message import ToolCall
 from lrat_sim.records import Call, Hit
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.harmless import harmless
-from lrat_sim.retrieval.shown import SEARCH, Shown, Text, show_document, show_hits
+from lrat_sim.retrieval.shown import LONGEST_QUERY, SEARCH, Shown, Text, show_document, show_hits
 from lrat_sim.retrieval.shown import TOOLS as SHOWN_TOOLS
 from lrat_sim.text import first_tokens, query_with_history, query_with_reasoning
 
@@ -114,12 +114,15 @@ class Toolbox:
             return refused(call, asked, f"not run, since a turn has {MOST_CALLS} calls at most")
         if asked.problem is not None:
             return refused(call, asked, asked.problem)
+        if len(asked.value) > LONGEST_QUERY:
+            return refused(call, asked, f"its text has {len(asked.value):,} characters; give a few words")
         return await asyncio.get_running_loop().run_in_executor(_THREADS, self._run, call, asked, reasoning)
 
     def _run(self, call: ToolCall, asked: Asked, reasoning: str | None) -> Call:
         began = time.perf_counter()
         if asked.means == SEARCH:
             sent = _SEARCH_TEXTS[self.search_with](self.question, reasoning, asked.value, list(self.queries))
+            sent = sent[:LONGEST_QUERY]  # with reasoning and history it may be any length
             hits = self._search(sent)
             output = show_hits(asked.value, hits, self._text, self.shown.snippet_tokens)
             docid, executed = None, {"query": asked.value}

@@ -19,6 +19,7 @@ from lrat_sim.llm.call import Request
 from lrat_sim.llm.direct import direct_client
 from lrat_sim.llm.message import recordable
 from lrat_sim.llm.retry import retry_after
+from lrat_sim.llm.transport import ReplyTooLarge, reach_directly
 from lrat_sim.records import Usage
 
 PROVIDERS: dict[str, Callable[[], None]] = {}
@@ -74,6 +75,7 @@ async def attempt(request: Request) -> Outcome:
     """Asks the model once; never raises for what a model, a network or litellm does."""
     litellm = import_litellm()
     register_provider(request.model)
+    reach_directly(request.base_url)
     try:
         # a provider may ignore the timeout it is given, so there is one around it
         async with asyncio.timeout(request.timeout * 1.05 + 1):
@@ -138,6 +140,8 @@ def failure(error: Exception) -> Failed:
         if type(each).__name__ == "HTTPStatusError":  # httpx's, with the response as it came
             status = each.response.status_code  # type: ignore[attr-defined]
         unreadable = unreadable or isinstance(each, JSONDecodeError)
+        if isinstance(each, ReplyTooLarge):  # of which openai's client says "Connection error."
+            said = f"{type(each).__name__}: {each}"
     status = status if isinstance(status, int) else None
     too_long = type(error).__name__ == "ContextWindowExceededError" or _OVERFLOW.search(said)
     cause: Cause = "refused"

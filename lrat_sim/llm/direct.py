@@ -14,7 +14,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import httpx
+
 from lrat_sim.llm import import_litellm
+from lrat_sim.llm.transport import BoundedTransport, no_cookies
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Any]] = WeakKeyDictionary()
 """A loop's clients, by endpoint and key: connections belong to the loop in which they were made."""
@@ -34,12 +37,10 @@ def direct_client(base_url: str, key: str) -> Any:
         return None
     clients = _clients.setdefault(asyncio.get_running_loop(), {})
     if (base_url, key) not in clients:
-        from litellm.llms.openai.common_utils import BaseOpenAILLM
         from openai import AsyncOpenAI
 
-        # the connections as litellm makes them; time limits go with each call, and the tries are ours to count
-        connections = BaseOpenAILLM.get_async_http_client()
-        client: Any = AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0, http_client=connections)
+        # time limits go with each call, and the tries are ours to count
+        client: Any = AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0, http_client=_connections())
         client.chat = _direct_chat()(client)
         clients[base_url, key] = client
     return clients[base_url, key]
@@ -50,6 +51,22 @@ async def close_direct() -> None:
     for client in _clients.pop(asyncio.get_running_loop(), {}).values():
         with contextlib.suppress(Exception):  # what a broken connection says on closing helps nobody
             await client.close()
+
+
+def _connections() -> httpx.AsyncClient:
+    """Connections as litellm makes them for openai's client, with a bound to replies."""
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_ssl_configuration
+
+    verify = get_ssl_configuration()
+    given = {"ssl_verify": verify} if isinstance(verify, bool) else {"ssl_context": verify}
+    transport = AsyncHTTPHandler.create_async_transport(**given) or httpx.AsyncHTTPTransport(verify=verify)
+    proxies = AsyncHTTPHandler.create_httpx_proxy_mounts(transport, verify=verify, cert=None) or {}
+    return httpx.AsyncClient(
+        transport=BoundedTransport(transport),
+        mounts={pattern: BoundedTransport(proxy) if proxy else None for pattern, proxy in proxies.items()},
+        cookies=no_cookies(),
+        follow_redirects=True,  # httpx sends no key to another host
+    )
 
 
 @lru_cache(maxsize=1)

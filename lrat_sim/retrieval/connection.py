@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections import OrderedDict
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,8 +14,8 @@ import tenacity
 
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.llm.retry import wait_as_asked
+from lrat_sim.llm.transport import BoundedTransport, ReplyTooLarge, no_cookies, proxy_for, reach_directly
 from lrat_sim.records import Document
-from lrat_sim.retrieval.wire import is_loopback
 
 _CONNECTIONS = 128
 _LONGEST_WAIT = 10.0
@@ -41,7 +43,7 @@ class Connection:
     Args:
         url: the server's root.
         token: goes with each request.
-        timeout: seconds of one try.
+        timeout: seconds of one try, up to the last byte of the answer.
         attempts: tries a request, in all.
 
     Raises:
@@ -50,14 +52,18 @@ class Connection:
 
     def __init__(self, url: str, *, token: str | None = None, timeout: float = 60.0, attempts: int = 5):
         self.url = checked_url(url)
-        self._attempts = attempts
-        # the environment may name a proxy, which cannot reach this machine's own loopback
-        own = is_loopback(urlsplit(self.url).hostname or "")
-        self._client = httpx.Client(
+        self._timeout, self._attempts = timeout, attempts
+        reach_directly(self.url)
+        self._client = httpx.AsyncClient(
             headers={"authorization": f"Bearer {token}"} if token else None,
             timeout=timeout,
-            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-            trust_env=not own,
+            cookies=no_cookies(),
+            transport=BoundedTransport(
+                httpx.AsyncHTTPTransport(
+                    limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+                    proxy=proxy_for(self.url),
+                )
+            ),
         )
 
     def get(self, path: str) -> httpx.Response:
@@ -82,6 +88,8 @@ class Connection:
         )
         try:
             return retrying(self._try, method, path, body)
+        except ReplyTooLarge as error:
+            raise RetrieverError(f"the search server at {self.url}: {error}; ask it for less") from error
         except (httpx.HTTPError, httpx.InvalidURL, _Passing) as error:
             cause = str(error) if isinstance(error, _Passing) else f"{type(error).__name__}: {error}"
             tries = "1 try" if self._attempts == 1 else f"{self._attempts} tries"
@@ -89,10 +97,27 @@ class Connection:
 
     def _try(self, method: str, path: str, body: bytes | None) -> httpx.Response:
         headers = {"content-type": "application/json"} if body is not None else None
-        response = self._client.request(method, self.url + path, content=body, headers=headers)
+
+        async def ask() -> httpx.Response:
+            # httpx bounds the time between two bytes, which a server may send one by one for hours
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await self._client.request(method, self.url + path, content=body, headers=headers)
+            except TimeoutError as error:
+                raise httpx.ReadTimeout(f"no whole answer within {self._timeout:g} seconds") from error
+
+        response = asyncio.run_coroutine_threadsafe(ask(), _loop()).result()
         if response.status_code >= 500 or response.status_code in _PASSING:
             raise _Passing(response)
         return response
+
+
+@lru_cache(maxsize=1)
+def _loop() -> asyncio.AbstractEventLoop:
+    """The event loop of all connections, in a thread of its own: only there can a whole request be given a time."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="lrat-sim-connections", daemon=True).start()
+    return loop
 
 
 class Shelf:
@@ -142,10 +167,12 @@ def sentence_of(response: httpx.Response) -> str:
     """What a server says about its refusal: the sentence in ``error``, or the beginning of the body."""
     try:
         content = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     said = content.get("error") if isinstance(content, dict) else None
-    return said if isinstance(said, str) else " ".join(response.text.split())[:200] or response.reason_phrase
+    if isinstance(said, str):
+        return said[:2000]
+    return " ".join(response.text[:2000].split())[:200] or response.reason_phrase
 
 
 def _size(document: Document | None) -> int:

@@ -10,18 +10,23 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import re
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lrat_sim.errors import InputError
-from lrat_sim.retrieval.wire import Refused, ServerLimits, is_loopback
+from lrat_sim.llm.transport import is_loopback
+from lrat_sim.retrieval.wire import Refused, ServerLimits
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _OPEN = "/health"
 """The one path that takes no token: it says nothing but that the server is there."""
+
+_AUTHORITY = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z.-]+))(?::[0-9]{1,5})?")
+_ORIGIN = re.compile(f"https?://{_AUTHORITY.pattern}")
 
 _DRAINED = 4
 """Times the limit of a body that is read and thrown away, so that a client still sending hears why it is refused."""
@@ -62,12 +67,11 @@ class Door:
 
     def _admit(self, headers: Headers, path: str) -> None:
         if self._hosts is not None:
-            if _name(headers.get("host", "")) not in self._hosts:
+            if _host(headers.get("host", "")) not in self._hosts:
                 raise Refused(421, "this server answers for this machine only; ask it as 127.0.0.1 or localhost.")
-            origin = headers.get("origin")
-            if origin is not None and _name(origin.rpartition("//")[2]) not in self._hosts:
+            if any(_host(origin, _ORIGIN) not in self._hosts for origin in headers.getlist("origin")):
                 raise Refused(403, "a web page from elsewhere may not ask this server; ask it from this machine.")
-        if self._token is not None and path != _OPEN:
+        if self._token is not None and path.rstrip("/") != _OPEN:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             # compared in constant time: how much of a guess is right must not show
             right = hmac.compare_digest(given.strip().encode(), self._token)
@@ -117,9 +121,10 @@ def check_token(token: str | None, host: str) -> None:
         raise InputError("the token is empty or has characters that a header cannot hold; choose plain letters.")
 
 
-def _name(authority: str) -> str:
-    """The host of ``host:port``, in lower case, without the brackets of IPv6."""
-    authority = authority.strip().lower()
-    if authority.startswith("["):
-        return authority[1:].partition("]")[0]
-    return authority.rpartition(":")[0] if ":" in authority else authority
+def _host(text: str, form: re.Pattern[str] = _AUTHORITY) -> str | None:
+    """The host that ``text`` names, in lower case, without the brackets of IPv6; None where it is anything else.
+
+    It is matched as a whole: ``127.0.0.1:80@elsewhere`` names another machine, though not to who splits at a colon.
+    """
+    parts = form.fullmatch(text)
+    return (parts["address"] or parts["name"]).lower() if parts else None

@@ -15,6 +15,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.retry import wait_as_asked
+from lrat_sim.llm.transport import reach_directly
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
 from lrat_sim.retrieval.nearest import IndexKind
@@ -76,6 +77,7 @@ class ApiEncoder:
             if not self._key:
                 raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
         self._litellm = cast(Any, import_litellm())
+        reach_directly(settings.api_base)
 
     def identity(self) -> dict[str, Any]:
         """Model, dimensions, prompts and length; not where it is reached."""

@@ -65,16 +65,17 @@ def harmless(text: str) -> str:
     return _LABELS.sub(r"\g<0>\\", text) if any(word in folded for word in _LABEL_WORDS) else text
 
 
-_MOST_BROKEN = 8
+_MOST_BROKEN, _LONGEST = 8, 1_000
 
 
 def as_it_was(text: str) -> str:
     """The text of which ``text`` is the harmless form; ``text`` itself where it is not the form of another.
 
-    Each backslash may be one of ours; those of a text that has more than 8 are taken as they stand.
+    Each backslash may be one of ours; those of a text with more than 8 of them, or more than
+    1,000 characters, are taken as they stand.
     """
     places = [place for place, character in enumerate(text) if character == "\\"]
-    if len(places) > _MOST_BROKEN:
+    if len(places) > _MOST_BROKEN or len(text) > _LONGEST:
         return text
     for count in range(len(places), 0, -1):
         for ours in combinations(places, count):

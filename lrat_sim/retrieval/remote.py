@@ -153,7 +153,7 @@ class RemoteRetriever(Retriever):
             raise self._wrong("an answer that does not name its fingerprint")
         try:
             return msgspec.json.decode(response.content, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise self._wrong(f"what is not the answer to a request ({error})") from error
 
     def _wrong(self, what: str) -> RetrieverError:
@@ -204,7 +204,7 @@ def _read_card(connection: Connection) -> ServerCard:
         if response.status_code != 200:
             raise ValueError(f"HTTP {response.status_code}")
         return msgspec.json.decode(response.content, type=ServerCard)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"what answers at {connection.url} is not lrat-sim serve ({error}); give another url, or "
             "protocol=search-r1 for a server of Search-R1."

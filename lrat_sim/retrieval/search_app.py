@@ -9,8 +9,9 @@
 ``/mcp``                the tools ``search`` and ``get_document``, over streamable HTTP
 ======================  ==============================================================================================
 
-Whatever cannot be answered gives ``{error: sentence}``: 401 without the token, 404 for an unknown document, 413 and
-422 for a request over a limit or malformed, 502 where the retriever failed, 503 where too many wait.
+A slash at the end of a path changes nothing, but in an id.  Whatever cannot be answered gives ``{error: sentence}``:
+401 without the token, 404 for an unknown document, 413 and 422 for a request over a limit or malformed, 502 where the
+retriever failed, 503 where too many wait.
 """
 
 from __future__ import annotations
@@ -102,16 +103,20 @@ def search_app(
     async def document(request: Request) -> bytes:
         return encode_answer(await service.document(request.path_params["docid"]))
 
-    def route(path: str, endpoint: Endpoint, method: str) -> Route:
-        return Route(path, _answering(endpoint, service), methods=[method])
-
+    # guides write addresses with a slash at the end, and few clients follow a redirect with a body
     routes: list[BaseRoute] = [
-        route("/", describe, "GET"),
-        route("/describe", describe, "GET"),
-        route("/health", health, "GET"),
-        route("/search", search, "POST"),
-        route("/retrieve", retrieve, "POST"),
-        route("/document/{docid:docid}", document, "GET"),
+        Route(path + slash, _answering(endpoint, service), methods=[method])
+        for path, endpoint, method in [
+            ("/describe", describe, "GET"),
+            ("/health", health, "GET"),
+            ("/search", search, "POST"),
+            ("/retrieve", retrieve, "POST"),
+        ]
+        for slash in ("", "/")
+    ]
+    routes += [
+        Route("/", _answering(describe, service)),
+        Route("/document/{docid:docid}", _answering(document, service)),
     ]
     running = contextlib.AsyncExitStack()
     if mcp:
@@ -124,7 +129,7 @@ def search_app(
             mcp_server(service), stateless=True, json_response=True, max_request_body_size=service.card.limits.body
         )
         # nor is there anything to say but answers, so no stream is opened for a GET
-        routes.append(Route("/mcp", StreamableHTTPASGIApp(manager), methods=["POST"]))
+        routes += [Route(path, StreamableHTTPASGIApp(manager), methods=["POST"]) for path in ("/mcp", "/mcp/")]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

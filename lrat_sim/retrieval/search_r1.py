@@ -90,7 +90,7 @@ class SearchR1Retriever(Retriever):
             )
         try:
             result = msgspec.json.decode(response.content, type=_Answer).result
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise RetrieverError(f"the search server at {url} does not speak Search-R1's protocol ({error})") from error
         if len(result) != len(queries):
             raise RetrieverError(f"the search server at {url} gave {len(result)} lists for {len(queries)} queries")

@@ -14,12 +14,16 @@ from starlette.types import ASGIApp
 
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.clients import BoundedProtocol
 from lrat_sim.retrieval.search_app import search_app
 from lrat_sim.retrieval.shown import Shown
 from lrat_sim.retrieval.wire import ServerLimits
 
 _BACKLOG = 2048
 """Connections that may wait to be accepted: a thousand agents may come at once."""
+_ACCEPTED = 16
+"""Those that are accepted in a row: asyncio would take all that wait, and fail for want of file descriptors before
+:class:`BoundedProtocol` hears of the first."""
 
 
 def serve(
@@ -48,12 +52,18 @@ def serve(
         lambda address: search_app(retriever, host=address, token=token, limits=limits, mcp=mcp, shown=shown),
         host=host,
         port=port,
+        seconds=(limits or ServerLimits()).seconds,
         announce=lambda url: announce(_announcement(retriever, url, mcp)),
     )
 
 
 def serve_app(
-    app: Callable[[str], ASGIApp], *, host: str, port: int, announce: Callable[[str], object] = print
+    app: Callable[[str], ASGIApp],
+    *,
+    host: str,
+    port: int,
+    seconds: float = ServerLimits().seconds,
+    announce: Callable[[str], object] = print,
 ) -> None:
     """Serves an application over HTTP until Ctrl-C or SIGTERM; requests under way are answered first.
 
@@ -61,13 +71,14 @@ def serve_app(
         app: makes the application, from the address that it listens on.
         host: the address to listen on.
         port: the port; 0 takes any that is free.
+        seconds: the time in which the head of a request must have arrived.
         announce: told the URL once it listens.
 
     Raises:
         InputError: the address cannot be listened on, or what ``app`` raises.
     """
     with _listening(host, port) as listener:
-        server = _Uvicorn(app(listener.getsockname()[0]), lambda: announce(_url(listener)))
+        server = _Uvicorn(app(listener.getsockname()[0]), seconds, lambda: announce(_url(listener)))
         with _stopping(server):
             server.run(sockets=[listener])
 
@@ -88,16 +99,23 @@ def serving(retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **o
     Raises:
         InputError: see :func:`serve`.
     """
-    with serving_app(lambda address: search_app(retriever, host=address, **options), host=host, port=port) as url:
+    seconds = (options.get("limits") or ServerLimits()).seconds
+
+    def app(address: str) -> ASGIApp:
+        return search_app(retriever, host=address, **options)
+
+    with serving_app(app, host=host, port=port, seconds=seconds) as url:
         yield url
 
 
 @contextlib.contextmanager
-def serving_app(app: Callable[[str], ASGIApp], *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def serving_app(
+    app: Callable[[str], ASGIApp], *, host: str = "127.0.0.1", port: int = 0, seconds: float = ServerLimits().seconds
+) -> Iterator[str]:
     """Serves an application from a thread for as long as the block runs, and gives its URL; see :func:`serve_app`."""
     with _listening(host, port) as listener:
         started = threading.Event()
-        server = _Uvicorn(app(listener.getsockname()[0]), started.set)
+        server = _Uvicorn(app(listener.getsockname()[0]), seconds, started.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="lrat-sim-server")
         thread.start()
         try:
@@ -113,7 +131,7 @@ def serving_app(app: Callable[[str], ASGIApp], *, host: str = "127.0.0.1", port:
 class _Uvicorn(uvicorn.Server):
     """Uvicorn that says when it listens, logs nothing but faults, and does not wait for open streams at the end."""
 
-    def __init__(self, app: ASGIApp, started: Callable[[], object]):
+    def __init__(self, app: ASGIApp, seconds: float, started: Callable[[], object]):
         super().__init__(
             uvicorn.Config(
                 app,
@@ -123,8 +141,9 @@ class _Uvicorn(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
-                backlog=_BACKLOG,
-                timeout_keep_alive=30,
+                backlog=_ACCEPTED,
+                http=BoundedProtocol,
+                timeout_keep_alive=seconds,  # type: ignore[arg-type]  # parts of a second will do, too
                 timeout_graceful_shutdown=5,
             )
         )
@@ -132,6 +151,8 @@ class _Uvicorn(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():  # asyncio has set it to what is accepted in a row
+            listener.listen(_BACKLOG)
         self._tell()
 
 

@@ -13,6 +13,11 @@ from lrat_sim.retrieval.harmless import harmless
 SEARCH, BROWSE = "search", "get_document"
 """The names of the two tools."""
 
+LONGEST_QUERY = 32_000
+"""Characters of a query that is searched for: the longest prompt of a benchmark has a tenth of that."""
+LONGEST_NAME = 1_000
+"""Characters of a title or a query that are repeated, and of a document's id; public titles have 300 at most."""
+
 Text = Callable[[str, int], tuple[str, str]]
 """Title and first tokens of a document, from its id and the number of tokens."""
 
@@ -56,16 +61,19 @@ class Shown(Struct, frozen=True):
 
 
 def show_hits(query: str, hits: Sequence[Hit], texts: Text, tokens: int) -> str:
-    """A result list as text, with ``tokens`` of each document; nothing in it can end a model's turn."""
+    """A result list as text, with ``tokens`` of each document; nothing in it can end a model's turn.
+
+    Its length is bounded, whatever the query, the titles and the documents are.
+    """
     blocks = []
     for hit in hits:
         title, snippet = texts(hit.docid, tokens)
-        blocks.append("\n".join([f"DocID:{hit.docid}", *([f"[{title}]"] if title else []), snippet]))
-    head = f"A search for '{query}' found {len(hits)} results:\n\n## Web Results"
+        blocks.append("\n".join([f"DocID:{hit.docid}", *([f"[{title[:LONGEST_NAME]}]"] if title else []), snippet]))
+    head = f"A search for '{query[:LONGEST_NAME]}' found {len(hits)} results:\n\n## Web Results"
     return harmless("\n\n".join(["\n".join([head, *blocks[:1]]), *blocks[1:]]))
 
 
 def show_document(docid: str, texts: Text, tokens: int) -> str:
-    """A document as text, its first ``tokens``; nothing in it can end a model's turn."""
+    """A document as text, its first ``tokens``; nothing in it can end a model's turn, and its length is bounded."""
     title, text = texts(docid, tokens)
-    return harmless(f"Document {docid}:\n{title}\n{text}")
+    return harmless(f"Document {docid}:\n{title[:LONGEST_NAME]}\n{text}")

@@ -6,7 +6,6 @@ language model can well write) and strictly as a record: an unknown field is ref
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from typing import Annotated, Any, TypeVar
@@ -16,6 +15,7 @@ from msgspec import Meta, Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.records import Hit
+from lrat_sim.retrieval.shown import LONGEST_NAME, LONGEST_QUERY
 
 FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
 """Comes with every answer of the server, so that a client notices when something else is served."""
@@ -35,14 +35,14 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
         hits: queries times k.
         query_characters: characters of a query.
         waiting: queries that may wait for the retriever, over all requests; beyond, the answer is 503.
-        seconds: the time in which a body must have arrived.
+        seconds: the time in which the head of a request must have arrived, and then its body.
     """
 
     body: Count = 8 << 20
     queries: Count = 4096
     k: Count = 1000
     hits: Count = 50_000
-    query_characters: Count = 32_000
+    query_characters: Count = LONGEST_QUERY
     waiting: Count = 16_384
     seconds: Annotated[float, Meta(gt=0)] = 30.0
 
@@ -68,7 +68,7 @@ class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Found(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One hit of an answer; ``title``, ``snippet`` and ``text`` are there as asked for."""
 
-    docid: str
+    docid: Annotated[str, Meta(max_length=LONGEST_NAME)]
     score: float
     rank: int
     title: str | None = None
@@ -153,11 +153,3 @@ def read_token(variable: str | None) -> str | None:
     if not token:
         raise InputError(f"the environment variable {variable} is not set; put the token there.")
     return token
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -13,7 +13,7 @@ from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.parts import QUERIES
 from lrat_sim.mining.runs import run_of
 from lrat_sim.records import Trajectory, Turn
-from lrat_sim.retrieval.shown import Shown
+from lrat_sim.retrieval.shown import LONGEST_QUERY, Shown
 from lrat_sim.text import first_tokens
 
 
@@ -45,6 +45,17 @@ def test_a_search_shows_ids_titles_and_first_tokens(tools, scripted):
     assert f"## Web Results\nDocID:3\n{tolls}\n" in salt.output
     assert [hit.docid for hit in done.hits] == ["1", "4", "2"]
     assert (done.docid, done.error, done.executed) == (None, None, {"query": "Brindle Lighthouse"})
+
+
+def test_a_query_of_megabytes_is_not_searched_for_and_reasoning_of_megabytes_is_cut(scripted):
+    retriever = scripted.Tiny()
+    tools = Toolbox(retriever, texts_of(retriever), Shown(k=3), search_with="reasoning")
+    (done,) = run(tools, call("search", {"query": "lamp" * 1_000_000}))
+    assert (done.executed, done.hits) == (None, None)
+    assert "4,000,000 characters" in done.output
+    (done,) = asyncio.run(tools.run([call("search", {"query": "lighthouse"})], "Brindle " * 1_000_000))
+    assert len(done.executed["sent"]) == LONGEST_QUERY
+    assert done.hits
 
 
 def test_a_search_without_results_says_so(tools, scripted):

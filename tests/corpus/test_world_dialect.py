@@ -4,9 +4,8 @@ import pytest
 
 from lrat_sim.corpus.world.dialect import dialect
 from lrat_sim.corpus.world.names import CAPACITY, entity_word, given_name, minor_word
-from lrat_sim.corpus.world.prose import Template, sentence_tokens
+from lrat_sim.corpus.world.prose import Template
 from lrat_sim.corpus.world.region import Region
-from lrat_sim.text import count_tokens
 
 DIALECTS = ["main", "second"]
 
@@ -113,8 +112,3 @@ def test_a_template_draws_choices_and_fills_slots():
         "A hen asleep, Vethra said",
     }
     assert template.slots() == {"beast", "place", "n"}
-
-
-def test_tokens_of_words_add_up_to_tokens_of_the_text():
-    text = 'The notch (Garoreth\'s, at "Drimiahaven") was cut on 4 June 1604; it-is worn.'
-    assert sentence_tokens(text) == count_tokens(text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -33,8 +35,8 @@ QUERIES = ["film of Carla Ruiz", "lighthouse on the cape", "東京大学", "brid
 class Between:
     """Stands before a server and does what ``plan`` says to the next requests, first to last; then passes them on.
 
-    A number is a status; ``cut`` closes the connection in the midst of the answer; ``hang`` keeps silent for a second;
-    anything else is sent as the body of a 200.
+    A number is a status; ``cut`` closes the connection in the midst of the answer; ``hang`` keeps silent until the
+    client goes, ``drip`` sends it a byte of the head now and then; anything else is sent as the body of a 200.
     """
 
     def __init__(self, target: str) -> None:
@@ -55,17 +57,28 @@ class Between:
                     between.requests.append(f"{self.command} {self.path}")
                     between.bodies.append(json.loads(sent) if sent else None)
                     step = between.plan.pop(0) if between.plan else None
-                if step == "hang":
-                    threading.Event().wait(1)
+                if step in ("hang", "drip"):
+                    self.close_connection = True
+                    return self.keep_waiting(b"" if step == "hang" else b"HTTP/1.1 200 OK\r\nX-Far-Too-Slow: ")
                 if isinstance(step, int):
                     self.answer(step, b'{"error": "as planned."}', {})
-                elif step in (None, "cut", "hang"):
+                elif step in (None, "cut"):
                     passed = httpx.request(self.command, target + self.path, content=sent)
                     self.answer(passed.status_code, passed.content, dict(passed.headers), cut=step == "cut")
                 else:
                     self.answer(200, step, {})
 
             do_POST = do_GET  # noqa: N815
+
+            def keep_waiting(self, head: bytes) -> None:
+                self.connection.settimeout(0.01)
+                with contextlib.suppress(ConnectionError):
+                    for byte in itertools.chain(head, itertools.repeat(b"x"[0])):
+                        with contextlib.suppress(TimeoutError):
+                            if self.connection.recv(1) == b"":
+                                return
+                        if head:
+                            self.wfile.write(bytes([byte]))
 
             def answer(self, status: int, body: bytes, headers: dict[str, str], cut: bool = False) -> None:
                 try:
@@ -165,9 +178,21 @@ def test_another_corpus_is_refused_wherever_it_is_described(
     open_remote(other, url=url, protocol="search-r1")  # which says nothing of a corpus
 
 
-@pytest.mark.parametrize("fault", [500, 502, 503, 429, 408, "cut", "hang"])
+@pytest.mark.parametrize("silence", ["hang", "drip"])
+def test_silence_is_tried_again(between: Between, bm25: Retriever, silence: str) -> None:
+    # on a busy machine an honest answer may take as long as silence: there are tries enough for both
+    remote = open_remote(None, url=between.url, timeout=0.3, attempts=1000)
+    between.plan = [silence, silence]
+    assert remote.search(["film"], 2) == bm25.search(["film"], 2)
+    assert len(between.requests) > 3
+    between.plan = [silence]
+    with pytest.raises(InputError, match=r"in 1 try, last: ReadTimeout: no whole answer within 0\.1 seconds"):
+        open_remote(None, url=between.url, timeout=0.1, attempts=1)
+
+
+@pytest.mark.parametrize("fault", [500, 502, 503, 429, 408, "cut"])
 def test_a_fault_that_passes_is_tried_again(between: Between, bm25: Retriever, fault: Any) -> None:
-    remote = open_remote(None, url=between.url, timeout=0.5)
+    remote = open_remote(None, url=between.url)
     between.plan = [fault, fault]
     assert remote.search(["film"], 2) == bm25.search(["film"], 2)
     assert between.requests[1:] == ["POST /search"] * 3
@@ -190,7 +215,24 @@ def test_a_refusal_is_not_tried_again(between: Between, status: int) -> None:
     assert between.requests[1:] == ["POST /search"]
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"results": []}', b'{"results": [[{"docid": 1}]]}', b"\xff"])
+def test_an_answer_beyond_any_bound_is_not_tried_again(between: Between, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = open_remote(None, url=between.url)
+    monkeypatch.setattr("lrat_sim.llm.transport.MOST_BYTES", 10_000)
+    between.plan = [b" " * 10_001]
+    with pytest.raises(RetrieverError, match="larger than 10,000 bytes"):
+        remote.search(["film"], 2)
+    assert between.requests[1:] == ["POST /search"]
+
+
+STRANGE = [
+    *(b"", b"<html>", b'{"results": []}', b'{"results": [[{"docid": 1}]]}', b"\xff", b"[" * 200_000),
+    *(b'{"results": [[{"docid": "1", "rank": 1, "score": %s}]]}' % score for score in (b"1e999", b"NaN", b"9" * 9000)),
+    b'{"results": [[{"docid": "1", "score": 1, "rank": %s}]]}' % (b"9" * 9000),
+    b'{"results": [[{"docid": "%s", "score": 1, "rank": 1}]]}' % (b"9" * 9000),
+]
+
+
+@pytest.mark.parametrize("body", STRANGE, ids=lambda body: body[:50])
 def test_an_answer_that_is_none_is_a_retriever_error(between: Between, body: bytes) -> None:
     remote = open_remote(None, url=between.url)
     between.plan = [body]

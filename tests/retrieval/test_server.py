@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -233,12 +234,30 @@ def test_a_token_is_asked_of_everything_but_health() -> None:
         assert httpx.get(f"{url}/describe", headers={"authorization": "bearer secret-1"}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[::2]:80", ""])
+ELSEWHERE = [
+    *("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[::2]:80", "", ":80"),
+    *("localhost:1@evil.example", "localhost@evil.example", "[::1].evil.example", "[::1]@evil.example:80", "[::1"),
+    *("localhost:80:80", "localhost:", "localhost:8o", "localhost/", "localhost\\.evil.example", "localhost#"),
+    *(
+        "loc\u00e4l",
+        "localhost evil.example",
+        "localhost,evil.example",
+        "localhost?",
+        "%6cocalhost",
+        "::1",
+        "127.0.0.1.",
+    ),
+]
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
 def test_a_request_for_another_host_is_refused_on_loopback(client: httpx.Client, host: str) -> None:
     for path in ("/health", "/mcp", "/search"):
-        answer = client.post(path, headers={"host": host}, json={"query": "film"})
+        answer = client.post(path, headers={"host": host.encode("latin-1")}, json={"query": "film"})
         assert answer.status_code == 421
         error_of(answer)
+    origin = f"http://{host}".encode("latin-1")
+    assert client.get("/health", headers={"origin": origin}).status_code == 403
 
 
 def test_this_machine_may_ask_by_any_of_its_own_names_and_a_web_page_from_elsewhere_may_not(
@@ -246,8 +265,69 @@ def test_this_machine_may_ask_by_any_of_its_own_names_and_a_web_page_from_elsewh
 ) -> None:
     for host in ("localhost:9", "LOCALHOST", "[::1]:8000", "127.0.0.1"):
         assert client.get("/health", headers={"host": host}).status_code == 200
-    for origin, status in (("http://evil.example", 403), ("null", 403), ("http://localhost:3000", 200)):
+    for origin, status in (
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("localhost", 403),
+        ("http://localhost:3000", 200),
+    ):
         assert client.get("/health", headers={"origin": origin}).status_code == status
+    both = [("origin", "http://localhost"), ("origin", "http://evil.example")]
+    assert client.get("/health", headers=both).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/health"), ("GET", "/describe"), ("POST", "/search"), ("POST", "/retrieve"), ("POST", "/mcp")],
+)
+def test_a_slash_at_the_end_changes_nothing(client: httpx.Client, method: str, path: str) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping"} if path == "/mcp" else {"queries": ["film"]}
+    with_slash, without = (
+        client.request(method, address, json=body, headers={"accept": "application/json, text/event-stream"})
+        for address in (path + "/", path)
+    )
+    assert (without.status_code, with_slash.status_code) == (200, 200)
+    assert with_slash.content == without.content
+
+
+def connected(url: str) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def closed(client: socket.socket) -> bool:
+    """Waits for the server to close a connection without a word."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_half_a_head_is_not_waited_for_for_ever() -> None:
+    head = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-"
+    with serving(Shelf(), limits=ServerLimits(seconds=0.2)) as url:
+        with connected(url) as silent, connected(url) as half:
+            half.sendall(head)
+            assert closed(half)
+            assert closed(silent)
+        assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_half_a_second_head_is_not_waited_for_either() -> None:
+    with serving(Shelf(), limits=ServerLimits(seconds=1)) as url, connected(url) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /health HTTP/1.1\r\nX-")
+        with client.makefile("rb") as stream:
+            assert stream.read().count(b"HTTP/1.1 200") == 1  # until the server closes
+
+
+def test_where_descriptors_are_short_who_waited_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrat_sim.retrieval.clients.most_connections", lambda: 3)
+    with serving(Shelf()) as url, contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(connected(url)) for _ in range(3)]
+        assert httpx.get(f"{url}/health").status_code == 200
+        assert closed(waiting[0])
+        waiting[2].sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert waiting[2].recv(12) == b"HTTP/1.1 200"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])

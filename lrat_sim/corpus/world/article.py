@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lrat_sim.corpus.world.dialect import Aspect
-from lrat_sim.corpus.world.prose import Filling, Template, sentence_tokens
+from lrat_sim.corpus.world.prose import Filling, Template
 from lrat_sim.corpus.world.region import Entity, Fact, Region
+from lrat_sim.text import count_tokens
 
 LEAD_TOKENS = 64
 """The least length of a lead: that of the snippets of search results."""
@@ -109,12 +110,12 @@ class _Writer:
         if stray and self.chance(self.wording.stray_lead):
             sentences.append(stray)
             stray = None
-        tokens = sum(map(sentence_tokens, sentences))
+        tokens = sum(map(count_tokens, sentences))
         more = 0
         while tokens < LEAD_TOKENS:
             card = mores.deal() if more < 2 else self.fillers.deal()
             sentences.append(self.say(card))
-            tokens += sentence_tokens(sentences[-1])
+            tokens += count_tokens(sentences[-1])
             more += 1
         facts = [entity.facts[aspect.relation.name]] if aspect.relation else []
         facts += extra
@@ -122,7 +123,7 @@ class _Writer:
         for fact in facts:
             place = 1 if self.chance(_EARLY) else len(sentences)
             if begins is None:
-                begins = sum(map(sentence_tokens, sentences[:place]))
+                begins = sum(map(count_tokens, sentences[:place]))
             # out of its aspect's lead the writer's idiom would be a riddle, so there the fact is stated plainly
             plain = fact in extra or self.chance(self.wording.plain)
             sentences.insert(place, self.fact(fact, plain))

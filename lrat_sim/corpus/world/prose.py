@@ -5,9 +5,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-
-from lrat_sim.text import count_tokens
 
 Filling = str | Sequence[str] | Callable[[random.Random], str]
 """What stands in a slot: a text, texts to draw from, or a maker of texts."""
@@ -84,17 +81,3 @@ class Template:
 def templates(lines: str) -> list[Template]:
     """One template a line; blank lines are passed over."""
     return [Template(line.strip()) for line in lines.splitlines() if line.strip()]
-
-
-@lru_cache(maxsize=1 << 16)
-def _word_tokens(word: str) -> int:
-    return count_tokens(word)
-
-
-def sentence_tokens(text: str) -> int:
-    """The tokens of a text, by adding those of its words.
-
-    Exact, since the tokenizer never joins across white space; words recur, so this is far quicker than counting
-    the text.
-    """
-    return sum(map(_word_tokens, text.split()))
