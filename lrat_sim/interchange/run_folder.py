@@ -16,11 +16,11 @@ from typing import IO, Any, Generic, TypeVar
 import yaml
 
 from lrat_sim import __version__
-from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import fingerprint
+from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.interchange.formats import About, Entry, Format, Head
-from lrat_sim.records import Grade, Record, Task, Verdict, decode, encode
+from lrat_sim.interchange.files import Found, records
+from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
+from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict, decode, encode
 from lrat_sim.rollout.index import TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
 from lrat_sim.rollout.manifest import RUN
 from lrat_sim.store import ensure_folder, open_bytes, read_with_offsets, write_records
@@ -63,16 +63,18 @@ class Judgements(Generic[R]):
             return next(record for _, record in read_with_offsets(self._path, self._kind, offset.__eq__))
 
 
-def read(path: Path) -> Iterator[Entry]:
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
     """The trajectories of a run folder, or of a file of them, each with its task, grades and verdicts.
 
     Raises:
         InputError: it is no run folder.
         RecordError: a line is not the record it should be.
     """
+    notes = notes or Notes()
     if path.is_file():
-        yield from (Entry(trajectory=trajectory) for trajectory in read_trajectories(path))
+        yield from (Entry(trajectory=trajectory) for trajectory in _of_file(path, notes))
         return
+    notes.left_out += [file.name for file in path.glob(f"{TRAJECTORIES}.*z")]
     tasks = {task.id: task for task in asked_tasks(path)}
     if not (path / TRAJECTORIES).is_file():
         return
@@ -86,6 +88,33 @@ def read(path: Path) -> Iterator[Entry]:
                 grades=grades.of(trajectory.id),
                 verdicts=verdicts.of(trajectory.id),
             )
+
+
+def _of_file(path: Path, notes: Notes) -> Iterator[Trajectory]:
+    """The last record of each id: a run that was taken up again has tried some once more."""
+
+    def found() -> Iterator[tuple[Any, Found]]:
+        for each in records(path):
+            try:
+                yield each.decoded(_Known).id, each
+            except RecordError as error:
+                notes.refuse(error)
+
+    last = {name: number for number, (name, _) in enumerate(found())}
+    first_pass = len(notes.unread)
+    for number, (name, each) in enumerate(found()):
+        if last[name] != number:
+            notes.replaced += 1
+            continue
+        try:
+            yield each.decoded(Trajectory)
+        except RecordError as error:
+            notes.refuse(error)
+    del notes.unread[:first_pass]  # seen again in the second pass
+
+
+class _Known(Record, frozen=True, kw_only=True):
+    id: str
 
 
 def unrun(path: Path) -> Iterator[Task]:
@@ -120,26 +149,19 @@ class RunWriter(AbstractContextManager["RunWriter"]):
         self._agents: dict[str, Any] = {}
         self._retrievers: dict[str, Any] = {}
         self._offset = 0
-        self._seen: dict[str, str] = {}
 
     def __enter__(self) -> RunWriter:
         ensure_folder(self.folder)
         self._files[TRAJECTORIES] = (self.folder / TRAJECTORIES).open("wb")
         return self
 
-    def add(self, entry: Entry) -> bool:
-        """Writes a trajectory with what belongs to it; says whether it was new, since the same one twice is kept once.
+    def add(self, entry: Entry) -> None:
+        """Writes a trajectory with what belongs to it.
 
         Raises:
-            InputError: another trajectory has its id, or its task the id of one with another question.
+            InputError: its task has the id of one with another question.
         """
         trajectory = entry.trajectory
-        content = fingerprint(trajectory)
-        before = self._seen.setdefault(trajectory.id, content)
-        if before != content:
-            raise InputError(f"two different trajectories have the id {trajectory.id!r}; leave one of them out.")
-        if before is not content:
-            return False
         self.ask(entry.task or Task(id=trajectory.task_id, question=trajectory.question))
         self._agents.setdefault(str(trajectory.agent.get("fingerprint", "")), trajectory.agent)
         self._retrievers.setdefault(str(trajectory.retriever.get("fingerprint", "")), trajectory.retriever)
@@ -149,7 +171,6 @@ class RunWriter(AbstractContextManager["RunWriter"]):
             self._write(GRADES, grade)
         for verdict in entry.verdicts:
             self._write(VERDICTS, verdict)
-        return True
 
     def ask(self, task: Task) -> None:
         """Adds a task that was asked.
@@ -196,7 +217,8 @@ def write(entries: Iterable[Entry], path: Path, about: About) -> int:
     count = 0
     with RunWriter(path, {"converted": about.name}) as writer:
         for entry in entries:
-            count += writer.add(entry)
+            writer.add(entry)
+            count += 1
         for task in about.unrun:
             writer.ask(task)
     return count

@@ -178,7 +178,7 @@ def test_runs_of_one_question_are_samples_of_one_task(tmp_path: Path) -> None:
 def test_runs_are_found_below_a_folder(tmp_path: Path) -> None:
     (tmp_path / "job" / "trial").mkdir(parents=True)
     (tmp_path / "job" / "config.json").write_text("{}")
-    with pytest.raises(InputError, match=r"holds no \.json file of a run"):
+    with pytest.raises(InputError, match=r"no file of trajectories in the format atif; it has config\.json"):
         list(read(tmp_path / "job"))
     (tmp_path / "job" / "trial" / "trajectory.json").write_text(json.dumps(FOREIGN))
     assert [entry.trajectory.answer for entry in read(tmp_path / "job")] == ["Ann"]
