@@ -166,7 +166,10 @@ def _values(data: bytes, path: Path, line: int) -> Iterator[Found]:
         return
     except RecordError as error:
         whole = error
-    text, place = data.decode("utf-8", "replace"), 0
+    try:
+        text, place = data.decode(), 0
+    except UnicodeDecodeError:
+        raise whole from None
     while (start := place + len(_SPACE.match(text, place)[0])) < len(text):  # type: ignore[index]
         line, before = line + text.count("\n", place, start), start
         try:

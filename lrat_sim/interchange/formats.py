@@ -89,7 +89,9 @@ class Notes(Struct, kw_only=True):
         if self.left_out:
             said += f"; left out, as no trajectories of this format: {shortened(self.left_out)}"
         if self.unread:
-            said += f"; {len(self.unread):,} records could not be read: {shortened(self.unread, 3)}"
+            said += (
+                f"; {len(self.unread):,} could not be read: {shortened([each.rstrip('.') for each in self.unread], 3)}"
+            )
         return said
 
 

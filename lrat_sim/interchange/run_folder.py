@@ -18,10 +18,12 @@ import yaml
 from lrat_sim import __version__
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.interchange.files import Found, records
+from lrat_sim.interchange.fields import mapping
+from lrat_sim.interchange.files import Found
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
+from lrat_sim.interchange.sources import of_kind
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict, decode, encode
-from lrat_sim.rollout.index import TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
+from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
 from lrat_sim.rollout.manifest import RUN
 from lrat_sim.store import ensure_folder, open_bytes, read_with_offsets, write_records
 
@@ -64,15 +66,15 @@ class Judgements(Generic[R]):
 
 
 def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
-    """The trajectories of a run folder, or of a file of them, each with its task, grades and verdicts.
+    """The trajectories of a run folder, each with its task, grades and verdicts; or of files of them alone.
 
     Raises:
-        InputError: it is no run folder.
+        InputError: there are none.
         RecordError: a line is not the record it should be.
     """
     notes = notes or Notes()
-    if path.is_file():
-        yield from (Entry(trajectory=trajectory) for trajectory in _of_file(path, notes))
+    if not (path / TASKS).is_file():
+        yield from (Entry(trajectory=trajectory) for trajectory in _of_files(path, notes))
         return
     notes.left_out += [file.name for file in path.glob(f"{TRAJECTORIES}.*z")]
     tasks = {task.id: task for task in asked_tasks(path)}
@@ -90,36 +92,39 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
             )
 
 
-def _of_file(path: Path, notes: Notes) -> Iterator[Trajectory]:
+def _of_files(path: Path, notes: Notes) -> Iterator[Trajectory]:
     """The last record of each id: a run that was taken up again has tried some once more."""
 
-    def found() -> Iterator[tuple[Any, Found]]:
-        for each in records(path):
-            try:
-                yield each.decoded(_Known).id, each
-            except RecordError as error:
-                notes.refuse(error)
+    def found(told: Notes) -> Iterator[Found]:
+        return (Found(*each) for each in of_kind(path, "run", _is_trajectory, told, nulls=True))
 
-    last = {name: number for number, (name, _) in enumerate(found())}
-    first_pass = len(notes.unread)
-    for number, (name, each) in enumerate(found()):
-        if last[name] != number:
+    last = {_name(each): number for number, each in enumerate(found(Notes(skip_unreadable=True)))}
+    for number, each in enumerate(found(notes)):
+        if last[_name(each)] != number:
             notes.replaced += 1
             continue
         try:
             yield each.decoded(Trajectory)
         except RecordError as error:
             notes.refuse(error)
-    del notes.unread[:first_pass]  # seen again in the second pass
 
 
-class _Known(Record, frozen=True, kw_only=True):
-    id: str
+def _name(found: Found) -> Any:
+    name = mapping(found.data).get("id")
+    return (
+        name if isinstance(name, str) else (str(found.path), found.line)
+    )  # without a name it is refused, each by itself
+
+
+def _is_trajectory(record: Any) -> bool:
+    return isinstance(record, dict) and all(
+        field in record for field in ("task_id", "turns", "retriever", "end_reason")
+    )
 
 
 def unrun(path: Path) -> Iterator[Task]:
     """The tasks that a run folder was asked and has no trajectory of."""
-    if path.is_dir():
+    if (path / TASKS).is_file():
         present = {trajectory.task_id for trajectory in _names(path)}
         yield from (task for task in asked_tasks(path) if task.id not in present)
 
@@ -199,7 +204,12 @@ class RunWriter(AbstractContextManager["RunWriter"]):
             stream.close()
         if kind is None:
             write_records(self.folder / TASKS, self._tasks.values())
-            write_index(self.folder, self._rows)
+            try:
+                write_index(self.folder, self._rows)
+            except OverflowError as beyond:
+                raise InputError(
+                    f"a number of a trajectory is too large for {INDEX} ({beyond}); correct it."
+                ) from beyond
             manifest = {
                 "schema_version": 1,
                 **self._made,
@@ -225,7 +235,7 @@ def write(entries: Iterable[Entry], path: Path, about: About) -> int:
 
 
 def _recognise(head: Head) -> bool:
-    return TASKS in head.names or head.has("task_id", "turns", "retriever", "end_reason")
+    return TASKS in head.names or _is_trajectory(head.record)
 
 
 FORMAT = Format(

@@ -17,7 +17,7 @@ HERE = Path("here.json")
 def test_what_pythons_json_module_writes_beyond_json_can_be_read_and_recorded() -> None:
     value = {"a": [math.nan, -math.inf, 1e308 * 10], "b": 10**30, "c": "\ud800x", "d": -(2**63), "e": 1.5}
     read = json_value(json.dumps(value), HERE)
-    assert read == {"a": ["NaN", "-Infinity", "Infinity"], "b": str(10**30), "c": "?x", "d": -(2**63), "e": 1.5}
+    assert read == {"a": ["NaN", "-Infinity", "Infinity"], "b": str(10**30), "c": "\\ud800x", "d": -(2**63), "e": 1.5}
     assert json_value("[1e999]", HERE) == ["1e999"]
     assert msgspec.json.decode(msgspec.json.encode(read)) == read
 
