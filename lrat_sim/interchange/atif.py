@@ -32,6 +32,8 @@ from lrat_sim.records import Task, Trajectory, Turn, Usage
 from lrat_sim.store import ensure_folder
 from lrat_sim.text import TOKENIZER
 
+_VERSIONS = "ATIF-v1."
+
 
 def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
     """The runs of a file, or of all files below a folder that hold some.
@@ -49,8 +51,9 @@ def entry_of(record: Any, path: Path, line: int = 0) -> Entry:
     Raises:
         RecordError: it is no ATIF, or a step of it cannot be read.
     """
-    if not _is_atif(record):
-        raise RecordError(path, line, "the field `schema_version` names no version of ATIF", REMEDY)
+    if not _is_atif(record) or not record["schema_version"].startswith(_VERSIONS):
+        problem = "the field `schema_version` should name a version 1 of ATIF, as ATIF-v1.6 does"
+        raise RecordError(path, line, problem, REMEDY)
     read = _Read(check_steps(record.get("steps"), path, line))
     own = _own(record, read)
     entry = own if own is not None and read.fits(own.trajectory) else _foreign(record, read)

@@ -87,9 +87,12 @@ def turn_of(step: dict[str, Any], number: int) -> tuple[Turn, bool]:
             for call in calls
         ],
     }
+    results, names = results_of(step), {text(call.get("tool_call_id")) for call in calls} - {None}
+    # where no result names a call of its step, the writer goes by their order
+    named = any(text(result.get("source_call_id")) in names for result in results)
     outputs = [
-        {"tool_call_id": text(result.get("source_call_id")), "content": result.get("content")}
-        for result in results_of(step)
+        {"tool_call_id": text(result.get("source_call_id")) if named else None, "content": result.get("content")}
+        for result in results
     ]
     turn, scored = read_turn(message, outputs, number)
     return msgspec.structs.replace(turn, usage=usage_of(step.get("metrics")), raw=None), scored
@@ -149,9 +152,14 @@ def more_of(turn: Turn) -> dict[str, Any]:
 
 
 def results_of(step: dict[str, Any]) -> list[dict[str, Any]]:
-    """The results of a step's observation; none where it has no list of them."""
-    results = items(mapping(step.get("observation")).get("results"))
-    return [result for result in results if isinstance(result, dict)]
+    """The results of a step's observation, which some writers give as one result or one text."""
+    observation = step.get("observation")
+    if isinstance(observation, str):
+        return [{"content": observation}]
+    results = mapping(observation).get("results")
+    return [
+        result for result in ([results] if isinstance(results, dict) else items(results)) if isinstance(result, dict)
+    ]
 
 
 def ours(record: dict[str, Any]) -> Any:

@@ -110,7 +110,7 @@ def records(path: Path, columns: list[str] | None = None) -> Iterator[Found]:
             if line.lstrip()[:1] == b"[":
                 yield from _listed(json_value(line, path, number), path, number)
             else:
-                yield Found(line, path, number)
+                yield Found(line.rstrip(), path, number)
 
 
 def begins_as_records(path: Path) -> bool:

@@ -208,7 +208,7 @@ class _Reading:
 
     def _answered(self, message: dict[str, Any], output: str, failure: str | None) -> Call | None:
         """The call that the output was given to: of the last turn, or by its id of an earlier one."""
-        name, tool = message.get("tool_call_id"), message.get("name")
+        name, tool = _id(message.get("tool_call_id")), message.get("name")
         for turn in reversed(self.turns if name else self.turns[-1:]):
             if call := turn.answer(name, output, failure, tool):
                 return call
@@ -219,7 +219,7 @@ class _Reading:
         content, calls, name = message.get("content"), message.get("tool_calls"), message.get("tool_call_id")
         if not isinstance(content, str | list | None):
             raise self.refuse(f"message {place + 1}: the field `content` should be a text or a list of parts")
-        if name is not None and not isinstance(name, str):
+        if not isinstance(name, str | int | None):
             raise self.refuse(f"message {place + 1}: the field `tool_call_id` should be a text")
         for call in items(calls):
             function = call.get("function") if isinstance(call, dict) else None
@@ -257,7 +257,12 @@ def _plain_call(call: dict[str, Any]) -> dict[str, Any]:
     function, name = call["function"], call.get("id")
     given = function.get("arguments")
     arguments = given if isinstance(given, str) else json.dumps({} if given is None else given, ensure_ascii=False)
-    return {"id": name if isinstance(name, str) else "", "function": {"name": function["name"], "arguments": arguments}}
+    return {"id": _id(name), "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _id(value: Any) -> str:
+    """A call's id, a number with some writers; empty where there is none."""
+    return str(value) if isinstance(value, str | int) else ""
 
 
 def _holds(kept: list[str], message: Any) -> bool:
