@@ -258,15 +258,19 @@ def mine(
     corpus = None if task_set is None else dataset_named(task_set, source, task_option, data).corpus
     if out is not None:
         ensure_folder(out)
-    if verdicts is None:
-        whose = judge_of(BROWSES, judge, 1, pairs_of(judge_option))
-    else:
-        given = add_verdicts(verdicts, run)
+    given = None if verdicts is None else add_verdicts(verdicts, run)
+    if given is not None:
         typer.echo(given.sentence())
-        whose = given.judge
     with bar("mine pairs") as progress:
         report = mine_run(
-            run, settings, out, judge=whose, corpus=corpus, processes=processes, plot=True, progress=progress
+            run,
+            settings,
+            out,
+            judge=given.judge if given else judge_of(BROWSES, judge, 1, pairs_of(judge_option)),
+            corpus=corpus,
+            processes=processes,
+            plot=True,
+            progress=progress,
         )
     Console().print(report)
     typer.echo(f"pairs: {(out or run[0]) / PAIRS}")

@@ -42,6 +42,8 @@ _PARQUET = b"PAR1"
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
 _SPACE = re.compile(r"\s*")
 _BATCH = 20
+LARGEST = 1 << 31
+"""Bytes of a value that has to be in memory as a whole: a small archive can hold any number of them."""
 """Rows of a table in memory at once."""
 
 
@@ -104,7 +106,7 @@ def records(path: Path, columns: list[str] | None = None) -> Iterator[Found]:
             if not line.strip():
                 continue
             if first and not _is_value(line):  # a record is more than a line, or a line more than a record
-                yield from _values(line + b"".join(lines), path, number)
+                yield from _values(_whole([line], lines, path), path, number)
                 return
             first = False
             if line.lstrip()[:1] == b"[":
@@ -140,11 +142,33 @@ def _opened(raw: Any, path: Path) -> Any:
     return None if begin == _PARQUET else raw
 
 
-def _readable(stream: Iterable[bytes], path: Path) -> Iterator[bytes]:
+def _readable(stream: Any, path: Path) -> Iterator[bytes]:
+    """The lines of a stream, or the parts of it that were asked for."""
+    # of what is recoded, readline takes its argument for something else
+    bounded = hasattr(stream, "readline") and not isinstance(stream, codecs.StreamRecoder)
     try:
-        yield from stream
+        for line in iter(lambda: stream.readline(LARGEST), b"") if bounded else stream:
+            if len(line) == LARGEST:
+                raise _too_large(path)
+            yield line
     except _DAMAGE as error:
         raise _damaged(path, error) from error
+
+
+def _whole(begin: list[bytes], rest: Iterable[bytes], path: Path) -> bytes:
+    size = 0
+    for line in rest:
+        begin.append(line)
+        size += len(line)
+        if size > LARGEST:
+            raise _too_large(path)
+    return b"".join(begin)
+
+
+def _too_large(path: Path) -> InputError:
+    return InputError(
+        f"{path} has one record, or a list of them, of more than {LARGEST >> 30} GB; write a record a line."
+    )
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -214,6 +238,7 @@ def _rows(path: Path, columns: list[str] | None) -> Iterator[Found]:
     number = 0
     with _of_table(path), parquet.ParquetFile(path) as table:
         for batch in table.iter_batches(_BATCH, columns=columns):
+            batch.validate(full=True)  # else damage is followed to wherever it leads
             for row in batch.to_pylist():
                 number += 1
                 value = recordable(msgspec.to_builtins(row, enc_hook=str))
@@ -249,7 +274,7 @@ def json_value(data: bytes | str, path: Path, line: int = 0) -> Any:
         try:
             value = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            value = json.loads(data, parse_constant=str, parse_float=_finite, parse_int=_whole)
+            value = json.loads(data, parse_constant=str, parse_float=_finite, parse_int=_integer)
     except RecursionError as error:
         raise _too_deep(path, line) from error
     except ValueError as error:
@@ -280,11 +305,11 @@ def _finite(text: str) -> float | str:
     return value if math.isfinite(value) else text
 
 
-def _whole(text: str) -> int | str:
+def _integer(text: str) -> int | str:
     return int(text) if len(text) <= 20 else text
 
 
-_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite, parse_int=_whole)
+_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite, parse_int=_integer)
 
 
 def json_file(path: Path) -> Any:
@@ -296,7 +321,7 @@ def json_file(path: Path) -> Any:
     """
     with open_bytes(path) as raw:
         stream = _opened(raw, path)
-        return json_value(b"".join(_readable(stream or (), path)), path)
+        return json_value(_whole([], _readable(stream, path) if stream else (), path), path)
 
 
 def file_name(name: str, taken: set[str]) -> str:

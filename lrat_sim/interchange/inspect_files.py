@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.files import json_value, records
+from lrat_sim.interchange.files import LARGEST, json_value, records
 
 REMEDY = "get or write the log again"
 _ZSTD = 93
@@ -59,6 +59,8 @@ def open_log(path: Path) -> tuple[dict[str, Any], Iterator[Any]] | None:
 
 def _entry(path: Path, info: zipfile.ZipInfo) -> Any:
     place = path / info.filename
+    if info.file_size > LARGEST:
+        raise InputError(f"{place} would have more than {LARGEST >> 30} GB; {REMEDY}.")
     try:
         data = _zstd(path, info) if info.compress_type == _ZSTD else _plain(path, info)
     # zipfile's decoders raise these and more of their own for damaged data

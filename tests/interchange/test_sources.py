@@ -263,6 +263,16 @@ def test_damage_is_said_with_its_place(name: str, data: bytes, problem: str, tmp
             convert(source, tmp_path.with_name("out"), to="run")
 
 
+@pytest.mark.parametrize("holder", ["a.jsonl", "marked list.json", "list.json.xz"])
+def test_a_value_that_memory_might_not_hold_is_refused(
+    holder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lrat_sim.interchange.files.LARGEST", 400)
+    (tmp_path / holder).write_bytes(HOLDERS[holder]([RECORDS["atif"](question) for question in QUESTIONS]))
+    with pytest.raises(InputError, match="write a record a line"):
+        list(read_any(tmp_path / holder, "atif"))
+
+
 def test_numbers_that_no_count_can_be_are_unknown_and_the_record_is_kept(tmp_path: Path) -> None:
     record = _atif(QUESTIONS[0])
     record["steps"][1]["metrics"] = {"prompt_tokens": 10**30, "completion_tokens": -5, "cost_usd": float("nan")}
