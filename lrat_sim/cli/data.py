@@ -43,6 +43,9 @@ def convert(
     include_canaried: Annotated[
         bool, typer.Option("--include-canaried", help="Write questions of benchmarks that ask not to be republished.")
     ] = False,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Pass over records that cannot be read, and count them.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="What a data set card calls it.")] = None,
     license: Annotated[str, typer.Option(help="For the card, as the hub names it, e.g. cc-by-4.0.")] = "unknown",
     language: Annotated[str, typer.Option(help="For the card, a code.")] = "en",
@@ -59,6 +62,7 @@ def convert(
             source_format=source_format,
             only=only.value,
             include_canaried=include_canaried,
+            skip_unreadable=skip_unreadable,
             name=name,
             license=license,
             language=language,

@@ -221,6 +221,10 @@ def mine(
     option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of the recipe. Repeatable.")] = [],
     judge: Judge = "rule",
     judge_option: JudgeOptions = [],
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(help="Given verdicts, lrat-sim's or LRAT's: they count, and nothing is judged."),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes to mine with.")] = 1,
     task_set: Annotated[
         str | None,
@@ -237,6 +241,8 @@ def mine(
     """Mine training pairs from what agents opened and how they reasoned about it."""
     from rich.console import Console
 
+    from lrat_sim.errors import InputError
+    from lrat_sim.interchange.given import add_verdicts
     from lrat_sim.mining.run import PAIRS, load_recipe, mine_run
     from lrat_sim.progress import bar
     from lrat_sim.store import ensure_folder
@@ -247,13 +253,24 @@ def mine(
         Console().print(explain_pair(out or run[0], explain))
         return
     settings = load_recipe(recipe, dict(pairs_of(option)))
-    verdicts = judge_of(BROWSES, judge, 1, pairs_of(judge_option))
+    if verdicts is not None and (judge != "rule" or judge_option):
+        raise InputError("--verdicts and --judge are given, and one of them says whose verdicts count; leave one out.")
     corpus = None if task_set is None else dataset_named(task_set, source, task_option, data).corpus
     if out is not None:
         ensure_folder(out)
+    given = None if verdicts is None else add_verdicts(verdicts, run)
+    if given is not None:
+        typer.echo(given.sentence())
     with bar("mine pairs") as progress:
         report = mine_run(
-            run, settings, out, judge=verdicts, corpus=corpus, processes=processes, plot=True, progress=progress
+            run,
+            settings,
+            out,
+            judge=given.judge if given else judge_of(BROWSES, judge, 1, pairs_of(judge_option)),
+            corpus=corpus,
+            processes=processes,
+            plot=True,
+            progress=progress,
         )
     Console().print(report)
     typer.echo(f"pairs: {(out or run[0]) / PAIRS}")

@@ -5,8 +5,9 @@ of a source; :func:`merge_runs` and :func:`split_run` make one data set of sever
 """
 
 from lrat_sim.interchange.convert import ConvertSummary, convert
-from lrat_sim.interchange.formats import FORMATS, About, Entry, Format, format_named, read_any, recognise
+from lrat_sim.interchange.formats import FORMATS, About, Entry, Format, Notes, format_named
 from lrat_sim.interchange.merge import MergeSummary, merge_runs
+from lrat_sim.interchange.sources import read_any, recognise
 from lrat_sim.interchange.split import split_run
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Entry",
     "Format",
     "MergeSummary",
+    "Notes",
     "convert",
     "format_named",
     "merge_runs",

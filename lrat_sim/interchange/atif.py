@@ -11,7 +11,6 @@ The format names no task: runs that ask the same question are runs of one task, 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,36 +18,31 @@ from typing import Any
 import msgspec
 
 from lrat_sim.agent.answer import read_answer
-from lrat_sim.errors import InputError, RecordError
+from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
-from lrat_sim.interchange.atif_steps import OURS, REMEDY, check_steps, ours, turn_of, usage_of
+from lrat_sim.interchange.atif_steps import OURS, REMEDY, check_steps, ours, turn_of
 from lrat_sim.interchange.atif_write import More, more_record, plain_record, record_of, told_of
-from lrat_sim.interchange.files import file_name, json_file, json_lines, same_json
-from lrat_sim.interchange.formats import CONVERSION, About, Entry, Format, Head
+from lrat_sim.interchange.fields import count, mapping, text, text_of, usage
+from lrat_sim.interchange.files import file_name, same_json
+from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.lrat_kept import Difference, Kept, kept_of
-from lrat_sim.interchange.messages import text_of
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
+from lrat_sim.interchange.sources import Kind, read_records
 from lrat_sim.records import Task, Trajectory, Turn, Usage
 from lrat_sim.store import ensure_folder
 from lrat_sim.text import TOKENIZER
 
+_VERSIONS = "ATIF-v1."
 
-def read(path: Path) -> Iterator[Entry]:
-    """The runs of a file (``.json``, or ``.jsonl`` with one a line), or of all files below a folder that are one.
+
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
+    """The runs of a file, or of all files below a folder that hold some.
 
     Raises:
         InputError: there are none.
-        RecordError: a file is none, or a step of it cannot be read; names file, step and field.
+        RecordError: a record is none, or a step of it cannot be read; names file, step and field.
     """
-    seen: Counter[tuple[str, str]] = Counter()
-    for record, place, line in _records(path):
-        entry = entry_of(record, place, line)
-        trajectory = entry.trajectory
-        same = trajectory.task_id, str(trajectory.agent.get("fingerprint"))
-        if ours(record) is None and seen[same]:
-            entry = msgspec.structs.replace(entry, trajectory=_of_sample(trajectory, seen[same]))
-        seen[same] += 1
-        yield entry
+    return read_records(path, _KIND, notes)
 
 
 def entry_of(record: Any, path: Path, line: int = 0) -> Entry:
@@ -57,8 +51,9 @@ def entry_of(record: Any, path: Path, line: int = 0) -> Entry:
     Raises:
         RecordError: it is no ATIF, or a step of it cannot be read.
     """
-    if not isinstance(record, dict) or not _is_atif(record):
-        raise RecordError(path, line, "the field `schema_version` names no version of ATIF", REMEDY)
+    if not _is_atif(record) or not record["schema_version"].startswith(_VERSIONS):
+        problem = "the field `schema_version` should name a version 1 of ATIF, as ATIF-v1.6 does"
+        raise RecordError(path, line, problem, REMEDY)
     read = _Read(check_steps(record.get("steps"), path, line))
     own = _own(record, read)
     entry = own if own is not None and read.fits(own.trajectory) else _foreign(record, read)
@@ -82,14 +77,12 @@ def entry_of(record: Any, path: Path, line: int = 0) -> Entry:
 def write(entries: Iterable[Entry], path: Path, about: About) -> int:
     """Writes a folder with one file a run, named for its trajectory."""
     ensure_folder(path)
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for entry in entries:
-        name = file_name(entry.trajectory.id)
-        taken[name] += 1
-        name = name if taken[name] == 1 else f"{name}~{taken[name]}"
-        text = json.dumps(record_of(entry), ensure_ascii=False, indent=2)
-        (path / f"{name}.json").write_text(text, encoding="utf-8")
-    return taken.total()
+        name = file_name(entry.trajectory.id, taken)
+        written = json.dumps(record_of(entry), ensure_ascii=False, indent=2)
+        (path / f"{name}.json").write_text(written, encoding="utf-8")
+    return len(taken)
 
 
 class _Read:
@@ -103,13 +96,14 @@ class _Read:
         self.scored = False
         self.other: dict[int, dict[str, Any]] = {}
         for place, step in enumerate(steps):
-            text = text_of(step.get("message")) if not self.turns and self.question is None else ""
-            if step["source"] == "agent":
+            said = text_of(step.get("message")) if not self.turns and self.question is None else ""
+            copied = step.get("is_copied_context") is True  # it happened in another file's run
+            if step["source"] == "agent" and not copied:
                 self._turn(step)
-            elif text and step["source"] == "user":
-                self.question = text
-            elif text and self.prompt is None and step["source"] == "system":
-                self.prompt = text
+            elif said and step["source"] == "user":
+                self.question = said
+            elif said and self.prompt is None and step["source"] == "system":
+                self.prompt = said
             else:
                 self.other[place] = step
 
@@ -152,12 +146,11 @@ def _own(record: dict[str, Any], read: _Read) -> Entry | None:
 
 
 def _foreign(record: dict[str, Any], read: _Read) -> Entry:
-    named = record.get("agent")
-    rest = dict(named) if isinstance(named, dict) else {}
+    rest = dict(mapping(record.get("agent")))
     agent: dict[str, Any] = {
-        "name": _text(rest.pop("name", None)) or "unknown",
-        "version": _text(rest.pop("version", None)),
-        "model": _text(rest.pop("model_name", None)),
+        "name": text(rest.pop("name", None)) or "unknown",
+        "version": text(rest.pop("version", None)),
+        "model": text(rest.pop("model_name", None)),
         "prompt": read.prompt,
         "tokenizer": TOKENIZER,
         "atif": rest,
@@ -165,8 +158,7 @@ def _foreign(record: dict[str, Any], read: _Read) -> Entry:
     retriever = {"kind": "unknown", **({} if read.scored else {"scores": RANKS_AS_SCORES})}
     last = read.turns[-1] if read.turns else None
     answer = read_answer(last.text) if last is not None and not last.calls else None
-    extra, content = record.get("extra"), fingerprint(record)
-    canary = extra.get("canary") if isinstance(extra, dict) and isinstance(extra.get("canary"), str) else None
+    canary, content = text(mapping(record.get("extra")).get("canary")), fingerprint(record)
     question = read.question or ""
     task = fingerprint(question) if question else content
     trajectory = Trajectory(
@@ -190,33 +182,9 @@ def _foreign(record: dict[str, Any], read: _Read) -> Entry:
 def _usage(totals: Any, turns: list[Turn]) -> Usage:
     """As the totals say; of the turns where there are none."""
     if isinstance(totals, dict) and "total_prompt_tokens" in totals:
-        names = {"prompt_tokens": "total_prompt_tokens", "completion_tokens": "total_completion_tokens"}
-        return usage_of(
-            {**{name: totals.get(total) for name, total in names.items()}, "cost_usd": totals.get("total_cost_usd")}
-        )
+        prompt, completion = (count(totals.get(f"total_{name}_tokens")) for name in ("prompt", "completion"))
+        return usage(prompt, completion, cost=totals.get("total_cost_usd"))
     return sum((turn.usage for turn in turns[1:]), turns[0].usage) if turns else Usage()
-
-
-def _records(path: Path) -> Iterator[tuple[Any, Path, int]]:
-    if path.is_file():
-        if path.name.endswith((".jsonl", ".jsonl.gz", ".jsonl.xz")):
-            yield from ((record, path, number) for number, record in json_lines(path))
-        else:
-            yield json_file(path), path, 0
-        return
-    found = False
-    for file in sorted(path.rglob("*.json")):
-        record = json_file(file) if file.name != CONVERSION else None
-        if isinstance(record, dict) and _is_atif(record):
-            found = True
-            yield record, file, 0
-    if not found:
-        raise InputError(f"{path} holds no .json file of a run; give a folder of them.")
-
-
-def _of_sample(trajectory: Trajectory, sample: int) -> Trajectory:
-    name = f"{trajectory.task_id}.{sample}.{trajectory.id.rsplit('.', 1)[-1]}"
-    return msgspec.structs.replace(trajectory, id=name, sample=sample)
 
 
 def _without_ours(record: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]:
@@ -237,19 +205,21 @@ def _unnumbered(step: dict[str, Any], place: int) -> dict[str, Any]:
     return {key: value for key, value in step.items() if key != "step_id"} if right else step
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _is_atif(record: dict[str, Any]) -> bool:
-    version = record.get("schema_version")
+def _is_atif(record: Any) -> bool:
+    version = record.get("schema_version") if isinstance(record, dict) else None
     return isinstance(version, str) and version.startswith("ATIF") and "steps" in record
 
 
 def _recognise(head: Head) -> bool:
-    return head.record is not None and _is_atif(head.record)
+    return _is_atif(head.record)
 
 
+_KIND = Kind(
+    name="atif",
+    is_one=_is_atif,
+    entries=lambda record, path, line: [entry_of(record, path, line)],
+    sampled=lambda record: ours(record) is not None,
+)
 FORMAT = Format(
     name="atif",
     title="ATIF, Harbor's agent trajectory interchange format, one JSON file a run",

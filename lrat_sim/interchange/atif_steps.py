@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import RecordError
+from lrat_sim.interchange.fields import count, items, mapping, text, usage
 from lrat_sim.interchange.messages import read_turn
-from lrat_sim.interchange.usage import count, money
 from lrat_sim.records import Attempt, Hit, Turn, Usage
 
 OURS = "lrat_sim"
@@ -87,9 +87,12 @@ def turn_of(step: dict[str, Any], number: int) -> tuple[Turn, bool]:
             for call in calls
         ],
     }
+    results, names = results_of(step), {text(call.get("tool_call_id")) for call in calls} - {None}
+    # where no result names a call of its step, the writer goes by their order
+    named = any(text(result.get("source_call_id")) in names for result in results)
     outputs = [
-        {"tool_call_id": _name(result.get("source_call_id")), "content": result.get("content")}
-        for result in results_of(step)
+        {"tool_call_id": text(result.get("source_call_id")) if named else None, "content": result.get("content")}
+        for result in results
     ]
     turn, scored = read_turn(message, outputs, number)
     return msgspec.structs.replace(turn, usage=usage_of(step.get("metrics")), raw=None), scored
@@ -113,12 +116,13 @@ def step_of(turn: Turn) -> dict[str, Any]:
             "results": [{"source_call_id": call.id, "content": call.output} for call in turn.calls],
         }
     if turn.usage != Usage():
-        step["metrics"] = {
+        known = {
             "prompt_tokens": turn.usage.prompt_tokens,
             "completion_tokens": turn.usage.completion_tokens,
-            **({} if turn.usage.cost is None else {"cost_usd": turn.usage.cost}),
-            **({"extra": {"reasoning_tokens": turn.usage.reasoning_tokens}} if turn.usage.reasoning_tokens else {}),
+            "cost_usd": turn.usage.cost,
+            "extra": {"reasoning_tokens": turn.usage.reasoning_tokens} if turn.usage.reasoning_tokens else None,
         }
+        step["metrics"] = {name: value for name, value in known.items() if value is not None}
     return step
 
 
@@ -148,10 +152,14 @@ def more_of(turn: Turn) -> dict[str, Any]:
 
 
 def results_of(step: dict[str, Any]) -> list[dict[str, Any]]:
-    """The results of a step's observation; none where it has no list of them."""
+    """The results of a step's observation, which some writers give as one result or one text."""
     observation = step.get("observation")
-    results = observation.get("results") if isinstance(observation, dict) else None
-    return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
+    if isinstance(observation, str):
+        return [{"content": observation}]
+    results = mapping(observation).get("results")
+    return [
+        result for result in ([results] if isinstance(results, dict) else items(results)) if isinstance(result, dict)
+    ]
 
 
 def ours(record: dict[str, Any]) -> Any:
@@ -212,18 +220,10 @@ def _arguments(call: dict[str, Any]) -> dict[str, Any]:
     return {"arguments": call["arguments"]} if "arguments" in call else {}
 
 
-def _name(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
 def usage_of(metrics: Any) -> Usage:
     """What a step's ``metrics`` say; nothing where they are none."""
-    if not isinstance(metrics, dict):
-        return Usage()
-    more = metrics.get("extra")
-    return Usage(
-        prompt_tokens=count(metrics.get("prompt_tokens")),
-        completion_tokens=count(metrics.get("completion_tokens")),
-        reasoning_tokens=count(more.get("reasoning_tokens")) if isinstance(more, dict) else 0,
-        cost=money(metrics.get("cost_usd")),
+    stated = mapping(metrics)
+    prompt, completion = (count(stated.get(f"{name}_tokens")) for name in ("prompt", "completion"))
+    return usage(
+        prompt, completion, count(mapping(stated.get("extra")).get("reasoning_tokens")), stated.get("cost_usd")
     )

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.interchange.atif_steps import OURS, more_of, step_of, with_ours
+from lrat_sim.interchange.fields import mapping, text
 from lrat_sim.interchange.formats import Entry
 from lrat_sim.interchange.lrat_kept import Kept, restored
 from lrat_sim.records import Grade, Task, Trajectory, Verdict
@@ -59,20 +60,22 @@ def plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | No
         if number == last and (told := told_of(trajectory)) is not None:
             steps.append(({"source": "user", "message": told}, None))
         steps.append((step_of(turn), more_of(turn)))
-    rest = agent.get("atif")
+    totals = {
+        "total_prompt_tokens": usage.prompt_tokens,
+        "total_completion_tokens": usage.completion_tokens,
+        "total_cost_usd": usage.cost,
+    }
     record = {
         "schema_version": VERSION,
         "session_id": trajectory.id,
-        "agent": {
-            "name": _name(agent.get("name")) or "unknown",
-            "version": _name(agent.get("version")) or _name(agent.get("fingerprint")) or "unknown",
-            "model_name": _name(agent.get("model")),
-            **(rest if isinstance(rest, dict) else {}),
+        "agent": mapping(agent.get("atif"))
+        | {
+            "name": text(agent.get("name")) or "unknown",
+            "version": text(agent.get("version")) or text(agent.get("fingerprint")) or "unknown",
+            "model_name": text(agent.get("model")),
         },
         "final_metrics": {
-            "total_prompt_tokens": usage.prompt_tokens,
-            "total_completion_tokens": usage.completion_tokens,
-            **({} if usage.cost is None else {"total_cost_usd": usage.cost}),
+            **{name: value for name, value in totals.items() if value is not None},
             "total_steps": len(steps),
         },
         **({} if entry.canary is None else {"extra": {"canary": entry.canary}}),
@@ -101,7 +104,3 @@ def more_record(entry: Entry) -> dict[str, Any]:
 
 
 _ELSEWHERE = ("question", "turns")
-
-
-def _name(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lrat_sim.interchange.formats import About, Entry, Format, Head
-from lrat_sim.interchange.lrat import read_files, write_files
+from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
+from lrat_sim.interchange.lrat import read_runs, write_files
 
 
-def read(path: Path) -> Iterator[Entry]:
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
     """The runs of a file or folder; without their questions, which the format does not hold.
 
     Raises:
         InputError: there are none.
-        RecordError: a file is no run; names file, step and field.
+        RecordError: a record is no run; names file, step and field.
     """
-    return read_files(path, "query_id", "result")
+    return read_runs(path, notes, "browsecomp-plus", asked=False)
 
 
 def write(entries: Iterable[Entry], path: Path, about: About) -> int:

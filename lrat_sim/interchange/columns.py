@@ -34,6 +34,11 @@ class Columns(Generic[R]):
         self._unpack = _change(self._info, msgspec.json.decode)
 
     @property
+    def needed(self) -> list[str]:
+        """The columns that a record cannot do without."""
+        return [field.name for field in msgspec.structs.fields(self._kind) if field.required]
+
+    @property
     def type(self) -> pyarrow.StructType:
         """The Arrow type of one record."""
         return _arrow(self._info)

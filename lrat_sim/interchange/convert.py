@@ -11,8 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
-from lrat_sim.interchange.formats import About, Entry, Format, format_named, read_any, recognise
+from lrat_sim.fingerprint import fingerprint
+from lrat_sim.interchange.formats import About, Entry, Format, Notes, format_named
 from lrat_sim.interchange.output import check_target, new_output
+from lrat_sim.interchange.sources import read_any, recognise
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Task
 
@@ -23,7 +25,8 @@ class ConvertSummary(Struct, frozen=True, kw_only=True):
     """What a conversion did.
 
     ``withheld`` were left out since their question is of a benchmark that asks not to be republished, tasks that
-    were never run included; ``left_out`` since they are not what ``only`` asks for.
+    were never run included; ``left_out`` since they are not what ``only`` asks for; ``repeated`` since the same
+    trajectory had come before.  ``notes`` say what was noticed while the source was read.
     """
 
     target: Path
@@ -32,6 +35,8 @@ class ConvertSummary(Struct, frozen=True, kw_only=True):
     written: int
     withheld: int
     left_out: int
+    repeated: int
+    notes: Notes
 
     def sentence(self) -> str:
         """The summary for people."""
@@ -43,7 +48,9 @@ class ConvertSummary(Struct, frozen=True, kw_only=True):
                 f"; {self.withheld:,} withheld, since their benchmark asks not to be republished in plain text "
                 "(--include-canaried writes them)"
             )
-        return said
+        if self.repeated:
+            said += f"; {self.repeated:,} came twice and were kept once"
+        return said + self.notes.sentence()
 
 
 def convert(
@@ -54,6 +61,7 @@ def convert(
     source_format: str | None = None,
     only: Only = "all",
     include_canaried: bool = False,
+    skip_unreadable: bool = False,
     name: str | None = None,
     license: str = "unknown",
     language: str = "en",
@@ -71,6 +79,7 @@ def convert(
         source_format: the format of the source; by default it is recognised.
         only: ``answered`` or ``correct`` trajectories alone; correct are those whose latest grade says so.
         include_canaried: writes questions of benchmarks with a canary too, with the canary.
+        skip_unreadable: passes over records that cannot be read, and counts them; else the first of them is an error.
         name: what a data set card calls it; by default the source's name.
         license: for the card, as the hub names it (``cc-by-4.0``).
         language: for the card, a code.
@@ -78,7 +87,8 @@ def convert(
 
     Raises:
         UnknownName: there is no such format.
-        InputError: the source cannot be read, the target is something else, or grades are needed and missing.
+        InputError: the source cannot be read, holds no trajectory or two different ones of one id, the target is
+            something else, or grades are needed and missing.
         RecordError: a record of the source is not of its format.
     """
     source, target = Path(source), Path(target)
@@ -90,7 +100,9 @@ def convert(
     given = recognise(source) if source_format is None else format_named(source_format)
     _check_places(source, target)
     counts: Counter[str] = Counter()
-    selected = _selected(read_any(source, given.name), only, include_canaried, counts, progress)
+    notes = Notes(skip_unreadable=skip_unreadable)
+    read = _once(read_any(source, given.name, notes), counts)
+    selected = _selected(read, only, include_canaried, counts, progress)
     about = About(
         name=name or source.resolve().name,
         license=license,
@@ -101,6 +113,8 @@ def convert(
     with new_output(target, made) as part:
         written = wanted.write(selected, part, about)
         deque(about.unrun, maxlen=0)  # counted also where the format has no place for them
+        if not counts["read"]:
+            raise InputError(f"{source} holds no trajectory that can be converted{notes.sentence()}.")
         if only == "correct" and counts["read"] and not counts["graded"]:
             raise InputError(f"{source} has no grades, which --only correct needs; grade it first (lrat-sim grade).")
         made |= {"written": written, "withheld": counts["withheld"], "left_out": counts["left out"]}
@@ -111,6 +125,8 @@ def convert(
         written=written,
         withheld=counts["withheld"],
         left_out=counts["left out"],
+        repeated=counts["repeated"],
+        notes=notes,
     )
 
 
@@ -119,6 +135,19 @@ def _check_places(source: Path, target: Path) -> None:
     inside = source.resolve(), target.resolve()
     if inside[0] == inside[1] or inside[0] in inside[1].parents or inside[1] in inside[0].parents:
         raise InputError(f"{target} and {source} lie in one another; choose a target of its own.")
+
+
+def _once(entries: Iterable[Entry], counts: Counter[str]) -> Iterator[Entry]:
+    """Each trajectory once; only the fingerprints of those before are in memory."""
+    seen: dict[str, str] = {}
+    for entry in entries:
+        name, content = entry.trajectory.id, fingerprint(entry.trajectory)
+        if seen.setdefault(name, content) != content:
+            raise InputError(f"two different trajectories have the id {name!r}; leave one of them out.")
+        if seen[name] is content:
+            yield entry
+        else:
+            counts["repeated"] += 1
 
 
 def _selected(

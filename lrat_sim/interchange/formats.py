@@ -15,7 +15,6 @@ from typing import Any
 from msgspec import Struct
 
 from lrat_sim.errors import InputError, UnknownName
-from lrat_sim.interchange.files import json_file, json_lines
 from lrat_sim.records import Grade, Task, Trajectory, Verdict
 
 CONVERSION = "conversion.json"
@@ -60,11 +59,52 @@ class About(Struct, frozen=True, kw_only=True):
     unrun: Iterable[Task] = ()
 
 
-class Head(Struct, frozen=True, kw_only=True):
-    """A first look at a source: its path, the names in it where it is a folder, and its first record.
+class Notes(Struct, kw_only=True):
+    """What is noticed while a source is read, to be said when that is done.
 
-    ``record`` is the first JSON object: of the file, of its first line, of the list that the file holds, or of the
-    first ``.json`` or ``.jsonl`` file of a folder that holds one; None where there is none.
+    Attributes:
+        skip_unreadable: whether records that cannot be read are passed over, and kept in ``unread``; else the first
+            of them ends the reading with its error.
+        left_out: the files of a folder that hold no record of the format.
+        unread: what was wrong with each record that was passed over.
+        replaced: records of a file that a later one of their id replaces.
+    """
+
+    skip_unreadable: bool = False
+    left_out: list[str] = []
+    unread: list[str] = []
+    replaced: int = 0
+
+    def refuse(self, error: InputError) -> None:
+        """Raises the error of a record, or keeps it where such are passed over."""
+        if not self.skip_unreadable:
+            raise error
+        self.unread.append(str(error))
+
+    def sentence(self) -> str:
+        """What to say of it, to follow a summary; empty where there is nothing."""
+        said = ""
+        if self.replaced:
+            said += f"; {self.replaced:,} gave way to a later record of their id"
+        if self.left_out:
+            said += f"; left out, as no trajectories of this format: {shortened(self.left_out)}"
+        if self.unread:
+            said += (
+                f"; {len(self.unread):,} could not be read: {shortened([each.rstrip('.') for each in self.unread], 3)}"
+            )
+        return said
+
+
+def shortened(names: list[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """A first look at a source: its path, the names in it where it is a folder, and one record of it.
+
+    ``record`` is the first one of the file, or of one of a folder's files; None where there is none.
     """
 
     path: Path
@@ -72,7 +112,7 @@ class Head(Struct, frozen=True, kw_only=True):
     record: dict[str, Any] | None = None
 
     def has(self, *fields: str) -> bool:
-        """Whether the first record has all these fields."""
+        """Whether the record has all these fields."""
         return self.record is not None and all(field in self.record for field in fields)
 
 
@@ -83,8 +123,8 @@ class Format(Struct, frozen=True, kw_only=True):
         name: as on the command line.
         title: what it is, in a few words.
         recognise: whether a source is of this format, by a first look.
-        read: streams the entries of a file or folder; None where the format is written only.  Raises RecordError for
-            what cannot be read, with file, line or step, and field.
+        read: streams the entries of a file or folder and fills the notes; None where the format is written only.
+            Raises RecordError for what cannot be read, with file, line or step, and field.
         write: writes entries to a path that does not exist yet (a folder where ``folder``, else a file) and returns
             how many it wrote; None where the format is read only.
         unrun: the tasks of a source that were asked and have no trajectory, where the format knows of such.
@@ -94,7 +134,7 @@ class Format(Struct, frozen=True, kw_only=True):
     name: str
     title: str
     recognise: Callable[[Head], bool]
-    read: Callable[[Path], Iterator[Entry]] | None = None
+    read: Callable[[Path, Notes], Iterator[Entry]] | None = None
     write: Callable[[Iterable[Entry], Path, About], int] | None = None
     unrun: Callable[[Path], Iterator[Task]] | None = None
     folder: bool = False
@@ -124,66 +164,3 @@ def format_named(name: str) -> Format:
         raise UnknownName("format", name, sorted(FORMATS))
     found: Format = import_module(f"lrat_sim.interchange.{FORMATS[name]}").FORMAT
     return found
-
-
-def recognise(path: Path | str) -> Format:
-    """The format of a file or folder, by its names and its first record.
-
-    Raises:
-        InputError: there is no such file, or no format recognises it.
-    """
-    head = look(Path(path))
-    for name in FORMATS:
-        found = format_named(name)
-        if found.read is not None and found.recognise(head):
-            return found
-    readable = ", ".join(name for name in FORMATS if format_named(name).read is not None)
-    raise InputError(f"{path} is of no known format; name it, one of {readable}.")
-
-
-def read_any(path: Path | str, format: str | None = None) -> Iterator[Entry]:
-    """The entries of a file or folder of any format that can be read, streaming.
-
-    Args:
-        path: the source.
-        format: its format by name; by default it is recognised.
-
-    Raises:
-        InputError: it cannot be read, or its format is written only or not recognised.
-        RecordError: a record is not of the format.
-    """
-    chosen = recognise(path) if format is None else format_named(format)
-    if chosen.read is None:
-        raise InputError(f"the format {chosen.name} is written only; give a source of another.")
-    if not Path(path).exists():
-        raise InputError(f"{path} does not exist; give an existing file or folder.")
-    return chosen.read(Path(path))
-
-
-def look(path: Path) -> Head:
-    """A first look at a source, by which formats recognise it.
-
-    Raises:
-        InputError: there is no such file or folder.
-    """
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give an existing file or folder.")
-    if path.is_file():
-        return Head(path=path, record=_first_record(path))
-    names = tuple(sorted(each.name for each in path.iterdir()))
-    files = (path / name for name in names if name != CONVERSION and not name.startswith("."))
-    return Head(path=path, names=names, record=next(filter(None, map(_first_record, files)), None))
-
-
-def _first_record(path: Path) -> dict[str, Any] | None:
-    """None where the file is of another kind or damaged: who reads it will say what is wrong."""
-    plain = path.with_suffix("") if path.suffix in (".gz", ".xz") else path
-    if not path.is_file() or plain.suffix not in (".json", ".jsonl", ""):
-        return None
-    try:
-        value = json_file(path) if plain.suffix == ".json" else next((record for _, record in json_lines(path)), None)
-    except InputError:
-        return None
-    if isinstance(value, list) and value:
-        value = value[0]
-    return value if isinstance(value, dict) else None

@@ -10,11 +10,12 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.files import json_file, json_value
+from lrat_sim.interchange.files import LARGEST, json_value, records
 
 REMEDY = "get or write the log again"
 _ZSTD = 93
@@ -28,11 +29,6 @@ def is_log(record: Any) -> bool:
     return isinstance(record, dict) and isinstance(record.get("eval"), dict) and "version" in record
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a file is a log of the kind ``.eval``."""
-    return path.suffix == ".eval" and zipfile.is_zipfile(path)
-
-
 def open_log(path: Path) -> tuple[dict[str, Any], Iterator[Any]] | None:
     """A log's header and its samples; None of a JSON file that is something else.
 
@@ -41,8 +37,8 @@ def open_log(path: Path) -> tuple[dict[str, Any], Iterator[Any]] | None:
         RecordError: it is an archive of something else, or its samples are no list.
     """
     if path.suffix != ".eval":
-        record = json_file(path)
-        if not is_log(record):
+        record = next((found.value() for found in records(path)), None)
+        if not isinstance(record, dict) or not is_log(record):
             return None
         samples = record.get("samples")
         if not isinstance(samples, list | None):
@@ -58,11 +54,13 @@ def open_log(path: Path) -> tuple[dict[str, Any], Iterator[Any]] | None:
     if not is_log(header) or not isinstance(header, dict):
         raise RecordError(path, 0, "no log of inspect_ai: it holds no header", REMEDY)
     samples = (info for name, info in entries.items() if name.startswith("samples/") and name.endswith(".json"))
-    return header, (_entry(path, info) for info in samples)
+    return header, map(partial(_entry, path), samples)  # which goes on after a damaged one
 
 
 def _entry(path: Path, info: zipfile.ZipInfo) -> Any:
     place = path / info.filename
+    if info.file_size > LARGEST:
+        raise InputError(f"{place} would have more than {LARGEST >> 30} GB; {REMEDY}.")
     try:
         data = _zstd(path, info) if info.compress_type == _ZSTD else _plain(path, info)
     # zipfile's decoders raise these and more of their own for damaged data

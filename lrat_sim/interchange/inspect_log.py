@@ -12,39 +12,51 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.formats import CONVERSION, Entry, Format, Head
-from lrat_sim.interchange.inspect_files import REMEDY, is_archive, is_log, open_log
+from lrat_sim.interchange.files import begins_as_records
+from lrat_sim.interchange.formats import Entry, Format, Head, Notes
+from lrat_sim.interchange.inspect_files import REMEDY, is_log, open_log
 from lrat_sim.interchange.inspect_sample import entry_of
+from lrat_sim.interchange.sources import files_of
 
 
-def read(path: Path) -> Iterator[Entry]:
-    """The samples of a log, or of all the logs of a folder in the order of their names.
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
+    """The samples of a log, or of all the logs below a folder in the order of their names.
 
     Raises:
         InputError: there are none, or a log cannot be read.
         RecordError: a sample is not one; names the sample and the field.
     """
-    found = False
-    for log in [path] if path.is_file() else _logs(path):
-        opened = open_log(log)
-        if opened is None:
-            if log == path:
+    notes, found = notes or Notes(), False
+    for log in files_of(path):
+        try:
+            opened = open_log(log) if log == path or log.suffix == ".eval" or begins_as_records(log) else None
+            if opened is None and log == path:
                 raise RecordError(path, 0, "no log of inspect_ai: the field `version` or `eval` is missing", REMEDY)
+        except InputError as error:
+            notes.refuse(error)
+            continue
+        if opened is None:
+            notes.left_out.append(log.relative_to(path).as_posix())
             continue
         header, samples = opened
-        for sample in samples:
-            found = True
-            yield entry_of(sample, header, log)
-    if not found:
+        while True:
+            try:
+                sample = next(samples, _END)
+                if sample is _END:
+                    break
+                found = True
+                yield entry_of(sample, header, log)
+            except InputError as error:
+                notes.refuse(error)
+    if not found and not notes.unread:
         raise InputError(f"{path} holds no samples of inspect_ai; give a log that was written with its samples.")
 
 
-def _logs(path: Path) -> list[Path]:
-    return sorted(file for file in path.iterdir() if file.suffix in (".eval", ".json") and file.name != CONVERSION)
+_END = object()
 
 
 def _recognise(head: Head) -> bool:
-    return is_archive(head.path) or any(name.endswith(".eval") for name in head.names) or is_log(head.record)
+    return any(name.endswith(".eval") for name in (head.path.name, *head.names)) or is_log(head.record)
 
 
 FORMAT = Format(

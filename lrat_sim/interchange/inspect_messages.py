@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from lrat_sim.interchange.fields import items, mapping, text
 from lrat_sim.interchange.messages import Said
 
 _ATTACHED = re.compile(r"attachment://([0-9a-f]+)")
@@ -19,8 +20,8 @@ def resolved(value: Any, attachments: dict[str, Any]) -> Any:
     """``value`` with the texts that the log keeps once, under ``attachments``, in their places."""
     if isinstance(value, str):
         found = _ATTACHED.fullmatch(value)
-        text = attachments.get(found[1]) if found else None
-        return text if isinstance(text, str) else value
+        whole = text(attachments.get(found[1])) if found else None
+        return value if whole is None else whole
     if isinstance(value, list):
         return [resolved(item, attachments) for item in value]
     if isinstance(value, dict):
@@ -36,14 +37,13 @@ def said(messages: list[Any]) -> Iterator[Said]:
         elif source.get("role") == "assistant":
             yield from _assistant(source)
         else:
-            failure = source.get("error") if source.get("role") == "tool" else None
-            stated = failure.get("message") if isinstance(failure, dict) else None
-            yield Said(message=source, failure=stated if isinstance(stated, str) and stated else None)
+            failure = mapping(source.get("error")).get("message") if source.get("role") == "tool" else None
+            yield Said(message=source, failure=text(failure) or None)
 
 
 def _assistant(source: dict[str, Any]) -> Iterator[Said]:
     content = source.get("content")
-    parts = content if isinstance(content, list) else []
+    parts = items(content)
     ran = [part for part in parts if isinstance(part, dict) and part.get("type") == "tool_use"]
     calls = [{"id": part.get("id"), "function": _function(part.get("name"), part.get("arguments"))} for part in ran]
     asked = source.get("tool_calls")
@@ -59,8 +59,8 @@ def _assistant(source: dict[str, Any]) -> Iterator[Said]:
     yield Said(message=message, source=source, own=source.get("source") != "input")
     for part in ran:
         name, output, failure = part.get("id"), part.get("result"), part.get("error")
-        told = {"role": "tool", "tool_call_id": name if isinstance(name, str) else None, "content": _text(output)}
-        yield Said(message=told, failure=_text(failure) or None)
+        told = {"role": "tool", "tool_call_id": text(name), "content": text(output)}
+        yield Said(message=told, failure=text(failure) or None)
 
 
 def _call(call: Any) -> Any:
@@ -78,7 +78,3 @@ def _part(part: Any) -> Any:
     if isinstance(part, dict) and part.get("type") == "reasoning" and part.get("redacted") is True:
         return {"type": "reasoning", "summary": part.get("summary")}
     return part
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

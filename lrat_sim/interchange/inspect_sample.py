@@ -12,12 +12,13 @@ from lrat_sim.agent.answer import read_answer
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.confidence import stated_confidence
+from lrat_sim.interchange.fields import count, items, mapping, seconds_of, text, text_of, total, usage
 from lrat_sim.interchange.formats import Entry
 from lrat_sim.interchange.inspect_files import REMEDY
 from lrat_sim.interchange.inspect_messages import resolved, said
-from lrat_sim.interchange.messages import Conversation, Said, conversation, text_of
+from lrat_sim.interchange.inspect_submit import appended, events_of, submitted, submitting
+from lrat_sim.interchange.messages import Conversation, Said, conversation
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
-from lrat_sim.interchange.usage import count, money, seconds_of
 from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Usage
 from lrat_sim.text import TOKENIZER
 
@@ -32,8 +33,6 @@ _LIMITS: dict[str, EndReason] = {
 }
 _AGENT = ("solver", "solver_args", "model_args", "model_generate_config", "model_base_url", "model_roles")
 """What of the header's ``eval`` decides how the agent runs."""
-_SUBMITS = "submit"
-"""The tool by which inspect_ai's agents hand in their answer, which the sample's output then holds."""
 
 
 def entry_of(sample: Any, header: dict[str, Any], path: Path) -> Entry:
@@ -54,18 +53,17 @@ def entry_of(sample: Any, header: dict[str, Any], path: Path) -> Entry:
     def refuse(problem: str) -> RecordError:
         return RecordError(path, 0, f"sample {name}, epoch {epoch}: {problem}", REMEDY)
 
-    attached = sample.get("attachments")
-    messages = resolved(sample.get("messages"), attached if isinstance(attached, dict) else {})
+    attached = mapping(sample.get("attachments"))
+    messages = resolved(sample.get("messages"), attached)
     if not isinstance(messages, list | None):
         raise refuse("the field `messages` should be a list")
     told = list(said(messages or []))
     talk = conversation(told, refuse)
     turns = _with_seconds(_with_usage(talk, told, sample), sample)
-    question = talk.question or _question(sample.get("input"))
-    answer = read_answer(_last_words(turns, sample))
+    question = talk.question or _question(resolved(sample.get("input"), attached))
+    answer = read_answer(_last_words(turns, sample, header, talk.system))
     status, end_reason, failure = _ended(sample, answer)
-    canary = _part(sample, "metadata").get("canary")
-    canary = canary if isinstance(canary, str) else None
+    canary = text(mapping(sample.get("metadata")).get("canary"))
     agent, retriever = _agent(header, talk.system), {"kind": "unknown", **_scores(talk)}
     trajectory = Trajectory(
         id=f"{name}.{epoch - 1}.{fingerprint([header['eval'].get('eval_id'), sample])[:8]}",
@@ -89,7 +87,7 @@ def entry_of(sample: Any, header: dict[str, Any], path: Path) -> Entry:
         },
     )
     answers = sample.get("target")
-    answers = [answers] if isinstance(answers, str) else answers if isinstance(answers, list) else []
+    answers = [answers] if isinstance(answers, str) else items(answers)
     answers = [each for each in answers if isinstance(each, str) and each]
     return Entry(
         trajectory=trajectory,
@@ -99,7 +97,7 @@ def entry_of(sample: Any, header: dict[str, Any], path: Path) -> Entry:
 
 
 def _ended(sample: dict[str, Any], answer: str | None) -> tuple[Status, EndReason, Failure | None]:
-    error, limit = sample.get("error"), _part(sample, "limit").get("type")
+    error, limit = sample.get("error"), mapping(sample.get("limit")).get("type")
     if error is not None:
         message = error.get("message") if isinstance(error, dict) else error
         return "error", "error", Failure(boundary="task", message=str(message))
@@ -109,13 +107,19 @@ def _ended(sample: dict[str, Any], answer: str | None) -> tuple[Status, EndReaso
     return "answered", "answer" if reason in (None, "gave_up") else reason, None
 
 
-def _last_words(turns: list[Turn], sample: dict[str, Any]) -> str | None:
-    """What the answer is read from: the last message, or what was handed in."""
-    last = turns[-1] if turns else None
-    if last is None or any(call.tool == _SUBMITS for call in last.calls):
-        completion = _part(sample, "output").get("completion")
-        return completion if isinstance(completion, str) else None
-    return last.text if not last.calls else None
+def _last_words(turns: list[Turn], sample: dict[str, Any], header: dict[str, Any], prompt: str | None) -> str | None:
+    """What the answer is read from: what was handed in, else the last message or the sample's output."""
+    agent = submitting(header)
+    handed = submitted(turns, sample, agent.tool)
+    if handed is not None:
+        return handed
+    if not turns:
+        return text(mapping(sample.get("output")).get("completion"))
+    words = turns[-1].text
+    if agent.appends or f"{agent.tool}()" in (prompt or ""):
+        # it ends with what was submitted, unless a limit ended the run first
+        return appended(words, sample, agent.delimiter) if words and not sample.get("limit") else None
+    return None if turns[-1].calls else words
 
 
 def _grades(trajectory: Trajectory, sample: dict[str, Any], header: dict[str, Any]) -> list[Grade]:
@@ -126,26 +130,25 @@ def _grades(trajectory: Trajectory, sample: dict[str, Any], header: dict[str, An
             trajectory_id=trajectory.id,
             state="correct" if score["value"] == "C" else "incorrect",
             judge=f"inspect_ai/{scorer}",
-            extracted=_text(score.get("answer")),
+            extracted=text(score.get("answer")),
             confidence=stated_confidence(said_last or ""),
-            rationale=_text(score.get("explanation")),
+            rationale=text(score.get("explanation")),
         )
-        for scorer, score in _part(sample, "scores").items()
+        for scorer, score in mapping(sample.get("scores")).items()
         if isinstance(score, dict) and score.get("value") in ("C", "I")
     ]
-    results = _part(header, "results").get("scores")
-    first = results[0].get("name") if isinstance(results, list) and results and isinstance(results[0], dict) else None
+    first = next((mapping(score).get("name") for score in items(mapping(header.get("results")).get("scores"))), None)
     return sorted(reversed(grades), key=lambda grade: grade.judge == f"inspect_ai/{first}")
 
 
 def _with_usage(talk: Conversation, told: list[Said], sample: dict[str, Any]) -> list[Turn]:
     """The turns with the tokens of their calls, by the ids of the messages that the events name."""
     spent = {}
-    for event in _events(sample, "model"):
-        output = _part(event, "output")
+    for event in events_of(sample, "model"):
+        output = mapping(event.get("output"))
         choices = output.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            message = _part(choice, "message") if isinstance(choice, dict) else {}
+        for choice in items(choices):
+            message = mapping(choice.get("message")) if isinstance(choice, dict) else {}
             if isinstance(message.get("id"), str) and isinstance(output.get("usage"), dict):
                 spent[message["id"]] = _tokens(output["usage"])
     names = [told[place].kept.get("id") for place in talk.places]
@@ -158,7 +161,7 @@ def _with_usage(talk: Conversation, told: list[Said], sample: dict[str, Any]) ->
 
 def _with_seconds(turns: list[Turn], sample: dict[str, Any]) -> list[Turn]:
     """The turns with the times of their calls, where an id names one call alone."""
-    events = [event for event in _events(sample, "tool") if isinstance(event.get("id"), str)]
+    events = [event for event in events_of(sample, "tool") if isinstance(event.get("id"), str)]
     often = Counter(event["id"] for event in events)
     took = {event["id"]: seconds_of(event.get("working_time")) for event in events if often[event["id"]] == 1}
     return [
@@ -173,26 +176,22 @@ def _usage(turns: list[Turn], sample: dict[str, Any], header: dict[str, Any]) ->
     """Of the agent's model, without the scorers' where these have models of their own."""
     if turns and all(turn.usage != Usage() for turn in turns):
         return sum((turn.usage for turn in turns[1:]), turns[0].usage)
-    models = _part(sample, "model_usage")
-    used = models.get(str(header["eval"].get("model")))
-    return _tokens(used) if isinstance(used, dict) else Usage()
+    return _tokens(mapping(mapping(sample.get("model_usage")).get(str(header["eval"].get("model")))))
 
 
 def _tokens(used: dict[str, Any]) -> Usage:
-    cached = count(used.get("input_tokens_cache_read")) + count(used.get("input_tokens_cache_write"))
-    return Usage(
-        prompt_tokens=count(used.get("input_tokens")) + cached,
-        completion_tokens=count(used.get("output_tokens")),
-        reasoning_tokens=count(used.get("reasoning_tokens")),
-        cost=money(used.get("total_cost")),
-    )
+    sent = (count(used.get(f"input_tokens{kind}")) for kind in ("", "_cache_read", "_cache_write"))
+    written, thought = count(used.get("output_tokens")), count(used.get("reasoning_tokens"))
+    return usage(total(*sent), written, thought, used.get("total_cost"))
 
 
 def _agent(header: dict[str, Any], prompt: str | None) -> dict[str, Any]:
     evaluation = header["eval"]
-    model = _text(evaluation.get("model"))
+    model = text(evaluation.get("model"))
     settings = {key: evaluation[key] for key in _AGENT if evaluation.get(key)}
-    limits = {key: value for key, value in _part(evaluation, "config").items() if key.endswith("_limit") and value}
+    limits = {
+        key: value for key, value in mapping(evaluation.get("config")).items() if key.endswith("_limit") and value
+    }
     return {
         "name": (model or "unknown").rsplit("/", 1)[-1] or "unknown",
         "model": model,
@@ -213,12 +212,12 @@ def _log(header: dict[str, Any]) -> dict[str, Any]:
 
 def _rest(sample: dict[str, Any], turns: list[Turn], question: str) -> dict[str, Any]:
     """The sample's fields that have no place in a trajectory or its task."""
-    held = {question, *(text for turn in turns for text in (turn.text, turn.reasoning))}
+    held = {question, *(said for turn in turns for said in (turn.text, turn.reasoning))}
     held |= {call.output for turn in turns for call in turn.calls}
     rest = {key: value for key, value in sample.items() if key != "messages" and value not in (None, [], {}, "")}
     attached = rest.pop("attachments", None)
     if isinstance(attached, dict):
-        attached = {name: text for name, text in attached.items() if not isinstance(text, str) or text not in held}
+        attached = {name: whole for name, whole in attached.items() if not isinstance(whole, str) or whole not in held}
     return {**rest, **({"attachments": attached} if attached else {})}
 
 
@@ -232,18 +231,3 @@ def _question(given: Any) -> str:
 
 def _scores(talk: Conversation) -> dict[str, str]:
     return {} if talk.scored else {"scores": RANKS_AS_SCORES}
-
-
-def _events(sample: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    events = sample.get("events")
-    found = events if isinstance(events, list) else []
-    return [event for event in found if isinstance(event, dict) and event.get("event") == kind]
-
-
-def _part(record: dict[str, Any], name: str) -> dict[str, Any]:
-    part = record.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

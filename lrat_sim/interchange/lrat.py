@@ -18,13 +18,15 @@ from typing import Any
 import msgspec
 
 from lrat_sim.agent.answer import read_answer
-from lrat_sim.errors import InputError, RecordError
+from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
-from lrat_sim.interchange.files import file_name, json_file
-from lrat_sim.interchange.formats import CONVERSION, About, Entry, Format, Head
+from lrat_sim.interchange.fields import count, mapping, text
+from lrat_sim.interchange.files import file_name
+from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.lrat_kept import Kept, kept_of, restored
 from lrat_sim.interchange.lrat_steps import REMEDY, steps_of, turns_of
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
+from lrat_sim.interchange.sources import Kind, read_records
 from lrat_sim.records import EndReason, Failure, Status, Task, Trajectory
 from lrat_sim.store import ensure_folder
 from lrat_sim.text import TOKENIZER
@@ -47,62 +49,49 @@ _REASONS: tuple[tuple[EndReason, tuple[str, ...]], ...] = (
 """Words of a status without an answer, and why such a run ended; a status without any of them is a failure."""
 
 
-def read(path: Path) -> Iterator[Entry]:
-    """The runs of a file, or of every ``.json`` file of a folder that is one, in the order of their names.
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
+    """The runs of a file, or of the files below a folder that hold some, in the order of their names.
 
     Raises:
         InputError: there are none.
-        RecordError: a file is no LRAT trajectory; names file, step and field.
+        RecordError: a record is no LRAT trajectory; names file, step and field.
     """
-    return read_files(path, "query_id", "query", "result")
+    return read_runs(path, notes, "lrat", asked=True)
 
 
-def read_files(path: Path, *fields: str) -> Iterator[Entry]:
-    """The runs of a file, or of those ``.json`` files of a folder that have one of some fields."""
-    if path.is_file():
-        yield entry_of(json_file(path), path, asked="query" in fields)
-        return
-    names = sorted((file for file in path.glob("*.json") if file.name != CONVERSION), key=_natural)
-    found = 0
-    for file in names:
-        record = json_file(file)
-        if isinstance(record, dict) and any(field in record for field in fields):
-            found += 1
-            yield entry_of(record, file, asked="query" in fields)
-    if not found:
-        raise InputError(f"{path} holds no .json file of a run; give a folder of them.")
+def read_runs(path: Path, notes: Notes | None, name: str, *, asked: bool) -> Iterator[Entry]:
+    """As :func:`read`, for both formats of these runs; ``asked`` where they must have the question."""
+    fields = ("query_id", "query", "result") if asked else ("query_id", "result")
+    kind = Kind(
+        name=name,
+        is_one=lambda record: isinstance(record, dict) and any(field in record for field in fields),
+        entries=lambda record, path, line: [entry_of(record, path, line, asked=asked)],
+    )
+    return read_records(path, kind, notes)
 
 
-def _natural(path: Path) -> tuple[int, int, str]:
-    """Numbers by their size, before names."""
-    number = path.stem.isascii() and path.stem.isdigit()
-    return (0, int(path.stem), path.name) if number else (1, 0, path.name)
-
-
-def entry_of(record: Any, path: Path, *, asked: bool = True) -> Entry:
+def entry_of(record: Any, path: Path, line: int = 0, *, asked: bool = True) -> Entry:
     """One run from its JSON.
 
     Args:
         record: the JSON object.
         path: where it stands, for messages.
+        line: its line there; 0 where it is the whole file.
         asked: whether it must have the question (``query``).
 
     Raises:
         RecordError: a field that makes a run is missing or of another kind.
     """
     if not isinstance(record, dict):
-        raise RecordError(path, 0, f"a run is a JSON object, not {type(record).__name__}", REMEDY)
-    name = _text_field(record, "query_id", path)
-    question = _text_field(record, "query", path) if asked or isinstance(record.get("query"), str) else ""
-    turns, inserted = turns_of(record.get("result"), path)
+        raise RecordError(path, line, f"a run is a JSON object, not {type(record).__name__}", REMEDY)
+    name = _text_field(record, "query_id", path, line)
+    question = _text_field(record, "query", path, line) if asked or isinstance(record.get("query"), str) else ""
+    turns, inserted = turns_of(record.get("result"), path, line)
     said = next((turn.text for turn in reversed(turns) if turn.text is not None), None)
     answer = read_answer(said)
     status, end_reason = _ended(str(record.get("status")), answer)
-    canary = record.get("canary") if isinstance(record.get("canary"), str) else None
-    sample = record.get("sample")
-    sample = sample if isinstance(sample, int) and not isinstance(sample, bool) and 0 <= sample < 1 << 31 else 0
-    raw_metadata = record.get("metadata")
-    metadata = raw_metadata if isinstance(raw_metadata, dict) else {}
+    canary, sample, metadata = text(record.get("canary")), count(record.get("sample")), mapping(record.get("metadata"))
+    sample = sample if sample is not None and sample < 1 << 31 else 0
     trajectory = Trajectory(
         id=f"{name}.{sample}.{fingerprint(record)[:8]}",
         task_id=name,
@@ -167,24 +156,21 @@ def write(entries: Iterable[Entry], path: Path, about: About) -> int:
 def write_files(entries: Iterable[Entry], path: Path, prefix: str, *, asked: bool) -> int:
     """Writes a folder with one file a run; runs of the same question and sample are numbered."""
     ensure_folder(path)
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for entry in entries:
         sample = entry.trajectory.sample
-        name = prefix + file_name(entry.trajectory.task_id) + (f"_{sample}" if sample else "")
-        taken[name] += 1
-        if taken[name] > 1:
-            name = f"{name}~{taken[name]}"
-        text = json.dumps(record_of(entry, asked=asked), ensure_ascii=False, indent=2)
-        (path / f"{name}.json").write_text(text, encoding="utf-8")
-    return taken.total()
+        name = file_name(prefix + entry.trajectory.task_id + (f"_{sample}" if sample else ""), taken)
+        written = json.dumps(record_of(entry, asked=asked), ensure_ascii=False, indent=2)
+        (path / f"{name}.json").write_text(written, encoding="utf-8")
+    return len(taken)
 
 
-def _text_field(record: dict[str, Any], field: str, path: Path) -> str:
+def _text_field(record: dict[str, Any], field: str, path: Path, line: int) -> str:
     value = record.get(field)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value.strip():
-        raise RecordError(path, 0, f"the field `{field}` should be a text that is not empty", REMEDY)
+    if not isinstance(value, str) or not value:
+        raise RecordError(path, line, f"the field `{field}` should be a text that is not empty", REMEDY)
     return value
 
 
@@ -221,7 +207,7 @@ def _metadata(trajectory: Trajectory) -> dict[str, Any]:
     agent = trajectory.agent
     if isinstance(agent.get("metadata"), dict):
         return dict(agent["metadata"])
-    sampling, limits = _part(agent, "sampling"), _part(agent, "limits")
+    sampling, limits = mapping(agent.get("sampling")), mapping(agent.get("limits"))
     return {
         "model": agent.get("model"),
         **{name: sampling.get(name) for name in ("temperature", "top_p", "presence_penalty")},
@@ -229,11 +215,6 @@ def _metadata(trajectory: Trajectory) -> dict[str, Any]:
         "k": limits.get("k"),
         "searcher_type": trajectory.retriever.get("kind"),
     }
-
-
-def _part(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    part = settings.get(name)
-    return part if isinstance(part, dict) else {}
 
 
 def _recognise(head: Head) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from lrat_sim.errors import RecordError
+from lrat_sim.interchange.fields import text_of
 from lrat_sim.interchange.observations import observe, read_arguments
 from lrat_sim.records import Call, Trajectory, Turn
 from lrat_sim.text import count_tokens
@@ -22,14 +23,14 @@ from lrat_sim.text import count_tokens
 REMEDY = "correct the file, or leave it out"
 
 
-def turns_of(steps: Any, path: Path) -> tuple[list[Turn], dict[int, dict[str, Any]]]:
+def turns_of(steps: Any, path: Path, line: int = 0) -> tuple[list[Turn], dict[int, dict[str, Any]]]:
     """The steps as turns, and those of other types by their place (from 0).
 
     Raises:
         RecordError: they are no list of steps; names file and step.
     """
     if not isinstance(steps, list):
-        raise RecordError(path, 0, f"the field `result` should be a list, not {type(steps).__name__}", REMEDY)
+        raise RecordError(path, line, f"the field `result` should be a list, not {type(steps).__name__}", REMEDY)
     turns: list[Turn] = []
     inserted: dict[int, dict[str, Any]] = {}
     open_turn = False  # without a call yet
@@ -52,7 +53,7 @@ def turns_of(steps: Any, path: Path) -> tuple[list[Turn], dict[int, dict[str, An
         elif isinstance(step, dict) and isinstance(kind, str):
             inserted[number] = step
         else:
-            raise RecordError(path, 0, f"step {number + 1} of `result` is no object with a `type`", REMEDY)
+            raise RecordError(path, line, f"step {number + 1} of `result` is no object with a `type`", REMEDY)
     return turns, inserted
 
 
@@ -75,12 +76,7 @@ def _call(step: dict[str, Any], turn: int) -> Call:
 
 def _text(output: Any) -> str:
     """A step's text; some writers split it into parts."""
-    if isinstance(output, str):
-        return output
-    if isinstance(output, list):
-        parts = [part.get("text") if isinstance(part, dict) else part for part in output]
-        return "\n".join(part for part in parts if isinstance(part, str))
-    return "" if output is None else json.dumps(output, ensure_ascii=False)
+    return text_of(output, "\n") if isinstance(output, str | list | None) else json.dumps(output, ensure_ascii=False)
 
 
 def steps_of(trajectory: Trajectory) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Chat messages as turns: what every format that keeps a conversation shares.
 
-The first user message is the question, a system message before it the agent's prompt.  An assistant message is a turn;
-tool messages are the outputs of its calls, matched by id and, without one, in their order.  What has no place in a
+The first user message is the question, a system (or developer's) message before it the agent's prompt.  An assistant
+message is a turn; tool messages are the outputs of its calls, matched by id and, where one side has none, in their
+order; those of the older role ``function`` by the function's name.  What has no place in a
 turn is kept: of an assistant's message the whole in the turn's ``raw``, of another its further fields in
 ``extra["fields"]``, and any other message in ``extra["messages"]``, both by its place (from 0).
 """
@@ -9,12 +10,13 @@ turn is kept: of an assistant's message the whole in the turn's ``raw``, of anot
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.interchange.fields import items, text_of, texts_in
 from lrat_sim.interchange.observations import observe, read_arguments
 from lrat_sim.llm.message import read_message
 from lrat_sim.records import Call, Turn, Usage
@@ -113,15 +115,29 @@ class _Open:
     """A turn whose outputs are still coming."""
 
     def __init__(
-        self, place: int, reasoning: str | None, text: str | None, calls: list[Call], raw: dict[str, Any] | None
+        self,
+        place: int,
+        reasoning: str | None,
+        text: str | None,
+        calls: list[Call],
+        unnamed: set[int],
+        raw: dict[str, Any] | None,
     ):
         self.place, self.reasoning, self.text, self.calls, self.raw = place, reasoning, text, calls, raw
-        self.waiting = list(range(len(calls)))
+        self.waiting, self.unnamed = list(range(len(calls))), unnamed
         self.scored = False
 
-    def answer(self, name: str | None, output: str, failure: str | None = None) -> Call | None:
-        """Gives an output to the call of that id, or to the next one where it names none; None where there is none."""
-        place = next((place for place in self.waiting if name in (None, "", self.calls[place].id)), None)
+    def answer(self, name: str | None, output: str, failure: str | None = None, tool: str | None = None) -> Call | None:
+        """Gives an output to the call of that id; where one side has none, to the next call of that tool or of any.
+
+        Returns:
+            The call; None where there is none.
+        """
+        place = next((place for place in self.waiting if name and self.calls[place].id == name), None)
+        if place is None:
+            open_ones = [place for place in self.waiting if not name or place in self.unnamed]
+            named = [place for place in open_ones if tool == self.calls[place].tool]
+            place = next(iter(named or open_ones), None)
         if place is None:
             return None
         self.waiting.remove(place)
@@ -172,7 +188,7 @@ class _Reading:
         role, text = message["role"], text_of(message.get("content"))
         if role == "assistant" and said.own:
             self.turns.append(_opened(place, len(self.turns), said))
-        elif role == "tool" and (call := self._answered(message.get("tool_call_id"), text, said.failure)):
+        elif role in ("tool", "function") and (call := self._answered(message, text, said.failure)):
             self._keep(place, said, [role, text, call.id, call.tool, call.error or ""])
         elif role in ("system", "developer") and self.system is None and self.question is None:
             self.system = text
@@ -190,10 +206,11 @@ class _Reading:
         self.question, self.asked, self.examples = text, (place, said.kept), False
         self._keep(place, said, ["user", text])
 
-    def _answered(self, name: str | None, output: str, failure: str | None) -> Call | None:
+    def _answered(self, message: dict[str, Any], output: str, failure: str | None) -> Call | None:
         """The call that the output was given to: of the last turn, or by its id of an earlier one."""
+        name, tool = _id(message.get("tool_call_id")), message.get("name")
         for turn in reversed(self.turns if name else self.turns[-1:]):
-            if call := turn.answer(name, output, failure):
+            if call := turn.answer(name, output, failure, tool):
                 return call
         return None
 
@@ -202,9 +219,9 @@ class _Reading:
         content, calls, name = message.get("content"), message.get("tool_calls"), message.get("tool_call_id")
         if not isinstance(content, str | list | None):
             raise self.refuse(f"message {place + 1}: the field `content` should be a text or a list of parts")
-        if name is not None and not isinstance(name, str):
+        if not isinstance(name, str | int | None):
             raise self.refuse(f"message {place + 1}: the field `tool_call_id` should be a text")
-        for call in _list(calls):
+        for call in items(calls):
             function = call.get("function") if isinstance(call, dict) else None
             if not isinstance(function, dict) or not isinstance(function.get("name"), str):
                 raise self.refuse(f"message {place + 1}: a call of `tool_calls` names no function")
@@ -227,46 +244,27 @@ def _opened(place: int, number: int, said: Said) -> _Open:
     kept = ["assistant", "function", read.reasoning or "", read.text or ""]
     kept += [text for call in read.calls for text in (call.id, call.name, call.arguments)]
     whole = read.raw is not None or not _holds(kept, said.kept)
-    return _Open(place, read.reasoning, read.text, calls, said.kept if whole else None)
-
-
-def text_of(content: Any) -> str:
-    """The text of a message's content: itself, or its text parts together."""
-    if isinstance(content, list):
-        texts = (part.get("text") if isinstance(part, dict) else part for part in content)
-        return "".join(text for text in texts if isinstance(text, str))
-    return content if isinstance(content, str) else ""
+    unnamed = {order for order, call in enumerate(read.calls) if not call.id}
+    return _Open(place, read.reasoning, read.text, calls, unnamed, said.kept if whole else None)
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
     """The message with its calls in the shape that the reading of a provider's message relies on."""
-    return {**message, "tool_calls": [_plain_call(call) for call in _list(message.get("tool_calls"))]}
+    return {**message, "tool_calls": [_plain_call(call) for call in items(message.get("tool_calls"))]}
 
 
 def _plain_call(call: dict[str, Any]) -> dict[str, Any]:
     function, name = call["function"], call.get("id")
     given = function.get("arguments")
     arguments = given if isinstance(given, str) else json.dumps({} if given is None else given, ensure_ascii=False)
-    return {"id": name if isinstance(name, str) else "", "function": {"name": function["name"], "arguments": arguments}}
+    return {"id": _id(name), "function": {"name": function["name"], "arguments": arguments}}
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _id(value: Any) -> str:
+    """A call's id, a number with some writers; empty where there is none."""
+    return str(value) if isinstance(value, str | int) else ""
 
 
 def _holds(kept: list[str], message: Any) -> bool:
     """Whether every text of a message stands in what is kept of it."""
-    return all(any(text in each for each in kept) for text in _texts(message))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield str(value)
+    return all(any(text in each for each in kept) for text in texts_in(message))

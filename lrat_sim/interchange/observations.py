@@ -70,11 +70,16 @@ def observe(tool: str, arguments: dict[str, Any] | str, output: str) -> Observed
         return Observed(executed=None, error=value["error"])
     if searches and (hits := _hits(value)) is not None:
         return Observed(executed=asked, hits=hits[0], scored=hits[1])
-    if _BROWSES.search(tool) and not searches and isinstance(value, dict) and (docid := _docid(value)):
+    if opens_documents(tool) and isinstance(value, dict) and (docid := _docid(value)):
         return Observed(executed={"docid": docid}, docid=docid)
     if not output.strip() or _FAILED.match(output):
         return Observed(executed=None, error=output.strip().split("\n")[0] or "no output")
     return Observed(executed=asked)
+
+
+def opens_documents(tool: str) -> bool:
+    """Whether a tool of that name opens documents, as far as its name says."""
+    return bool(_BROWSES.search(tool)) and not _SEARCHES.search(tool)
 
 
 def _listed(body: str, stated: int) -> list[Hit]:

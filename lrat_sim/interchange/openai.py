@@ -1,8 +1,8 @@
 """OpenAI messages, one conversation a line: for supervised fine-tuning, and what other tools record.
 
 A line is ``{messages, tools, metadata}``: reasoning stands in ``reasoning_content`` of its message, tools are declared
-where they are ours, and ``metadata`` names the run, its status and its grade.  A line of another tool needs
-``messages`` alone.
+where they are ours, and ``metadata`` names the run, its status and its grade.  A record of another tool needs
+``messages`` alone, or is the list of messages itself; several of one task are its samples, in their order.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.interchange.card import agent_name, retriever_name
-from lrat_sim.interchange.files import json_lines
-from lrat_sim.interchange.formats import About, Entry, Format, Head
+from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.messages import Conversation, turns_from_messages
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
+from lrat_sim.interchange.sources import Kind, read_records
 from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory, Turn
 from lrat_sim.text import TOKENIZER
 
@@ -33,13 +33,13 @@ _OURS = {tool["function"]["name"] for tool in TOOLS}
 class _Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a line says of its run beside the conversation."""
 
-    id: str
-    task_id: str
-    sample: int
+    id: Annotated[str, Meta(min_length=1)]
+    task_id: Annotated[str, Meta(min_length=1)]
+    sample: Annotated[int, Meta(ge=0, lt=1 << 31)]
     status: Status
     end_reason: EndReason
     answer: str | None = None
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=-(1 << 53), lt=1 << 53)] = 0
     accepted_answers: list[str] = []
     agent: str = "unknown"
     retriever: str = "unknown"
@@ -48,30 +48,31 @@ class _Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
     canary: str | None = None
 
 
-def read(path: Path) -> Iterator[Entry]:
-    """The conversations of a jsonl file.
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
+    """The conversations of a file, or of the files below a folder.
 
     Raises:
         InputError: the file cannot be read.
-        RecordError: a line is no conversation; names line, message and field.
+        RecordError: a record is no conversation; names line, message and field.
     """
-    for number, record in json_lines(path):
-        yield entry_of(record, path, number)
+    return read_records(path, _KIND, notes)
 
 
-def entry_of(record: dict[str, Any], path: Path, line: int) -> Entry:
+def entry_of(record: Any, path: Path, line: int) -> Entry:
     """One conversation from its JSON object.
 
     Raises:
         RecordError: it is none.
     """
+    if not isinstance(record, dict):
+        raise RecordError(path, line, f"a conversation is a JSON object, not {type(record).__name__}")
     talk = turns_from_messages(record.get("messages"), lambda problem: RecordError(path, line, problem))
     rest = {key: value for key, value in record.items() if key != "messages"}
-    try:
-        known = msgspec.convert(record.get("metadata"), type=_Metadata)
+    known = _stated(record)
+    if known is not None:
         ours = _Metadata.__struct_fields__
         rest["metadata"] = {key: value for key, value in record["metadata"].items() if key not in ours}
-    except msgspec.ValidationError:
+    else:
         known = _unknown(record, talk.turns)
     rest = {key: value for key, value in rest.items() if key != "metadata" or value}
     extra = {**talk.extra, **({"record": rest} if rest else {})}
@@ -177,12 +178,20 @@ def _with_others(messages: list[dict[str, Any]], others: Any) -> list[dict[str, 
     return messages
 
 
+def _stated(record: Any) -> _Metadata | None:
+    """What a record of ours says of its run; None of any other."""
+    try:
+        return msgspec.convert(record.get("metadata"), type=_Metadata)
+    except msgspec.ValidationError:
+        return None
+
+
 def _unknown(record: dict[str, Any], turns: list[Turn]) -> _Metadata:
     """Of a line that names no run: named by its content, ended as its last message says."""
     last = turns[-1] if turns else None
     answer = read_answer(last.text) if last is not None and not last.calls else None
-    named = [record.get(key) for key in ("id", "task_id", "query_id")]
-    name = next((str(value) for value in named if isinstance(value, str | int) and str(value)), None)
+    named = [record.get(key) for key in ("task_id", "query_id", "id")]
+    name = next((str(value) for value in named if _is_name(value)), None)
     content = fingerprint(record)
     task = name or content
     status: Status = "answered" if answer is not None else "unanswered"
@@ -190,6 +199,10 @@ def _unknown(record: dict[str, Any], turns: list[Turn]) -> _Metadata:
     return _Metadata(
         id=f"{task}.0.{content[:8]}", task_id=task, sample=0, status=status, end_reason=end_reason, answer=answer
     )
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 
 def _retriever(known: _Metadata, talk: Conversation) -> dict[str, Any]:
@@ -204,10 +217,20 @@ def _grade(known: _Metadata, state: GradeState) -> Grade:
     return Grade(trajectory_id=known.id, state=state, judge=known.grade_judge or "imported")
 
 
+def _is_talk(record: Any) -> bool:
+    return isinstance(record, dict) and isinstance(record.get("messages"), list)
+
+
 def _recognise(head: Head) -> bool:
-    return head.has("messages") and head.record is not None and isinstance(head.record["messages"], list)
+    return _is_talk(head.record)
 
 
+_KIND = Kind(
+    name="openai",
+    is_one=_is_talk,
+    entries=lambda record, path, line: [entry_of(record, path, line)],
+    sampled=lambda record: _stated(record) is not None,
+)
 FORMAT = Format(
     name="openai",
     title="OpenAI messages, one conversation a line, for fine-tuning",

@@ -17,13 +17,12 @@ from msgspec import Struct
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RecordError, UnknownName
 from lrat_sim.interchange import pairs_lines, pairs_parquet
-from lrat_sim.interchange.files import json_lines
+from lrat_sim.interchange.files import Found, records
 from lrat_sim.interchange.formats import About
 from lrat_sim.interchange.output import check_target, new_output
 from lrat_sim.interchange.pairs_lines import Texts, lrat_pairs
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Pair
-from lrat_sim.store import read_records
 
 NEGATIVES = 9
 """Columns of negatives in sentence-transformers' format: the paper's group of ten."""
@@ -166,8 +165,9 @@ def read_pairs(path: Path) -> Iterator[Pair]:
     if _is_lrat(path):
         yield from (pair for pair, _ in lrat_pairs(path))
         return
-    for number, pair in enumerate(read_records(path, Pair), start=1):
-        _check(pair, path, number)
+    for found in records(path):
+        pair = found.decoded(Pair)
+        _check(pair, found)
         yield pair
 
 
@@ -190,11 +190,11 @@ def pair_documents(path: Path) -> Iterator[Document]:
 
 
 def _is_lrat(path: Path) -> bool:
-    first = next((record for _, record in json_lines(path)), {})
-    return "pos" in first
+    first = next((found.value() for found in records(path)), None)
+    return isinstance(first, dict) and "pos" in first
 
 
-def _check(pair: Pair, path: Path, number: int) -> None:
+def _check(pair: Pair, found: Found) -> None:
     problem = None
     if not pair.positive.strip():
         problem = "the pair has no positive"
@@ -206,4 +206,4 @@ def _check(pair: Pair, path: Path, number: int) -> None:
             if not (math.isfinite(weight) and weight >= 0):
                 problem = f"the {what} is {weight}, and must be 0 or more"
     if problem is not None:
-        raise RecordError(path, number, problem, "mine the pairs again, or delete that line")
+        raise RecordError(found.path, found.line, problem, "mine the pairs again, or delete that line")

@@ -13,7 +13,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, RecordError, UnknownDocument
 from lrat_sim.fingerprint import fingerprint
-from lrat_sim.interchange.files import json_lines
+from lrat_sim.interchange.files import Found, records
 from lrat_sim.interchange.formats import About
 from lrat_sim.records import Document, Negative, Pair, Provenance
 
@@ -126,11 +126,14 @@ def lrat_pairs(path: Path) -> Iterator[tuple[Pair, list[Document]]]:
     Raises:
         RecordError: a line holds no pair, or one that nobody can train on; names line and field.
     """
-    for number, record in json_lines(path):
+    for found in records(path):
 
-        def wrong(problem: str, number: int = number) -> RecordError:
-            return RecordError(path, number, problem, "correct or delete that line")
+        def wrong(problem: str, found: Found = found) -> RecordError:
+            return RecordError(found.path, found.line, problem, "correct or delete that line")
 
+        record = found.value()
+        if not isinstance(record, dict):
+            raise wrong(f"a pair is a JSON object, not {type(record).__name__}")
         query = record.get("query")
         if not isinstance(query, str):
             raise wrong("the field `query` should be a text")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,11 +23,14 @@ import msgspec
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.interchange.card import Tally, agent_name, card, retriever_name
 from lrat_sim.interchange.columns import Columns
-from lrat_sim.interchange.formats import About, Entry, Format, Head
+from lrat_sim.interchange.files import Found, columns_of, records
+from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
+from lrat_sim.interchange.sources import LOOKED_AT, files_of
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict
 from lrat_sim.store import ensure_folder
 
 R = TypeVar("R", bound=Record)
+_TRAJECTORIES, _TASKS, _GRADES, _VERDICTS = Columns(Trajectory), Columns(Task), Columns(Grade), Columns(Verdict)
 
 ROW_GROUP = 200
 """Trajectories held in memory at once: 12 MB at 60 kB each."""
@@ -97,69 +100,69 @@ def write(entries: Iterable[Entry], path: Path, about: About) -> int:
 
     _write_shards(path / "data", "trajectories", map(_row, counted()), _schema())
     tasks |= {task.id: task for task in about.unrun}
-    columns = Columns(Task)
-    _write_shards(path / "data", "tasks", map(columns.row, tasks.values()), _of(columns.type))
+    _write_shards(path / "data", "tasks", map(_TASKS.row, tasks.values()), _of(_TASKS.type))
     fields = {**_FIELDS, **{name: meaning for name, (_, meaning) in _SUMMARY.items()}}
     (path / "README.md").write_text(card(about, tally, len(tasks), fields), encoding="utf-8")
     return tally.trajectories
 
 
-def read(path: Path) -> Iterator[Entry]:
-    """The entries of such a folder, a row group at a time.
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
+    """The entries of such a file or of the files below a folder, streaming; their names do not matter.
 
     Raises:
-        InputError: there are no such files, or one is damaged.
+        InputError: there are none, or one is damaged.
         RecordError: a row does not hold a trajectory; names file, row and field.
     """
-    trajectories, grades, verdicts = Columns(Trajectory), Columns(Grade), Columns(Verdict)
-    tasks = {task.id: task for task in _tasks(path)}
-    for file, number, row in _rows(path, "trajectories"):
-        trajectory = _record(trajectories, row, file, number)
-        yield Entry(
-            trajectory=trajectory,
-            task=tasks.get(trajectory.task_id),
-            grades=[_record(grades, each, file, number) for each in row.get("grades") or ()],
-            verdicts=[_record(verdicts, each, file, number) for each in row.get("verdicts") or ()],
-        )
+    notes = notes or Notes()
+    files = {file: _holds(file) for file in files_of(path)}
+    notes.left_out += [file.relative_to(path).as_posix() for file, kind in files.items() if kind is None]
+    if Trajectory not in files.values():
+        raise InputError(f"{path} holds no trajectories as lrat-sim writes them as Parquet; give a folder of those.")
+    tasks = {task.id: task for task in _tasks(files)}
+    for row in chain.from_iterable(records(file) for file, kind in files.items() if kind is Trajectory):
+        try:
+            trajectory = _record(_TRAJECTORIES, row, row.data)
+            entry = Entry(
+                trajectory=trajectory,
+                task=tasks.get(trajectory.task_id),
+                grades=[_record(_GRADES, row, each) for each in row.data.get("grades") or ()],
+                verdicts=[_record(_VERDICTS, row, each) for each in row.data.get("verdicts") or ()],
+            )
+        except RecordError as error:
+            notes.refuse(error)
+            continue
+        yield entry
 
 
 def unrun(path: Path) -> Iterator[Task]:
     """The tasks of the data set that have no trajectory."""
-    run = {row["task_id"] for _, _, row in _rows(path, "trajectories", ["task_id"])}
-    yield from (task for task in _tasks(path) if task.id not in run)
+    files = {file: _holds(file) for file in files_of(path)}
+    run: set[str] = set()
+    for file in (file for file, kind in files.items() if kind is Trajectory):
+        run.update(row.data["task_id"] for row in records(file, ["task_id"]))
+    yield from (task for task in _tasks(files) if task.id not in run)
 
 
-def _tasks(path: Path) -> Iterator[Task]:
-    columns = Columns(Task)
-    if any((path / "data").glob("tasks-*.parquet")):
-        yield from (_record(columns, row, file, number) for file, number, row in _rows(path, "tasks"))
+def _holds(file: Path) -> type[Record] | None:
+    """Of what kind of record the rows of a file are; None where it is no table of ours."""
+    types = columns_of(file)
+    kinds = ((Trajectory, _TRAJECTORIES), (Task, _TASKS))
+    if types.get("agent", "string") not in ("string", "large_string"):  # made by others of our lines of JSON
+        return None
+    return next((kind for kind, columns in kinds if set(columns.needed) <= types.keys()), None)
 
 
-def _rows(path: Path, name: str, columns: list[str] | None = None) -> Iterator[tuple[Path, int, dict[str, Any]]]:
-    """File, number of the row in it (from 1) and the row."""
-    import pyarrow
-    from pyarrow import parquet
-
-    files = sorted((path / "data").glob(f"{name}-*.parquet"))
-    if not files:
-        raise InputError(f"{path} has no data/{name}-*.parquet; give a folder that lrat-sim wrote as Parquet.")
-    for file in files:
-        number = 0
-        try:
-            with parquet.ParquetFile(file) as source:
-                for group in range(source.num_row_groups):
-                    for row in source.read_row_group(group, columns=columns).to_pylist():
-                        number += 1
-                        yield file, number, row
-        except (pyarrow.ArrowException, OSError) as error:
-            raise InputError(f"{file} cannot be read ({error}); get or write it again.") from error
+def _tasks(files: dict[Path, type[Record] | None]) -> Iterator[Task]:
+    for row in chain.from_iterable(records(file) for file, kind in files.items() if kind is Task):
+        yield _record(_TASKS, row, row.data)
 
 
-def _record(columns: Columns[R], row: dict[str, Any], file: Path, number: int) -> R:
+def _record(columns: Columns[R], row: Found, values: dict[str, Any]) -> R:
     try:
-        return columns.record(row)
-    except msgspec.DecodeError as error:
-        raise RecordError(file, number, f"not the record it should be: {error}", "write the file again") from error
+        return columns.record(values)
+    except (msgspec.DecodeError, RecursionError) as error:
+        problem = f"not the record it should be: {error}"
+        raise RecordError(row.path, row.line, problem, "write the file again") from error
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -187,9 +190,6 @@ def _row(entry: Entry) -> dict[str, Any]:
         "opened": [call.docid for call in calls if call.docid is not None],
         "canary": entry.canary,
     }
-
-
-_TRAJECTORIES, _GRADES, _VERDICTS = Columns(Trajectory), Columns(Grade), Columns(Verdict)
 
 
 def _schema() -> Any:
@@ -233,7 +233,9 @@ def _write_shards(folder: Path, name: str, rows: Iterable[dict[str, Any]], schem
 
 
 def _recognise(head: Head) -> bool:
-    return "data" in head.names and any((head.path / "data").glob("trajectories-*.parquet"))
+    if head.record is not None:  # the names come first, and there the tables were looked at
+        return False
+    return any(_holds(file) is Trajectory for file in islice(files_of(head.path), LOOKED_AT))
 
 
 FORMAT = Format(

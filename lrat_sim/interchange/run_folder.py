@@ -16,12 +16,14 @@ from typing import IO, Any, Generic, TypeVar
 import yaml
 
 from lrat_sim import __version__
-from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import fingerprint
+from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.interchange.formats import About, Entry, Format, Head
-from lrat_sim.records import Grade, Record, Task, Verdict, decode, encode
-from lrat_sim.rollout.index import TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
+from lrat_sim.interchange.fields import mapping
+from lrat_sim.interchange.files import Found
+from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
+from lrat_sim.interchange.sources import of_kind
+from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict, decode, encode
+from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
 from lrat_sim.rollout.manifest import RUN
 from lrat_sim.store import ensure_folder, open_bytes, read_with_offsets, write_records
 
@@ -63,16 +65,18 @@ class Judgements(Generic[R]):
             return next(record for _, record in read_with_offsets(self._path, self._kind, offset.__eq__))
 
 
-def read(path: Path) -> Iterator[Entry]:
-    """The trajectories of a run folder, or of a file of them, each with its task, grades and verdicts.
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
+    """The trajectories of a run folder, each with its task, grades and verdicts; or of files of them alone.
 
     Raises:
-        InputError: it is no run folder.
+        InputError: there are none.
         RecordError: a line is not the record it should be.
     """
-    if path.is_file():
-        yield from (Entry(trajectory=trajectory) for trajectory in read_trajectories(path))
+    notes = notes or Notes()
+    if not (path / TASKS).is_file():
+        yield from (Entry(trajectory=trajectory) for trajectory in _of_files(path, notes))
         return
+    notes.left_out += [file.name for file in path.glob(f"{TRAJECTORIES}.*z")]
     tasks = {task.id: task for task in asked_tasks(path)}
     if not (path / TRAJECTORIES).is_file():
         return
@@ -88,9 +92,39 @@ def read(path: Path) -> Iterator[Entry]:
             )
 
 
+def _of_files(path: Path, notes: Notes) -> Iterator[Trajectory]:
+    """The last record of each id: a run that was taken up again has tried some once more."""
+
+    def found(told: Notes) -> Iterator[Found]:
+        return (Found(*each) for each in of_kind(path, "run", _is_trajectory, told, nulls=True))
+
+    last = {_name(each): number for number, each in enumerate(found(Notes(skip_unreadable=True)))}
+    for number, each in enumerate(found(notes)):
+        if last[_name(each)] != number:
+            notes.replaced += 1
+            continue
+        try:
+            yield each.decoded(Trajectory)
+        except RecordError as error:
+            notes.refuse(error)
+
+
+def _name(found: Found) -> Any:
+    name = mapping(found.data).get("id")
+    return (
+        name if isinstance(name, str) else (str(found.path), found.line)
+    )  # without a name it is refused, each by itself
+
+
+def _is_trajectory(record: Any) -> bool:
+    return isinstance(record, dict) and all(
+        field in record for field in ("task_id", "turns", "retriever", "end_reason")
+    )
+
+
 def unrun(path: Path) -> Iterator[Task]:
     """The tasks that a run folder was asked and has no trajectory of."""
-    if path.is_dir():
+    if (path / TASKS).is_file():
         present = {trajectory.task_id for trajectory in _names(path)}
         yield from (task for task in asked_tasks(path) if task.id not in present)
 
@@ -120,26 +154,19 @@ class RunWriter(AbstractContextManager["RunWriter"]):
         self._agents: dict[str, Any] = {}
         self._retrievers: dict[str, Any] = {}
         self._offset = 0
-        self._seen: dict[str, str] = {}
 
     def __enter__(self) -> RunWriter:
         ensure_folder(self.folder)
         self._files[TRAJECTORIES] = (self.folder / TRAJECTORIES).open("wb")
         return self
 
-    def add(self, entry: Entry) -> bool:
-        """Writes a trajectory with what belongs to it; says whether it was new, since the same one twice is kept once.
+    def add(self, entry: Entry) -> None:
+        """Writes a trajectory with what belongs to it.
 
         Raises:
-            InputError: another trajectory has its id, or its task the id of one with another question.
+            InputError: its task has the id of one with another question.
         """
         trajectory = entry.trajectory
-        content = fingerprint(trajectory)
-        before = self._seen.setdefault(trajectory.id, content)
-        if before != content:
-            raise InputError(f"two different trajectories have the id {trajectory.id!r}; leave one of them out.")
-        if before is not content:
-            return False
         self.ask(entry.task or Task(id=trajectory.task_id, question=trajectory.question))
         self._agents.setdefault(str(trajectory.agent.get("fingerprint", "")), trajectory.agent)
         self._retrievers.setdefault(str(trajectory.retriever.get("fingerprint", "")), trajectory.retriever)
@@ -149,7 +176,6 @@ class RunWriter(AbstractContextManager["RunWriter"]):
             self._write(GRADES, grade)
         for verdict in entry.verdicts:
             self._write(VERDICTS, verdict)
-        return True
 
     def ask(self, task: Task) -> None:
         """Adds a task that was asked.
@@ -178,7 +204,12 @@ class RunWriter(AbstractContextManager["RunWriter"]):
             stream.close()
         if kind is None:
             write_records(self.folder / TASKS, self._tasks.values())
-            write_index(self.folder, self._rows)
+            try:
+                write_index(self.folder, self._rows)
+            except OverflowError as beyond:
+                raise InputError(
+                    f"a number of a trajectory is too large for {INDEX} ({beyond}); correct it."
+                ) from beyond
             manifest = {
                 "schema_version": 1,
                 **self._made,
@@ -196,14 +227,15 @@ def write(entries: Iterable[Entry], path: Path, about: About) -> int:
     count = 0
     with RunWriter(path, {"converted": about.name}) as writer:
         for entry in entries:
-            count += writer.add(entry)
+            writer.add(entry)
+            count += 1
         for task in about.unrun:
             writer.ask(task)
     return count
 
 
 def _recognise(head: Head) -> bool:
-    return TASKS in head.names or head.has("task_id", "turns", "retriever", "end_reason")
+    return TASKS in head.names or _is_trajectory(head.record)
 
 
 FORMAT = Format(

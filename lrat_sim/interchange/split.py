@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lrat_sim.corpus.split import split_tasks
 from lrat_sim.errors import InputError
-from lrat_sim.interchange.formats import read_any
 from lrat_sim.interchange.output import new_output
 from lrat_sim.interchange.run_folder import RunWriter
+from lrat_sim.interchange.sources import read_any
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Task
 from lrat_sim.rollout.index import asked_tasks

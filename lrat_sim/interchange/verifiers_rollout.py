@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
+from lrat_sim.interchange.fields import count, items, mapping, seconds_of, text, total, usage
 from lrat_sim.interchange.messages import Conversation, conversation
-from lrat_sim.interchange.usage import count, money, seconds_of
 from lrat_sim.interchange.verifiers_messages import said
 from lrat_sim.records import Turn, Usage
 from lrat_sim.text import TOKENIZER
@@ -85,10 +85,10 @@ def _of_result(record: dict[str, Any], metadata: dict[str, Any], refuse: _Refuse
     prompt = [said(message, own=False) for message in _messages(record.get("prompt"), "user")]
     told = [*prompt, *(said(message) for message in _messages(record.get("completion"), "assistant"))]
     talk = conversation(told, refuse)
-    metrics, error = _part(record, "metrics"), record.get("error")
+    metrics, error = mapping(record.get("metrics")), record.get("error")
     named = error.get("error_chain_repr") or error.get("error") if isinstance(error, dict) else error
-    model = _text(metadata.get("model"))
-    used = _part(record, "token_usage")
+    model = text(metadata.get("model"))
+    used = mapping(record.get("token_usage"))
     read = {key for key in ("prompt", "completion") if isinstance(record[key], str | list)}
     known = {*read, *metrics, *(key for key, value in record.items() if value in (None, [], {}, ""))}
     return Rollout(
@@ -106,9 +106,9 @@ def _of_result(record: dict[str, Any], metadata: dict[str, Any], refuse: _Refuse
         rewards={name: value for name, value in metrics.items() if record.get(name, value) == value},
         stop=record.get("stop_condition"),
         failure=None if error in (None, "", {}) else str(named),
-        usage=Usage(prompt_tokens=count(used.get("input_tokens")), completion_tokens=count(used.get("output_tokens"))),
-        seconds=seconds_of(_part(record, "timing").get("total")),
-        canary=_part(record, "info").get("canary"),
+        usage=usage(count(used.get("input_tokens")), count(used.get("output_tokens"))),
+        seconds=seconds_of(mapping(record.get("timing")).get("total")),
+        canary=mapping(record.get("info")).get("canary"),
         rest={
             key: value
             for key, value in record.items()
@@ -123,15 +123,15 @@ def _of_trace(trace: dict[str, Any], episode: dict[str, Any], refuse: _Refuse) -
         raise refuse("the field `nodes` should be a list of objects")
     told = [said(node.get("message"), own=node.get("sampled") is not False) for node in nodes]
     talk = conversation(told, refuse)
-    calls = [call for call in _list(trace.get("calls")) if isinstance(call, dict)]
-    task, named = _part(trace, "task") or _part(episode, "task"), _part(trace, "agent")
-    data, config = _part(task, "data"), _part(named, "config")
+    calls = [call for call in items(trace.get("calls")) if isinstance(call, dict)]
+    task, named = mapping(trace.get("task")) or mapping(episode.get("task")), mapping(trace.get("agent"))
+    data, config = mapping(task.get("data")), mapping(named.get("config"))
     name = next((data[key] for key in ("id", "idx") if isinstance(data.get(key), str | int)), None)
-    model = _text(config.get("model")) or next((call["model"] for call in calls if _text(call.get("model"))), None)
-    failures = [error for error in _list(trace.get("errors")) + _list(episode.get("errors")) if isinstance(error, dict)]
+    model = text(config.get("model")) or next((call["model"] for call in calls if text(call.get("model"))), None)
+    failures = [error for error in items(trace.get("errors")) + items(episode.get("errors")) if isinstance(error, dict)]
     failed = trace.get("ok") is False and bool(failures)
-    rewards = _part(trace, "rewards").items()
-    timing = _part(_part(trace, "timing"), "agent")
+    rewards = mapping(trace.get("rewards")).items()
+    timing = mapping(mapping(trace.get("timing")).get("agent"))
     rest = {key: value for key, value in trace.items() if key != "nodes" and value not in (None, [], {}, "")}
     left = [_rest_of(node) for node in nodes]
     return Rollout(
@@ -171,12 +171,9 @@ def _with_usage(talk: Conversation, calls: list[dict[str, Any]]) -> list[Turn]:
 
 def _tokens(used: Any) -> Usage:
     """Its ``prompt_tokens`` leave out what came from a cache."""
-    return Usage(
-        prompt_tokens=count(used.get("prompt_tokens")) + count(used.get("cached_input_tokens")),
-        completion_tokens=count(used.get("completion_tokens")),
-        reasoning_tokens=count(used.get("reasoning_tokens")),
-        cost=money(used.get("cost")),
-    )
+    prompt = total(count(used.get("prompt_tokens")), count(used.get("cached_input_tokens")))
+    completion, reasoning = (count(used.get(f"{name}_tokens")) for name in ("completion", "reasoning"))
+    return usage(prompt, completion, reasoning, used.get("cost"))
 
 
 def _sum(usages: Iterator[Usage]) -> Usage:
@@ -201,7 +198,7 @@ def _messages(given: Any, role: str) -> list[Any]:
     """A conversation may be one text, of a model that completes texts."""
     if isinstance(given, str):
         return [{"role": role, "content": given}]
-    return given if isinstance(given, list) else []
+    return items(given)
 
 
 def is_result(record: dict[str, Any]) -> bool:
@@ -211,16 +208,3 @@ def is_result(record: dict[str, Any]) -> bool:
 
 def _name(model: str | None) -> str:
     return (model or "unknown").rsplit("/", 1)[-1] or "unknown"
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _part(record: Any, name: str) -> dict[str, Any]:
-    part = record.get(name) if isinstance(record, dict) else None
-    return part if isinstance(part, dict) else {}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -14,22 +14,22 @@ samples, by their order in the file.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lrat_sim.agent.answer import read_answer
-from lrat_sim.errors import InputError
+from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.confidence import stated_confidence
-from lrat_sim.interchange.files import json_file, json_lines
-from lrat_sim.interchange.formats import Entry, Format, Head
+from lrat_sim.interchange.fields import mapping, text
+from lrat_sim.interchange.files import json_file
+from lrat_sim.interchange.formats import Entry, Format, Head, Notes
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
+from lrat_sim.interchange.sources import Kind, read_records
 from lrat_sim.interchange.verifiers_rollout import Rollout, is_result, rollouts
 from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory
 
-_FILES = ("traces.jsonl", "results.jsonl")
 _METADATA = "metadata.json"
 _CORRECT = re.compile(r"correct|accura|exact_match|judge", re.IGNORECASE)
 _STOPS: tuple[tuple[EndReason, tuple[str, ...]], ...] = (
@@ -41,51 +41,51 @@ _STOPS: tuple[tuple[EndReason, tuple[str, ...]], ...] = (
 """Words of a stop condition, and which limit it is."""
 
 
-def read(path: Path) -> Iterator[Entry]:
-    """The rollouts of a file, or of a run's folder.
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
+    """The rollouts of a file, or of the files below a folder that hold some.
 
     Raises:
         InputError: there are none.
-        RecordError: a line is none; names file, line and field.
+        RecordError: a record is none; names file, line and field.
     """
-    files = [path] if path.is_file() else [path / name for name in _FILES if (path / name).is_file()]
-    if not files:
-        raise InputError(f"{path} holds neither {' nor '.join(_FILES)}; give a run of verifiers.")
-    for file in files:
-        beside = file.with_name(_METADATA)
-        metadata = json_file(beside) if beside.is_file() else None
-        seen: Counter[tuple[str, str]] = Counter()
-        for number, record in json_lines(file):
-            for run in rollouts(record, metadata if isinstance(metadata, dict) else {}, file, number):
-                same = run.task, fingerprint(run.agent)
-                yield _entry(run, seen[same])
-                seen[same] += 1
+    beside: dict[Path, dict[str, Any]] = {}
+
+    def entries(record: Any, place: Path, line: int) -> list[Entry]:
+        file = place.with_name(_METADATA)
+        if file not in beside:
+            beside[file] = mapping(json_file(file)) if file.is_file() else {}
+        return entries_of(record, place, line, beside[file])
+
+    kind = Kind(name="verifiers", is_one=_is_rollout, entries=entries, sampled=lambda record: False)
+    return read_records(path, kind, notes)
 
 
-def entries_of(record: dict[str, Any], path: Path, line: int) -> list[Entry]:
-    """The rollouts of one line, each as the first sample of its example.
+def entries_of(record: Any, path: Path, line: int, metadata: dict[str, Any] | None = None) -> list[Entry]:
+    """The rollouts of one record, each as the first sample of its example.
 
     Raises:
         RecordError: it is none.
     """
-    return [_entry(run, 0) for run in rollouts(record, {}, path, line)]
+    if not isinstance(record, dict):
+        raise RecordError(path, line, f"a rollout is a JSON object, not {type(record).__name__}")
+    return [_entry(run, [path.name, line]) for run in rollouts(record, metadata or {}, path, line)]
 
 
-def _entry(run: Rollout, sample: int) -> Entry:
+def _entry(run: Rollout, place: list[Any]) -> Entry:
     turns = run.talk.turns
     last = turns[-1] if turns else None
     words = last.text if last is not None and not last.calls else None
     answer = read_answer(words) if words is not None else None
     status, end_reason = _ended(run, answer)
-    question = run.question if isinstance(run.question, str) else ""
-    canary = run.canary if isinstance(run.canary, str) else None
+    question, canary = text(run.question) or "", text(run.canary)
     retriever = {"kind": "unknown", **({} if run.talk.scored else {"scores": RANKS_AS_SCORES})}
-    content = fingerprint([run.task, run.rest, turns, run.talk.extra])[:8]
+    # with its place, since two rollouts of one example may be the same
+    content = fingerprint([run.task, run.rest, turns, run.talk.extra, place])[:8]
     trajectory = Trajectory(
-        id=f"{run.task}.{sample}.{content}",
+        id=f"{run.task}.0.{content}",
         task_id=run.task,
         question=question,
-        sample=sample,
+        sample=0,
         agent={**run.agent, "fingerprint": fingerprint(run.agent)},
         retriever={**retriever, "fingerprint": fingerprint(retriever)},
         seed=0,
@@ -131,14 +131,16 @@ def _is_verdict(value: Any) -> bool:
     return isinstance(value, int | float) and value in (0, 1)
 
 
-def _recognise(head: Head) -> bool:
-    if head.names:
-        return any(name in head.names for name in _FILES)
-    return head.record is not None and (
-        (is_result(record := head.record) and "reward" in record)
+def _is_rollout(record: Any) -> bool:
+    return isinstance(record, dict) and (
+        (is_result(record) and "reward" in record)
         or (isinstance(record.get("traces"), list) and "task" in record)
         or (isinstance(record.get("nodes"), list) and "calls" in record)
     )
+
+
+def _recognise(head: Head) -> bool:
+    return _is_rollout(head.record)
 
 
 FORMAT = Format(

@@ -82,8 +82,8 @@ def read_message(raw: dict[str, Any]) -> Message:
 
 
 def recordable(value: Any) -> Any:
-    """``value`` as a record can hold it: lone surrogates, which JSON can escape but UTF-8 not hold, are replaced,
-    and so are numbers beyond 64 bits, by their text."""
+    """``value`` as a record can hold it: lone surrogates, which JSON can escape but UTF-8 not hold, are replaced by
+    their escapes, and numbers beyond 64 bits by their text."""
     try:
         msgspec.json.encode(value)
     except (UnicodeEncodeError, OverflowError):
@@ -93,7 +93,7 @@ def recordable(value: Any) -> Any:
 
 def _mended(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
         return str(value)
     if isinstance(value, list):

@@ -165,6 +165,63 @@ def test_a_message_that_asked_for_an_answer_may_be_gone(make: Callable[..., Entr
     assert found.answer == "The answer of t is blue."
 
 
+SHOWN = json.dumps([{"docid": "d3", "score": 0.5}])
+
+
+def called(*names: Any) -> list[dict[str, Any]]:
+    return [{"tool_call_id": name, "function_name": "search", "arguments": {"query": "a"}} for name in names]
+
+
+def gave(*names: Any, content: Any = SHOWN) -> dict[str, Any]:
+    return {"results": [{"source_call_id": name, "content": content} for name in names]}
+
+
+@pytest.mark.parametrize(
+    ("calls", "observation"),
+    [
+        (called("x", "y"), gave("y", "x")),
+        (called("x", "x"), gave("x", "x")),
+        (called("x", "y"), gave(None, None)),
+        (called(None, None), gave("x", "y")),
+        (called(1, 2), gave(1, 2)),
+        (called("x"), gave("of another writer's")),
+        (called("x"), {"results": [{"content": [{"type": "text", "text": SHOWN}, {"type": "image", "source": {}}]}]}),
+        (called("x"), {"results": {"source_call_id": "x", "content": SHOWN}}),
+        (called("x"), SHOWN),
+        ([{"function_name": "search", "arguments": '{"query": "a"}'}], gave("x")),
+        ([{"function_name": "search", "arguments": {"query": "a"}, "extra": {"a": 1}}], gave(None)),
+    ],
+)
+def test_results_come_to_their_calls_however_a_writer_names_them(calls: list[Any], observation: Any) -> None:
+    step = {"source": "agent", "message": None, "tool_calls": calls, "observation": observation}
+    found = entry_of(foreign(step, agent("Exact Answer: Ann")), HERE).trajectory
+    shown = [[hit.docid for hit in call.hits or ()] for call in found.turns[0].calls]
+    assert shown == [["d3"]] * len(calls)
+    assert {str(call.executed) for call in found.turns[0].calls} == {"{'query': 'a'}"}
+
+
+def test_steps_that_were_copied_from_another_run_are_no_turns_but_kept() -> None:
+    copied = agent("Said before.", ("c", "search", {"query": "old"}), results=[("c", SHOWN)], is_copied_context=True)
+    record = foreign(copied, agent("Exact Answer: Ann"), subagent_trajectories=[foreign()], trajectory_id="t")
+    record["steps"][1]["is_copied_context"] = True  # the question is the question
+    found = entry_of(record, HERE).trajectory
+    assert (found.question, [turn.text for turn in found.turns]) == ("Who?", ["Exact Answer: Ann"])
+    written = record_of(entry_of(record, HERE))
+    assert written["steps"][2] == record["steps"][2]
+    assert written["subagent_trajectories"] == [foreign()]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.2", "1.5", "1.8"])
+def test_every_version_is_read_and_stays_what_it_was(version: str) -> None:
+    record = foreign(agent("Exact Answer: Ann")) | {"schema_version": f"ATIF-v{version}"}
+    record["steps"] = [{**step, "step_id": 3 * place} for place, step in enumerate(record["steps"])]  # with gaps
+    found = entry_of(record, HERE)
+    assert found.trajectory.answer == "Ann"
+    written = record_of(found)
+    assert written["schema_version"] == f"ATIF-v{version}"
+    assert [step["step_id"] for step in written["steps"]] == [0, 3, 6]
+
+
 def test_runs_of_one_question_are_samples_of_one_task(tmp_path: Path) -> None:
     other = foreign(agent("Bob"))
     lines = [json.dumps(each) for each in (FOREIGN, other, FOREIGN | {"agent": {"name": "b"}})]
@@ -178,7 +235,7 @@ def test_runs_of_one_question_are_samples_of_one_task(tmp_path: Path) -> None:
 def test_runs_are_found_below_a_folder(tmp_path: Path) -> None:
     (tmp_path / "job" / "trial").mkdir(parents=True)
     (tmp_path / "job" / "config.json").write_text("{}")
-    with pytest.raises(InputError, match=r"holds no \.json file of a run"):
+    with pytest.raises(InputError, match=r"no file of trajectories in the format atif; it has config\.json"):
         list(read(tmp_path / "job"))
     (tmp_path / "job" / "trial" / "trajectory.json").write_text(json.dumps(FOREIGN))
     assert [entry.trajectory.answer for entry in read(tmp_path / "job")] == ["Ann"]
@@ -197,6 +254,7 @@ def test_a_canary_stands_where_it_can_be_seen(make: Callable[..., Entry]) -> Non
     [
         ([], "`schema_version`"),
         ({"schema_version": "2", "steps": []}, "`schema_version`"),
+        (foreign() | {"schema_version": "ATIF-v2.0"}, "a version 1 of ATIF"),
         (foreign() | {"steps": {}}, "the field `steps` should be a list"),
         (foreign({"source": "tool", "message": ""}), "step 3 has no `source`"),
         (foreign({"source": "agent", "message": 5}), "step 3: the field `message`"),

@@ -167,6 +167,60 @@ def test_an_answer_may_be_handed_in_by_a_tool() -> None:
     assert (one(record).trajectory.status, one(record).trajectory.answer) == ("answered", "Ann")
 
 
+def _react(**submit: Any) -> dict[str, Any]:
+    return {"plan": {"steps": [{"solver": "inspect_ai/react", "params": {"submit": submit or None}}]}}
+
+
+NO_SUBMIT = {"plan": {"steps": [{"solver": "react", "params": {"submit": False}}]}}
+
+
+def _tool(answer: str, name: str = "submit", **more: Any) -> dict[str, Any]:
+    return {"event": "tool", "id": "s", "function": name, "arguments": {"answer": answer}, "result": answer, **more}
+
+
+@pytest.mark.parametrize(
+    ("message", "more", "header", "answer"),
+    [
+        # what was submitted was taken out of the messages, and stands in the events
+        (said("I am sure.\n\nAnn"), {"events": [_tool("Bob"), _tool("Ann")]}, _react(), "Ann"),
+        (said("I am sure.\n\nAnn"), {"events": [_tool("Ann"), _tool("Bob", error={"message": "no"})]}, {}, "Ann"),
+        (said("x\n\nAnn"), {"events": [_tool("attachment://ab")], "attachments": {"ab": "Ann"}}, _react(), "Ann"),
+        (said("x\n\nAnn\n\nBlunt"), {"events": [_tool("Ann\n\nBlunt")]}, _react(), "Ann\n\nBlunt"),
+        (said("x"), {"events": [_tool("Ann", "done")]}, _react(name="done"), "Ann"),
+        # a log without events
+        (said("I am sure.\n\nAnn"), {"output": {"completion": "I am sure.\n\nAnn"}}, _react(), "Ann"),
+        (said("I am sure.\n\nAnn"), {"output": {"completion": "Ann"}}, _react(answer_only=True), "Ann"),
+        (said("I am sure. -> Ann"), {}, _react(answer_delimiter=" -> "), "Ann"),
+        (
+            said([{"type": "text", "text": "I am sure."}, {"type": "text", "text": "Ann"}]),
+            {"output": {"completion": "I am sure.\n\nAnn"}},
+            _react(),
+            "Ann",
+        ),
+        (said("I am not sure."), {"limit": {"type": "message", "limit": 5}}, _react(), None),
+        (said("First.\n\nAnn"), {}, {}, "First.\n\nAnn"),  # of no agent that submits
+        (
+            said("First.\n\nAnn"),
+            {},
+            {"plan": {"steps": [{"solver": "react", "params": {"submit": False}}]}},
+            "First.\n\nAnn",
+        ),
+        # kept in the messages
+        (said("", ("s", "done", {"answer": "Ann"})), {}, _react(name="done"), "Ann"),
+    ],
+)
+def test_the_answer_is_what_was_submitted(
+    message: dict[str, Any], more: dict[str, Any], header: dict[str, Any], answer: str | None
+) -> None:
+    assert one(sample(message, **more), **header).trajectory.answer == answer
+
+
+def test_an_agent_whose_prompt_speaks_of_submitting_is_taken_for_one_that_does() -> None:
+    record = sample(said("I am sure.\n\nAnn"))
+    record["messages"].insert(0, {"role": "system", "content": "When done, call the submit() tool."})
+    assert one(record).trajectory.answer == "Ann"
+
+
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [

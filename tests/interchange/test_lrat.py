@@ -256,5 +256,5 @@ def test_ids_that_are_no_file_names_do_not_collide(make: Callable[..., Entry], t
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text("{}")
-    with pytest.raises(InputError, match=r"holds no \.json file of a run"):
+    with pytest.raises(InputError, match=r"no file of trajectories in the format lrat; it has notes\.json"):
         list(read(tmp_path))

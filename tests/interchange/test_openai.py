@@ -104,6 +104,42 @@ def test_reasoning_is_read_in_all_its_shapes(message: dict[str, Any], reasoning:
     assert (turn.reasoning, turn.text) == (reasoning, text)
 
 
+SHOWN = json.dumps([{"docid": "d3"}])
+OLDER = {"role": "assistant", "content": None, "function_call": {"name": "search", "arguments": '{"query": "a"}'}}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [OLDER, {"role": "function", "name": "search", "content": SHOWN}],
+        [
+            OLDER | {"function_call": {"name": "search", "arguments": {"query": "a"}}},
+            {"role": "function", "content": SHOWN},
+        ],
+        [said(None, ("", "search", '{"query": "a"}')), told("named later", SHOWN)],
+        [said(None, ("x", "search", '{"query": "a"}')), told(None, SHOWN)],
+        [
+            said(None, ("x", "visit", "{}"), ("y", "search", '{"query": "a"}')),
+            {"role": "function", "name": "search", "content": SHOWN},
+        ],
+        [
+            said(None) | {"tool_calls": [{"id": 7, "function": {"name": "search", "arguments": {"query": "a"}}}]},
+            told(None, SHOWN) | {"tool_call_id": 7},
+        ],
+        [said(None, ("x", "search", '{"query": "a"}')), told("x", [{"type": "text", "text": SHOWN}])],
+    ],
+)
+def test_an_output_comes_to_its_call_whichever_way_the_two_are_joined(messages: list[Any]) -> None:
+    talk = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "?"}, *messages, said("Ann.")]
+    found = entry_of({"messages": talk}, HERE, 1)
+    run = found.trajectory
+    (call,) = searches = [call for turn in run.turns for call in turn.calls if call.tool == "search"]
+    assert ([hit.docid for hit in call.hits or ()], call.executed) == (["d3"], {"query": "a"})
+    assert (run.agent["prompt"], run.answer) == ("Be brief.", "Ann.")
+    again = entry_of(record_of(found), HERE, 1).trajectory
+    assert [call for turn in again.turns for call in turn.calls if call.tool == "search"] == searches
+
+
 def test_no_text_is_lost_of_messages_that_say_more_than_a_turn() -> None:
     source = {
         "messages": [

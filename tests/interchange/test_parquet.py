@@ -103,7 +103,7 @@ def test_damage_is_said_with_the_file(entries: list[Entry], tmp_path: Path) -> N
     file = tmp_path / "out" / "data" / "trajectories-00000.parquet"
     table = pq.read_table(file)
     pq.write_table(table.set_column(table.schema.get_field_index("extra"), "extra", [["{"] * 4]), file)
-    with pytest.raises(RecordError, match=r"trajectories-00000\.parquet, line 1: not the record it should be"):
+    with pytest.raises(RecordError, match=r"trajectories-00000\.parquet, row 1: not the record it should be"):
         list(read_any(tmp_path / "out", "parquet"))
     file.write_bytes(b"PAR1 no more")
     with pytest.raises(InputError, match=r"trajectories-00000\.parquet cannot be read"):

@@ -222,7 +222,7 @@ def test_what_is_no_rollout_is_refused_with_line_and_field(record: dict[str, Any
 
 
 def test_a_folder_without_traces_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"neither traces\.jsonl nor results\.jsonl"):
+    with pytest.raises(InputError, match=r"no file of trajectories in the format verifiers"):
         list(read_any(tmp_path, "verifiers"))
 
 

@@ -1,0 +1,75 @@
+"""Fields as other tools write them, read leniently: what is not of its kind counts as not given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lrat_sim.records import Usage
+
+_MOST = 1 << 53
+"""Beyond it a count is none, and a number that was a float no longer exact."""
+
+
+def text(value: Any) -> str | None:
+    """A text; None of anything else."""
+    return value if isinstance(value, str) else None
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """An object; an empty one of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: Any) -> list[Any]:
+    """A list; an empty one of anything else."""
+    return value if isinstance(value, list) else []
+
+
+def text_of(content: Any, gap: str = "") -> str:
+    """The text of a content: itself, or the texts among its parts, with ``gap`` between them."""
+    if isinstance(content, list):
+        texts = (part.get("text") if isinstance(part, dict) else part for part in content)
+        return gap.join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else ""
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text that stands anywhere in a value, and every number as a text."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(item)
+    elif _is_number(value):
+        yield str(value)
+
+
+def count(value: Any) -> int | None:
+    """A whole number, perhaps written as a float; None of anything else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST else None
+
+
+def usage(
+    prompt: int | None = None, completion: int | None = None, reasoning: int | None = None, cost: Any = None
+) -> Usage:
+    """Tokens and US dollars, as far as they are known."""
+    given = {"prompt_tokens": prompt, "completion_tokens": completion, "reasoning_tokens": reasoning}
+    dollars = float(cost) if _is_number(cost) and 0 <= cost < 1e9 else None
+    return Usage(**{name: value for name, value in given.items() if value is not None}, cost=dollars)
+
+
+def total(*counts: int | None) -> int | None:
+    """The sum of those that are given; None where the first is not."""
+    return None if not counts or counts[0] is None else sum(each or 0 for each in counts)
+
+
+def seconds_of(value: Any) -> float:
+    """Seconds, of a span or since 1970; 0 of anything else."""
+    return float(value) if _is_number(value) and 0 <= value < 1e11 else 0.0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
