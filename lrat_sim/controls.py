@@ -132,7 +132,8 @@ def oracle_bounds_all(comparison: Comparison) -> Control:
     """No arm succeeds more often than the oracle."""
     success = {summary.name: summary.means["success"] or 0.0 for summary in comparison.summaries}
     bound = success[comparison.oracle or ""]
-    figures = ", ".join(f"{name} {value:.1%}" for name, value in success.items())
+    errors = {summary.name: f" ({summary.errors} errors)" for summary in comparison.summaries if summary.errors}
+    figures = ", ".join(f"{name} {value:.1%}{errors.get(name, '')}" for name, value in success.items())
     return Control("the oracle bounds all", all(value <= bound for value in success.values()), figures)
 
 

@@ -1,11 +1,14 @@
 """One vocabulary of failures, by the boundary they crossed.
 
-Two kinds are kept apart.
+Three kinds are kept apart.
 
 *Bad input* (:class:`InputError` and below) is the caller's: a missing file, a malformed line, an unknown name, an
 index that was built from another corpus.  It is raised where it is first known, in one sentence that says what is
 wrong, where, and what to do; the command line prints that sentence and leaves with exit code 2.  Nothing that was
 already on disk is lost.
+
+*Nothing came* (:class:`NothingCame`): every task of a command failed, or every item that was to be judged.  What was
+recorded stays, and the command leaves with exit code 1.
 
 *A failed run* (:class:`BoundaryError` and below) belongs to one task.  It is recorded on that task's trajectory,
 with the boundary it crossed (model, retriever, judge, task), never stops the neighbours, is never counted as
@@ -70,6 +73,10 @@ class UnknownName(InputError):
 
 class FingerprintMismatch(InputError):
     """An artefact was made from something other than what it is now used with."""
+
+
+class NothingCame(LratSimError):
+    """Every run or judgement that was asked for failed; the message gives the first cause and what to try."""
 
 
 class BoundaryError(LratSimError):

@@ -27,6 +27,7 @@ class ArmFigures(Struct, frozen=True, kw_only=True):
         arm, description: as in the table.
         pairs: that it was trained on; None where it was not trained.
         success, evidence_recall, steps: means over tasks, and over seeds.
+        errors: runs that broke, of all seeds.
         over_tasks: standard error of success from the spread over tasks.
         over_seeds: standard deviation of success between seeds; None with one.
         gain: in success over the base, paired by task; None for the base.
@@ -42,6 +43,7 @@ class ArmFigures(Struct, frozen=True, kw_only=True):
     evidence_recall: float | None
     steps: float | None
     gain: Estimate | None
+    errors: int = 0
     seconds: list[float] = []
 
 
@@ -121,6 +123,7 @@ def figures_of(
             evidence_recall=summary.means["evidence_recall"],
             steps=summary.means["steps"],
             gain=gains.get(summary.name),
+            errors=summary.errors,
             seconds=seconds.get(summary.name, []),
         )
         for summary in comparison.summaries
@@ -128,8 +131,8 @@ def figures_of(
 
 
 _NOTE = (
-    "± tasks: standard error from the spread over tasks; ± seeds: standard deviation between trainings. gain: points "
-    "over the base, paired by task, with the 95 % interval."
+    "err.: runs that broke. ± tasks: standard error from the spread over tasks; ± seeds: standard deviation between "
+    "trainings. gain: points over the base, paired by task, with the 95 % interval."
 )
 
 
@@ -138,13 +141,24 @@ def _table(cell: Cell) -> Table:
     title = f"{cell.agent} on {cell.task_set}, {cell.tasks} {cell.split} tasks, k = {cell.k}, {seeds}"
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=0, show_edge=False)
     table.add_column("arm", no_wrap=True)
-    for head in ("pairs", "success", "±\ntasks", "±\nseeds", "gain", "95 %\ninterval", "evid.\nrecall", "steps"):
+    for head in (
+        "pairs",
+        "success",
+        "err.",
+        "±\ntasks",
+        "±\nseeds",
+        "gain",
+        "95 %\ninterval",
+        "evid.\nrecall",
+        "steps",
+    ):
         table.add_column(head, justify="right", no_wrap=True)
     for each in cell.arms:
         table.add_row(
             Text(each.arm),
             "-" if each.pairs is None else f"{each.pairs:,}",
             _percent(each.success),
+            f"{each.errors:,}",
             _percent(each.over_tasks),
             _percent(each.over_seeds),
             *_gain(each.gain),

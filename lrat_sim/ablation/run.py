@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,7 +18,7 @@ from lrat_sim.comparison.measures import Arm
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.corpus.split import check_leak
 from lrat_sim.errors import InputError
-from lrat_sim.experiment import ORACLE, Allowance, graded_rollout, opened, runnable, seed_folder
+from lrat_sim.experiment import ORACLE, Allowance, alike, graded_rollout, opened, runnable, seed_folder
 from lrat_sim.experiment.run import COMPARISON
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.relevance import RelevanceJudge
@@ -92,7 +93,9 @@ class _TaskSet:
         self.folder, self.judge, self.allowance = folder / name, judge, allowance
         self.evaluated = self.folder / f"{settings.split}-k{settings.k}"
         self.base_model = settings.base_model or str(minilm_folder())
-        self.length = max([_DOCUMENT, *(arm.trained_by().max_document_length for arm in arms.values() if arm.mining)])
+        trained = [arm.trained_by().max_document_length for arm in arms.values() if arm.mining]
+        self.length = max(trained, default=_DOCUMENT)
+        self.described: dict[str, dict[str, Any]] = {}
         train, held_out = dataset.tasks("train"), dataset.tasks(settings.split)
         check_leak(train, held_out)
         self.collector = self._agent({})
@@ -115,6 +118,7 @@ class _TaskSet:
             tables[name] = []
             for seed in self.settings.seeds:
                 retriever = self.retriever(name, seed)
+                self.described[name] = retriever.describe()
                 if arm.mining is not None:
                     seconds.setdefault(name, []).append(_seconds(self._model(name, seed)))
                 tables[name].append(self.evaluate(name, retriever, seed))
@@ -164,7 +168,10 @@ class _TaskSet:
         """The retriever of an arm; a trained one is trained now, where it is missing."""
         arm = self.arms[name]
         if arm.mining is None:
-            return self.base() if arm.retriever == BASE else opened(arm.retriever or "", self.dataset)
+            if arm.retriever in (None, BASE):
+                return self.base()
+            lengths = alike({name: arm.retriever or ""}, self.length)
+            return opened(arm.retriever or "", self.dataset, **lengths[name])
         training = arm.trained_by()
         training = msgspec.structs.replace(training, seed=training.seed + seed)
         model = self._model(name, seed)
@@ -182,20 +189,17 @@ class _TaskSet:
             )
         if arm.kind == "reranker":
             return self._reranker(arm, model)
-        # one limit holds for queries and documents of a dense index
-        length = max(training.max_document_length, training.max_query_length)
-        indexes = model.parent / "indexes"
-        return opened("dense", self.dataset, name, indexes=indexes, model=str(model), max_length=length)
+        # documents as long as those of every other arm; queries with what the arm is sent beside them
+        lengths = {"max_length": self.length}
+        if training.max_query_length > self.length:
+            lengths["max_query_length"] = training.max_query_length
+        return opened("dense", self.dataset, name, indexes=model.parent / "indexes", model=str(model), **lengths)
 
     def evaluate(self, name: str, retriever: Retriever, seed: int) -> Arm:
         """Runs the held-out tasks with an arm, of one seed."""
-        table = graded_rollout(
+        return graded_rollout(
             self.tasks, self.agents[name], retriever, self._run(name, seed), seed=seed, allowance=self.allowance
         )
-        graded = [row["success"] for row in table.values() if row.get("success") is not None]
-        found = sum(value or 0.0 for value in graded) / max(1, len(graded))
-        console.print(f"{name}, seed {seed}: success {100 * found:.1f} %", markup=False)
-        return table
 
     def compare(self, tables: Mapping[str, list[Arm]]) -> Comparison:
         """Every arm against every other, as means over seeds."""
@@ -214,6 +218,8 @@ class _TaskSet:
                 "seeds": list(settings.seeds),
             },
             runs={name: [self._run(name, seed).name for seed in settings.seeds] for name in tables},
+            retrievers=self.described,
+            others={name: self.arms[name].agent_options for name in tables},
         )
         save_comparison(comparison, self.evaluated / COMPARISON)
         return comparison
@@ -244,7 +250,7 @@ class _TaskSet:
 
 
 _DOCUMENT = 128
-"""Tokens of a document that the base reads, at least: as many as ``train-small`` trains on."""
+"""Tokens of a document that encoders read where no arm is trained: as many as ``train-small`` trains on."""
 
 
 def _seconds(model: Path) -> float:

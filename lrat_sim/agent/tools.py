@@ -6,6 +6,7 @@ What was asked and what ran are kept apart; a call that cannot run gets a messag
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import time
@@ -150,7 +151,10 @@ class Toolbox:
 
     def _search(self, query: str) -> list[Hit]:
         try:
-            return self.retriever.search([query], self.shown.k)[0]
+            (hits,) = self.retriever.search([query], self.shown.k)
+            if not all(math.isfinite(hit.score) for hit in hits):
+                raise RetrieverError(f"search for {query!r}: a score is no finite number")
+            return hits
         except RetrieverError:
             raise
         except Exception as error:  # a retriever may be the user's own: whatever it raises is this run's failure

@@ -38,7 +38,8 @@ def _outcomes(seen: Observed) -> Named:
     right = seen.outcome == "correct"
     asked, answered = seen.asked
     yield "completed", seen.tasks.ratio(asked, answered)
-    yield "success", seen.tasks.ratio(seen.place, right, graded)
+    known = np.array([value is not None for value in seen.success], np.bool_)
+    yield "success", seen.tasks.ratio(seen.asked_tasks, [value or 0.0 for value in seen.success], known)
     yield "correct_of_completed", seen.tasks.ratio(seen.place, right, graded & seen.completed)
 
 

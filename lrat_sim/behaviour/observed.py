@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,8 +13,10 @@ import numpy.typing as npt
 from lrat_sim.behaviour.resample import RESAMPLES, Places, Tasks, Values
 from lrat_sim.behaviour.walk import FIRST_SEARCHES, Outcome, Setting, Walk, walk_of
 from lrat_sim.errors import InputError
-from lrat_sim.interchange import read_any
+from lrat_sim.interchange import read_any, recognise
 from lrat_sim.progress import ProgressCallback
+from lrat_sim.records import Task
+from lrat_sim.success import task_success
 
 By = Literal["run", "agent", "retriever"]
 Mask = npt.NDArray[np.bool_]
@@ -25,11 +27,12 @@ _VERDICTS = {"relevant": 1, "irrelevant": 0, "unjudged": -1, None: -1}
 
 
 class Observed:
-    """The runs of a group; those that broke are counted and left out of all the rest.
+    """The runs of a group; those that broke are counted, are failures, and are left out of all the rest.
 
     Args:
         name: what the group is called.
         walks: its runs.
+        unrun: tasks that were asked and have no run: failures, too.
         seed: of the resampling of tasks.
         resamples: how often.
 
@@ -37,16 +40,30 @@ class Observed:
         setting: what all runs have in common of what they were made with; empty or None where they differ.
         outcomes: runs by outcome, those that broke included.
         judges: who graded and who judged.
+        success: of each task asked, None where none of its answers is graded; in the order of ``asked_tasks``.
     """
 
-    def __init__(self, name: str, walks: Iterable[Walk], *, seed: int = 0, resamples: int = RESAMPLES):
+    def __init__(
+        self,
+        name: str,
+        walks: Iterable[Walk],
+        unrun: Iterable[str] = (),
+        *,
+        seed: int = 0,
+        resamples: int = RESAMPLES,
+    ):
         everything = list(walks)
         kept = [walk for walk in everything if walk.outcome != "error"]
         self.name = name
         self.outcomes = Counter(walk.outcome for walk in everything)
         self.judges = sorted({each for walk in kept for each in (walk.graded_by, walk.judged_by) if each})
         self.setting = common_setting([walk.setting for walk in kept])
-        self.tasks = Tasks([walk.task for walk in everything], seed=seed, resamples=resamples)
+        of_task: dict[str, list[float | None]] = {task: [] for task in unrun}
+        for walk in everything:
+            of_task.setdefault(walk.task, []).append(walk.success)
+        self.success = [task_success(runs).value for runs in of_task.values()]
+        self.tasks = Tasks(list(of_task), seed=seed, resamples=resamples)
+        self.asked_tasks = self.tasks.places(list(of_task))
         self._asked = self.tasks.places([walk.task for walk in everything])
         self._answered = np.array([walk.completed for walk in everything], np.bool_)
         self.place: Places = self.tasks.places([walk.task for walk in kept])
@@ -149,18 +166,31 @@ def observe(
     if by not in get_args(By):
         raise InputError(f"--by is {by!r}; give one of {', '.join(get_args(By))}.")
     walks: dict[str, list[Walk]] = {}
+    unrun: dict[str, list[str]] = {}
     settings: dict[Setting, Setting] = {}
     done = 0
     for source, name in zip(sources, names_of(sources), strict=True):
+        groups: set[str] = set()
         for entry in read_any(source):
             walk = walk_of(entry, settings)
-            walks.setdefault(name if by == "run" else getattr(walk.setting, by), []).append(walk)
+            group = name if by == "run" else getattr(walk.setting, by)
+            groups.add(group)
+            walks.setdefault(group, []).append(walk)
             done += 1
             if progress is not None:
                 progress(done, None, "trajectories")
+        missing = [task.id for task in unrun_of(source)]
+        for group in groups:
+            unrun.setdefault(group, []).extend(missing)
     if not walks:
         raise InputError(f"{', '.join(map(str, sources))} hold no trajectory; run or import some first.")
-    return [Observed(name, each, seed=seed, resamples=resamples) for name, each in walks.items()]
+    return [Observed(name, each, unrun[name], seed=seed, resamples=resamples) for name, each in walks.items()]
+
+
+def unrun_of(source: Path) -> Iterator[Task]:
+    """The tasks of a source that were asked and have no trajectory, as far as its format tells."""
+    unrun = recognise(source).unrun
+    return iter(()) if unrun is None else unrun(source)
 
 
 def names_of(sources: Sequence[Path]) -> list[str]:

@@ -7,7 +7,6 @@ An order is known by construction where one retriever is spoiled at growing rate
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -17,11 +16,12 @@ from msgspec import Struct
 from rich import box
 from rich.table import Table
 
-from lrat_sim.behaviour.observed import names_of
+from lrat_sim.behaviour.observed import names_of, unrun_of
 from lrat_sim.behaviour.resample import RESAMPLES, Estimate, Tasks, Values, estimate
 from lrat_sim.errors import InputError
 from lrat_sim.interchange import read_any
 from lrat_sim.progress import ProgressCallback
+from lrat_sim.success import runs_by_task, task_success
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -48,6 +48,7 @@ class Ordering(Struct, frozen=True, kw_only=True):
     Attributes:
         names: in the known order, the worst first.
         success: of each.
+        errors: runs of each that broke, which are failures.
         tau: Kendall's tau between the known order and that by success: 1 where they are the same, -1 where one is
             the other reversed; runs with equal success count neither way.
         steps: each retriever beside the next.
@@ -56,6 +57,7 @@ class Ordering(Struct, frozen=True, kw_only=True):
     names: list[str]
     tasks: int
     success: list[Estimate]
+    errors: list[int]
     tau: Estimate
     steps: list[Step]
 
@@ -67,12 +69,14 @@ class Ordering(Struct, frozen=True, kw_only=True):
         )
         table.add_column("retriever, worst first")
         table.add_column("success, %", justify="right", no_wrap=True)
+        table.add_column("errors", justify="right", no_wrap=True)
         table.add_column("gain over the one\nbefore, points", justify="right", no_wrap=True)
         table.add_column("told apart")
         for place, name in enumerate(self.names):
             step = self.steps[place - 1] if place else None
             verdict = "" if step is None else "yes" if step.clear else "reversed" if step.reversed else "no"
-            table.add_row(name, _percent(self.success[place]), _percent(step.gain) if step else "", verdict)
+            gain = _percent(step.gain) if step else ""
+            table.add_row(name, _percent(self.success[place]), str(self.errors[place]), gain, verdict)
         return table
 
 
@@ -98,7 +102,7 @@ def ordering(
     """
     if len(runs) < 2:
         raise InputError("an order needs two runs or more; give one a retriever, the worst first.")
-    table = _successes(runs, progress)
+    table, errors = _successes(runs, progress)
     shared = sorted(set.intersection(*(set(column) for column in table)))
     if not shared:
         raise InputError("the runs share no graded task; give runs on the same tasks, and grade them first.")
@@ -114,6 +118,7 @@ def ordering(
         names=called,
         tasks=len(shared),
         success=[found(means[:, place]) for place in range(len(called))],
+        errors=errors,
         tau=found(_tau(means)),
         steps=[
             Step(worse=worse, better=better, gain=found(means[:, place + 1] - means[:, place]))
@@ -122,24 +127,27 @@ def ordering(
     )
 
 
-def _successes(runs: Sequence[Path], progress: ProgressCallback | None) -> list[dict[str, float]]:
-    """The success of each task under each run: correct over graded samples; a run that broke is a failure."""
-    columns, done = [], 0
+def _successes(runs: Sequence[Path], progress: ProgressCallback | None) -> tuple[list[dict[str, float]], list[int]]:
+    """The success of each task under each run, and how many of its trajectories broke."""
+    columns: list[dict[str, float]] = []
+    errors: list[int] = []
+    done = 0
     for run in runs:
-        samples: dict[str, list[float]] = defaultdict(list)
+        errors.append(0)
+        outcomes: list[tuple[str, str, str | None]] = []
         for entry in read_any(run):
             done += 1
             if progress is not None:
                 progress(done, None, "trajectories")
-            state = entry.grade.state if entry.grade is not None else "ungraded"
-            if entry.trajectory.status != "answered":
-                state = "incorrect"
-            if state != "ungraded":
-                samples[entry.trajectory.task_id].append(float(state == "correct"))
-        if not samples:
+            state = entry.grade.state if entry.grade is not None else None
+            outcomes.append((entry.trajectory.task_id, entry.trajectory.status, state))
+            errors[-1] += entry.trajectory.status == "error"
+        by_task = runs_by_task(outcomes, (task.id for task in unrun_of(run)))
+        known = {task: task_success(samples).value for task, samples in by_task.items()}
+        columns.append({task: value for task, value in known.items() if value is not None})
+        if not outcomes or not columns[-1]:
             raise InputError(f"{run} holds no graded run; grade it first (lrat-sim grade).")
-        columns.append({task: sum(each) / len(each) for task, each in samples.items()})
-    return columns
+    return columns, errors
 
 
 def _tau(means: Values) -> Values:

@@ -67,7 +67,7 @@ def _runs(found: Behaviour) -> Table:
         "retriever": (setting.retriever for setting in settings),
         "hits a search": (setting.k for setting in settings),
         "tokens of a snippet": (setting.snippet_tokens for setting in settings),
-        "runs": (group.runs for group in found.groups),
+        "runs that did not break": (group.runs for group in found.groups),
         "tasks": (group.tasks for group in found.groups),
         "outcomes": (_listed(f"{count} {name}" for name, count in group.outcomes.items()) for group in found.groups),
         "judges": (_listed(group.judges) for group in found.groups),

@@ -17,6 +17,7 @@ from lrat_sim.grading.relevance import browses
 from lrat_sim.grading.rules import judge_by_rules
 from lrat_sim.interchange import Entry
 from lrat_sim.records import Call, Trajectory, VerdictState
+from lrat_sim.success import run_success
 
 Outcome = Literal["correct", "incorrect", "ungraded", "error"]
 
@@ -64,6 +65,7 @@ class Walk(Struct, frozen=True, gc=False):
         task: whose question it is.
         setting: agent, retriever, k, snippets.
         outcome: by its latest grade; a run without an answer is incorrect, one that broke an error.
+        success: see :func:`lrat_sim.success.run_success`.
         completed: whether it gave an answer of its own accord, or at a limit.
         searches, browses: executed calls.
         moves: counts of (from, to) steps that follow one another: search-search, search-browse, browse-search,
@@ -79,6 +81,7 @@ class Walk(Struct, frozen=True, gc=False):
     task: str
     setting: Setting
     outcome: Outcome
+    success: float | None
     completed: bool
     searches: int
     browses: int
@@ -115,6 +118,7 @@ def walk_of(entry: Entry, settings: dict[Setting, Setting] | None = None) -> Wal
         task=run.task_id,
         setting=setting if settings is None else settings.setdefault(setting, setting),
         outcome=outcome,
+        success=run_success(run.status, entry.grade.state if entry.grade else None),
         completed=run.status == "answered",
         searches=steps.count(SEARCH),
         browses=steps.count(BROWSE),

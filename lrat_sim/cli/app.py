@@ -37,19 +37,20 @@ def options(
 
 
 def main() -> None:
-    """The entry point: bad input ends with one sentence and exit code 2, Ctrl-C with 130."""
-    from lrat_sim.errors import LratSimError
+    """The entry point: bad input ends with one sentence and exit code 2, work of which nothing came with a sentence and
+    1, Ctrl-C with 130."""
+    from lrat_sim.errors import LratSimError, NothingCame
 
     try:
         sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="lrat-sim", standalone_mode=False))
     except LratSimError as error:
-        message = str(error)
+        message, code = str(error), 1 if isinstance(error, NothingCame) else 2
     except _WrongUsage as error:
-        message = _usage(error)
+        message, code = _usage(error), 2
     except KeyboardInterrupt:
         sys.exit(130)
     typer.echo(f"lrat-sim: {' '.join(message.split())}", err=True)
-    sys.exit(2)
+    sys.exit(code)
 
 
 _WrongUsage: type[Exception] = typer.BadParameter.mro()[1]

@@ -70,6 +70,12 @@ def compare(
     samples: Samples = 1,
     limit: Limit = None,
     seed: Seeds = [0],
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=4, help="Tokens of a text that every encoder reads; by default those that a model trained on."
+        ),
+    ] = None,
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
     processes: Processes = 0,
@@ -109,6 +115,7 @@ def compare(
         limit=limit,
         seeds=seed,
         samples=samples,
+        max_length=max_length,
         judge=of_answers,
         calls=calls,
         command=_command(),

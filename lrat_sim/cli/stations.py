@@ -140,6 +140,7 @@ def rollout(
     data: DataFolder = DATA,
 ) -> None:
     """Run an agent on tasks and record everything it does."""
+    from lrat_sim.errors import NothingCame
     from lrat_sim.experiment import Allowance, graded_rollout, opened, runnable
     from lrat_sim.llm.budget import LimitReached
     from lrat_sim.store import ensure_folder
@@ -163,6 +164,9 @@ def rollout(
     except LimitReached as reached:  # rollout has said it
         show_runs([out])
         raise typer.Exit(1) from reached
+    except NothingCame:  # the table says how many, the sentence why
+        show_runs([out])
+        raise
     show_runs([out])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lrat_sim.comparison.paired import Estimate, Paired
 from lrat_sim.comparison.significance import LEVEL
 
@@ -10,8 +12,9 @@ def answer_sentence(arm: str, base: str, measures: dict[str, Paired]) -> str:
     """What an arm gains over the base, for the top of a report.
 
     "trained finds 11.2 points more than base, 95 % interval 7.9 to 14.6, with 2.1 fewer steps on the 120 tasks both
-    solve."  An interval that holds zero, or a p-value above .05 (few tasks make an interval too narrow), is said to
-    tell nothing apart; the p-value here is that of the one test, not corrected for others.
+    solve."  The interval decides: one that holds zero is said to tell nothing apart.  Where the test of the same
+    difference says otherwise, as it may with few tasks, the sentence names it; the p-value is that of the one test, not
+    corrected for others.
 
     Args:
         arm: its name.
@@ -21,36 +24,50 @@ def answer_sentence(arm: str, base: str, measures: dict[str, Paired]) -> str:
     success, steps = measures["success"], measures["steps_both_solve"]
     if success.difference.value is None:
         return f"{arm} and {base} cannot be compared: no task has a graded answer from both."
-    points = Estimate(
-        value=100 * success.difference.value,
-        low=None if success.difference.low is None else 100 * success.difference.low,
-        high=None if success.difference.high is None else 100 * success.difference.high,
-    )
-    return f"{_gain(arm, base, points, _is_clear(success))}{_interval(points)}{_steps(steps)}."
+    gain = f"{_gain(arm, base, success.difference)}{_interval(success.difference)}{_test(success)}"
+    return f"{gain}{_steps(steps)}."
 
 
-def _is_clear(paired: Paired) -> bool:
-    return paired.difference.is_clear and (paired.p is None or paired.p <= LEVEL)
+def broken(errors: Mapping[str, int]) -> str | None:
+    """A sentence on the runs that broke, by arm; None where none did."""
+    told = [f"{count:,} of {arm}" for arm, count in errors.items() if count]
+    return f"Runs that broke count as failures: {', '.join(told)}." if told else None
 
 
-def _gain(arm: str, base: str, points: Estimate, is_clear: bool) -> str:
-    value = points.value or 0.0
-    if is_clear:
-        return f"{arm} finds {abs(value):.1f} points {'more' if value > 0 else 'less'} than {base}"
-    return f"{arm} is not clearly better or worse than {base}: {value:+z.1f} points"
+def _gain(arm: str, base: str, difference: Estimate) -> str:
+    points = 100 * (difference.value or 0.0)
+    if difference.is_clear:
+        return f"{arm} finds {abs(points):.1f} points {'more' if points > 0 else 'less'} than {base}"
+    return f"{arm} is not clearly better or worse than {base}: {points:+z.1f} points"
 
 
 def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
-    return f", 95 % interval {estimate.low:z.1f} to {estimate.high:z.1f}"
+    low, high = 100 * estimate.low, 100 * estimate.high
+    # an end beside zero shows on which side it lies
+    digits = next((each for each in range(1, 6) if all(end == 0 or round(end, each) for end in (low, high))), 6)
+    return f", 95 % interval {low:z.{digits}f} to {high:z.{digits}f}"
+
+
+_TESTS = {"mcnemar": "McNemar's exact test", "permutation": "the permutation test"}
+
+
+def _test(paired: Paired) -> str:
+    """What the test says, where it does not say what the interval does."""
+    if paired.p is None or paired.test is None or (paired.p <= LEVEL) == paired.difference.is_clear:
+        return ""
+    says = "does not tell them apart" if paired.difference.is_clear else "tells them apart"
+    tasks = f"{paired.wins + paired.losses} of {paired.tasks} tasks differ"
+    return f" (but {_TESTS[paired.test]} {says}, p = {paired.p:.3g}: the sample is small, {tasks})"
 
 
 def _steps(steps: Paired) -> str:
     if steps.difference.value is None:
         return ", and there is no task that both solve"
     where = "the one task" if steps.tasks == 1 else f"the {steps.tasks} tasks"
-    if not _is_clear(steps):
-        return f", with no clear difference in steps ({steps.difference.value:+z.1f}) on {where} both solve"
-    change = f"{abs(steps.difference.value):.1f} {'fewer' if steps.difference.value < 0 else 'more'} steps"
-    return f", with {change} on {where} both solve"
+    value = steps.difference.value
+    if not steps.difference.is_clear:
+        return f", with no clear difference in steps ({value:+z.1f}) on {where} both solve{_test(steps)}"
+    change = f"{abs(value):.1f} {'fewer' if value < 0 else 'more'} steps"
+    return f", with {change} on {where} both solve{_test(steps)}"

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from lrat_sim.comparison.answer import answer_sentence
+from lrat_sim.comparison.answer import answer_sentence, broken
 from lrat_sim.comparison.calibration import compare_calibration, error_of, exchange_of, parts_of
-from lrat_sim.comparison.measures import MEASURES, Arm, Measure, values_of
+from lrat_sim.comparison.fairness import Described, differences, text_lengths
+from lrat_sim.comparison.measures import MEASURES, Arm, Measure, Row, values_of
 from lrat_sim.comparison.paired import (
     CONFIDENCE,
     NOTHING,
@@ -48,6 +49,8 @@ def compare(
     permutations: int = PERMUTATIONS,
     setting: Mapping[str, Any] | None = None,
     runs: Mapping[str, Sequence[str]] | None = None,
+    retrievers: Mapping[str, Described] | None = None,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Comparison:
     """Compares every arm with every other.
 
@@ -64,6 +67,8 @@ def compare(
         permutations: exchanges of the permutation tests; more, where a large family needs them.
         setting: what is compared; see :class:`Comparison`.
         runs: the run folders of each arm, one a seed, relative to where the comparison will lie.
+        retrievers: what each arm's retriever says of itself; the answer begins with what differs beside it.
+        others: further settings of each arm that should be the same for all, by name.
 
     Raises:
         InputError: an arm that is not there or has no table, no task, or a task twice.
@@ -88,8 +93,11 @@ def compare(
     pairings = _tested(work, pairings, permutations)
     against_base = [each for each in pairings if each.base == base]
     told = [each for each in against_base if each.arm != oracle] or against_base  # the oracle only if there is no other
+    summaries = [work.summary(name, list((runs or {}).get(name, ()))) for name in tables]
+    first = [differences(retrievers or {}, others), broken({each.name: each.errors for each in summaries})]
+    lengths = text_lengths(retrievers or {})
     return Comparison(
-        answer=" ".join(answer_sentence(each.arm, base, each.measures) for each in told),
+        answer=" ".join([*filter(None, first), *(answer_sentence(each.arm, base, each.measures) for each in told)]),
         base=base,
         oracle=oracle,
         tasks_asked=len(tasks_asked),
@@ -99,8 +107,8 @@ def compare(
         confidence=CONFIDENCE,
         permutations=permutations,
         tests=tests,
-        setting=dict(setting or {}),
-        summaries=[work.summary(name, list((runs or {}).get(name, ()))) for name in tables],
+        setting={**(setting or {}), **({"text_length": lengths} if lengths else {})},
+        summaries=summaries,
         pairings=pairings,
         measures=list(MEASURES),
     )
@@ -143,17 +151,16 @@ class _Comparing:
             if measure.population != "stated":
                 over_tasks[measure.name] = standard_error(self.columns(measure, arm)[0])
         rows = [arm[task] for task in self.tasks if task in arm]
-        (graded,) = self.columns(_SUCCESS, arm)
-        asked, correct, ungraded = len(self.tasks), float(graded.sum()), len(self.tasks) - len(graded)
+        every = [table[task] for table in seeds for task in self.tasks if task in table]
         return Summary(
             name=name,
             means=means,
             ran=len(rows),
-            not_run=asked - len(rows),
-            errors=sum(row.get("steps") is None for row in rows),
-            ungraded=ungraded,
-            success_low=correct / asked,
-            success_high=(correct + ungraded) / asked,
+            not_run=len(self.tasks) - len(rows),
+            errors=sum(_count(row, "errors", "steps") for row in every),
+            ungraded=sum(_count(row, "ungraded", "success") for row in every),
+            success_low=sum(_bound(row, "success_low", 0.0) for row in rows) / len(self.tasks),
+            success_high=sum(_bound(row, "success_high", 1.0) for row in rows) / len(self.tasks),
             seeds=len(seeds),
             over_tasks=over_tasks,
             over_seeds=over_seeds,
@@ -249,6 +256,17 @@ def _tested(work: _Comparing, pairings: list[Pairing], permutations: int) -> lis
 def _columns(values: list[tuple[float, ...]], arms: int) -> list[Values]:
     table = np.array(values, dtype=np.float64).reshape(-1, arms)
     return [np.ascontiguousarray(column) for column in table.T]
+
+
+def _count(row: Row, what: str, absent: str) -> int:
+    """How many of a task's runs are so; where the row does not count them, one whose metric ``absent`` is unknown."""
+    return round(row.get(what, float(row.get(absent) is None)) or 0)
+
+
+def _bound(row: Row, end: str, ungraded: float) -> float:
+    """A bound of a task's success, by its success where the row has none."""
+    value = row.get(end, row.get("success"))
+    return ungraded if value is None else value
 
 
 def _spread(values: Sequence[float | None]) -> float | None:

@@ -173,7 +173,8 @@ def estimate(value: float, drawn: Values) -> Estimate:
     known = _finite(value)
     if known is None or len(drawn) == 0:
         return Estimate(value=known)
-    low, high = np.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    # rounded, so that a difference of equal sums is 0 and not the last bit of one
+    low, high = np.round(np.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]), 12)
     return Estimate(value=known, low=_finite(low), high=_finite(high))
 
 

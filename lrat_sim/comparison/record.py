@@ -15,7 +15,7 @@ SCHEMA_VERSION = 2
 class Summary(Struct, frozen=True, kw_only=True):
     """One arm by itself.
 
-    ``errors`` counts the tasks whose runs all broke, ``ungraded`` those without a graded answer.
+    ``errors`` counts the runs that broke, ``ungraded`` the answers without a grade, of all samples and seeds.
     ``means`` holds every measure over the arm's own tasks, None where it is unknown.  ``success_low``
     and ``success_high`` bound success were all ungraded answers wrong, or right.
 
@@ -55,7 +55,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     ``pairings`` holds those against the base first, in the order of the arms, then all others.  ``tests`` is the
     number of tests that ``correction`` takes together.  ``setting`` says what was compared, as far as that is known:
-    ``agent``, ``task_set``, ``split``, ``k``, ``seeds``.
+    ``agent``, ``task_set``, ``split``, ``k``, ``seeds``, and by arm ``text_length``, the tokens that its encoder reads.
+    ``answer`` begins with what differs between the arms beside their retrievers, and with the runs that broke.
     """
 
     schema_version: int = SCHEMA_VERSION

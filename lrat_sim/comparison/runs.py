@@ -18,6 +18,7 @@ from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.store import Store
 
 _FAILED_IF_ABSENT = {measure.metric for measure in MEASURES if measure.population in ("asked", "evidence")}
+_FAILED_IF_ABSENT |= {"success_low", "success_high"}
 
 
 def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None) -> TaskTable:

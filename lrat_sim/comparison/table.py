@@ -193,6 +193,12 @@ def _notes(comparison: Comparison, against: Sequence[Pairing]) -> list[str]:
             f" task. p Holm: corrected for all {comparison.tests} tests, of every measure of every pair of arms. could"
             " show: the smallest true difference that these tasks show 4 times in 5, at p below .05."
         )
+    lengths: dict[str, int] = comparison.setting.get("text_length", {})
+    if lengths:
+        alike = len({*lengths.values()}) == 1
+        told = f"{min(lengths.values())}" if alike else ", ".join(f"{arm} {each}" for arm, each in lengths.items())
+        told = f"{told} ({', '.join(lengths)})" if alike else told
+        notes.append(f"tokens of a text that encoders read: {told}.")
     without = comparison.tasks_asked - comparison.tasks_with_evidence
     if without:
         notes.append(f"without evidence, and so left out of evidence metrics: {without} tasks.")

@@ -2,7 +2,7 @@
 and pair by task."""
 
 from lrat_sim.experiment.allowance import Allowance, CallOptions
-from lrat_sim.experiment.arms import ORACLE, named_retriever, opened, runnable
+from lrat_sim.experiment.arms import ORACLE, alike, named_retriever, opened, runnable
 from lrat_sim.experiment.cells import Cell, Experiment, run_experiment
 from lrat_sim.experiment.run import compare_retrievers, graded_rollout, seed_folder
 from lrat_sim.experiment.sweep import Sweep, nested_subsets, training_size_sweep
@@ -14,6 +14,7 @@ __all__ = [
     "Cell",
     "Experiment",
     "Sweep",
+    "alike",
     "compare_retrievers",
     "graded_rollout",
     "named_retriever",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.corpus.dataset import Dataset
@@ -14,6 +17,8 @@ from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import parse_spec
+from lrat_sim.text import minilm_folder
+from lrat_sim.training.folder import RECORD, read_record
 
 ORACLE = "oracle"
 
@@ -38,6 +43,88 @@ def opened(
     folder = indexes or dataset.folder / "indexes" / f"{parse_spec(str(spec))[0]}-{key}"
     with bar(f"index {title or spec}") as progress:
         return open_retriever(spec, dataset.corpus, folder, progress=progress, **options)
+
+
+def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict[str, Any]]:
+    """The options to open the arms of a comparison with, so that their encoders read texts of one length.
+
+    It is the one asked for; else the one that a spec gives (``dense:max_length=96``); else the longest that one of the
+    trained models was trained on; else the shortest of the encoders' own.  A spec that gives its own keeps it, and the
+    comparison then says so.
+
+    Args:
+        specs: name of the arm to spec.
+        length: tokens of a text; None where nothing is asked for.
+    """
+    encoders = [found for spec in specs.values() for found in _encoders(spec)]
+    given = {int(options["max_length"]) for _, options in encoders if str(options.get("max_length", "")).isdecimal()}
+    trained = [_trained_on(options.get("model")) for _, options in encoders]
+    own = [_own_length(name, options.get("model")) for name, options in encoders]
+    if length is None and not given and not any(trained) and len({*own}) <= 1:
+        return {arm: {} for arm in specs}
+    known = [[each for each in found if each is not None] for found in (trained, own)]
+    length = length or (given.pop() if len(given) == 1 else max(known[0], default=min(known[1], default=None)))
+    return {arm: {} if length is None else _reading(spec, length) for arm, spec in specs.items()}
+
+
+_ENCODERS = ("dense", "embedding-api")
+_MEMBERS = {"rerank": "dense", "hybrid": "bm25+dense"}
+"""Retrievers made of others, and of which by default."""
+
+
+def _members(name: str, options: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The option that names what a retriever is made of, and that."""
+    option = "members" if name == "hybrid" else "base"
+    named = str(options.get(option, _MEMBERS.get(name, "")))
+    return option, named.split("+") if option == "members" else [named] if named else []
+
+
+def _encoders(spec: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    name, options = parse_spec(spec)
+    if name in _ENCODERS:
+        yield name, options
+    for member in _members(name, options)[1]:
+        yield from _encoders(member)
+
+
+def _reading(spec: str, length: int) -> dict[str, Any]:
+    """The options by which the encoders of a spec read so many tokens, where it does not give a number of its own."""
+    name, options = parse_spec(spec)
+    if name in _ENCODERS:
+        return {} if "max_length" in options else {"max_length": length}
+    option, members = _members(name, options)
+    read = []
+    for member in members:
+        within, given = parse_spec(member)
+        own = within not in _ENCODERS or "max_length" in given
+        read.append(member if own else f"{member}{',' if ':' in member else ':'}max_length={length}")
+    return {} if read == members else {option: "+".join(read)}
+
+
+def _trained_on(model: str | None) -> int | None:
+    """The tokens of a document that a model of ours was trained on; None for any other."""
+    if model is None or not (Path(model) / RECORD).is_file():
+        return None
+    length = read_record(Path(model)).identity.get("max_document_length")
+    return length if isinstance(length, int) else None
+
+
+def _own_length(name: str, model: str | None) -> int | None:
+    """The tokens that an encoder reads by itself; None where that is not known before it is loaded."""
+    if name == "embedding-api":
+        from lrat_sim.retrieval.embedding_api import EmbeddingApiSettings  # imports torch
+
+        return EmbeddingApiSettings(model="").max_length
+    path = Path(model or minilm_folder()) / "sentence_bert_config.json"
+    try:
+        length = msgspec.json.decode(path.read_bytes(), type=dict[str, Any]).get("max_seq_length")
+    except (OSError, msgspec.DecodeError):
+        return None
+    return min(length, _LONGEST) if isinstance(length, int) else None
+
+
+_LONGEST = 512
+"""Where a model reads more, ``dense`` cuts texts there."""
 
 
 def named_retriever(spec: str) -> tuple[str, str]:

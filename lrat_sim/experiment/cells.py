@@ -26,7 +26,7 @@ from lrat_sim.comparison import Comparison
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
 from lrat_sim.experiment.allowance import Allowance, CallOptions
-from lrat_sim.experiment.arms import check_arm, check_seeds, opened, runnable
+from lrat_sim.experiment.arms import alike, check_arm, check_seeds, opened, runnable
 from lrat_sim.experiment.run import COMPARISON, compare_retrievers
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.answers import AnswerJudge
@@ -78,6 +78,7 @@ def run_experiment(
     limit: int | None = None,
     seeds: Sequence[int] = (0,),
     samples: int = 1,
+    max_length: int | None = None,
     judge: AnswerJudge | None = None,
     calls: CallOptions | None = None,
     command: str | None = None,
@@ -94,6 +95,7 @@ def run_experiment(
         limit: at most so many tasks of each set.
         seeds: of the runs; a task counts once, with the mean over them.
         samples: runs of each task and seed.
+        max_length: tokens of a text that every encoder reads; by default see :func:`lrat_sim.experiment.alike`.
         judge: of answers; by default the offline match.
         calls: how calls are sent, and what all of them may cost together.
         command: the command line that asked for it, for the record.
@@ -132,11 +134,12 @@ def run_experiment(
         "limit": limit,
         "seeds": list(seeds),
         "samples": samples,
+        "max_length": max_length,
         "calls": msgspec.to_builtins(calls),
     }
-    allowance, comparisons = Allowance(calls), {}
+    allowance, comparisons, lengths = Allowance(calls), {}, alike(retrievers, max_length)
     for name, dataset in datasets.items():
-        arms = {arm: opened(spec, dataset) for arm, spec in retrievers.items()}
+        arms = {arm: opened(spec, dataset, **lengths[arm]) for arm, spec in retrievers.items()}
         for number, agent in enumerate(agents):
             identity, place = planned[name, number]
             if len(planned) > 1:

@@ -9,19 +9,18 @@ from typing import Any
 from rich.markup import escape
 
 from lrat_sim import catalog
-from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.comparison import Comparison, compare, run_table, save
+from lrat_sim.comparison.fairness import text_lengths
 from lrat_sim.errors import InputError
 from lrat_sim.experiment.allowance import Allowance, CallOptions, stopped
 from lrat_sim.experiment.arms import ORACLE, check_arm, check_seeds
-from lrat_sim.grading.answers import AnswerJudge, MatchJudge
-from lrat_sim.grading.match import is_match
+from lrat_sim.grading.answers import AnswerJudge, MatchJudge, match_grade
 from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.grading.run import grade_run
 from lrat_sim.llm.budget import LimitReached
 from lrat_sim.progress import console
-from lrat_sim.records import Grade, Task, Trajectory
+from lrat_sim.records import Task
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.manifest import RUN
 from lrat_sim.rollout.run import rollout
@@ -54,15 +53,17 @@ def graded_rollout(
 
     Raises:
         LimitReached: a limit of the allowance ended it; what was run is kept and graded.
+        NothingCame: every run broke, or the judge failed on every answer.
     """
-    allowance = allowance or Allowance(CallOptions())
-    grade = _at_once if judge is None or isinstance(judge, MatchJudge) else None
+    allowance, judge = allowance or Allowance(CallOptions()), judge or MatchJudge()
+    grade = match_grade if type(judge) is MatchJudge else None
     summary = rollout(tasks, agent, retriever, folder, seed=seed, samples=samples, grade=grade, **allowance.next())
     allowance.spend(summary.cost)
+    summary.check(agent.name or agent.model)
     grade_run(folder, judge)
     if summary.stopped is not None:
         raise LimitReached(summary.stopped, stopped(summary.stopped))
-    return run_table(folder, tasks, agent.limits.k)
+    return run_table(folder, tasks, agent.limits.k, judge.name)
 
 
 def compare_retrievers(
@@ -104,10 +105,13 @@ def compare_retrievers(
     seeds = (seed,) if seeds is None else tuple(seeds)
     places = _places(retrievers, seeds, Path(folder), folders or {})
     tables: dict[str, list[TaskTable]] = {name: [] for name in retrievers}
+    described = {name: retriever.describe() for name, retriever in retrievers.items()}
+    lengths = text_lengths(described)
     for name, retriever in retrievers.items():
         for each, place in zip(seeds, places[name], strict=True):
             of_seed = f", seed {each}" if len(seeds) > 1 else ""
-            console.print(f"[bold]{escape(name)}[/bold] on {len(tasks):,} tasks, k = {agent.limits.k}{of_seed}")
+            read = f", texts of {lengths[name]} tokens" if name in lengths else ""
+            console.print(f"[bold]{escape(name)}[/bold] on {len(tasks):,} tasks, k = {agent.limits.k}{read}{of_seed}")
             table = graded_rollout(
                 tasks, agent, retriever, place, seed=each, samples=samples, judge=judge, allowance=allowance
             )
@@ -121,6 +125,7 @@ def compare_retrievers(
         seed=seeds[0],
         setting={**known, "judge": (judge or MatchJudge()).name, **(setting or {})},
         runs={name: [place.name for place in of_arm] for name, of_arm in places.items()},
+        retrievers=described,
     )
     save(comparison, Path(folder) / COMPARISON)
     return comparison
@@ -159,10 +164,3 @@ def _places(
                 raise InputError(f"the arms {owners[place]!r} and {name!r} would share the folder {place}; rename one.")
             owners[place] = name
     return places
-
-
-def _at_once(task: Task, trajectory: Trajectory) -> Grade:
-    """A grade for the live table; the one that counts is written by :func:`grade_run`."""
-    answer = read_answer(trajectory.answer)
-    right = bool(answer) and is_match(answer or "", task.answers)
-    return Grade(trajectory_id=trajectory.id, state="correct" if right else "incorrect", judge=MatchJudge.name)

@@ -139,6 +139,7 @@ def training_size_sweep(
     sizes, allowance = sorted(set(sizes)), Allowance(calls or CallOptions())
     tables: dict[str, list[TaskTable]] = {}
     places: dict[str, list[Path]] = {}
+    described: dict[str, dict[str, Any]] = {}
     for size in (None, *sizes):
         arm = BASE if size is None else f"{size}-pairs"
         for seed in seeds:
@@ -152,6 +153,7 @@ def training_size_sweep(
             (folder / IDENTITY).write_bytes(
                 msgspec.json.encode(identity) + b"\n"
             )  # not before the base could be opened
+            described[arm] = retriever.describe()
             place = seed_folder(folder, arm, seed, seeds[0])
             console.print(f"{arm} on {len(tasks):,} tasks, k = {agent.limits.k}, seed {seed}")
             table = graded_rollout(
@@ -168,6 +170,7 @@ def training_size_sweep(
         seed=seeds[0],
         setting={**setting, "seeds": list(seeds), "judge": (judge or MatchJudge()).name},
         runs={arm: [place.name for place in of_arm] for arm, of_arm in places.items()},
+        retrievers=described,
     )
     save(comparison, folder / COMPARISON)
     points = [

@@ -15,6 +15,7 @@ from lrat_sim.comparison.paired import NORMAL_QUANTILE
 from lrat_sim.comparison.table import p_value, value_range
 
 _BAR = 8
+_NOTE = "±: 95 % of the noise from tasks. err.: runs that broke. gain: over the first retriever, by task."
 
 
 def render_cells(comparisons: Mapping[str, Comparison]) -> RenderableType:
@@ -37,7 +38,7 @@ def render_cells(comparisons: Mapping[str, Comparison]) -> RenderableType:
             if len(by_k) > 1:
                 table.add_section()
         parts += [table, Text("")]
-    parts.append(Text("±: 95 % of the noise from tasks. gain: over the first retriever, by task.", style="dim"))
+    parts.append(Text(_NOTE, style="dim"))
     return Group(*parts)
 
 
@@ -69,7 +70,7 @@ def add_point(table: Table, cells: Sequence[str], comparison: Comparison, arm: s
     if summary is None:
         return
     pairing = next((each for each in comparison.pairings if (each.arm, each.base) == (arm, comparison.base)), None)
-    table.add_row(*map(Text, cells), *_success(summary), *_gain(pairing), *_rest(summary))
+    table.add_row(*map(Text, cells), *_success(summary), f"{summary.errors:,}", *_gain(pairing), *_rest(summary))
 
 
 def _table(title: str, head: Sequence[str]) -> Table:
@@ -81,7 +82,7 @@ def _table(title: str, head: Sequence[str]) -> Table:
         table.add_column(heading, overflow="fold", justify="right" if number else "left", no_wrap=bool(number))
     table.add_column("success", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for heading in ("gain", "95 %\ninterval", "p\nHolm", "evid.\nrecall", "steps"):
+    for heading in ("err.", "gain", "95 %\ninterval", "p\nHolm", "evid.\nrecall", "steps"):
         table.add_column(heading, justify="right", no_wrap=True)
     return table
 

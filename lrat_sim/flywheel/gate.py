@@ -37,6 +37,7 @@ class Decision(Struct, frozen=True, kw_only=True):
         rule: by which.
         against: the name of the model in use, ``base`` or ``round-N``.
         tasks: on how many tasks.
+        errors: runs of both models that broke, which are failures.
         success, evidence_recall: of the new model.
         success_difference, recall_difference: from the model in use, paired by task; the latter's value is None where
             no task has evidence.
@@ -50,6 +51,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     evidence_recall: float | None
     success_difference: Estimate
     recall_difference: Estimate
+    errors: int = 0
     accepted: bool
 
 
@@ -98,7 +100,8 @@ def decide(rule: Rule, against: str, in_use: Arm, new: Arm, tasks: Sequence[Task
         seed: of the intervals.
     """
     arms = {"in use": in_use, "new": new}
-    (pairing,) = compare(arms, "in use", None, [task.id for task in tasks], seed=seed).pairings
+    found = compare(arms, "in use", None, [task.id for task in tasks], seed=seed)
+    (pairing,) = found.pairings
     success, recall = pairing.measures["success"], pairing.measures["evidence_recall"]
     return Decision(
         rule=rule,
@@ -108,6 +111,7 @@ def decide(rule: Rule, against: str, in_use: Arm, new: Arm, tasks: Sequence[Task
         evidence_recall=recall.arm,
         success_difference=success.difference,
         recall_difference=recall.difference,
+        errors=sum(summary.errors for summary in found.summaries),
         accepted=rule == "none" or wins(rule, success.difference, recall.difference),
     )
 

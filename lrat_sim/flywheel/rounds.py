@@ -20,11 +20,13 @@ ROUNDS = "rounds.json"
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """How agents did with a retriever on some tasks, as means; None where no task has the figure."""
+    """How agents did with a retriever on some tasks, as means; None where no task has the figure.  ``errors`` counts
+    the runs that broke, which are failures."""
 
     success: float | None
     evidence_recall: float | None
     steps: float | None
+    errors: int = 0
 
 
 class Guarded(Struct, frozen=True, kw_only=True):
@@ -121,13 +123,15 @@ def figures_of(table: Arm) -> Figures:
         values = [value for row in table.values() if (value := row.get(metric)) is not None]
         return fmean(values) if values else None
 
-    return Figures(success=mean("success"), evidence_recall=mean("evidence_recall"), steps=mean("steps"))
+    errors = round(sum(row.get("errors") or 0.0 for row in table.values()))
+    return Figures(success=mean("success"), evidence_recall=mean("evidence_recall"), steps=mean("steps"), errors=errors)
 
 
 def arm_figures(comparison: Comparison, arm: str) -> Figures:
     """The means of an arm of a comparison."""
-    (means,) = (summary.means for summary in comparison.summaries if summary.name == arm)
-    return Figures(success=means["success"], evidence_recall=means["evidence_recall"], steps=means["steps"])
+    (summary,) = (each for each in comparison.summaries if each.name == arm)
+    means = {name: summary.means[name] for name in ("success", "evidence_recall", "steps")}
+    return Figures(**means, errors=summary.errors)
 
 
 def _table(rounds: Rounds) -> Table:
@@ -141,7 +145,7 @@ def _table(rounds: Rounds) -> Table:
     table.add_column("round", no_wrap=True)
     heads = ["pairs", "docs\nseen", "Gini\nseen", "Gini\nopen"]
     heads += ["gate: success\nagainst in use"] * gated + ["nDCG@10\nguard"] * guarded
-    heads += [f"{name}\nsucc/rec/steps" for name in names]
+    heads += [f"{name}\nsucc/err/rec/steps" for name in names]
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     empty = ["-"] * (len(heads) - len(names) - guarded)
@@ -169,7 +173,8 @@ def _decided(gate: Decision | None) -> str:
     difference = gate.success_difference
     bounds = [end for end in (difference.low, difference.high) if end is not None]
     interval = f" ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})" if len(bounds) == 2 else ""
-    return "-" if difference.value is None else f"{100 * difference.value:+.1f}{interval}"
+    broken = f", {gate.errors} err." if gate.errors else ""
+    return "-" if difference.value is None else f"{100 * difference.value:+.1f}{interval}{broken}"
 
 
 def _three(value: float | None) -> str:
@@ -179,5 +184,5 @@ def _three(value: float | None) -> str:
 def _shown(figures: Figures | None) -> str:
     if figures is None:
         return "-"
-    shares = "/".join("-" if v is None else f"{100 * v:.1f}" for v in (figures.success, figures.evidence_recall))
-    return f"{shares}/{'-' if figures.steps is None else f'{figures.steps:.1f}'}"
+    success, recall = ("-" if v is None else f"{100 * v:.1f}" for v in (figures.success, figures.evidence_recall))
+    return f"{success}/{figures.errors}/{recall}/{'-' if figures.steps is None else f'{figures.steps:.1f}'}"

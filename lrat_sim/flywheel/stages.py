@@ -15,7 +15,7 @@ from lrat_sim.comparison.measures import Arm
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.corpus.split import check_leak
 from lrat_sim.errors import InputError
-from lrat_sim.experiment import Allowance, compare_retrievers, graded_rollout, opened, runnable
+from lrat_sim.experiment import Allowance, alike, compare_retrievers, graded_rollout, opened, runnable
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.flywheel.gate import Decision, decide, frozen_tasks
 from lrat_sim.flywheel.identity import begun_with, decisive, refuse_other
@@ -191,7 +191,8 @@ class Stages:
         decision = decide(self.rule, self.in_use, in_use, new, tasks, seed=seed)
         taken = "accepted" if decision.accepted else f"refused, {self.in_use} stays in use"
         points = 100 * (decision.success_difference.value or 0.0)
-        console.print(f"gate: round {number} is {taken} ({points:+.1f} points of success)", markup=False)
+        broken = f", {decision.errors:,} runs broke" if decision.errors else ""
+        console.print(f"gate: round {number} is {taken} ({points:+.1f} points of success{broken})", markup=False)
         return decision
 
     def evaluate(self) -> dict[str, Comparison]:
@@ -203,7 +204,8 @@ class Stages:
         arms: dict[str, Retriever] = {BASE: self.base()}
         for number in self.accepted:
             arms[TRAINED if number == last else f"round-{number}"] = self.index(number)
-        arms |= {name: opened(spec, self.dataset) for name, spec in self.baselines.items()}
+        lengths = alike(self.baselines, self.training.max_document_length)
+        arms |= {name: opened(spec, self.dataset, **lengths[name]) for name, spec in self.baselines.items()}
         comparisons = {}
         for split in settings.evaluate_splits:
             for k in settings.evaluate_k:

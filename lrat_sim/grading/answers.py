@@ -70,6 +70,10 @@ class MatchJudge:
 
     async def ruling(self, task: Task, trajectory: Trajectory) -> Ruling:
         """Correct or incorrect by normalised match."""
+        return self.rule(task, trajectory)
+
+    def rule(self, task: Task, trajectory: Trajectory) -> Ruling:
+        """The same in plain code."""
         said = response(trajectory)
         confidence = stated_confidence(said)
         extracted = read_answer(trajectory.answer)
@@ -224,14 +228,29 @@ def grade_answers(
 
 
 async def _grade(trajectory: Trajectory, task: Task, judge: AnswerJudge) -> Grade:
-    if any(accepted.strip() for accepted in task.answers):
-        ruling = await judge.ruling(task, trajectory)
-    else:
-        ruling = Ruling(state="ungraded", rationale="the task has no accepted answer")
+    return _graded(trajectory, judge.name, await judge.ruling(task, trajectory) if _has_answer(task) else _NO_ANSWER)
+
+
+def match_grade(task: Task, trajectory: Trajectory) -> Grade | None:
+    """The grade that :func:`grade_answers` gives a run by the offline match; None where it did not answer."""
+    if trajectory.status != "answered":
+        return None
+    judge = MatchJudge()
+    return _graded(trajectory, judge.name, judge.rule(task, trajectory) if _has_answer(task) else _NO_ANSWER)
+
+
+_NO_ANSWER = Ruling(state="ungraded", rationale="the task has no accepted answer")
+
+
+def _has_answer(task: Task) -> bool:
+    return any(accepted.strip() for accepted in task.answers)
+
+
+def _graded(trajectory: Trajectory, judge: str, ruling: Ruling) -> Grade:
     return Grade(
         trajectory_id=trajectory.id,
         state=ruling.state,
-        judge=judge.name,
+        judge=judge,
         votes=ruling.votes,
         extracted=ruling.extracted,
         confidence=ruling.confidence,

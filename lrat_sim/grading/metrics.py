@@ -1,8 +1,7 @@
 """Task metrics: success, evidence, steps, tokens and cost, for a trajectory, a task and a run.
 
-Definitions.  A *step* is an executed call (LRAT, Table 1).  ``success`` = correct / tasks asked: unanswered runs,
-errors and tasks that were never run are failures; ungraded answers are left out, and the bounds say what they could
-change.  ``evidence_recall`` = mean over tasks of |shown and evidence| / |evidence|, ``evidence_opened`` the same for
+Definitions.  A *step* is an executed call (LRAT, Table 1).  ``success`` is that of :mod:`lrat_sim.success`.
+``evidence_recall`` = mean over tasks of |shown and evidence| / |evidence|, ``evidence_opened`` the same for
 browsed documents, ``evidence_hit`` = share of tasks with any evidence shown; tasks without evidence are left out of
 these, and counted.  Steps, tokens and the like are means over the runs that did not break.  With several samples a
 task counts once, with the mean of its samples.
@@ -14,13 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.grading.confidence import calibration_error
 from lrat_sim.grading.judges import JudgeMetrics
 from lrat_sim.grading.samples import SampleMetrics, sample_metrics
 from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory
+from lrat_sim.success import run_success, success, task_success
 
 
 class TrajectoryMetrics(Struct, frozen=True, kw_only=True):
@@ -53,7 +53,11 @@ class TrajectoryMetrics(Struct, frozen=True, kw_only=True):
 
 
 TaskTable = dict[str, dict[str, float | None]]
-"""Task id to metric to value, None where the task has none; a task that was never run has no row."""
+"""Task id to metric to value, None where the task has none; a task that was never run has no row.
+
+Beside the means over samples (:data:`METRICS`) a row has the bounds ``success_low`` and ``success_high``, and the
+counts ``errors``, of runs that broke, and ``ungraded``, of answers.
+"""
 
 METRICS = (
     *("success", "evidence_recall", "evidence_opened", "evidence_hit", "turns", "steps", "searches", "browses"),
@@ -116,17 +120,13 @@ def trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | GradeS
     evidence = set(task.evidence)
     searches = sum(call.hits is not None for call in calls)
     browses = sum(call.docid is not None for call in calls)
-    if trajectory.status != "answered":
-        success: float | None = 0.0
-    else:
-        success = {"correct": 1.0, "incorrect": 0.0}.get(state or "ungraded")
     return TrajectoryMetrics(
         trajectory_id=trajectory.id,
         task_id=trajectory.task_id,
         sample=trajectory.sample,
         status=trajectory.status,
         end_reason=trajectory.end_reason,
-        success=success,
+        success=run_success(trajectory.status, state),
         confidence=grade.confidence if isinstance(grade, Grade) else None,
         evidence_recall=len(shown & evidence) / len(evidence) if evidence else None,
         evidence_opened=len(opened & evidence) / len(evidence) if evidence else None,
@@ -176,14 +176,24 @@ def measure(
 def task_table(rows: Iterable[TrajectoryMetrics], tasks: Iterable[Task] | Mapping[str, Task]) -> TaskTable:
     """The mean over samples of every metric, by task asked: what comparisons pair.
 
-    Success and evidence take all samples in, the rest those that did not break; an ungraded sample has no success.
+    Success and evidence take all samples in, the rest those that did not break.
     """
     asked = tasks.values() if isinstance(tasks, Mapping) else tasks
     runs: dict[str, list[TrajectoryMetrics]] = defaultdict(list)
     for row in rows:
         runs[row.task_id].append(row)
+    return {task.id: _row(runs[task.id]) for task in asked if task.id in runs}
+
+
+def _row(runs: list[TrajectoryMetrics]) -> dict[str, float | None]:
+    found = task_success([run.success for run in runs])
     return {
-        task.id: {metric: _mean_of(runs[task.id], metric) for metric in METRICS} for task in asked if task.id in runs
+        **{metric: _mean_of(runs, metric) for metric in METRICS},
+        "success": found.value,
+        "success_low": found.low,
+        "success_high": found.high,
+        "errors": float(sum(run.status == "error" for run in runs)),
+        "ungraded": float(sum(run.success is None for run in runs)),
     }
 
 
@@ -217,15 +227,15 @@ def run_metrics(
     named = {task.id for task in asked}
     runs = [row for row in rows if row.task_id in named]
     table = task_table(runs, asked)
+    of_task: dict[str, list[float | None]] = {task.id: [] for task in asked}
+    for run in runs:
+        of_task[run.task_id].append(run.success)
+    found = success(of_task.values())
     missing = [task for task in asked if task.id not in table]
 
     def mean(metric: str, of_missing: int = 0) -> float | None:
         values = [value for row in table.values() if (value := row[metric]) is not None] + [0.0] * of_missing
         return fmean(values) if values else None
-
-    def success_with(ungraded: float) -> float:
-        filled = [structs.replace(run, success=ungraded) if run.success is None else run for run in runs]
-        return sum(row["success"] or 0.0 for row in task_table(filled, asked).values()) / len(asked)
 
     with_evidence = sum(bool(task.evidence) for task in missing)
     costs = [run.cost for run in runs if run.cost is not None]
@@ -239,9 +249,9 @@ def run_metrics(
         errors=sum(run.status == "error" for run in runs),
         ungraded=sum(run.success is None for run in runs),
         tasks_without_evidence=sum(not task.evidence for task in asked),
-        success=mean("success", len(missing)),
-        success_low=success_with(0.0),
-        success_high=success_with(1.0),
+        success=found.value,
+        success_low=found.low,
+        success_high=found.high,
         evidence_recall=mean("evidence_recall", with_evidence),
         evidence_opened=mean("evidence_opened", with_evidence),
         evidence_hit=mean("evidence_hit", with_evidence),

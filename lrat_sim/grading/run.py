@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, NothingCame
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, grade_answers, latest_grades
 from lrat_sim.grading.judges import judge_metrics
 from lrat_sim.grading.metrics import RunMetrics, TaskTable, measure, run_metrics, task_table
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Task, Verdict
-from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories
+from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories, regrade
 from lrat_sim.store import Store
 
 GRADES, VERDICTS = "grades.jsonl", "verdicts.jsonl"
@@ -38,12 +38,15 @@ def grade_run(
 
     Raises:
         InputError: it is no run folder.
+        NothingCame: the judge failed on every answer.
     """
     judge = judge or MatchJudge()
     runs, tasks = read_trajectories(run), asked_tasks(run)
     with Store(run / GRADES, Grade) as store:
         new = grade_answers(runs, tasks, judge, store=store, concurrency=concurrency, progress=progress)
-        return sum(1 for _ in new)
+        added = _counted(new, store, judge.name, f"answers of {run}")
+        regrade(run, {name: grade.state for name, grade in latest_grades(store).items()})
+    return added
 
 
 def judge_run(
@@ -66,6 +69,7 @@ def judge_run(
 
     Raises:
         InputError: there are no trajectories.
+        NothingCame: the judge failed on every browse.
     """
     judge = judge or RuleJudge()
     if not (run / TRAJECTORIES).is_file():  # a store would make the folder
@@ -73,7 +77,21 @@ def judge_run(
     runs = read_trajectories(run)
     with Store(run / VERDICTS, Verdict) as store:
         new = judge_browses(runs, judge, store=store, concurrency=concurrency, progress=progress)
-        return sum(1 for _ in new)
+        return _counted(new, store, judge.name, f"browses of {run}")
+
+
+def _counted(new: Iterable[Grade | Verdict], store: Store[Grade] | Store[Verdict], judge: str, what: str) -> int:
+    """How many were added; refuses where the judge failed on all of them, and never judged another."""
+    count, failed, cause = 0, 0, ""
+    for count, each in enumerate(new, start=1):  # noqa: B007
+        if each.error is not None:
+            failed, cause = failed + 1, cause or each.error.message
+    if count and failed == count and not any(each.judge == judge and each.error is None for each in store):
+        raise NothingCame(
+            f"the judge {judge} failed on all {count:,} {what}; the first time: {cause}; `lrat-sim check openai-tools "
+            "--agent-option model=NAME` tries an endpoint, and the same command asks the judge again."
+        )
+    return count
 
 
 def run_tables(

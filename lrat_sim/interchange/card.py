@@ -9,6 +9,7 @@ import yaml
 
 from lrat_sim import __version__
 from lrat_sim.interchange.formats import About, Entry
+from lrat_sim.success import run_success, success
 
 Group = tuple[str, str]
 
@@ -21,6 +22,7 @@ class Tally:
         self.tasks: set[str] = set()
         self.canaries: set[str] = set()
         self._groups: dict[Group, Counter[str]] = {}
+        self._runs: dict[Group, dict[str, list[float | None]]] = {}
 
     def add(self, entry: Entry) -> None:
         """Counts one."""
@@ -29,9 +31,12 @@ class Tally:
         self.tasks.add(trajectory.task_id)
         if entry.canary is not None:
             self.canaries.add(entry.canary)
-        counts = self._groups.setdefault((agent_name(entry), retriever_name(entry)), Counter())
+        group = agent_name(entry), retriever_name(entry)
+        counts = self._groups.setdefault(group, Counter())
         calls = [call for turn in trajectory.turns for call in turn.calls]
         grade = entry.grade.state if entry.grade is not None else "ungraded"
+        of_task = self._runs.setdefault(group, {}).setdefault(trajectory.task_id, [])
+        of_task.append(run_success(trajectory.status, grade))
         counts.update(
             {
                 "trajectories": 1,
@@ -42,19 +47,24 @@ class Tally:
             }
         )
 
-    def table(self) -> list[str]:
-        """Lines of a Markdown table: one an agent and retriever."""
+    def table(self, asked: int) -> list[str]:
+        """Lines of a Markdown table: one an agent and retriever.
+
+        Args:
+            asked: how many tasks were, those that nobody ran included.
+        """
         heads = ["agent", "retriever", "trajectories", "answered", "unanswered", "errors", "correct", "incorrect"]
         heads += ["success, %", "searches a run", "documents opened a run"]
         lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+        unrun: list[list[float | None]] = [[] for _ in range(asked - len(self.tasks))]
         for (agent, retriever), counts in sorted(self._groups.items()):
             runs = counts["trajectories"]
             right, wrong = counts["graded correct"], counts["graded incorrect"]
-            graded = runs - counts["graded ungraded"]
+            found = success([*self._runs[agent, retriever].values(), *unrun]).value
             cells = [
                 *(agent, retriever, f"{runs:,}", f"{counts['answered']:,}", f"{counts['unanswered']:,}"),
                 *(f"{counts['error']:,}", f"{right:,}", f"{wrong:,}"),
-                f"{100 * right / graded:.1f}" if right + wrong else "not graded",
+                "not graded" if found is None else f"{100 * found:.1f}",
                 *(f"{counts[what] / runs:.2f}" for what in ("searches", "browses")),
             ]
             lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
@@ -112,10 +122,10 @@ def card(about: About, tally: Tally, tasks: int, fields: dict[str, str]) -> str:
         "",
         "## What made it",
         "",
-        *tally.table(),
+        *tally.table(tasks),
         "",
-        "Success is correct / (trajectories less answers that no judge graded): a run without an answer, or that "
-        "broke, is a failure.",
+        "Success is correct / tasks asked, a task with the mean over its trajectories: one without an answer, or that "
+        "broke, is a failure; answers that no judge graded are left out.",
         "",
         "## Fields",
         "",

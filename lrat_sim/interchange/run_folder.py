@@ -170,7 +170,7 @@ class RunWriter(AbstractContextManager["RunWriter"]):
         self.ask(entry.task or Task(id=trajectory.task_id, question=trajectory.question))
         self._agents.setdefault(str(trajectory.agent.get("fingerprint", "")), trajectory.agent)
         self._retrievers.setdefault(str(trajectory.retriever.get("fingerprint", "")), trajectory.retriever)
-        self._rows.append(row(trajectory, self._offset, entry.grade))
+        self._rows.append(row(trajectory, self._offset, entry.grade.state if entry.grade else None))
         self._offset += self._write(TRAJECTORIES, trajectory)
         for grade in entry.grades:
             self._write(GRADES, grade)

@@ -26,7 +26,17 @@ NOISE_NOTE = "Bars hold 95 % of the noise from tasks."
 
 def overview(compared: Sequence[Compared]) -> Table:
     """Success of every arm in every comparison, the comparisons that differ in k only side by side."""
-    heads = ("k", "success, %", "95 %", "gain, points", "95 % interval", "p, Holm", "evidence recall, %", "steps")
+    heads = (
+        "k",
+        "success, %",
+        "95 %",
+        "errors",
+        "gain, points",
+        "95 % interval",
+        "p, Holm",
+        "evidence recall, %",
+        "steps",
+    )
     groups, records = [], []
     for series, cells in _series(compared):
         rows: dict[str, list[Row]] = {}
@@ -60,6 +70,7 @@ def _overview_row(cell: Compared, summary: Summary) -> Row:
         numbers.NONE if cell.k is None else str(cell.k),
         percent(means.get("success")),
         numbers.NONE if error is None else f"±{percent(QUANTILE * error)}",
+        f"{summary.errors:,}",
         *gain,
         percent(means.get("evidence_recall")),
         numbers.plain(means.get("steps")),
@@ -77,6 +88,7 @@ def _overview_record(series: str, cell: Compared, summary: Summary) -> dict[str,
         "arm": summary.name,
         "success": summary.means.get("success"),
         "error_over_tasks": summary.over_tasks.get("success"),
+        "errors": summary.errors,
         "difference": success.difference.value if success else None,
         "low": success.difference.low if success else None,
         "high": success.difference.high if success else None,

@@ -29,7 +29,7 @@ def _held_out(rounds: Rounds) -> Table:
     names = list(rounds.base)
     columns = [Column("after round", number=False), Column("in use", number=False)]
     for name in names:
-        columns += [Column(f"{name}: success, %"), Column("evidence recall, %"), Column("steps")]
+        columns += [Column(f"{name}: success, %"), Column("errors"), Column("evidence recall, %"), Column("steps")]
     rows: list[Row] = []
     records: list[dict[str, Any]] = []
     in_use = BASE
@@ -61,7 +61,7 @@ def _held_out(rounds: Rounds) -> Table:
 
 def _learnt(rounds: Rounds) -> Table:
     heads = (
-        *("training tasks", "success on them, %", "pairs mined", "replayed"),
+        *("training tasks", "success on them, %", "errors", "pairs mined", "replayed"),
         *("documents shown, %", "Gini, shown", "Gini, opened"),
     )
     return Table(
@@ -80,6 +80,7 @@ def _learnt(rounds: Rounds) -> Table:
                 "in_use": each.in_use,
                 "tasks": sum(each.tasks.values()),
                 "success": each.collected.success,
+                "errors": each.collected.errors,
                 "evidence_recall": each.collected.evidence_recall,
                 "steps": each.collected.steps,
                 "mined": each.mined,
@@ -101,6 +102,7 @@ def _learnt_row(each: Round) -> Row:
         " and ".join([each.in_use, *others]),
         f"{sum(each.tasks.values()):,}",
         numbers.percent(each.collected.success),
+        f"{each.collected.errors:,}",
         f"{each.mined:,}",
         f"{each.replayed:,}",
         numbers.percent(each.exposure.shown / max(1, each.exposure.documents), 0),
@@ -116,7 +118,12 @@ def _gates(rounds: Rounds) -> Table:
     guard = next((each.guard for each in rounds.rounds if each.guard), None)
     columns = [Column("round", number=False)]
     if gate:
-        columns += [Column("against", number=False), Column("success, points"), Column("95 % interval")]
+        columns += [
+            Column("against", number=False),
+            Column("success, points"),
+            Column("95 % interval"),
+            Column("errors"),
+        ]
         columns += [Column("evidence recall, points"), Column("95 % interval"), Column("decision", number=False)]
     if guard:
         columns += [Column("nDCG@10 of the base"), Column("of the round")]
@@ -142,13 +149,15 @@ def _gates(rounds: Rounds) -> Table:
 def _decision(each: Round) -> list[str]:
     gate = each.gate
     if gate is None:
-        return [numbers.NONE] * 6
-    cells = [gate.against]
-    for difference in (gate.success_difference, gate.recall_difference):
-        value = difference.value
-        cells.append(numbers.NONE if value is None else numbers.signed(100 * value))
-        cells.append(numbers.between(difference, 100))
-    return [*cells, "accepted" if each.accepted else "refused"]
+        return [numbers.NONE] * 7
+    success, recall = (
+        [
+            numbers.NONE if difference.value is None else numbers.signed(100 * difference.value),
+            numbers.between(difference, 100),
+        ]
+        for difference in (gate.success_difference, gate.recall_difference)
+    )
+    return [gate.against, *success, f"{gate.errors:,}", *recall, "accepted" if each.accepted else "refused"]
 
 
 def _remembered(each: Round) -> list[str]:
@@ -170,6 +179,7 @@ def _gate_record(each: Round) -> dict[str, Any]:
         "success_difference": gate.success_difference.value,
         "success_low": gate.success_difference.low,
         "success_high": gate.success_difference.high,
+        "errors": gate.errors,
         "recall_difference": gate.recall_difference.value,
         "recall_low": gate.recall_difference.low,
         "recall_high": gate.recall_difference.high,
@@ -230,5 +240,6 @@ def _count(value: int | None) -> str:
 
 def _shown(figures: Figures | None) -> list[str]:
     if figures is None:
-        return [numbers.NONE] * 3
-    return [numbers.percent(figures.success), numbers.percent(figures.evidence_recall), numbers.plain(figures.steps)]
+        return [numbers.NONE] * 4
+    shares = numbers.percent(figures.success), f"{figures.errors:,}", numbers.percent(figures.evidence_recall)
+    return [*shares, numbers.plain(figures.steps)]

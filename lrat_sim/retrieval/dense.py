@@ -34,6 +34,7 @@ class DenseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Args:
         model: the folder of a sentence-transformers encoder, or a hub id; all-MiniLM-L6-v2 by default.
         max_length: tokens of a text; by default the model's own limit, at most 512.
+        max_query_length: tokens of a query, where it may be longer or shorter than a document.
         query_prompt: put before each query; by default the model's own.
         document_prompt: the same for documents.
         dtype: in which documents are encoded; ``auto`` is bf16 where the machine multiplies in it, and whatever an
@@ -45,6 +46,7 @@ class DenseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     model: str | None = None
     max_length: Annotated[int, Meta(ge=4)] | None = None
+    max_query_length: Annotated[int, Meta(ge=4)] | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -112,6 +114,7 @@ def open_dense(
     encoder = SentenceEncoder(
         model,
         max_length=settings.max_length,
+        max_query_length=settings.max_query_length,
         query_prompt=settings.query_prompt,
         document_prompt=settings.document_prompt,
         dtype=_dtype(settings, folder, device),

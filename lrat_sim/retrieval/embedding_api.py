@@ -78,6 +78,7 @@ class ApiEncoder:
                 raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
         self._litellm = cast(Any, import_litellm())
         reach_directly(settings.api_base)
+        self._dimensions = settings.dimensions
 
     def identity(self) -> dict[str, Any]:
         """Model, dimensions, prompts and length; not where it is reached."""
@@ -85,7 +86,11 @@ class ApiEncoder:
         return {**{name: getattr(self._settings, name) for name in shown}, "tokenizer": TOKENIZER}
 
     def documents(self, texts: list[str]) -> Matrix:
-        """See :meth:`Encoder.documents`; requests run side by side, their order is kept."""
+        """See :meth:`Encoder.documents`; requests run side by side, their order is kept.
+
+        Raises:
+            RetrieverError: the provider did not answer, or its vectors cannot be ranked by.
+        """
         size = self._settings.batch_size
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -94,7 +99,7 @@ class ApiEncoder:
             )
 
     def query(self, text: str) -> Matrix:
-        """See :meth:`Encoder.query`."""
+        """See :meth:`Encoder.query`; raises as :meth:`documents`."""
         return cast(Matrix, self._embed(self._settings.query_prompt, [text])[0])
 
     def _embed(self, prompt: str, texts: list[str]) -> Matrix:
@@ -119,17 +124,28 @@ class ApiEncoder:
         return self._vectors(answer, len(texts))
 
     def _vectors(self, answer: Any, wanted: int) -> Matrix:
-        settings = self._settings
+        """The vectors in the order of the texts, of length 1; refuses those by which nothing can be ranked."""
+        model = self._settings.model
         try:
-            items = sorted(answer.data, key=lambda item: item["index"])
-            vectors = np.array([item["embedding"] for item in items], np.float64)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RetrieverError(f"{settings.model} gave what is not a table of numbers ({error!r})") from error
-        if len(vectors) != wanted or vectors.ndim != 2:
-            raise RetrieverError(f"{settings.model} gave {len(vectors)} vectors for {wanted} texts")
-        if settings.dimensions not in (None, vectors.shape[1]):
-            raise RetrieverError(f"{settings.model} gave {vectors.shape[1]} dimensions, not {settings.dimensions}")
-        unit: Matrix = (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+            found = {item["index"]: item["embedding"] for item in answer.data}
+            places = [item["index"] for item in answer.data]
+            vectors = np.array([found[place] for place in sorted(found)], np.float64)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise RetrieverError(f"{model} gave what is not a table of numbers ({error!r})") from error
+        if sorted(places) != list(range(wanted)):
+            raise RetrieverError(f"{model} gave {len(places)} vectors for {wanted} texts, numbered {_few(places)}")
+        if vectors.ndim != 2 or not vectors.shape[1]:
+            raise RetrieverError(f"{model} gave what is not a table of numbers (shape {vectors.shape})")
+        if self._dimensions not in (None, vectors.shape[1]):
+            raise RetrieverError(
+                f"{model} gave vectors of {vectors.shape[1]} dimensions where {self._dimensions} were expected"
+            )
+        self._dimensions = vectors.shape[1]
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all() or not lengths.all():
+            wrong = "all zeros" if not lengths.all() else "without finite numbers"
+            raise RetrieverError(f"{model} gave a vector {wrong}, by which nothing can be ranked")
+        unit: Matrix = (vectors / lengths).astype(np.float32)
         return unit
 
     def _retrying(self) -> tenacity.Retrying:
@@ -148,6 +164,10 @@ class ApiEncoder:
             wait=wait_as_asked(otherwise=_LONGEST_WAIT, longest=_LONGEST_WAIT),
             reraise=True,
         )
+
+
+def _few(places: list[Any]) -> str:
+    return ", ".join(map(str, places[:8])) + (", ..." if len(places) > 8 else "") if places else "not at all"
 
 
 def open_embedding_api(

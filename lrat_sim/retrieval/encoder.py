@@ -35,6 +35,7 @@ class SentenceEncoder:
     Args:
         model: a folder, read without network, or a hub id.
         max_length: tokens of a query or document; by default the model's own limit, at most :data:`LONGEST`.
+        max_query_length: tokens of a query, where they are not ``max_length``.
         query_prompt: put before each query; by default the model's own.
         document_prompt: the same for documents.
         dtype: in which documents are encoded.
@@ -49,6 +50,7 @@ class SentenceEncoder:
         model: str,
         *,
         max_length: int | None = None,
+        max_query_length: int | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         dtype: Dtype = "float32",
@@ -57,7 +59,8 @@ class SentenceEncoder:
         self.device = best_device() if device == "auto" else device
         self.dtype: Dtype = dtype
         self._model = load_model(model, self.device)
-        self._model.max_seq_length = self._length(model, max_length)
+        self._max_length = self._model.max_seq_length = self._length(model, max_length)
+        self._max_query_length = max_query_length and self._length(model, max_query_length)
         self._query_prompt = prompt_of(self._model, *QUERY_PROMPTS) if query_prompt is None else query_prompt
         self._document_prompt = (
             prompt_of(self._model, *DOCUMENT_PROMPTS) if document_prompt is None else document_prompt
@@ -75,7 +78,8 @@ class SentenceEncoder:
             "vocabulary": fingerprint(tokenizer.get_vocab()),
             "query_prompt": self._query_prompt,
             "document_prompt": self._document_prompt,
-            "max_length": self._model.max_seq_length,
+            "max_length": self._max_length,
+            **({"max_query_length": self._max_query_length} if self._max_query_length else {}),
             "dtype": self.dtype,
         }
 
@@ -83,6 +87,7 @@ class SentenceEncoder:
         """See :meth:`Encoder.documents`."""
         kind = torch.device(self.device).type
         with self._lock, torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
+            self._model.max_seq_length = self._max_length
             vectors = self._model.encode_document(
                 texts,
                 prompt=self._document_prompt,
@@ -94,6 +99,7 @@ class SentenceEncoder:
     def query(self, text: str) -> Matrix:
         """See :meth:`Encoder.query`."""
         with self._lock:
+            self._model.max_seq_length = self._max_query_length or self._max_length
             vectors = self._model.encode_query([text], prompt=self._query_prompt, show_progress_bar=False)
         vector: Matrix = _unit(np.asarray(vectors, np.float32))[0]
         return vector

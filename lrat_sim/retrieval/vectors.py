@@ -58,14 +58,23 @@ def encode_corpus(
         progress: told the documents that are done.
 
     Raises:
-        InputError: the encoder gave something that is not a finite number.
+        InputError: the encoder gave something that is not a finite number, or vectors of several dimensions.
     """
+    dimensions: int | None = None
     for number, start in enumerate(range(0, len(corpus), shard_rows)):
         stop = min(start + shard_rows, len(corpus))
         path = _shard(folder, number)
-        if not _whole(path, stop - start):
+        if _whole(path, stop - start):
+            dimensions = int(np.load(path, mmap_mode="r").shape[1])
+        else:
             texts = [passage_text(document) for document in corpus.slice(start, stop)]
             vectors = _encode(texts, encoder, start, len(corpus), progress)
+            if dimensions not in (None, vectors.shape[1]):
+                raise InputError(
+                    f"the encoder gave vectors of {vectors.shape[1]} dimensions after others of {dimensions}; delete "
+                    f"{folder} and index with one model."
+                )
+            dimensions = vectors.shape[1]
             if not np.isfinite(vectors).all():
                 row = start + int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
                 raise InputError(
@@ -90,6 +99,10 @@ def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress
         if progress and begin:
             progress(start + begin, total, "documents")
         blocks.append(encoder.documents([texts[row] for row in order[begin : begin + _BLOCK]]))
+    for block, begin in zip(blocks, range(0, len(order), _BLOCK), strict=True):
+        wanted = (min(_BLOCK, len(order) - begin), blocks[0].shape[1])
+        if block.shape != wanted:
+            raise InputError(f"the encoder gave vectors of shape {block.shape}, not {wanted}; use another model.")
     vectors = np.empty((len(texts), blocks[0].shape[1]), np.float32)
     vectors[order] = np.concatenate(blocks)
     return vectors

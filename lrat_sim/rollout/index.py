@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
-from lrat_sim.records import Grade, Record, Task, Trajectory, decode
+from lrat_sim.records import Record, Task, Trajectory, decode
 from lrat_sim.store import ensure_folder, open_bytes, read_records, read_with_offsets, write_records
 
 TRAJECTORIES = "trajectories.jsonl"
@@ -21,9 +21,9 @@ INDEX = "index.parquet"
 class Row(Struct, frozen=True, kw_only=True):
     """One trajectory in short.
 
-    ``agent`` and ``retriever`` are fingerprints; ``grade`` is the state of a grade made while the run went on;
-    ``error`` the boundary crossed; ``failed_calls`` those that did not run; ``offset`` the byte of
-    trajectories.jsonl at which the record starts.
+    ``agent`` and ``retriever`` are fingerprints; ``grade`` is the state of the latest grade; ``error`` the boundary
+    crossed; ``failed_calls`` those that did not run; ``offset`` the byte of trajectories.jsonl at which the record
+    starts.
     """
 
     id: str
@@ -54,8 +54,8 @@ class Row(Struct, frozen=True, kw_only=True):
         return self.searches + self.browses
 
 
-def row(trajectory: Trajectory, offset: int, grade: Grade | None = None) -> Row:
-    """The index row of a trajectory that starts at ``offset``."""
+def row(trajectory: Trajectory, offset: int, grade: str | None = None) -> Row:
+    """The index row of a trajectory that starts at ``offset``, with the state of its grade."""
     calls = [call for turn in trajectory.turns for call in turn.calls]
     return Row(
         id=trajectory.id,
@@ -68,7 +68,7 @@ def row(trajectory: Trajectory, offset: int, grade: Grade | None = None) -> Row:
         end_reason=trajectory.end_reason,
         error=trajectory.error.boundary if trajectory.error else None,
         answer=trajectory.answer,
-        grade=grade.state if grade else None,
+        grade=grade,
         turns=len(trajectory.turns),
         searches=sum(call.hits is not None for call in calls),
         browses=sum(call.docid is not None for call in calls),
@@ -96,6 +96,40 @@ def write_index(folder: Path, rows: Iterable[Row]) -> Path:
             writer.write_table(pyarrow.Table.from_pylist([msgspec.structs.asdict(each) for each in batch], schema))
     os.replace(beside, path)
     return path
+
+
+def index_grades(folder: Path) -> dict[str, str | None]:
+    """The grades that RUN/index.parquet holds, by trajectory; none where there is no index that can be read."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(folder / INDEX, columns=["id", "grade"])
+    except (OSError, pyarrow.ArrowException):
+        return {}
+    return dict(zip(*(table[name].to_pylist() for name in ("id", "grade")), strict=True))
+
+
+def regrade(folder: Path, grades: Mapping[str, str]) -> None:
+    """Brings the grades in RUN/index.parquet up to date, where there is an index.
+
+    Args:
+        folder: the run folder.
+        grades: the state of the grade that counts, by trajectory.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    path, known = folder / INDEX, index_grades(folder)
+    states = {name: grades.get(name, state) for name, state in known.items()}
+    if states == known:
+        return
+    table = parquet.read_table(path)
+    column = pyarrow.array(list(states.values()), pyarrow.string())
+    table = table.set_column(table.schema.get_field_index("grade"), "grade", column)
+    beside = path.with_name(path.name + ".part")
+    parquet.write_table(table, beside)
+    os.replace(beside, path)
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -20,11 +20,12 @@ from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.calls import Calls, CallSettings, call_settings, opened
-from lrat_sim.rollout.index import TRAJECTORIES, Row, record_asked, row, write_index
+from lrat_sim.rollout.index import TRAJECTORIES, Row, index_grades, record_asked, row, write_index
 from lrat_sim.rollout.manifest import check_manifest, record_call
 from lrat_sim.rollout.summary import RolloutSummary, runnable
 from lrat_sim.rollout.table import Board, Tally
 from lrat_sim.store import Store, read_with_offsets
+from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
 
 __all__ = ["Grader", "RolloutSummary", "rollout"]
@@ -140,6 +141,8 @@ class _Rollout:
             for task in self.tasks
         }
         self.rows: dict[str, Row] = {}
+        self.known: dict[str, str | None] = {}
+        self.causes: dict[str, str] = {}
 
     async def run(self, shown: Console | None, progress: ProgressCallback | None) -> RolloutSummary:
         """Runs what is missing."""
@@ -197,12 +200,13 @@ class _Rollout:
             # those that a limit kept from being run again too
             errors=sum(name in self.rows and self.rows[name].status == "error" for name in self.wanted),
             left_out=self.left_out,
-            success=tally.success,
+            success=self._success(),
             mean_steps=tally.mean_steps,
             tokens=tally.tokens,
             cost=tally.cost,
             stopped=None if stopped is None else stopped.limit,
             cached=calls.client.cached,
+            cause=next((self.causes[name] for name in self.rows if name in self.causes), None),
         )
 
     def _read(self, store: Store[Trajectory]) -> float:
@@ -211,12 +215,12 @@ class _Rollout:
         With a cache a run that broke finds its answers there when it is run again, and they count then; without
         one it pays for them twice.
         """
-        spent = 0.0
+        spent, self.known = 0.0, index_grades(self.folder)
         for offset, trajectory in read_with_offsets(store.path, Trajectory):
             known = self.rows.get(trajectory.id)
             if known is not None and self.calls.cache is not None:
                 spent -= known.cost or 0.0
-            self.rows[trajectory.id] = self._row(trajectory, offset)
+            self._add(trajectory, offset)
             spent += trajectory.usage.cost or 0.0
         return spent
 
@@ -244,9 +248,7 @@ class _Rollout:
         try:
             async with aclosing(bounded_map(run, enumerate(missing), calls.runs)) as results:
                 async for _, trajectory in results:
-                    ended = self._row(trajectory, store.append(trajectory))
-                    self.rows[trajectory.id] = ended
-                    tally.add(ended)
+                    tally.add(self._add(trajectory, store.append(trajectory)))
                     board.update()
                     if progress is not None:
                         progress(tally.done, tally.total, "runs")
@@ -257,11 +259,23 @@ class _Rollout:
     def _title(self) -> str:
         return f"{self.agent.name or self.agent.model} with {self.retriever.describe().get('kind', 'a retriever')}"
 
-    def _row(self, trajectory: Trajectory, offset: int) -> Row:
-        graded = None
+    def _add(self, trajectory: Trajectory, offset: int) -> Row:
+        """Takes in a trajectory that starts at a byte of the file; the last of an id counts."""
+        graded = self.known.get(trajectory.id)
         if self.grade is not None and trajectory.id in self.wanted and trajectory.status == "answered":
-            graded = self.grade(self.wanted[trajectory.id][0], trajectory)
-        return row(trajectory, offset, graded)
+            grade = self.grade(self.wanted[trajectory.id][0], trajectory)
+            graded = grade.state if grade is not None else graded
+        self.causes.pop(trajectory.id, None)
+        if trajectory.error is not None and trajectory.id in self.wanted:
+            self.causes[trajectory.id] = f"{trajectory.error.boundary}: {trajectory.error.message}"
+        self.rows[trajectory.id] = found = row(trajectory, offset, graded)
+        return found
+
+    def _success(self) -> float | None:
+        """Over the tasks of this call; None without a grader."""
+        runs = ((each.task_id, each.status, each.grade) for name, each in self.rows.items() if name in self.wanted)
+        by_task = runs_by_task(runs, (task.id for task in self.tasks))
+        return success(by_task.values()).value if self.grade is not None else None
 
     def _say_what_is_left_out(self, shown: Console | None) -> None:
         if self.left_out and shown is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, NothingCame
 from lrat_sim.llm.budget import Limit
 from lrat_sim.llm.facts import model_facts
 from lrat_sim.records import Task
@@ -17,10 +17,10 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     """What a rollout did.
 
     ``asked`` runs (tasks times samples) were wanted, ``reused`` of them were there already, ``ran`` were run now;
-    ``answered``, ``unanswered`` and ``errors`` count all that were asked.  ``left_out`` names the tasks without
-    a plan.  ``success`` is known with a grader, ``cost`` where every price is (US dollars).  ``stopped`` names the
-    limit of the whole rollout that ended it before all was done; ``cached`` counts the model calls that were
-    answered from the cache.
+    ``answered``, ``unanswered`` and ``errors`` count all that were asked; ``cause`` is that of the first error.
+    ``left_out`` names the tasks without a plan.  ``success`` is known with a grader, ``cost`` where every price is (US
+    dollars).  ``stopped`` names the limit of the whole rollout that ended it before all was done; ``cached`` counts
+    the model calls that were answered from the cache.
     """
 
     folder: Path
@@ -37,6 +37,22 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     cost: float | None
     stopped: Limit | None = None
     cached: int = 0
+    cause: str | None = None
+
+    def check(self, agent: str) -> None:
+        """Refuses a rollout of which nothing came.
+
+        Args:
+            agent: the name of its profile.
+
+        Raises:
+            NothingCame: every run that there is broke.
+        """
+        if self.errors and not self.answered + self.unanswered:
+            raise NothingCame(
+                f"all {self.errors:,} runs in {self.folder} broke; the first by {self.cause}; `lrat-sim check {agent}` "
+                "tries the agent's endpoint, and the same command runs them again."
+            )
 
 
 def runnable(tasks: list[Task], agent: AgentSettings) -> tuple[list[Task], list[str]]:

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from lrat_sim.rollout.index import Row
+from lrat_sim.success import run_success, task_success
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -21,7 +22,8 @@ class Tally:
     def __init__(self, total: int, *, graded: bool):
         self.total, self.graded = total, graded
         self.done = self.answered = self.unanswered = self.errors = 0
-        self.correct = self.ungraded = 0
+        self.solved, self.known = 0.0, 0  # sums over tasks, kept up since the table is drawn four times a second
+        self.runs: dict[str, list[float | None]] = {}
         self.steps = self.tokens = 0
         self.cost: float | None = 0.0
 
@@ -31,17 +33,20 @@ class Tally:
         self.answered += row.status == "answered"
         self.unanswered += row.status == "unanswered"
         self.errors += row.status == "error"
-        self.correct += row.grade == "correct"
-        self.ungraded += row.status == "answered" and row.grade not in ("correct", "incorrect")
+        runs = self.runs.setdefault(row.task_id, [])
+        before = task_success(runs).value if runs else None
+        runs.append(run_success(row.status, row.grade))
+        after = task_success(runs).value
+        self.solved += (after or 0.0) - (before or 0.0)
+        self.known += (after is not None) - (before is not None)
         self.steps += row.steps if row.status != "error" else 0
         self.tokens += row.prompt_tokens + row.completion_tokens
         self.cost = None if self.cost is None or row.cost is None else self.cost + row.cost
 
     @property
     def success(self) -> float | None:
-        """Correct over done, unanswered and errors as failures; None where nothing is graded."""
-        known = self.done - self.ungraded
-        return self.correct / known if self.graded and known else None
+        """Over the tasks that have a run so far; None where nothing is graded."""
+        return self.solved / self.known if self.graded and self.known else None
 
     @property
     def mean_steps(self) -> float | None:
@@ -51,10 +56,10 @@ class Tally:
 
     def fields(self) -> dict[str, str]:
         """The totals as they are shown, by heading."""
-        success, steps = self.success, self.mean_steps
+        share, steps = self.success, self.mean_steps
         return {
             "done": f"{self.done:,}/{self.total:,}",
-            "success": "-" if success is None else f"{success:.1%}",
+            "success" if self.done == self.total else "success so far": "-" if share is None else f"{share:.1%}",
             "steps": "-" if steps is None else f"{steps:.1f}",
             "unanswered": f"{self.unanswered:,}",
             "errors": f"{self.errors:,}",

@@ -56,6 +56,7 @@ from lrat_sim.training.pair_trainer import (
     not_finite,
 )
 from lrat_sim.training.processes import join, process_index, wait_for_all
+from lrat_sim.training.saved import save_encoder
 from lrat_sim.training.settings import TrainingSettings
 from lrat_sim.training.surroundings import own_randomness, quiet
 
@@ -204,7 +205,9 @@ def _finished(
     if task.kind == "encoder":
         # whoever loads the folder shall encode documents as they were trained on
         model.max_seq_length = min(model.max_seq_length or math.inf, settings.max_document_length)
-    model.save_pretrained(str(unfinished / "model"), create_model_card=False)
+        save_encoder(model, unfinished / "model")
+    else:
+        model.save_pretrained(str(unfinished / "model"), create_model_card=False)
     return step
 
 

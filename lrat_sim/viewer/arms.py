@@ -9,13 +9,17 @@ from msgspec import Struct
 from pyarrow import compute
 
 from lrat_sim.errors import InputError
+from lrat_sim.success import runs_by_task, success
 from lrat_sim.viewer.library import Library
+from lrat_sim.viewer.run import RunFolder
+from lrat_sim.viewer.table import zip_of
 
 
 class Arm(Struct, frozen=True, kw_only=True):
     """The trajectories of one agent with one retriever in a run folder; ``tasks`` of ``asked`` have one.
 
-    ``success`` is the share of correct ones among those that are graded or failed, None where there are none.
+    ``success`` is that of :mod:`lrat_sim.success`, over the tasks that it ran and those that no arm of the folder has
+    begun.
     """
 
     name: str
@@ -45,19 +49,17 @@ def arms(library: Library) -> list[Arm]:
     for name in compute.unique(table["arm"]).to_pylist():
         rows = table.filter(compute.equal(table["arm"], name))
         run = rows["run"][0].as_py()
-        found.append(_arm(name, run, rows, len(library.runs[run].tasks), mined.get(run, 0)))
+        found.append(_arm(name, run, rows, library.runs[run], mined.get(run, 0)))
     begun = {arm.run for arm in found}
-    found += [
-        _arm(name, name, table.slice(0, 0), len(run.tasks), 0)
-        for name, run in library.runs.items()
-        if name not in begun
-    ]
+    found += [_arm(name, name, table.slice(0, 0), run, 0) for name, run in library.runs.items() if name not in begun]
     return sorted(found, key=lambda arm: arm.name)
 
 
-def _arm(name: str, run: str, rows: Any, asked: int, pairs: int) -> Arm:
+def _arm(name: str, run: str, rows: Any, folder: RunFolder, pairs: int) -> Arm:
     outcomes = {each["values"]: each["counts"] for each in compute.value_counts(rows["outcome"]).to_pylist()}
-    told = rows.num_rows - outcomes.get("ungraded", 0)
+    by_task = runs_by_task(
+        zip_of(rows, "task_id", "status", "grade"), folder.tasks.keys() - set(folder.table["task_id"].to_pylist())
+    )
     steps = rows.filter(compute.not_equal(rows["outcome"], "error"))["steps"]
     return Arm(
         name=name,
@@ -66,9 +68,9 @@ def _arm(name: str, run: str, rows: Any, asked: int, pairs: int) -> Arm:
         retriever=rows["retriever_name"][0].as_py() if rows.num_rows else "",
         trajectories=rows.num_rows,
         tasks=compute.count_distinct(rows["task_id"]).as_py(),
-        asked=asked,
+        asked=len(folder.tasks),
         outcomes=outcomes,
-        success=outcomes.get("correct", 0) / told if told else None,
+        success=success(by_task.values()).value if rows.num_rows else None,
         steps=compute.mean(steps).as_py(),
         tokens=compute.sum(rows["tokens"]).as_py() or 0,
         pairs=pairs,

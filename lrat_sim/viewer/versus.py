@@ -10,6 +10,7 @@ from msgspec import Struct
 from pyarrow import compute
 
 from lrat_sim.records import Call, Trajectory, Turn
+from lrat_sim.success import run_success, task_success
 
 Result = Literal["won", "lost", "tied", "unknown"]
 
@@ -17,8 +18,8 @@ RESULTS: dict[Result, str] = {"won": "B wins", "lost": "A wins", "tied": "tied",
 
 
 class Side(Struct, frozen=True, kw_only=True):
-    """One run's trajectories of a task: their outcomes by sample, and means; ``success`` is None where one is
-    ungraded or there are none."""
+    """One run's trajectories of a task: their outcomes by sample, and means; ``success`` is None where none is graded
+    or there are none."""
 
     ids: list[str]
     runs: list[str]
@@ -73,11 +74,10 @@ def matches(table: Any, a: str, b: str) -> list[Match]:
 
 
 _NONE = Side(ids=[], runs=[], outcomes=[], success=None, steps=None, shown=None)
-_SUCCESS = {"correct": 1.0, "ungraded": None}
 
 
 def _sides(table: Any) -> dict[str, tuple[str, Side]]:
-    names = ("task_id", "question", "id", "run", "sample", "outcome", "steps", "evidence_shown")
+    names = ("task_id", "question", "id", "run", "sample", "status", "grade", "outcome", "steps", "evidence_shown")
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in table.select(names).sort_by([("task_id", "ascending"), ("sample", "ascending")]).to_pylist():
         rows.setdefault(row["task_id"], []).append(row)
@@ -85,13 +85,11 @@ def _sides(table: Any) -> dict[str, tuple[str, Side]]:
 
 
 def _side(rows: list[dict[str, Any]]) -> Side:
-    successes = [_SUCCESS.get(row["outcome"], 0.0) for row in rows]
-    known = [value for value in successes if value is not None]
     return Side(
         ids=[row["id"] for row in rows],
         runs=[row["run"] for row in rows],
         outcomes=[row["outcome"] for row in rows],
-        success=fmean(known) if len(known) == len(rows) else None,
+        success=task_success([run_success(row["status"], row["grade"]) for row in rows]).value,
         steps=_mean(row["steps"] for row in rows if row["outcome"] != "error"),
         shown=_mean(row["evidence_shown"] for row in rows),
     )

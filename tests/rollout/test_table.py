@@ -42,7 +42,7 @@ def test_totals_are_shown():
     tally = counted({}, {"grade": "incorrect", "searches": 5}, {"status": "unanswered", "grade": None})
     assert tally.fields() == {
         "done": "3/10",
-        "success": "33.3%",
+        "success so far": "33.3%",
         "steps": "4.7",
         "unanswered": "1",
         "errors": "0",
@@ -58,7 +58,7 @@ def test_an_unknown_cost_is_unknown_never_zero():
 
 def test_ungraded_answers_are_left_out_of_success():
     assert counted({}, {"grade": None}).success == 1.0
-    assert counted({"grade": None}).fields()["success"] == "-"
+    assert counted({"grade": None}).fields()["success so far"] == "-"
     assert counted({}, graded=False).success is None
 
 
@@ -78,7 +78,7 @@ def test_a_terminal_gets_a_table_and_a_pipe_plain_lines():
                 board.live.refresh()
         said = console.file.getvalue()
         assert ("┃" in said) == terminal
-        assert "rollout: done 2/10, success 100.0%" in said
+        assert "rollout: done 2/10, success so far 100.0%" in said
 
 
 def test_nothing_is_said_where_nobody_listens():

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 _SEARCH = re.compile(r"A search for '(.*)' found \d+ results?:\n", re.DOTALL)
-_BLOCK = re.compile(r"^DocID:(\S+)$", re.MULTILINE)
-_PAGE = re.compile(r"Document (\S+):\n")
+_BLOCK = re.compile(r"^DocID:(.+)$", re.MULTILINE)
+_PAGE = re.compile(r"Document (.+):\n")
 _TITLE = re.compile(r"\[([^\n]*)\]\n?")
 
 
@@ -53,7 +53,7 @@ def read_event(content: str) -> Event:
     """What one tool message shows."""
     if (search := _SEARCH.match(content)) is not None:
         marks = list(_BLOCK.finditer(content, search.end()))
-        ends = [mark.start() for mark in marks[1:]] + [len(content)]
+        ends = [mark.start() for mark in marks[1:]] + [len(content)] * bool(marks)  # none where nothing was found
         return Results(
             search.group(1),
             tuple(

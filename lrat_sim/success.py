@@ -1,0 +1,69 @@
+"""What success is: correct / tasks asked.  Every table, page and test of a hypothesis takes it from here.
+
+A run that gave no answer, or broke, is a failure, and so is a task that was asked and has no run.  An answer that is
+not graded is left out; the bounds say what it could change.  A task counts once, with the mean over its runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+
+from msgspec import Struct
+
+Runs = Sequence[float | None]
+"""The runs of one task, each as :func:`run_success` has it; none where it was not run."""
+
+
+class Success(Struct, frozen=True):
+    """Success over tasks: ``value`` is None where nothing is known; ``low`` and ``high`` take every ungraded answer
+    as wrong and as right."""
+
+    value: float | None
+    low: float
+    high: float
+
+
+def run_success(status: str, grade: str | None) -> float | None:
+    """1 where a run's answer is correct, 0 where it is wrong or missing, None where it is not graded.
+
+    Args:
+        status: of the trajectory.
+        grade: the state of its grade; None where it has none.
+    """
+    return 0.0 if status != "answered" else {"correct": 1.0, "incorrect": 0.0}.get(grade or "ungraded")
+
+
+def task_success(runs: Runs) -> Success:
+    """The success of one task."""
+    known = [value for value in runs if value is not None] if runs else [0.0]
+    unknown = len(runs) - len(known) if runs else 0
+    low, high = (sum(known, unknown * each) / (len(known) + unknown) for each in (0.0, 1.0))
+    return Success(fmean(known) if known else None, low, high)
+
+
+def success(tasks: Iterable[Runs]) -> Success:
+    """The success of all tasks asked, those that were not run included.
+
+    Args:
+        tasks: the runs of each; one or more.
+    """
+    found = [task_success(runs) for runs in tasks]
+    known = [each.value for each in found if each.value is not None]
+    low, high = fmean(each.low for each in found), fmean(each.high for each in found)
+    return Success(fmean(known) if known else None, low, high)
+
+
+def runs_by_task(
+    runs: Iterable[tuple[str, str, str | None]], asked: Iterable[str] = ()
+) -> Mapping[str, list[float | None]]:
+    """The success of runs, by task.
+
+    Args:
+        runs: task, status and grade of each.
+        asked: tasks that count even where they have no run.
+    """
+    found: dict[str, list[float | None]] = {task: [] for task in asked}
+    for task, status, grade in runs:
+        found.setdefault(task, []).append(run_success(status, grade))
+    return found
