@@ -17,6 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import regex
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -116,20 +118,41 @@ def first_tokens(text: str, limit: int) -> str:
     return head[: offsets[kept - 1][1]] if kept else ""
 
 
-_NOT_WORD = re.compile(r"[\W_]+")
+# Accents, points and vowel marks that a reader may leave out.  Marks of other scripts (Devanagari, Thai, kana, ...) are
+# letters there, and so are the breve and the dots of Cyrillic, those of "ё" aside.
+_OPTIONAL_MARK = regex.compile(
+    r"""(?V1)(?<=е)\u0308 | (?<!\p{Cyrillic})[\u0306\u0308] | (?<![гк])\u0301 | [\p{Cf}\u0640]
+    | [[\p{M}&&[\p{sc=Zinh}\p{sc=Hebr}\p{sc=Arab}\p{sc=Syrc}]]--[\u0301\u0306\u0308\u0653-\u0655\u3099\u309a]]""",
+    regex.VERBOSE,
+)
+_ALEF = re.compile("ا[\u0653-\u0655]+")  # "أ", "إ" and "آ" are mostly written bare; on other letters a hamza counts
+_PLAIN_LETTERS = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ی": "ي", "ک": "ك"}
+)
+_WORD = re.compile(r"[a-z0-9]+(?:(?<=[a-z])[+#]+(?![a-z]))?")
+_ANY_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:(?<=\p{L})[+#]+(?!\p{L}))?")
 _ARTICLES = {"a", "an", "the"}
+
+
+def fold(text: str) -> str:
+    """Lower case, without Latin, Greek and Arabic accents and points, in composed Unicode; vowel signs stay."""
+    if text.isascii():
+        return text.lower()
+    # decomposed before and after: a compatibility character may hold capitals, and folding may compose
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    plain = _ALEF.sub("ا", _OPTIONAL_MARK.sub("", plain))
+    return unicodedata.normalize("NFC", plain.translate(_PLAIN_LETTERS))
 
 
 @lru_cache(maxsize=1 << 16)
 def normalise(text: str) -> str:
-    """Lower case, without accents, punctuation and English articles, single spaces: for comparing names and answers.
+    """Lower case, without accents, punctuation and English articles, single spaces: for comparing names and questions.
 
-    A text of nothing but articles (blood type A) keeps them, so that it is not the empty text.
+    Marks that make another letter stay (see :func:`fold`), and so do the signs of "C++", "C#" and "A+".  A text of
+    nothing but articles (blood type A) keeps them, so that it is not the empty text.
     """
-    # decomposed before and after: a compatibility character may hold capitals, and folding may compose
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    plain = "".join(character for character in plain if not unicodedata.combining(character))
-    words = _NOT_WORD.sub(" ", plain).split()
+    plain = fold(text)
+    words = (_WORD if plain.isascii() else _ANY_WORD).findall(plain)
     return " ".join([word for word in words if word not in _ARTICLES] or words)
 
 

@@ -23,60 +23,23 @@ accepted answer stands in it, as cover exact match does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
+from lrat_sim.grading.answer_tokens import Token, tokens, words
+from lrat_sim.grading.dates import Date
+from lrat_sim.grading.numerals import roman, spelled
 from lrat_sim.text import normalise
 
 _LONGER = 20
-_MONTHS = "january february march april may june july august september october november december"
-_MONTH = {name[:length]: number for number, name in enumerate(_MONTHS.split(), 1) for length in (3, len(name))} | {
-    "sept": 9
-}
-_NAMES = "|".join(sorted(_MONTH, key=len, reverse=True))
-_DATE = re.compile(
-    rf"\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<m1>{_NAMES})\b\.?,? (?P<y1>\d{{3,4}})\b"
-    rf"|\b(?P<m2>{_NAMES})\b\.? (?P<d2>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<y2>\d{{3,4}})\b"
-    rf"|\b(?P<y3>\d{{4}})-(?P<m3>\d{{2}})-(?P<d3>\d{{2}})\b"
-    rf"|\b(?P<m4>{_NAMES})\b\.?,? (?P<y4>\d{{3,4}})\b",
-    re.IGNORECASE,
-)
-_TOKEN = re.compile(
-    r"(?P<number>(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?)(?:(?:st|nd|rd|th)\b)?"
-    r"|(?P<word>[^\W\d_]+|\d+|%)|(?P<mark>[,;/()\[\]])"
-)
-_NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty"
-)
-_SPELLED = {word: float(value) for value, word in enumerate(_NUMBERS.split())}
-_SCALE = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9}
-_OTHER_PERSON = {"jr", "junior", "sr", "senior", "ii", "iii", "iv", "younger", "elder"}
+_LETTERS_A_WORD = 200  # of an answer whose words are not even counted
+_OTHER_ONE = {"junior", "senior", "younger", "elder", "bc"}
 _DENIALS = {"not", "never", "neither", "except"}
 _UNKNOWN = re.compile(
     r"^(?:none|unknown|n a|no answer|unclear|not (?:known|found|available|sure|specified|stated))\b"
     r"|\b(?:cannot|can t|can not|could not|couldn t|unable to|not able to|failed to|did not|didn t) (?:be )?"
     r"(?:determine|find|found|identif|confirm|answer)|\b(?:do not|don t) know\b"
 )
-
-
-class _Date(NamedTuple):
-    year: int
-    month: int | None = None
-    day: int | None = None
-
-    def answers(self, accepted: _Date) -> bool:
-        return all(wanted is None or given == wanted for given, wanted in zip(self, accepted, strict=True))
-
-    def contradicts(self, accepted: _Date) -> bool:
-        return any(None not in (a, b) and a != b for a, b in zip(self, accepted, strict=True))
-
-
-class _Token(NamedTuple):
-    value: str | float | _Date
-    depth: int  # of brackets
-    mark: bool = False
-    capital: bool = False
+_EXPLAINED = re.compile(r"(?<=\S)(?:\s+[(\[][^()\[\]]*[)\]]|（[^（）]*）)\s*\Z")
 
 
 def is_match(answer: str, accepted: Sequence[str]) -> bool:
@@ -86,26 +49,34 @@ def is_match(answer: str, accepted: Sequence[str]) -> bool:
         answer: the extracted answer.
         accepted: all that counts as right; blank ones are passed over.
     """
-    given = list(_tokens(answer))
-    wanted = [tokens for one in accepted if (tokens := [token for token in _tokens(one) if not token.mark])]
-    words = [token for token in given if not token.mark]
-    denied = _UNKNOWN.search(normalise(answer)) and not any(_UNKNOWN.search(normalise(one)) for one in accepted)
-    if not words or denied:
+    wanted = [words(tokens(one)) for one in accepted if one.strip()]
+    longest = _LONGER + max(map(len, wanted), default=0)
+    if len(answer) > _LETTERS_A_WORD * longest:
         return False
-    return any(_matches(given, words, one, wanted) for one in wanted if len(words) <= len(one) + _LONGER)
+    given = tokens(answer)
+    denied = _UNKNOWN.search(normalise(answer)) and not any(_UNKNOWN.search(normalise(one)) for one in accepted)
+    if denied or not words(given):
+        return False
+    if not any(token.depth for token in given):
+        # an explanation in brackets, as titles have it, need not be given
+        wanted += [words(tokens(name)) for one in accepted if (name := _EXPLAINED.sub("", one)) != one]
+    fitting = [one for one in wanted if one and len(words(given)) <= len(one) + _LONGER]
+    return any(_matches(given, one, wanted) for one in fitting) or any(
+        one[0].value is not None and spelled(answer.strip(" .")) == one[0].value for one in wanted if len(one) == 1
+    )
 
 
 def is_text(answer: str, accepted: Sequence[str]) -> bool:
     """Whether an answer is a text: more than twenty words longer than every accepted one."""
-    words = sum(not token.mark for token in _tokens(answer))
-    return all(words > sum(not token.mark for token in _tokens(one)) + _LONGER for one in accepted)
+    length = len(words(tokens(answer)))
+    return all(length > len(words(tokens(one))) + _LONGER for one in accepted)
 
 
 def can_be_covered(accepted: str) -> bool:
     """Whether it says something that an accepted answer stands in a text: not of yes, no, a number or a date alone,
     which stand in most texts."""
-    values = [token.value for token in _sought(accepted)]
-    return len(values) > 1 or (len(values) == 1 and isinstance(values[0], str) and values[0] not in ("yes", "no"))
+    found = _sought(accepted)
+    return len(found) > 1 or (len(found) == 1 and not _is_value(found[0]) and found[0].key not in ("yes", "no"))
 
 
 def covered_answer(text: str, accepted: Sequence[str]) -> str | None:
@@ -114,124 +85,138 @@ def covered_answer(text: str, accepted: Sequence[str]) -> str | None:
     What an accepted answer has in brackets, as titles have it ("Mercury (planet)"), need not stand there.
 
     Args:
-        text: any text.
+        text: any text; its first 100,000 characters are read.
         accepted: all that counts as right; those that :func:`can_be_covered` denies are passed over.
     """
-    given = list(_tokens(text))
+    given = tokens(text)
     for one in filter(can_be_covered, accepted):
         if _covered(given, _sought(one)):
             return one
     return None
 
 
-def _sought(accepted: str) -> list[_Token]:
+def _sought(accepted: str) -> list[Token]:
     """The words of an accepted answer, without those in brackets unless there are no others."""
-    words = [token for token in _tokens(accepted) if not token.mark]
-    return [word for word in words if word.depth == 0] or words
+    found = words(tokens(accepted)) if accepted.strip() else []
+    return [word for word in found if word.depth == 0] or found
 
 
-def _matches(given: list[_Token], words: list[_Token], wanted: list[_Token], accepted: list[list[_Token]]) -> bool:
-    only = wanted[0].value if len(wanted) == 1 else None
-    if only in ("yes", "no"):
-        said = [word.value for word in words if word.value in ("yes", "no")]
-        first = words[0].value == only and not (len(words) > 1 and words[1].value == "or")
-        return bool(said) and (first or set(said) == {only})
-    stated = [word.value for word in words if word.depth == 0]
-    if (date := _as_date(only)) is not None:
-        dates = [found for value in stated if (found := _as_date(value))]
-        return any(found.answers(date) for found in dates) and not any(found.contradicts(date) for found in dates)
-    if isinstance(only, float):
-        return {value for value in stated if isinstance(value, float)} == {only}
+def _is_value(token: Token) -> bool:
+    return token.value is not None or bool(token.dates)
+
+
+def _matches(given: Sequence[Token], wanted: list[Token], accepted: list[list[Token]]) -> bool:
+    only, said = wanted[0], words(given)
+    if len(wanted) > 1:
+        return _is_named(given, wanted, accepted)
+    if only.key in ("yes", "no"):
+        keys = [word.key for word in said]
+        first = keys[0] == only.key and keys[1:2] != ["or"]
+        return only.key in keys and (first or not {"yes", "no"} <= set(keys))
+    stated = [word for word in said if word.depth == 0] or said
+    if only.dates:
+        return _is_dated(stated, only.dates)
+    if only.value is not None:
+        counted = {word.value for word in stated if word.value is not None and not word.aside}
+        return any(word.key == only.key for word in stated) and counted <= {only.value}
+    return _is_named(given, wanted, accepted)
+
+
+def _is_dated(stated: Sequence[Token], accepted: Sequence[Date]) -> bool:
+    # a bare number may be meant as a year, but contradicts a date only where it looks like one
+    answers = any(
+        reading.answers(wanted)
+        for word in stated
+        for reading in word.dates or ([Date(int(word.value))] if word.value is not None else [])
+        for wanted in accepted
+    )
+    contradicts = any(
+        word.dates and all(reading.contradicts(wanted) for reading in word.dates for wanted in accepted)
+        for word in stated
+    )
+    return answers and not contradicts
+
+
+def _is_named(given: Sequence[Token], wanted: list[Token], accepted: list[list[Token]]) -> bool:
     return bool(_covered(given, wanted)) and not _has_other_candidate(given, accepted)
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    depth, end = 0, 0
-    for date in [*_DATE.finditer(text), None]:
-        for token in _plain_tokens(text[end : date.start() if date else len(text)], depth):
-            if token.mark and token.value in ("(", "["):
-                depth += 1
-            elif token.mark and token.value in (")", "]"):
-                depth = max(0, depth - 1)
-            else:
-                yield token._replace(depth=depth)
-        if date:
-            end = date.end()
-            yield _Token(_read_date(date), depth)
+def _covered(given: Sequence[Token], wanted: list[Token]) -> set[int]:
+    """The places in ``given`` where the wanted words stand next to each other, marks between them included.
 
-
-def _plain_tokens(text: str, depth: int) -> Iterator[_Token]:
-    pending: _Token | None = None  # a number that may be followed by its scale
-    for match in _TOKEN.finditer(text):
-        word = normalise(match["word"]) if match["word"] else ""
-        if pending is not None and word in _SCALE and isinstance(pending.value, float):
-            pending = pending._replace(value=pending.value * _SCALE[word])
-            continue
-        if pending is not None:
-            yield pending
-            pending = None
-        if match["mark"]:
-            yield _Token(match["mark"], depth, mark=True)
-        elif match["number"]:
-            number = float(match["number"].replace(",", "").replace("−", "-"))
-            pending = _Token(number, depth, capital=True)
-        elif match["word"] == "%":
-            yield _Token("percent", depth)
-        elif word in _SPELLED:
-            pending = _Token(_SPELLED[word], depth, capital=match["word"][0].isupper())
-        elif word:
-            yield _Token(word, depth, capital=match["word"][0].isupper())
-    if pending is not None:
-        yield pending
-
-
-def _read_date(match: re.Match[str]) -> _Date:
-    part = {name[0]: value for name, value in match.groupdict().items() if value is not None}
-    month = int(part["m"]) if part["m"].isdigit() else _MONTH[part["m"].lower()]
-    return _Date(int(part["y"]), month, int(part["d"]) if "d" in part else None)
-
-
-def _as_date(value: object) -> _Date | None:
-    """A date, or a number that can be a year."""
-    if isinstance(value, _Date):
-        return value
-    if isinstance(value, float) and value.is_integer() and 1000 <= value <= 2100:
-        return _Date(int(value))
-    return None
-
-
-def _covered(given: list[_Token], wanted: list[_Token]) -> set[int]:
-    """The places in ``given`` where the wanted words stand next to each other, marks between them included."""
-    places = [place for place, token in enumerate(given) if not token.mark]
-    values = [given[place].value for place in places]
-    sought = [token.value for token in wanted]
+    Where a word is divided does not matter ("Spider-Man", "Spiderman"), only that words begin and end there.
+    """
+    bare = all(token.article for token in wanted)
+    places = [place for place, token in enumerate(given) if not token.mark and (bare or not token.article)]
+    found = [given[place] for place in places]
     covered: set[int] = set()
-    for start in range(len(values) - len(sought) + 1):
-        end = start + len(sought)
-        if values[start:end] != sought:
-            continue
-        denied = start > 0 and values[start - 1] in _DENIALS
-        someone_else = end < len(values) and values[end] in _OTHER_PERSON
-        if not denied and not someone_else:
-            covered.update(range(places[start], places[end - 1] + 1))
+    for read in (_keys, _keys_with_roman_numerals):
+        keys, sought = read(found), "".join(read(wanted))
+        for start in range(len(keys)):
+            end = _end(keys, start, sought)
+            if end is not None and not _is_another(given, places, start, end, wanted):
+                covered.update(range(places[start], places[end - 1] + 1))
     return covered
 
 
-def _has_other_candidate(given: list[_Token], accepted: list[list[_Token]]) -> bool:
+def _keys(found: Sequence[Token]) -> list[str]:
+    return [token.key for token in found]
+
+
+def _keys_with_roman_numerals(found: Sequence[Token]) -> list[str]:
+    """Names of rulers and events are counted in Roman numerals or others; a letter that opens a name is no numeral."""
+    keys = []
+    for place, token in enumerate(found):
+        value = roman(token.key) if place or len(token.key) > 1 else None
+        keys.append(token.key if value is None else f"#{value};")
+    return keys
+
+
+def _end(keys: list[str], start: int, sought: str) -> int | None:
+    """Where the keys from ``start`` on make up ``sought``, if they do."""
+    done = 0
+    for end in range(start, len(keys)):
+        if not sought.startswith(keys[end], done):
+            return None
+        done += len(keys[end])
+        if done == len(sought):
+            return end + 1
+    return None
+
+
+def _is_another(given: Sequence[Token], places: list[int], start: int, end: int, wanted: list[Token]) -> bool:
+    """Whether the words beside the wanted ones make them mean something else: "not", "Jr", "VIII", "B" for "A"."""
+    before = given[places[start - 1]] if start else None
+    after = given[places[end]] if end < len(places) else None
+    if before is not None and before.key in _DENIALS:
+        return True
+    if after is None:
+        return False
+    adjacent = places[end] == places[end - 1] + 1
+    numbered = after.value is not None and after.value < 1000 and not after.aside and wanted[-1].value is None
+    return (
+        after.key in _OTHER_ONE
+        or (roman(after.key) is not None and (len(after.key) > 1 or (adjacent and after.capital)))
+        or (adjacent and numbered)
+    )
+
+
+def _has_other_candidate(given: Sequence[Token], accepted: list[list[Token]]) -> bool:
+    given = [token for token in given if not token.article]
     covered = {place for wanted in accepted for place in _covered(given, wanted)}
     joints, commas = set(), set()
     for place, token in enumerate(given):
         if place in covered or token.depth > 0:
             continue
-        before_name = place + 1 < len(given) and given[place + 1].capital
-        if token.value in ("or", ";", "/") or (token.value == "and" and before_name):
+        before_name = any(after.capital for after in given[place + 1 : place + 2])
+        if token.key in ("or", ";", "/") or (token.key == "and" and before_name):
             joints.add(place)
-        elif token.value == ",":
+        elif token.key == ",":
             commas.add(place)
     return _others(given, covered, joints) > 0 or _others(given, covered, joints | commas) > 2
 
 
-def _others(given: list[_Token], covered: set[int], separators: set[int]) -> int:
+def _others(given: Sequence[Token], covered: set[int], separators: set[int]) -> int:
     """How many parts between the separators hold words outside brackets, and no accepted answer."""
     others, filled, right = 0, False, False
     for place, token in enumerate(given):
