@@ -25,8 +25,8 @@ def controls(small_world, wheel_settings, tmp_path_factory):
         small_world,
         folder,
         train_tasks=24,
-        test_tasks=8,
-        repeats=5,
+        test_tasks=6,
+        repeats=2,
         base_model=wheel_settings.base_model,
         training_options=wheel_settings.training_options,
     )

@@ -131,7 +131,9 @@ def test_giving_up_is_no_answer(text):
     assert read_answer(text) is None
 
 
-@pytest.mark.parametrize("text", ["Exact Answer: x", "# Final Answer\nx", '{"answer": "x"}', r"\boxed{x}", "Exact Answer:"])
+@pytest.mark.parametrize(
+    "text", ["Exact Answer: x", "# Final Answer\nx", '{"answer": "x"}', r"\boxed{x}", "Exact Answer:"]
+)
 def test_a_stated_answer_is_told_from_a_text(text):
     assert states_answer(f"Explanation: it says so.\n{text}")
     assert not states_answer("The one you ask for is Maren Oxley. She was born in Arven and wrote of the north.")

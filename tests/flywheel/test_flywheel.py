@@ -133,6 +133,7 @@ def test_a_further_round_goes_on_from_the_first_and_keeps_it(copied, small_world
     assert collected == evaluated
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed_equals_uninterrupted(wheel, small_world, wheel_settings, tmp_path):
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "lrat_sim.cli", "flywheel", "-t", str(small_world.folder), "-o", str(folder)]
