@@ -210,11 +210,11 @@ def open_dataset(folder: Path | str) -> Dataset:
 def _card(folder: Path) -> DatasetCard:
     path = folder / "dataset.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=DatasetCard)
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{folder} holds no prepared data set (no dataset.json); prepare it first.") from error
-    except msgspec.DecodeError as error:
-        raise InputError(f"{path} is damaged ({error}); prepare the data set again in an empty folder.") from error
+    with reading(f"{path} is damaged", "prepare the data set again in an empty folder"):
+        return msgspec.json.decode(content, type=DatasetCard)
 
 
 def _reuse(folder: Path, made_from: dict[str, Any], progress: Progress | None) -> Dataset:

@@ -150,11 +150,11 @@ class Corpus:
             InputError: there is none, or its files are not as they were written.
         """
         try:
-            card = msgspec.json.decode((folder / "corpus.json").read_bytes(), type=CorpusCard)
+            content = (folder / "corpus.json").read_bytes()
         except OSError as error:
             raise InputError(f"{folder} holds no finished corpus (no corpus.json); build it first.") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{folder / 'corpus.json'} is damaged ({error}); build the corpus again.") from error
+        with reading(f"{folder / 'corpus.json'} is damaged", "build the corpus again"):
+            card = msgspec.json.decode(content, type=CorpusCard)
         problem, remedy = f"the corpus at {folder} is damaged", "build it again"
         with reading(problem, remedy):
             fault = broken(folder, card.files)

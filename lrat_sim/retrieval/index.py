@@ -37,12 +37,11 @@ def read_card(folder: Path) -> IndexCard | None:
     Raises:
         InputError: the card is damaged.
     """
-    try:
-        return msgspec.json.decode((folder / _CARD).read_bytes(), type=IndexCard)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise damaged(folder, f"{_CARD}: {error}") from error
+    with reading_index(folder):
+        try:
+            return msgspec.json.decode((folder / _CARD).read_bytes(), type=IndexCard)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
 def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path], None]) -> None:
@@ -70,7 +69,9 @@ def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path],
                 card = IndexCard(identity, seal(folder, _files(folder)))
                 _write_card(folder, card)
     _check(folder, card, identity)
-    if fault := broken(folder, card.files or {}):
+    with reading_index(folder):
+        fault = broken(folder, card.files or {})
+    if fault:
         raise damaged(folder, fault)
 
 

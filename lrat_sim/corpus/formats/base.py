@@ -157,6 +157,8 @@ def document_of(row: Row) -> Document:
 
 def not_there(source: Path, name: str, remedy: str) -> InputError:
     """The error for a file that a reader needs and cannot find, or that is in no format it can read."""
+    if source.is_file():
+        return InputError(f"{source} is a file, and {name} is looked for in a folder; {remedy}.")
     there = [path.name for path in sorted(source.glob(name)) if kind_of(path) is None]
     found = f"and {', '.join(there[:3])} cannot be read: " if there else ""
     return InputError(f"{source} has no {name} of a known format ({found}{READ}); {remedy}.")

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import DOCUMENTS, Reader, ReaderOptions, ReadTask, document_of, split_of
-from lrat_sim.corpus.formats.rows import Columns
+from lrat_sim.corpus.formats.rows import Columns, kind_of
 from lrat_sim.errors import InputError
 from lrat_sim.records import Document, Task
 from lrat_sim.text import normalise
@@ -35,7 +35,8 @@ class InfoSeekReader(Reader):
     def configure(self, options: Struct) -> None:
         """Finds the questions, and the documents if they are given."""
         assert isinstance(options, InfoSeekOptions)
-        self._files = [self.source] if self.source.is_file() else sorted(self.source.glob("*.tsv"))
+        tables = [path for path in sorted(self.source.glob("*.tsv*")) if kind_of(path)]
+        self._files = [self.source] if self.source.is_file() else tables
         if not self._files:
             raise InputError(f"{self.source} has no .tsv file; give the folder of InfoSeek-Eval.tsv as source.")
         self._corpus = Path(options.corpus) if options.corpus else None

@@ -187,8 +187,9 @@ def _object(value: Any, path: Path, number: int, unit: Literal["line", "record"]
 def _whole(value: Any, path: Path, columns: Columns) -> Iterator[Row]:
     if not isinstance(value, dict | list):
         raise RecordError(path, 0, f"should hold JSON objects, not {type(value).__name__}", "give another file")
-    records = _of_columns(value) if _is_columns(value, columns) else value if isinstance(value, list) else [value]
-    for number, record in enumerate(records, start=1):
+    if isinstance(value, dict):
+        value = _of_columns(value) if _is_columns(value, columns) else [value]
+    for number, record in enumerate(value, start=1):
         yield _object(record, path, number, "record")
 
 
