@@ -10,7 +10,7 @@ from lrat_sim.ablation.arms import BASE, TABLE
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import CallOptions
 
-Count = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 __all__ = ["BASE", "AblationSettings"]
 

@@ -21,8 +21,11 @@ from lrat_sim.llm.client import Retries
 from lrat_sim.retrieval.harmless import RULES
 from lrat_sim.text import TOKENIZER
 
-Whole = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
+Whole = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+
+Tokens = Annotated[int, Meta(ge=1, le=1_000_000)]
+"""Of a text: more than any model reads."""
 
 _SECRET = re.compile(r"api_?key|token$|secret|password|authorization|headers", re.IGNORECASE)
 HOW_SENT = ("name", "key_env", "timeout", "retries")
@@ -39,7 +42,7 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = 0.95
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = 1.1
     max_tokens: Whole | None = None
-    seed: int | None = 2025
+    seed: Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)] | None = 2025
     stop: list[str] = []
 
     def sent(self, *, sample: int, seed: int, stop: Sequence[str] = ()) -> dict[str, Any]:
@@ -66,9 +69,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     no bound.  The call that wants an answer at a limit may go beyond it.
     """
 
-    k: Whole = 10
-    snippet_tokens: Whole = 64
-    document_tokens: Whole = 512
+    k: Annotated[int, Meta(ge=1, le=1000)] = 10
+    snippet_tokens: Tokens = 64
+    document_tokens: Tokens = 512
     turns: Whole = 50
     tokens: Whole | None = None
     seconds: Positive | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 
@@ -33,16 +34,20 @@ AgentOptions = Annotated[
     typer.Option("--agent-option", metavar="KEY=VALUE", help="A field of the agent, e.g. limits.turns=30. Repeatable."),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The run folder; the same command on it again goes on.")]
-AgentK = Annotated[int | None, typer.Option("--k", "-k", min=1, help="Hits a search; by default the agent's own.")]
-K = Annotated[int, typer.Option("--k", "-k", min=1, help="Hits a search.")]
-Seed = Annotated[int, typer.Option(help="Decides everything random.")]
-Samples = Annotated[int, typer.Option(min=1, help="Runs of each task.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Model calls in flight at once, at most.")]
+AgentK = Annotated[
+    int | None, typer.Option("--k", "-k", min=1, max=1000, help="Hits a search; by default the agent's own.")
+]
+K = Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="Hits a search.")]
+Seed = Annotated[int, typer.Option(max=(1 << 32) - 1, help="Decides everything random.")]
+Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Runs of each task.")]
+Concurrency = Annotated[int, typer.Option(min=1, max=100_000, help="Model calls in flight at once, at most.")]
 Adaptive = Annotated[
     bool,
     typer.Option("--adaptive/--no-adaptive", help="Begin with 20 calls in flight and let 429s decide."),
 ]
-Processes = Annotated[int, typer.Option(min=0, help="Other processes that make the calls; 0 is this one alone.")]
+Processes = Annotated[
+    int, typer.Option(min=0, max=1024, help="Other processes that make the calls; 0 is this one alone.")
+]
 MaxCost = Annotated[float | None, typer.Option(help="US dollars that all agents' calls may cost together.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the agents' runs may take together.")]
 Cache = Annotated[
@@ -50,7 +55,7 @@ Cache = Annotated[
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Pay for every answer anew.")]
 Split = Annotated[str, typer.Option(help="Which tasks: train, dev, test, ood, as far as the task set has them.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many tasks.")]
+Limit = Annotated[int | None, typer.Option(min=1, max=1_000_000_000, help="At most so many tasks.")]
 Judge = Annotated[str, typer.Option(help="'rule' judges offline; else a litellm model name.")]
 JudgeOptions = Annotated[
     list[str],
@@ -161,7 +166,7 @@ def call_options(
     from lrat_sim.experiment import CallOptions
 
     for name, limit in (("--max-cost", max_cost), ("--max-seconds", max_seconds)):
-        if limit is not None and not limit > 0:
+        if limit is not None and not 0 < limit < math.inf:
             raise InputError(f"{name} is {limit:g}; give a number above 0, or leave it out for no limit.")
     if no_cache and cache is not None:
         raise InputError("--cache and --no-cache contradict one another; leave one out.")

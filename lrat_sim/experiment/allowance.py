@@ -15,11 +15,11 @@ class CallOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """How the model calls of rollouts are sent, as :func:`lrat_sim.rollout.rollout` takes it; none of it decides an
     answer.  ``cost`` (US dollars) and ``seconds`` bound all the rollouts of an experiment together."""
 
-    concurrency: Annotated[int, Meta(ge=1)] = 20
+    concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 20
     adaptive: bool = True
-    processes: Annotated[int, Meta(ge=0)] = 0
-    cost: Annotated[float, Meta(gt=0)] | None = None
-    seconds: Annotated[float, Meta(gt=0)] | None = None
+    processes: Annotated[int, Meta(ge=0, le=1024)] = 0
+    cost: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+    seconds: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     cache: str | bool = True
 
 

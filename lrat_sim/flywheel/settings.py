@@ -11,7 +11,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.experiment import ORACLE, CallOptions, named_retriever
 from lrat_sim.retrieval.registry import check_retriever
 
-Count = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Rule = Literal["none", "mean", "clear"]
 BASE, TRAINED = "base", "trained"
 

@@ -89,6 +89,8 @@ async def attempt(request: Request) -> Outcome:
             usage=_usage(response, request.model),
             finish_reason=choice.finish_reason,
         )
+    except TimeoutError:
+        return Failed(cause="passing", said=f"no whole answer came within {request.timeout:g} seconds")
     except Exception as error:  # litellm lets through errors of many kinds; each is this call's failure
         return failure(error)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lrat_sim.errors import ModelError
 from lrat_sim.llm.message import Message
@@ -17,8 +17,8 @@ class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Waiting for a place among the calls in flight does not count.
     """
 
-    attempts: int = 6
-    seconds: float = 300.0
+    attempts: Annotated[int, Meta(ge=1, le=1_000_000)] = 6
+    seconds: Annotated[float, Meta(ge=0, le=1e9)] = 300.0
 
 
 class Request(Struct, frozen=True, kw_only=True):

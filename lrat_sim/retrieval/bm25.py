@@ -41,7 +41,7 @@ class Bm25Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     engine: Literal["bm25s", "rank-bm25"] = "bm25s"
-    k1: Annotated[float, Meta(ge=0)] = 0.9
+    k1: Annotated[float, Meta(ge=0, le=1e9)] = 0.9
     b: Annotated[float, Meta(ge=0, le=1)] = 0.4
 
 

@@ -45,14 +45,14 @@ class DenseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     model: str | None = None
-    max_length: Annotated[int, Meta(ge=4)] | None = None
-    max_query_length: Annotated[int, Meta(ge=4)] | None = None
+    max_length: Annotated[int, Meta(ge=4, le=1_000_000_000)] | None = None
+    max_query_length: Annotated[int, Meta(ge=4, le=1_000_000_000)] | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     index: IndexKind = "exact"
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    shard_rows: Annotated[int, Meta(ge=1)] = SHARD_ROWS
+    shard_rows: Annotated[int, Meta(ge=1, le=1_000_000_000)] = SHARD_ROWS
 
 
 class DenseRetriever(LocalRetriever):

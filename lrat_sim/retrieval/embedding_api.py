@@ -46,17 +46,17 @@ class EmbeddingApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     model: str
-    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     api_base: str | None = None
     api_key_env: str | None = None
     query_prompt: str = ""
     document_prompt: str = ""
-    max_length: Annotated[int, Meta(ge=1)] = 512
-    batch_size: Annotated[int, Meta(ge=1)] = 64
-    attempts: Annotated[int, Meta(ge=1)] = 6
-    timeout: Annotated[float, Meta(gt=0)] = 60.0
+    max_length: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 512
+    batch_size: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 64
+    attempts: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 6
+    timeout: Annotated[float, Meta(gt=0, le=1e9)] = 60.0
     index: IndexKind = "exact"
-    shard_rows: Annotated[int, Meta(ge=1)] = SHARD_ROWS
+    shard_rows: Annotated[int, Meta(ge=1, le=1_000_000_000)] = SHARD_ROWS
 
 
 class ApiEncoder:

@@ -28,8 +28,8 @@ class HybridSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     members: list[str] | str = "bm25+dense"
-    constant: Annotated[float, Meta(ge=0)] = 60.0
-    depth: Annotated[int, Meta(ge=1)] = 100
+    constant: Annotated[float, Meta(ge=0, le=1e9)] = 60.0
+    depth: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 100
 
 
 class HybridRetriever(LocalRetriever):

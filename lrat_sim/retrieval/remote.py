@@ -47,8 +47,8 @@ class RemoteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     url: str
     protocol: Literal["lrat-sim", "search-r1"] = "lrat-sim"
     token_env: str | None = None
-    timeout: Annotated[float, Meta(gt=0)] = 60.0
-    attempts: Annotated[int, Meta(ge=1)] = 5
+    timeout: Annotated[float, Meta(gt=0, le=1e9)] = 60.0
+    attempts: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 5
 
 
 class RemoteRetriever(Retriever):

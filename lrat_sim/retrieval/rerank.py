@@ -42,8 +42,8 @@ class RerankSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     model: str
     base: str = "dense"
-    depth: Annotated[int, Meta(ge=1)] = 50
-    max_length: Annotated[int, Meta(ge=8)] | None = None
+    depth: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 50
+    max_length: Annotated[int, Meta(ge=8, le=1_000_000_000)] | None = None
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
 
 

@@ -44,7 +44,7 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
     hits: Count = 50_000
     query_characters: Count = LONGEST_QUERY
     waiting: Count = 16_384
-    seconds: Annotated[float, Meta(gt=0)] = 30.0
+    seconds: Annotated[float, Meta(gt=0, le=1e9)] = 30.0
 
 
 class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

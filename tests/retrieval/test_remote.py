@@ -59,8 +59,8 @@ class Between:
                     step = between.plan.pop(0) if between.plan else None
                 if step in ("hang", "drip"):
                     self.close_connection = True
-                    return self.keep_waiting(b"" if step == "hang" else b"HTTP/1.1 200 OK\r\nX-Far-Too-Slow: ")
-                if isinstance(step, int):
+                    self.keep_waiting(b"" if step == "hang" else b"HTTP/1.1 200 OK\r\nX-Far-Too-Slow: ")
+                elif isinstance(step, int):
                     self.answer(step, b'{"error": "as planned."}', {})
                 elif step in (None, "cut"):
                     passed = httpx.request(self.command, target + self.path, content=sent)
@@ -323,6 +323,9 @@ def test_the_token_comes_from_the_environment_and_shows_nowhere(
         ({"url": "http://me:pass@127.0.0.1:8000"}, "holds a password"),
         ({"url": "http://127.0.0.1:9", "attempts": "1"}, "gave no answer in 1 try.*start it there"),
         ({"url": "http://127.0.0.1:9", "attempts": "0"}, "attempts"),
+        ({"url": "http://127.0.0.1:9", "attempts": "1" + "0" * 30}, "attempts"),
+        ({"url": "http://127.0.0.1:9", "timeout": "nan"}, "timeout"),
+        ({"url": "http://127.0.0.1:9", "timeout": "1e999"}, "timeout"),
         ({"url": "http://127.0.0.1:9", "protocol": "carrier pigeon"}, "protocol"),
         ({"url": "http://127.0.0.1:9", "speed": "1"}, "speed"),
     ],
