@@ -90,9 +90,7 @@ def everywhere(run: Path, beside: Path) -> dict[str, float | None]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    st.lists(st.lists(st.sampled_from(sorted(OUTCOMES)), max_size=3), min_size=1, max_size=6).filter(any)
-)
+@given(st.lists(st.lists(st.sampled_from(sorted(OUTCOMES)), max_size=3), min_size=1, max_size=6).filter(any))
 def test_success_is_the_same_everywhere(asked: list[list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = written(Path(folder) / "run", asked)
@@ -143,9 +141,26 @@ def test_unfinished_tally_counts_the_tasks_that_began():
         status, end_reason, grade = OUTCOMES[outcome]
         tally.add(
             Row(
-                id=str(number), task_id=task, sample=number, seed=0, agent="", retriever="", status=status,
-                end_reason=end_reason, error=None, answer=None, grade=grade, turns=0, searches=0, browses=0,
-                failed_calls=0, reasoning_tokens=0, prompt_tokens=0, completion_tokens=0, cost=None, seconds=0.0,
+                id=str(number),
+                task_id=task,
+                sample=number,
+                seed=0,
+                agent="",
+                retriever="",
+                status=status,
+                end_reason=end_reason,
+                error=None,
+                answer=None,
+                grade=grade,
+                turns=0,
+                searches=0,
+                browses=0,
+                failed_calls=0,
+                reasoning_tokens=0,
+                prompt_tokens=0,
+                completion_tokens=0,
+                cost=None,
+                seconds=0.0,
                 offset=0,
             )  # fmt: skip
         )

@@ -7,7 +7,14 @@ from lrat_sim.comparison.answer import answer_sentence
 from lrat_sim.comparison.fairness import differences, text_lengths
 from lrat_sim.comparison.paired import NOTHING, Estimate, Paired
 
-DENSE = {"kind": "dense", "max_length": 96, "query_prompt": "", "document_prompt": "", "dtype": "float32", "corpus": "c"}
+DENSE = {
+    "kind": "dense",
+    "max_length": 96,
+    "query_prompt": "",
+    "document_prompt": "",
+    "dtype": "float32",
+    "corpus": "c",
+}
 BM25 = {"kind": "bm25", "k1": 0.9, "corpus": "c"}
 
 
@@ -18,7 +25,7 @@ BM25 = {"kind": "bm25", "k1": 0.9, "corpus": "c"}
         ({"max_query_length": 64}, "tokens read of a query (one: 96; other: 64)"),
         ({"query_prompt": "query: "}, "prompt before a query (one: none; other: 'query: ')"),
         ({"document_prompt": "p" * 99}, "prompt before a document (one: none; other: 'ppp"),
-        ({"dtype": "bfloat16"}, "precision of the vectors (one: float32; other: bfloat16)"),
+        ({"dtype": "bfloat16"}, "precision of the vectors (one: 'float32'; other: 'bfloat16')"),
         ({"corpus": "another"}, "corpus (one, bm25: 'c'; other: 'another')"),
         ({"weights": "w", "model": "m"}, None),
     ],

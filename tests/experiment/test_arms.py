@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lrat_sim.agent import load_agent
 from lrat_sim.experiment import alike, run_experiment
 from lrat_sim.experiment import cells as experiment
 from lrat_sim.retrieval import open_retriever
@@ -88,11 +89,5 @@ def test_comparison_opens_its_arms_so(model, small_world, tmp_path, monkeypatch)
     specs = {"base": "dense", "trained": trained, "bm25": "bm25"}
     for length, wanted in ((None, 96), (64, 64)):
         with pytest.raises(InterruptedError):
-            run_experiment(specs, {"w": small_world}, [experiment_agent()], tmp_path / "out", max_length=length)
+            run_experiment(specs, {"w": small_world}, [load_agent("simulated")], tmp_path / "out", max_length=length)
         assert opened == {"dense": {"max_length": wanted}, trained: {"max_length": wanted}, "bm25": {}}
-
-
-def experiment_agent():
-    from lrat_sim.agent import load_agent
-
-    return load_agent("simulated")
