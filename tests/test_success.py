@@ -162,7 +162,7 @@ def test_unfinished_tally_counts_the_tasks_that_began():
                 cost=None,
                 seconds=0.0,
                 offset=0,
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
     assert tally.success == pytest.approx(0.25)
     assert tally.fields()["success so far"] == "25.0%"

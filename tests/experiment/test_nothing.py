@@ -91,7 +91,7 @@ def test_grading_in_which_the_judge_always_failed_gives_the_cause(tasks, small_w
     before = index_grades(tmp_path)
     assert "correct" in before.values()
     for judge in (grade_run, judge_run):
-        with pytest.raises(NothingCame, match="the judge silent:1 failed on all .*nobody is there.*lrat-sim check"):
+        with pytest.raises(NothingCame, match=r"the judge silent:1 failed on all .*nobody is there.*lrat-sim check"):
             judge(tmp_path, Silent())
     assert grade_run(tmp_path, Silent(answers=1)) > 0
     assert index_grades(tmp_path) != before

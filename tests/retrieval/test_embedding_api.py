@@ -138,7 +138,7 @@ def test_documents_are_not_indexed_by_vectors_of_several_dimensions(
         return {**answer, "data": [item | {"embedding": item["embedding"][cut:]} for item in answer["data"]]}
 
     embedding_server.broken = shorter_every_other_time
-    with pytest.raises(InputError, match="dimensions where .* were expected"):
+    with pytest.raises(InputError, match=r"dimensions where .* were expected"):
         open_fresh("embedding-api", attempts=1, batch_size=10)
 
 
