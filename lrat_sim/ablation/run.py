@@ -170,8 +170,7 @@ class _TaskSet:
         if arm.mining is None:
             if arm.retriever in (None, BASE):
                 return self.base()
-            lengths = alike({name: arm.retriever or ""}, self.length)
-            return opened(arm.retriever or "", self.dataset, **lengths[name])
+            return opened(arm.retriever, self.dataset, **alike({name: arm.retriever}, self.length)[name])
         training = arm.trained_by()
         training = msgspec.structs.replace(training, seed=training.seed + seed)
         model = self._model(name, seed)

@@ -12,9 +12,9 @@ def answer_sentence(arm: str, base: str, measures: dict[str, Paired]) -> str:
     """What an arm gains over the base, for the top of a report.
 
     "trained finds 11.2 points more than base, 95 % interval 7.9 to 14.6, with 2.1 fewer steps on the 120 tasks both
-    solve."  The interval decides: one that holds zero is said to tell nothing apart.  Where the test of the same
-    difference says otherwise, as it may with few tasks, the sentence names it; the p-value is that of the one test, not
-    corrected for others.
+    solve."  An interval that holds zero is said to tell nothing apart.  With few tasks an interval is too narrow: where
+    one without zero stands beside a p-value above .05, that test decides and the sentence says so; the p-value is that
+    of the one test, not corrected for others.
 
     Args:
         arm: its name.
@@ -24,7 +24,7 @@ def answer_sentence(arm: str, base: str, measures: dict[str, Paired]) -> str:
     success, steps = measures["success"], measures["steps_both_solve"]
     if success.difference.value is None:
         return f"{arm} and {base} cannot be compared: no task has a graded answer from both."
-    gain = f"{_gain(arm, base, success.difference)}{_interval(success.difference)}{_test(success)}"
+    gain = f"{_gain(arm, base, success)}{_interval(success.difference)}{_test(success)}"
     return f"{gain}{_steps(steps)}."
 
 
@@ -34,9 +34,13 @@ def broken(errors: Mapping[str, int]) -> str | None:
     return f"Runs that broke count as failures: {', '.join(told)}." if told else None
 
 
-def _gain(arm: str, base: str, difference: Estimate) -> str:
-    points = 100 * (difference.value or 0.0)
-    if difference.is_clear:
+def _is_clear(paired: Paired) -> bool:
+    return paired.difference.is_clear and not _test(paired)
+
+
+def _gain(arm: str, base: str, success: Paired) -> str:
+    points = 100 * (success.difference.value or 0.0)
+    if _is_clear(success):
         return f"{arm} finds {abs(points):.1f} points {'more' if points > 0 else 'less'} than {base}"
     return f"{arm} is not clearly better or worse than {base}: {points:+z.1f} points"
 
@@ -54,12 +58,11 @@ _TESTS = {"mcnemar": "McNemar's exact test", "permutation": "the permutation tes
 
 
 def _test(paired: Paired) -> str:
-    """What the test says, where it does not say what the interval does."""
-    if paired.p is None or paired.test is None or (paired.p <= LEVEL) == paired.difference.is_clear:
+    """Which test decided, where it was not the interval."""
+    if paired.test is None or paired.p is None or paired.p <= LEVEL or not paired.difference.is_clear:
         return ""
-    says = "does not tell them apart" if paired.difference.is_clear else "tells them apart"
-    tasks = f"{paired.wins + paired.losses} of {paired.tasks} tasks differ"
-    return f" (but {_TESTS[paired.test]} {says}, p = {paired.p:.3g}: the sample is small, {tasks})"
+    small = f"the sample is small, {paired.wins + paired.losses} of {paired.tasks} tasks differ"
+    return f" ({_TESTS[paired.test]} decided, p = {paired.p:.3g}: {small})"
 
 
 def _steps(steps: Paired) -> str:
@@ -67,7 +70,7 @@ def _steps(steps: Paired) -> str:
         return ", and there is no task that both solve"
     where = "the one task" if steps.tasks == 1 else f"the {steps.tasks} tasks"
     value = steps.difference.value
-    if not steps.difference.is_clear:
+    if not _is_clear(steps):
         return f", with no clear difference in steps ({value:+z.1f}) on {where} both solve{_test(steps)}"
     change = f"{abs(value):.1f} {'fewer' if value < 0 else 'more'} steps"
     return f", with {change} on {where} both solve{_test(steps)}"

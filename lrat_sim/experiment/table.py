@@ -14,7 +14,7 @@ from lrat_sim.comparison import Comparison, Estimate, Pairing, Summary
 from lrat_sim.comparison.paired import NORMAL_QUANTILE
 from lrat_sim.comparison.table import p_value, value_range
 
-_BAR = 8
+_BAR = 5
 _NOTE = "±: 95 % of the noise from tasks. err.: runs that broke. gain: over the first retriever, by task."
 
 

@@ -7,6 +7,7 @@ versions know the old ones alone, and refuse a setting that they do not know.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,13 @@ def save_encoder(model: Any, folder: Path) -> None:
         module["type"] = f"sentence_transformers.models.{name}"
         place = folder / module["path"]
         if name == "Transformer":
-            _rewrite(place / "sentence_bert_config.json", lambda config, part=part: _transformer(config, part))
+            _rewrite(place / "sentence_bert_config.json", partial(_transformer, part))
         elif name in _CONFIGS:
             _rewrite(place / "config.json", _CONFIGS[name])
     _write(folder / "modules.json", modules)
 
 
-def _transformer(config: dict[str, Any], part: Any) -> dict[str, Any]:
+def _transformer(part: Any, config: dict[str, Any]) -> dict[str, Any]:
     reads_text = config.get("modality_config", {}).get("text") == _READ_TEXT
     if reads_text and all(config.get(key) == value for key, value in _OF_TEXT.items()):
         config = {key: value for key, value in config.items() if key not in ("modality_config", *_OF_TEXT)}

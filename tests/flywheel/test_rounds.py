@@ -60,11 +60,11 @@ def test_the_table_shows_what_became_of_each_round(rounds):
     assert "2 of 5 rounds, 1 accepted; in use: round-1" in text
     assert "stopped after round 2" in text
     base, first, second = (line.split() for line in text.splitlines() if line.strip()[:4] in ("base", "1   ", "2 re"))
-    assert base[-2:] == ["0.645", "-/25.0/-"]
-    assert first == ["1", "120", "25%", "0.812", "-", "-", "-", "50.0/75.0/6.0"]
+    assert base[-2:] == ["0.645", "-/0/25.0/-"]
+    assert first == ["1", "120", "25%", "0.812", "-", "-", "-", "50.0/0/75.0/6.0"]
     assert second == [
         *("2", "refused", "120+36", "25%", "0.812", "-"),
-        *("-25.0", "(-40.0", "to", "-10.0)", "0.601", "50.0/75.0/6.0"),
+        *("-25.0", "(-40.0", "to", "-10.0)", "0.601", "50.0/0/75.0/6.0"),
     ]
 
 

@@ -75,23 +75,71 @@ def test_an_outage_while_indexing_keeps_what_is_done(
     assert len(embedding_server.texts) == len(corpus)
 
 
+def changed(
+    change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """An answer whose list of vectors is another."""
+    return lambda answer: {**answer, "data": change([dict(item) for item in answer["data"]])}
+
+
+def each(**fields: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """An answer in which every vector has other fields; a function is given the vector."""
+    return changed(
+        lambda items: [
+            item | {name: value(item["embedding"]) if callable(value) else value for name, value in fields.items()}
+            for item in items
+        ]
+    )
+
+
+BROKEN = {
+    "too few": (changed(lambda items: items[1:]), "vectors for"),
+    "too many": (changed(lambda items: [*items, items[0] | {"index": len(items)}]), "vectors for"),
+    "one index twice": (changed(lambda items: [*items, items[0]]), "vectors for"),
+    "indices from 1": (changed(lambda items: [item | {"index": item["index"] + 1} for item in items]), "numbered"),
+    "no numbers": (each(embedding=["x"]), "not a table of numbers"),
+    "nothing in them": (each(embedding=[]), "not a table of numbers"),
+    "other dimensions": (each(embedding=lambda vector: vector[:-1]), "dimensions where .* were expected"),
+    "zeros": (each(embedding=lambda vector: [0.0] * len(vector)), "all zeros"),
+    "no number": (each(embedding=lambda vector: [float("nan"), *vector[1:]]), "without finite numbers"),
+    "beyond numbers": (each(embedding=lambda vector: [*vector[1:], 1e308 * 10]), "without finite numbers"),
+}
+
+
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-@pytest.mark.parametrize(
-    "broken",
-    [
-        lambda answer: {**answer, "data": answer["data"][1:]},
-        lambda answer: {**answer, "data": [{**item, "embedding": ["x"]} for item in answer["data"]]},
-        lambda answer: {**answer, "data": [{**item, "embedding": item["embedding"][:-1]} for item in answer["data"]]},
-    ],
-    ids=["too few", "no numbers", "other dimensions"],
-)
-def test_an_answer_that_is_no_vector_is_a_failure_of_the_retriever(
-    broken: Callable[[dict[str, Any]], dict[str, Any]], open_fresh: Callable[..., Retriever], embedding_server: Any
+@pytest.mark.parametrize(("broken", "said"), BROKEN.values(), ids=BROKEN)
+def test_an_answer_by_which_nothing_can_be_ranked_is_a_failure_of_the_retriever(
+    broken: Callable[[dict[str, Any]], dict[str, Any]],
+    said: str,
+    open_fresh: Callable[..., Retriever],
+    embedding_server: Any,
 ) -> None:
     retriever = open_fresh("embedding-api", attempts=1)
     embedding_server.broken = broken
-    with pytest.raises(RetrieverError):
+    with pytest.raises(RetrieverError, match=said):
         retriever.search(["a film"], 1)
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("broken", ["one index twice", "zeros", "no number"])
+def test_documents_are_not_indexed_by_such_answers(
+    broken: str, open_fresh: Callable[..., Retriever], embedding_server: Any
+) -> None:
+    embedding_server.broken, said = BROKEN[broken]
+    with pytest.raises(InputError, match=said):
+        open_fresh("embedding-api", attempts=1)
+
+
+def test_documents_are_not_indexed_by_vectors_of_several_dimensions(
+    open_fresh: Callable[..., Retriever], embedding_server: Any
+) -> None:
+    def shorter_every_other_time(answer: dict[str, Any]) -> dict[str, Any]:
+        cut = embedding_server.requests % 2
+        return {**answer, "data": [item | {"embedding": item["embedding"][cut:]} for item in answer["data"]]}
+
+    embedding_server.broken = shorter_every_other_time
+    with pytest.raises(InputError, match=r"dimensions where .* were expected"):
+        open_fresh("embedding-api", attempts=1, batch_size=10)
 
 
 def test_a_missing_key_is_named(open_fresh: Callable[..., Retriever], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from lrat_sim.agent.simulated import memory
 from lrat_sim.agent.simulated.mind import Answer, Browse, Search
-from lrat_sim.records import Document, Hop, Plan
+from lrat_sim.records import Document, Hit, Hop, Plan
+from lrat_sim.retrieval.shown import show_document, show_hits
 from lrat_sim.text import normalise
 
 FOUND = "Thornmouth"
@@ -130,3 +131,23 @@ def test_a_comparison_is_computed_from_what_was_read(converse):
         Document(id="b", title="Mill B", text="Mill B stands on the hill. It opened on 1 June 1799."),
     ]
     assert _careful(converse, plan=plan, documents=documents).run().value == "Mill B"
+
+
+def test_a_list_without_results_is_read_as_one_and_the_query_reworded(converse):
+    run = _careful(converse, patience=3.0)
+    run.documents = {}
+    assert run.run().value is None
+    queries = [action.query for action in run.actions if isinstance(action, Search)]
+    assert len(queries) == len(set(queries)) > 1
+    assert memory.recall(run.messages) == [memory.Results(query, ()) for query in queries]
+
+
+def test_ids_may_hold_spaces_and_colons():
+    names = ("my file: 3", "plain")
+    shown = show_hits("q", [Hit(docid=name, score=1.0, rank=rank) for rank, name in enumerate(names, 1)], _titled, 8)
+    assert [glimpse.docid for glimpse in memory.read_event(shown).glimpses] == [*names]
+    assert memory.read_event(show_document(names[0], _titled, 8)) == memory.Page(names[0], "title", "title\ntext")
+
+
+def _titled(docid, tokens):
+    return "title", "text"
