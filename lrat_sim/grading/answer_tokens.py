@@ -20,7 +20,7 @@ _CHARACTERS = str.maketrans(
     dict.fromkeys("™®©℠\ufe0e\ufe0f", None)
     | dict.fromkeys("’‘ʻʼʽʾʿ′`´", "'")
     | dict.fromkeys("−–‒‐‑⁻", "-")
-    | dict(zip("٫٬٪،、؛⁄∕♯", ".,%,,;//#", strict=True))
+    | dict(zip("٫٬٪،、؛⁄∕♯×【】", ".,%,,;//#x[]", strict=True))
 )  # fmt: skip
 _SQUARE = regex.compile(r"(?<=\d\s?)(km|cm|mm|mi|ft|m)\s?²", regex.IGNORECASE)
 _RAISED = regex.compile(r"(?<=\d)(?=[⁰¹²³⁴⁵⁶⁷⁸⁹⁻])")
@@ -210,8 +210,8 @@ def _joined(found: Sequence[Token]) -> list[Token]:
             token = token._replace(after_a=True)
         if token.key in _TO and _is_number(after) and (_is_number(before) or token.key == "from"):
             continue
-        if _is_number(token) and before.key in _CURRENCIES and not before.mark:
-            joined[-1:] = [token, before]
+        if _is_number(token) and (unit := _UNITS.get(before.key)) in _CURRENCIES:
+            joined[-1:] = [token, before._replace(key=unit)]
         elif (_is_number(before) or before.key in ("square", "cubic")) and not token.mark:
             joined.append(
                 token._replace(key=_UNITS.get(token.key) or _UNITS.get(token.key.removesuffix("s"), token.key))

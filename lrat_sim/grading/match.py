@@ -211,7 +211,7 @@ def _is_another(given: Sequence[Token], places: list[int], start: int, end: int,
         before.key in _DENIALS or (wanted[0].after_a and len(before.key) == 1 and before.key.isalpha())
     ):
         return True
-    if after is None:
+    if after is None or after.depth > given[places[end - 1]].depth:
         return False
     adjacent = places[end] == places[end - 1] + 1
     numbered = after.value is not None and after.value < 1000 and not after.aside and wanted[-1].value is None

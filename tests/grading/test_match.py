@@ -110,10 +110,9 @@ def test_the_table_is_wide_and_as_much_wrong_as_right():
     assert 0.45 <= sum(right for _, _, right in rows) / len(rows) <= 0.55
 
 
-@pytest.mark.parametrize("text", ["x " * 2_500_000, "y" * 5_000_000, "the " * 1_300_000])
+@pytest.mark.parametrize("text", ["x " * 2_500_000, "y" * 5_000_000])
 def test_an_endless_answer_is_no_match(text):
     assert not is_match(text, ["Jan Holt", "1950", "12 March 1950"])
-    assert is_text(text + " a b c d e f g h i j k l m n o p q r s t u v w", ["Jan Holt"]) in (True, False)
     assert covered_answer(text, ["Jan Holt"]) is None
 
 
