@@ -122,7 +122,7 @@ def test_tokens_are_counted_without_special_ones():
     ("text", "plain"),
     [
         ("The  Elbe.", "elbe"),
-        ("Łódź, Poland", "łodz poland"),
+        ("Łódź, Poland", "lodz poland"),
         ("Émile_Zola", "emile zola"),
         ("STRASSE straße", "strasse strasse"),
         ("an apple a day", "apple day"),
@@ -132,6 +132,15 @@ def test_tokens_are_counted_without_special_ones():
         ("?!", ""),
         ("A", "a"),
         ("The The", "the the"),
+        ("C++ and C#, not C", "c++ and c# not c"),
+        ("Søren Þór, Diyarbakır", "soren thor diyarbakir"),
+        ("किताब", "किताब"),
+        ("กรุงเทพ", "กรุงเทพ"),
+        ("ガ", "ガ"),
+        ("Королёв, май", "королев май"),
+        ("שָׁלוֹם", "שלום"),
+        ("مُحَمَّد", "محمد"),
+        ("soft\u00adware", "software"),
     ],
 )
 def test_normalised_names_compare_without_case_accents_punctuation_articles(text, plain):

@@ -19,9 +19,11 @@ from collections.abc import Iterator
 
 _END = re.compile(r"(?:(?:<\|\w+\|>|<｜[^<>｜]+｜>|</s>|<end_of_turn>)\s*)+\Z")
 """A chat template's end of a turn, which some servers leave in the text."""
-_TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|(?=<answer>)|\Z)", re.DOTALL | re.IGNORECASE)
+_TAG = r"(?:(?:exact|final)[_ -]?)?answer>"
+_TAGGED = re.compile(rf"<{_TAG}(.*?)(?:</{_TAG}|(?=<{_TAG})|\Z)", re.DOTALL | re.IGNORECASE)
 _GIVES_UP = re.compile(
-    r"\b(?:could not|couldn't|cannot|can't|unable to|not able to)\s+(?:be\s+)?(?:\w+\s+)?(?:find|found|determine|answer)",
+    r"\b(?:could not|couldn't|cannot|can't|unable to|not able to)\s+(?:be\s+)?(?:\w+\s+)?"
+    r"(?:find|found|determine|answer)",
     re.IGNORECASE,
 )
 _NO_ANSWER = re.compile(
@@ -30,41 +32,54 @@ _NO_ANSWER = re.compile(
 )
 
 _FLAGS = re.IGNORECASE | re.MULTILINE
-_BULLETS = r"(?:(?:[-+•‣·*]|\d{1,2}[.)])[ \t]+|[#>|][ \t]*)*"
-_CLOSE = r"[*_`\]”’】]*"
-_COLON = rf"{_CLOSE}[ \t]*(?:\([^()\n]{{0,60}}\)[ \t]*)?(?:is\b|was\b)?{_CLOSE}[ \t]*(?:[:：=|→]|[-–—](?=[ \t]))"
-_EXACT = r"(?:exact|final)[ \t_-]?answers?\b"
+_BULLETS = r"(?:(?:[-+•‣·*]|\d{1,2}[.)])[^\S\n]+|(?:[#>|]|<\w{1,6}>)[^\S\n]*)*"
+_CLOSE = r"(?:[*_`\]”’】]|</\w{1,6}>)*"
+_COLON = (
+    rf"{_CLOSE}[^\S\n]*(?:(?:\([^()\n]{{0,60}}\)|to (?:the|this|your) question)[^\S\n]*)?"
+    rf"(?:is\b|was\b)?{_CLOSE}[^\S\n]*(?:[:：=|→]|[-–—](?=[^\S\n]))"
+)
+_EXACT = r"(?:exact|final)[\s_-]?answers?\b"
+
+
+_BREAK = re.compile(r"\r\n?|<br\s?/?>", re.IGNORECASE)
+_INVISIBLE = re.compile("[\u200b\u2060\ufeff]")
 
 
 def _heading(name: str) -> re.Pattern[str]:
-    start = rf"^[ \t]*{_BULLETS}(?P<open>[*_`\[“‘【]*)(?:(?:the|my)[ \t]+)?{name}"
-    return re.compile(rf"{start}(?:{_COLON}|(?={_CLOSE}[ \t]*$))(?P<shut>{_CLOSE})", _FLAGS)
+    start = rf"^[^\S\n]*{_BULLETS}(?P<open>[*_`\[“‘【]*)(?:(?:the|my)[^\S\n]+)?{name}"
+    return re.compile(rf"{start}(?:{_COLON}|(?={_CLOSE}[^\S\n]*$))(?P<shut>{_CLOSE})", _FLAGS)
 
 
 _HEADING = _heading(_EXACT)
-_PLAIN_HEADING = _heading(r"(?:correct[ \t]|short[ \t])?answers?\b")
-_INLINE = re.compile(rf"\b{_EXACT}{_CLOSE}[ \t]*(?:is\b)?[ \t]*[:：](?P<shut>{_CLOSE})(?P<open>)", re.IGNORECASE)
+_PLAIN_HEADING = _heading(
+    r"(?:(?:correct[^\S\n]|short[^\S\n])?answers?|(?:最终|确切|准确)?答案|réponse|respuesta|resposta|risposta|antwort|ответ)\b"
+)
+_INLINE = re.compile(rf"\b{_EXACT}{_CLOSE}[^\S\n]*(?:is\b)?[^\S\n]*[:：](?P<shut>{_CLOSE})(?P<open>)", re.IGNORECASE)
 _OTHER_PART = re.compile(
-    rf"[ \t]*{_BULLETS}[*_`\[]*(?:confidence|explanation|reasoning|rationale|justification|sources?|references?"
-    r"|evidence|notes?)\b(?:[*_`\]]*[ \t]*$|[^:：=\n]{0,30}[:：=|])",
+    rf"[^\S\n]*{_BULLETS}[*_`\[]*(?:confidence|explanation|reasoning|rationale|justification|sources?|references?"
+    r"|evidence|notes?)\b(?:[*_`\]]*[^\S\n]*$|[^:：=\n]{0,30}[:：=|])",
     re.IGNORECASE,
 )
-_PART_IN_LINE = re.compile(r"(?:^|[\s|;,(\[])[\s*_]{0,9}(?:confidence|explanation)(?: \w+)?[*_ ]{0,9}[:：=].*", re.IGNORECASE)
+_PART_IN_LINE = re.compile(
+    r"(?:^|[\s|;,(\[])[\s*_]{0,9}(?:confidence|explanation)(?: \w+)?[*_ ]{0,9}[:：=].*", re.IGNORECASE
+)
 _SENTENCE = re.compile(
-    r"(?:^|[.!?:,;]|\b(?:so|thus|hence|therefore|that|and|but))[ \t*_]{0,9}\bthe (?:exact |final |correct |right )?answer"
-    r"(?: to (?:the|this|your) question)? (?:is|was|must be)\b[*_:：]*[ \t]+"
+    r"(?:^|[.!?:,;]|\b(?:so|thus|hence|therefore|that|and|but))[^\S\n]{0,9}\b"
+    r"the (?:exact |final |correct |right )?answer(?: to (?:the|this|your) question)? (?:is|was|must be)\b"
+    r"[*_:：]*[^\S\n]+"
     r"(?!(?:un\w+|not|that|given|based|hard|difficult|ambiguous|as follows|available|missing|impossible)\b)([^\n]+)",
     _FLAGS,
 )
 _SENTENCE_END = re.compile(r"(?<=[\w)\]\"”*][\w)\]\"”*]{2})[.!?](?=\s+[A-Z\"“(])")
-_EMPTY_LINE = re.compile(r"[>\s]*(?:(?:```+|~~~+)\w*|[*_`]+|[-=_]{3,}|\|[|:\s-]*)?")
+_EMPTY_LINE = re.compile(r"[>\s]*(?:(?:```+|~~~+)\w*|[*_`]+|\$+|[-=_]{3,}|\|[|:\s-]*)?")
 _ITEM = re.compile(r"\s*(?:>\s*)*(?:[-+•‣·]|\*(?!\*))\s+")
 _MARGIN = re.compile(r"\A(?:>(?!\s?\d)\s*|#{1,6}\s+|(?:[-+•‣·]|\*(?!\*))\s+)+")
 _JSON_KEY = re.compile(r"[\"'](?:exact|final)?[ _-]?answer[\"']\s*:\s*", re.IGNORECASE)
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _LATEX = re.compile(r"\\(?:text\w*|math\w+|operatorname)\s*\{([^{}]*)\}")
-_PAIRS = ("```", "``", "`", "***", "**", "*", "__", "_", '"', "'", "“”", "‘’", "„“", "«»", "「」", "『』", "$$", "$")
-_PAIRS_OF_TAGS = re.compile(r"<(b|i|em|strong|p|span|code|answer)>(.*)</\1>", re.DOTALL | re.IGNORECASE)
+_PAIRS = [(mark, mark) for mark in ("```", "``", "`", "***", "**", "*", "__", "_", '"', "'", "$$", "$")]
+_PAIRS += [("“", "”"), ("‘", "’"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』")]
+_TAGS = re.compile(r"</?(?:b|i|u|em|strong|p|br|span|code|h\d|mark)\s?/?>", re.IGNORECASE)
 
 
 _READ = 200_000
@@ -97,10 +112,10 @@ def read_answer(text: str | None) -> str | None:
 
 
 def _content(text: str | None) -> str:
-    text = (text or "").replace("\r\n", "\n").replace("\r", "\n").strip()
-    text = text[:-500] + _END.sub("", text[-500:])
+    text = _INVISIBLE.sub("", _BREAK.sub("\n", text or ""))
     tagged = [each for each in _TAGGED.findall(text) if each.strip()]
-    return tagged[-1] if tagged else _TAGGED.sub("", text)
+    text = (tagged[-1] if tagged else _TAGGED.sub("", text)).strip()
+    return text[:-500] + _END.sub("", text[-500:])
 
 
 def _stated(text: str) -> str | None:
@@ -158,14 +173,17 @@ def _after(text: str, heading: re.Match[str]) -> str:
 
 
 def _tabled(text: str) -> Iterator[str]:
+    return map(_bare, table_cells(text, _EXACT))
+
+
+def table_cells(text: str, name: str) -> Iterator[str]:
+    """What stands in the first row of Markdown tables under each head that the pattern ``name`` fits."""
     lines = [line.strip().strip("|").split("|") for line in text.split("\n")] if text.count("|") > 3 else []
     for head, rule, row in zip(lines, lines[1:], lines[2:], strict=False):
         if len(head) == len(rule) == len(row) and all(re.fullmatch(r"\s*:?-+:?\s*", cell) for cell in rule):
-            yield from (
-                _bare(cell)
-                for name, cell in zip(head, row, strict=True)
-                if re.fullmatch(rf"{_CLOSE}{_EXACT}{_CLOSE}", name.strip(), re.IGNORECASE)
-            )
+            for title, cell in zip(head, row, strict=True):
+                if re.fullmatch(rf"{_CLOSE}{name}{_CLOSE}", title.strip(), re.IGNORECASE):
+                    yield cell.strip()
 
 
 def _json(text: str) -> Iterator[str]:
@@ -206,12 +224,10 @@ def _bare(value: str) -> str:
             value = re.sub(r"\\([%$&#_{}])", r"\1", value).strip()
         if value.startswith("{") and (found := [one for one in _json(value) if one]):
             value = found[-1]
-        if tags := _PAIRS_OF_TAGS.fullmatch(value):
-            value = tags[2]
+        value = _TAGS.sub(" ", value).strip().rstrip("\\")
         if value.count("|") > 1 or value.endswith("|"):
             value = value.strip("| ")
-        for pair in _PAIRS:
-            left, right = pair if len(pair) == 2 and pair[0] != pair[1] else (pair, pair)
+        for left, right in _PAIRS:
             inner = value[len(left) : -len(right)]
             if value.startswith(left) and value.endswith(right) and inner.strip() and right not in inner:
                 value = inner

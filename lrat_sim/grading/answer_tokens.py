@@ -11,34 +11,37 @@ from typing import NamedTuple
 import regex
 
 from lrat_sim.grading.dates import Date, find_dates
-from lrat_sim.grading.numerals import FEW, chinese, in_digits, number, roman
+from lrat_sim.grading.numerals import FEW, chinese, in_digits, number
 from lrat_sim.text import fold
 
-_READ = 100_000  # characters: what goes on longer is no answer
+_READ = 50_000  # characters: what goes on longer is no answer
 
 _CHARACTERS = str.maketrans(
     dict.fromkeys("™®©℠\ufe0e\ufe0f", None)
     | dict.fromkeys("’‘ʻʼʽʾʿ′`´", "'")
     | dict.fromkeys("−–‒‐‑⁻", "-")
-    | dict(zip("٫٬٪،、؛⁄∕♯", ".,%,,;//#", strict=True))
+    | dict(zip("٫٬٪،、؛⁄∕♯×【】", ".,%,,;//#x[]", strict=True))
 )  # fmt: skip
-_SQUARE = regex.compile(r"(?<=\d\s?)(km|cm|mm|mi|ft|m)\s?²")
+_SQUARE = regex.compile(r"(?<=\d\s?)(km|cm|mm|mi|ft|m)\s?²", regex.IGNORECASE)
 _RAISED = regex.compile(r"(?<=\d)(?=[⁰¹²³⁴⁵⁶⁷⁸⁹⁻])")
 _VULGAR = regex.compile(r"[¼½¾⅐-⅞]")
 _EMPHASIS = regex.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])")
 _PER_CENT = regex.compile(r"\bper cent\b|\bpct\b\.?", regex.IGNORECASE)
 _NUMBER_SIGN = regex.compile(r"(?:\bnos?\.?|#)\s?(?=\d)", regex.IGNORECASE)
+_ABOUT = regex.compile(r"(?<!\w)(?:ca?\.|[cC]irca)\s?(?=\d)")
+_CHINESE_DATE = regex.compile(r"[〇零一二三四五六七八九十]{1,4}(?=[年月日])")
 _DOLLARS = regex.compile(r"\b(?:US|U\.S\.)\s?(?=\$|dollars?\b)")
 
 _TOKEN = regex.compile(
     r"""(?V1)
       (?P<time>(?<![\w.:])(?P<hour>\d{1,2})(?:[:.](?P<minute>\d\d)(?::\d\d)?)?\s?(?P<half>[aApP])\.?[mM]\b\.?
         |(?<![\w.:])(?P<hour>\d{1,2}):(?P<minute>\d\d)(?P<second>:\d\d)?(?![\w:]))
-    | (?P<figure>\d+(?:\.\d+){2,}|\d+'?s\b)
+    | (?P<figure>\d+(?:\.\d+){2,}|\d+'?[sS]\b)
     | (?P<bound>[<>≤≥±]\s?)?
       (?P<number>(?:(?<![\w.)])[-+])?(?:(?<![\w/.])\d{1,12}/\d{1,3}(?![\w/])|\d+(?:\.\d+)?|(?<![\w.])\.\d+))
-      (?:(?:st|nd|rd|th)\b)?(?P<more>\+(?!\w))?
-    | (?P<word>(?<![\p{L}\p{M}])(?:\p{L}{1,2}-(?![\w-])|\p{L}\*(?![\w*]))|[\p{L}\p{M}\p{Nl}\p{No}]+(?:[+#]+(?!\p{L}))?|[&%])
+      (?:(?i:st|nd|rd|th)\b)?(?P<more>\+(?!\w))?
+    | (?P<word>(?<![\p{L}\p{M}])(?:\p{L}{1,2}-(?![\w-])|\p{L}\*(?![\w*]))
+        |[\p{L}\p{M}\p{Nl}\p{No}]+(?:[+#]+(?!\p{L}))?|[&%])
     | (?P<mark>[,;/()\[\]])
     | (?P<symbol>[\p{S}--[\^|~<>=`¨´¯¸]]+)
     """,
@@ -49,7 +52,7 @@ _WORDS = {
     "&": "and", "%": "percent", "st": "saint", "mt": "mount", "dr": "doctor", "jr": "junior", "sr": "senior",
     "vs": "versus", "sq": "square", "bce": "bc", "celsius": "c", "fahrenheit": "f",
 }  # fmt: skip
-_FEW = FEW | {"first": 1, "second": 2, "half": Fraction(1, 2)}
+_FEW: dict[str, int | Fraction] = {**FEW, "first": 1, "second": 2, "half": Fraction(1, 2)}
 _UNITS = {
     name: group.split()[0]
     for group in (
@@ -82,6 +85,8 @@ class Token(NamedTuple):
     """Whether it is a number that mostly counts nothing ("one of them", "VIII"): it contradicts no other."""
     dates: tuple[Date, ...] = ()
     """What a date may mean."""
+    after_a: bool = False
+    """Whether an "A" stands before it, which may be the article or a letter."""
 
 
 _NOTHING = Token("")
@@ -104,7 +109,7 @@ def _kept_tokens(text: str) -> tuple[Token, ...]:
 
 
 def _tokens(text: str) -> list[Token]:
-    plain = _plain_characters(text)
+    plain = in_digits(_plain_characters(text)[:_READ])
     found: list[Token] = []
     depth, end = 0, 0
     for date in [*find_dates(plain), None]:
@@ -124,17 +129,19 @@ def _tokens(text: str) -> list[Token]:
 
 
 def _plain_characters(text: str) -> str:
+    text = " ".join(text.split())
     if not text.isascii():
         text = _RAISED.sub("^", _SQUARE.sub(r" square \1", text))
         text = _VULGAR.sub(lambda found: f" {unicodedata.normalize('NFKC', found[0])}", text)
         text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
         text = regex.sub(r"\p{Cf}", "", text)
         text = regex.sub(r"(?![0-9])\d", lambda found: str(unicodedata.digit(found[0])), text)
-    return _EMPHASIS.sub(r"\2", text) if "*" in text else text
+        text = _CHINESE_DATE.sub(lambda found: str(chinese(found[0])), text)
+    text = _EMPHASIS.sub(r"\2", text) if "*" in text else text
+    return _ABOUT.sub("", _DOLLARS.sub("", _PER_CENT.sub("percent", text)))
 
 
 def _undated(text: str) -> Iterator[Token]:
-    text = in_digits(_DOLLARS.sub("", _PER_CENT.sub("percent", text)))
     text = _NUMBER_SIGN.sub("number ", text)
     for match in _TOKEN.finditer(text):
         shown = match[0]
@@ -143,7 +150,7 @@ def _undated(text: str) -> Iterator[Token]:
         elif match["time"]:
             yield Token(_time(match), capital=True)
         elif match["figure"]:
-            yield Token(shown.replace("'", ""), capital=True)
+            yield Token(shown.replace("'", "").lower(), capital=True)
         elif match["number"]:
             yield _number_token(match)
         elif match["word"]:
@@ -199,12 +206,16 @@ def _joined(found: Sequence[Token]) -> list[Token]:
     for place, token in enumerate(found):
         before = joined[-1] if joined else _NOTHING
         after = found[place + 1] if place + 1 < len(found) else _NOTHING
+        if before.article and before.key == "a" and before.capital:
+            token = token._replace(after_a=True)
         if token.key in _TO and _is_number(after) and (_is_number(before) or token.key == "from"):
             continue
-        if _is_number(token) and before.key in _CURRENCIES and not before.mark:
-            joined[-1:] = [token, before]
+        if _is_number(token) and (unit := _UNITS.get(before.key)) in _CURRENCIES:
+            joined[-1:] = [token, before._replace(key=unit)]
         elif (_is_number(before) or before.key in ("square", "cubic")) and not token.mark:
-            joined.append(token._replace(key=_UNITS.get(token.key) or _UNITS.get(token.key.removesuffix("s"), token.key)))
+            joined.append(
+                token._replace(key=_UNITS.get(token.key) or _UNITS.get(token.key.removesuffix("s"), token.key))
+            )
         else:
             joined.append(token)
     return joined

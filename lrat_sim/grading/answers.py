@@ -66,7 +66,7 @@ class MatchJudge:
     lenient, so the rationale says so; it is ungraded where yes, no, a number or a date is asked for.
     """
 
-    name = "match:3"
+    name = "match:4"
 
     async def ruling(self, task: Task, trajectory: Trajectory) -> Ruling:
         """Correct or incorrect by normalised match."""

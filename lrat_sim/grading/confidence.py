@@ -8,9 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-_STATED = re.compile(r"confidence\b[^:=\n]{0,30}?(?:[:=]|\s[-–—]\s)\s*([^\n]*)", re.IGNORECASE)
-_NUMBER = r"(?<![\w.,−-])(?P<first>\d+(?:\.\d+)?)"
-_RANGE = r"\s*(?:-|–|—|to\b|and\b)\s*(?P<last>\d+(?:\.\d+)?)"
+from lrat_sim.agent.answer import table_cells
+from lrat_sim.grading.numerals import in_digits
+
+_STATED = re.compile(
+    r"confidence\b(?:[^:：=|→\n]{0,30}?(?:[:：=|→]|\s[-–—]\s|\b(?:is|of)\s(?=[^\w\n]*(?:about |around )?\d))"
+    r"|[ \t](?=\d)|(?:[ \t](?:level|score))?[*_#\s]*\n)[\s*_`>|]*([^\n]*)",
+    re.IGNORECASE,
+)
+_NUMBER = r"(?<![\w.,−-])(?P<first>\d+(?:[.,]\d+)?|\.\d+)"
+_RANGE = r"\s*(?:-|–|—|to\b|and\b)\s*(?P<last>\d+(?:[.,]\d+)?)"
 _MARK = r"\s*(?:(?P<mark>%|percent\b)|(?:/|out of\b)\s*(?P<of>\d+))"
 _ABOUT = r"\b(?:about|around|approximately|roughly|nearly|almost|over|at least|between)\b"
 _PLAIN = re.compile(rf"(?:[^\w\n−-]|{_ABOUT})*{_NUMBER}(?:\s*(?:%|percent\b))?(?:{_RANGE})?(?:{_MARK})?", re.IGNORECASE)
@@ -20,6 +27,8 @@ _AFTER_WORDS = re.compile(rf"{_NUMBER}(?:\s*(?:%|percent\b))?(?:{_RANGE})?{_MARK
 def stated_confidence(text: str) -> float | None:
     """The confidence that a text states after ``Confidence:``, from 0 to 100; None where it states none.
 
+    Its heading may be marked up in every way that an answer's may (:mod:`lrat_sim.agent.answer`).
+
     ``80%``, ``80`` and ``80/100`` are 80, and so are ``8 out of 10``, the share ``0.8`` and ``high (80%)``; ``70-80%``
     is 75.  The last statement counts.  A word alone ("high") is no number, so it is None: a scale for it would be
     ours, not the agent's.  So are a bare ``1``, which may be of either scale, and what lies outside 0 to 100.
@@ -27,16 +36,17 @@ def stated_confidence(text: str) -> float | None:
     Args:
         text: an agent's last message, or a judge's reply.
     """
-    lines = _STATED.findall(text)
-    found = (_PLAIN.match(lines[-1]) or _AFTER_WORDS.search(lines[-1])) if lines else None
+    lines = list(table_cells(text, r"confidence\b.*")) or _STATED.findall(text)
+    line = in_digits(lines[-1][:1000].replace("\\boxed", "")) if lines else ""
+    found = _PLAIN.match(line) or _AFTER_WORDS.search(line)
     if found is None:
         return None
-    low, high = float(found["first"]), float(found["last"] or found["first"])
+    low, high = (float((each or found["first"]).replace(",", ".")) for each in (found["first"], found["last"]))
     value = (low + high) / 2 if high > low else low
     if found["of"]:
         value = 100 * value / float(found["of"]) if float(found["of"]) else -1.0
     elif not re.search(r"%|percent", found[0], re.IGNORECASE) and 0 < value <= 1:
-        value = 100 * value if "." in found[0] else -1.0
+        value = 100 * value if re.search(r"[.,]\d", found[0]) else -1.0
     return round(value, 6) if 0 <= value <= 100 else None
 
 

@@ -13,15 +13,14 @@ from typing import NamedTuple
 
 import regex
 
-_LANGUAGES = (
-    "en de fr es it pt nl sv da nb fi pl cs ro hu ru uk bg el tr ca ar fa he hi bn ta th vi id".split()
-)  # where two call different months by one name ("listopad"), the earlier one here counts
+_LANGUAGES = "en de fr es it pt nl sv da nb fi pl cs ro hu ru uk bg el tr ca ar fa he hi bn ta th vi id"
+"""Where two call different months by one name ("listopad"), the earlier one here counts."""
 _ENGLISH = {
     name[:length].casefold(): number
-    for number, name in enumerate("January February March April May June July August September October November "
-    "December".split(), 1)
+    for number, name in enumerate(calendar.month_name)
+    if number
     for length in (3, 4, len(name))
-}  # fmt: skip
+}
 
 _ERA_NAME = r"(?:b\.?\s?c\.?(?:\s?e\.?)?|a\.?\s?d\.?|c\.?\s?e\.?)(?![\w+#&])"
 _ERA = rf"(?P<era>{_ERA_NAME})"
@@ -31,14 +30,14 @@ _YEAR = (
 )
 _DAY = r"(?P<day>(?<![\d.,:/])\d{1,2})(?:st\b|nd\b|rd\b|th\b|er\b|o\b|\.)?(?![\d:/])"
 _WORD = r"(?P<word>\p{L}[\p{L}\p{M}]{2,})\.?"
-_GAP = r"(?:\s*[-/,]\s*|\s+|(?<=\.)|(?<=,))(?:(?:of|the|de|del|di|d['’])\s*\b)*"
+_GAP = r"(?:\s*[-/,]\s*|\s+|(?<=[.,])|(?<=\d)(?=\p{L})|(?<=\p{L})(?=\d))(?:(?:of|the|de|del|di|d['’])\s?\b){0,2}"
 # groups of one name in several shapes are one group to the regex package
 _DATE = regex.compile(
     "|".join(
         (
             rf"(?<!\w){_DAY}{_GAP}{_WORD}{_GAP}{_YEAR}",
             rf"(?<!\w){_WORD}{_GAP}{_DAY}{_GAP}{_YEAR}",
-            rf"(?<!\w){_YEAR}{_GAP}{_WORD}{_GAP}{_DAY}(?!\w)",
+            rf"(?<!\w){_YEAR}\.?{_GAP}{_WORD}{_GAP}{_DAY}(?!\w)",
             rf"(?<!\w){_WORD}{_GAP}{_YEAR}",
             r"(?<![\w.])(?P<year>\d{4})(?P<same>[-/.])(?P<month>\d{1,2})(?P=same)(?P<day>\d{1,2})(?!\d)"
             r"(?:[t ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:z|[+-]\d{2}:?\d{2})?)?",
@@ -127,7 +126,7 @@ def _months() -> dict[str, int]:
     from babel.dates import get_month_names
 
     found: dict[str, int] = {}
-    for language in _LANGUAGES:
+    for language in _LANGUAGES.split():
         for context in ("format", "stand-alone"):
             for number, name in get_month_names("wide", context, language).items():
                 found.setdefault(name.casefold(), int(number))

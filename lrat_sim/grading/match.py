@@ -1,20 +1,32 @@
 """Is an answer one of the accepted ones? The offline rule, by normalised words, numbers and dates.
 
-An answer is cut into words (:func:`lrat_sim.text.normalise`: case, accents, punctuation and articles do not matter),
-numbers by their value (``1,234``, ``1.5 million``, ``seven``) and dates (``12 March 1950``, ``March 12, 1950``,
-``1950-03-12``).  It is correct if
+An answer is cut into words, numbers and dates (:mod:`lrat_sim.grading.answer_tokens`).  Of words, these do not matter:
+
+* letter case, Unicode composition, invisible characters, accents of Latin and Greek letters ("é", "ø", "ß"), stress
+  marks, points of Hebrew and Arabic; but vowel signs, voiced kana and Cyrillic "й" do;
+* the English articles, first, within and last; but "A" as a letter does ("A", "Type A", "A minor");
+* punctuation, and where a word is divided ("Spider-Man", "U.S.", "J. R. R."); but signs do that make another name
+  ("C++", "C#", "A+", "A−", "Na⁺", "★★★"), and a name of marks alone ("!!!") is its marks;
+* a common abbreviation ("St.", "Dr.", "Mt.", "Jr.", "vs.", "&") or Roman numeral for its word ("Henry the Eighth").
+
+Numbers count by value, whatever their notation: digits of any script, separators, fractions, powers, scales ("1.5M"),
+English words and ordinals, a unit or currency by sign or name; words of seven other languages where they are the whole
+answer.  "1950s", "18+" and "<5" are not numbers.  Dates are read in every usual order (:mod:`lrat_sim.grading.dates`);
+"12/03/1950" fits either way.  An answer is correct if
 
 1. **yes/no**, where that is the accepted answer: it is the answer's first word, or the only one of the two in it;
 2. **dates**: one date of the answer agrees in every part that the accepted one has ("12 March 1950" answers "1950",
    not the other way round), and none contradicts it;
-3. **numbers**: a number of the answer has that value, and none has another;
+3. **numbers**: a number of the answer has that value, and none has another ("one", "two", "first" aside, as in "one of
+   them"); a unit that the accepted answer lacks may be added;
 4. **names and all else**: the words of an accepted answer stand in it next to each other, whole words only, not after
-   "not", not before a mark of another person ("Jr", "II"); and no other candidate stands beside them: a further part
-   joined by "or", "/" or ";", or by "and" before a capital or a number, or more than two further parts between
-   commas.
+   "not", and not where the words beside them make it another name ("Jr", "II", "11", "BC", the "B" of "B Company" for
+   "A Company"); and no other candidate stands beside them: a further part joined by "or", "/" or ";", or by "and"
+   before a capital or a number, or more than two further parts between commas.
 
-What stands in brackets explains and contradicts nothing.  An answer that says it does not know is wrong, and so is
-one more than twenty words longer than the accepted one: that is a text, not an answer.
+What stands in brackets explains and contradicts nothing, and an accepted answer's last brackets need not be answered,
+unless the answer has some, too.  An answer that says it does not know is wrong, and so is one more than twenty words
+longer than the accepted one: that is a text, not an answer.
 
 A run that was not asked for a short answer ends in such a text.  There :func:`covered_answer` can say whether an
 accepted answer stands in it, as cover exact match does.
@@ -60,10 +72,17 @@ def is_match(answer: str, accepted: Sequence[str]) -> bool:
     if not any(token.depth for token in given):
         # an explanation in brackets, as titles have it, need not be given
         wanted += [words(tokens(name)) for one in accepted if (name := _EXPLAINED.sub("", one)) != one]
+    if any(len(one) == 1 and _stands_alone(one[0].key, answer) for one in wanted):
+        return True
     fitting = [one for one in wanted if one and len(words(given)) <= len(one) + _LONGER]
     return any(_matches(given, one, wanted) for one in fitting) or any(
         one[0].value is not None and spelled(answer.strip(" .")) == one[0].value for one in wanted if len(one) == 1
     )
+
+
+def _stands_alone(marks: str, answer: str) -> bool:
+    """Whether a name of nothing but punctuation ("!!!") is a word of the answer."""
+    return not any(map(str.isalnum, marks)) and marks in {part.strip(".,:;()*\"'“”") for part in answer.split()}
 
 
 def is_text(answer: str, accepted: Sequence[str]) -> bool:
@@ -85,7 +104,7 @@ def covered_answer(text: str, accepted: Sequence[str]) -> str | None:
     What an accepted answer has in brackets, as titles have it ("Mercury (planet)"), need not stand there.
 
     Args:
-        text: any text; its first 100,000 characters are read.
+        text: any text; its first 50,000 characters are read.
         accepted: all that counts as right; those that :func:`can_be_covered` denies are passed over.
     """
     given = tokens(text)
@@ -188,9 +207,11 @@ def _is_another(given: Sequence[Token], places: list[int], start: int, end: int,
     """Whether the words beside the wanted ones make them mean something else: "not", "Jr", "VIII", "B" for "A"."""
     before = given[places[start - 1]] if start else None
     after = given[places[end]] if end < len(places) else None
-    if before is not None and before.key in _DENIALS:
+    if before is not None and (
+        before.key in _DENIALS or (wanted[0].after_a and len(before.key) == 1 and before.key.isalpha())
+    ):
         return True
-    if after is None:
+    if after is None or after.depth > given[places[end - 1]].depth:
         return False
     adjacent = places[end] == places[end - 1] + 1
     numbered = after.value is not None and after.value < 1000 and not after.aside and wanted[-1].value is None

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from decimal import Decimal
 from fractions import Fraction
 
 from text_to_num import alpha2digit, text2num
 
 _SCALES = {"hundred": 2, "thousand": 3, "lakh": 5, "million": 6, "crore": 7, "billion": 9, "trillion": 12}
 _SUFFIXES = {"k": 3, "m": 6, "mm": 6, "mn": 6, "bn": 9, "b": 9, "tn": 12, "t": 12}
-FEW = {word: value for value, word in enumerate("zero one two three four five six seven eight nine".split())}
+FEW = {
+    word: value
+    for value, word in enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
+}
 """Words for small numbers."""
-_PARTS = "half third quarter fifth sixth seventh eighth ninth tenth".split()
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "tenth": 10}
 _PART = rf"(halves|(?:{'|'.join(_PARTS)})s?)\b"
 _DIGITS = r"(?<![\w.])(\d{1,20}(?:\.\d{1,20})?)"
 
@@ -28,14 +32,15 @@ _GROUPED = re.compile(
     r")(?!\d|[,'.]\d{3}(?!\d)|,\d{1,2},)"
 )
 _COMMA = re.compile(r"(?<![\w.,])(\d+),(\d{1,2})(?![\d,]|\.\d)")
-_POWER = re.compile(rf"{_DIGITS}(?:\s?[x×·*]\s?10\^|[eE]\+?)(-?\d{{1,2}})(?![\w.])")
+_POWER = re.compile(rf"(?:{_DIGITS}(?:\s?[x×·*]\s?10\^|[eE]\+?)|(?<![\w.])10\^)(-?\d{{1,2}})(?![\w.])")
 _SCALED = re.compile(
     rf"([$€£¥₹]\s?)?{_DIGITS}(?:[\s-]?(?P<scale>{'|'.join(_SCALES)})s?\b|\s?(?P<suffix>k|mm?|[mbt]n?)(?![\w+#-]))",
     re.IGNORECASE,
 )
 _SHARE = re.compile(rf"\b({'|'.join(FEW)}|\d{{1,3}})[\s-]{_PART}", re.IGNORECASE)
 _HYPHEN = re.compile(r"(?<=[^\W\d_])-(?=[^\W\d_])")
-_SPOKEN = re.compile(r"(\d+\.\d+) (1(?:000)+)\b")  # "one point five million"
+_DOZEN = re.compile(rf"(?:\b(half|{'|'.join(FEW)}|\d{{1,9}}) )?(?:\ban? )?dozen\b", re.IGNORECASE)
+_SPOKEN = re.compile(r"(?<![\w./])(\d{1,9}(?:\.\d{1,9}|/[1-9])|half an?) (1(?:000)+)\b", re.IGNORECASE)  # "1.5 1000000"
 _YEAR = re.compile(r"\b(1\d|20) (\d0|[1-9]\d)\b")  # "nineteen eighty-four"
 _AND_PART = re.compile(rf"\b({'|'.join(FEW)}|\d{{1,9}}) and an? {_PART}", re.IGNORECASE)
 _MIXED = re.compile(
@@ -57,19 +62,20 @@ def in_digits(text: str) -> str:
     Args:
         text: with ASCII digits, spaces, hyphens and apostrophes.
     """
-    text = _SHARE.sub(lambda found: f"{_small(found[1])}/{_part(found[2])}", text)
+    text = _SHARE.sub(lambda found: f"{_amount(found[1])}/{_part(found[2])}", text)
     if numbers := any(character.isdigit() for character in text):
         text = _GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
         text = _COMMA.sub(r"\1.\2", text)
-        text = _POWER.sub(lambda found: _plain(Fraction(found[1]) * Fraction(10) ** int(found[2])), text)
+        text = _POWER.sub(lambda found: _plain(Fraction(found[1] or 1) * Fraction(10) ** int(found[2])), text)
         text = _SCALED.sub(_scaled, text)
         text = _RANGE.sub(_range, text)
     text = alpha2digit(_HYPHEN.sub(" ", text), "en")
-    text = _SPOKEN.sub(lambda found: _plain(Fraction(found[1]) * int(found[2])), text)
+    text = _DOZEN.sub(lambda found: _plain(_amount(found[1] or "one") * 12), text)
     if not numbers:
         text = _YEAR.sub(r"\1\2", text)
-    text = _AND_PART.sub(lambda found: f"{_small(found[1]) * _part(found[2]) + 1}/{_part(found[2])}", text)
-    text = _MIXED.sub(lambda found: f"{_small(found[1]) * int(found[3]) + int(found[2])}/{found[3]}", text)
+    text = _AND_PART.sub(lambda found: f"{_amount(found[1]) * _part(found[2]) + 1}/{_part(found[2])}", text)
+    text = _MIXED.sub(lambda found: f"{_amount(found[1]) * int(found[3]) + int(found[2])}/{found[3]}", text)
+    text = _SPOKEN.sub(lambda found: _plain(_amount(found[1]) * int(found[2])), text)
     return _MINUS.sub("-", text)
 
 
@@ -132,16 +138,18 @@ def _scaled(found: re.Match[str]) -> str:
 
 
 def _plain(value: Fraction) -> str:
-    return f"{value.numerator}" if value.denominator == 1 else f"{float(value):.30f}".rstrip("0")
+    return f"{value.numerator}" if value.denominator == 1 else f"{Decimal(value.numerator) / value.denominator:f}"
 
 
-def _small(word: str) -> int:
-    return FEW[word.lower()] if word.lower() in FEW else int(word)
+def _amount(word: str) -> Fraction:
+    word = word.lower()
+    if word.startswith("half"):
+        return Fraction(1, 2)
+    return Fraction(FEW.get(word, word))
 
 
 def _part(word: str) -> int:
-    part = "half" if word.lower() == "halves" else word.lower().rstrip("s")
-    return 4 if part == "quarter" else {"half": 2, "third": 3}.get(part) or _PARTS.index(part) + 2
+    return 2 if word.lower() == "halves" else _PARTS[word.lower().removesuffix("s")]
 
 
 def _range(found: re.Match[str]) -> str:

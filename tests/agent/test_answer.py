@@ -90,8 +90,8 @@ def test_the_answer_is_read_wherever_it_stands(text):
     "answer",
     [
         "&", "!!!", "★★", "A*", "C++", "-7", "+49", "1. FC Lind", "#1 Crush", "M*A*S*H", "Dune: Part Two", "*NSYNC",
-        "3:30 pm", "{x | x > 0}", "AT&T", "50%", "$5", "St. Lind", "Confidence Man", "Rock 'n' Roll", ">100", "half_life",
-        "The Answer", "মারেন", "[sic]", "f(x) = 2", "a|b", "Yes", "None",
+        "3:30 pm", "{x | x > 0}", "AT&T", "50%", "$5", "St. Lind", "Confidence Man", "Rock 'n' Roll", ">100",
+        "half_life", "The Answer", "মারেন", "[sic]", "f(x) = 2", "a|b", "Yes", "None",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["Exact Answer: {}", "**Exact Answer:**\n\n{}\n\n**Confidence:** 80%", "{}"])
@@ -139,8 +139,8 @@ def test_a_stated_answer_is_told_from_a_text(text):
     assert not states_answer("The one you ask for is Maren Oxley. She was born in Arven and wrote of the north.")
 
 
-PIECES = ["Exact Answer", "Answer", ":", "\n", "**", "*", "`", "- ", "> ", "| ", "#", " ", '"answer": ', "{", "}", "\\boxed{",
-          "the answer is ", "Confidence: ", "x", '"', "'", "<answer>", "</s>"]  # fmt: skip
+PIECES = ["Exact Answer", "Answer", ":", "\n", "**", "*", "`", "- ", "> ", "| ", "#", " ", '"answer": ', "{", "}",
+          "\\boxed{", "the answer is ", "Confidence: ", "x", '"', "'", "<answer>"]  # fmt: skip
 
 
 @settings(max_examples=200, deadline=None)

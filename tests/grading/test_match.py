@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import csv
+import re
+import unicodedata
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as bounded
@@ -79,6 +84,36 @@ def test_equal_answers_in_other_words_match(answer, accepted):
 @pytest.mark.parametrize(("answer", "accepted"), WRONG)
 def test_other_lesser_and_several_answers_do_not_match(answer, accepted):
     assert not is_match(answer, [accepted])
+
+
+def _table() -> list[tuple[str, str, bool]]:
+    """The rows of answers.tsv; ``\\uXXXX`` stands for characters that cannot be seen."""
+    text = re.sub(
+        r"\\u([0-9a-f]{4})",
+        lambda found: chr(int(found[1], 16)),
+        Path(__file__).with_name("answers.tsv").read_text(encoding="utf-8"),
+    )
+    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return [(row["accepted"], row["answered"], row["verdict"] == "right") for row in rows]
+
+
+@pytest.mark.parametrize(("accepted", "answered", "right"), _table())
+def test_answers_in_many_scripts_and_notations_are_told_apart(accepted, answered, right):
+    assert is_match(answered, [accepted]) is right
+
+
+def test_the_table_is_wide_and_as_much_wrong_as_right():
+    rows = _table()
+    scripts = {unicodedata.name(letter, " ").split()[0] for row in rows for letter in row[0] if letter.isalpha()}
+    assert len(rows) >= 200
+    assert len(scripts) >= 10
+    assert 0.45 <= sum(right for _, _, right in rows) / len(rows) <= 0.55
+
+
+@pytest.mark.parametrize("text", ["x " * 2_500_000, "y" * 5_000_000])
+def test_an_endless_answer_is_no_match(text):
+    assert not is_match(text, ["Jan Holt", "1950", "12 March 1950"])
+    assert covered_answer(text, ["Jan Holt"]) is None
 
 
 def test_any_accepted_answer_will_do_and_aliases_are_no_other_candidates():

@@ -119,7 +119,7 @@ def test_every_judge_of_the_run_stands_beside_the_person(folder):
             store.append(Grade(trajectory_id=name, state="correct", judge="lenient"))
         store.append(Grade(trajectory_id=drawn[-1], state="ungraded", judge="lenient"))
     found = {one.judge: one for one in check_judges(folder, sheet)}
-    assert found["match:3"].kappa == 1.0
+    assert found["match:4"].kappa == 1.0
     assert (found["lenient"].items, found["lenient"].undecided) == (19, 1)
     assert found["lenient"].kappa == pytest.approx(0.0)
     console = Console(width=120)
@@ -149,7 +149,7 @@ def test_sheets_that_do_not_fit_the_run_are_refused(folder):
     sheet.write_text(text.replace(f"{key},", "answer:t999,"))
     with pytest.raises(RecordError, match=r"line 2: row 2: answer:t999 is no item"):
         check_judges(folder, sheet)
-    sheet.write_text(text.replace("match:3", "match:1"))
+    sheet.write_text(text.replace("match:4", "match:1"))
     with pytest.raises(InputError, match="drawn over match:1, which did not judge this run"):
         check_judges(folder, sheet)
     sheet.write_text(text + text.partition("\n")[2])
