@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from lrat_sim.errors import RecordError
 from lrat_sim.interchange.messages import read_turn
-from lrat_sim.interchange.usage import count, money
+from lrat_sim.interchange.usage import count, money, told
 from lrat_sim.records import Attempt, Hit, Turn, Usage
 
 OURS = "lrat_sim"
@@ -43,6 +43,7 @@ class _TurnMore(Struct, frozen=True, omit_defaults=True):
 
     silent: bool = False
     reasoning_tokens: int = 0
+    finish_reason: str | None = None
     usage: Usage | None = None
     attempts: list[Attempt] = []
     raw: dict[str, Any] | None = None
@@ -114,9 +115,8 @@ def step_of(turn: Turn) -> dict[str, Any]:
         }
     if turn.usage != Usage():
         step["metrics"] = {
-            "prompt_tokens": turn.usage.prompt_tokens,
-            "completion_tokens": turn.usage.completion_tokens,
-            **({} if turn.usage.cost is None else {"cost_usd": turn.usage.cost}),
+            **told(prompt_tokens=turn.usage.prompt_tokens, completion_tokens=turn.usage.completion_tokens),
+            **told(cost_usd=turn.usage.cost),
             **({"extra": {"reasoning_tokens": turn.usage.reasoning_tokens}} if turn.usage.reasoning_tokens else {}),
         }
     return step
@@ -138,6 +138,7 @@ def more_of(turn: Turn) -> dict[str, Any]:
     more = _TurnMore(
         silent=turn.text is None,
         reasoning_tokens=turn.reasoning_tokens,
+        finish_reason=turn.finish_reason,
         usage=None if usage_of(step_of(turn).get("metrics")) == turn.usage else turn.usage,
         attempts=turn.attempts,
         raw=turn.raw,
@@ -187,6 +188,7 @@ def _own_turn(step: dict[str, Any], calls: list[dict[str, Any]]) -> Turn | None:
                 "text": None if more.silent and not step.get("message") else step.get("message"),
                 "calls": [_own_call(*each) for each in zip(calls, results, more.calls, strict=True)],
                 "usage": msgspec.to_builtins(usage_of(step.get("metrics")) if more.usage is None else more.usage),
+                "finish_reason": more.finish_reason,
                 "attempts": msgspec.to_builtins(more.attempts),
                 "raw": more.raw,
             },
@@ -224,6 +226,6 @@ def usage_of(metrics: Any) -> Usage:
     return Usage(
         prompt_tokens=count(metrics.get("prompt_tokens")),
         completion_tokens=count(metrics.get("completion_tokens")),
-        reasoning_tokens=count(more.get("reasoning_tokens")) if isinstance(more, dict) else 0,
+        reasoning_tokens=count(more.get("reasoning_tokens")) if isinstance(more, dict) else None,
         cost=money(metrics.get("cost_usd")),
     )

@@ -70,9 +70,8 @@ def plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | No
             **(rest if isinstance(rest, dict) else {}),
         },
         "final_metrics": {
-            "total_prompt_tokens": usage.prompt_tokens,
-            "total_completion_tokens": usage.completion_tokens,
-            **({} if usage.cost is None else {"total_cost_usd": usage.cost}),
+            **told(total_prompt_tokens=usage.prompt_tokens, total_completion_tokens=usage.completion_tokens),
+            **told(total_cost_usd=usage.cost),
             "total_steps": len(steps),
         },
         **({} if entry.canary is None else {"extra": {"canary": entry.canary}}),
@@ -84,7 +83,9 @@ def plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | No
 def told_of(trajectory: Trajectory) -> str | None:
     """The message that asked for an answer at a limit."""
     told = trajectory.agent.get("answer_prompt")
-    limited = trajectory.end_reason not in ("answer", "gave_up", "error") and len(trajectory.turns) > 1
+    limited = (
+        trajectory.end_reason not in ("answer", "gave_up", "content_filter", "error") and len(trajectory.turns) > 1
+    )
     return told if limited and isinstance(told, str) and told else None
 
 

@@ -18,7 +18,7 @@ from lrat_sim.interchange.inspect_messages import resolved, said
 from lrat_sim.interchange.messages import Conversation, Said, conversation, text_of
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
 from lrat_sim.interchange.usage import count, money, seconds_of
-from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Usage
+from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Usage, known_sum
 from lrat_sim.text import TOKENIZER
 
 _LIMITS: dict[str, EndReason] = {
@@ -179,9 +179,9 @@ def _usage(turns: list[Turn], sample: dict[str, Any], header: dict[str, Any]) ->
 
 
 def _tokens(used: dict[str, Any]) -> Usage:
-    cached = count(used.get("input_tokens_cache_read")) + count(used.get("input_tokens_cache_write"))
+    cached = [count(used.get(f"input_tokens_cache_{kind}")) or 0 for kind in ("read", "write")]
     return Usage(
-        prompt_tokens=count(used.get("input_tokens")) + cached,
+        prompt_tokens=known_sum((count(used.get("input_tokens")), *cached)),
         completion_tokens=count(used.get("output_tokens")),
         reasoning_tokens=count(used.get("reasoning_tokens")),
         cost=money(used.get("total_cost")),

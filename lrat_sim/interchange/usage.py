@@ -1,15 +1,20 @@
-"""Numbers as other tools write them: counts, money, seconds; what cannot be one counts as not stated."""
+"""Numbers as other tools write them: counts, money, seconds; what cannot be one is unknown."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def count(value: Any) -> int:
-    """A whole number, perhaps written as a float; 0 of anything else."""
+def count(value: Any) -> int | None:
+    """A whole number, perhaps written as a float; None of anything else."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else None
+
+
+def told(**values: float | None) -> dict[str, float]:
+    """Those that are known."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def money(value: Any) -> float | None:

@@ -14,7 +14,7 @@ from lrat_sim.fingerprint import fingerprint
 from lrat_sim.interchange.messages import Conversation, conversation
 from lrat_sim.interchange.usage import count, money, seconds_of
 from lrat_sim.interchange.verifiers_messages import said
-from lrat_sim.records import Turn, Usage
+from lrat_sim.records import Turn, Usage, known_sum
 from lrat_sim.text import TOKENIZER
 
 _Refuse = Callable[[str], Exception]
@@ -172,7 +172,7 @@ def _with_usage(talk: Conversation, calls: list[dict[str, Any]]) -> list[Turn]:
 def _tokens(used: Any) -> Usage:
     """Its ``prompt_tokens`` leave out what came from a cache."""
     return Usage(
-        prompt_tokens=count(used.get("prompt_tokens")) + count(used.get("cached_input_tokens")),
+        prompt_tokens=known_sum((count(used.get("prompt_tokens")), count(used.get("cached_input_tokens")) or 0)),
         completion_tokens=count(used.get("completion_tokens")),
         reasoning_tokens=count(used.get("reasoning_tokens")),
         cost=money(used.get("cost")),
