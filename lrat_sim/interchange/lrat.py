@@ -36,10 +36,14 @@ _STATUSES: dict[EndReason, str] = {
     "token_limit": "token limit reached",
     "time_limit": "time limit reached",
     "cost_limit": "cost limit reached",
+    "length": "output length reached",
+    "content_filter": "content filtered",
     "gave_up": "answer not found",
     "error": "failed",
 }
 _REASONS: tuple[tuple[EndReason, tuple[str, ...]], ...] = (
+    ("length", ("output length",)),
+    ("content_filter", ("content filter",)),
     ("token_limit", ("token", "context")),
     ("cost_limit", ("cost", "budget")),
     ("time_limit", ("hrs", "hour", "mins", "time")),

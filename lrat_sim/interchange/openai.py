@@ -144,7 +144,7 @@ def _messages(trajectory: Trajectory) -> list[dict[str, Any]]:
         messages.append({"role": "system", "content": system})
     messages.append({"role": "user", "content": trajectory.question})
     for number, turn in enumerate(trajectory.turns):
-        if number == last and number and trajectory.end_reason not in ("answer", "gave_up", "error"):
+        if number == last and number and trajectory.end_reason not in ("answer", "gave_up", "content_filter", "error"):
             told = trajectory.agent.get("answer_prompt")  # at a limit the agent was told to answer
             if isinstance(told, str) and told:
                 messages.append({"role": "user", "content": told})

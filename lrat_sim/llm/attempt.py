@@ -42,6 +42,9 @@ _EXHAUSTED = re.compile(
     r"|insufficient (credit|balance|fund)|credit balance is too low",
     re.IGNORECASE | re.DOTALL,
 )
+_MOST_TOKENS = 1_000_000_000
+_MOST_DOLLARS = 1_000_000
+"""What one call can use; more is a fault of the provider's."""
 _NO_ANSWER = re.compile(r"error converting to valid response", re.IGNORECASE)
 
 
@@ -82,10 +85,13 @@ async def attempt(request: Request) -> Outcome:
         if not response.choices:
             return Failed(cause="passing", status=200, said="the answer has no choices")
         choice = response.choices[0]
+        if choice.message is None:
+            return Failed(cause="passing", status=200, said="the answer has no message")
+        reason = choice.finish_reason
         return Answered(
             message=recordable(choice.message.model_dump(exclude_none=True)),
             usage=_usage(response, request.model),
-            finish_reason=choice.finish_reason,
+            finish_reason=None if reason is None else recordable(str(reason)[:40]),
         )
     except Exception as error:  # litellm lets through errors of many kinds; each is this call's failure
         return failure(error)
@@ -203,19 +209,35 @@ def _arguments(request: Request) -> dict[str, Any]:
 
 
 def _usage(response: Any, model: str) -> Usage:
+    """What the provider says that the call used; what it does not say, or cannot be, is unknown.
+
+    litellm fills in zeros where a provider says nothing; no prompt has none.
+    """
     used = getattr(response, "usage", None)
+    prompt, completion = _count(getattr(used, "prompt_tokens", None)), _count(getattr(used, "completion_tokens", None))
+    if not prompt or completion is None:
+        return Usage(cost=0.0 if _own(model) else None)
     details = getattr(used, "completion_tokens_details", None)
     return Usage(
-        prompt_tokens=getattr(used, "prompt_tokens", None) or 0,
-        completion_tokens=getattr(used, "completion_tokens", None) or 0,
-        reasoning_tokens=getattr(details, "reasoning_tokens", None) or 0,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        reasoning_tokens=_count(getattr(details, "reasoning_tokens", None)),
         cost=_cost(response, model),
     )
 
 
+def _count(value: Any) -> int | None:
+    """A number of tokens; None of what is none, or is beyond any model's window."""
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+
+
 def _cost(response: Any, model: str) -> float | None:
-    if model.partition("/")[0] in PROVIDERS:
+    if _own(model):
         return 0.0  # computed here, so known to cost nothing
     # litellm prices the call itself; it says None, or zero for some, where it knows no price
     cost = response._hidden_params.get("response_cost")
-    return float(cost) if cost else None
+    return float(cost) if isinstance(cost, int | float) and 0 < cost < _MOST_DOLLARS else None
+
+
+def _own(model: str) -> bool:
+    return model.partition("/")[0] in PROVIDERS

@@ -201,6 +201,7 @@ class _Rollout:
             mean_steps=tally.mean_steps,
             tokens=tally.tokens,
             cost=tally.cost,
+            unknown_usage=tally.unknown_usage,
             stopped=None if stopped is None else stopped.limit,
             cached=calls.client.cached,
         )

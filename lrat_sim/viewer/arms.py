@@ -15,7 +15,8 @@ from lrat_sim.viewer.library import Library
 class Arm(Struct, frozen=True, kw_only=True):
     """The trajectories of one agent with one retriever in a run folder; ``tasks`` of ``asked`` have one.
 
-    ``success`` is the share of correct ones among those that are graded or failed, None where there are none.
+    ``success`` is the share of correct ones among those that are graded or failed, None where there are none;
+    ``tokens`` are None where those of any call are unknown.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Arm(Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int]
     success: float | None
     steps: float | None
-    tokens: int
+    tokens: int | None
     pairs: int
 
 
@@ -70,7 +71,7 @@ def _arm(name: str, run: str, rows: Any, asked: int, pairs: int) -> Arm:
         outcomes=outcomes,
         success=outcomes.get("correct", 0) / told if told else None,
         steps=compute.mean(steps).as_py(),
-        tokens=compute.sum(rows["tokens"]).as_py() or 0,
+        tokens=compute.sum(rows["tokens"], skip_nulls=False, min_count=0).as_py(),
         pairs=pairs,
     )
 
