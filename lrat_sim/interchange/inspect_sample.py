@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from lrat_sim.agent.answer import read_answer
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.confidence import stated_confidence
@@ -17,7 +16,7 @@ from lrat_sim.interchange.formats import Entry
 from lrat_sim.interchange.inspect_files import REMEDY
 from lrat_sim.interchange.inspect_messages import resolved, said
 from lrat_sim.interchange.inspect_submit import appended, events_of, submitted, submitting
-from lrat_sim.interchange.messages import Conversation, Said, conversation
+from lrat_sim.interchange.messages import Conversation, Said, answer_in, conversation
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
 from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Usage, known_sum
 from lrat_sim.text import TOKENIZER
@@ -66,7 +65,7 @@ def entry_of(sample: Any, header: dict[str, Any], path: Path) -> Entry:
     talk = conversation(told, refuse)
     turns = _with_seconds(_with_usage(talk, told, sample), sample)
     question = talk.question or _question(resolved(sample.get("input"), attached))
-    answer = read_answer(_last_words(turns, sample, header, talk.system))
+    answer = answer_in(_last_words(turns, sample, header, talk.system))
     status, end_reason, failure = _ended(sample, answer)
     canary = text(mapping(sample.get("metadata")).get("canary"))
     agent, retriever = _agent(header, talk.system), {"kind": "unknown", **_scores(talk)}

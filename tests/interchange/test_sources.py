@@ -125,6 +125,15 @@ def test_one_object_over_several_lines_is_one_record(format: str, tmp_path: Path
     assert _told(tmp_path / "one.json") == WHOLE[:1]
 
 
+@pytest.mark.parametrize("format", RECORDS)
+def test_a_call_that_was_left_in_the_last_text_is_no_answer(format: str, tmp_path: Path) -> None:
+    left = '<tool_call>{"name": "search", "arguments": {"query": "x"}}</tool_call>'
+    record = json.loads(json.dumps(RECORDS[format](QUESTIONS[0])).replace('"Ann"', json.dumps(left)))
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    (entry,) = read_any(tmp_path / "a.json")
+    assert (entry.trajectory.status, entry.trajectory.answer) == ("unanswered", None)
+
+
 @pytest.mark.parametrize("holder", ["list.json", "lists.jsonl"])
 def test_a_list_of_messages_is_a_conversation(holder: str, tmp_path: Path) -> None:
     talks = [_messages(question) for question in QUESTIONS]
