@@ -17,7 +17,7 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.interchange import FORMATS, About, Entry, convert, format_named, read_any
-from lrat_sim.interchange.files import DEPTH
+from lrat_sim.interchange.values import DEPTH
 
 SHOWN = json.dumps([{"docid": "d7"}])
 
@@ -295,6 +295,14 @@ def test_numbers_that_no_count_can_be_are_unknown_and_the_record_is_kept(tmp_pat
     assert "-Infinity" in msgspec.json.encode(entry.trajectory.extra).decode()
     for to in ("parquet", "openai", "lrat", "atif"):
         assert convert(tmp_path / "run", tmp_path / to, to=to).written == 1
+
+
+@pytest.mark.parametrize("field", ["seed", "sample"])
+def test_a_number_of_ours_that_no_index_holds_is_named(field: str, make: Callable[..., Entry], tmp_path: Path) -> None:
+    record = msgspec.to_builtins(make("t").trajectory) | {field: 1 << 70}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=rf"the trajectory 't\.0\.cafe' has too large a number, {field}"):
+        convert(tmp_path / "a.json", tmp_path / "out", to="run")
 
 
 # --- ids
