@@ -282,6 +282,17 @@ def test_a_value_that_memory_might_not_hold_is_refused(
         list(read_any(tmp_path / holder, "atif"))
 
 
+@pytest.mark.parametrize("name", ["trajectories.jsonl", "tasks.jsonl", "verdicts.jsonl"])
+def test_a_line_of_a_run_folder_that_is_nested_too_deeply_is_named(
+    name: str, entries: list[Entry], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = run_folder("run", entries) / name
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text(first.rstrip()[:-1] + ', "deep": ' + "[" * 100_000 + "]" * 100_000 + "}\n" + "".join(rest))
+    with pytest.raises(RecordError, match=rf"{name}, line 1: JSON that is nested too deeply"):
+        convert(tmp_path / "run", tmp_path / "out", to="parquet")
+
+
 def test_numbers_that_no_count_can_be_are_unknown_and_the_record_is_kept(tmp_path: Path) -> None:
     record = _atif(QUESTIONS[0])
     record["steps"][1]["metrics"] = {"prompt_tokens": 10**30, "completion_tokens": -5, "cost_usd": float("nan")}
