@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from lrat_sim.errors import RecordError
 from lrat_sim.interchange.messages import read_turn
-from lrat_sim.interchange.usage import count, money, told
+from lrat_sim.interchange.usage import count, known, money
 from lrat_sim.records import Attempt, Hit, Turn, Usage
 
 OURS = "lrat_sim"
@@ -115,8 +115,8 @@ def step_of(turn: Turn) -> dict[str, Any]:
         }
     if turn.usage != Usage():
         step["metrics"] = {
-            **told(prompt_tokens=turn.usage.prompt_tokens, completion_tokens=turn.usage.completion_tokens),
-            **told(cost_usd=turn.usage.cost),
+            **known(prompt_tokens=turn.usage.prompt_tokens, completion_tokens=turn.usage.completion_tokens),
+            **known(cost_usd=turn.usage.cost),
             **({"extra": {"reasoning_tokens": turn.usage.reasoning_tokens}} if turn.usage.reasoning_tokens else {}),
         }
     return step

@@ -10,6 +10,7 @@ from msgspec import Struct
 from lrat_sim.interchange.atif_steps import OURS, more_of, step_of, with_ours
 from lrat_sim.interchange.formats import Entry
 from lrat_sim.interchange.lrat_kept import Kept, restored
+from lrat_sim.interchange.usage import known
 from lrat_sim.records import Grade, Task, Trajectory, Verdict
 
 VERSION = "ATIF-v1.4"
@@ -70,8 +71,8 @@ def plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | No
             **(rest if isinstance(rest, dict) else {}),
         },
         "final_metrics": {
-            **told(total_prompt_tokens=usage.prompt_tokens, total_completion_tokens=usage.completion_tokens),
-            **told(total_cost_usd=usage.cost),
+            **known(total_prompt_tokens=usage.prompt_tokens, total_completion_tokens=usage.completion_tokens),
+            **known(total_cost_usd=usage.cost),
             "total_steps": len(steps),
         },
         **({} if entry.canary is None else {"extra": {"canary": entry.canary}}),

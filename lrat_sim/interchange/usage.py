@@ -12,7 +12,7 @@ def count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else None
 
 
-def told(**values: float | None) -> dict[str, float]:
+def known(**values: float | None) -> dict[str, float]:
     """Those that are known."""
     return {name: value for name, value in values.items() if value is not None}
 
