@@ -49,7 +49,7 @@ class Context:
             self._last = (list(messages), prompt_tokens)
 
     def used(self, messages: list[dict[str, Any]], usage: Usage, written: Message) -> int:
-        """The tokens that a call takes from the run's limit: as the provider says; what it does not say is estimated."""
+        """The tokens that a call takes from the run's limit, as the provider says; estimated where it does not."""
         if self.limit is None:
             return 0
         texts = (written.reasoning, written.text, *(call.arguments for call in written.calls))

@@ -17,6 +17,7 @@ from lrat_sim.errors import LratSimError
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.call import Request
 from lrat_sim.llm.direct import direct_client
+from lrat_sim.llm.faults import restored, token_count
 from lrat_sim.llm.message import recordable
 from lrat_sim.llm.retry import retry_after
 from lrat_sim.records import Usage
@@ -42,9 +43,8 @@ _EXHAUSTED = re.compile(
     r"|insufficient (credit|balance|fund)|credit balance is too low",
     re.IGNORECASE | re.DOTALL,
 )
-_MOST_TOKENS = 1_000_000_000
 _MOST_DOLLARS = 1_000_000
-"""What one call can use; more is a fault of the provider's."""
+"""What one call can cost; more is a fault of the provider's."""
 _NO_ANSWER = re.compile(r"error converting to valid response", re.IGNORECASE)
 
 
@@ -85,11 +85,9 @@ async def attempt(request: Request) -> Outcome:
         if not response.choices:
             return Failed(cause="passing", status=200, said="the answer has no choices")
         choice = response.choices[0]
-        if choice.message is None:
-            return Failed(cause="passing", status=200, said="the answer has no message")
         reason = choice.finish_reason
         return Answered(
-            message=recordable(choice.message.model_dump(exclude_none=True)),
+            message=recordable(restored(choice.message.model_dump(exclude_none=True))),
             usage=_usage(response, request.model),
             finish_reason=None if reason is None else recordable(str(reason)[:40]),
         )
@@ -214,21 +212,19 @@ def _usage(response: Any, model: str) -> Usage:
     litellm fills in zeros where a provider says nothing; no prompt has none.
     """
     used = getattr(response, "usage", None)
-    prompt, completion = _count(getattr(used, "prompt_tokens", None)), _count(getattr(used, "completion_tokens", None))
+    prompt, completion = (
+        token_count(getattr(used, "prompt_tokens", None)),
+        token_count(getattr(used, "completion_tokens", None)),
+    )
     if not prompt or completion is None:
         return Usage(cost=0.0 if _own(model) else None)
     details = getattr(used, "completion_tokens_details", None)
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        reasoning_tokens=_count(getattr(details, "reasoning_tokens", None)),
+        reasoning_tokens=token_count(getattr(details, "reasoning_tokens", None)),
         cost=_cost(response, model),
     )
-
-
-def _count(value: Any) -> int | None:
-    """A number of tokens; None of what is none, or is beyond any model's window."""
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
 def _cost(response: Any, model: str) -> float | None:

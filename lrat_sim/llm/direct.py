@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from lrat_sim.llm import import_litellm
+from lrat_sim.llm.faults import without_faults
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Any]] = WeakKeyDictionary()
 """A loop's clients, by endpoint and key: connections belong to the loop in which they were made."""
@@ -58,6 +59,11 @@ def _direct_chat() -> type:
     from openai.resources.chat import AsyncChat, AsyncCompletions
     from openai.types.chat import ChatCompletion
 
+    class Reply(ChatCompletion):
+        @classmethod
+        def construct(cls, _fields_set: set[str] | None = None, **values: Any) -> ChatCompletion:  # type: ignore[override]
+            return super().construct(_fields_set, **without_faults(values))
+
     class Completions(AsyncCompletions):
         async def create(  # type: ignore[override]  # litellm names every parameter
             self,
@@ -70,7 +76,7 @@ def _direct_chat() -> type:
         ) -> ChatCompletion:
             options = {"headers": extra_headers, "params": extra_query, "extra_json": extra_body, "timeout": timeout}
             given: Any = {name: value for name, value in options.items() if value is not None}
-            return await self._client.post("/chat/completions", cast_to=ChatCompletion, body=body, options=given)
+            return await self._client.post("/chat/completions", cast_to=Reply, body=body, options=given)
 
     class Chat(AsyncChat):
         @cached_property

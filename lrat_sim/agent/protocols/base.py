@@ -118,9 +118,10 @@ def thinking_apart(message: Message) -> str | None:
     return message.reasoning.removesuffix(inline) if message.reasoning.endswith(inline) else None
 
 
-def as_received(message: Message, content: str | None) -> dict[str, Any]:
-    """The message as received, its content included."""
-    return {**(message.raw or {"role": "assistant"}), "content": content}
+def as_received(message: Message, content: str | None, reasoning: str | None) -> dict[str, Any]:
+    """The message as received: its content, and its reasoning where the turn has another."""
+    raw = {**(message.raw or {"role": "assistant"}), "content": content}
+    return raw if reasoning == message.reasoning else {**raw, "reasoning_content": message.reasoning}
 
 
 def signed_thinking(spoken: Spoken) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Native(Protocol):
                 # a call without a name is refused by endpoints: the text goes back as it is, and the reminder after it
                 calls, remind = found.named, not found.named
                 text = (found.text or None) if calls else text
-                raw = as_received(message, message.content or message.text)
+                raw = as_received(message, message.content or message.text, reasoning)
         plain = None if remind else plainly(text, calls)
         return Spoken(
             reasoning=reasoning,

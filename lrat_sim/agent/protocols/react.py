@@ -68,6 +68,7 @@ class React(Protocol):
         # thoughts are no answer, unless they state one
         plain = None if labelled and not _EXACT.search(loose or "") else loose
         said = answer if answer is not None and not calls else (None if labelled else loose)
+        changed = (received and received != said) or reasoning != message.reasoning
         return Spoken(
             reasoning="\n".join(whole) if whole else None,
             text=said,
@@ -76,7 +77,7 @@ class React(Protocol):
             plain=answer or plainly(plain, calls),
             written=written,
             apart=apart,
-            raw=as_received(message, received) if received and received != said else message.raw,
+            raw=as_received(message, received, reasoning) if changed else message.raw,
         )
 
     def turn(self, spoken: Spoken, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:

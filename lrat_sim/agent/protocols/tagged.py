@@ -65,9 +65,8 @@ class Tagged(Protocol):
         stated = [found for each in _ANSWER.findall(outside) if (found := each.strip())]
         answer = stated[-1] if stated else None
         said = (outside if calls or answer is None else answer) or None
-        raw = as_received(message, received) if received and received != said else message.raw
-        if raw is not None and reasoning != message.reasoning:
-            raw = {**raw, "reasoning_content": message.reasoning}
+        changed = (received and received != said) or reasoning != message.reasoning
+        raw = as_received(message, received, reasoning) if changed else message.raw
         # a server may have parsed the tags, whether or not it is asked to
         written = "\n".join([written, *(_block(call) for call in message.calls if call.name not in received)])
         calls = [*message.calls, *calls]
