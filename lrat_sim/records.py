@@ -7,8 +7,8 @@ an older one up to date before it is checked.  ``json_schema`` gives the JSON sc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import Struct, field
@@ -16,10 +16,22 @@ from msgspec import Struct, field
 SCHEMA_VERSION = 1
 
 Status = Literal["answered", "unanswered", "error"]
-EndReason = Literal["answer", "turn_limit", "token_limit", "time_limit", "cost_limit", "gave_up", "error"]
+EndReason = Literal[
+    "answer",
+    "turn_limit",
+    "token_limit",
+    "time_limit",
+    "cost_limit",
+    "length",
+    "content_filter",
+    "gave_up",
+    "error",
+]
 VerdictState = Literal["relevant", "irrelevant", "unjudged"]
 GradeState = Literal["correct", "incorrect", "ungraded"]
 Operator = Literal["earlier", "later", "same", "longer", "shorter"]
+
+N = TypeVar("N", int, float)
 
 
 class Record(Struct, frozen=True):
@@ -84,22 +96,41 @@ class Hit(Record, frozen=True, kw_only=True):
 
 
 class Usage(Record, frozen=True, kw_only=True):
-    """Tokens and money of one call or of many; ``cost`` in US dollars, None where the price is unknown."""
+    """Tokens and money of one call or of many, None where unknown; ``cost`` in US dollars."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    reasoning_tokens: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
     cost: float | None = None
 
+    @classmethod
+    def zero(cls) -> Usage:
+        """What nothing costs: the neutral element of the sum."""
+        return cls(prompt_tokens=0, completion_tokens=0, reasoning_tokens=0, cost=0.0)
+
+    @property
+    def tokens(self) -> int | None:
+        """Prompt and completion."""
+        return known_sum((self.prompt_tokens, self.completion_tokens))
+
     def __add__(self, other: Usage) -> Usage:
-        """The sum; an unknown cost makes the sum unknown."""
-        known = self.cost is not None and other.cost is not None
+        """The sum, field by field; an unknown makes the sum unknown."""
         return Usage(
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-            cost=(self.cost or 0.0) + (other.cost or 0.0) if known else None,
+            prompt_tokens=known_sum((self.prompt_tokens, other.prompt_tokens)),
+            completion_tokens=known_sum((self.completion_tokens, other.completion_tokens)),
+            reasoning_tokens=known_sum((self.reasoning_tokens, other.reasoning_tokens)),
+            cost=known_sum((self.cost, other.cost)),
         )
+
+
+def known_sum(values: Iterable[N | None]) -> N | None:
+    """The sum, None where any value is unknown."""
+    whole: Any = 0
+    for value in values:
+        if value is None:
+            return None
+        whole += value
+    return cast(N, whole)
 
 
 class Attempt(Record, frozen=True, kw_only=True):
@@ -132,14 +163,16 @@ class Turn(Record, frozen=True, kw_only=True):
     """One answer of the model and the calls that ran for it.
 
     ``reasoning`` is None where the model gave none; an empty string is an empty one.  ``reasoning_tokens`` is
-    counted once, at collection, with the tokenizer named in the agent's fingerprint.  ``raw`` is the provider's
-    message as received, where it holds more than the fields above.
+    counted once, at collection, with the tokenizer named in the agent's fingerprint.  ``finish_reason`` is why the
+    provider says that the message ended (``stop``, ``tool_calls``, ``length``, ``content_filter``), None where it does
+    not say.  ``raw`` is the provider's message as received, where it holds more than the fields above.
     """
 
     reasoning: str | None
     reasoning_tokens: int
     calls: list[Call] = field(default_factory=list)
     text: str | None = None
+    finish_reason: str | None = None
     usage: Usage = Usage()
     attempts: list[Attempt] = field(default_factory=list)
     raw: dict[str, Any] | None = None
@@ -155,6 +188,8 @@ class Failure(Record, frozen=True, kw_only=True):
 class Trajectory(Record, frozen=True, kw_only=True):
     """One run of one agent with one retriever on one task.
 
+    ``end_reason`` is ``length`` where a message was cut off at the provider's limit of tokens and no whole one
+    followed (with an answer, where one was asked for and came), ``content_filter`` where the provider withheld one.
     ``agent`` and ``retriever`` are their resolved settings with a ``fingerprint`` key: enough to rebuild them.
     ``extra`` keeps what an import brought that has no place here.
     """

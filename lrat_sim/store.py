@@ -72,6 +72,8 @@ def read_with_offsets(
                 if not line.endswith(b"\n") and not isinstance(error, msgspec.ValidationError):
                     return
                 raise RecordError(path, number, f"not a {kind.__name__.lower()}: {error}") from error
+            except RecursionError as error:
+                raise RecordError(path, number, "JSON that is nested too deeply") from error
 
 
 def _lines(stream: Iterable[bytes], path: Path) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ becomes a mapping is :mod:`lrat_sim.agent.mending`'s.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -26,9 +27,12 @@ _VALUES = {
     SEARCH: ("query", "queries", "q", "searchquery", "searchqueries", "keywords"),
     BROWSE: ("docid", "docids", "documentid", "documentids", "document", "doc", "id", "url", "urls"),
 }
-_WRAPPERS = ("function", "toolcall", "call")
-_NAMES = ("name", "tool", "toolname", "function", "functionname", "action")
-_ARGUMENTS = ("arguments", "args", "argument", "parameters", "params", "input", "actioninput", "toolinput", "kwargs")
+_WRAPPERS = ("function", "toolcall", "call", "functioncall", "toolcalls", "tooluses", "calls")
+_NAMES = ("name", "tool", "toolname", "function", "functionname", "action", "recipientname")
+_ARGUMENTS = (
+    *("arguments", "args", "argument", "parameters", "params", "input", "kwargs"),
+    *("actioninput", "toolinput", "toolargs", "toolarguments", "functionargs"),
+)
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -45,9 +49,16 @@ class Asked(Struct, frozen=True, kw_only=True):
     problem: str | None = None
 
 
+_AROUND = re.compile(
+    r"<[^<>]*>?|\b(?:assistant|analysis|commentary|constrain|final|json)\b|\bto=|[:#-]\d+\s*\Z", re.IGNORECASE
+)
+"""What servers leave around a name: special tokens, gpt-oss's channels, the number of the call."""
+
+
 def tool_of(name: str) -> str | None:
-    """The tool of ours that a name means: ``visit``, ``functions.search``, ``Get-Document``."""
-    return _TOOLS.get(_folded(name.rpartition(".")[2]))
+    """The tool of ours that a name means: ``visit``, ``functions.search:0``, ``search<|channel|>json``."""
+    parts = [part for part in re.split(r"[.:/]|__", _AROUND.sub(" ", name[:200]).strip()) if part.strip()]
+    return _TOOLS.get(_folded(parts[-1])) if parts else None
 
 
 def value_field(tool: str | None) -> str:
@@ -106,13 +117,12 @@ def read_block(body: str) -> list[ToolCall]:
     Returns:
         At least one; a block that cannot be read is a call without a name whose arguments are the block's text.
     """
-    found = read_mappings(body.strip())
-    entries = found if isinstance(found, list) else [found]
-    named = [_named(entry) if isinstance(entry, dict) else None for entry in entries]
-    calls = [call for call in named if call is not None]
-    if len(calls) < len(named):
-        calls = _tagged_inside(body)
-    return calls or [ToolCall(id="", name="", arguments=body.strip())]
+    return stated_calls(read_mappings(body.strip())) or tagged_calls(body) or [unread(body)]
+
+
+def unread(text: str) -> ToolCall:
+    """What is meant as a call and cannot be read: a call without a name, whose arguments are its text."""
+    return ToolCall(id="", name="", arguments=text.strip())
 
 
 def _folded(name: Any) -> str:
@@ -123,29 +133,47 @@ def _folded(name: Any) -> str:
 # --- from a mapping to a call ----------------------------------------------------------------------------------------
 
 
-def _named(entry: dict[str, Any]) -> ToolCall | None:
-    """The call that a mapping states: ``{name, arguments}`` by any of their names, flat, or ``{search: {...}}``."""
+def stated_calls(found: Any) -> list[ToolCall]:
+    """The calls that a mapping or a list of mappings states; none unless each of them is a call."""
+    calls: list[ToolCall] = []
+    for entry in found if isinstance(found, list) else [found]:
+        named = _named(entry) if isinstance(entry, dict) else []
+        if not named:
+            return []
+        calls += named
+    return calls
+
+
+def _named(entry: dict[str, Any]) -> list[ToolCall]:
+    """The calls of a mapping: ``{name, arguments}`` by any of their names, flat, or ``{search: {...}}``."""
     keys = {_folded(key): key for key in entry}
     for wrapper in _WRAPPERS:
-        if wrapper in keys and isinstance(entry[keys[wrapper]], dict):
-            return _named(entry[keys[wrapper]])
+        if wrapper in keys and isinstance(entry[keys[wrapper]], dict | list):
+            return stated_calls(entry[keys[wrapper]])
     for key in (keys[name] for name in _NAMES if name in keys):
         name = entry[key]
         if not isinstance(name, str) or not name.strip():
             continue
         stated = next((keys[each] for each in _ARGUMENTS if each in keys and keys[each] != key), None)
+        if stated is not None and _describes(entry[stated]):
+            return []
         rest = {other: value for other, value in entry.items() if other != key and _folded(other) not in ("id", "type")}
         if tool_of(name) == BROWSE and stated is None and "id" in keys:
             rest[keys["id"]] = entry[keys["id"]]
-        return _call(name, rest if stated is None else entry[stated])
+        return [make_call(name, rest if stated is None else entry[stated])]
     if len(entry) == 1:
         ((name, given),) = entry.items()
         if tool_of(str(name)) is not None:
-            return _call(str(name), given)
-    return None
+            return [make_call(str(name), given)]
+    return []
 
 
-def _call(name: str, given: Any) -> ToolCall:
+def _describes(arguments: Any) -> bool:
+    """Whether these are no arguments but the JSON schema of some, as in a tool's description."""
+    return isinstance(arguments, dict) and isinstance(arguments.get("properties"), dict)
+
+
+def make_call(name: str, given: Any) -> ToolCall:
     """A call of ``name``; a bare text or list is the tool's one argument."""
     if isinstance(given, str) and (_looks_like_json(given) or not given.strip()):
         text = given
@@ -164,23 +192,57 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-_IS = r"""(?:\s+name)?\s*=\s*["']?([\w.-]+)["']?\s*>"""
-_FUNCTION = re.compile(rf"<(?:function|invoke){_IS}(.*?)(?=<(?:function|invoke)|\Z)", re.DOTALL)
-_PARAMETER = re.compile(rf"<parameter{_IS}(.*?)(?=</?parameter|</function|</invoke|\Z)", re.DOTALL)
-_PAIRED = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)(?=</arg_value>|<arg_key>|\Z)", re.DOTALL)
+_NAME = r"""\s*=\s*["']?([^\s"'<>=]{1,80})["']?[^<>]{0,200}>"""
+FUNCTION_TAG = r"(?:function|invoke|call|tool|function_call|tool_call)"
+_FUNCTION = re.compile(rf"<{FUNCTION_TAG}(?:[^<>=]{{0,40}}\s(?:name|tool))?{_NAME}")
+_FUNCTION_END = re.compile(rf"</{FUNCTION_TAG}\b")
+_PARAMETER = re.compile(rf"<(?:parameter|param|argument)(?:[^<>=]{{0,40}}\s(?:name|key))?{_NAME}")
+_PARAMETER_END = re.compile(rf"</?(?:parameter|param|argument)\b|</{FUNCTION_TAG}\b")
+_PAIRED = re.compile(r"<arg_key>(.{0,80}?)</arg_key>\s*<arg_value>(.*?)(?=</arg_value>|<arg_key>|\Z)", re.DOTALL)
+_FIELDS = re.compile(r"<(\w{1,40})>(.*?)</\1>", re.DOTALL)
 
 
-def _tagged_inside(body: str) -> list[ToolCall]:
-    """Calls written with tags of their own: ``<function=search><parameter=query>``, ``<invoke name="search">``, or a
-    name and ``<arg_key>``, ``<arg_value>``."""
-    if functions := _FUNCTION.findall(body):
+def tagged_calls(body: str) -> list[ToolCall]:
+    """Calls written with tags of their own: ``<function=search><parameter=query>``, ``<invoke name="search">`` with
+    parameters, fields or JSON inside, or a name and ``<arg_key>``, ``<arg_value>``; closing tags may lack."""
+    if functions := list(_FUNCTION.finditer(body)):
+        ends = [function.start() for function in functions[1:]] + [len(body)]
+        inner = (body[function.end() : end] for function, end in zip(functions, ends, strict=True))
         return [
-            _call(name, {key: value.strip() for key, value in _PARAMETER.findall(inner)}) for name, inner in functions
+            make_call(function[1], tagged_arguments(_until(_FUNCTION_END, text)))
+            for function, text in zip(functions, inner, strict=True)
         ]
     name = body.partition("<arg_key>")[0].strip()
-    if re.fullmatch(r"[\w.-]+", name) and (pairs := _PAIRED.findall(body)):
-        return [_call(name, {key.strip(): value.strip() for key, value in pairs})]
+    if re.fullmatch(r"[\w.:-]+", name) and (pairs := _PAIRED.findall(body)):
+        return [make_call(name, {key.strip(): value.strip() for key, value in pairs})]
     return []
+
+
+def tagged_arguments(body: str) -> dict[str, Any] | str:
+    """The arguments inside a function's tags: parameters, fields, JSON, or the bare text of the only one."""
+    named = list(_PARAMETER.finditer(body))
+    ends = [parameter.start() for parameter in named[1:]] + [len(body)]
+    values = {
+        parameter[1]: _until(_PARAMETER_END, body[parameter.end() : end], first_line=True)
+        for parameter, end in zip(named, ends, strict=False)
+    }
+    values = values or {key.strip(): value.strip() for key, value in _PAIRED.findall(body)}
+    values = values or {key: value.strip() for key, value in _FIELDS.findall(body)}
+    return {key: _json_list(value) for key, value in values.items()} or body.strip()
+
+
+def _until(end: re.Pattern[str], text: str, *, first_line: bool = False) -> str:
+    """The text up to its closing tag; without one all of it, or its first line."""
+    found = end.search(text)
+    text = (text if found is None else text[: found.start()]).strip()
+    return text.partition("\n")[0] if first_line and found is None else text
+
+
+def _json_list(value: str) -> Any:
+    if value.startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def _value(arguments: dict[str, Any], tool: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.llm.facts import model_facts
+from lrat_sim.llm.message import Message
+from lrat_sim.records import Usage
 from lrat_sim.text import count_tokens
 
 _UNSEEN_RATIO = 1.3
@@ -41,10 +43,19 @@ class Context:
         self._last: tuple[list[dict[str, Any]], int] | None = None
         self._ratio = _UNSEEN_RATIO
 
-    def sent(self, messages: list[dict[str, Any]], prompt_tokens: int) -> None:
+    def sent(self, messages: list[dict[str, Any]], prompt_tokens: int | None) -> None:
         """Takes note of a prompt and of the provider's count of it; 0 is none."""
         if prompt_tokens and (self.window is not None or self.limit is not None):
             self._last = (list(messages), prompt_tokens)
+
+    def used(self, messages: list[dict[str, Any]], usage: Usage, written: Message) -> int:
+        """The tokens that a call takes from the run's limit, as the provider says; estimated where it does not."""
+        if self.limit is None:
+            return 0
+        texts = (written.reasoning, written.text, *(call.arguments for call in written.calls))
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        prompt = self.estimate(messages) if prompt is None else prompt
+        return prompt + (sum(self._counted(text) for text in texts if text) if completion is None else completion)
 
     def fits_window(self, messages: list[dict[str, Any]]) -> bool:
         """Whether the prompt leaves room for an answer."""

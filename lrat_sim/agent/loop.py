@@ -3,6 +3,10 @@
 A turn is one answer of the model and the calls that ran for it.  How both are written is the protocol's
 (:mod:`lrat_sim.agent.protocols`).  At a limit the agent is told to answer now with what it has, by one more call.
 
+A message that was cut off at the provider's limit of tokens is no answer, and a call that it ends in does not run: the
+model is told so twice, then to answer now; if that is cut off too, the run ends by ``length``.  Only an answer whose
+line is complete counts.  Where the provider's filter withheld a message, the run ends by ``content_filter``.
+
 The simulated agent gets its task's plan as a request parameter, never in a message::
 
     litellm.acompletion(model="sim/...", ..., simulation={"plan": Plan as dict, "persona": dict, "seed": int})
@@ -21,13 +25,14 @@ from typing import Any, cast
 
 import msgspec
 
-from lrat_sim.agent.answer import read_answer
+from lrat_sim.agent.answer import read_answer, states_answer
 from lrat_sim.agent.calls import is_mended, read_call
 from lrat_sim.agent.context import Context
+from lrat_sim.agent.mending import read_strictly
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import PassReasoning, Spoken
 from lrat_sim.agent.simulated import register
-from lrat_sim.agent.tools import Toolbox, refused, texts_of
+from lrat_sim.agent.tools import MOST_ANSWERED, Toolbox, refused, texts_of
 from lrat_sim.errors import BoundaryError, RetrieverError, TaskError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.llm.client import (
@@ -51,6 +56,11 @@ PROVIDERS["sim"] = register
 _LEFT_OUT = "(left out, since the context is full)"
 _REMINDERS = 2
 """Messages in a row that are neither call nor answer and get the protocol's reminder; after them it must answer."""
+_CUT_OFF = (
+    "Your message was cut off, since it was longer than the limit of tokens. Write less this time: call a tool, or "
+    "give the final answer."
+)
+_CUT_CALL = "not run, since the message was cut off at the limit of tokens before it was complete; write it again"
 
 _TOOL_CHOICE = re.compile(r"tool[_ ]?choice", re.IGNORECASE)
 
@@ -134,7 +144,8 @@ class _Run:
         self.pass_reasoning = cast(PassReasoning, agent.pass_reasoning)
         self.context = Context(agent, self.protocol.tools)
         self.turns: list[Turn] = []
-        self.usage = Usage(cost=0.0)
+        self.usage = Usage.zero()
+        self.used, self.spent, self.dearest = 0, 0.0, 0.0
         self.may_choose = self.protocol.tool_choice is not None
         """Whether the call for an answer says by a parameter that no tool is to be called."""
         self.messages: list[dict[str, Any]] = [
@@ -179,21 +190,34 @@ class _Run:
                 self.keep_attempts(error)
                 self._leave_out(1)
                 return await self._answer_now("token_limit")
-            spoken = self.protocol.read(completion.message)
+            spoken, cut_off = self.protocol.read(completion.message), completion.cut_off
+            if completion.withheld:
+                self._record_late(completion, spoken)
+                return "unanswered", "content_filter", None
             if spoken.calls:
-                await self._act(completion, spoken, tools)
-                reminded = 0
+                ran = await self._act(completion, spoken, tools)
+                reminded = 0 if ran or not cut_off else reminded + 1
+                if reminded > _REMINDERS:
+                    return await self._answer_now("length")
                 continue
             self._record(completion, spoken, [])
-            if spoken.answer is not None:
+            if cut_off and (answer := _complete(spoken.answer)) is not None:
+                return "answered", "answer", answer
+            if spoken.answer is not None and not cut_off:
                 answer = read_answer(spoken.answer)
                 return ("answered", "answer", answer) if answer is not None else ("unanswered", "gave_up", None)
-            if self.protocol.reminder is None or spoken.silent or reminded == _REMINDERS:  # nothing to go on from
-                return await self._answer_now("answer")
-            said = self.protocol.turn(spoken, [], self.pass_reasoning)
-            self.messages = self.protocol.ask([*self.messages, said], self.protocol.reminder)
+            if reminded == _REMINDERS or not (cut_off or (spoken.remind and not spoken.silent)):
+                return await self._answer_now("length" if cut_off else "answer")  # there is nothing to go on from
+            self._remind(spoken, _CUT_OFF if cut_off else self.protocol.reminder)
             reminded += 1
         return await self._answer_now(limit)
+
+    def _remind(self, spoken: Spoken, text: str) -> None:
+        """Goes on after a message that is neither call nor answer; one without a word is left out."""
+        said = self.protocol.turn(spoken, [], self.pass_reasoning)
+        said.pop("tool_calls", None)  # an empty list is refused
+        written = [said] if (said["content"] or "").strip() else []
+        self.messages = self.protocol.ask([*self.messages, *written], text)
 
     async def _ask(
         self, messages: list[dict[str, Any]], *, answer: bool = False, deadline: float | None = None
@@ -218,14 +242,20 @@ class _Run:
             sample=self.sample,
         )
         completion = await self.client.complete(request, priority=self.priority, deadline=deadline)
+        self.used += self.context.used(messages, completion.usage, completion.message)
         self.context.sent(messages, completion.usage.prompt_tokens)
         return completion
 
-    async def _act(self, completion: Completion, spoken: Spoken, tools: Toolbox) -> None:
-        """Runs a turn's calls, records the turn, and tells the model their outputs."""
-        asked = _with_ids(spoken.calls, len(self.turns))
+    async def _act(self, completion: Completion, spoken: Spoken, tools: Toolbox) -> bool:
+        """Runs a turn's calls, records the turn, and tells the model their outputs; whether any ran."""
+        asked = _with_ids(spoken.calls[:MOST_ANSWERED], len(self.turns))
+        whole = asked[:-1] if completion.cut_off and _half(completion, asked[-1]) else asked
         try:
-            calls = await tools.run(asked, spoken.reasoning)
+            calls = await tools.run(whole, spoken.reasoning)
+            calls += [refused(call, read_call(call), _CUT_CALL) for call in asked[len(whole) :]]
+            if more := len(spoken.calls) - len(asked):
+                problem = f"{calls[-1].error}; the {more:,} calls after it are left out, and recorded nowhere else"
+                calls[-1] = refused(asked[-1], read_call(asked[-1]), problem)
         except RetrieverError as error:
             self._record(completion, spoken, [refused(call, read_call(call), str(error)) for call in asked])
             raise
@@ -233,6 +263,7 @@ class _Run:
         self.shown.append((len(self.turns), len(self.messages)))
         self.messages += self.protocol.outputs(calls)
         self._record(completion, spoken, calls)
+        return any(call.executed is not None for call in calls)
 
     async def _answer_now(self, reason: EndReason) -> _End:
         """One more call, for an answer from what was found; outputs that leave no room for it are left out."""
@@ -255,15 +286,23 @@ class _Run:
                 self.keep_attempts(error)
                 self.may_choose = False
         spoken = self.protocol.read(completion.message)
-        late = _with_ids(spoken.calls, len(self.turns))
-        self._record(completion, spoken, [refused(call, read_call(call), "no calls are run any more") for call in late])
-        answer = read_answer(spoken.plain)
+        self._record_late(completion, spoken)
+        if completion.withheld:
+            return "unanswered", "content_filter", None
+        answer = _complete(spoken.plain) if completion.cut_off else read_answer(spoken.plain)
         if answer is not None:
             return "answered", reason, answer
+        if completion.cut_off:
+            return "unanswered", "length", None
         return "unanswered", "gave_up" if reason == "answer" else reason, None
 
     def _asked_for_answer(self) -> list[dict[str, Any]]:
         return self.protocol.ask(self.messages, self.agent.answer_prompt)
+
+    def _record_late(self, completion: Completion, spoken: Spoken) -> None:
+        """Records a turn whose calls are not run, as the run is over."""
+        late = _with_ids(spoken.calls[:MOST_ANSWERED], len(self.turns))
+        self._record(completion, spoken, [refused(call, read_call(call), "no calls are run any more") for call in late])
 
     def _record(self, completion: Completion, spoken: Spoken, calls: list[Call]) -> None:
         turn = Turn(
@@ -271,24 +310,27 @@ class _Run:
             reasoning_tokens=count_tokens(spoken.reasoning) if spoken.reasoning else 0,
             calls=calls,
             text=spoken.text,
+            finish_reason=completion.finish_reason,
             usage=completion.usage,
             attempts=completion.attempts,
             raw=_raw(completion, spoken),
         )
         self.turns.append(turn)
         self.usage = self.usage + completion.usage
+        # a call whose cost is unknown counts as the dearest so far, as in the budget of a rollout
+        self.dearest = max(self.dearest, completion.usage.cost or 0.0)
+        self.spent += self.dearest if completion.usage.cost is None else completion.usage.cost
 
     def _limit(self) -> EndReason | None:
         """The limit that the run has reached, or would pass with the next call."""
-        limits, usage = self.agent.limits, self.usage
-        used = usage.prompt_tokens + usage.completion_tokens
+        limits = self.agent.limits
         if len(self.turns) >= limits.turns:
             return "turn_limit"
-        if limits.cost is not None and usage.cost is not None and usage.cost >= limits.cost:
+        if limits.cost is not None and self.spent >= limits.cost:
             return "cost_limit"
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return "time_limit"
-        fits = self.context.fits_window(self.messages) and self.context.fits_limit(self.messages, used)
+        fits = self.context.fits_window(self.messages) and self.context.fits_limit(self.messages, self.used)
         return None if fits else "token_limit"
 
     def _leave_out(self, turns: int) -> bool:
@@ -308,6 +350,17 @@ class _Run:
         self.extra["attempts"] = [*self.extra.get("attempts", []), *failed]
 
 
+def _complete(text: str | None) -> str | None:
+    """The answer of a text that was cut off: one stated as it was asked to, on a line that something follows."""
+    whole, line_break, _ = (text or "").rpartition("\n")
+    return read_answer(whole) if line_break and states_answer(whole) else None
+
+
+def _half(completion: Completion, last: ToolCall) -> bool:
+    """Whether the last call of a message that was cut off may be incomplete: all but a native one of whole JSON."""
+    return not completion.message.calls or read_strictly(last.arguments) is None
+
+
 def _with_ids(calls: list[ToolCall], turn: int) -> list[ToolCall]:
     """The calls with ids that are there and differ, since outputs are matched to calls by them."""
     taken: set[str] = set()
@@ -323,7 +376,7 @@ def _with_ids(calls: list[ToolCall], turn: int) -> list[ToolCall]:
 
 def _raw(completion: Completion, spoken: Spoken) -> dict[str, Any] | None:
     """The message as received, where the turn does not hold it all: also where arguments were mended."""
-    calls = completion.message.calls
+    calls = completion.message.calls[:MOST_ANSWERED]
     if not any(is_mended(call.arguments) for call in calls) or (spoken.raw or {}).get("tool_calls"):
         return spoken.raw
     written = [{"id": call.id, "function": {"name": call.name, "arguments": call.arguments}} for call in calls]

@@ -19,6 +19,8 @@ _DEEPEST = 20
 _STRING_OR_COMMENT = re.compile(
     r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(//[^\n]*|/\*.*?(?:\*/|\Z)|(?<![^\s,{}\[\]])\#[^\n]*)""", re.DOTALL
 )
+_ENDS = "}])\"'\u201d\u2019"
+"""What closes a value: a text that ends otherwise was cut off in the middle of one, and half a value is another."""
 _BETWEEN = re.compile(r"[\s,;]*")
 _DECODER = json.JSONDecoder(strict=False)
 _BROKEN = (ValueError, SyntaxError, MemoryError, RecursionError, TypeError, OverflowError)
@@ -114,7 +116,7 @@ def _mended(text: str) -> Any:
     import json_repair
 
     bare = _STRING_OR_COMMENT.sub(lambda found: " " if found[1] else found[0], text).strip()
-    if len(bare) > _LONGEST or bare[:1] not in ("{", "["):
+    if len(bare) > _LONGEST or bare[:1] not in ("{", "[") or bare[-1] not in _ENDS:
         return None
     value = json_repair.loads(bare, skip_json_loads=True)
     return value if value and _words(_flat(value)) == _words(_unescaped(bare)) else None

@@ -37,6 +37,8 @@ TOOLS: list[dict[str, Any]] = [
 
 MOST_CALLS = 16
 """Calls of one turn that are run."""
+MOST_ANSWERED = 64
+"""Calls of one turn that get an output and are recorded; a message may hold thousands."""
 
 _THREADS = ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="lrat-sim-tool")
 """Apart from asyncio's own threads, in which litellm begins its calls: a slow retriever must not hold those up."""

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from lrat_sim.comparison.paired import Better
+from lrat_sim.grading.metrics import MAY_BE_UNTOLD
 
 Row = Mapping[str, float | None]
 """The metrics of one task under one arm."""
@@ -108,7 +109,7 @@ MEASURES = (
         better="lower",
         population="ran",
         unit="count",
-        definition="prompt and completion tokens a task that ran",
+        definition="prompt and completion tokens a task that ran; unknown as soon as those of one call are",
     ),
     Measure(
         name="cost",
@@ -176,7 +177,7 @@ def values_of(
         evidence: ids of those that have evidence.
 
     Returns:
-        Nothing at all where the cost of some task is unknown, since a mean over the known ones would mislead.
+        Nothing at all where tokens or cost of some task are unknown, since a mean over the known ones would mislead.
     """
     found = []
     for task in tasks:
@@ -189,6 +190,6 @@ def values_of(
         values = [absent if row is None else row.get(measure.metric, absent) for row in rows]
         if all(value is not None for value in values):
             found.append((task, tuple(value for value in values if value is not None)))
-        elif measure.unit == "dollar" and all(row is not None for row in rows):
+        elif measure.metric in MAY_BE_UNTOLD and all(row is not None for row in rows):
             return []
     return found

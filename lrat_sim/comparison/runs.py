@@ -11,7 +11,7 @@ from lrat_sim.comparison.calibration import STATED, calibration_parts
 from lrat_sim.comparison.measures import MEASURES, Arm, Row
 from lrat_sim.comparison.queries import Queries
 from lrat_sim.grading.answers import latest_grades
-from lrat_sim.grading.metrics import TaskTable, measure, task_table
+from lrat_sim.grading.metrics import MAY_BE_UNTOLD, TaskTable, measure, task_table
 from lrat_sim.grading.run import GRADES
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.rollout.index import read_trajectories
@@ -60,7 +60,7 @@ def mean_over_seeds(tables: Sequence[Arm]) -> Arm:
     """One row a task from the rows that several seeds gave it: the mean of every metric.
 
     A seed in which a task was not run is a failure of that seed: no success, no evidence; lengths are means over the
-    seeds that ran.  A cost that one seed does not know is unknown.
+    seeds that ran.  Tokens and cost that one seed does not know are unknown.
 
     Args:
         tables: one a seed, of one arm.
@@ -76,7 +76,7 @@ def _mean(rows: Sequence[Row | None]) -> dict[str, float | None]:
     means: dict[str, float | None] = {}
     for metric in dict.fromkeys(metric for row in ran for metric in row):
         values = [value for row in ran if (value := row.get(metric)) is not None]
-        if metric == "cost" and len(values) < len(ran):
+        if metric in MAY_BE_UNTOLD and len(values) < len(ran):
             values = []
         elif metric in _FAILED_IF_ABSENT and (values or metric == "success"):
             values += [0.0] * (len(rows) - len(ran))

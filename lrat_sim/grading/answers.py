@@ -45,7 +45,7 @@ class Ruling(Struct, frozen=True, kw_only=True):
     confidence: float | None = None
     rationale: str | None = None
     error: Failure | None = None
-    usage: Usage = Usage(cost=0.0)
+    usage: Usage = Usage.zero()
 
 
 class AnswerJudge(Protocol):

@@ -80,8 +80,9 @@ class JudgeMetrics(Struct, frozen=True, kw_only=True):
         relevant, irrelevant, unjudged: browses by their latest verdict.
         unjudged_failed: of the unjudged, those where the judge failed; asked again, they may be judged.
         ungraded_failed: answers that are ungraded because the judge failed.
-        prompt_tokens, completion_tokens, reasoning_tokens: of all judges, repeated calls too.
-        cost: likewise, in US dollars; None where any is unknown.
+        prompt_tokens, completion_tokens, reasoning_tokens: of all judges, repeated calls too; None where any is
+            unknown.
+        cost: likewise, in US dollars.
     """
 
     relevant: int
@@ -89,9 +90,9 @@ class JudgeMetrics(Struct, frozen=True, kw_only=True):
     unjudged: int
     unjudged_failed: int
     ungraded_failed: int
-    prompt_tokens: int
-    completion_tokens: int
-    reasoning_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
     cost: float | None
 
 
@@ -103,7 +104,7 @@ def judge_metrics(grades: Iterable[Grade], verdicts: Iterable[Verdict], trajecto
         verdicts: likewise.
         trajectories: the ids of those that count.
     """
-    usage = Usage(cost=0.0)
+    usage = Usage.zero()
     states: dict[tuple[str, int, int], tuple[str, bool]] = {}
     ungraded: dict[str, bool] = {}
     for grade in grades:

@@ -19,7 +19,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.grading.confidence import calibration_error
 from lrat_sim.grading.judges import JudgeMetrics
 from lrat_sim.grading.samples import SampleMetrics, sample_metrics
-from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory
+from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory, known_sum
 from lrat_sim.success import run_success, success, task_success
 
 
@@ -44,10 +44,10 @@ class TrajectoryMetrics(Struct, frozen=True, kw_only=True):
     steps: int
     searches: int
     browses: int
-    tokens: int
-    prompt_tokens: int
-    completion_tokens: int
-    reasoning_tokens: int
+    tokens: int | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
     cost: float | None
     seconds: float
 
@@ -59,9 +59,11 @@ Beside the means over samples (:data:`METRICS`) a row has the bounds ``success_l
 counts ``errors``, of runs that broke, and ``ungraded``, of answers.
 """
 
+MAY_BE_UNTOLD = ("tokens", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cost")
+"""What a provider may not tell of a call; a mean over those that it told would mislead."""
 METRICS = (
     *("success", "evidence_recall", "evidence_opened", "evidence_hit", "turns", "steps", "searches", "browses"),
-    *("tokens", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cost", "seconds"),
+    *(*MAY_BE_UNTOLD, "seconds"),
 )
 _OF_BROKEN_RUNS = {"success", "evidence_recall", "evidence_opened", "evidence_hit", "cost"}
 """What is known of a run that broke, too; its length says nothing."""
@@ -71,10 +73,10 @@ class RunMetrics(Struct, frozen=True, kw_only=True):
     """One run folder in numbers.
 
     ``success_low`` and ``success_high`` are success with every ungraded answer wrong and right.  ``tasks`` are those
-    asked; ``missing`` of them have no trajectory.  ``cost`` is the total in US dollars, None where any is unknown.
-    Means are None where there is nothing to average.  Tokens and cost are the agent's; those of the judges stand in
-    ``judges``.  ``calibration_error`` (0 to 1) is over the ``confident`` answers: those graded whose agent stated a
-    confidence.  ``samples`` is None where no task has more than one.
+    asked; ``missing`` of them have no trajectory.  Tokens and ``cost`` (US dollars) are totals, None where any is
+    unknown.  Means are None where there is nothing to average.  Tokens and cost are the agent's; those of the judges
+    stand in ``judges``.  ``calibration_error`` (0 to 1) is over the ``confident`` answers: those graded whose agent
+    stated a confidence.  ``samples`` is None where no task has more than one.
     """
 
     tasks: int
@@ -95,9 +97,9 @@ class RunMetrics(Struct, frozen=True, kw_only=True):
     steps: float | None
     searches: float | None
     browses: float | None
-    prompt_tokens: int
-    completion_tokens: int
-    reasoning_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
     cost: float | None
     confident: int = 0
     calibration_error: float | None = None
@@ -135,7 +137,7 @@ def trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | GradeS
         steps=searches + browses,
         searches=searches,
         browses=browses,
-        tokens=trajectory.usage.prompt_tokens + trajectory.usage.completion_tokens,
+        tokens=trajectory.usage.tokens,
         prompt_tokens=trajectory.usage.prompt_tokens,
         completion_tokens=trajectory.usage.completion_tokens,
         reasoning_tokens=trajectory.usage.reasoning_tokens,
@@ -201,7 +203,7 @@ def _mean_of(rows: list[TrajectoryMetrics], metric: str) -> float | None:
     if metric not in _OF_BROKEN_RUNS:
         rows = [row for row in rows if row.status != "error"]
     values = [value for row in rows if (value := getattr(row, metric)) is not None]
-    if metric == "cost" and len(values) < len(rows):
+    if metric in MAY_BE_UNTOLD and len(values) < len(rows):
         return None  # a part of the cost is not the cost
     return fmean(values) if values else None
 
@@ -238,7 +240,6 @@ def run_metrics(
         return fmean(values) if values else None
 
     with_evidence = sum(bool(task.evidence) for task in missing)
-    costs = [run.cost for run in runs if run.cost is not None]
     stated = [(run.confidence, run.success) for run in runs if run.confidence is not None and run.success is not None]
     return RunMetrics(
         tasks=len(asked),
@@ -259,10 +260,10 @@ def run_metrics(
         steps=mean("steps"),
         searches=mean("searches"),
         browses=mean("browses"),
-        prompt_tokens=sum(run.prompt_tokens for run in runs),
-        completion_tokens=sum(run.completion_tokens for run in runs),
-        reasoning_tokens=sum(run.reasoning_tokens for run in runs),
-        cost=sum(costs) if len(costs) == len(runs) else None,
+        prompt_tokens=known_sum(run.prompt_tokens for run in runs),
+        completion_tokens=known_sum(run.completion_tokens for run in runs),
+        reasoning_tokens=known_sum(run.reasoning_tokens for run in runs),
+        cost=known_sum(run.cost for run in runs),
         confident=len(stated),
         calibration_error=calibration_error([confidence for confidence, _ in stated], [right for _, right in stated]),
         samples=sample_metrics(((run.task_id, run.sample, run.success) for run in runs), len(missing)),

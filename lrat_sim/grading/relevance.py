@@ -44,7 +44,7 @@ class Opinion(Struct, frozen=True, kw_only=True):
     votes: list[VerdictState] = []
     reason: str | None = None
     error: Failure | None = None
-    usage: Usage = Usage(cost=0.0)
+    usage: Usage = Usage.zero()
 
 
 class RelevanceJudge(Protocol):
@@ -196,7 +196,7 @@ async def _judge_run(trajectory: Trajectory, judge: RelevanceJudge, known: set[t
             shared[browse.turn] = opinion
             usage = opinion.usage
         else:
-            usage = Usage(cost=0.0)  # asked once for the turn, so paid once
+            usage = Usage.zero()  # asked once for the turn, so paid once
         verdicts.append(
             Verdict(
                 trajectory_id=trajectory.id,

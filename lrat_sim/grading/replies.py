@@ -56,7 +56,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     """What a model said, or why it did not; ``text`` is without thinking blocks and code fences."""
 
     text: str = ""
-    usage: Usage = Usage(cost=0.0)
+    usage: Usage = Usage.zero()
     error: Failure | None = None
 
 

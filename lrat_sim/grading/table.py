@@ -8,6 +8,7 @@ from rich.table import Table
 
 from lrat_sim.grading.judges import JudgeMetrics
 from lrat_sim.grading.metrics import RunMetrics
+from lrat_sim.records import known_sum
 
 _EVERY_K = 8
 """The k up to which each pass@k is shown; beyond, the powers of two and the number of samples."""
@@ -35,7 +36,7 @@ def _column(run: RunMetrics, every_k: Sequence[int]) -> dict[str, str | None]:
     """Row to value; None where the run has no such thing."""
     samples, judges = run.samples, run.judges
     pass_at = {found.k: found for found in samples.pass_at} if samples else {}
-    paid = judges if judges and judges.prompt_tokens + judges.completion_tokens else None
+    paid = judges if judges and _tokens(judges) != "0" else None
     return {
         "tasks asked": f"{run.tasks:,}" + (f" ({run.missing:,} not run)" if run.missing else ""),
         "success": _share(run.success),
@@ -55,9 +56,9 @@ def _column(run: RunMetrics, every_k: Sequence[int]) -> dict[str, str | None]:
         "errors": f"{run.errors:,}",
         "ungraded": f"{run.ungraded:,}" + _failed(judges.ungraded_failed if judges else 0),
         "browses unjudged": _unjudged(judges) if judges else None,
-        "agent tokens": f"{run.prompt_tokens + run.completion_tokens:,}",
+        "agent tokens": _tokens(run),
         "agent cost": _dollars(run.cost),
-        "judge tokens": f"{paid.prompt_tokens + paid.completion_tokens:,}" if paid else None,
+        "judge tokens": _tokens(paid) if paid else None,
         "judge cost": _dollars(paid.cost) if paid else None,
     }
 
@@ -75,6 +76,11 @@ def _unjudged(judges: JudgeMetrics) -> str | None:
 
 def _failed(count: int) -> str:
     return f" (judge failed on {count:,})" if count else ""
+
+
+def _tokens(used: RunMetrics | JudgeMetrics) -> str:
+    tokens = known_sum((used.prompt_tokens, used.completion_tokens))
+    return "unknown" if tokens is None else f"{tokens:,}"
 
 
 def _dollars(cost: float | None) -> str:

@@ -43,6 +43,7 @@ class _TurnMore(Struct, frozen=True, omit_defaults=True):
 
     silent: bool = False
     reasoning_tokens: int = 0
+    finish_reason: str | None = None
     usage: Usage | None = None
     attempts: list[Attempt] = []
     raw: dict[str, Any] | None = None
@@ -142,6 +143,7 @@ def more_of(turn: Turn) -> dict[str, Any]:
     more = _TurnMore(
         silent=turn.text is None,
         reasoning_tokens=turn.reasoning_tokens,
+        finish_reason=turn.finish_reason,
         usage=None if usage_of(step_of(turn).get("metrics")) == turn.usage else turn.usage,
         attempts=turn.attempts,
         raw=turn.raw,
@@ -195,6 +197,7 @@ def _own_turn(step: dict[str, Any], calls: list[dict[str, Any]]) -> Turn | None:
                 "text": None if more.silent and not step.get("message") else step.get("message"),
                 "calls": [_own_call(*each) for each in zip(calls, results, more.calls, strict=True)],
                 "usage": msgspec.to_builtins(usage_of(step.get("metrics")) if more.usage is None else more.usage),
+                "finish_reason": more.finish_reason,
                 "attempts": msgspec.to_builtins(more.attempts),
                 "raw": more.raw,
             },

@@ -87,7 +87,9 @@ def plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | No
 def told_of(trajectory: Trajectory) -> str | None:
     """The message that asked for an answer at a limit."""
     told = trajectory.agent.get("answer_prompt")
-    limited = trajectory.end_reason not in ("answer", "gave_up", "error") and len(trajectory.turns) > 1
+    limited = (
+        trajectory.end_reason not in ("answer", "gave_up", "content_filter", "error") and len(trajectory.turns) > 1
+    )
     return told if limited and isinstance(told, str) and told else None
 
 

@@ -56,14 +56,8 @@ def usage(
     prompt: int | None = None, completion: int | None = None, reasoning: int | None = None, cost: Any = None
 ) -> Usage:
     """Tokens and US dollars, as far as they are known."""
-    given = {"prompt_tokens": prompt, "completion_tokens": completion, "reasoning_tokens": reasoning}
     dollars = float(cost) if _is_number(cost) and 0 <= cost < 1e9 else None
-    return Usage(**{name: value for name, value in given.items() if value is not None}, cost=dollars)
-
-
-def total(*counts: int | None) -> int | None:
-    """The sum of those that are given; None where the first is not."""
-    return None if not counts or counts[0] is None else sum(each or 0 for each in counts)
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, reasoning_tokens=reasoning, cost=dollars)
 
 
 def seconds_of(value: Any) -> float:

@@ -8,88 +8,35 @@ order mark.
 from __future__ import annotations
 
 import codecs
-import json
 import lzma
-import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
-
-import msgspec
-from msgspec import Struct
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.fingerprint import fingerprint
-from lrat_sim.llm.message import recordable
-from lrat_sim.records import Record, decode
+from lrat_sim.interchange.tables import MAGIC, rows
+from lrat_sim.interchange.values import DECODER, Found, json_value, kept
 from lrat_sim.store import open_bytes
 
-R = TypeVar("R", bound=Record)
-
-DEPTH = 128
-"""Lists and objects within one another that are read: more than any trajectory has, and few enough that what goes
-through them afterwards, level by level, does not run out of stack."""
 _LONGEST_NAME = 150
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{device}{n}" for device in ("com", "lpt") for n in range(10))}
 # the shorter mark of UTF-16 opens the longer one of UTF-32, too
 _MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
 _MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-_PARQUET = b"PAR1"
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError)
 _SPACE = re.compile(r"\s*")
-_BATCH = 20
 LARGEST = 1 << 31
 """Bytes of a value that has to be in memory as a whole: a small archive can hold any number of them."""
-"""Rows of a table in memory at once."""
 
 
-class Found(Struct, frozen=True):
-    """A record and where it stands.
-
-    Attributes:
-        data: its JSON text, or its value where that was read already.
-        path: the file, with the record's number where it is one of a list.
-        line: its line, from 1; 0 where a line would tell nothing.
-        row: whether it is a row of a table, where null stands for fields that a record does not have.
-    """
-
-    data: Any
-    path: Path
-    line: int
-    row: bool = False
-
-    def value(self) -> Any:
-        """The record as JSON.
-
-        Raises:
-            RecordError: it is none.
-        """
-        return json_value(self.data, self.path, self.line) if isinstance(self.data, bytes) else self.data
-
-    def decoded(self, kind: type[R]) -> R:
-        """The record as one of ours.
-
-        Raises:
-            RecordError: it is none; names the field.
-        """
-        try:
-            return decode(msgspec.json.encode(self.value()), kind)
-        except msgspec.DecodeError as error:
-            raise RecordError(self.path, self.line, f"not a {kind.__name__.lower()}: {error}") from error
-
-
-def records(path: Path, columns: list[str] | None = None) -> Iterator[Found]:
+def records(path: Path) -> Iterator[Found]:
     """The records of a file in order, streaming where a record is a line or a row.
 
     A list of chat messages is one record, ``{"messages": [...]}``.
-
-    Args:
-        path: the file.
-        columns: of a table, those to read.
 
     Raises:
         InputError: the file cannot be read.
@@ -98,7 +45,7 @@ def records(path: Path, columns: list[str] | None = None) -> Iterator[Found]:
     with open_bytes(path) as raw:
         stream = _opened(raw, path)
         if stream is None:
-            yield from _rows(path, columns)
+            yield from rows(path)
             return
         lines = _readable(stream, path)
         first = True
@@ -139,7 +86,7 @@ def _opened(raw: Any, path: Path) -> Any:
     encoding = next((encoding for mark, encoding in _MARKS.items() if begin.startswith(mark)), None)
     if encoding is not None:
         return codecs.EncodedFile(raw, "utf-8", encoding)
-    return None if begin == _PARQUET else raw
+    return None if begin == MAGIC else raw
 
 
 def _readable(stream: Any, path: Path) -> Iterator[bytes]:
@@ -197,12 +144,12 @@ def _values(data: bytes, path: Path, line: int) -> Iterator[Found]:
     while (start := place + len(_SPACE.match(text, place)[0])) < len(text):  # type: ignore[index]
         line, before = line + text.count("\n", place, start), start
         try:
-            value, place = _DECODER.raw_decode(text, start)
+            value, place = DECODER.raw_decode(text, start)
         except (ValueError, RecursionError) as error:
             if not before:
                 raise whole from error
             raise RecordError(path, line, f"not JSON ({error})", "get or write the file again") from error
-        yield from _listed(_kept(value, path, line), path, line)
+        yield from _listed(kept(value, path, line), path, line)
         line += text.count("\n", start, place)
 
 
@@ -215,101 +162,6 @@ def _listed(value: Any, path: Path, line: int) -> Iterator[Found]:
     else:
         for number, item in enumerate(value, start=1):
             yield from _listed(item, path.with_name(f"{path.name}, record {number}"), 0)
-
-
-def columns_of(path: Path) -> dict[str, str]:
-    """The columns of a Parquet table with their types; none of any other file.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    with open_bytes(path) as raw:
-        if _opened(raw, path) is not None:
-            return {}
-    from pyarrow import parquet
-
-    with _of_table(path):
-        return {column.name: str(column.type) for column in parquet.read_schema(path)}
-
-
-def _rows(path: Path, columns: list[str] | None) -> Iterator[Found]:
-    from pyarrow import parquet
-
-    number = 0
-    with _of_table(path), parquet.ParquetFile(path) as table:
-        for batch in table.iter_batches(_BATCH, columns=columns):
-            batch.validate(full=True)  # else damage is followed to wherever it leads
-            for row in batch.to_pylist():
-                number += 1
-                value = recordable(msgspec.to_builtins(row, enc_hook=str))
-                yield Found(value, path.with_name(f"{path.name}, row {number}"), 0, row=True)
-
-
-@contextmanager
-def _of_table(path: Path) -> Iterator[None]:
-    """Says of which file a fault is that pyarrow finds; damaged data raise these and more of its own."""
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise InputError(f"{path} cannot be read ({error}); get or write it again.") from error
-
-
-def json_value(data: bytes | str, path: Path, line: int = 0) -> Any:
-    """One JSON value, as a record can hold it.
-
-    Python's json module writes more than JSON: NaN and infinities, lone surrogates, whole numbers of any length.
-    They are read too: numbers that no record holds become texts, and so do lone surrogates, by their escapes.
-
-    Args:
-        data: the JSON text.
-        path: where it stands, for the message.
-        line: its first line, from 1; 0 where the file is one value.
-
-    Raises:
-        RecordError: it is no JSON, or nested too deeply.
-    """
-    try:
-        try:
-            value = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            value = json.loads(data, parse_constant=str, parse_float=_finite, parse_int=_integer)
-    except RecursionError as error:
-        raise _too_deep(path, line) from error
-    except ValueError as error:
-        beyond = getattr(error, "lineno", 1) - 1
-        several = line and b"\n" in (data if isinstance(data, bytes) else data.encode()).strip()
-        remedy = "get or write the file again" if several or not line else "correct or delete that line"
-        raise RecordError(path, line and line + beyond, f"not JSON ({error})", remedy) from error
-    return _kept(value, path, line)
-
-
-def _kept(value: Any, path: Path, line: int) -> Any:
-    level = [value]
-    for _ in range(DEPTH):
-        nested = [item for item in level if isinstance(item, dict | list)]
-        if not nested:
-            return recordable(value)
-        level = [each for item in nested for each in (item.values() if isinstance(item, dict) else item)]
-    raise _too_deep(path, line)
-
-
-def _too_deep(path: Path, line: int) -> RecordError:
-    problem = f"JSON that is nested too deeply (more than {DEPTH} lists and objects within one another)"
-    return RecordError(path, line, problem, "correct or delete that line" if line else "correct the file")
-
-
-def _finite(text: str) -> float | str:
-    value = float(text)
-    return value if math.isfinite(value) else text
-
-
-def _integer(text: str) -> int | str:
-    return int(text) if len(text) <= 20 else text
-
-
-_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite, parse_int=_integer)
 
 
 def json_file(path: Path) -> Any:
@@ -344,8 +196,3 @@ def file_name(name: str, taken: set[str]) -> str:
         made = f"{plain}~{number}"
     taken.add(made.lower())
     return made
-
-
-def same_json(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON, up to the order of keys; 1, 1.0 and true are three values."""
-    return msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.files import LARGEST, json_value, records
+from lrat_sim.interchange.files import LARGEST, records
+from lrat_sim.interchange.values import json_value
 
 REMEDY = "get or write the log again"
 _ZSTD = 93

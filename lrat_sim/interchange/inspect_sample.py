@@ -8,18 +8,17 @@ from typing import Any
 
 import msgspec
 
-from lrat_sim.agent.answer import read_answer
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.confidence import stated_confidence
-from lrat_sim.interchange.fields import count, items, mapping, seconds_of, text, text_of, total, usage
+from lrat_sim.interchange.fields import count, items, mapping, seconds_of, text, text_of, usage
 from lrat_sim.interchange.formats import Entry
 from lrat_sim.interchange.inspect_files import REMEDY
 from lrat_sim.interchange.inspect_messages import resolved, said
 from lrat_sim.interchange.inspect_submit import appended, events_of, submitted, submitting
-from lrat_sim.interchange.messages import Conversation, Said, conversation
+from lrat_sim.interchange.messages import Conversation, Said, answer_in, conversation
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
-from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Usage
+from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Usage, known_sum
 from lrat_sim.text import TOKENIZER
 
 _LIMITS: dict[str, EndReason] = {
@@ -30,6 +29,11 @@ _LIMITS: dict[str, EndReason] = {
     "message": "turn_limit",
     "turn": "turn_limit",
     "cost": "cost_limit",
+}
+_STOPS: dict[str, EndReason] = {
+    "max_tokens": "length",
+    "model_length": "token_limit",
+    "content_filter": "content_filter",
 }
 _AGENT = ("solver", "solver_args", "model_args", "model_generate_config", "model_base_url", "model_roles")
 """What of the header's ``eval`` decides how the agent runs."""
@@ -61,7 +65,7 @@ def entry_of(sample: Any, header: dict[str, Any], path: Path) -> Entry:
     talk = conversation(told, refuse)
     turns = _with_seconds(_with_usage(talk, told, sample), sample)
     question = talk.question or _question(resolved(sample.get("input"), attached))
-    answer = read_answer(_last_words(turns, sample, header, talk.system))
+    answer = answer_in(_last_words(turns, sample, header, talk.system))
     status, end_reason, failure = _ended(sample, answer)
     canary = text(mapping(sample.get("metadata")).get("canary"))
     agent, retriever = _agent(header, talk.system), {"kind": "unknown", **_scores(talk)}
@@ -102,6 +106,9 @@ def _ended(sample: dict[str, Any], answer: str | None) -> tuple[Status, EndReaso
         message = error.get("message") if isinstance(error, dict) else error
         return "error", "error", Failure(boundary="task", message=str(message))
     reason = _LIMITS.get(limit, "gave_up") if isinstance(limit, str) else None
+    if reason is None and answer is None:
+        last = mapping(next(iter(items(mapping(sample.get("output")).get("choices"))), None)).get("stop_reason")
+        reason = _STOPS.get(last) if isinstance(last, str) else None
     if answer is None:
         return "unanswered", reason or "gave_up", None
     return "answered", "answer" if reason in (None, "gave_up") else reason, None
@@ -180,9 +187,9 @@ def _usage(turns: list[Turn], sample: dict[str, Any], header: dict[str, Any]) ->
 
 
 def _tokens(used: dict[str, Any]) -> Usage:
-    sent = (count(used.get(f"input_tokens{kind}")) for kind in ("", "_cache_read", "_cache_write"))
+    fresh, *cached = (count(used.get(f"input_tokens{kind}")) for kind in ("", "_cache_read", "_cache_write"))
     written, thought = count(used.get("output_tokens")), count(used.get("reasoning_tokens"))
-    return usage(total(*sent), written, thought, used.get("total_cost"))
+    return usage(known_sum((fresh, *(each or 0 for each in cached))), written, thought, used.get("total_cost"))
 
 
 def _agent(header: dict[str, Any], prompt: str | None) -> dict[str, Any]:

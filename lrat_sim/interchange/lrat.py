@@ -17,7 +17,6 @@ from typing import Any
 
 import msgspec
 
-from lrat_sim.agent.answer import read_answer
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.interchange.fields import count, mapping, text
@@ -25,6 +24,7 @@ from lrat_sim.interchange.files import file_name
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.lrat_kept import Kept, kept_of, restored
 from lrat_sim.interchange.lrat_steps import REMEDY, steps_of, turns_of
+from lrat_sim.interchange.messages import answer_in
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
 from lrat_sim.interchange.sources import Kind, read_records
 from lrat_sim.records import EndReason, Failure, Status, Task, Trajectory
@@ -36,10 +36,14 @@ _STATUSES: dict[EndReason, str] = {
     "token_limit": "token limit reached",
     "time_limit": "time limit reached",
     "cost_limit": "cost limit reached",
+    "length": "output length reached",
+    "content_filter": "content filtered",
     "gave_up": "answer not found",
     "error": "failed",
 }
 _REASONS: tuple[tuple[EndReason, tuple[str, ...]], ...] = (
+    ("length", ("output length",)),
+    ("content_filter", ("content filter",)),
     ("token_limit", ("token", "context")),
     ("cost_limit", ("cost", "budget")),
     ("time_limit", ("hrs", "hour", "mins", "time")),
@@ -88,7 +92,7 @@ def entry_of(record: Any, path: Path, line: int = 0, *, asked: bool = True) -> E
     question = _text_field(record, "query", path, line) if asked or isinstance(record.get("query"), str) else ""
     turns, inserted = turns_of(record.get("result"), path, line)
     said = next((turn.text for turn in reversed(turns) if turn.text is not None), None)
-    answer = read_answer(said)
+    answer = answer_in(said)
     status, end_reason = _ended(str(record.get("status")), answer)
     canary, sample, metadata = text(record.get("canary")), count(record.get("sample")), mapping(record.get("metadata"))
     sample = sample if sample is not None and sample < 1 << 31 else 0

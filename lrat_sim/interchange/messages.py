@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.agent.answer import read_answer
+from lrat_sim.agent.wordings import read_wording
 from lrat_sim.interchange.fields import items, text_of, texts_in
 from lrat_sim.interchange.observations import observe, read_arguments
 from lrat_sim.llm.message import read_message
@@ -109,6 +111,16 @@ def read_turn(message: dict[str, Any], outputs: Sequence[dict[str, Any]], number
     for output in outputs:
         turn.answer(output.get("tool_call_id"), text_of(output.get("content")))
     return turn.made(), turn.scored
+
+
+def answer_of(turns: Sequence[Turn]) -> str | None:
+    """The answer that the last turn states; None where it calls a tool."""
+    return None if not turns or turns[-1].calls else answer_in(turns[-1].text)
+
+
+def answer_in(words: str | None) -> str | None:
+    """The answer that a text states; None where it is a call that was left in the text, in whatever wording."""
+    return None if words and read_wording(words).calls else read_answer(words)
 
 
 class _Open:

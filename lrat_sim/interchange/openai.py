@@ -15,13 +15,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.interchange.card import agent_name, retriever_name
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
-from lrat_sim.interchange.messages import Conversation, turns_from_messages
+from lrat_sim.interchange.messages import Conversation, answer_of, turns_from_messages
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
 from lrat_sim.interchange.sources import Kind, read_records
 from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory, Turn
@@ -144,7 +143,7 @@ def _messages(trajectory: Trajectory) -> list[dict[str, Any]]:
         messages.append({"role": "system", "content": system})
     messages.append({"role": "user", "content": trajectory.question})
     for number, turn in enumerate(trajectory.turns):
-        if number == last and number and trajectory.end_reason not in ("answer", "gave_up", "error"):
+        if number == last and number and trajectory.end_reason not in ("answer", "gave_up", "content_filter", "error"):
             told = trajectory.agent.get("answer_prompt")  # at a limit the agent was told to answer
             if isinstance(told, str) and told:
                 messages.append({"role": "user", "content": told})
@@ -188,8 +187,7 @@ def _stated(record: Any) -> _Metadata | None:
 
 def _unknown(record: dict[str, Any], turns: list[Turn]) -> _Metadata:
     """Of a line that names no run: named by its content, ended as its last message says."""
-    last = turns[-1] if turns else None
-    answer = read_answer(last.text) if last is not None and not last.calls else None
+    answer = answer_of(turns)
     named = [record.get(key) for key in ("task_id", "query_id", "id")]
     name = next((str(value) for value in named if _is_name(value)), None)
     content = fingerprint(record)

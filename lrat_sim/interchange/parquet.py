@@ -23,9 +23,10 @@ import msgspec
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.interchange.card import Tally, agent_name, card, retriever_name
 from lrat_sim.interchange.columns import Columns
-from lrat_sim.interchange.files import Found, columns_of, records
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.sources import LOOKED_AT, files_of
+from lrat_sim.interchange.tables import columns_of, rows
+from lrat_sim.interchange.values import Found
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict
 from lrat_sim.store import ensure_folder
 
@@ -119,7 +120,7 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
     if Trajectory not in files.values():
         raise InputError(f"{path} holds no trajectories as lrat-sim writes them as Parquet; give a folder of those.")
     tasks = {task.id: task for task in _tasks(files)}
-    for row in chain.from_iterable(records(file) for file, kind in files.items() if kind is Trajectory):
+    for row in chain.from_iterable(rows(file) for file, kind in files.items() if kind is Trajectory):
         try:
             trajectory = _record(_TRAJECTORIES, row, row.data)
             entry = Entry(
@@ -139,7 +140,7 @@ def unrun(path: Path) -> Iterator[Task]:
     files = {file: _holds(file) for file in files_of(path)}
     run: set[str] = set()
     for file in (file for file, kind in files.items() if kind is Trajectory):
-        run.update(row.data["task_id"] for row in records(file, ["task_id"]))
+        run.update(row.data["task_id"] for row in rows(file, ["task_id"]))
     yield from (task for task in _tasks(files) if task.id not in run)
 
 
@@ -153,7 +154,7 @@ def _holds(file: Path) -> type[Record] | None:
 
 
 def _tasks(files: dict[Path, type[Record] | None]) -> Iterator[Task]:
-    for row in chain.from_iterable(records(file) for file, kind in files.items() if kind is Task):
+    for row in chain.from_iterable(rows(file) for file, kind in files.items() if kind is Task):
         yield _record(_TASKS, row, row.data)
 
 

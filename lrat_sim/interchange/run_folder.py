@@ -13,17 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Generic, TypeVar
 
+import msgspec
 import yaml
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.interchange.fields import mapping
-from lrat_sim.interchange.files import Found
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.sources import of_kind
+from lrat_sim.interchange.values import Found
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict, decode, encode
-from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
+from lrat_sim.rollout.index import TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
 from lrat_sim.rollout.manifest import RUN
 from lrat_sim.store import ensure_folder, open_bytes, read_with_offsets, write_records
 
@@ -164,13 +165,17 @@ class RunWriter(AbstractContextManager["RunWriter"]):
         """Writes a trajectory with what belongs to it.
 
         Raises:
-            InputError: its task has the id of one with another question.
+            InputError: its task has the id of one with another question, or a number is beyond 64 bits.
         """
         trajectory = entry.trajectory
         self.ask(entry.task or Task(id=trajectory.task_id, question=trajectory.question))
         self._agents.setdefault(str(trajectory.agent.get("fingerprint", "")), trajectory.agent)
         self._retrievers.setdefault(str(trajectory.retriever.get("fingerprint", "")), trajectory.retriever)
-        self._rows.append(row(trajectory, self._offset, entry.grade.state if entry.grade else None))
+        listed = row(trajectory, self._offset, entry.grade.state if entry.grade else None)
+        for field, value in msgspec.structs.asdict(listed).items():
+            if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+                raise InputError(f"the trajectory {trajectory.id!r} has too large a number, {field}; correct it.")
+        self._rows.append(listed)
         self._offset += self._write(TRAJECTORIES, trajectory)
         for grade in entry.grades:
             self._write(GRADES, grade)
@@ -204,12 +209,7 @@ class RunWriter(AbstractContextManager["RunWriter"]):
             stream.close()
         if kind is None:
             write_records(self.folder / TASKS, self._tasks.values())
-            try:
-                write_index(self.folder, self._rows)
-            except OverflowError as beyond:
-                raise InputError(
-                    f"a number of a trajectory is too large for {INDEX} ({beyond}); correct it."
-                ) from beyond
+            write_index(self.folder, self._rows)
             manifest = {
                 "schema_version": 1,
                 **self._made,

@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.files import Found, begins_as_records, json_value, records
+from lrat_sim.interchange.files import begins_as_records, records
 from lrat_sim.interchange.formats import CONVERSION, FORMATS, Entry, Format, Head, Notes, format_named, shortened
+from lrat_sim.interchange.values import Found, json_value
 
 _JSON = re.compile(r"\.(json|jsonl|ndjson|parquet)(\.gz|\.xz)?\Z", re.IGNORECASE)
 LOOKED_AT = 30

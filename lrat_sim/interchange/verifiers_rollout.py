@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
-from lrat_sim.interchange.fields import count, items, mapping, seconds_of, text, total, usage
+from lrat_sim.interchange.fields import count, items, mapping, seconds_of, text, usage
 from lrat_sim.interchange.messages import Conversation, conversation
 from lrat_sim.interchange.verifiers_messages import said
-from lrat_sim.records import Turn, Usage
+from lrat_sim.records import Turn, Usage, known_sum
 from lrat_sim.text import TOKENIZER
 
 _Refuse = Callable[[str], Exception]
@@ -171,7 +171,7 @@ def _with_usage(talk: Conversation, calls: list[dict[str, Any]]) -> list[Turn]:
 
 def _tokens(used: Any) -> Usage:
     """Its ``prompt_tokens`` leave out what came from a cache."""
-    prompt = total(count(used.get("prompt_tokens")), count(used.get("cached_input_tokens")))
+    prompt = known_sum((count(used.get("prompt_tokens")), count(used.get("cached_input_tokens")) or 0))
     completion, reasoning = (count(used.get(f"{name}_tokens")) for name in ("completion", "reasoning"))
     return usage(prompt, completion, reasoning, used.get("cost"))
 

@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lrat_sim.agent.answer import read_answer
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.confidence import stated_confidence
 from lrat_sim.interchange.fields import mapping, text
 from lrat_sim.interchange.files import json_file
 from lrat_sim.interchange.formats import Entry, Format, Head, Notes
+from lrat_sim.interchange.messages import answer_of
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
 from lrat_sim.interchange.sources import Kind, read_records
 from lrat_sim.interchange.verifiers_rollout import Rollout, is_result, rollouts
@@ -75,7 +75,7 @@ def _entry(run: Rollout, place: list[Any]) -> Entry:
     turns = run.talk.turns
     last = turns[-1] if turns else None
     words = last.text if last is not None and not last.calls else None
-    answer = read_answer(words) if words is not None else None
+    answer = answer_of(turns)
     status, end_reason = _ended(run, answer)
     question, canary = text(run.question) or "", text(run.canary)
     retriever = {"kind": "unknown", **({} if run.talk.scored else {"scores": RANKS_AS_SCORES})}

@@ -17,6 +17,7 @@ from lrat_sim.errors import LratSimError
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.call import Request
 from lrat_sim.llm.direct import direct_client
+from lrat_sim.llm.faults import restored, token_count
 from lrat_sim.llm.message import recordable
 from lrat_sim.llm.retry import retry_after
 from lrat_sim.llm.transport import ReplyTooLarge, reach_directly
@@ -43,6 +44,8 @@ _EXHAUSTED = re.compile(
     r"|insufficient (credit|balance|fund)|credit balance is too low",
     re.IGNORECASE | re.DOTALL,
 )
+_MOST_DOLLARS = 1_000_000
+"""What one call can cost; more is a fault of the provider's."""
 _NO_ANSWER = re.compile(r"error converting to valid response", re.IGNORECASE)
 
 
@@ -84,10 +87,11 @@ async def attempt(request: Request) -> Outcome:
         if not response.choices:
             return Failed(cause="passing", status=200, said="the answer has no choices")
         choice = response.choices[0]
+        reason = choice.finish_reason
         return Answered(
-            message=recordable(choice.message.model_dump(exclude_none=True)),
+            message=recordable(restored(choice.message.model_dump(exclude_none=True))),
             usage=_usage(response, request.model),
-            finish_reason=choice.finish_reason,
+            finish_reason=None if reason is None else recordable(str(reason)[:40]),
         )
     except TimeoutError:
         return Failed(cause="passing", said=f"no whole answer came within {request.timeout:g} seconds")
@@ -209,19 +213,33 @@ def _arguments(request: Request) -> dict[str, Any]:
 
 
 def _usage(response: Any, model: str) -> Usage:
+    """What the provider says that the call used; what it does not say, or cannot be, is unknown.
+
+    litellm fills in zeros where a provider says nothing; no prompt has none.
+    """
     used = getattr(response, "usage", None)
+    prompt, completion = (
+        token_count(getattr(used, "prompt_tokens", None)),
+        token_count(getattr(used, "completion_tokens", None)),
+    )
+    if not prompt or completion is None:
+        return Usage(cost=0.0 if _own(model) else None)
     details = getattr(used, "completion_tokens_details", None)
     return Usage(
-        prompt_tokens=getattr(used, "prompt_tokens", None) or 0,
-        completion_tokens=getattr(used, "completion_tokens", None) or 0,
-        reasoning_tokens=getattr(details, "reasoning_tokens", None) or 0,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        reasoning_tokens=token_count(getattr(details, "reasoning_tokens", None)),
         cost=_cost(response, model),
     )
 
 
 def _cost(response: Any, model: str) -> float | None:
-    if model.partition("/")[0] in PROVIDERS:
+    if _own(model):
         return 0.0  # computed here, so known to cost nothing
     # litellm prices the call itself; it says None, or zero for some, where it knows no price
     cost = response._hidden_params.get("response_cost")
-    return float(cost) if cost else None
+    return float(cost) if isinstance(cost, int | float) and 0 < cost < _MOST_DOLLARS else None
+
+
+def _own(model: str) -> bool:
+    return model.partition("/")[0] in PROVIDERS

@@ -43,6 +43,11 @@ class Request(Struct, frozen=True, kw_only=True):
     sample: int = 0
 
 
+_CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
+_WITHHELD = ("content_filter", "safety", "prohibited_content", "blocklist", "spii", "recitation", "sensitive")
+"""Why a message ended, as providers word it; litellm translates for some of them."""
+
+
 class Completion(Struct, frozen=True, kw_only=True):
     """A model's answer: the message, what it used, why it ended, and the attempts that it took.
 
@@ -54,6 +59,16 @@ class Completion(Struct, frozen=True, kw_only=True):
     finish_reason: str | None
     attempts: list[Attempt]
     cached: bool = False
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the message ended at a limit of tokens, before the model was done."""
+        return (self.finish_reason or "").casefold() in _CUT_OFF
+
+    @property
+    def withheld(self) -> bool:
+        """Whether a filter of the provider withheld the message, or its end."""
+        return (self.finish_reason or "").casefold() in _WITHHELD
 
 
 class CallFailed(ModelError):

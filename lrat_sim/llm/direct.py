@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from lrat_sim.llm import import_litellm
+from lrat_sim.llm.faults import without_faults
 from lrat_sim.llm.transport import BoundedTransport, no_cookies
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Any]] = WeakKeyDictionary()
@@ -75,6 +76,11 @@ def _direct_chat() -> type:
     from openai.resources.chat import AsyncChat, AsyncCompletions
     from openai.types.chat import ChatCompletion
 
+    class Reply(ChatCompletion):
+        @classmethod
+        def construct(cls, _fields_set: set[str] | None = None, **values: Any) -> ChatCompletion:  # type: ignore[override]
+            return super().construct(_fields_set, **without_faults(values))
+
     class Completions(AsyncCompletions):
         async def create(  # type: ignore[override]  # litellm names every parameter
             self,
@@ -87,7 +93,7 @@ def _direct_chat() -> type:
         ) -> ChatCompletion:
             options = {"headers": extra_headers, "params": extra_query, "extra_json": extra_body, "timeout": timeout}
             given: Any = {name: value for name, value in options.items() if value is not None}
-            return await self._client.post("/chat/completions", cast_to=ChatCompletion, body=body, options=given)
+            return await self._client.post("/chat/completions", cast_to=Reply, body=body, options=given)
 
     class Chat(AsyncChat):
         @cached_property

@@ -46,7 +46,7 @@ def split_inline(text: str, *, reasoned: bool) -> Split:
     if "<|message|>" in text:
         return _channels(text)
     if bare := _BARE.match(text):
-        return Split(bare["final"].strip(), bare["analysis"].strip())
+        return Split((bare["final"] or bare["call"]).strip(), bare["analysis"].strip())
     marks = list(_MARK.finditer(text))
     if not marks:
         return Split(text)
@@ -101,7 +101,11 @@ _HEADER = re.compile(
 )
 _END = re.compile(r"\s*<\|(?:end|return|call)\|>\s*")
 _RECIPIENT = re.compile(r"to=(?:functions\.)?([\w.-]+)")
-_BARE = re.compile(r"\A\s*analysis(?=[A-Z])(?P<analysis>.*?)assistantfinal(?P<final>.*)\Z", re.DOTALL)
+_BARE = re.compile(
+    r"\A\s*analysis(?=[A-Z])(?P<analysis>.*?)assistant"
+    r"(?:final(?P<final>.*)|(?P<call>(?:commentary|analysis)?\s{0,3}to=.*))\Z",
+    re.DOTALL,
+)
 """Channels whose marks the server left out as special tokens: ``analysisWe look ...assistantfinalThe answer``."""
 
 

@@ -157,9 +157,11 @@ def _bare(text: str) -> str:
 
 
 def _content(content: Any) -> tuple[str | None, list[ToolCall], list[str]]:
-    """A message's content: its text, calls and reasoning among its parts."""
+    """A message's content: its text, calls and reasoning among its parts; a number is the text of it."""
     if content is None or isinstance(content, str):
         return content, [], []
+    if isinstance(content, int | float):
+        return _text(content), [], []
     parts = content if isinstance(content, list) else [content]
     text: list[str] = []
     calls: list[ToolCall] = []
@@ -172,8 +174,10 @@ def _content(content: Any) -> tuple[str | None, list[ToolCall], list[str]]:
             calls.append(_call(part.get("id"), part.get("name"), part.get("input")))
         elif isinstance(part, str):
             text.append(part)
-        elif isinstance(part, dict) and isinstance(part.get("text"), str):
-            text.append(part["text"])
+        elif isinstance(part, dict):
+            said = part.get("text", part.get("content"))
+            said = said.get("value") if isinstance(said, dict) else said  # as OpenAI's assistants write it
+            text += [said] if isinstance(said, str) else []
     return "".join(text) if text else None, calls, thought
 
 

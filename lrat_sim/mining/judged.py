@@ -11,7 +11,7 @@ from lrat_sim.mining.runs import Run, browse_at
 from lrat_sim.mining.walks import is_silent
 from lrat_sim.records import Usage, Verdict, VerdictState
 
-_FREE = Usage(cost=0.0)
+_FREE = Usage.zero()
 
 
 def judged_of(verdict: Verdict) -> Judged:

@@ -22,7 +22,8 @@ class Row(Struct, frozen=True, kw_only=True):
     """One trajectory in short.
 
     ``agent`` and ``retriever`` are fingerprints; ``grade`` is the state of the latest grade; ``error`` the boundary
-    crossed; ``failed_calls`` those that did not run; ``offset`` the byte of trajectories.jsonl at which the record
+    crossed; ``failed_calls`` those that did not run; ``unknown_usage`` counts the model's messages whose tokens the
+    provider did not tell; ``offset`` is the byte of trajectories.jsonl at which the record
     starts.
     """
 
@@ -42,8 +43,9 @@ class Row(Struct, frozen=True, kw_only=True):
     browses: int
     failed_calls: int
     reasoning_tokens: int
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    unknown_usage: int
     cost: float | None
     seconds: float
     offset: int
@@ -56,7 +58,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 def row(trajectory: Trajectory, offset: int, grade: str | None = None) -> Row:
     """The index row of a trajectory that starts at ``offset``, with the state of its grade."""
-    calls = [call for turn in trajectory.turns for call in turn.calls]
+    usage, calls = trajectory.usage, [call for turn in trajectory.turns for call in turn.calls]
     return Row(
         id=trajectory.id,
         task_id=trajectory.task_id,
@@ -74,9 +76,10 @@ def row(trajectory: Trajectory, offset: int, grade: str | None = None) -> Row:
         browses=sum(call.docid is not None for call in calls),
         failed_calls=sum(call.executed is None for call in calls),
         reasoning_tokens=sum(turn.reasoning_tokens for turn in trajectory.turns),
-        prompt_tokens=trajectory.usage.prompt_tokens,
-        completion_tokens=trajectory.usage.completion_tokens,
-        cost=trajectory.usage.cost,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        unknown_usage=sum(turn.usage.tokens is None for turn in trajectory.turns) if usage.tokens is None else 0,
+        cost=usage.cost,
         seconds=trajectory.seconds,
         offset=offset,
     )

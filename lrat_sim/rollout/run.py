@@ -204,6 +204,7 @@ class _Rollout:
             mean_steps=tally.mean_steps,
             tokens=tally.tokens,
             cost=tally.cost,
+            unknown_usage=tally.unknown_usage,
             stopped=None if stopped is None else stopped.limit,
             cached=calls.client.cached,
             cause=next((self.causes[name] for name in self.rows if name in self.causes), None),

@@ -18,9 +18,10 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
 
     ``asked`` runs (tasks times samples) were wanted, ``reused`` of them were there already, ``ran`` were run now;
     ``answered``, ``unanswered`` and ``errors`` count all that were asked; ``cause`` is that of the first error.
-    ``left_out`` names the tasks without a plan.  ``success`` is known with a grader, ``cost`` where every price is (US
-    dollars).  ``stopped`` names the limit of the whole rollout that ended it before all was done; ``cached`` counts
-    the model calls that were answered from the cache.
+    ``left_out`` names the tasks without a plan.  ``success`` is known with a grader, ``tokens`` and ``cost`` (US
+    dollars) where those of every call are; ``unknown_usage`` counts the calls whose tokens the provider did not tell.
+    ``stopped`` names the limit of the whole rollout that ended it before all was done; ``cached`` counts the model
+    calls that were answered from the cache.
     """
 
     folder: Path
@@ -33,8 +34,9 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     left_out: list[str]
     success: float | None
     mean_steps: float | None
-    tokens: int
+    tokens: int | None
     cost: float | None
+    unknown_usage: int = 0
     stopped: Limit | None = None
     cached: int = 0
     cause: str | None = None

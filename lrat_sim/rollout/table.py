@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from lrat_sim.records import known_sum
 from lrat_sim.rollout.index import Row
 from lrat_sim.success import run_success, task_success
 
@@ -24,7 +25,8 @@ class Tally:
         self.done = self.answered = self.unanswered = self.errors = 0
         self.solved, self.known = 0.0, 0  # sums over tasks, kept up since the table is drawn four times a second
         self.runs: dict[str, list[float | None]] = {}
-        self.steps = self.tokens = 0
+        self.steps = self.unknown_usage = 0
+        self.tokens: int | None = 0
         self.cost: float | None = 0.0
 
     def add(self, row: Row) -> None:
@@ -40,8 +42,9 @@ class Tally:
         self.solved += (after or 0.0) - (before or 0.0)
         self.known += (after is not None) - (before is not None)
         self.steps += row.steps if row.status != "error" else 0
-        self.tokens += row.prompt_tokens + row.completion_tokens
-        self.cost = None if self.cost is None or row.cost is None else self.cost + row.cost
+        self.unknown_usage += row.unknown_usage
+        self.tokens = known_sum((self.tokens, row.prompt_tokens, row.completion_tokens))
+        self.cost = known_sum((self.cost, row.cost))
 
     @property
     def success(self) -> float | None:
@@ -63,7 +66,7 @@ class Tally:
             "steps": "-" if steps is None else f"{steps:.1f}",
             "unanswered": f"{self.unanswered:,}",
             "errors": f"{self.errors:,}",
-            "tokens": f"{self.tokens:,}",
+            "tokens": f"unknown (usage of {self.unknown_usage:,} calls)" if self.tokens is None else f"{self.tokens:,}",
             "cost": "unknown" if self.cost is None else f"${self.cost:,.2f}",
         }
 

@@ -19,7 +19,7 @@ class Arm(Struct, frozen=True, kw_only=True):
     """The trajectories of one agent with one retriever in a run folder; ``tasks`` of ``asked`` have one.
 
     ``success`` is that of :mod:`lrat_sim.success`, over the tasks that it ran and those that no arm of the folder has
-    begun.
+    begun; ``tokens`` are None where those of any call are unknown.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Arm(Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int]
     success: float | None
     steps: float | None
-    tokens: int
+    tokens: int | None
     pairs: int
 
 
@@ -72,7 +72,7 @@ def _arm(name: str, run: str, rows: Any, folder: RunFolder, pairs: int) -> Arm:
         outcomes=outcomes,
         success=success(by_task.values()).value if rows.num_rows else None,
         steps=compute.mean(steps).as_py(),
-        tokens=compute.sum(rows["tokens"]).as_py() or 0,
+        tokens=compute.sum(rows["tokens"], skip_nulls=False, min_count=0).as_py(),
         pairs=pairs,
     )
 

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.files import file_name, json_value, same_json
+from lrat_sim.interchange.files import file_name
 from lrat_sim.interchange.sources import recognise
+from lrat_sim.interchange.values import json_value, same_json
 
 HERE = Path("here.json")
 

@@ -29,7 +29,7 @@ from lrat_sim.interchange import (
     verifiers_traces,
 )
 from lrat_sim.interchange.atif_write import record_of as atif_record_of
-from lrat_sim.interchange.files import json_value
+from lrat_sim.interchange.values import json_value
 
 FILES = Path(__file__).parent / "files"
 HERE = Path("here.json")

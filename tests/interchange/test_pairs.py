@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import json
 
+import msgspec
 import pytest
 import yaml
 
@@ -228,3 +230,15 @@ def test_one_id_with_two_texts_is_refused(tmp_path):
 def test_file_that_is_missing_is_named(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         list(read_pairs(tmp_path / "nosuch.jsonl"))
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("holder", [lambda text: text.encode("utf-8-sig"), lambda text: gzip.compress(text.encode())])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_pairs_are_read_whatever_holds_them(ours, holder, indent, pairs, tmp_path):
+    lrat = [{"query": each.query, "pos": [each.positive], "neg": ["x"], "pos_id": [each.positive]} for each in pairs]
+    records = msgspec.to_builtins(pairs) if ours else lrat
+    path = tmp_path / "pairs.json"
+    path = path.with_name("pairs.json.gz") if holder("").startswith(b"\x1f") else path
+    path.write_bytes(holder(json.dumps(records, indent=indent)))
+    assert [(each.query, each.positive) for each in read_pairs(path)] == [(p.query, p.positive) for p in pairs]

@@ -17,7 +17,7 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.interchange import FORMATS, About, Entry, convert, format_named, read_any
-from lrat_sim.interchange.files import DEPTH
+from lrat_sim.interchange.values import DEPTH
 
 SHOWN = json.dumps([{"docid": "d7"}])
 
@@ -123,6 +123,15 @@ def test_our_own_trajectories_are_read_whatever_holds_them(holder: str, entries:
 def test_one_object_over_several_lines_is_one_record(format: str, tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps(RECORDS[format](QUESTIONS[0]), indent=4))
     assert _told(tmp_path / "one.json") == WHOLE[:1]
+
+
+@pytest.mark.parametrize("format", RECORDS)
+def test_a_call_that_was_left_in_the_last_text_is_no_answer(format: str, tmp_path: Path) -> None:
+    left = '<tool_call>{"name": "search", "arguments": {"query": "x"}}</tool_call>'
+    record = json.loads(json.dumps(RECORDS[format](QUESTIONS[0])).replace('"Ann"', json.dumps(left)))
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    (entry,) = read_any(tmp_path / "a.json")
+    assert (entry.trajectory.status, entry.trajectory.answer) == ("unanswered", None)
 
 
 @pytest.mark.parametrize("holder", ["list.json", "lists.jsonl"])
@@ -273,6 +282,17 @@ def test_a_value_that_memory_might_not_hold_is_refused(
         list(read_any(tmp_path / holder, "atif"))
 
 
+@pytest.mark.parametrize("name", ["trajectories.jsonl", "tasks.jsonl", "verdicts.jsonl"])
+def test_a_line_of_a_run_folder_that_is_nested_too_deeply_is_named(
+    name: str, entries: list[Entry], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = run_folder("run", entries) / name
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text(first.rstrip()[:-1] + ', "deep": ' + "[" * 100_000 + "]" * 100_000 + "}\n" + "".join(rest))
+    with pytest.raises(RecordError, match=rf"{name}, line 1: JSON that is nested too deeply"):
+        convert(tmp_path / "run", tmp_path / "out", to="parquet")
+
+
 def test_numbers_that_no_count_can_be_are_unknown_and_the_record_is_kept(tmp_path: Path) -> None:
     record = _atif(QUESTIONS[0])
     record["steps"][1]["metrics"] = {"prompt_tokens": 10**30, "completion_tokens": -5, "cost_usd": float("nan")}
@@ -286,6 +306,14 @@ def test_numbers_that_no_count_can_be_are_unknown_and_the_record_is_kept(tmp_pat
     assert "-Infinity" in msgspec.json.encode(entry.trajectory.extra).decode()
     for to in ("parquet", "openai", "lrat", "atif"):
         assert convert(tmp_path / "run", tmp_path / to, to=to).written == 1
+
+
+@pytest.mark.parametrize("field", ["seed", "sample"])
+def test_a_number_of_ours_that_no_index_holds_is_named(field: str, make: Callable[..., Entry], tmp_path: Path) -> None:
+    record = msgspec.to_builtins(make("t").trajectory) | {field: 1 << 70}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=rf"the trajectory 't\.0\.cafe' has too large a number, {field}"):
+        convert(tmp_path / "a.json", tmp_path / "out", to="run")
 
 
 # --- ids

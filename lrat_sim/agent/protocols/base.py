@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
+from lrat_sim.agent.answer import states_answer
+from lrat_sim.agent.wordings import call_start, read_wording
 from lrat_sim.llm.message import Message, ToolCall, read_message
 from lrat_sim.records import Call
 
@@ -24,12 +26,14 @@ class Spoken(Struct, frozen=True, kw_only=True):
     Args:
         reasoning: None where it gave none; an empty string is an empty one.
         text: what it said beside reasoning and calls; the answer alone where it gave one.
-        calls: what it asks for, unread; they come before an answer in the same message, which does not count.
+        calls: what it asks for, unread, whatever the wording; they come before an answer in the same message, which
+            does not count.  One without a name was meant as a call and cannot be read.
         answer: the text of the answer, None where there is none in the protocol's form.
-        plain: what may be taken for an answer once one was demanded, whatever its form.
+        plain: what may be taken for an answer once one was demanded, whatever its form but a call's.
         written: the content of the message as it goes back to the model.
         apart: reasoning that came in a field of its own, so that ``written`` does not hold it.
         raw: the message as received, where it holds more than reasoning, text and calls.
+        remind: whether a message without call and answer gets the protocol's reminder.
     """
 
     reasoning: str | None
@@ -40,6 +44,7 @@ class Spoken(Struct, frozen=True, kw_only=True):
     written: str | None
     apart: str | None = None
     raw: dict[str, Any] | None = None
+    remind: bool = True
 
     @property
     def silent(self) -> bool:
@@ -56,13 +61,13 @@ class Protocol(ABC):
     """
 
     name: ClassVar[str]
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Counts up with each change of how messages are read or written, which the wording does not show."""
     tools: ClassVar[list[dict[str, Any]] | None] = None
     tool_choice: ClassVar[str | None] = None
     stop: ClassVar[Sequence[str]] = ()
     form: ClassVar[str] = ""
-    reminder: ClassVar[str | None] = None
+    reminder: ClassVar[str]
     described: ClassVar[str] = ""
     """The tools as a prompt describes them, in place of its slot."""
 
@@ -113,9 +118,10 @@ def thinking_apart(message: Message) -> str | None:
     return message.reasoning.removesuffix(inline) if message.reasoning.endswith(inline) else None
 
 
-def as_received(message: Message, content: str | None) -> dict[str, Any]:
-    """The message as received, its content included."""
-    return {**(message.raw or {"role": "assistant"}), "content": content}
+def as_received(message: Message, content: str | None, reasoning: str | None) -> dict[str, Any]:
+    """The message as received: its content, and its reasoning where the turn has another."""
+    raw = {**(message.raw or {"role": "assistant"}), "content": content}
+    return raw if reasoning == message.reasoning else {**raw, "reasoning_content": message.reasoning}
 
 
 def signed_thinking(spoken: Spoken) -> dict[str, Any]:
@@ -172,23 +178,29 @@ def block(name: str) -> re.Pattern[str]:
 
 _OPEN = re.compile(r"\s*" + opening("think(?:ing)?"), re.IGNORECASE)
 _CLOSE = re.compile(closing("think(?:ing)?"), re.IGNORECASE)
-_CALL = re.compile(opening("tool_call"), re.IGNORECASE)
-_BLOCK = block("tool_call")
 
 
-def call_blocks(text: str) -> tuple[list[str], str]:
-    """The bodies of the ``<tool_call>`` blocks of a text, closed or not, and the text without them."""
-    return _BLOCK.findall(text), _BLOCK.sub("\n", text).strip()
+def forgotten_call(message: Message, written: str) -> tuple[str, str] | None:
+    """A call at the end of thinking that was never closed: the thought, and what is written from the call on.
 
-
-def unclosed_thinking(written: str, apart: str | None) -> tuple[str, str] | None:
-    """Thinking that was never closed before a call: the thought, and what is written from the call on.
-
-    The thought follows what came ``apart``, in a field of its own.  A call in thinking that was closed was only thought
-    of; here the model forgot to say where it ends.
+    A call in thinking that was closed was only thought of.  Here the model forgot to say where it ends: the opening
+    tag has no closing one, or the server took all of the message for ``reasoning_content``, up to the call.  The
+    thought follows what came apart, in a field of its own.
     """
+    apart = thinking_apart(message)
     opened = _OPEN.match(written)
-    if opened is None or _CLOSE.search(written) or (call := _CALL.search(written)) is None:
-        return None
-    thought = written[opened.end() : call.start()].strip()
-    return "\n".join(filter(None, [apart, thought])), written[call.start() :]
+    if opened is not None and not _CLOSE.search(written):
+        if (start := call_start(written[opened.end() :])) is None:
+            return None
+        start += opened.end()
+        return "\n".join(filter(None, [apart, written[opened.end() : start].strip()])), written[start:]
+    if apart and not written.strip() and not message.calls and (start := call_start(apart)) is not None:
+        found = read_wording(apart[start:])
+        if found.named and not found.text:
+            return apart[:start].strip(), apart[start:]
+    return None
+
+
+def plainly(text: str | None, calls: list[ToolCall]) -> str | None:
+    """A text as an answer once one was demanded: beside a call only where it states one."""
+    return text if text and text.strip() and (not calls or states_answer(text)) else None

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, ClassVar
 
-from lrat_sim.agent.calls import parse_arguments, read_block
+from lrat_sim.agent.calls import parse_arguments, tool_of
 from lrat_sim.agent.protocols.base import (
     PassReasoning,
     Protocol,
     Spoken,
     as_received,
-    call_blocks,
+    forgotten_call,
+    plainly,
     reasoning_fields,
-    thinking_apart,
-    unclosed_thinking,
     with_thinking,
 )
 from lrat_sim.agent.tools import TOOLS
+from lrat_sim.agent.wordings import read_wording
 from lrat_sim.llm.message import Message, ToolCall
 from lrat_sim.records import Call
 
@@ -33,26 +34,35 @@ class Native(Protocol):
     tools: ClassVar[list[dict[str, Any]] | None] = TOOLS
     tool_choice = "none"
     form = 'call a tool by a native tool call with a name and JSON arguments, {"query": "..."}'
+    reminder = (
+        "That was meant as a call of a tool, but it could not be read. Either call a tool by a native tool call with a "
+        'name and JSON arguments, {"query": "..."}, or give the final answer as plain text.'
+    )
 
     def read(self, message: Message) -> Spoken:
-        """The message's calls; without any, those that a server failed to parse and left in the text."""
+        """The message's calls; without any, those that stand in the text, where a server failed to parse them."""
         calls, reasoning, text, raw = message.calls, message.reasoning, message.text, message.raw
-        if not calls and (forgotten := unclosed_thinking(message.content or "", thinking_apart(message))) is not None:
-            reasoning, text = forgotten
-        blocks, outside = call_blocks(text or "")
-        if blocks and not calls:
-            calls = [call for body in blocks for call in read_block(body)]
-            text, raw = outside or None, as_received(message, message.content or message.text)
-        said = text if text and text.strip() else None
+        remind = False
+        if not calls:
+            if (forgotten := forgotten_call(message, message.content or message.text or "")) is not None:
+                reasoning, text = forgotten
+            found = read_wording(text or "")
+            if found.calls:
+                # a call without a name is refused by endpoints: the text goes back as it is, and the reminder after it
+                calls, remind = found.named, not found.named
+                text = (found.text or None) if calls else text
+                raw = as_received(message, message.content or message.text, reasoning)
+        plain = None if remind else plainly(text, calls)
         return Spoken(
             reasoning=reasoning,
-            text=text,
+            text=text if text and text.strip() else None,
             calls=calls,
-            answer=said,
-            plain=said,
+            answer=plain,
+            plain=plain,
             written=text,
             apart=reasoning,
             raw=raw,
+            remind=remind,
         )
 
     def turn(self, spoken: Spoken, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
@@ -60,7 +70,7 @@ class Native(Protocol):
         inline = spoken.reasoning if pass_reasoning == "inline" else None
         said: dict[str, Any] = {"role": "assistant", "content": with_thinking(inline, spoken.written)}
         said["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
+            {"id": call.id, "type": "function", "function": {"name": _name(call), "arguments": _arguments(call)}}
             for call in calls
         ]
         return said | reasoning_fields(spoken, pass_reasoning)
@@ -72,6 +82,11 @@ class Native(Protocol):
     def ask(self, messages: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
         """By a message of its own."""
         return [*messages, {"role": "user", "content": text}]
+
+
+def _name(call: ToolCall) -> str:
+    """A call's name as endpoints take it: the tool's own where the model's holds marks that they refuse."""
+    return call.name if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", call.name) else tool_of(call.name) or "unknown"
 
 
 def _arguments(call: ToolCall) -> str:

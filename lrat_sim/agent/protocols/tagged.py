@@ -6,22 +6,22 @@ import json
 import re
 from typing import Any, ClassVar
 
-from lrat_sim.agent.calls import read_block
 from lrat_sim.agent.protocols.base import (
     PassReasoning,
     Protocol,
     Spoken,
     as_received,
     block,
-    call_blocks,
     closing,
+    forgotten_call,
     opening,
+    plainly,
     signed_thinking,
     thinking_apart,
-    unclosed_thinking,
     with_thinking,
 )
 from lrat_sim.agent.tools import TOOLS
+from lrat_sim.agent.wordings import Wording, read_wording
 from lrat_sim.llm.message import Message, ToolCall, read_message
 from lrat_sim.records import Call
 
@@ -56,16 +56,17 @@ class Tagged(Protocol):
         invented = _RESPONSE.search(received)
         written = received if invented is None else received[: invented.start()].rstrip()
         reasoning, text = (message.reasoning, message.text or "") if invented is None else _up_to(apart, written)
-        if message.content is not None and (forgotten := unclosed_thinking(written, apart)) is not None:
+        if (forgotten := forgotten_call(message, written)) is not None:
             reasoning, text = forgotten
-        blocks, outside = call_blocks(text)
-        calls = [call for body in blocks for call in read_block(body)]
+            if not written:
+                apart, written = forgotten
+        found = Wording([], text) if message.calls else read_wording(text)
+        calls, outside = found.calls, found.text
         stated = [found for each in _ANSWER.findall(outside) if (found := each.strip())]
         answer = stated[-1] if stated else None
         said = (outside if calls or answer is None else answer) or None
-        raw = as_received(message, received) if received and received != said else message.raw
-        if raw is not None and reasoning != message.reasoning:
-            raw = {**raw, "reasoning_content": message.reasoning}
+        changed = (received and received != said) or reasoning != message.reasoning
+        raw = as_received(message, received, reasoning) if changed else message.raw
         # a server may have parsed the tags, whether or not it is asked to
         written = "\n".join([written, *(_block(call) for call in message.calls if call.name not in received)])
         calls = [*message.calls, *calls]
@@ -74,7 +75,7 @@ class Tagged(Protocol):
             text=said,
             calls=calls,
             answer=answer,
-            plain=answer or _TAG.sub("", outside).strip() or None,
+            plain=answer or plainly(_TAG.sub("", outside).strip(), calls),
             written=written,
             apart=apart,
             raw=raw,

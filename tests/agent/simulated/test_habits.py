@@ -18,7 +18,7 @@ from lrat_sim.text import count_tokens, normalise
 
 HOP = Hop(subject="Teren Vald", relation="teacher", object="Mira Osk", phrasings=["who taught {subject}"])
 ONE = Plan(hops=[HOP])
-OLDER = {"simulated": "019c0269ff101286", "simulated-hasty": "861215eccceb0066"}
+OLDER = {"simulated": "45cb39a84720490c", "simulated-hasty": "55cb5586791187e9"}
 ACTIONS = "2d18c05e"
 
 

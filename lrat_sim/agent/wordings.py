@@ -1,0 +1,417 @@
+"""Calls that stand in a text: as a model words them, or as a server's parser left them there.
+
+Every wording is a mark (a special token, a tag, a label), a name, and arguments (JSON, keywords in parentheses, tags,
+or plain text).  So one reader goes from mark to mark, whatever the model.  What it takes for a call:
+
+- after a mark that stands for nothing else (``<tool_call>``, ``<function=``, ``[TOOL_CALLS]``), always; where nothing
+  readable follows, it is an attempt: a call without a name, unless the text states an answer;
+- without one (bare or fenced JSON, ``search("...")``), a call of one of our tools that stands alone, at the beginning
+  of a line or at the end of the text, and only in a text that states no answer;
+- never what stands in `inline code`, and nothing after an output that the model invented.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import re
+from bisect import bisect_right
+from itertools import islice
+from typing import Any
+
+from msgspec import Struct
+
+from lrat_sim.agent.calls import FUNCTION_TAG, make_call, stated_calls, tagged_arguments, tagged_calls, tool_of, unread
+from lrat_sim.agent.labels import LABEL, before_observation, labelled_calls, labelled_parts
+from lrat_sim.agent.mending import read_mappings
+from lrat_sim.llm.message import ToolCall
+from lrat_sim.retrieval.shown import BROWSE, SEARCH
+
+_LONGEST = 100_000
+"""Characters in which calls are looked for; nobody writes a call after as many, and looking takes time."""
+_MOST = 200
+"""Marks that are looked at."""
+_FAILURES = 5
+"""Marks behind which nothing can be read, until no more are looked at."""
+_WIDEST = 4_000
+"""Characters of a call that is not plain JSON."""
+
+
+class Wording(Struct, frozen=True):
+    """What a text says: its calls in order, an attempt at one without a name, and what stands beside them."""
+
+    calls: list[ToolCall]
+    text: str
+
+    @property
+    def named(self) -> list[ToolCall]:
+        """The calls that could be read."""
+        return [call for call in self.calls if call.name]
+
+
+# --- marks -----------------------------------------------------------------------------------------------------------
+
+_TOOL_NAMES = r"(?:search|web_search|get_document|getDocument|visit)"
+_OWN = rf"(?:(?:functions|tools?|default_api|api)[.:])?{_TOOL_NAMES}(?![\w.])(?::\d{{1,6}})?"
+"""One of our tools where no mark says that it is a call; ``re.search`` and ``open`` are code."""
+_WRAPPER = r"(?:tool_?calls?(?:_\w{1,10})?|function_?calls?|tool_?use|tool_request|tool_code|use_mcp_tool|tool|action)"
+_TOKEN = r"<[|｜][^<>|｜\n]{1,40}[|｜]?>|<[\w▁/ ]{1,40}[|｜]>"
+_SPECIAL = (
+    r"(?=<[^<>]{0,40}(?:tool|call|function|python_tag|action|plugin))"
+    r"(?!<\|call\||<[^<>]{0,40}(?:response|output|result|[|｜_▁ ]end))<[|｜][^<>|｜\n]{1,40}[|｜]?>"
+)
+_NAMED_TAG = rf"<{FUNCTION_TAG}(?:\s{{0,3}}=|\s[^<>=]{{0,40}}(?:name|tool)\s{{0,3}}=)"
+_MARKER = re.compile(
+    rf"<\s{{0,3}}{_WRAPPER}\s{{0,3}}>|{_SPECIAL}|\[TOOL_(?:CALLS?|REQUEST)\]|\[ARGS\]|functools(?=\s{{0,3}}\[)"
+    rf"|✿FUNCTION✿\s{{0,3}}[:：]?|{_NAMED_TAG}"
+    rf"|<arg_key>|\bAction:\s{{0,3}}(?={_OWN}\s?[\[(])|(?:assistant)?(?:commentary|analysis)?\s{{0,3}}(?<!\w)to=(?=functions\.\w|{_TOOL_NAMES})"
+    rf"|<(?:{_TOOL_NAMES})(?:\s[^<>]{{0,200}})?>|<\|begin_of_(?:search_)?query\|>",
+    re.IGNORECASE,
+)
+"""What stands for nothing but a call."""
+_BARE = re.compile(
+    r"^[ \t>*-]{0,20}(?:```\w{0,20}\s{0,3})?(?:print\()?(?:\[\s{0,3})?"
+    rf"(?=(?:call:|>>>)?{_OWN}\s{{0,3}}[(\[{{<`]|{{|\[\s{{0,3}}{{)|(?<![\w.])\[?(?=(?:call:|>>>)?{_OWN}\s?[{{(\[\n])"
+    r"|(?=[\[{][\s\[{]{0,4}[\"'](?:name|type|action|function|tool\w*)[\"']\s?:)",
+    re.MULTILINE,
+)
+"""Where a call may begin that has no mark."""
+_CLOSER = rf"(?:</\s{{0,3}}(?:{_WRAPPER}|{FUNCTION_TAG}|{_TOOL_NAMES}|arguments|parameter)\s{{0,3}}>|\[/TOOL_CALLS?\])"
+_NEXT = re.compile(
+    rf"{_CLOSER}|{_TOKEN}|\[END_TOOL_REQUEST\]|<\s{{0,3}}{_WRAPPER}\s{{0,3}}>|\[TOOL_CALLS?\]|✿", re.IGNORECASE
+)
+"""Where arguments end that cannot be told to end before."""
+_BETWEEN = re.compile(
+    rf"(?:\s|{_TOKEN}|{_CLOSER}|<\s{{0,3}}{_WRAPPER}\s{{0,3}}>|\[/?TOOL_\w+\]|\[ARGS\]|\[CALL_ID\]\w*|✿\w+✿\s?[:：]?|functools"
+    r"|to=|call:|>>>|Action:|assistant(?:commentary|analysis)?(?!\w)|(?:commentary|analysis)(?=to=)|,|;"
+    r"|<server_name>[^<>]{0,80}</server_name>|(?<![\w.])(?:json|function|commentary|analysis|code|tool_code)(?![\w.(]))*",
+    re.IGNORECASE,
+)
+"""What may stand between a mark, a name and its arguments."""
+_NAME = re.compile(
+    r"(?:<(?:tool_name|name)>\s{0,3})?"
+    r"(\d{1,6}(?=<)|[A-Za-z_][\w./-]{0,80}(?::\d+|:[A-Za-z_][\w-]{0,80})?)(?:\s{0,3}</(?:tool_name|name)>)?"
+)
+_OPENED = re.compile(r"<(?:arguments|parameters|params|args|tool_args|input)>|Action Input:", re.IGNORECASE)
+_INVENTED = re.compile(
+    r"<\s{0,3}/?tool_(?:response|result|output)|<[|｜]/?tool[_▁](?:response|output|result)|<information>|✿RESULT✿"
+    r"|<function_results?>|<\|begin_of_search_result|^[ \t*_#>-]*observation[ \t*_]*[:：]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CODE = re.compile(r"(?<!`)`(?!``)[^`\n]{1,300}`(?!`)")
+_STATED = re.compile(r"(?:exact|final)[ _]answer\W{0,6}[:：]|<answer>", re.IGNORECASE)
+_MEANT = re.compile(
+    rf"\A\W{{0,8}}(?:json\s)?[\[{{].{{0,200}}?[\"'](?:{_TOOL_NAMES})[\"']"
+    rf"|^[ \t]*(?:<{{1,2}}|\[\[|\{{\{{|[@/$])(?:\w[^<>\n]{{0,40}}\s(?:name|tool|function)\s?=\s?[\"']?)?{_OWN}[^\n]?",
+    re.DOTALL | re.MULTILINE,
+)
+"""What is plainly meant as a call of one of our tools, in a wording that is not known."""
+
+_SAME = (
+    (re.compile(r"\]<\]minimax\[>\["), r""),
+    (re.compile(r"<(/?)[|｜]\s?DSML\s?[|｜]"), r"<\1"),
+    (re.compile(r"<[|｜]\s?(/?)DSML\s?[|｜]"), r"<\1"),
+    (re.compile(r"<(/?)\w{1,20}:(?=(?:tool_calls?|function_calls?|invoke|parameter|function)\b)"), r"<\1"),
+    (re.compile(r"<\|open\|>([^<>|]{1,200})<\|sep\|>"), r"<\1>"),
+    (re.compile(r"<\|close\|>([^<>|]{1,200})<\|sep\|>"), r"</\1>"),
+)
+"""Marks of single models that say what others say by tags."""
+_QUOTE = re.compile(r'<\|"\|>(.*?)<\|"\|>', re.DOTALL)
+
+
+def read_wording(text: str) -> Wording:
+    """The calls in a text; never raises.
+
+    Args:
+        text: what the model wrote, without its reasoning.
+    """
+    whole, text = text, text[:_LONGEST]
+    answered = _STATED.search(text) is not None
+    if "<" in text:
+        for mark, meant in _SAME:
+            text = mark.sub(meant, text)
+        text = _QUOTE.sub(lambda found: json.dumps(found[1], ensure_ascii=False), text)
+    start = 0
+    for end in [*(invented.start() for invented in islice(_INVENTED.finditer(text), _MOST)), len(text)]:
+        reader = _Reader(text[start:end])
+        if found := reader.marked() or reader.labelled() or ([] if reader.stated else reader.bare()):
+            beside = f"{text[:start].strip()}\n{reader.beside(found)}".strip()
+            return Wording([call for calls, _, _ in found for call in calls], beside)
+        start = end
+    return Wording([unread(text)], "") if not answered and _meant(text) else Wording([], whole)
+
+
+def call_start(text: str) -> int | None:
+    """Where the first mark of a call stands; None without one."""
+    mark = _MARKER.search(text[:_LONGEST])
+    return None if mark is None else mark.start()
+
+
+def _meant(text: str) -> bool:
+    if '"properties"' in text:  # a description of tools
+        return False
+    found = _MEANT.search(_CODE.sub(" ", text))
+    mapping = None if found or text.strip()[:1] not in ("{", "`") else read_mappings(text.strip())
+    fields = {str(key).casefold() for key in mapping} if isinstance(mapping, dict) else set()
+    return found is not None or (bool(fields) and fields <= {*_FIELDS, "arguments", "parameters"})
+
+
+_Span = tuple[list[ToolCall], int, int]
+"""Calls, and where they begin and end."""
+
+
+class _Reader:
+    """One text, read from mark to mark."""
+
+    def __init__(self, text: str):
+        self.text, self.end, self.failures = text, len(text), 0
+        self.stated = _STATED.search(text) is not None
+        self.quoted = [(found.start(), found.end()) for found in _CODE.finditer(text)]
+        fences = [found.start() for found in re.finditer("```", text)]
+        self.fenced = list(zip(fences[::2], [*fences[1::2], len(text)], strict=False))
+
+    def marked(self) -> list[_Span]:
+        """Calls, and attempts, behind marks."""
+        spans: list[_Span] = []
+        place = 0
+        for _ in range(_MOST):
+            mark = _MARKER.search(self.text, place, self.end)
+            if mark is None or self.failures > _FAILURES:
+                break
+            place = mark.end()
+            if _within(self.quoted, mark.start()) or (self.stated and _within(self.fenced, mark.start())):
+                continue
+            start = self._name_before(mark.start()) if mark[0][0] == "<" or mark[0] == "[ARGS]" else mark.start()
+            found = self._after(mark.start() if start == mark.start() else start)
+            if found is None and not self.stated:
+                until = _NEXT.search(self.text, mark.end(), self.end)
+                end = self.end if until is None else until.start()
+                found = ([unread(self.text[mark.end() : end])], end) if self._is_attempt(mark, end, spans) else None
+                self.failures += 1
+            if found is not None:
+                spans.append((found[0], start, found[1]))
+                place = max(found[1], mark.end())
+        return spans
+
+    def _is_attempt(self, mark: re.Match[str], end: int, spans: list[_Span]) -> bool:
+        """Whether what follows a mark without a call is one that failed: not another mark, nor prose that names it."""
+        inside, opens = self.text[mark.end() : end].strip(), self._opens_line(mark.start())
+        if not inside:
+            return end == self.end and (opens or bool(spans))
+        return opens or "{" in inside or re.search(_OWN, inside) is not None
+
+    def _opens_line(self, place: int) -> bool:
+        return not self.text[self.text.rfind("\n", 0, place) + 1 : place].strip(" \t>*-`[")
+
+    def _name_before(self, place: int) -> int:
+        """Where the name begins that stands before a mark whose opening was lost; the mark's own place without one."""
+        found = re.search(rf"(?<![\w.]){_OWN}(?::\d{{1,6}})?\s{{0,3}}\Z", self.text[max(0, place - 100) : place])
+        return place if found is None else max(0, place - 100) + found.start()
+
+    def _after(self, place: int, *, loose: bool = True) -> tuple[list[ToolCall], int] | None:
+        """The calls that begin at ``place``, after whatever marks stand there, and their end.
+
+        ``loose`` where a mark says that it is a call: in brackets may then stand any text.
+        """
+        text = self.text
+        while (tag := _TAG.match(text, place, self.end)) is None:
+            skipped = _BETWEEN.match(text, place, self.end)
+            if skipped is None or skipped.end() == place:
+                break
+            place = skipped.end()
+        if tag is not None:
+            return self._tagged(tag)
+        if text.startswith("```", place):
+            place = _FENCE.match(text, place).end()  # type: ignore[union-attr]  # it matches the fence alone as well
+        if text.startswith(("{", "["), place):
+            value, end = self._json(place)
+            calls = stated_calls(value)
+            return (calls, end) if calls else self._python(place, loose=loose)
+        return self._python(place, loose=loose) or self._named(place, loose=loose)
+
+    def _tagged(self, tag: re.Match[str]) -> tuple[list[ToolCall], int] | None:
+        """A function's tags up to their end: its closing tag, another function or the end."""
+        text, name = self.text, tag["own"] or ("search" if tag[0].startswith("<|") else None)
+        closes = re.compile(rf"</\s{{0,3}}{name}\s{{0,3}}>|<\|end_of_" if name else _FUNCTION_ENDS, re.IGNORECASE)
+        close = closes.search(text, tag.end(), self.end)
+        if name is None:
+            end = min(self.end, tag.end() + _WIDEST) if close is None else close.start()
+            calls = tagged_calls(text[tag.start() : end])
+            return (calls, end) if calls else None
+        attributes = dict(_ATTRIBUTE.findall(tag[0]))
+        if attributes:
+            return [make_call(name, attributes)], tag.end()
+        if self.stated or (close is None and not self._opens_line(tag.start())):
+            return None
+        end = min(self.end, tag.end() + _WIDEST) if close is None else close.start()
+        given = tagged_arguments(text[tag.end() : end])
+        if isinstance(given, str) and close is None:
+            given = given.partition("\n")[0]
+        return ([make_call(name, given)], end) if given else None
+
+    def _json(self, place: int) -> tuple[Any, int]:
+        """The mappings that begin at ``place``, and where they end: strictly, else mended up to bracket or mark."""
+        with contextlib.suppress(ValueError, RecursionError):
+            _, end = _DECODER.raw_decode(self.text, place)
+            return read_mappings(self.text[place:end]), end
+        furthest = min(self.end, place + _WIDEST)
+        mark = _NEXT.search(self.text, place, furthest)
+        whole = furthest if mark is None else mark.start()
+        for end in dict.fromkeys((_balanced(self.text, place, whole), whole)):
+            if (value := read_mappings(self.text[place:end].strip().removesuffix("```"))) is not None:
+                return value, end
+        return None, whole
+
+    def _named(self, place: int, *, loose: bool) -> tuple[list[ToolCall], int] | None:
+        """A name, and behind it JSON, keywords in parentheses, tags or fields."""
+        text, name = self.text, _NAME.match(self.text, place, self.end)
+        if name is None:
+            return None
+        place = name.end()
+        for pattern in (_BETWEEN, _OPENED, _BETWEEN):
+            if (skipped := pattern.match(text, place, self.end)) is not None:
+                place = skipped.end()
+        if text.startswith("```", place):
+            place = _FENCE.match(text, place).end()  # type: ignore[union-attr]  # as above
+        if text.startswith("{", place):
+            value, end = self._json(place)
+            if isinstance(value, dict):
+                tool = _FIELDS.get(" ".join(value)) if name[1].isdigit() else name[1]
+                return ([make_call(tool, value)], end) if tool else None
+            # cut off, or no JSON: where it is plainly a call, the model is told what is wrong with its arguments
+            cut = loose or (self._opens_line(name.start()) and text[place + 1 : place + 2] in ('"', "'"))
+            return ([make_call(name[1], text[place:end])], end) if cut else None
+        if text.startswith("<", place):
+            furthest = min(self.end, place + _WIDEST)
+            until = _NEXT.search(text, place, furthest)
+            end = furthest if until is None else until.start()
+            given = tagged_arguments(text[place:end])
+            return ([make_call(name[1], given)], end) if isinstance(given, dict) else None
+        return None
+
+    def _python(self, place: int, *, loose: bool) -> tuple[list[ToolCall], int] | None:
+        """``search(query="...")``, one or a list of them; ``search["..."]`` and ``search[...]`` of our own tools."""
+        calls: list[ToolCall] = []
+        place += self.text.startswith("[", place)
+        while len(calls) < _MOST and (name := _PYTHON.match(self.text, place, self.end)) is not None:
+            end = _balanced(self.text, name.end() - 1, min(self.end, name.end() + _WIDEST))
+            inside = self.text[name.end() : end].rstrip().removesuffix(_CLOSES[name[2]])
+            given = _keywords(inside)
+            if given is None and self.text[end - 1] != _CLOSES[name[2]] and _QUOTED.search(inside):
+                return ([*calls, unread(self.text[place:end])], end) if loose or self._opens_line(place) else None
+            alone = self._opens_line(place) and not self.text[end:].partition("\n")[0].strip(" ]`")
+            if given is None and (tool_of(name[1]) is None or not (loose or alone)):
+                break
+            calls.append(make_call(name[1], inside.strip() if given is None else given))
+            place = _BETWEEN.match(self.text, end).end()  # type: ignore[union-attr]  # it matches nothing as well
+        return (calls, place + self.text.startswith("]", place)) if calls else None
+
+    def labelled(self) -> list[_Span]:
+        """Actions at the beginning of lines, of one of our tools or with an input of their own."""
+        first = next((found for found in LABEL.finditer(self.text) if found[1].lower().startswith("action")), None)
+        if first is None or _within(self.fenced, first.start()):
+            return []
+        written = before_observation(self.text[first.start() : self.end])
+        parts = list(labelled_parts(written))
+        calls = labelled_calls(parts)
+        told = any(label in ("thought", "action input") for label, _ in labelled_parts(self.text))
+        if not calls or not (told or any(tool_of(call.name) for call in calls)):
+            return []
+        return [(calls, first.start(), self.end)]
+
+    def bare(self) -> list[_Span]:
+        """Calls without a mark, that stand alone."""
+        spans: list[_Span] = []
+        place, tail = 0, len(self.text[: self.end].rstrip("`\n\t .;"))
+        for _ in range(_MOST):
+            start = _BARE.search(self.text, place, self.end)
+            if start is None or self.failures > _FAILURES:
+                break
+            place = max(start.end(), start.start() + 1)
+            if _within(self.quoted, start.start()):
+                continue
+            found = self._after(start.end(), loose=False)
+            if found is None or not (all(map(_ours, found[0])) or self._alone(start, found[1])):
+                self.failures += 1
+                continue
+            if self._opens_line(start.start()) or found[1] >= tail:
+                self.failures += not found[0][-1].name
+                spans.append((found[0], start.start(), found[1]))
+                place = max(found[1], place)
+        return spans
+
+    def _alone(self, start: re.Match[str], end: int) -> bool:
+        """Whether a call is all that there is and says what its arguments are: one of a tool that is not ours."""
+        before = self.text[: start.end()].strip("` \t\n[json")
+        return not before and _ARGUMENTS.search(self.text, start.end(), end) is not None
+
+    def beside(self, spans: list[_Span]) -> str:
+        """The text without its calls, what was left of their marks, and what follows an invented output."""
+        parts, place = [], 0
+        for _, start, end in spans:
+            parts.append(self.text[place:start])
+            place = end
+        parts.append(self.text[place : self.end])
+        kept = (re.sub(r"```\w*\s*\Z|\A[\s`)\]}:,;]*\Z", "", _NEXT.sub("\n", part)) for part in parts)
+        return "\n".join(filter(None, (part.strip() for part in kept)))
+
+
+_TAG = re.compile(
+    rf"{_NAMED_TAG}|<(?P<own>{_TOOL_NAMES})(?:\s[^<>]{{0,200}})?/?>|<\|begin_of_(?:search_)?query\|>",
+    re.IGNORECASE,
+)
+_FUNCTION_ENDS = rf"</{FUNCTION_TAG}s?\s{{0,3}}>"
+_FENCE = re.compile(r"```[a-z_]*\s*")
+_ATTRIBUTE = re.compile(r"""(\w{1,40})\s?=\s?["']([^"'<>]*)["']""")
+_PYTHON = re.compile(r"\s*([A-Za-z_][\w.]{0,80}(?::\d{1,6})?)\s?(\(|\[(?!ARGS\]|CALL_ID\]))")
+_CLOSES = {"(": ")", "[": "]"}
+_QUOTED = re.compile(r"[\"'=]")
+_ARGUMENTS = re.compile(r"[\"'](?:\w+_)?(?:arguments|args|parameters|params|input|kwargs)[\"']\s?:")
+_FIELDS = {"query": SEARCH, "queries": SEARCH, "docid": BROWSE}
+"""The tool whose number alone was written, by its argument."""
+_DECODER = json.JSONDecoder(strict=False)
+_BRACKET = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[()\[\]{}]')
+_KEYWORD = re.compile(
+    r"""\s*(?:(\w+)\s*=\s*)?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\[[^\[\]]*\]|[\w.+-]+)\s*(?:,|\Z)""", re.DOTALL
+)
+
+
+def _ours(call: ToolCall) -> bool:
+    return not call.name or tool_of(call.name) is not None
+
+
+def _within(spans: list[tuple[int, int]], place: int) -> bool:
+    before = bisect_right(spans, (place, 1 << 60)) - 1
+    return before >= 0 and place < spans[before][1]
+
+
+def _balanced(text: str, place: int, end: int) -> int:
+    """Where the bracket at ``place`` closes; at the end of the line where it never does."""
+    depth = 0
+    for found in _BRACKET.finditer(text, place, end):
+        depth += (found[0] in "([{") - (found[0] in ")]}")
+        if depth == 0:
+            return found.end()
+    line = text.find("\n", place, end)
+    return end if line < 0 else line
+
+
+def _keywords(inside: str) -> dict[str, Any] | None:
+    """The arguments between parentheses, None where they are no literals; the first may have no keyword."""
+    if inside.lstrip().startswith("{"):
+        found = read_mappings(inside.strip())
+        return found if isinstance(found, dict) else None
+    given: dict[str, Any] = {}
+    place = 0
+    while place < len(inside.rstrip()):
+        found = _KEYWORD.match(inside, place)
+        if found is None or (found[1] is None and (given or found[2][0] not in "\"'[")):
+            return None
+        try:
+            value = json.loads(found[2]) if found[2][0] == '"' else ast.literal_eval(found[2])
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = found[2].strip("\"'")
+        given[found[1] or "input"] = value
+        place = found.end()
+    return given

@@ -1,0 +1,123 @@
+"""JSON as other tools write it, as a record can hold it, and records with the place where they stand."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from lrat_sim.errors import RecordError
+from lrat_sim.llm.message import recordable
+from lrat_sim.records import Record, decode
+
+R = TypeVar("R", bound=Record)
+
+DEPTH = 128
+"""Lists and objects within one another that are read: more than any trajectory has, and few enough that what goes
+through them afterwards, level by level, does not run out of stack."""
+
+
+class Found(Struct, frozen=True):
+    """A record and where it stands.
+
+    Attributes:
+        data: its JSON text, or its value where that was read already.
+        path: the file, with the record's number where it is one of a list.
+        line: its line, from 1; 0 where a line would tell nothing.
+        row: whether it is a row of a table, where null stands for fields that a record does not have.
+    """
+
+    data: Any
+    path: Path
+    line: int
+    row: bool = False
+
+    def value(self) -> Any:
+        """The record as JSON.
+
+        Raises:
+            RecordError: it is none.
+        """
+        return json_value(self.data, self.path, self.line) if isinstance(self.data, bytes) else self.data
+
+    def decoded(self, kind: type[R]) -> R:
+        """The record as one of ours.
+
+        Raises:
+            RecordError: it is none; names the field.
+        """
+        try:
+            return decode(msgspec.json.encode(self.value()), kind)
+        except msgspec.DecodeError as error:
+            raise RecordError(self.path, self.line, f"not a {kind.__name__.lower()}: {error}") from error
+
+
+def json_value(data: bytes | str, path: Path, line: int = 0) -> Any:
+    """One JSON value, as a record can hold it.
+
+    Python's json module writes more than JSON: NaN and infinities, lone surrogates, whole numbers of any length.
+    They are read too: numbers that no record holds become texts, and so do lone surrogates, by their escapes.
+
+    Args:
+        data: the JSON text.
+        path: where it stands, for the message.
+        line: its first line, from 1; 0 where the file is one value.
+
+    Raises:
+        RecordError: it is no JSON, or nested too deeply.
+    """
+    try:
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            value = json.loads(data, parse_constant=str, parse_float=_finite, parse_int=_integer)
+    except RecursionError as error:
+        raise _too_deep(path, line) from error
+    except ValueError as error:
+        beyond = getattr(error, "lineno", 1) - 1
+        several = line and b"\n" in (data if isinstance(data, bytes) else data.encode()).strip()
+        remedy = "get or write the file again" if several or not line else "correct or delete that line"
+        raise RecordError(path, line and line + beyond, f"not JSON ({error})", remedy) from error
+    return kept(value, path, line)
+
+
+def kept(value: Any, path: Path, line: int) -> Any:
+    """A value as a record can hold it.
+
+    Raises:
+        RecordError: it is nested too deeply.
+    """
+    level = [value]
+    for _ in range(DEPTH):
+        nested = [item for item in level if isinstance(item, dict | list)]
+        if not nested:
+            return recordable(value)
+        level = [each for item in nested for each in (item.values() if isinstance(item, dict) else item)]
+    raise _too_deep(path, line)
+
+
+def _too_deep(path: Path, line: int) -> RecordError:
+    problem = f"JSON that is nested too deeply (more than {DEPTH} lists and objects within one another)"
+    return RecordError(path, line, problem, "correct or delete that line" if line else "correct the file")
+
+
+def _finite(text: str) -> float | str:
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) <= 20 else text
+
+
+DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite, parse_int=_integer)
+"""Reads one value of several that stand one after another."""
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON, up to the order of keys; 1, 1.0 and true are three values."""
+    return msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")
