@@ -27,8 +27,9 @@ from lrat_sim.corpus.split import check_leak, split_tasks, without_leak
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.fingerprint import check_fingerprint, fingerprint_file
 from lrat_sim.records import Task
-from lrat_sim.store import ensure_folder, read_records, write_records
+from lrat_sim.store import ensure_folder, read_records, write_json, write_records, writing
 
+_LOCK = ".lock"
 _VERSION = 1
 """Of what readers and plans make of the same files; raised when that changes, so that old folders are not reused."""
 
@@ -141,8 +142,12 @@ def prepare(
     made_from |= {f"file {path.name}": fingerprint_file(path) for path in reader.files()}
     if done:
         return _reuse(folder, made_from, progress)
+    if not (folder / _LOCK).exists():  # else one that was begun before
+        for name in ("corpus", "tasks"):
+            if (folder / name).exists():
+                raise InputError(f"{folder} holds {name} but no dataset.json; give another folder for the data set.")
     ensure_folder(folder)
-    with FileLock(str(folder / ".lock")):
+    with FileLock(str(folder / _LOCK)), writing(folder):
         if (folder / "dataset.json").exists():  # another process was faster
             return _reuse(folder, made_from, progress)
         common = settings if isinstance(settings, ReaderOptions) else ReaderOptions()
@@ -243,9 +248,7 @@ def _lay_down(
     )
     for split, tasks in splits.items():
         write_records(folder / "tasks" / f"{split}.jsonl", tasks)
-    beside = folder / "dataset.json.part"
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(card)) + b"\n")
-    beside.replace(folder / "dataset.json")
+    write_json(folder / "dataset.json", card)
     return Dataset(name, folder, splits, card, _corpus=corpus)
 
 

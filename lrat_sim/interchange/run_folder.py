@@ -20,10 +20,11 @@ from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.interchange.formats import About, Entry, Format, Head
-from lrat_sim.records import Grade, Record, Task, Verdict, decode, encode
+from lrat_sim.keys import redact_all
+from lrat_sim.records import Grade, Record, Task, Verdict, decode
 from lrat_sim.rollout.index import TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
 from lrat_sim.rollout.manifest import RUN
-from lrat_sim.store import ensure_folder, open_bytes, read_with_offsets, write_records
+from lrat_sim.store import ensure_folder, line, open_bytes, read_with_offsets, write_records, write_text
 
 R = TypeVar("R", Grade, Verdict)
 
@@ -169,7 +170,7 @@ class RunWriter(AbstractContextManager["RunWriter"]):
     def _write(self, name: str, record: Record) -> int:
         if name not in self._files:
             self._files[name] = (self.folder / name).open("wb")
-        return self._files[name].write(encode(record) + b"\n")
+        return self._files[name].write(line(record))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -187,8 +188,8 @@ class RunWriter(AbstractContextManager["RunWriter"]):
                 "agents": self._agents,
                 "retrievers": self._retrievers,
             }
-            text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120)
-            (self.folder / RUN).write_text(text, encoding="utf-8")
+            text = yaml.safe_dump(redact_all(manifest), sort_keys=False, allow_unicode=True, width=120)
+            write_text(self.folder / RUN, text)
 
 
 def write(entries: Iterable[Entry], path: Path, about: About) -> int:

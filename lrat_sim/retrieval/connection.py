@@ -11,6 +11,7 @@ import httpx
 import tenacity
 
 from lrat_sim.errors import InputError, RetrieverError
+from lrat_sim.keys import redact
 from lrat_sim.llm.retry import wait_as_asked
 from lrat_sim.records import Document
 from lrat_sim.retrieval.wire import is_loopback
@@ -145,7 +146,7 @@ def sentence_of(response: httpx.Response) -> str:
     except ValueError:
         content = None
     said = content.get("error") if isinstance(content, dict) else None
-    return said if isinstance(said, str) else " ".join(response.text.split())[:200] or response.reason_phrase
+    return redact(said if isinstance(said, str) else " ".join(response.text.split()))[:200] or response.reason_phrase
 
 
 def _size(document: Document | None) -> int:

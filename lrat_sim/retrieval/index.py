@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import check_fingerprint
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import ensure_folder, write_json, writing
 
 _CARD, _LOCK = "index.json", ".lock"
 
@@ -57,7 +57,7 @@ def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path],
     card = read_card(folder)
     if card is None or card.files is None:
         ensure_folder(folder)
-        with FileLock(folder / _LOCK):
+        with FileLock(folder / _LOCK), writing(folder):
             card = read_card(folder)  # another process may have finished it while this one waited
             if card is not None:
                 _check(folder, card, identity)
@@ -90,9 +90,7 @@ def _check(folder: Path, card: IndexCard, identity: dict[str, Any]) -> None:
 
 
 def _write_card(folder: Path, card: IndexCard) -> None:
-    beside = folder / f"{_CARD}.part"
-    beside.write_bytes(msgspec.json.encode(card))
-    beside.replace(folder / _CARD)
+    write_json(folder / _CARD, card)
 
 
 def _sizes(folder: Path) -> dict[str, int]:

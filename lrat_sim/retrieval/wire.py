@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.keys import read_key
 from lrat_sim.records import Hit
 
 FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
@@ -149,7 +149,7 @@ def read_token(variable: str | None) -> str | None:
     """
     if variable is None:
         return None
-    token = os.environ.get(variable)
+    token = read_key(variable)
     if not token:
         raise InputError(f"the environment variable {variable} is not set; put the token there.")
     return token
