@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.records import Document
-from lrat_sim.store import ensure_folder, read_json, replacing, write_json
+from lrat_sim.store import ensure_folder
 
 Progress: TypeAlias = Callable[[int, int | None, str], None]
 """Called with what is done, what is to be done (None if unknown) and a word for it."""
@@ -109,33 +109,33 @@ class Corpus:
             DuplicateId: an id occurs twice.
         """
         ensure_folder(folder)
-        if (folder / "corpus.json").exists():  # one of ours; anything else is refused
-            read_json(folder / "corpus.json", CorpusCard, "the card of a corpus", "give another folder")
-            (folder / "corpus.json").unlink()
+        (folder / "corpus.json").unlink(missing_ok=True)
+        beside = folder / "documents.arrow.part"
         hashes: list[npt.NDArray[np.uint64]] = []
         digest, count = hashlib.sha256(), 0
-        with replacing(folder / "documents.arrow") as beside:
-            with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-                for batch in _batches(documents):
-                    for place, document in enumerate(batch, start=count + 1):
-                        _check(document, place, folder)
-                        digest.update(msgspec.json.encode((document.id, document.title, document.text)))
-                    columns = [[getattr(document, name) for document in batch] for name in _SCHEMA.names]
-                    writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=_SCHEMA))
-                    hashes.append(np.fromiter((_hash(document.id) for document in batch), np.uint64, len(batch)))
-                    count += len(batch)
-                    if progress:
-                        progress(count, None, "documents")
-            if count == 0:
-                raise InputError(f"the corpus for {folder} is empty; give a source that holds documents.")
+        with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+            for batch in _batches(documents):
+                for place, document in enumerate(batch, start=count + 1):
+                    _check(document, place, folder)
+                    digest.update(msgspec.json.encode((document.id, document.title, document.text)))
+                columns = [[getattr(document, name) for document in batch] for name in _SCHEMA.names]
+                writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=_SCHEMA))
+                hashes.append(np.fromiter((_hash(document.id) for document in batch), np.uint64, len(batch)))
+                count += len(batch)
+                if progress:
+                    progress(count, None, "documents")
+        if count == 0:
+            beside.unlink()
+            raise InputError(f"the corpus for {folder} is empty; give a source that holds documents.")
         unsorted = np.concatenate(hashes)
         rows = np.argsort(unsorted, kind="stable").astype(np.int64)
         np.save(folder / "id_hashes.npy", unsorted[rows])
         np.save(folder / "id_rows.npy", rows)
+        beside.replace(folder / "documents.arrow")
         card = CorpusCard(count, (folder / "documents.arrow").stat().st_size, digest.hexdigest()[:16])
         corpus = cls._map(folder, card)
         corpus._refuse_duplicates()
-        write_json(folder / "corpus.json", card)
+        (folder / "corpus.json").write_bytes(msgspec.json.encode(card))
         return corpus
 
     @classmethod
