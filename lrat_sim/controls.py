@@ -17,18 +17,21 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 from rich.table import Table
+from rich.text import Text
 
 from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.paired import Estimate
 from lrat_sim.corpus.dataset import Dataset
+from lrat_sim.errors import InputError
 from lrat_sim.experiment import runnable
 from lrat_sim.flywheel import TRAINED, FlywheelSettings, flywheel, open_base
 from lrat_sim.progress import console
 from lrat_sim.records import Task, canonical
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.rollout.manifest import RUN
 from lrat_sim.rollout.run import rollout
 from lrat_sim.store import ensure_folder
 from lrat_sim.text import minilm_folder
@@ -56,7 +59,7 @@ class Controls(Struct, frozen=True):
     def __rich__(self) -> Table:
         table = Table("control", "held", "figures", title="controls")
         for result in self.results:
-            table.add_row(result.what, "[green]yes[/]" if result.held else "[red]no[/]", result.figures)
+            table.add_row(result.what, Text("yes", "green") if result.held else Text("no", "red"), result.figures)
         return table
 
 
@@ -142,6 +145,8 @@ def _equal_runs(
 ) -> list[Control]:
     forms = {}
     for name, concurrency in (("once", 1), ("again", 1), ("together", 16)):
+        if (folder / name).exists() and not (folder / name / RUN).is_file():
+            raise InputError(f"{folder / name} is no run folder; give the controls another --out folder.")
         shutil.rmtree(folder / name, ignore_errors=True)  # what an earlier call left would compare with itself
         rollout(tasks, agent, retriever, folder / name, seed=seed, concurrency=concurrency, table=False)
         forms[name] = sorted(canonical(trajectory) for trajectory in read_trajectories(folder / name))

@@ -395,3 +395,128 @@ def test_process_leaves_with_exit_code_2_and_one_line(place, line):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("lrat-sim: ")
     assert done.stderr.count("\n") == 1
+
+
+# --- what is not ours, or of a later lrat-sim: a refused command leaves every byte where it was
+
+
+LINE = '{"mine": 1}\n{"mine": 2}'
+FOREIGN = {
+    "a run's trajectories": ("new/trajectories.jsonl", LINE, "rollout -t set -o new"),
+    "a run's trajectories on one line": ("new/trajectories.jsonl", '[{"mine": 1}]', "rollout -t set -o new"),
+    "a run's tasks": ("new/tasks.jsonl", LINE, "rollout -t set -o new"),
+    "a run's index": ("new/index.parquet", "PAR1", "rollout -t set -o new"),
+    "a run's manifest": ("new/run.yaml", "mine: 1\n", "rollout -t set -o new"),
+    "grades": ("run/grades.jsonl", LINE, "grade run"),
+    "grades, torn": ("run/grades.jsonl", '{"mi', "grade run"),
+    "verdicts": ("run/verdicts.jsonl", LINE, "grade run --answers none"),
+    "pairs": ("new/pairs.jsonl", LINE, "mine run -o new"),
+    "an account of a mining": ("new/mining.json", "[1]", "mine run -o new"),
+    "an experiment": ("new/experiment.json", "[1]", "compare bm25 oracle -t set -o new"),
+    "a comparison": ("new/comparison.json", '{"mine": 1}', "compare bm25 oracle -t set -o new"),
+    "an arm": ("new/oracle/tasks.jsonl", LINE, "compare oracle bm25 -t set -o new"),
+    "rounds": ("new/rounds.json", "{}", "flywheel -t set -o new"),
+    "a corpus": ("new/corpus/corpus.json", "{}", "world -o new --documents 1000"),
+    "tasks": ("new/tasks/train.jsonl", LINE, "world -o new --documents 1000"),
+    "behaviour": ("new/behaviour.json", '{"mine": 1}', "behaviour run -o new"),
+    "measures": ("new/measures.csv", "a,b\n", "behaviour run -o new"),
+    "a conversion": ("new/data.parquet", "PAR1", "convert run new --to parquet"),
+    "a file for a conversion": ("new.jsonl", LINE, "convert run new.jsonl --to openai"),
+    "a sheet": ("run/sheet-answers.csv", "a,b\n1,2\n", "grade run --sample 2"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "line"), FOREIGN.values(), ids=FOREIGN)
+def test_nothing_is_written_over_what_is_not_ours(command, place, name, content, line):
+    path = place / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    code, _, err = command(*line.split())
+    assert path.read_text() == content
+    assert code == 2, err
+    assert path.name in err or path.parent.name in err
+
+
+@pytest.mark.parametrize(
+    "line", ["rollout -t set -o run", "rollout -t set -o new", "rollout -t set -o run -k 2 --seed 4"]
+)
+@pytest.mark.parametrize("end", ["", '{"schema_version":1,"id":"tra', None], ids=["whole", "torn", "no line break"])
+def test_refused_rollout_leaves_every_byte_and_adds_no_file(command, place, line, end):
+    shutil.copytree(place / "run", place / "new")
+    (place / "new" / "run.yaml").unlink()
+    for folder in ("run", "new"):
+        for lock in (place / folder).glob("*.lock"):
+            lock.unlink()
+        file = place / folder / "trajectories.jsonl"
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] if end is None else content + end.encode())
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    code, _, err = command(*line.split())
+    assert code == 2, err
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_manifest_of_a_later_version_is_refused(refused, place):
+    path = place / "run" / "run.yaml"
+    path.write_text(path.read_text().replace("schema_version: 1", "schema_version: 2"))
+    said = refused("rollout", "-t", "set", "-o", "run", "--seed", "4", "--samples", "4")
+    assert "run/run.yaml has schema_version 2, newer than the 1" in said
+    assert "upgrade lrat-sim" in said
+
+
+def test_files_of_a_later_version_are_refused(tmp_path):
+    from lrat_sim.ablation.result import read_ablation
+    from lrat_sim.comparison import load
+    from lrat_sim.errors import InputError
+    from lrat_sim.experiment.cells import read_experiment
+    from lrat_sim.flywheel import rounds
+
+    readers = {
+        "ablation.json": read_ablation,
+        "comparison.json": lambda folder: load(folder / "comparison.json"),
+        "experiment.json": read_experiment,
+        "rounds.json": rounds.load,
+    }
+    for name, read in readers.items():
+        (tmp_path / name).write_text('{"schema_version": 9, "what": "else"}')
+        with pytest.raises(InputError, match=f"{name} has schema_version 9, newer than"):
+            read(tmp_path)
+
+
+# --- a disk that is full
+
+
+FULL = {
+    "rollout": "rollout -t set -o new",
+    "grade": "grade graded",
+    "mine": "mine run -o new",
+    "world": "world -o new --documents 1000",
+    "index": "index bm25:b=0.9 -t set",
+    "convert to a folder": "convert run new --to parquet",
+    "convert to a file": "convert run new.jsonl --to openai",
+    "compare": "compare bm25 oracle -t set -o new",
+    "sheets": "grade run --sample 3",
+}
+
+
+@pytest.mark.parametrize("line", FULL.values(), ids=FULL)
+def test_full_disk_is_one_sentence_and_the_next_try_heals(place, capsys, monkeypatch, line):
+    resource = pytest.importorskip("resource")
+    shutil.copytree(place / "run", place / "graded")
+    (place / "graded" / "grades.jsonl").unlink()
+    monkeypatch.setattr(sys, "argv", ["lrat-sim", *line.split()])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (120, hard))
+    try:
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr().err
+    assert left.value.code == 2, said
+    assert "Traceback" not in said
+    assert "make room" in said.splitlines()[-1]
+    assert not [path for path in place.rglob("*.part*") if path.name != "documents.arrow.part"]  # taken up again
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert not left.value.code, capsys.readouterr().err

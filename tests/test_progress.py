@@ -1,10 +1,12 @@
 import io
 
 import pytest
-from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
-from lrat_sim import progress
-from lrat_sim.progress import bar
+from lrat_sim import keys, progress
+from lrat_sim.progress import Screen, bar, say
 
 
 @pytest.fixture
@@ -14,7 +16,7 @@ def screen(monkeypatch):
     def replace(terminal):
         written = io.StringIO()
         monkeypatch.setattr(
-            progress, "console", Console(file=written, force_terminal=terminal, width=80, highlight=False)
+            progress, "console", Screen(file=written, force_terminal=terminal, width=80, highlight=False)
         )
         return written
 
@@ -79,3 +81,64 @@ def test_progress_goes_to_standard_error(capsys):
         report(1, 1, "things")
     out, err = capsys.readouterr()
     assert (out, err.startswith("count: 1 things")) == ("", True)
+
+
+ACTING = {
+    "title of the window": "\x1b]0;mine\x07",
+    "colour": "\x1b[38;5;99m",
+    "cleared screen": "\x1b[2J",
+    "control sequence of one byte": "\x9b2J",
+    "backspace": "a\x08b",
+    "carriage return": "good\rbad",
+    "form feed": "\x0c",
+    "null": "\x00",
+    "text from the right": "\u202egpj.exe",
+    "isolated text": "\u2067x\u2069",
+    "half a pair": "\ud83d",
+}
+
+
+@pytest.mark.parametrize("acting", ACTING.values(), ids=ACTING)
+def test_no_text_acts_on_the_terminal(screen, acting):
+    written = screen(True)
+    table = Table("id", acting, title=acting, caption=acting)
+    table.add_row("d1", f"before {acting} after")
+    table.add_row("d2", Text(f"before {acting} after", "bold"))
+    with bar(acting) as report:
+        report(1, 1, acting)
+        progress.console.print(f"error: {acting}", table, Panel("x", title=Text(acting)))
+        progress.console.rule(acting)
+    shown = written.getvalue()
+    for letter in acting:
+        if not letter.isprintable() and letter not in "\x1b\r":  # of these rich writes some itself
+            assert letter not in shown
+    assert acting not in shown
+    assert "before" in shown
+    assert "after" in shown
+    shown.encode()
+
+
+def test_texts_are_not_markup_and_tables_keep_their_shape(screen):
+    written = screen(False)
+    table = Table("id", "title [bold]")
+    table.add_row("[red]d[/]", "\x1b[31mx\x1b[0m [/] :smile:")
+    progress.console.print(table, "[link=http://x]y[/link]")
+    lines = written.getvalue().splitlines()
+    for part in ("title [bold]", "[red]d[/]", "[/] :smile:", "[link=http://x]y[/link]"):
+        assert part in written.getvalue()
+    assert len({len(line) for line in lines[:5]}) == 1, lines
+
+
+def test_keys_are_not_shown(screen, monkeypatch, capsys):
+    monkeypatch.setattr(keys, "_known", set())
+    monkeypatch.setattr(keys, "_written", ())
+    monkeypatch.setenv("A_KEY", "sesame-0123456789")
+    keys.read_key("A_KEY")
+    screen(False)
+    say("wrong key: sesame-0123456789")
+    assert capsys.readouterr().out == "wrong key: [key]\n"
+
+
+def test_a_line_of_a_result_is_not_broken(capsys):
+    say("x" * 300 + " [b] " + "y" * 300)
+    assert capsys.readouterr().out == "x" * 300 + " [b] " + "y" * 300 + "\n"

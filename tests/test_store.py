@@ -4,11 +4,13 @@ import lzma
 import multiprocessing
 import os
 
+import msgspec
 import pytest
 
+from lrat_sim import keys
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.records import Document
-from lrat_sim.store import Store, ensure_folder, read_records, write_records
+from lrat_sim.store import Store, ensure_folder, line, read_json, read_records, write_json, write_records, write_text
 
 
 def document(number):
@@ -74,14 +76,129 @@ def test_torn_line_longer_than_a_block_is_cut_too(tmp_path):
     path = tmp_path / "documents.jsonl"
     write_records(path, [document(0)])
     whole = path.read_bytes()
-    path.write_bytes(whole + b'{"id": "' + b"x" * 200_000)
+    for before in (whole, b""):
+        path.write_bytes(before + b'{"id": "' + b"x" * 200_000)
+        with Store(path, Document) as store:
+            store.append(document(1))
+        assert path.read_bytes() == before + line(document(1))
+
+
+def test_whole_last_record_that_lacks_its_line_break_is_kept(tmp_path):
+    path = tmp_path / "documents.jsonl"
+    write_records(path, [document(0), document(1)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with Store(path, Document) as store:
+        assert [record.id for record in store] == ["d0", "d1"]
+        assert store.append(document(2)) == len(whole)
+    assert path.read_bytes() == whole + line(document(2))
+
+
+@pytest.mark.parametrize("end", [b"", b'{"id":"d2","te', b'{"id":"d2","text":"t"}'])
+def test_store_that_nothing_is_written_to_leaves_its_file_as_it_was(tmp_path, end):
+    path = tmp_path / "documents.jsonl"
+    write_records(path, [document(0)])
+    path.write_bytes(path.read_bytes() + end)
+    before = path.read_bytes(), path.stat().st_mtime_ns
     with Store(path, Document):
         pass
-    assert path.read_bytes() == whole
-    path.write_bytes(b'{"id": "' + b"x" * 200_000)
-    with Store(path, Document):
-        pass
-    assert path.read_bytes() == b""
+    with pytest.raises(ValueError, match="refused"), Store(path, Document):
+        raise ValueError("refused")
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+FOREIGN = {
+    "a JSON list": b'[{"id": "d0", "text": "t"}]',
+    "another record": b'{"name": "mine"}',
+    "another record, torn": b'{"name": "mi',
+    "several of another": b'{"name": 1}\n{"name": 2}\n',
+    "text": b"dear diary",
+    "text of several lines": b"dear diary\nnothing today",
+    "binary": b"PAR1\x00\xff\x15",
+    "a number": b"42",
+    "a last line of another after ours": b'{"id":"d0","text":"t"}\n{"id": 7}',
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_file_of_something_else_is_refused_and_left_alone(tmp_path, content):
+    path = tmp_path / "documents.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(RecordError, match=r"documents\.jsonl"), Store(path, Document) as store:
+        store.append(document(1))
+    assert path.read_bytes() == content
+
+
+def test_keys_in_use_are_in_no_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(keys, "_known", set())
+    monkeypatch.setattr(keys, "_written", ())
+    monkeypatch.setenv("A_KEY", 'k-"quoted"-0123456789')
+    told = Document(id="d", text=f"the key is {keys.read_key('A_KEY')}.")
+    with Store(tmp_path / "one.jsonl", Document) as store:
+        store.append(told)
+        store.extend([told])
+    write_records(tmp_path / "two.jsonl", [told])
+    write_json(tmp_path / "three.json", {"said": told.text})
+    write_text(tmp_path / "four.txt", told.text)
+    for path in tmp_path.glob("*.*[nt]"):
+        assert "0123456789" not in path.read_text(), path
+    assert {record.text for record in read_records(tmp_path / "one.jsonl", Document)} == {"the key is [key]."}
+
+
+@pytest.fixture
+def full():
+    """full(size) makes every file of this process end at so many bytes, as a full disk would."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def append_all(path, numbers):
+    with Store(path, Document) as store:
+        for number in numbers:
+            store.append(document(number))
+
+
+def test_full_disk_is_one_sentence_and_the_next_try_finishes(tmp_path, full):
+    path = tmp_path / "documents.jsonl"
+    write_records(path, [document(0)])
+    full(3 * path.stat().st_size + 10)
+    with pytest.raises(InputError, match=r"documents\.jsonl cannot be written .*make room"):
+        append_all(path, range(1, 9))
+    with pytest.raises(InputError, match=r"more\.jsonl cannot be written"):
+        write_records(tmp_path / "more.jsonl", map(document, range(9)))
+    full(1 << 20)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["documents.jsonl", "documents.jsonl.lock"]
+    append_all(path, range(len(texts(path)), 9))
+    assert texts(path) == [f"d{number}" for number in range(9)]
+
+
+class _Card(msgspec.Struct):
+    name: str
+    schema_version: int = 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"schema_version": 2, "other": 1}', "newer than the 1"),
+        (b'{"schema_version": "next", "name": "n"}', "upgrade lrat-sim"),
+        (b'{"name": 1}', "is not a card"),
+        (b'{"name": ', "is not a card"),
+        (b"\xff", "is not a card"),
+        (None, "cannot be read"),
+    ],
+)
+def test_json_of_a_later_version_or_another_kind_is_refused(tmp_path, content, words):
+    path = tmp_path / "card.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=words) as raised:
+        read_json(path, _Card, "a card", "make it again")
+    assert "card.json" in str(raised.value)
+    write_json(path, _Card(name="n"))
+    assert read_json(path, _Card, "a card", "make it again") == _Card(name="n")
 
 
 def test_last_line_without_a_line_break_is_read_where_it_is_whole(tmp_path):
@@ -171,11 +288,12 @@ def test_failed_rewriting_leaves_the_old_file(tmp_path):
 
     def broken():
         yield document(1)
-        raise OSError("disk")
+        raise ValueError("broken")
 
-    with pytest.raises(OSError, match="disk"):
+    with pytest.raises(ValueError, match="broken"):
         write_records(path, broken())
     assert texts(path) == ["d0"]
+    assert [each.name for each in tmp_path.iterdir()] == ["documents.jsonl"], "something is left of the failure"
 
 
 def test_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from rich import box
 from rich.console import Group, RenderableType
@@ -15,7 +14,7 @@ from rich.text import Text
 from lrat_sim import __version__
 from lrat_sim.comparison import Comparison, Estimate
 from lrat_sim.comparison.table import value_range
-from lrat_sim.errors import InputError
+from lrat_sim.store import read_json, write_json
 
 ABLATION = "ablation.json"
 
@@ -81,21 +80,12 @@ def read_ablation(folder: Path) -> Ablation:
     Raises:
         InputError: it holds none, or one that cannot be read.
     """
-    path = folder / ABLATION
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Ablation)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give the folder of an ablation.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not an ablation ({error}); choose another folder.") from error
+    return read_json(folder / ABLATION, Ablation, "an ablation", "give the folder of an ablation, or a new one")
 
 
 def save(ablation: Ablation, folder: Path) -> None:
     """Writes ablation.json, whole."""
-    path = folder / ABLATION
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(ablation), indent=1) + b"\n")
-    beside.replace(path)
+    write_json(folder / ABLATION, ablation)
 
 
 def figures_of(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,6 +15,7 @@ from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.tools import TOOLS, SearchWith
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint
+from lrat_sim.keys import refuse_secrets
 from lrat_sim.llm.client import Retries
 from lrat_sim.retrieval.harmless import RULES
 from lrat_sim.text import TOKENIZER
@@ -27,7 +26,6 @@ Positive = Annotated[float, Meta(gt=0, le=1e9)]
 Tokens = Annotated[int, Meta(ge=1, le=1_000_000)]
 """Of a text: more than any model reads."""
 
-_SECRET = re.compile(r"api_?key|token$|secret|password|authorization|headers", re.IGNORECASE)
 HOW_SENT = ("name", "key_env", "timeout", "retries")
 """Fields that decide whether a call arrives, not what is answered: outside the fingerprint."""
 
@@ -130,11 +128,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise InputError(
                 f"agent {self.name!r}: a sim/ model speaks protocol tools, not {self.protocol}; change it."
             )
-        if self.base_url is not None and "@" in urlsplit(self.base_url).netloc:
-            raise InputError(f"agent {self.name!r}: `base_url` must not hold a password; use `key_env`.")
-        for key in self.provider:
-            if _SECRET.search(key) and key != "max_tokens":
-                raise InputError(f"agent {self.name!r}: `provider.{key}` may hold a secret; use `key_env`.")
+        fields = ("name", "model", "base_url", "key_env", "provider", "simulation")
+        refuse_secrets(f"the agent {self.name or self.model!r}", {field: getattr(self, field) for field in fields})
 
     @property
     def simulated(self) -> bool:

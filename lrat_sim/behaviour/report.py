@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from lrat_sim.behaviour.measures import Measures, measures
@@ -15,8 +13,10 @@ from lrat_sim.behaviour.observed import By, Observed, observe
 from lrat_sim.behaviour.resample import RESAMPLES, Estimate
 from lrat_sim.behaviour.targets import TARGETS, Gap, Targets, distances, load_targets
 from lrat_sim.behaviour.walk import Setting
+from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.store import ensure_folder
+from lrat_sim.spreadsheet import csv_text
+from lrat_sim.store import read_json, write_json, write_text
 
 MEASURES_CSV, TARGETS_CSV, JSON = "measures.csv", "targets.csv", "behaviour.json"
 
@@ -64,8 +64,7 @@ class Behaviour(Struct, frozen=True, kw_only=True):
         Args:
             folder: made if missing.
         """
-        ensure_folder(folder)
-        (folder / JSON).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        write_json(folder / JSON, self)
         _write(
             folder / MEASURES_CSV,
             ("group", "measure", "value", "low", "high", "n"),
@@ -116,6 +115,8 @@ def behaviour(
         InputError: a source cannot be read or holds nothing, or the targets cannot be used.
     """
     wanted = load_targets(targets) if isinstance(targets, str) else targets
+    if out is not None:
+        _refuse_foreign(out)
     seen = observe([Path(source) for source in sources], by=by, seed=seed, resamples=resamples, progress=progress)
     found = Behaviour(
         targets=wanted.title if wanted else "",
@@ -130,6 +131,13 @@ def behaviour(
         found.save(out)
         draw(seen, found, wanted, out)
     return found
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if (folder / JSON).exists():
+        read_json(folder / JSON, Behaviour, "a measurement of behaviour", "give another folder")
+    elif strangers := [name for name in (MEASURES_CSV, TARGETS_CSV) if (folder / name).exists()]:
+        raise InputError(f"{folder} holds {strangers[0]} but no {JSON}; give another folder.")
 
 
 def _group(observed: Observed, targets: Targets | None) -> Group:
@@ -151,7 +159,4 @@ def _cells(found: Estimate) -> tuple[Any, ...]:
 
 
 def _write(path: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(heading)
-        writer.writerows(rows)
+    write_text(path, csv_text([heading, *rows]))

@@ -36,6 +36,7 @@ from lrat_sim.cli.options import (
     pairs_of,
     show_report,
 )
+from lrat_sim.progress import say
 
 
 @app.command(rich_help_panel=LOOP)
@@ -77,11 +78,10 @@ def ablate(
     Agents run once on the training tasks; each arm mines that its own way, trains, and is tried on held-out tasks. The
     same command with more arms, seeds or task sets, or another split, runs only what is missing.
     """
-    from rich.console import Console
-
     from lrat_sim.ablation import AblationSettings, load_arms
     from lrat_sim.ablation import ablate as run_ablation
     from lrat_sim.errors import InputError
+    from lrat_sim.progress import Screen
 
     numbers = [number.strip() for number in seeds.split(",")]
     if not all(number.isdecimal() for number in numbers):
@@ -115,7 +115,7 @@ def ablate(
         datasets[dataset.name] = dataset
     command = shlex.join(["lrat-sim", *sys.argv[1:]])
     result = run_ablation(datasets, out, settings, judge=of_browses, command=command)
-    Console().print(result)
-    typer.echo(f"ablation: {out / 'ablation.json'}")
+    Screen().print(result)
+    say(f"ablation: {out / 'ablation.json'}")
     for cell in result.cells:
         show_report(out / cell.folder)

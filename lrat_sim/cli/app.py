@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import traceback
+import warnings
 from typing import Annotated
 
 import typer
@@ -37,10 +39,15 @@ def options(
 
 
 def main() -> None:
-    """The entry point: bad input ends with one sentence and exit code 2, work of which nothing came with a sentence and
-    1, Ctrl-C with 130."""
+    """The entry point: bad input and a full disk end with a sentence and exit code 2, work of which nothing came with a
+    sentence and 1, Ctrl-C with 130."""
     from lrat_sim.errors import LratSimError, NothingCame
+    from lrat_sim.keys import read_environment
+    from lrat_sim.progress import console
+    from lrat_sim.store import disk_fault
 
+    read_environment()
+    warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", soft_wrap=True)
     try:
         sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="lrat-sim", standalone_mode=False))
     except LratSimError as error:
@@ -49,7 +56,16 @@ def main() -> None:
         message, code = _usage(error), 2
     except KeyboardInterrupt:
         sys.exit(130)
-    typer.echo(f"lrat-sim: {' '.join(message.split())}", err=True)
+    except Exception as error:
+        if (fault := disk_fault(error)) is None:  # a defect of lrat-sim
+            console.print(traceback.format_exc(), soft_wrap=True)
+            sys.exit(1)
+        place = getattr(error, "filename", None) or "a file"
+        message, code = (
+            f"{place} cannot be read or written ({fault}); make room there, or let it be read and written, and run the "
+            "same command again: what was finished is kept."
+        ), 2
+    console.print(f"lrat-sim: {' '.join(message.split())}", soft_wrap=True)
     sys.exit(code)
 
 

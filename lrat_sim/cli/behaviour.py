@@ -34,6 +34,7 @@ from lrat_sim.cli.options import (
     check_retrievers,
     dataset_named,
 )
+from lrat_sim.progress import say
 
 
 class Grouping(StrEnum):
@@ -60,17 +61,15 @@ def behaviour(
     seed: Seed = 0,
 ) -> None:
     """Show how agents behaved: steps, transitions, ranks, reasoning, and how far that is from a real agent."""
-    from rich.console import Console
-
     from lrat_sim.behaviour import behaviour as measure
     from lrat_sim.behaviour.reliability import ordering
     from lrat_sim.behaviour.tables import render
     from lrat_sim.errors import InputError
-    from lrat_sim.progress import bar
+    from lrat_sim.progress import Screen, bar
 
     if order and by is not Grouping.RUN:
         raise InputError("--order compares runs, so --by must be run; leave one of the two out.")
-    console = Console()
+    console = Screen()
     with bar("read") as progress:
         found = measure(
             run,
@@ -84,7 +83,7 @@ def behaviour(
     if order:
         console.print(ordering(run, seed=seed))
     if out is not None:
-        typer.echo(f"tables and plots: {out}")
+        say(f"tables and plots: {out}")
 
 
 @app.command(rich_help_panel=LOOP)
@@ -112,11 +111,10 @@ def probe(
     data: DataFolder = DATA,
 ) -> None:
     """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever."""
-    from rich.console import Console
-
     from lrat_sim.behaviour.tables import render
     from lrat_sim.experiment import Allowance, opened, runnable
     from lrat_sim.experiment.probe import probe as test
+    from lrat_sim.progress import Screen
     from lrat_sim.store import ensure_folder
 
     check_retrievers(retriever)
@@ -136,7 +134,7 @@ def probe(
         seed=seed,
         allowance=Allowance(calls),
     )
-    console = Console()
+    console = Screen()
     console.print(render(found.behaviour))
     console.print(found.order)
-    typer.echo(f"runs, tables and plots: {out}")
+    say(f"runs, tables and plots: {out}")

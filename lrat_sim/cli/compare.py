@@ -42,6 +42,7 @@ from lrat_sim.cli.options import (
     show_comparison,
     show_report,
 )
+from lrat_sim.progress import say
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
@@ -124,12 +125,11 @@ def compare(
         ((place, comparison),) = comparisons.items()
         show_comparison(comparison, out / place)
     else:
-        from rich.console import Console
-
         from lrat_sim.experiment.table import render_cells
+        from lrat_sim.progress import Screen
 
-        Console().print(render_cells(comparisons))
-        typer.echo(f"experiment: {out / 'experiment.json'}")
+        Screen().print(render_cells(comparisons))
+        say(f"experiment: {out / 'experiment.json'}")
     show_report(out)
 
 
@@ -169,13 +169,12 @@ def sweep(
     """Train on nested parts of a set of pairs, whole tasks at a time, and compare every size with the base."""
     from itertools import chain
 
-    from rich.console import Console
-
     from lrat_sim import catalog
     from lrat_sim.errors import InputError
     from lrat_sim.experiment.sweep import training_size_sweep
     from lrat_sim.experiment.table import render_curve
     from lrat_sim.interchange.pairs import read_pairs
+    from lrat_sim.progress import Screen
     from lrat_sim.training.settings import TrainingSettings
 
     wanted = [size.strip().replace("_", "") for size in sizes.split(",")]
@@ -201,8 +200,8 @@ def sweep(
     )
     rows = {point.arm: (_counts(point.pairs), _counts(point.tasks)) for point in found.points}
     title = f"{settings.name} on {comparison.setting['task_set']}, {split}, k = {settings.limits.k}"
-    Console().print(render_curve(title, ("pairs", "their\ntasks"), {"base": ("none", "-"), **rows}, comparison))
-    typer.echo(f"comparison: {out / 'comparison.json'}")
+    Screen().print(render_curve(title, ("pairs", "their\ntasks"), {"base": ("none", "-"), **rows}, comparison))
+    say(f"comparison: {out / 'comparison.json'}")
     show_report(out)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from lrat_sim.cli.app import DATA_SETS, app
 from lrat_sim.cli.options import DATA, DataFolder, Seed, Source, TaskOptions, TaskSet, dataset_named
+from lrat_sim.progress import say
 
 
 class Only(StrEnum):
@@ -68,7 +69,7 @@ def convert(
             language=language,
             progress=progress,
         )
-    typer.echo(done.sentence())
+    say(done.sentence())
 
 
 @app.command(name="export-pairs", rich_help_panel=DATA_SETS)
@@ -106,7 +107,7 @@ def export_pairs(
             language=language,
             progress=progress,
         )
-    typer.echo(done.sentence())
+    say(done.sentence())
 
 
 @app.command(rich_help_panel=DATA_SETS)
@@ -121,7 +122,7 @@ def merge(
 
     with bar("merge") as progress:
         done = merge_runs(run, out, on_conflict=on_conflict.value, progress=progress)
-    typer.echo(done.sentence())
+    say(done.sentence())
 
 
 @app.command(rich_help_panel=DATA_SETS)
@@ -139,7 +140,7 @@ def split(
     with bar("split") as progress:
         parts = split_run(run, out, test=_size(test), dev=_size(dev), seed=seed, progress=progress)
     for name, count in parts.items():
-        typer.echo(f"{out / name}: {count:,} trajectories")
+        say(f"{out / name}: {count:,} trajectories")
 
 
 def _size(given: float) -> float:

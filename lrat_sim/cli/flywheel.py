@@ -42,6 +42,7 @@ from lrat_sim.cli.options import (
     show_comparison,
     show_report,
 )
+from lrat_sim.progress import say
 
 if TYPE_CHECKING:
     from lrat_sim.flywheel import FlywheelResult
@@ -165,13 +166,12 @@ def controls(
     data: DataFolder = DATA,
 ) -> None:
     """Check the instrument: shuffled labels gain nothing, the oracle bounds all, runs repeat exactly."""
-    from rich.console import Console
-
     from lrat_sim.controls import run_controls
+    from lrat_sim.progress import Screen
 
     dataset = dataset_named(task_set, source, task_option, data)
     results = run_controls(dataset, out, agent=agent, k=k, train_tasks=train_tasks, test_tasks=test_tasks, seed=seed)
-    Console().print(results)
+    Screen().print(results)
     if not results.held:
         raise typer.Exit(1)
 
@@ -199,10 +199,10 @@ def _shares(options: list[str]) -> dict[str, float]:
 
 def _show(result: FlywheelResult) -> None:
     """Prints the comparisons, the rounds, and where model and report lie."""
-    from rich.console import Console
+    from lrat_sim.progress import Screen
 
     for name, comparison in result.comparisons.items():
         show_comparison(comparison, result.folder / "evaluate" / name)
-    Console().print(result.rounds)
-    typer.echo(f"model: {result.model}")
+    Screen().print(result.rounds)
+    say(f"model: {result.model}")
     show_report(result.folder)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 
 import typer
 
+from lrat_sim.progress import say
+
 if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
     from lrat_sim.comparison import Comparison
@@ -182,33 +184,24 @@ def call_options(
 
 def show_comparison(comparison: Comparison, folder: Path) -> None:
     """Prints a comparison, and where it is kept."""
-    from rich.console import Console
-
     from lrat_sim.comparison.table import render
+    from lrat_sim.progress import Screen
 
-    Console().print(render(comparison))
-    typer.echo(f"comparison: {folder / 'comparison.json'}")
+    Screen().print(render(comparison))
+    say(f"comparison: {folder / 'comparison.json'}")
 
 
 def show_report(folder: Path) -> None:
     """Writes the report of what a folder holds, and says where it is."""
     from lrat_sim.report import write_report
 
-    typer.echo(f"report: {write_report(folder)}")
+    say(f"report: {write_report(folder)}")
 
 
 def show_runs(runs: list[Path]) -> None:
     """Prints the metrics of run folders."""
-    from rich.console import Console
-
     from lrat_sim.grading.run import run_tables
     from lrat_sim.grading.table import runs_table
+    from lrat_sim.progress import Screen
 
-    Console().print(runs_table({str(run): run_tables(run)[1] for run in runs}))
-
-
-def escaped(text: str) -> str:
-    """A text that rich prints as it stands."""
-    from rich.markup import escape
-
-    return escape(text)
+    Screen().print(runs_table({str(run): run_tables(run)[1] for run in runs}))

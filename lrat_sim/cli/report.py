@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lrat_sim.cli.app import LOOP, app
+from lrat_sim.progress import say
 
 
 @app.command(rich_help_panel=LOOP)
@@ -21,4 +22,4 @@ def report(
     LaTeX."""
     from lrat_sim.report import write_report
 
-    typer.echo(f"report: {write_report(folder, out)}")
+    say(f"report: {write_report(folder, out)}")

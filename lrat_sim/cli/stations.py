@@ -41,13 +41,13 @@ from lrat_sim.cli.options import (
     call_options,
     check_retrievers,
     dataset_named,
-    escaped,
     judge_of,
     pairs_of,
     prepared,
     say_dataset,
     show_runs,
 )
+from lrat_sim.progress import say
 
 
 @app.command(rich_help_panel=STATIONS)
@@ -79,7 +79,7 @@ def index(
     dataset = dataset_named(task_set, source, task_option, data)
     for spec in retriever:
         found = opened(spec, dataset)
-        typer.echo(f"{spec}: {len(dataset.corpus):,} documents, fingerprint {found.fingerprint}")
+        say(f"{spec}: {len(dataset.corpus):,} documents, fingerprint {found.fingerprint}")
 
 
 @app.command(rich_help_panel=STATIONS)
@@ -95,10 +95,10 @@ def search(
     data: DataFolder = DATA,
 ) -> None:
     """Ask a retriever one query and show what an agent would be shown."""
-    from rich.console import Console
     from rich.table import Table
 
     from lrat_sim.experiment import opened
+    from lrat_sim.progress import Screen
     from lrat_sim.text import first_tokens
 
     check_retrievers(retriever)
@@ -107,8 +107,8 @@ def search(
     for hit in found.search([query], k)[0]:
         document = found.document(hit.docid)
         snippet = first_tokens(document.text, 64)
-        table.add_row(*map(escaped, (str(hit.rank), f"{hit.score:.4f}", hit.docid, document.title, snippet)))
-    Console().print(table if table.row_count else f"{retriever} finds nothing for this query.")
+        table.add_row(str(hit.rank), f"{hit.score:.4f}", hit.docid, document.title, snippet)
+    Screen().print(table if table.row_count else f"{retriever} finds nothing for this query.")
 
 
 @app.command(rich_help_panel=STATIONS)
@@ -151,11 +151,10 @@ def rollout(
     dataset = dataset_named(task_set, source, task_option, data)
     tasks = runnable(dataset.tasks(split), settings, limit)
     if dry_run:
-        from rich.console import Console
-
         from lrat_sim.agent.estimate import estimate, print_dry_run
+        from lrat_sim.progress import Screen
 
-        print_dry_run(settings, estimate(settings, tasks, samples), Console())
+        print_dry_run(settings, estimate(settings, tasks, samples), Screen())
         return
     ensure_folder(out)  # before an index is built
     found = opened(retriever, dataset)
@@ -187,19 +186,17 @@ def grade(
     concurrency: Concurrency = 20,
 ) -> None:
     """Judge answers and opened documents of runs, offline by rules or by a model."""
-    from rich.console import Console
-
     from lrat_sim.errors import InputError
     from lrat_sim.grading.agreement import agreement_tables
     from lrat_sim.grading.run import grade_run, judge_run
     from lrat_sim.grading.spot_check import SHEETS, check_judges, write_sheets
-    from lrat_sim.progress import bar
+    from lrat_sim.progress import Screen, bar
 
     if sheet is not None:
         if len(run) != 1:
             raise InputError(f"a sheet belongs to one run and {len(run)} are given; give the one it was drawn from.")
         for table in agreement_tables(check_judges(run[0], sheet, seed=seed)):
-            Console().print(table)
+            Screen().print(table)
         return
     options = pairs_of(judge_option)
     of_answers = None if answers == "none" else judge_of(ANSWERS, answers, votes, options)
@@ -214,7 +211,7 @@ def grade(
         if sample is not None:
             judges = {what: judge.name for what, judge in zip(SHEETS, (of_answers, of_browses), strict=True) if judge}
             for path, rows in write_sheets(folder, judges, size=sample, seed=seed).items():
-                typer.echo(f"{rows} items to judge: {path}; then lrat-sim grade {folder} --sheet {path}")
+                say(f"{rows} items to judge: {path}; then lrat-sim grade {folder} --sheet {path}")
     show_runs(run)
 
 
@@ -243,18 +240,16 @@ def mine(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="For pairs.jsonl; by default the first run.")] = None,
 ) -> None:
     """Mine training pairs from what agents opened and how they reasoned about it."""
-    from rich.console import Console
-
     from lrat_sim.errors import InputError
     from lrat_sim.interchange.given import add_verdicts
     from lrat_sim.mining.run import PAIRS, load_recipe, mine_run
-    from lrat_sim.progress import bar
+    from lrat_sim.progress import Screen, bar
     from lrat_sim.store import ensure_folder
 
     if explain is not None:
         from lrat_sim.mining.explain import explain as explain_pair
 
-        Console().print(explain_pair(out or run[0], explain))
+        Screen().print(explain_pair(out or run[0], explain))
         return
     settings = load_recipe(recipe, dict(pairs_of(option)))
     if verdicts is not None and (judge != "rule" or judge_option):
@@ -276,8 +271,8 @@ def mine(
             plot=True,
             progress=progress,
         )
-    Console().print(report)
-    typer.echo(f"pairs: {(out or run[0]) / PAIRS}")
+    Screen().print(report)
+    say(f"pairs: {(out or run[0]) / PAIRS}")
 
 
 class Kind(StrEnum):
@@ -348,14 +343,14 @@ def train(
         model = train_model(records, corpus, base_model or str(minilm_folder()), settings, out, progress=progress)
     if os.environ.get("RANK", "0") != "0":  # one process speaks for all
         return
-    typer.echo(f"model: {model}")
+    say(f"model: {model}")
     if guard is not None:
         from lrat_sim.training.guard import METRIC
         from lrat_sim.training.guard import guard as measure
 
         with bar(f"measure on {guard.name}") as progress:
             before, after = measure(model, guard, data / f"guard-{guard.name}", progress=progress)
-        typer.echo(f"{METRIC} on {guard.name}: {before:.4f} before, {after:.4f} after ({after - before:+.4f})")
+        say(f"{METRIC} on {guard.name}: {before:.4f} before, {after:.4f} after ({after - before:+.4f})")
 
 
 @app.command(rich_help_panel=STATIONS)

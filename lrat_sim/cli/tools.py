@@ -19,9 +19,9 @@ from lrat_sim.cli.options import (
     TaskSet,
     check_retrievers,
     dataset_named,
-    escaped,
     pairs_of,
 )
+from lrat_sim.progress import say
 
 
 class NounName(StrEnum):
@@ -41,18 +41,19 @@ def check(
     agent_option: AgentOptions = [],
 ) -> None:
     """Try an agent's endpoint: reachable, tools, reasoning, window."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from lrat_sim.agent.check import check_agent
     from lrat_sim.agent.profile import load_agent
+    from lrat_sim.progress import Screen
 
-    table = Table("what", "state", "detail", title=f"agent {escaped(agent)}")
+    table = Table("what", "state", "detail", title=f"agent {agent}")
     found = check_agent(load_agent(agent, pairs_of(agent_option)))
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     for each in found:
-        table.add_row(each.what, f"[{colours[each.state]}]{each.state}[/]", escaped(each.detail))
-    Console().print(table)
+        table.add_row(each.what, Text(each.state, colours[each.state]), each.detail)
+    Screen().print(table)
     if any(each.state == "fail" for each in found):
         raise typer.Exit(1)
 
@@ -64,7 +65,7 @@ def schema(noun: Annotated[NounName, typer.Argument(help="Which record.")]) -> N
 
     from lrat_sim.records import NOUNS, json_schema
 
-    typer.echo(json.dumps(json_schema(NOUNS[noun]), indent=2))
+    say(json.dumps(json_schema(NOUNS[noun]), indent=2))
 
 
 @app.command(name="list", rich_help_panel=TOOLS)
@@ -76,10 +77,10 @@ def list_names() -> None:
     from lrat_sim.retrieval import known_retrievers
 
     for kind in ("agents", "corpora", "recipes", "prompts"):
-        typer.echo(f"{kind}: {', '.join(catalog.names(kind))}")
-    typer.echo(f"retrievers: {', '.join(known_retrievers())}")
-    typer.echo(f"formats of trajectories: {', '.join(FORMATS)}")
-    typer.echo(f"formats of pairs: {', '.join(PAIR_FORMATS)}")
+        say(f"{kind}: {', '.join(catalog.names(kind))}")
+    say(f"retrievers: {', '.join(known_retrievers())}")
+    say(f"formats of trajectories: {', '.join(FORMATS)}")
+    say(f"formats of pairs: {', '.join(PAIR_FORMATS)}")
 
 
 @app.command(name="judge-report", rich_help_panel=TOOLS)
@@ -87,11 +88,10 @@ def judge_report(
     folder: Annotated[Path, typer.Argument(help="Trajectories as LRAT publishes them, with mined-pairs.release.json.")],
 ) -> None:
     """Show the rule judge's verdicts on recorded reasoning beside given ones, for a reader to check."""
-    from rich.console import Console
-
     from lrat_sim.grading.report import judge_report as report
+    from lrat_sim.progress import Screen
 
-    Console().print(report(folder))
+    Screen().print(report(folder))
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -124,4 +124,4 @@ def serve(
     else:
         from lrat_sim.retrieval.server import serve as serve_http
 
-        serve_http(found, host=host, port=port, token=token, shown=shown, announce=typer.echo)
+        serve_http(found, host=host, port=port, token=token, shown=shown, announce=say)

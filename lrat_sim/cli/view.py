@@ -9,6 +9,7 @@ import typer
 
 from lrat_sim.cli.app import TOOLS, app
 from lrat_sim.cli.options import DATA, DataFolder
+from lrat_sim.progress import say
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -27,7 +28,7 @@ def view(
     from lrat_sim.viewer import view as serve
 
     def announce(url: str) -> None:
-        typer.echo(f"showing {folder} at {url}; Ctrl-C stops it.")
+        say(f"showing {folder} at {url}; Ctrl-C stops it.")
         if open_browser:
             import webbrowser
 

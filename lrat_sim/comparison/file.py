@@ -9,7 +9,7 @@ import msgspec
 
 from lrat_sim.comparison.record import SCHEMA_VERSION, Comparison
 from lrat_sim.errors import InputError
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import check_version, write_json
 
 
 def save(comparison: Comparison, path: Path) -> None:
@@ -18,10 +18,7 @@ def save(comparison: Comparison, path: Path) -> None:
     Raises:
         InputError: the folder cannot be written to.
     """
-    ensure_folder(path.parent)
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n")
-    beside.replace(path)
+    write_json(path, comparison)
 
 
 def load(path: Path) -> Comparison:
@@ -32,19 +29,14 @@ def load(path: Path) -> Comparison:
     """
     try:
         content: Any = msgspec.json.decode(path.read_bytes())
-        if isinstance(content, dict) and content.get("schema_version", 1) == 1:
-            content = _from_1(content)
-        found = msgspec.convert(content, type=Comparison)
+        if isinstance(content, dict):
+            check_version(path, version := content.get("schema_version", 1), SCHEMA_VERSION)
+            content = _from_1(content) if version == 1 else content
+        return msgspec.convert(content, type=Comparison)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give an existing comparison.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a comparison: {error}; compare the runs again.") from error
-    if found.schema_version > SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema_version {found.schema_version}, newer than the {SCHEMA_VERSION} this lrat-sim reads; "
-            "upgrade lrat-sim."
-        )
-    return found
 
 
 def _from_1(old: dict[str, Any]) -> dict[str, Any]:

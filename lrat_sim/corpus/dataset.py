@@ -29,8 +29,9 @@ from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import check_fingerprint, fingerprint_file
 from lrat_sim.foreign import reading
 from lrat_sim.records import Task
-from lrat_sim.store import ensure_folder, read_records, write_records
+from lrat_sim.store import ensure_folder, read_records, write_json, write_records, writing
 
+_LOCK = ".lock"
 _VERSION = 2
 """Of what readers and plans make of the same files; raised when that changes, so that old folders are not reused."""
 
@@ -165,8 +166,12 @@ def prepare(
             made_from[f"file {_named(path, copy)}"] = fingerprint_file(path)
     if done:
         return _reuse(folder, made_from, progress)
+    if not (folder / _LOCK).exists():  # else one that was begun before
+        for name in ("corpus", "tasks"):
+            if (folder / name).exists():
+                raise InputError(f"{folder} holds {name} but no dataset.json; give another folder for the data set.")
     ensure_folder(folder)
-    with FileLock(str(folder / ".lock")):
+    with FileLock(str(folder / _LOCK)), writing(folder):
         if (folder / "dataset.json").exists():  # another process was faster
             return _reuse(folder, made_from, progress)
         common = settings if isinstance(settings, ReaderOptions) else ReaderOptions()
@@ -278,9 +283,7 @@ def _lay_down(
     )
     for split, tasks in splits.items():
         write_records(folder / "tasks" / f"{split}.jsonl", tasks)
-    beside = folder / "dataset.json.part"
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(card)) + b"\n")
-    beside.replace(folder / "dataset.json")
+    write_json(folder / "dataset.json", card)
     return Dataset(name, folder, splits, card, _corpus=corpus)
 
 

@@ -32,7 +32,7 @@ from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.answers import AnswerJudge
 from lrat_sim.progress import console
 from lrat_sim.records import Task
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import ensure_folder, read_json, write_json
 
 EXPERIMENT = "experiment.json"
 
@@ -168,13 +168,7 @@ def read_experiment(folder: Path) -> Experiment:
     Raises:
         InputError: the file is missing or does not hold an experiment.
     """
-    path = folder / EXPERIMENT
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Experiment)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give the folder of a comparison.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not an experiment: {error}; choose another --out folder.") from error
+    return read_json(folder / EXPERIMENT, Experiment, "an experiment", "give the folder of a comparison, or a new one")
 
 
 def _at(agent: AgentSettings, k: int) -> AgentSettings:
@@ -224,10 +218,7 @@ def _cell(comparison: Comparison, task_set: str, split: str, place: str, identit
 
 
 def _write(folder: Path, experiment: Experiment) -> None:
-    path = folder / EXPERIMENT
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(experiment), indent=2) + b"\n")
-    beside.replace(path)
+    write_json(folder / EXPERIMENT, experiment)
 
 
 __all__ = ["COMPARISON", "EXPERIMENT", "Cell", "Experiment", "read_experiment", "run_experiment"]

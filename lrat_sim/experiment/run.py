@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.comparison import Comparison, compare, run_table, save
+from lrat_sim.comparison import Comparison, compare, load, run_table, save
 from lrat_sim.comparison.fairness import text_lengths
 from lrat_sim.errors import InputError
 from lrat_sim.experiment.allowance import Allowance, CallOptions, stopped
@@ -104,6 +102,8 @@ def compare_retrievers(
     allowance = allowance or Allowance(CallOptions())
     seeds = (seed,) if seeds is None else tuple(seeds)
     places = _places(retrievers, seeds, Path(folder), folders or {})
+    if (path := Path(folder) / COMPARISON).exists():
+        load(path)  # what is none of ours is refused before anything runs
     tables: dict[str, list[TaskTable]] = {name: [] for name in retrievers}
     described = {name: retriever.describe() for name, retriever in retrievers.items()}
     lengths = text_lengths(described)
@@ -111,7 +111,7 @@ def compare_retrievers(
         for each, place in zip(seeds, places[name], strict=True):
             of_seed = f", seed {each}" if len(seeds) > 1 else ""
             read = f", texts of {lengths[name]} tokens" if name in lengths else ""
-            console.print(f"[bold]{escape(name)}[/bold] on {len(tasks):,} tasks, k = {agent.limits.k}{read}{of_seed}")
+            console.print(f"{name} on {len(tasks):,} tasks, k = {agent.limits.k}{read}{of_seed}")
             table = graded_rollout(
                 tasks, agent, retriever, place, seed=each, samples=samples, judge=judge, allowance=allowance
             )

@@ -32,7 +32,7 @@ from lrat_sim.grading.answers import AnswerJudge, MatchJudge
 from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import ensure_folder, read_json, write_json
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
 
@@ -150,9 +150,7 @@ def training_size_sweep(
             retriever = opened(
                 "dense", dataset, arm, indexes=indexes, model=model, max_length=training.max_document_length
             )
-            (folder / IDENTITY).write_bytes(
-                msgspec.json.encode(identity) + b"\n"
-            )  # not before the base could be opened
+            write_json(folder / IDENTITY, identity)  # not before the base could be opened
             described[arm] = retriever.describe()
             place = seed_folder(folder, arm, seed, seeds[0])
             console.print(f"{arm} on {len(tasks):,} tasks, k = {agent.limits.k}, seed {seed}")
@@ -184,7 +182,7 @@ def training_size_sweep(
     ]
     recorded = {"training": msgspec.to_builtins(training), "base_model": base_model, **setting, "seeds": list(seeds)}
     sweep = Sweep(command=command, settings=recorded, points=points)
-    (folder / SWEEP).write_bytes(msgspec.json.format(msgspec.json.encode(sweep), indent=2) + b"\n")
+    write_json(folder / SWEEP, sweep)
     return sweep, comparison
 
 
@@ -231,7 +229,7 @@ def _refuse_other(folder: Path, identity: dict[str, Any]) -> None:
     """Refuses a folder that holds something else; more sizes, tasks and seeds only add to a sweep."""
     path = ensure_folder(folder) / IDENTITY
     if path.exists():
-        recorded = msgspec.json.decode(path.read_bytes())
+        recorded = read_json(path, dict[str, Any], "what a sweep was begun with", "choose another --out folder")
         check_fingerprint(f"the sweep in {folder}", recorded, identity, "choose another --out folder")
-    elif (folder / COMPARISON).exists():
+    elif (folder / COMPARISON).exists() or (folder / SWEEP).exists():
         raise InputError(f"{folder} holds a comparison that is no sweep; choose another --out folder.")

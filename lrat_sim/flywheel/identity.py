@@ -11,7 +11,10 @@ import yaml
 from lrat_sim import __version__, catalog
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import check_fingerprint
+from lrat_sim.flywheel.rounds import ROUNDS
 from lrat_sim.flywheel.settings import FlywheelSettings, Rule
+from lrat_sim.keys import redact_all
+from lrat_sim.store import write_text
 
 RUN = "run.yaml"
 _GROWING = ("rounds", "evaluate_k", "evaluate_splits", "baselines", "train_tasks", "test_tasks", "calls", "patience")
@@ -32,6 +35,8 @@ def begun_with(folder: Path) -> tuple[dict[str, Any], Rule | None, int]:
     """
     path = folder / RUN
     if not path.exists():
+        if (folder / ROUNDS).exists():
+            raise InputError(f"{folder} holds {ROUNDS} but no {RUN}; choose another --out folder.")
         return {}, None, 0
     recorded = catalog.read_yaml(path)
     decisive, settings = recorded.get("decisive"), recorded.get("settings")
@@ -90,6 +95,4 @@ def claim(folder: Path, settings: FlywheelSettings, wanted: dict[str, Any], comm
     command = command or (catalog.read_yaml(path).get("command") if path.exists() else None)
     content = {"lrat_sim": __version__, **({"command": command} if command else {})}
     content |= {"settings": msgspec.to_builtins(settings), "decisive": wanted}
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    beside.replace(path)
+    write_text(path, yaml.safe_dump(redact_all(content), sort_keys=False, allow_unicode=True))

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean
 
-import msgspec
 from msgspec import Struct
 from rich import box
 from rich.table import Table
 
 from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.measures import Arm
-from lrat_sim.errors import InputError
 from lrat_sim.flywheel.exposure import Exposure
 from lrat_sim.flywheel.gate import Decision
+from lrat_sim.store import read_json, write_json
 
 ROUNDS = "rounds.json"
 
@@ -95,9 +94,7 @@ class Rounds(Struct, frozen=True, kw_only=True):
 def save(rounds: Rounds, folder: Path) -> Path:
     """Writes a flywheel's rounds.json, whole; returns its path."""
     path = folder / ROUNDS
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(rounds), indent=1) + b"\n")
-    beside.replace(path)
+    write_json(path, rounds)
     return path
 
 
@@ -107,13 +104,9 @@ def load(folder: Path) -> Rounds:
     Raises:
         InputError: it holds none, or they cannot be read.
     """
-    path = folder / ROUNDS
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Rounds)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give the folder of a flywheel.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} does not describe rounds ({error}); run the flywheel again.") from error
+    return read_json(
+        folder / ROUNDS, Rounds, "the rounds of a flywheel", "give the folder of a flywheel, or run it again"
+    )
 
 
 def figures_of(table: Arm) -> Figures:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.sheet import STATES, Filled, What
@@ -179,7 +179,7 @@ def agreement_tables(found: Sequence[Agreement], *, listed: int = 20) -> list[Ta
     head = Table(title=f"Judges of {found[0].what} and the person", show_edge=False)
     head.add_column("")
     for one in found:
-        head.add_column(escape(one.judge), justify="right", overflow="fold")
+        head.add_column(Text(one.judge), justify="right", overflow="fold")
     columns = [_column(one) for one in found]
     for name in columns[0]:
         head.add_row(name, *(column[name] for column in columns))
@@ -202,9 +202,9 @@ def _column(one: Agreement) -> dict[str, str]:
 
 
 def _differing(one: Agreement, listed: int) -> Table:
-    table = Table("row", "item", "judge", "person", title=escape(f"where {one.judge} differs"), show_edge=False)
+    table = Table("row", "item", "judge", "person", title=Text(f"where {one.judge} differs"), show_edge=False)
     for each in one.differences[:listed]:
-        table.add_row(str(each.row), escape(each.key), each.judge, each.person)
+        table.add_row(str(each.row), Text(each.key), each.judge, each.person)
     if len(one.differences) > listed:
         table.caption = f"and {len(one.differences) - listed:,} more"
     return table

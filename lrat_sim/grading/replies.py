@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from lrat_sim.errors import BoundaryError, InputError
+from lrat_sim.keys import refuse_secrets
 from lrat_sim.llm.client import Client, Completion, Gate, Request, Retries
 from lrat_sim.records import Failure, Usage
 
@@ -46,6 +47,10 @@ class JudgeModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key_env: str | None = None
     timeout: float = 120.0
     retries: Retries = Retries()
+
+    def __post_init__(self) -> None:
+        fields = ("model", "sampling", "base_url", "key_env")
+        refuse_secrets("the judge", {field: getattr(self, field) for field in fields})
 
     def decisive(self) -> dict[str, Any]:
         """What may change a reply, for the judge's name; how a call is sent is left out."""

@@ -130,6 +130,6 @@ def judge_report(folder: Path, *, characters: int = 240) -> Table:
 if __name__ == "__main__":
     import sys
 
-    from rich.console import Console
+    from lrat_sim.progress import Screen
 
-    Console().print(judge_report(Path(sys.argv[1])))
+    Screen().print(judge_report(Path(sys.argv[1])))

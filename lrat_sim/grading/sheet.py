@@ -17,7 +17,8 @@ from typing import Literal
 from msgspec import Struct
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.store import ensure_folder
+from lrat_sim.spreadsheet import csv_text, unescape_formula
+from lrat_sim.store import write_text
 
 What = Literal["answers", "browses"]
 STATES: dict[What, tuple[str, str]] = {"answers": ("correct", "incorrect"), "browses": ("relevant", "irrelevant")}
@@ -29,7 +30,6 @@ _COLUMNS: dict[What, tuple[str, ...]] = {
 }
 _LONGEST = 30_000
 """Characters shown in a cell: spreadsheets hold 32,767."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -110,15 +110,10 @@ def write_sheet(path: Path, what: What, items: Iterable[Item], judge: str) -> in
     """
     if path.is_file() and (filled := sum(row.verdict is not None for row in read_sheet(path, what))):
         raise InputError(f"{path} holds {filled} verdicts, which a new sheet would overwrite; move it away.")
-    ensure_folder(path.parent)
-    count = 0
-    with path.open("w", encoding="utf-8-sig", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["item", *_COLUMNS[what], f"verdict ({' or '.join(STATES[what])})", "drawn by"])
-        for item in items:
-            writer.writerow([harmless(cell) for cell in (item.key, *map(_short, item.shown), "", judge)])
-            count += 1
-    return count
+    rows = [(item.key, *map(_short, item.shown), "", judge) for item in items]
+    head = ("item", *_COLUMNS[what], f"verdict ({' or '.join(STATES[what])})", "drawn by")
+    write_text(path, "\ufeff" + csv_text([head, *rows]))
+    return len(rows)
 
 
 def read_sheet(path: Path, what: What | None = None) -> Iterator[Filled]:
@@ -150,7 +145,7 @@ def read_sheet(path: Path, what: What | None = None) -> Iterator[Filled]:
     try:
         for number, cells in enumerate(rows, start=2):
             if any(cell.strip() for cell in cells):
-                cells = [original(cell) for cell in cells] + [""] * (len(names) - len(cells))
+                cells = [unescape_formula(cell) for cell in cells] + [""] * (len(names) - len(cells))
                 key = cells[item].strip()
                 said = _verdict(path, line, number, key, cells[verdict], what)
                 yield Filled(line=line, row=number, key=key, judge=cells[judge].strip(), verdict=said)
@@ -176,16 +171,6 @@ def _verdict(path: Path, line: int, row: int, key: str, cell: str, what: What | 
         remedy = f"write {allowed}, or leave it empty"
         raise RecordError(path, line, f"row {row}: the verdict on {key} is {cell.strip()!r}", remedy)
     return said or None
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: one that could be gets an apostrophe before it."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
-
-
-def original(cell: str) -> str:
-    """What :func:`harmless` was given."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def _short(text: str) -> str:

@@ -17,6 +17,7 @@ from lrat_sim.interchange.output import check_target, new_output
 from lrat_sim.interchange.sources import read_any, recognise
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Task
+from lrat_sim.store import cleaned
 
 Only = Literal["all", "answered", "correct"]
 
@@ -167,7 +168,7 @@ def _selected(
         elif not _wanted(entry, only):
             counts["left out"] += 1
         else:
-            yield _marked(entry)
+            yield _marked(msgspec.structs.replace(entry, trajectory=cleaned(entry.trajectory)))
 
 
 def _wanted(entry: Entry, only: Only) -> bool:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock, Timeout
 from msgspec import Struct
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError
 from lrat_sim.interchange.formats import CONVERSION
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import ensure_folder, write_json, writing
 
 
 class _Mark(Struct, frozen=True, kw_only=True):
@@ -37,29 +38,36 @@ def new_output(target: Path, made: dict[str, Any]) -> Iterator[Path]:
         made: how it came to be; filled until the end of the with statement.
 
     Raises:
-        InputError: ``target`` is something else, was changed since, or cannot be written to.
+        InputError: ``target`` is something else, was changed since, is being written by another process, or cannot be
+            written to.
     """
     check_target(target)
     ensure_folder(target.parent)
-    part, old = (target.with_name(f".{target.name}.{kind}") for kind in ("part", "old"))
-    _remove(part)
+    part, old, lock = (target.with_name(f".{target.name}.{kind}") for kind in ("part", "old", "lock"))
     try:
-        yield part
-        mark = _Mark(lrat_sim=__version__, made=made, files=_files(part))
-        text = msgspec.json.format(msgspec.json.encode(mark)) + b"\n"
-        if part.is_dir():
-            (part / CONVERSION).write_bytes(text)
-        if target.exists():
-            _remove(old)
-            target.rename(old)
-        part.rename(target)
-        if target.is_file():
-            mark_of(target).write_bytes(text.replace(f'"{part.name}"'.encode(), f'"{target.name}"'.encode()))
-        _remove(old)
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror}); choose another place.") from error
-    finally:
-        _remove(part)
+        with FileLock(lock, blocking=False), writing(target):
+            try:
+                check_target(target)  # again: another process may have written it since
+                _remove(part)
+                yield part
+                mark = _Mark(lrat_sim=__version__, made=made, files=_files(part))
+                if part.is_dir():
+                    write_json(part / CONVERSION, mark)
+                if target.exists():
+                    _remove(old)
+                    target.rename(old)
+                if part.is_file():
+                    mark.files[target.name] = mark.files.pop(part.name)
+                    write_json(target.with_name(f"{target.name}.{CONVERSION}"), mark)
+                part.rename(target)
+            finally:
+                _remove(part)
+                if old.exists() and not target.exists():
+                    old.rename(target)
+                _remove(old)
+                lock.unlink(missing_ok=True)  # while it is held; who waits with the old file open starts anew
+    except Timeout as error:
+        raise InputError(f"{target} is being written by another process; wait for it or choose another.") from error
 
 
 def check_target(target: Path) -> None:

@@ -23,10 +23,11 @@ from lrat_sim.interchange.fields import mapping
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.sources import of_kind
 from lrat_sim.interchange.values import Found
-from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict, decode, encode
+from lrat_sim.keys import redact_all
+from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict, decode
 from lrat_sim.rollout.index import TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
 from lrat_sim.rollout.manifest import RUN
-from lrat_sim.store import ensure_folder, open_bytes, read_with_offsets, write_records
+from lrat_sim.store import ensure_folder, line, open_bytes, read_with_offsets, write_records, write_text
 
 R = TypeVar("R", Grade, Verdict)
 
@@ -200,7 +201,7 @@ class RunWriter(AbstractContextManager["RunWriter"]):
     def _write(self, name: str, record: Record) -> int:
         if name not in self._files:
             self._files[name] = (self.folder / name).open("wb")
-        return self._files[name].write(encode(record) + b"\n")
+        return self._files[name].write(line(record))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -218,8 +219,8 @@ class RunWriter(AbstractContextManager["RunWriter"]):
                 "agents": self._agents,
                 "retrievers": self._retrievers,
             }
-            text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120)
-            (self.folder / RUN).write_text(text, encoding="utf-8")
+            text = yaml.safe_dump(redact_all(manifest), sort_keys=False, allow_unicode=True, width=120)
+            write_text(self.folder / RUN, text)
 
 
 def write(entries: Iterable[Entry], path: Path, about: About) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from lrat_sim.errors import LratSimError
+from lrat_sim.keys import read_environment, read_key, redact, redact_all
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.call import Request
 from lrat_sim.llm.direct import direct_client
@@ -89,7 +89,7 @@ async def attempt(request: Request) -> Outcome:
         choice = response.choices[0]
         reason = choice.finish_reason
         return Answered(
-            message=recordable(restored(choice.message.model_dump(exclude_none=True))),
+            message=redact_all(recordable(restored(choice.message.model_dump(exclude_none=True)))),
             usage=_usage(response, request.model),
             finish_reason=None if reason is None else recordable(str(reason)[:40]),
         )
@@ -140,7 +140,7 @@ def failure(error: Exception) -> Failed:
     litellm guesses the kind of an error from words of its text: a 500 that speaks of rate limits becomes a 429, a
     413 too.  So where the response itself is at hand, its status counts.
     """
-    said = f"{type(error).__name__}: {error}"[:2000]
+    said = redact(f"{type(error).__name__}: {error}")[:2000]  # before it is cut: half a key gives it away, too
     status, unreadable = getattr(error, "status_code", None), isinstance(error, TimeoutError)
     for each in _chain(error):
         if type(each).__name__ == "HTTPStatusError":  # httpx's, with the response as it came
@@ -201,10 +201,11 @@ def _arguments(request: Request) -> dict[str, Any]:
         arguments["tools"] = request.tools
         if request.tool_choice is not None:
             arguments["tool_choice"] = request.tool_choice
+    read_environment()  # litellm may take a key from there
     if request.base_url is not None:
         arguments["api_base"] = request.base_url
     if request.key_env is not None:
-        arguments["api_key"] = os.environ.get(request.key_env)
+        arguments["api_key"] = read_key(request.key_env)
     elif request.base_url is not None and request.model.startswith("openai/"):
         arguments["api_key"] = "none"  # a server of one's own is not to be sent the key of another
     if request.base_url is not None and request.model.startswith("openai/") and arguments["api_key"]:

@@ -76,6 +76,7 @@ class CallCache:
             self.path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None, check_same_thread=False
         )
         try:
+            self._identity(connection)  # before anything of a file that is not ours is changed
             # of several that switch a new file at once, SQLite refuses all but one, however long they would wait
             for attempt in Retrying(
                 retry=retry_if_exception(_is_held),
@@ -87,18 +88,23 @@ class CallCache:
                     connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")  # with WAL, only a power cut loses the last answers
             connection.execute("BEGIN IMMEDIATE")  # two processes may make it at once
-            mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _IDENTITY)
-            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if self._identity(connection):
                 connection.execute("CREATE TABLE calls (key BLOB PRIMARY KEY, completion BLOB)")
                 connection.execute(f"PRAGMA application_id={_OURS}")
                 connection.execute(f"PRAGMA user_version={_VERSION}")
-            elif (mark, version) != (_OURS, _VERSION):
-                raise InputError(f"{self.path} is no cache of calls that this lrat-sim reads; give another file.")
             connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _identity(self, connection: sqlite3.Connection) -> bool:
+        """Whether the file is new; refuses one that is neither new nor ours."""
+        mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _IDENTITY)
+        new = (mark, connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]) == (0, 0)
+        if not new and (mark, version) != (_OURS, _VERSION):
+            raise InputError(f"{self.path} is no cache of calls that this lrat-sim reads; give another file.")
+        return new
 
     def get(self, key: bytes) -> Completion | None:
         """The completion under a key of :func:`call_key`, marked as cached; None where there is none.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.keys import read_key
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.attempt import PROVIDERS, in_process
 
@@ -56,7 +55,7 @@ def require_key(model: str, *, base_url: str | None, key_env: str | None) -> Non
         InputError: naming the variable to set.
     """
     if key_env is not None:
-        missing = [] if os.environ.get(key_env) else [key_env]
+        missing = [] if read_key(key_env) else [key_env]
     elif base_url is not None or model.partition("/")[0] in PROVIDERS:
         missing = []
     else:

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.keys import redact
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.attempt import Answered, Failed, Outcome, attempt
 from lrat_sim.llm.call import Request
@@ -173,7 +174,7 @@ class _Process:
         code = await process.wait()
         if self.running is process:
             self.running = None
-        last = b"".join(self._last_words).decode(errors="replace").strip()[-500:]
+        last = redact(b"".join(self._last_words).decode(errors="replace")).strip()[-500:]
         said = f"the process that made the call ended ({code}){f': {last}' if last else ''}"
         if not self.starts_left and not self.ending:
             words = f"a process for model calls ended {_STARTS} times before it could make one ({code}: {last})"

@@ -11,7 +11,6 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec import Struct
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -159,10 +158,10 @@ def _candidates(
 
 def _run(pair: Pair, trajectory: Trajectory, grade: Grade | None) -> RenderableType:
     table = _facts()
-    table.add_row("question", escape(trajectory.question))
-    table.add_row("trajectory", escape(f"{trajectory.id}, agent {pair.provenance.agent or 'unknown'}"))
+    table.add_row("question", Text(trajectory.question))
+    table.add_row("trajectory", Text(f"{trajectory.id}, agent {pair.provenance.agent or 'unknown'}"))
     said = f" ({grade.state}, says {grade.judge})" if grade is not None else " (not graded)"
-    table.add_row("answer", escape(f"{trajectory.answer or trajectory.status}{said}"))
+    table.add_row("answer", Text(f"{trajectory.answer or trajectory.status}{said}"))
     return table
 
 
@@ -170,14 +169,14 @@ def _search(pair: Pair, trajectory: Trajectory) -> RenderableType:
     where = pair.provenance
     turn = trajectory.turns[where.turn]
     table = _facts()
-    table.add_row("reasoning before", escape(_short(turn.reasoning)))
+    table.add_row("reasoning before", Text(_short(turn.reasoning)))
     searches = [call for call in turn.calls if call.hits is not None]
     if where.call is not None:
         searches = [turn.calls[where.call]]
     for call in searches:
-        table.add_row("asked for", escape(str(call.arguments)))
-        table.add_row("ran", escape(str(call.executed)))
-    table.add_row("query of the pair", escape(pair.query))
+        table.add_row("asked for", Text(str(call.arguments)))
+        table.add_row("ran", Text(str(call.executed)))
+    table.add_row("query of the pair", Text(pair.query))
     return Panel(table, title=f"search, turn {where.turn}", title_align="left")
 
 
@@ -230,7 +229,7 @@ def _list(of_documents: Iterable[Label], corpus: Corpus | None) -> RenderableTyp
             title = f" {corpus.document(each.docid).title}"
         said = each.state if each.weight is None else f"{each.state} {each.weight:g}"
         rank = "-" if each.rank is None else str(each.rank)
-        table.add_row(rank, escape(each.docid + title), Text(said, style=_STYLES[each.state]), escape(each.why))
+        table.add_row(rank, Text(each.docid + title), Text(said, style=_STYLES[each.state]), Text(each.why))
     return table
 
 
@@ -257,15 +256,15 @@ def _browse(pair: Pair, trajectory: Trajectory, verdicts: dict[tuple[int, int], 
     table = _facts()
     for number, index in places[:1]:
         after = trajectory.turns[number + 1].reasoning if number + 1 < len(trajectory.turns) else None
-        table.add_row("reasoning after", escape(_short(after)))
+        table.add_row("reasoning after", Text(_short(after)))
         verdict = verdicts.get((number, index))
         if verdict is None:
             table.add_row("verdict", "none")
         else:
             votes = f", votes {Counter(verdict.votes).most_common()}" if verdict.votes else ""
-            table.add_row("verdict", escape(f"{verdict.state}, says {verdict.judge}{votes}: {verdict.reason or ''}"))
+            table.add_row("verdict", Text(f"{verdict.state}, says {verdict.judge}{votes}: {verdict.reason or ''}"))
     turn = f", turn {places[0][0]}" if places else ""
-    return Panel(table, title=escape(f"browse of {pair.positive}{turn}"), title_align="left")
+    return Panel(table, title=Text(f"browse of {pair.positive}{turn}"), title_align="left")
 
 
 def _weight(pair: Pair, report: MiningReport | None) -> RenderableType:

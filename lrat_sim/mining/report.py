@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from rich.table import Table
 
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.weights import Numbers
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import write_json
 
 _QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 _BINS = 20
@@ -117,8 +116,7 @@ class MiningReport(Struct, frozen=True, kw_only=True):
 
     def save(self, path: Path) -> None:
         """Writes the report as JSON."""
-        ensure_folder(path.parent)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        write_json(path, self)
 
     def __rich__(self) -> Table:
         table = Table(title=f"Mining: {self.pairs:,} pairs from {self.mined:,} of {self.trajectories:,} runs")

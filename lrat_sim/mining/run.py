@@ -22,8 +22,8 @@ from lrat_sim.mining.report import MiningReport
 from lrat_sim.mining.runs import places
 from lrat_sim.mining.shards import Setup, collect_all, pieces
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Grade, Verdict
-from lrat_sim.store import Store, read_records, write_records
+from lrat_sim.records import Grade, Pair, Verdict
+from lrat_sim.store import Store, check_records, read_json, read_records, write_records
 from lrat_sim.text import minilm_folder
 
 _R = TypeVar("_R", Verdict, Grade)
@@ -71,6 +71,10 @@ def mine_run(
     if not paths:
         raise InputError("no run folder is given to mine; give at least one.")
     located = places(paths)
+    folder = folder or paths[0]
+    check_records(folder / PAIRS, Pair)
+    if (folder / REPORT).exists():
+        read_json(folder / REPORT, MiningReport, "an account of a mining", "choose another folder for the pairs")
     if recipe.needs_grades:
         _require(paths, GRADES, "grades", "grade its answers first (lrat-sim grade)")
     if encoder is None and recipe.guards.near_positive is not None and corpus is not None:
@@ -97,7 +101,6 @@ def mine_run(
             if progress is not None:
                 progress(found.runs, len(located), "runs")
     finisher = Finisher(recipe, found, rows, likeness)
-    folder = folder or paths[0]
     write_records(folder / PAIRS, finisher.pairs())
     # from the report's own place, so that they are found again after all was moved together
     report = finisher.report(runs=[Path(os.path.relpath(path, folder)).as_posix() for path in paths], judge=name)

@@ -22,7 +22,7 @@ from lrat_sim.mining.run import PAIRS
 from lrat_sim.mining.run import REPORT as MINING
 from lrat_sim.records import Pair
 from lrat_sim.rollout.manifest import RUN
-from lrat_sim.store import read_records
+from lrat_sim.store import read_json, read_records
 
 Kind = Literal["comparison", "experiment", "sweep", "flywheel"]
 
@@ -166,10 +166,7 @@ def _free(slug: str, taken: list[Compared]) -> str:
 
 
 def _sweep(path: Path) -> Sweep:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Sweep)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a sweep: {error}; run it again.") from error
+    return read_json(path, Sweep, "a sweep", "run it again")
 
 
 def _mined(number: int, folder: Path) -> Mined | None:

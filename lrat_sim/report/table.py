@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from typing import Any
 
 from msgspec import Struct
+
+from lrat_sim.spreadsheet import csv_text
 
 
 class Column(Struct, frozen=True):
@@ -57,12 +57,8 @@ class Table(Struct, frozen=True, kw_only=True):
 
 def to_csv(records: list[dict[str, Any]]) -> str:
     """Records with a heading: numbers as computed, nothing for None."""
-    written = io.StringIO()
     columns = list(dict.fromkeys(column for record in records for column in record))
-    writer = csv.DictWriter(written, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return written.getvalue()
+    return csv_text([columns, *([record.get(column) for column in columns] for record in records)])
 
 
 def to_latex(table: Table) -> str:

@@ -9,11 +9,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lrat_sim import __version__
+from lrat_sim.errors import InputError
+from lrat_sim.progress import shown
 from lrat_sim.report.colours import Looks, variables
 from lrat_sim.report.sections import Section, sections
 from lrat_sim.report.subject import Kind, Subject, read_subject
 from lrat_sim.report.table import to_csv, to_latex
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import ensure_folder, write_text
 
 PAGE, FILES = "report.html", "report"
 _TITLES: dict[Kind, str] = {
@@ -22,9 +24,8 @@ _TITLES: dict[Kind, str] = {
     "sweep": "Success by the number of pairs trained on",
     "flywheel": "A retriever improved in rounds",
 }
-_UNSEEN = (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_SEEN = {number: 0xFFFD for number in _UNSEEN if chr(number) not in "\t\n"}
-"""Control characters, and those that turn the direction of all text after them, as a character that shows."""
+_OURS = '<meta name="generator" content="lrat-sim">'
+"""By which a page is known to be one of these, which may be replaced."""
 
 
 def write_report(folder: Path, out: Path | None = None, *, command: str | None = None) -> Path:
@@ -42,17 +43,25 @@ def write_report(folder: Path, out: Path | None = None, *, command: str | None =
         The page.
 
     Raises:
-        InputError: the folder holds nothing to report, a file of it cannot be read, or ``out`` not be written to.
+        InputError: the folder holds nothing to report, a file of it cannot be read, or ``out`` not be written to, or
+            holds a page or a folder of those names that is no report.
     """
     subject = read_subject(folder)
     parts, looks = sections(subject)
     out = ensure_folder(folder if out is None else out)
-    page = _page(subject, parts, looks, command or subject.command).translate(_SEEN)
+    _refuse_foreign(out)
+    # the page first: by it the files are known to be ours
+    write_text(out / PAGE, shown(_page(subject, parts, looks, command or subject.command)))
     _write_files(ensure_folder(out / FILES), parts)
-    beside = out / f"{PAGE}.part"
-    beside.write_text(page, encoding="utf-8")
-    beside.replace(out / PAGE)
     return out / PAGE
+
+
+def _refuse_foreign(out: Path) -> None:
+    page = out / PAGE
+    known = page.is_file() and _OURS in page.read_text(encoding="utf-8", errors="replace")[:1000]
+    if not known and (page.exists() or (out / FILES).exists()):
+        name = PAGE if page.exists() else FILES
+        raise InputError(f"{out} holds a {name} that is no report of lrat-sim; move it away, or give another folder.")
 
 
 def _page(subject: Subject, parts: list[Section], looks: Looks, command: str | None) -> str:
@@ -78,14 +87,10 @@ def _page(subject: Subject, parts: list[Section], looks: Looks, command: str | N
 def _write_files(folder: Path, parts: list[Section]) -> None:
     for part in parts:
         for table in part.tables:
-            _write(folder / f"{table.slug}.csv", to_csv(table.records))
-            _write(folder / f"{table.slug}.tex", to_latex(table))
+            write_text(folder / f"{table.slug}.csv", to_csv(table.records))
+            write_text(folder / f"{table.slug}.tex", to_latex(table))
         for plot in part.plots:
-            _write(folder / f"{plot.slug}.svg", plot.file)
-            _write(folder / f"{plot.slug}.csv", to_csv(plot.records))
+            write_text(folder / f"{plot.slug}.svg", plot.file)
+            write_text(folder / f"{plot.slug}.csv", to_csv(plot.records))
         for name, records in part.records.items():
-            _write(folder / f"{name}.csv", to_csv(records))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+            write_text(folder / f"{name}.csv", to_csv(records))

@@ -13,6 +13,7 @@ import httpx
 import tenacity
 
 from lrat_sim.errors import InputError, RetrieverError
+from lrat_sim.keys import redact
 from lrat_sim.llm.retry import wait_as_asked
 from lrat_sim.llm.transport import BoundedTransport, ReplyTooLarge, no_cookies, proxy_for, reach_directly
 from lrat_sim.records import Document
@@ -171,8 +172,8 @@ def sentence_of(response: httpx.Response) -> str:
         content = None
     said = content.get("error") if isinstance(content, dict) else None
     if isinstance(said, str):
-        return said[:2000]
-    return " ".join(response.text[:2000].split())[:200] or response.reason_phrase
+        return redact(said)[:2000]
+    return redact(" ".join(response.text[:20_000].split()))[:200] or response.reason_phrase
 
 
 def _size(document: Document | None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -13,6 +12,7 @@ from msgspec import Meta, Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
+from lrat_sim.keys import read_environment, read_key, redact
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.retry import wait_as_asked
 from lrat_sim.llm.transport import reach_directly
@@ -73,9 +73,10 @@ class ApiEncoder:
         self._settings = settings
         self._key: str | None = None
         if settings.api_key_env:
-            self._key = os.environ.get(settings.api_key_env)
+            self._key = read_key(settings.api_key_env)
             if not self._key:
                 raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
+        read_environment()  # litellm may take a key from there
         self._litellm = cast(Any, import_litellm())
         reach_directly(settings.api_base)
         self._dimensions = settings.dimensions
@@ -120,7 +121,7 @@ class ApiEncoder:
                 **given,
             )
         except self._litellm.exceptions.openai.OpenAIError as error:
-            raise RetrieverError(f"{settings.model} gave no vectors ({error})") from error
+            raise RetrieverError(f"{settings.model} gave no vectors ({redact(str(error))})") from error
         return self._vectors(answer, len(texts))
 
     def _vectors(self, answer: Any, wanted: int) -> Matrix:

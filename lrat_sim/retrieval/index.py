@@ -19,7 +19,7 @@ from lrat_sim.corpus.seal import Seal, broken, seal
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import check_fingerprint
 from lrat_sim.foreign import reading
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import ensure_folder, write_json, writing
 
 _CARD, _LOCK = "index.json", ".lock"
 
@@ -59,7 +59,7 @@ def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path],
     card = read_card(folder)
     if card is None or card.files is None:
         ensure_folder(folder)
-        with FileLock(folder / _LOCK):
+        with FileLock(folder / _LOCK), writing(folder):
             card = read_card(folder)  # another process may have finished it while this one waited
             if card is not None:
                 _check(folder, card, identity)
@@ -98,9 +98,7 @@ def _check(folder: Path, card: IndexCard, identity: dict[str, Any]) -> None:
 
 
 def _write_card(folder: Path, card: IndexCard) -> None:
-    beside = folder / f"{_CARD}.part"
-    beside.write_bytes(msgspec.json.encode(card))
-    beside.replace(folder / _CARD)
+    write_json(folder / _CARD, card)
 
 
 def _files(folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ import torch
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.index import ensure_index, reading_index
 from lrat_sim.retrieval.vectors import Matrix, Vectors
+from lrat_sim.store import replacing
 
 IndexKind = Literal["exact", "faiss", "faiss-hnsw"]
 
@@ -119,9 +120,8 @@ class FaissSearch:
             )
             for shard in vectors:
                 index.add(np.ascontiguousarray(shard))
-            beside = folder / "index.faiss.part"
-            faiss.write_index(index, str(beside))
-            beside.replace(folder / "index.faiss")
+            with replacing(folder / "index.faiss") as beside:
+                faiss.write_index(index, str(beside))
 
         ensure_index(folder, {**identity, "index": kind}, build)
         with reading_index(folder):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from lrat_sim.errors import InputError, UnknownName
+from lrat_sim.keys import refuse_secrets
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.base import Retriever
 
@@ -55,6 +56,7 @@ def open_retriever(
     name, given = parse_spec(str(spec))
     factory = _load(_entry_points()[name])
     given = {**given, **options}
+    _refuse_secrets(options)
     _check_options(name, factory, given)
     retriever = factory(corpus, Path(indexes), progress=progress, **given)
     if not isinstance(retriever, Retriever):
@@ -70,8 +72,9 @@ def check_retriever(spec: str | Path) -> None:
 
     Raises:
         UnknownName: no retriever has that name.
-        InputError: the spec cannot be read, or a folder holds no model.
+        InputError: the spec cannot be read or holds a secret, or a folder holds no model.
     """
+    _refuse_secrets(str(spec))
     name, _ = parse_spec(str(spec))
     if name not in _entry_points():
         raise UnknownName("retriever", name, known_retrievers())
@@ -144,6 +147,10 @@ def _check_options(name: str, factory: Any, options: dict[str, Any]) -> None:
             f"the retriever {name!r} has no option {', '.join(map(repr, unknown))}; "
             f"it has {', '.join(allowed) or 'none'}."
         )
+
+
+def _refuse_secrets(given: str | dict[str, Any]) -> None:
+    refuse_secrets("the retriever", given, "token_env` or `api_key_env")
 
 
 def _is_folder(name: str) -> bool:

@@ -19,6 +19,7 @@ from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.index import damaged, reading_index
+from lrat_sim.store import replacing
 
 Matrix = npt.NDArray[np.float32]
 Dtype = Literal["float32", "bfloat16"]
@@ -80,10 +81,8 @@ def encode_corpus(
                 raise InputError(
                     f"the encoder gave no finite vector for document {corpus[row].id!r}; use another model or dtype."
                 )
-            beside = path.with_suffix(".part")
-            with beside.open("wb") as stream:
+            with replacing(path) as beside, beside.open("wb") as stream:
                 np.save(stream, vectors)
-            beside.replace(path)
         if progress:
             progress(stop, len(corpus), "documents")
 

@@ -7,13 +7,13 @@ language model can well write) and strictly as a record: an unknown field is ref
 from __future__ import annotations
 
 import json
-import os
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.keys import read_key
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.shown import LONGEST_NAME, LONGEST_QUERY
 
@@ -149,7 +149,7 @@ def read_token(variable: str | None) -> str | None:
     """
     if variable is None:
         return None
-    token = os.environ.get(variable)
+    token = read_key(variable)
     if not token:
         raise InputError(f"the environment variable {variable} is not set; put the token there.")
     return token

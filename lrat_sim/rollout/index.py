@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from msgspec import Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.records import Record, Task, Trajectory, decode
-from lrat_sim.store import ensure_folder, open_bytes, read_records, read_with_offsets, write_records
+from lrat_sim.store import open_bytes, read_records, read_with_offsets, replacing, write_records
 
 TRAJECTORIES = "trajectories.jsonl"
 TASKS = "tasks.jsonl"
@@ -92,12 +91,10 @@ def write_index(folder: Path, rows: Iterable[Row]) -> Path:
 
     kinds = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
     schema = pyarrow.schema([(field, kinds[str(kind).split(" ")[0]]) for field, kind in Row.__annotations__.items()])
-    path = ensure_folder(folder) / INDEX
-    beside = path.with_name(path.name + ".part")
-    with parquet.ParquetWriter(beside, schema) as writer:
+    path = folder / INDEX
+    with replacing(path) as beside, parquet.ParquetWriter(beside, schema) as writer:
         for batch in _batches(rows, 10_000):
             writer.write_table(pyarrow.Table.from_pylist([msgspec.structs.asdict(each) for each in batch], schema))
-    os.replace(beside, path)
     return path
 
 
@@ -130,9 +127,8 @@ def regrade(folder: Path, grades: Mapping[str, str]) -> None:
     table = parquet.read_table(path)
     column = pyarrow.array(list(states.values()), pyarrow.string())
     table = table.set_column(table.schema.get_field_index("grade"), "grade", column)
-    beside = path.with_name(path.name + ".part")
-    parquet.write_table(table, beside)
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        parquet.write_table(table, beside)
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -18,9 +18,11 @@ from lrat_sim.agent.profile import HOW_SENT, AgentSettings
 from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import check_fingerprint, fingerprint
+from lrat_sim.keys import redact_all
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.calls import CallSettings
-from lrat_sim.rollout.index import TRAJECTORIES
+from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES
+from lrat_sim.store import check_version, write_text
 
 RUN = "run.yaml"
 _PARTS = ("litellm", "openai", "msgspec", "bm25s", "sentence-transformers", "torch", "tokenizers")
@@ -31,14 +33,17 @@ def check_manifest(folder: Path, agent: AgentSettings, retriever: Retriever, see
 
     Raises:
         FingerprintMismatch: naming each setting that differs.
-        InputError: it holds trajectories without a run.yaml, or one that cannot be read.
+        InputError: it holds files of a run without a run.yaml, one that a later lrat-sim wrote, or one that cannot be
+            read.
     """
     path = folder / RUN
     if not path.exists():
-        if (folder / TRAJECTORIES).exists() and (folder / TRAJECTORIES).stat().st_size:
-            raise InputError(f"{folder} holds trajectories but no {RUN}; choose another run folder.")
+        for name in (TRAJECTORIES, TASKS, INDEX):
+            if (folder / name).exists() and (folder / name).stat().st_size:
+                raise InputError(f"{folder} holds {name} but no {RUN}; choose another run folder.")
         return
     recorded = read_yaml(path)
+    check_version(path, recorded.get("schema_version", 1))
     if not isinstance(recorded.get("settings"), dict) or not isinstance(recorded.get("calls"), list):
         raise InputError(f"{path} lacks `settings` or `calls`; choose another run folder.")
     what, remedy = f"the run folder {folder}", "use the settings it was made with, or choose another run folder"
@@ -78,10 +83,7 @@ def record_call(
         "machine": _machine(),
     }
     manifest["calls"].append(called)
-    beside = path.with_name(path.name + ".part")
-    text = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    write_text(path, yaml.dump(redact_all(manifest), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
 def _settings(agent: AgentSettings, retriever: Retriever, seed: int) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.calls import Calls, CallSettings, call_settings, opened
 from lrat_sim.rollout.index import TRAJECTORIES, Row, index_grades, record_asked, row, write_index
-from lrat_sim.rollout.manifest import check_manifest, record_call
+from lrat_sim.rollout.manifest import RUN, check_manifest, record_call
 from lrat_sim.rollout.summary import RolloutSummary, runnable
 from lrat_sim.rollout.table import Board, Tally
-from lrat_sim.store import Store, read_with_offsets
+from lrat_sim.store import Store, read_with_offsets, writing
 from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
 
@@ -147,16 +147,13 @@ class _Rollout:
     async def run(self, shown: Console | None, progress: ProgressCallback | None) -> RolloutSummary:
         """Runs what is missing."""
         self._say_what_is_left_out(shown)
-        try:
+        check_manifest(self.folder, self.agent, self.retriever, self.seed)  # a folder that is refused stays as it was
+        with writing(self.folder):
             return await self._run(shown, progress)
-        except OSError as error:
-            remedy = "what had ended is kept: make room there and run the same command again"
-            raise InputError(f"{self.folder} cannot be written to ({error.strerror}); {remedy}.") from error
 
     async def _run(self, shown: Console | None, progress: ProgressCallback | None) -> RolloutSummary:
         with Store(self.folder / TRAJECTORIES, Trajectory) as store:
-            check_manifest(self.folder, self.agent, self.retriever, self.seed)
-            record_asked(self.folder, self.tasks)
+            check_manifest(self.folder, self.agent, self.retriever, self.seed)  # again: others may have made it since
             spent = self._read(store)
             tally = Tally(len(self.wanted), graded=self.grade is not None)
             finished = {name for name in self.wanted if name in self.rows and self.rows[name].status != "error"}
@@ -164,7 +161,7 @@ class _Rollout:
                 tally.add(self.rows[name])
             missing = [name for name in self.wanted if name not in finished]
             how = self.calls
-            if missing:
+            if missing or not (self.folder / RUN).exists():
                 record_call(
                     self.folder,
                     self.agent,
@@ -174,7 +171,8 @@ class _Rollout:
                     calls=how,
                     runs=len(missing),
                 )
-            else:
+            record_asked(self.folder, self.tasks)  # after run.yaml, by which the folder is known
+            if not missing:
                 how = msgspec.structs.replace(how, processes=0, cache=None)  # nothing to open them for
             if shown is not None and finished:
                 said = f"{len(finished):,} of {len(self.wanted):,} runs are in {self.folder} already: reused"
@@ -217,7 +215,8 @@ class _Rollout:
         one it pays for them twice.
         """
         spent, self.known = 0.0, index_grades(self.folder)
-        for offset, trajectory in read_with_offsets(store.path, Trajectory):
+        before = read_with_offsets(store.path, Trajectory) if store.path.exists() else ()
+        for offset, trajectory in before:
             known = self.rows.get(trajectory.id)
             if known is not None and self.calls.cache is not None:
                 spent -= known.cost or 0.0

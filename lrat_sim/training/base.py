@@ -15,6 +15,7 @@ from lrat_sim import catalog, foreign
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint, fingerprint_file
 from lrat_sim.retrieval.encoder import load_model
+from lrat_sim.store import replacing
 
 _NOT_WEIGHTS = {"README.md", "training.json"}
 """Files of a model folder that may change without changing what it computes."""
@@ -76,9 +77,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
     state = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     kept = model.state_dict().keys()
     state |= {name: buffer for name, buffer in model.named_buffers() if name in kept}  # type: ignore[misc]  # tensors
-    beside = path.with_name(f"{path.name}.part")
-    save_file({name: weight.detach().cpu().contiguous().clone() for name, weight in state.items()}, beside)
-    beside.replace(path)
+    with replacing(path) as beside:
+        save_file({name: weight.detach().cpu().contiguous().clone() for name, weight in state.items()}, beside)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

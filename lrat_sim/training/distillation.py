@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lrat_sim.progress import ProgressCallback
+from lrat_sim.store import replacing
 
 _PAIRS_AT_ONCE = 256
 
@@ -80,7 +81,6 @@ def teacher_scores(
         )
         if progress:
             progress(start + len(batch), len(texts), "pairs scored by the teacher")
-    beside = path.with_suffix(".part.npy")
-    numpy.save(beside, scores, allow_pickle=False)
-    beside.replace(path)
+    with replacing(path) as beside, beside.open("wb") as stream:
+        numpy.save(stream, scores, allow_pickle=False)
     return scores

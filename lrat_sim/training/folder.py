@@ -14,9 +14,10 @@ from msgspec import Struct, field
 
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import check_fingerprint
+from lrat_sim.store import read_json, write_json, write_text
 from lrat_sim.training.settings import TrainingSettings
 
-RECORD = "training.json"
+RECORD, _IDENTITY = "training.json", "identity.json"
 
 
 class StepLoss(Struct, frozen=True):
@@ -116,24 +117,26 @@ def claim(unfinished: Path, wanted: dict[str, Any]) -> None:
     Raises:
         FingerprintMismatch: a run of another identity was left there unfinished; names what differs.
     """
-    path = unfinished / "identity.json"
+    path = unfinished / _IDENTITY
+    if not path.exists() and (strangers := {each.name for each in unfinished.iterdir()} - {"lock"}):
+        raise InputError(
+            f"{unfinished} is to hold the training until it is finished, and holds {min(strangers)}, which is of none; "
+            "train into another folder."
+        )
     if path.exists():
         check_fingerprint(
             f"the unfinished training at {unfinished}",
-            msgspec.json.decode(path.read_bytes()),
+            read_json(path, dict[str, Any], "what a training was begun with", "train into another folder"),
             wanted,
             "delete that folder or train into another one",
         )
     else:
-        beside = path.with_suffix(".part")
-        beside.write_bytes(msgspec.json.encode(wanted))
-        beside.replace(path)
+        write_json(path, wanted)
 
 
 def settle(finished: Path, folder: Path, record: TrainingRecord) -> None:
     """Writes record and card beside the weights, and puts the whole in its place by one renaming."""
-    (finished / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
-    (finished / "README.md").write_text(model_card(record), encoding="utf-8")
+    _describe(finished, record)
     if folder.is_dir():
         folder.rmdir()  # empty, as is_trained has seen; anything else stays and the error says so
     finished.replace(folder)
@@ -148,13 +151,12 @@ def add_figures(folder: Path, figures: Mapping[str, float | str]) -> None:
     """
     record = read_record(folder)
     record = msgspec.structs.replace(record, figures={**record.figures, **figures})
-    for name, content in (
-        (RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1)),
-        ("README.md", model_card(record).encode()),
-    ):
-        beside = folder / f"{name}.part"
-        beside.write_bytes(content)
-        beside.replace(folder / name)
+    _describe(folder, record)
+
+
+def _describe(folder: Path, record: TrainingRecord) -> None:
+    write_json(folder / RECORD, record)
+    write_text(folder / "README.md", model_card(record))
 
 
 def model_card(record: TrainingRecord) -> str:
@@ -225,7 +227,7 @@ def _figures(record: TrainingRecord) -> dict[str, float | str]:
 
 def _table(head: str, rows: Mapping[str, Any]) -> str:
     def shown(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
+        return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value).replace("|", "\\|")
 
     lines = [f"| {head} | value |", "|---|---|", *(f"| {name} | {shown(value)} |" for name, value in rows.items())]
     return "\n".join(lines) + "\n"
@@ -233,4 +235,5 @@ def _table(head: str, rows: Mapping[str, Any]) -> str:
 
 def discard(unfinished: Path) -> None:
     """Removes the trainer's own files; they never leave the training folder."""
-    shutil.rmtree(unfinished, ignore_errors=True)
+    if (unfinished / _IDENTITY).exists():
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lrat_sim import keys
 from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.interchange import FORMATS, Entry, convert, format_named, read_any
 from lrat_sim.records import Task
@@ -134,6 +135,49 @@ def test_a_source_that_breaks_off_leaves_no_output_and_the_earlier_one(
         convert(run, tmp_path / "out", to="lrat")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+@pytest.mark.parametrize("to", ["parquet", "openai"])
+def test_two_conversions_to_one_target_do_not_both_win(
+    to: str, entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    run, target = run_folder("run", entries), tmp_path / "out"
+    refused: list[str] = []
+
+    def meanwhile(*_: object) -> None:
+        with pytest.raises(InputError, match="is being written by another process") as raised:
+            convert(run, target, to=to)
+        refused.append(str(raised.value))
+
+    convert(run, target, to=to, progress=meanwhile)
+    assert len(refused) == len(entries)
+    assert convert(run, target, to=to).written == len(entries), "what the loser left stands in the way"
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_killed_conversion_left_does_not_stand_in_the_way(
+    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    run = run_folder("run", entries)
+    (tmp_path / ".out.lock").touch()
+    (tmp_path / ".out.part").mkdir()
+    (tmp_path / ".out.part" / "half").write_text("x")
+    convert(run, tmp_path / "out", to="lrat")
+    assert not (tmp_path / "out" / "half").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_keys_of_the_environment_are_in_no_export(
+    make: Callable[..., Entry], run_folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_folder("run", [make("t1", answer="it is s3cret-of-a-provider")])
+    monkeypatch.setattr(keys, "_known", set())
+    monkeypatch.setattr(keys, "_written", ())
+    monkeypatch.setenv("PROVIDER_API_KEY", "s3cret-of-a-provider")
+    keys.read_environment()
+    for to in WRITTEN:
+        convert(run, tmp_path / "out" / to, to=to)
+        assert "of-a-provider" not in everything(tmp_path / "out" / to)
 
 
 def test_an_output_says_where_it_came_from_without_a_path(

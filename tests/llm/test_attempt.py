@@ -2,11 +2,15 @@
 
 import asyncio
 import copy
+import html
+import json
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
+from lrat_sim import keys
 from lrat_sim.errors import ModelError
 from lrat_sim.llm.attempt import Answered, attempt
 from lrat_sim.llm.call import Request
@@ -267,3 +271,31 @@ asyncio.run(main())
 def test_calls_that_are_cancelled_leave_no_warning_behind():
     ran = subprocess.run([sys.executable, "-c", CANCELLED], capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+KEY = 'odd"key/5f1e9a77c0d24b13'
+REPLY = {"role": "assistant", "content": f"it is {KEY}", "reasoning_content": f"{KEY}?"}
+CALL = {"id": KEY, "type": "function", "function": {"name": "search", "arguments": f'{{"query": "{KEY[4:]}"}}'}}
+QUOTED = {
+    "a refusal": {"status": 401, **said(f"Incorrect API key provided: {KEY}", type="invalid", code=KEY)},
+    "headers in a fault": {"status": 500, **said("debug: " + json.dumps({"authorization": f"Bearer {KEY}"}))},
+    "a long fault": {"status": 400, **said("x" * 1930 + KEY)},
+    "a page": {"status": 403, "content": f"<b>{html.escape(KEY)}</b>".encode(), "content_type": "text/html"},
+    "a reply": {
+        "content": {
+            **{"id": "x", "object": "chat.completion", "created": 1, "model": "m"},
+            "choices": [{**CHOICE, "message": {**REPLY, "tool_calls": [CALL]}}],
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
+@pytest.mark.parametrize("fault", QUOTED.values(), ids=QUOTED)
+def test_a_key_that_the_provider_quotes_is_replaced(asked, monkeypatch, model, fault):
+    monkeypatch.setattr(keys, "_known", set())
+    monkeypatch.setattr(keys, "_written", ())
+    monkeypatch.setenv("SOME_KEY", KEY)
+    told = msgspec.json.encode(asked(model, **fault)).decode()
+    assert "[key]" in told or fault is QUOTED["a long fault"]
+    assert not [start for start in range(4, len(KEY) - 7) if KEY[start : start + 8] in told], told

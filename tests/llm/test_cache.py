@@ -102,9 +102,11 @@ def test_the_database_of_another_is_left_alone(tmp_path):
     connection.execute("CREATE TABLE people (name)")
     connection.commit()
     connection.close()
+    before = path.read_bytes()
     with pytest.raises(InputError, match="no cache of calls"):
         CallCache(path)
-    assert sqlite3.connect(path).execute("SELECT count(*) FROM people").fetchone() == (0,)
+    assert path.read_bytes() == before, "not even the kind of its journal"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 WRITER = textwrap.dedent(

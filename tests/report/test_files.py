@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrat_sim.errors import InputError
+from lrat_sim.report import write_report
 from lrat_sim.report.colours import ARMS, INK, MUTED, PAPER, Looks, themed
 from lrat_sim.report.figure import add_legend, draw
 from lrat_sim.report.runs import recall_by_turn, steps_of
@@ -54,6 +56,19 @@ def test_latex_table_keeps_its_columns_whatever_it_holds(row, title, caption):
     latex = to_latex(table)
     assert balance(latex) == 0
     assert all(len(cells(line)) == 3 for line in tabular(latex))
+
+
+@pytest.mark.parametrize("name", ["report.html", "report/notes.csv"])
+def test_page_or_folder_of_something_else_is_refused(hostile, tmp_path, name):
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("<p>mine</p>")
+    with pytest.raises(InputError, match=r"is no report of lrat-sim"):
+        write_report(hostile, tmp_path / "out")
+    assert [each for each in (tmp_path / "out").rglob("*") if each.is_file()] == [path]
+    assert path.read_text() == "<p>mine</p>"
+    write_report(hostile, tmp_path / "new")
+    assert write_report(hostile, tmp_path / "new").is_file(), "a report may be written again"
 
 
 def test_latex_of_a_report_is_well_formed(flown):

@@ -1,5 +1,7 @@
 import asyncio
 import resource
+import sqlite3
+import zlib
 
 import msgspec
 import pytest
@@ -7,6 +9,7 @@ import yaml
 from litellm.llms.custom_llm import CustomLLMError
 from pyarrow import parquet
 
+from lrat_sim import keys
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.errors import FingerprintMismatch, InputError
 from lrat_sim.llm.client import Retries
@@ -251,3 +254,33 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(agent, scripted, tmp_path
     assert 0 < kept < 20
     assert rollout(tasks(20), agent, scripted.Tiny(), tmp_path, table=False).reused == kept
     assert len(content(tmp_path)) == 20
+
+
+def test_a_key_that_the_provider_quotes_back_is_in_no_file_and_on_no_screen(scripted, tmp_path, monkeypatch, capfd):
+    key = "tok-5f1e9a77c0d24b13"
+    monkeypatch.setattr(keys, "_known", set())
+    monkeypatch.setattr(keys, "_written", ())
+    monkeypatch.setenv("SOME_KEY", key)
+
+    def answer(request, number):
+        quoted = server.headers[number]["authorization"]
+        assert quoted == f"Bearer {key}"
+        assert key not in str(request)
+        if number == 0:
+            return scripted.Reply({"error": {"message": f"debug: {quoted}"}}, status=500)
+        if number == 1:
+            return scripted.Reply(scripted.body(scripted.calls(("search", {"query": quoted}), reasoning=quoted)))
+        return scripted.Reply(scripted.body(scripted.says(f"Exact Answer: {quoted}")))
+
+    with scripted.Server(answer) as server:
+        agent = AgentSettings(model="openai/m", base_url=server.url, key_env="SOME_KEY", window=32_000)
+        rollout([Task(id="t", question="q")], agent, scripted.Tiny(), tmp_path / "run")
+    (trajectory,) = read_trajectories(tmp_path / "run")
+    assert trajectory.answer == "Bearer [key]"
+    assert "[key]" in trajectory.turns[0].attempts[0].error
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    with sqlite3.connect(tmp_path / "run" / "calls.sqlite") as calls:
+        files += [zlib.decompress(packed) for (packed,) in calls.execute("SELECT completion FROM calls")]
+    assert not [
+        content for content in (*files, *(text.encode() for text in capfd.readouterr())) if key.encode() in content
+    ]
