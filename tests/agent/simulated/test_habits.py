@@ -7,7 +7,6 @@ import statistics
 
 import pytest
 
-from lrat_sim.agent import load_agent
 from lrat_sim.agent.simulated import memory
 from lrat_sim.agent.simulated.memory import Glimpse, Page, Results
 from lrat_sim.agent.simulated.mind import Answer, Browse, Search, decide, own_verbosity, replay, take_in
@@ -18,7 +17,6 @@ from lrat_sim.text import count_tokens, normalise
 
 HOP = Hop(subject="Teren Vald", relation="teacher", object="Mira Osk", phrasings=["who taught {subject}"])
 ONE = Plan(hops=[HOP])
-OLDER = {"simulated": "45cb39a84720490c", "simulated-hasty": "55cb5586791187e9"}
 ACTIONS = "2d18c05e"
 
 
@@ -52,9 +50,7 @@ def _after(persona: Persona, *events, plan: Plan = ONE, seed: int = 1):
     return replay(plan, "Who taught him?", list(events), persona, seed)
 
 
-def test_a_persona_without_habits_keeps_its_fingerprint_and_its_runs(converse):
-    for name, before in OLDER.items():
-        assert load_agent(name).describe()["fingerprint"] == before
+def test_a_persona_without_habits_keeps_its_runs(converse):
     said = []
     for seed in range(12):
         run = converse(seed=seed, snippet=120)
