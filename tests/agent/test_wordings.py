@@ -312,14 +312,17 @@ def test_any_text_is_calls_or_itself(text):
         assert spoken.answer is None or protocol != "tools"
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from(sorted(WORDINGS)), st.integers(1, 200))
-def test_what_was_torn_off_anywhere_behind_its_name_is_no_answer(name, length):
+TORN_IN_A_TOKEN = {"glm, opening lost", "kimi, a number alone", "deepseek, tokens lost", "search-o1"}
+"""What is left of these may be a beginning of a token, which means nothing."""
+
+
+@pytest.mark.parametrize("name", [name for name in WORDINGS if name not in TORN_IN_A_TOKEN and "react" not in name])
+def test_what_was_torn_off_behind_its_name_is_no_answer(name):
     wording = WORDINGS[name]
-    torn = wording[: max(length, wording.find("search") + len("search") + 2)]
-    if torn.count("search") and len(torn.strip()) > 10 and name not in ("react", "react, input", "react, unclosed"):
-        spoken = read("tools", torn)
-        assert spoken.calls or spoken.remind, torn
+    for end in range(wording.find("search") + 8, len(wording), 5):
+        spoken = read("tools", wording[:end])
+        assert spoken.calls or spoken.remind, wording[:end]
+        assert spoken.answer is None
 
 
 @pytest.mark.parametrize(
