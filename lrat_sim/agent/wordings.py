@@ -102,9 +102,11 @@ _INVENTED = re.compile(
 _CODE = re.compile(r"(?<!`)`(?!``)[^`\n]{1,300}`(?!`)")
 _STATED = re.compile(r"(?:exact|final)[ _]answer\W{0,6}[:：]|<answer>", re.IGNORECASE)
 _MEANT = re.compile(
-    rf"\A\W{{0,8}}(?:json\s)?[\[{{].{{0,200}}?[\"'](?:{_TOOL_NAMES})[\"']"
-    rf"|^[ \t]*(?:<{{1,2}}|\[\[|\{{\{{|[@/$])(?:\w[^<>\n]{{0,40}}\s(?:name|tool|function)\s?=\s?[\"']?)?{_OWN}[^\n]?",
-    re.DOTALL | re.MULTILINE,
+    rf"^[ \t]*(?:```\w{{0,20}}\s{{0,3}})?[\[{{][^}}]{{0,200}}?[\"'](?:{_TOOL_NAMES})[\"']"
+    rf"|^[ \t]*(?:<{{1,2}}|\[\[|\{{\{{|[@/$])(?:\w[^<>\n]{{0,40}}\s(?:name|tool|function)\s?=\s?[\"']?)?{_OWN}"
+    rf"|(?<![\w.]){_OWN}[(\[{{][^()\[\]{{}}\n]{{0,300}}\Z|<\|open\|>call\b"
+    rf"|(?:functions|default_api)[.:]{_TOOL_NAMES}(?::\d{{1,6}})?\s{{0,3}}\Z",
+    re.MULTILINE,
 )
 """What is plainly meant as a call of one of our tools, in a wording that is not known."""
 
@@ -152,7 +154,8 @@ def _meant(text: str) -> bool:
     if '"properties"' in text:  # a description of tools
         return False
     found = _MEANT.search(_CODE.sub(" ", text))
-    mapping = None if found or text.strip()[:1] not in ("{", "`") else read_mappings(text.strip())
+    alone = re.search(r"^[ \t]*(?:```\w{0,20}\s{0,3})?(?=\{)", text, re.MULTILINE)
+    mapping = read_mappings(text[alone.end() :].strip("` \n")) if alone and not found else None
     fields = {str(key).casefold() for key in mapping} if isinstance(mapping, dict) else set()
     return found is not None or (bool(fields) and fields <= {*_FIELDS, "arguments", "parameters"})
 
@@ -165,7 +168,7 @@ class _Reader:
     """One text, read from mark to mark."""
 
     def __init__(self, text: str):
-        self.text, self.end, self.failures = text, len(text), 0
+        self.text, self.end, self.failures, self.calls = text, len(text), 0, 0
         self.stated = _STATED.search(text) is not None
         self.quoted = [(found.start(), found.end()) for found in _CODE.finditer(text)]
         fences = [found.start() for found in re.finditer("```", text)]
@@ -177,7 +180,7 @@ class _Reader:
         place = 0
         for _ in range(_MOST):
             mark = _MARKER.search(self.text, place, self.end)
-            if mark is None or self.failures > _FAILURES:
+            if mark is None or self.failures > _FAILURES or self.calls > _MOST:
                 break
             place = mark.end()
             if _within(self.quoted, mark.start()) or (self.stated and _within(self.fenced, mark.start())):
@@ -192,6 +195,7 @@ class _Reader:
             if found is not None:
                 spans.append((found[0], start, found[1]))
                 place = max(found[1], mark.end())
+                self.calls += len(found[0])
         return spans
 
     def _is_attempt(self, mark: re.Match[str], end: int, spans: list[_Span]) -> bool:
@@ -326,7 +330,7 @@ class _Reader:
         place, tail = 0, len(self.text[: self.end].rstrip("`\n\t .;"))
         for _ in range(_MOST):
             start = _BARE.search(self.text, place, self.end)
-            if start is None or self.failures > _FAILURES:
+            if start is None or self.failures > _FAILURES or self.calls > _MOST:
                 break
             place = max(start.end(), start.start() + 1)
             if _within(self.quoted, start.start()):
@@ -339,6 +343,7 @@ class _Reader:
                 self.failures += not found[0][-1].name
                 spans.append((found[0], start.start(), found[1]))
                 place = max(found[1], place)
+                self.calls += len(found[0])
         return spans
 
     def _alone(self, start: re.Match[str], end: int) -> bool:

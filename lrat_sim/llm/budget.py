@@ -53,7 +53,10 @@ class Budget:
         if self.cost is not None and self.spent >= self.cost:
             raise LimitReached("cost", f"the limit of {_money(self.cost)} is reached: {_money(self.spent)} are spent")
         if self.cost is not None and self._unpriced and not self._dearest:
-            raise LimitReached("cost", f"the limit of {_money(self.cost)} cannot be kept: calls come without a price")
+            raise LimitReached(
+                "cost",
+                f"the limit of {_money(self.cost)} cannot be kept: calls come without a price or without their usage",
+            )
         if self.ends is not None and time.monotonic() >= self.ends:
             raise self.late()
 

@@ -44,7 +44,7 @@ def token_count(value: Any) -> int | None:
 def _choice(choice: Any) -> Any:
     message: Any = choice.get("message") if isinstance(choice, dict) else None
     content = message.get("content") if isinstance(message, dict) else None
-    if content is None or isinstance(content, str):
+    if not isinstance(message, dict) or content is None or isinstance(content, str):
         return choice
     return {**choice, "message": {**message, "content": None, PARTS: content}}
 

@@ -31,7 +31,8 @@ def voice(scripted):
     """Runs a task against what a model says, message by message, without any provider between.
 
     Returns the trajectory and the requests.  A message may be an error, which is raised; the last one is said for
-    ever.  ``counts`` gives the provider's count of a request's prompt.
+    ever.  ``counts`` gives the provider's count of a request's prompt; a message may hold its own ``finish_reason``
+    and ``usage``.
     """
 
     def go(*messages, task=TASK, documents=None, counts=lambda request: 0, sample=0, **settings):
@@ -44,7 +45,9 @@ def voice(scripted):
                 if isinstance(said, BaseException):
                     raise said
                 usage = Usage(prompt_tokens=counts(request), completion_tokens=5, cost=0.0)
-                return Completion(message=read_message(said), usage=usage, finish_reason="stop", attempts=[])
+                said = dict(said)
+                ended, usage = said.pop("finish_reason", "stop"), said.pop("usage", usage)
+                return Completion(message=read_message(said), usage=usage, finish_reason=ended, attempts=[])
 
         limits = Limits(**{"k": 2, "turns": 6, **settings.pop("limits", {})})
         prompt = settings.pop("prompt", "Find it.\n{tools}\n")
