@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +15,9 @@ from msgspec import Meta, Struct
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.llm import import_litellm
+from lrat_sim.llm.direct import direct_client
 from lrat_sim.llm.retry import wait_as_asked
-from lrat_sim.llm.transport import reach_directly
+from lrat_sim.llm.transport import on_loop, reach_directly
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
 from lrat_sim.retrieval.nearest import IndexKind
@@ -105,18 +107,30 @@ class ApiEncoder:
             given |= {"dimensions": settings.dimensions, "allowed_openai_params": ["dimensions"]}
         inputs = [prompt + first_tokens(text, settings.max_length) for text in texts]
         try:
-            answer = self._retrying()(
-                self._litellm.embedding,
-                model=settings.model,
-                input=inputs,
-                encoding_format="float",
-                timeout=settings.timeout,
-                max_retries=0,
-                **given,
-            )
+            answer = self._retrying()(on_loop, lambda: self._ask(inputs, given))
         except self._litellm.exceptions.openai.OpenAIError as error:
             raise RetrieverError(f"{settings.model} gave no vectors ({error})") from error
         return self._vectors(answer, len(texts))
+
+    async def _ask(self, inputs: list[str], given: dict[str, Any]) -> Any:
+        settings = self._settings
+        if settings.api_base is not None and settings.model.startswith("openai/"):
+            # a server of one's own is asked as one for chat is: its reply has a bound
+            key = self._key or os.environ.get("OPENAI_API_KEY") or "none"
+            given = {**given, "client": direct_client(settings.api_base, key)}
+        try:
+            async with asyncio.timeout(settings.timeout * 1.05 + 1):
+                return await self._litellm.aembedding(
+                    model=settings.model,
+                    input=inputs,
+                    encoding_format="float",
+                    timeout=settings.timeout,
+                    max_retries=0,
+                    **given,
+                )
+        except TimeoutError as error:  # which a reply that comes byte by byte would put off in the client
+            said = f"no whole answer came within {settings.timeout:g} seconds"
+            raise self._litellm.exceptions.Timeout(said, settings.model, "openai") from error
 
     def _vectors(self, answer: Any, wanted: int) -> Matrix:
         settings = self._settings
