@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import http.cookiejar
 import ipaddress
 import os
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+
+from lrat_sim.llm import close_connections
 
 T = TypeVar("T")
 
@@ -90,6 +93,7 @@ def on_loop(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="lrat-sim-requests", daemon=True).start()
+    atexit.register(on_loop, close_connections)  # sessions that nobody closed complain when the process ends
     return loop
 
 

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.llm import import_litellm
+from lrat_sim.llm.attempt import failure
 from lrat_sim.llm.direct import direct_client
 from lrat_sim.llm.retry import wait_as_asked
 from lrat_sim.llm.transport import on_loop, reach_directly
@@ -109,7 +110,7 @@ class ApiEncoder:
         try:
             answer = self._retrying()(on_loop, lambda: self._ask(inputs, given))
         except self._litellm.exceptions.openai.OpenAIError as error:
-            raise RetrieverError(f"{settings.model} gave no vectors ({error})") from error
+            raise RetrieverError(f"{settings.model} gave no vectors ({failure(error).said})") from error
         return self._vectors(answer, len(texts))
 
     async def _ask(self, inputs: list[str], given: dict[str, Any]) -> Any:
