@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import http.cookiejar
 import ipaddress
 import os
+import threading
 import urllib.request
 import zlib
+from collections.abc import Callable, Coroutine
+from functools import lru_cache
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+
+from lrat_sim.llm import close_connections
+
+T = TypeVar("T")
 
 MOST_BYTES = 32 << 20
 """Bytes of a reply, unpacked.  A model's longest one has some megabytes; a hundred long documents have fewer."""
@@ -68,6 +78,23 @@ async def _unpacked(response: httpx.Response) -> bytes:
         if len(content) > MOST_BYTES:
             raise ReplyTooLarge(f"the reply is larger than {MOST_BYTES:,} bytes")
     return bytes(content)
+
+
+def on_loop(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What ``call`` gives, awaited in a thread that does nothing else; for callers that have no event loop.
+
+    Only on an event loop can a whole request be given a time: a client that blocks bounds the time between two bytes,
+    which a server may send one by one for hours.
+    """
+    return asyncio.run_coroutine_threadsafe(call(), _loop()).result()
+
+
+@lru_cache(maxsize=1)
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="lrat-sim-requests", daemon=True).start()
+    atexit.register(on_loop, close_connections)  # sessions that nobody closed complain when the process ends
+    return loop
 
 
 def no_cookies() -> http.cookiejar.CookieJar:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import threading
 from collections import OrderedDict
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,7 +14,7 @@ import tenacity
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import redact
 from lrat_sim.llm.retry import wait_as_asked
-from lrat_sim.llm.transport import BoundedTransport, ReplyTooLarge, no_cookies, proxy_for, reach_directly
+from lrat_sim.llm.transport import BoundedTransport, ReplyTooLarge, no_cookies, on_loop, proxy_for, reach_directly
 from lrat_sim.records import Document
 
 _CONNECTIONS = 128
@@ -107,18 +106,10 @@ class Connection:
             except TimeoutError as error:
                 raise httpx.ReadTimeout(f"no whole answer within {self._timeout:g} seconds") from error
 
-        response = asyncio.run_coroutine_threadsafe(ask(), _loop()).result()
+        response = on_loop(ask)
         if response.status_code >= 500 or response.status_code in _PASSING:
             raise _Passing(response)
         return response
-
-
-@lru_cache(maxsize=1)
-def _loop() -> asyncio.AbstractEventLoop:
-    """The event loop of all connections, in a thread of its own: only there can a whole request be given a time."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="lrat-sim-connections", daemon=True).start()
-    return loop
 
 
 class Shelf:

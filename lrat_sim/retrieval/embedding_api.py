@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
+=======
+import asyncio
+import os
+>>>>>>> bounds
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -14,8 +19,10 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import read_environment, read_key, redact
 from lrat_sim.llm import import_litellm
+from lrat_sim.llm.attempt import failure
+from lrat_sim.llm.direct import direct_client
 from lrat_sim.llm.retry import wait_as_asked
-from lrat_sim.llm.transport import reach_directly
+from lrat_sim.llm.transport import on_loop, reach_directly
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
 from lrat_sim.retrieval.nearest import IndexKind
@@ -111,18 +118,34 @@ class ApiEncoder:
             given |= {"dimensions": settings.dimensions, "allowed_openai_params": ["dimensions"]}
         inputs = [prompt + first_tokens(text, settings.max_length) for text in texts]
         try:
-            answer = self._retrying()(
-                self._litellm.embedding,
-                model=settings.model,
-                input=inputs,
-                encoding_format="float",
-                timeout=settings.timeout,
-                max_retries=0,
-                **given,
-            )
+            answer = self._retrying()(on_loop, lambda: self._ask(inputs, given))
         except self._litellm.exceptions.openai.OpenAIError as error:
+<<<<<<< HEAD
             raise RetrieverError(f"{settings.model} gave no vectors ({redact(str(error))})") from error
+=======
+            raise RetrieverError(f"{settings.model} gave no vectors ({failure(error).said})") from error
+>>>>>>> bounds
         return self._vectors(answer, len(texts))
+
+    async def _ask(self, inputs: list[str], given: dict[str, Any]) -> Any:
+        settings = self._settings
+        if settings.api_base is not None and settings.model.startswith("openai/"):
+            # a server of one's own is asked as one for chat is: its reply has a bound
+            key = self._key or os.environ.get("OPENAI_API_KEY") or "none"
+            given = {**given, "client": direct_client(settings.api_base, key)}
+        try:
+            async with asyncio.timeout(settings.timeout * 1.05 + 1):
+                return await self._litellm.aembedding(
+                    model=settings.model,
+                    input=inputs,
+                    encoding_format="float",
+                    timeout=settings.timeout,
+                    max_retries=0,
+                    **given,
+                )
+        except TimeoutError as error:  # which a reply that comes byte by byte would put off in the client
+            said = f"no whole answer came within {settings.timeout:g} seconds"
+            raise self._litellm.exceptions.Timeout(said, settings.model, "openai") from error
 
     def _vectors(self, answer: Any, wanted: int) -> Matrix:
         """The vectors in the order of the texts, of length 1; refuses those by which nothing can be ranked."""
