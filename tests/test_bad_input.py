@@ -184,7 +184,7 @@ UNKNOWN = {
     "mining recipe": ("mine run --recipe nosuch", ["recipe", "'nosuch'", "mine-paper"]),
     "training recipe": ("train run -t set -o model --recipe nosuch", ["recipe", "'nosuch'", "train-small"]),
     "recipe of the flywheel": ("flywheel -t set -o new --training nosuch", ["recipe", "'nosuch'", "train-small"]),
-    "split": ("rollout -t set -o new --split nosuch", ["split 'nosuch'", "train"]),
+    "split": ("rollout -t set -o new --split nosuch", ["split 'nosuch'", "train", "--split"]),
     "split of the flywheel": ("flywheel -t set -o new --evaluate-split nosuch", ["split 'nosuch'", "train"]),
     "record": ("schema nosuch", ["nosuch", "trajectory"]),
     "command": ("nosuch", ["nosuch", "lrat-sim --help"]),
@@ -302,6 +302,29 @@ def test_damaged_data_set_is_refused(refused, place, file, words):
     said = refused("search", "tower", "-t", "set")
     for word in words:
         assert word in said
+
+
+def test_documents_that_changed_under_the_same_fingerprint_are_refused(refused, place):
+    file = place / "set" / "corpus" / "documents.arrow"
+    file.write_bytes(file.read_bytes().replace(b"Maren", b"Karen"))
+    said = refused("search", "Karen", "-t", "set")
+    assert "set/corpus is damaged (documents.arrow holds other bytes than were written); build it again" in said
+
+
+def test_preparing_says_what_was_found_and_what_was_left_out(command, place):
+    documents = [*DOCUMENTS, {"id": "d", "text": ""}]
+    task = {**TASKS["test"][0], "evidence": ["a", "d"]}
+    lay_down(place / "new", documents=documents, tasks={"test": [task, {"id": "t2", "question": "Why?"}]})
+    (place / "new" / "corpus.zip").write_bytes(b"x")
+    code, _, err = command("index", "bm25", "-t", "jsonl", "--source", "new")
+    assert code == 0
+    for sentence in (
+        "jsonl: 3 documents; tasks: test 2; in ",
+        "Tasks with a plan: 1 of 2 (test 1).",
+        "Documents left out, having neither text nor title: 1 (named as evidence 1 times).",
+        "Files that are not read: corpus.zip.",
+    ):
+        assert sentence in err
 
 
 @pytest.mark.parametrize("name", ["vocabulary.json", "index.json", "indices.csc.index.npy", "data.csc.index.npy"])
