@@ -12,10 +12,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
     """Rows as CSV: nothing for None, numbers as computed, and an apostrophe before a text that could be a formula."""
+    return "".join(_line([escape_formula(cell) if isinstance(cell, str) else cell for cell in row]) for row in rows)
+
+
+def _line(cells: list[Any]) -> str:
     written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\r\n")  # with which a lone return is quoted, too
-    writer.writerows([escape_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
-    return written.getvalue()
+    csv.writer(written, lineterminator="\r\n").writerow(cells)  # a terminator by which a lone return is quoted, too
+    return written.getvalue().removesuffix("\r\n") + "\n"
 
 
 def escape_formula(cell: str) -> str:

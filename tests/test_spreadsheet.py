@@ -48,4 +48,4 @@ def test_numbers_and_plain_texts_stay_as_they_are(cell):
 
 
 def test_numbers_are_written_as_computed_and_none_as_nothing():
-    assert csv_text([("a", "b"), (-3.5, None), (-0.1 + 0.3, True)]) == f"a,b\r\n-3.5,\r\n{-0.1 + 0.3!r},True\r\n"
+    assert csv_text([("a", "b"), (-3.5, None), (-0.1 + 0.3, True)]) == f"a,b\n-3.5,\n{-0.1 + 0.3!r},True\n"
