@@ -131,24 +131,14 @@ def _table(cell: Cell) -> Table:
     title = f"{cell.agent} on {cell.task_set}, {cell.tasks} {cell.split} tasks, k = {cell.k}, {seeds}"
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=0, show_edge=False)
     table.add_column("arm", no_wrap=True)
-    for head in (
-        "pairs",
-        "success",
-        "err.",
-        "±\ntasks",
-        "±\nseeds",
-        "gain",
-        "95 %\ninterval",
-        "evid.\nrecall",
-        "steps",
-    ):
+    heads = ("pairs", "success\n(err.)", "±\ntasks", "±\nseeds", "gain", "95 %\ninterval", "evid.\nrecall", "steps")
+    for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for each in cell.arms:
         table.add_row(
             Text(each.arm),
             "-" if each.pairs is None else f"{each.pairs:,}",
-            _percent(each.success),
-            f"{each.errors:,}",
+            f"{_percent(each.success)} ({each.errors:,})",
             _percent(each.over_tasks),
             _percent(each.over_seeds),
             *_gain(each.gain),

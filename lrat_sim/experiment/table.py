@@ -14,7 +14,6 @@ from lrat_sim.comparison import Comparison, Estimate, Pairing, Summary
 from lrat_sim.comparison.paired import NORMAL_QUANTILE
 from lrat_sim.comparison.table import p_value, value_range
 
-_BAR = 5
 _NOTE = "±: 95 % of the noise from tasks. err.: runs that broke. gain: over the first retriever, by task."
 
 
@@ -70,7 +69,7 @@ def add_point(table: Table, cells: Sequence[str], comparison: Comparison, arm: s
     if summary is None:
         return
     pairing = next((each for each in comparison.pairings if (each.arm, each.base) == (arm, comparison.base)), None)
-    table.add_row(*map(Text, cells), *_success(summary), f"{summary.errors:,}", *_gain(pairing), *_rest(summary))
+    table.add_row(*map(Text, cells), _success(summary), f"{summary.errors:,}", *_gain(pairing), *_rest(summary))
 
 
 def _table(title: str, head: Sequence[str]) -> Table:
@@ -80,19 +79,17 @@ def _table(title: str, head: Sequence[str]) -> Table:
     )  # fmt: skip
     for number, heading in enumerate(head):
         table.add_column(heading, overflow="fold", justify="right" if number else "left", no_wrap=bool(number))
-    table.add_column("success", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for heading in ("err.", "gain", "95 %\ninterval", "p\nHolm", "evid.\nrecall", "steps"):
+    for heading in ("success", "err.", "gain", "95 %\ninterval", "p\nHolm", "evid.\nrecall", "steps"):
         table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
-def _success(summary: Summary) -> tuple[str, str]:
+def _success(summary: Summary) -> str:
     value, error = summary.means.get("success"), summary.over_tasks.get("success")
     if value is None:
-        return "-", ""
+        return "-"
     noise = "" if error is None else f" ±{100 * NORMAL_QUANTILE * error:.1f}"
-    return f"{100 * value:.1f}{noise}", "█" * round(_BAR * value)
+    return f"{100 * value:.1f}{noise}"
 
 
 def _gain(pairing: Pairing | None) -> tuple[str, str, str]:

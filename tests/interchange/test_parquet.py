@@ -56,8 +56,8 @@ def test_the_card_names_every_column_and_counts_what_is_there(entries: list[Entr
     assert {"task_categories", "tags", "configs"} <= set(described)
     columns = pq.read_schema(tmp_path / "out" / "data" / "trajectories-00000.parquet").names
     assert [name for name in columns if f"| `{name}` |" not in text] == []
-    # t1: correct and a run without an answer, t2 broke; t3 correct
-    assert "| scripted | bm25 | 3 | 1 | 1 | 1 | 1 | 0 | 33.3 |" in text
+    # t1: correct and a run without an answer, t2 broke, so success is the mean of 50 and 0; t3 correct
+    assert "| scripted | bm25 | 3 | 1 | 1 | 1 | 1 | 0 | 25.0 |" in text
     assert "| scripted | dense | 1 | 1 | 0 | 0 | 1 | 0 | 100.0 |" in text
 
 
