@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-=======
 import asyncio
 import os
->>>>>>> bounds
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -120,11 +117,7 @@ class ApiEncoder:
         try:
             answer = self._retrying()(on_loop, lambda: self._ask(inputs, given))
         except self._litellm.exceptions.openai.OpenAIError as error:
-<<<<<<< HEAD
-            raise RetrieverError(f"{settings.model} gave no vectors ({redact(str(error))})") from error
-=======
-            raise RetrieverError(f"{settings.model} gave no vectors ({failure(error).said})") from error
->>>>>>> bounds
+            raise RetrieverError(f"{settings.model} gave no vectors ({redact(failure(error).said)})") from error
         return self._vectors(answer, len(texts))
 
     async def _ask(self, inputs: list[str], given: dict[str, Any]) -> Any:
