@@ -71,6 +71,8 @@ _SENTENCE = re.compile(
     _FLAGS,
 )
 _SENTENCE_END = re.compile(r"(?<=[\w)\]\"”*][\w)\]\"”*]{2})[.!?](?=\s+[A-Z\"“(])")
+_FULL_STOP = re.compile(r"(?<=[a-z)\]\"”*_`]{2}|[\d*]{2})\.\Z")
+"""Not that of an abbreviation."""
 _EMPTY_LINE = re.compile(r"[>\s]*(?:(?:```+|~~~+)\w*|[*_`]+|\$+|[-=_]{3,}|\|[|:\s-]*)?")
 _ITEM = re.compile(r"\s*(?:>\s*)*(?:[-+•‣·]|\*(?!\*))\s+")
 _MARGIN = re.compile(r"\A(?:>(?!\s?\d)\s*|#{1,6}\s+|(?:[-+•‣·]|\*(?!\*))\s+)+")
@@ -130,7 +132,8 @@ def _stated(text: str) -> str | None:
         return found
     plain = [value for match in _last(_PLAIN_HEADING, text) if (value := _after(text, match))]
     if not plain:
-        plain = [_bare(_SENTENCE_END.split(match[1])[0]) for match in _last(_SENTENCE, text)]
+        sentences = [_SENTENCE_END.split(match[1].strip())[0] for match in _last(_SENTENCE, text)]
+        plain = [_bare(_FULL_STOP.sub("", sentence)) for sentence in sentences]
     return plain[-1] if plain else None
 
 
@@ -217,7 +220,7 @@ def _bare(value: str) -> str:
     """An answer without the markup and the quotes around it."""
     before = None
     while before != value:
-        before, value = value, _MARGIN.sub("", value.strip()).strip()
+        before, value = value, re.sub(r"(?<=[*_`”\"])\.\Z", "", _MARGIN.sub("", value.strip()).strip())
         if "\\" in value:
             value = next(reversed(list(_boxed(value))), value) if _BOXED.search(value) else value
             value = re.sub(r"\\[,;! ]|\\\(|\\\)|\\\[|\\\]", " ", _LATEX.sub(r"\1", value))

@@ -40,6 +40,8 @@ from lrat_sim.agent.answer import read_answer, states_answer
         "Exact answer is: Maren Oxley",
         "The exact answer is: Maren Oxley",
         "The exact answer is Maren Oxley.",
+        "Thus the final answer is: **Maren Oxley**.",
+        "So the answer is Maren Oxley.",
         "Exact Answer (a name): Maren Oxley",
         "Exact Answer - Maren Oxley",
         "Exact answer = Maren Oxley",
