@@ -44,7 +44,7 @@ class Row(Struct, frozen=True, kw_only=True):
     reasoning_tokens: int
     prompt_tokens: int | None
     completion_tokens: int | None
-    unknown_usage: int
+    unknown_usage: int = 0
     cost: float | None
     seconds: float
     offset: int

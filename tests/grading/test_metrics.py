@@ -123,11 +123,11 @@ def test_judges_tokens_cost_and_failures_stand_apart_from_the_agents(make, tmp_p
     grades = [
         Grade(trajectory_id="t1", state="ungraded", judge="m", error=DOWN, usage=used),
         Grade(trajectory_id="t1", state="correct", judge="m", usage=used),
-        Grade(trajectory_id="t3", state="ungraded", judge="m", error=DOWN, usage=Usage(cost=0.0)),
+        Grade(trajectory_id="t3", state="ungraded", judge="m", error=DOWN, usage=Usage.zero()),
     ]
     verdicts = [
         Verdict(trajectory_id="t1", turn=1, call=0, state="relevant", judge="m", usage=used),
-        Verdict(trajectory_id="t1", turn=2, call=0, state="unjudged", judge="m", error=DOWN, usage=Usage(cost=0.0)),
+        Verdict(trajectory_id="t1", turn=2, call=0, state="unjudged", judge="m", error=DOWN, usage=Usage.zero()),
         Verdict(trajectory_id="gone", turn=2, call=0, state="relevant", judge="m", usage=used),
     ]
     write_records(tmp_path / "grades.jsonl", grades)

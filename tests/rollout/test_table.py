@@ -94,3 +94,10 @@ def test_what_is_true_at_the_moment_is_shown_while_it_goes_on_and_not_in_the_end
     assert "17/20" in table
     assert "retries" in table
     assert "calls" not in last
+
+
+def test_tokens_of_which_some_are_unknown_are_said_to_be():
+    tally = Tally(2, graded=False)
+    tally.add(ROW)
+    tally.add(msgspec.structs.replace(ROW, prompt_tokens=None, unknown_usage=3))
+    assert (tally.tokens, tally.fields()["tokens"]) == (None, "unknown (usage of 3 calls)")
