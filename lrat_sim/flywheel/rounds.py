@@ -105,7 +105,7 @@ def load(folder: Path) -> Rounds:
         InputError: it holds none, or they cannot be read.
     """
     return read_json(
-        folder / ROUNDS, Rounds, "the rounds of a flywheel", "give the folder of a flywheel, or run it again"
+        folder / ROUNDS, Rounds, "the rounds of a flywheel", "give the folder of a flywheel, or run the flywheel again"
     )
 
 
