@@ -22,7 +22,9 @@ def table(tmp_path_factory, make):
                 id=f"t{n}.{run}",
                 task=f"t{n}",
                 status="unanswered" if n == 4 else "error" if n == 5 else "answered",
-                usage=msgspec.convert({"prompt_tokens": 10 * (n + extra)}, type(make.run().usage)),
+                usage=msgspec.convert(
+                    {"prompt_tokens": 10 * (n + extra), "completion_tokens": 0}, type(make.run().usage)
+                ),
                 retriever={"kind": run, "fingerprint": run},
             )
             for n in range(6)
