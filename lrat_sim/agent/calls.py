@@ -57,8 +57,14 @@ _AROUND = re.compile(
 
 def tool_of(name: str) -> str | None:
     """The tool of ours that a name means: ``visit``, ``functions.search:0``, ``search<|channel|>json``."""
-    parts = [part for part in re.split(r"[.:/]|__", _AROUND.sub(" ", name[:200]).strip()) if part.strip()]
+    plain = _AROUND.sub(" ", name[:200]).strip().removesuffix(".call")  # Llama 3 calls its built-in tools so
+    parts = [part for part in re.split(r"[.:/]|__", plain) if part.strip()]
     return _TOOLS.get(_folded(parts[-1])) if parts else None
+
+
+def tool_taking(arguments: Any) -> str | None:
+    """The tool of ours that takes such arguments, where its name was lost."""
+    return {"query": SEARCH, "queries": SEARCH, "docid": BROWSE}.get(" ".join(arguments or ()))
 
 
 def value_field(tool: str | None) -> str:

@@ -9,15 +9,19 @@ import json
 import re
 from collections.abc import Iterator
 
-from lrat_sim.agent.calls import read_block, tool_of, unread, value_field
+from lrat_sim.agent.calls import parse_arguments, read_block, tool_of, tool_taking, unread, value_field
 from lrat_sim.llm.message import ToolCall
 
 LABEL = re.compile(
-    r"^[ \t*_#>-]*(thought|action input|action|observation|final answer)[ \t*_]*[:\uff1a][ \t*_]*",
+    r"^[ \t*_#>-]*(thought|action input|action|tool(?=[ \t*_]*[:\uff1a][ \t*_`\"']*(?:search|get_document)\b)"
+    r"|observation|final answer)[ \t*_]*[:\uff1a][ \t*_]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _BRACKETED = re.compile(r"[`\"']?([\w./-]+(?::\d+)?)[`\"']?[ \t]*([\[(])(.*)", re.DOTALL)
 _NAMED = re.compile(r"[`\"']?([\w.-]+)[`\"']?(?:[ \t]*[:\uff1a])?[ \t]*(.*)", re.DOTALL)
+_INPUT = re.compile(
+    r"\n[ \t*_]*(?:tool[ _])?(?:input|query|arguments?|parameters?|docid)[ \t*_]*[:\uff1a][ \t*_]*", re.IGNORECASE
+)
 _KEYWORD = re.compile(r"\s*(\w+)\s*=\s*")
 _NO_ACTION = ("none", "n/a", "na", "no", "nothing", "finish", "answer")
 
@@ -32,7 +36,7 @@ def labelled_parts(text: str) -> Iterator[Part]:
     ends = [label.start() for label in labels[1:]] + [len(text)]
     for label, end in zip(labels, ends, strict=False):
         body = text[label.end() : end].strip()
-        yield " ".join(label[1].lower().split()), body
+        yield " ".join(label[1].lower().split()).replace("tool", "action"), body
 
 
 def before_observation(text: str) -> str:
@@ -44,12 +48,13 @@ def before_observation(text: str) -> str:
 
 
 def labelled_calls(parts: list[Part]) -> list[ToolCall]:
-    """The actions, each with the input that follows it; an input that follows none cannot be read."""
+    """The actions, each with the input that follows it; one that follows none may tell its tool by its arguments."""
     calls = []
     before = ""
     for (label, body), (after, given) in zip(parts, [*parts[1:], ("", "")], strict=True):
         if label == "action input" and before != "action":
-            calls.append(unread(body))
+            tool = tool_taking(parse_arguments(body))
+            calls.append(ToolCall(id="", name=tool, arguments=body) if tool else unread(body))
         elif label == "action" and body.strip("*`. ").lower() not in _NO_ACTION:
             calls += _action(body, given if after == "action input" else None)
         before = label
@@ -58,6 +63,8 @@ def labelled_calls(parts: list[Part]) -> list[ToolCall]:
 
 def _action(body: str, given: str | None) -> list[ToolCall]:
     """The calls of one action: ``search[...]``, ``search(...)``, ``search: ...``, JSON, or a name and its input."""
+    if given is None and (own := _INPUT.search(body)) is not None:
+        body, given = body[: own.start()], body[own.end() :]
     body = body.strip("*` \t\n")
     if body.startswith(("{", "[")):
         return read_block(body)

@@ -22,11 +22,19 @@ from typing import Any
 
 from msgspec import Struct
 
-from lrat_sim.agent.calls import FUNCTION_TAG, make_call, stated_calls, tagged_arguments, tagged_calls, tool_of, unread
+from lrat_sim.agent.calls import (
+    FUNCTION_TAG,
+    make_call,
+    stated_calls,
+    tagged_arguments,
+    tagged_calls,
+    tool_of,
+    tool_taking,
+    unread,
+)
 from lrat_sim.agent.labels import LABEL, before_observation, labelled_calls, labelled_parts
 from lrat_sim.agent.mending import read_mappings
 from lrat_sim.llm.message import ToolCall
-from lrat_sim.retrieval.shown import BROWSE, SEARCH
 
 _LONGEST = 100_000
 """Characters in which calls are looked for; nobody writes a call after as many, and looking takes time."""
@@ -55,11 +63,14 @@ class Wording(Struct, frozen=True):
 _TOOL_NAMES = r"(?:search|web_search|get_document|getDocument|visit)"
 _OWN = rf"(?:(?:functions|tools?|default_api|api)[.:])?{_TOOL_NAMES}(?![\w.])(?::\d{{1,6}})?"
 """One of our tools where no mark says that it is a call; ``re.search`` and ``open`` are code."""
-_WRAPPER = r"(?:tool_?calls?(?:_\w{1,10})?|function_?calls?|tool_?use|tool_request|tool_code|use_mcp_tool|tool|action)"
+_WRAPPER = (
+    r"(?:tool_?calls?(?:_\w{1,10})?|function_?calls?|tool_?use|tool_request|tool_code|use_mcp_tool|execute_tool|tools?"
+    r"|action)"
+)
 _TOKEN = r"<[|｜][^<>|｜\n]{1,40}[|｜]?>|<[\w▁/ ]{1,40}[|｜]>"
 _SPECIAL = (
     r"(?=<[^<>]{0,40}(?:tool|call|function|python_tag|action|plugin))"
-    r"(?!<\|call\||<[^<>]{0,40}(?:response|output|result|[|｜_▁ ]end))<[|｜][^<>|｜\n]{1,40}[|｜]?>"
+    r"(?!<\|call\||<[^<>]{0,40}(?:response|output|result|end[|｜]?>|[|｜_▁ ]end))<[|｜][^<>|｜\n]{1,40}[|｜]?>"
 )
 _NAMED_TAG = rf"<{FUNCTION_TAG}(?:\s{{0,3}}=|\s[^<>=]{{0,40}}(?:name|tool)\s{{0,3}}=)"
 _MARKER = re.compile(
@@ -115,6 +126,7 @@ _SAME = (
     (re.compile(r"<(/?)[|｜]\s?DSML\s?[|｜]"), r"<\1"),
     (re.compile(r"<[|｜]\s?(/?)DSML\s?[|｜]"), r"<\1"),
     (re.compile(r"<(/?)\w{1,20}:(?=(?:tool_calls?|function_calls?|invoke|parameter|function)\b)"), r"<\1"),
+    (re.compile(r"<(/?)\w{1,20}_(?=(?:tool_call|arg_key|arg_value)>)"), r"<\1"),
     (re.compile(r"<\|open\|>([^<>|]{1,200})<\|sep\|>"), r"<\1>"),
     (re.compile(r"<\|close\|>([^<>|]{1,200})<\|sep\|>"), r"</\1>"),
 )
@@ -157,7 +169,7 @@ def _meant(text: str) -> bool:
     alone = re.search(r"^[ \t]*(?:```\w{0,20}\s{0,3})?(?=\{)", text, re.MULTILINE)
     mapping = read_mappings(text[alone.end() :].strip("` \n")) if alone and not found else None
     fields = {str(key).casefold() for key in mapping} if isinstance(mapping, dict) else set()
-    return found is not None or (bool(fields) and fields <= {*_FIELDS, "arguments", "parameters"})
+    return found is not None or (bool(fields) and fields <= {"query", "queries", "docid", "arguments", "parameters"})
 
 
 _Span = tuple[list[ToolCall], int, int]
@@ -206,7 +218,8 @@ class _Reader:
         return opens or "{" in inside or re.search(_OWN, inside) is not None
 
     def _opens_line(self, place: int) -> bool:
-        return not self.text[self.text.rfind("\n", 0, place) + 1 : place].strip(" \t>*-`[")
+        before = self.text[self.text.rfind("\n", 0, place) + 1 : place]
+        return not re.sub(_TOKEN, "", before[-200:]).strip(" \t>*-`[")
 
     def _name_before(self, place: int) -> int:
         """Where the name begins that stands before a mark whose opening was lost; the mark's own place without one."""
@@ -281,7 +294,7 @@ class _Reader:
         if text.startswith("{", place):
             value, end = self._json(place)
             if isinstance(value, dict):
-                tool = _FIELDS.get(" ".join(value)) if name[1].isdigit() else name[1]
+                tool = tool_taking(value) if name[1].isdigit() else name[1]
                 return ([make_call(tool, value)], end) if tool else None
             # cut off, or no JSON: where it is plainly a call, the model is told what is wrong with its arguments
             cut = loose or (self._opens_line(name.start()) and text[place + 1 : place + 2] in ('"', "'"))
@@ -313,7 +326,8 @@ class _Reader:
 
     def labelled(self) -> list[_Span]:
         """Actions at the beginning of lines, of one of our tools or with an input of their own."""
-        first = next((found for found in LABEL.finditer(self.text) if found[1].lower().startswith("action")), None)
+        actions = (found for found in LABEL.finditer(self.text) if found[1].lower().startswith(("action", "tool")))
+        first = next(actions, None)
         if first is None or _within(self.fenced, first.start()):
             return []
         written = before_observation(self.text[first.start() : self.end])
@@ -373,8 +387,6 @@ _PYTHON = re.compile(r"\s*([A-Za-z_][\w.]{0,80}(?::\d{1,6})?)\s?(\(|\[(?!ARGS\]|
 _CLOSES = {"(": ")", "[": "]"}
 _QUOTED = re.compile(r"[\"'=]")
 _ARGUMENTS = re.compile(r"[\"'](?:\w+_)?(?:arguments|args|parameters|params|input|kwargs)[\"']\s?:")
-_FIELDS = {"query": SEARCH, "queries": SEARCH, "docid": BROWSE}
-"""The tool whose number alone was written, by its argument."""
 _DECODER = json.JSONDecoder(strict=False)
 _BRACKET = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[()\[\]{}]')
 _KEYWORD = re.compile(

@@ -61,12 +61,10 @@ def main() -> None:
             console.print(traceback.format_exc(), soft_wrap=True)
             sys.exit(1)
         place = getattr(error, "filename", None) or "a file"
-        code, message = (
-            2,
-            (
-                f"{place} cannot be read or written ({fault}); make room there, or let it be read and written, and run the "
-                "same command again: what was finished is kept."
-            ),
+        code = 2
+        message = (
+            f"{place} cannot be read or written ({fault}); make room there, or let it be read and written, and run the "
+            "same command again: what was finished is kept."
         )
     console.print(f"lrat-sim: {' '.join(message.split())}", soft_wrap=True)
     sys.exit(code)

@@ -165,6 +165,11 @@ def solved(row: Row | None) -> bool:
     return success is not None and success >= 0.5
 
 
+def untold(row: Row, metric: str) -> bool:
+    """Whether a provider did not tell tokens or cost of a task; of one whose runs broke, tokens are no matter."""
+    return metric in MAY_BE_UNTOLD and row.get(metric) is None and (metric == "cost" or row.get("steps") is not None)
+
+
 def values_of(
     measure: Measure, arms: Sequence[Arm], tasks: Sequence[str], evidence: set[str]
 ) -> list[tuple[str, tuple[float, ...]]]:
@@ -190,6 +195,6 @@ def values_of(
         values = [absent if row is None else row.get(measure.metric, absent) for row in rows]
         if all(value is not None for value in values):
             found.append((task, tuple(value for value in values if value is not None)))
-        elif measure.metric in MAY_BE_UNTOLD and all(row is not None for row in rows):
+        elif all(row is not None for row in rows) and any(untold(row, measure.metric) for row in rows if row):
             return []
     return found

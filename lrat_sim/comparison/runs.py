@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import fmean
 
 from lrat_sim.comparison.calibration import STATED, calibration_parts
-from lrat_sim.comparison.measures import MEASURES, Arm, Row
+from lrat_sim.comparison.measures import MEASURES, Arm, Row, untold
 from lrat_sim.comparison.queries import Queries
 from lrat_sim.grading.answers import latest_grades
-from lrat_sim.grading.metrics import MAY_BE_UNTOLD, TaskTable, measure, task_table
+from lrat_sim.grading.metrics import TaskTable, measure, task_table
 from lrat_sim.grading.run import GRADES
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.rollout.index import read_trajectories
@@ -76,7 +76,7 @@ def _mean(rows: Sequence[Row | None]) -> dict[str, float | None]:
     means: dict[str, float | None] = {}
     for metric in dict.fromkeys(metric for row in ran for metric in row):
         values = [value for row in ran if (value := row.get(metric)) is not None]
-        if metric in MAY_BE_UNTOLD and len(values) < len(ran):
+        if any(untold(row, metric) for row in ran):
             values = []
         elif metric in _FAILED_IF_ABSENT and (values or metric == "success"):
             values += [0.0] * (len(rows) - len(ran))

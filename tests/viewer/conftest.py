@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from lrat_sim.records import Call, Hit, Task, Trajectory, Turn
+from lrat_sim.records import Call, Hit, Task, Trajectory, Turn, Usage
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -124,6 +124,7 @@ class Make:
             end_reason="answer",
             answer="x",
             turns=list(turns),
+            usage=Usage.zero(),
         )
         return msgspec.structs.replace(made, **changed)
 

@@ -1,8 +1,7 @@
-import msgspec
 import pytest
 
 from lrat_sim.errors import InputError
-from lrat_sim.records import Grade, Task
+from lrat_sim.records import Grade, Task, Usage
 from lrat_sim.store import write_records
 from lrat_sim.viewer.library import Library
 from lrat_sim.viewer.listing import Query, read_query, select
@@ -22,7 +21,7 @@ def table(tmp_path_factory, make):
                 id=f"t{n}.{run}",
                 task=f"t{n}",
                 status="unanswered" if n == 4 else "error" if n == 5 else "answered",
-                usage=msgspec.convert({"prompt_tokens": 10 * (n + extra)}, type(make.run().usage)),
+                usage=Usage(prompt_tokens=10 * (n + extra), completion_tokens=0),
                 retriever={"kind": run, "fingerprint": run},
             )
             for n in range(6)
