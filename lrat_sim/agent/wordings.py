@@ -113,8 +113,9 @@ _INVENTED = re.compile(
 _CODE = re.compile(r"(?<!`)`(?!``)[^`\n]{1,300}`(?!`)")
 _STATED = re.compile(r"(?:exact|final)[ _]answer\W{0,6}[:：]|<answer>", re.IGNORECASE)
 _MEANT = re.compile(
-    rf"^[ \t]*(?:```\w{{0,20}}\s{{0,3}})?[\[{{][^}}]{{0,200}}?[\"'](?:{_TOOL_NAMES})[\"']"
-    rf"|^[ \t]*(?:<{{1,2}}|\[\[|\{{\{{|[@/$])(?:\w[^<>\n]{{0,40}}\s(?:name|tool|function)\s?=\s?[\"']?)?{_OWN}"
+    rf"^[ \t]*(?:```\w{{0,20}}\s{{0,3}})?(?!\{{\\)[\[{{](?:(?![\[{{<]\\)[^}}]){{0,200}}?[\"'](?:{_TOOL_NAMES})[\"']"
+    rf"|^[ \t]*(?:\[\[|\{{\{{|\A[@/$]|[@/$](?={_OWN}[(\[{{])){_OWN}(?!\\)"
+    rf"|^[ \t]*<{{1,2}}(?:\w[^<>\n]{{0,40}}\s(?:name|tool|function)\s?=\s?[\"']?)?{_OWN}(?!\\)"
     rf"|(?<![\w.]){_OWN}[(\[{{][^()\[\]{{}}\n]{{0,300}}\Z|<\|open\|>call\b"
     rf"|(?:functions|default_api)[.:]{_TOOL_NAMES}(?::\d{{1,6}})?\s{{0,3}}\Z",
     re.MULTILINE,
@@ -166,7 +167,7 @@ def _meant(text: str) -> bool:
     if '"properties"' in text:  # a description of tools
         return False
     found = _MEANT.search(_CODE.sub(" ", text))
-    alone = re.search(r"^[ \t]*(?:```\w{0,20}\s{0,3})?(?=\{)", text, re.MULTILINE)
+    alone = re.search(r"^[ \t]*(?:```\w{0,20}\s{0,3})?(?=\{(?!\\))", text, re.MULTILINE)
     mapping = read_mappings(text[alone.end() :].strip("` \n")) if alone and not found else None
     fields = {str(key).casefold() for key in mapping} if isinstance(mapping, dict) else set()
     return found is not None or (bool(fields) and fields <= {"query", "queries", "docid", "arguments", "parameters"})
@@ -241,6 +242,8 @@ class _Reader:
             return self._tagged(tag)
         if text.startswith("```", place):
             place = _FENCE.match(text, place).end()  # type: ignore[union-attr]  # it matches the fence alone as well
+        if _BROKEN.match(text, place):  # quoted from a document that it was shown
+            return None
         if text.startswith(("{", "["), place):
             value, end = self._json(place)
             calls = stated_calls(value)
@@ -381,6 +384,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _FUNCTION_ENDS = rf"</{FUNCTION_TAG}s?\s{{0,3}}>"
+_BROKEN = re.compile(r"\[?\s{0,9}\{\\")
 _FENCE = re.compile(r"```[a-z_]*\s*")
 _ATTRIBUTE = re.compile(r"""(\w{1,40})\s?=\s?["']([^"'<>]*)["']""")
 _PYTHON = re.compile(r"\s*([A-Za-z_][\w.]{0,80}(?::\d{1,6})?)\s?(\(|\[(?!ARGS\]|CALL_ID\]))")

@@ -48,6 +48,8 @@ def split_run(
     run, target = Path(run), Path(target)
     tasks = asked_tasks(run)
     sizes = {"test": _count(test, len(tasks), "test"), "dev": _count(dev, len(tasks), "dev")}
+    if sizes["test"] >= len(tasks):
+        raise InputError(f"test {sizes['test']} leaves no task of {len(tasks)} for training; hold out fewer.")
     splits = split_tasks(tasks, sizes["test"], sizes["dev"], seed)
     side = {task.id: name for name, part in splits.items() for task in part}
     made: dict[str, object] = {"split": run.name, "sizes": sizes, "seed": seed}

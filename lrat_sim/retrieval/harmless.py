@@ -1,7 +1,7 @@
 r"""What an agent is shown can neither end its turn nor pass for something that it wrote.
 
 A document may hold a chat template's own tokens (``<|im_end|>``), a protocol's tags (``<tool_call>``,
-``</tool_response>``, ``<answer>``) or its labels (``Final Answer:``).  A server's tokenizer would take the first for
+``</tool_response>``, ``<answer>``), its labels (``Final Answer:``) or a call of a tool (``search["x"]``).  A server's tokenizer would take the first for
 the end of a turn, and the parser the others for the model's, once the model quotes them.  A backslash after the
 first character of each, or before the colon of a label, is enough, and can be seen: ``<\|im_end|>``,
 ``Final Answer\:``.  Nothing else is changed.
@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 from itertools import combinations
 
+_TOOLS = r"(?:search|web_search|get_document|getDocument|visit)"
+_OWN = rf"(?:(?:functions|tools?|default_api|api)[.:])?{_TOOLS}(?::\d{{1,6}})?"
 _NAMES = (
-    r"think(?:ing)?|thoughts?|reasoning|answer|invoke|tool[\s_-]?(?:call|response|result|output)s?"
-    r"|function[\s_-]?(?:call|response|result)s?|(?:start|end)_of_\w+|start_function_\w+|arg_(?:key|value)"
-    r"|(?:minimax|mm|seed):\w+"
+    r"think(?:ing)?|thoughts?|reasoning|answer|invoke|tool[\s_-]?(?:call|response|result|output|use|request|code|name)s?"
+    rf"|function[\s_-]?(?:call|response|result)s?|function\s+name|(?:start|end)_of_\w+|start_function_\w+|{_TOOLS}"
+    r"|(?:\w+_)?arg_(?:key|value)|\w+:tool_calls?|(?:minimax|mm|seed):\w+|tools?|action|\w+_(?:mcp_)?tool|\w+_tool_call"
 )
 """Tags that no ordinary text has: broken with attributes, in any case, and where they are not closed."""
 
@@ -29,6 +31,7 @@ _MARKS = re.compile(
       | [\w/:]{{1,60}}\s{{0,9}}\|\s{{0,9}}>                         # <turn|>
       | \s{{0,9}}\uff5c                                       # DeepSeek's, with a full-width bar
       | \s{{0,9}}/?\s{{0,9}}(?:{_NAMES})(?![\w-])
+      | \w{{1,40}}\s[^<>\n]{{0,40}}(?:name|tool|function)\s?=\s?["']?{_TOOLS}
       | \s{{0,9}}/?\s{{0,9}}(?:function|parameter)\s{{0,9}}=              # <function=search>
       | \s{{0,9}}/?\s{{0,9}}(?:{_SHORT})\s{{0,9}}/?\s{{0,9}}>
       | <\s{{0,9}}/?\s{{0,9}}sys\s{{0,9}}>>                               # <<SYS>>
@@ -39,20 +42,30 @@ _MARKS = re.compile(
       | \|[^\[\]|\n]{{1,60}}\|\]                        # [|endofturn|]
       | e~\[                                            # MiniMax's
     )
+  | \{{(?= \s{{0,9}}["']\w{{1,20}}["']\s{{0,9}}:\s{{0,9}}["'](?:functions\.)?{_TOOLS}["'] )   # {{"name": "search"
+  | \{{(?= \s{{0,9}}["'](?:type|function|tool_calls?)["']\s{{0,9}}:\s{{0,9}}[\["'{{]{{1,2}}\s{{0,9}}["'}}f] )
+  | (?-i:                                                # one of our tools where code would call it:
+        functions[.:]{_TOOLS}(?![\w\\])
+      | (?: (?<=<) | (?<=\[\[) | (?<=\{{\{{) | ^[ \t]{{0,9}}(?={_TOOLS}[ \t]*$) ){_TOOLS}(?![\w\\])
+      | (?<![\w.]){_OWN}(?= \s{{0,3}}[\[({{<`] )             # search[x], search("x")
+    )
+  | functools(?=\s{{0,3}}\[) | to(?==(?:functions\.|{_TOOLS}))
+  | ✿(?=\w+✿)
   | \](?= ~!?\w{{1,20}}[\[\]] | !\w{{1,20}}~\[ | <\] )
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 
 _LABELS = re.compile(
     r"""
     (?<!\w)(?:final\s+answer|exact\s+answer|action\s+input)[ \t*_]*(?=[:\uff1a])
   | (?<!\w)action[ \t*_]*(?=[:\uff1a][ \t]*\w+[ \t]*[\[(])
-  | ^[ \t*_#>-]*(?:thought|action|observation)[ \t*_]*(?=[:\uff1a])
+  | ^[ \t*_#>-]*(?:thought|action|observation|tool(?=[ \t*_]*[:\uff1a][ \t*_`"']*(?:search|get_document)))[ \t*_]*
+    (?=[:\uff1a])
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-_LABEL_WORDS = ("answer", "action", "thought", "observation")
+_LABEL_WORDS = ("answer", "action", "thought", "observation", "tool")
 
 RULES = (_MARKS.pattern, _LABELS.pattern)
 """What is broken: part of every agent's fingerprint, since it decides what is shown."""
@@ -60,9 +73,10 @@ RULES = (_MARKS.pattern, _LABELS.pattern)
 
 def harmless(text: str) -> str:
     """``text`` with every mark of a chat template or a protocol broken by a backslash; ordinary text as it stands."""
-    text = _MARKS.sub(r"\g<0>\\", text)
     folded = text.casefold().replace("\u0131", "i").replace("i\u0307", "i")  # as re.IGNORECASE sees them
-    return _LABELS.sub(r"\g<0>\\", text) if any(word in folded for word in _LABEL_WORDS) else text
+    if any(word in folded for word in _LABEL_WORDS):
+        text = _LABELS.sub(r"\g<0>\\", text)
+    return _MARKS.sub(r"\g<0>\\", text)
 
 
 _MOST_BROKEN, _LONGEST = 8, 1_000

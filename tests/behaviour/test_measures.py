@@ -34,9 +34,9 @@ def test_table_1_is_by_outcome_and_leaves_broken_runs_out(seen):
     assert seen.outcomes == {"correct": 1, "incorrect": 1, "error": 1, "ungraded": 1}
 
 
-def test_success_leaves_ungraded_runs_out_and_completion_counts_broken_ones(seen):
+def test_success_leaves_ungraded_answers_out_and_completion_counts_broken_runs(seen):
     found = measures(seen)
-    assert found["success"].value == 0.5
+    assert found["success"].value == pytest.approx(1 / 3)
     assert found["completed"].value == 0.75
 
 

@@ -342,7 +342,7 @@ def test_an_answer_from_the_cache_waits_for_no_place(scripted, tmp_path):
 def test_what_no_json_can_hold_is_sent_without_it(scripted, tmp_path):
     with scripted.Server(always(scripted)) as server, CallCache(tmp_path / "calls.sqlite") as cache:
         assert asyncio.run(asking(Client(cache=cache), server, "half a pair \ud800")).message.text == "hi"
-    assert server.requests[0]["messages"][0]["content"] == "half a pair ?"
+    assert server.requests[0]["messages"][0]["content"] == "half a pair \\ud800"
 
 
 def test_a_spent_budget_ends_before_the_next_attempt(scripted):

@@ -40,8 +40,8 @@ from lrat_sim.retrieval.harmless import harmless
         ("<|a <|im_end|>", r"<|a <\|im_end|>"),
         ("so Final Answer: 42", r"so Final Answer\: 42"),
         ("Exact Answer: 42", r"Exact Answer\: 42"),
-        ("x\n**Action**: search[y]", "x\n" + r"**Action**\: search[y]"),
-        ("x Action: search[y]", r"x Action\: search[y]"),
+        ("x\n**Action**: search[y]", "x\n" + r"**Action**\: search\[y]"),
+        ("x Action: search[y]", r"x Action\: search\[y]"),
         ("x\nObservation: y", "x\n" + r"Observation\: y"),
         ("fınal anſwer: y", r"fınal anſwer\: y"),
     ],
@@ -83,6 +83,25 @@ PIECES = st.sampled_from(
         *("Thought:", "Action:", "Action Input:", "Observation:", "Final Answer:", "Exact Answer:", "search[x]"),
         *('{"name": "search", "arguments": {"query": "x"}}', "<function=search>", "<", "</", "/", ">", "|", "[", "]"),
         *("\n", " ", "\t", "*", "\\", "a", "answer", "42", "ı", "ſ", "：", "analysis", "assistantfinal", "[/THINK]"),
+        *(
+            "search(query='x')",
+            "functions.search:0 {",
+            "functools[",
+            "to=search",
+            "<search>x</search>",
+            "✿FUNCTION✿: search",
+        ),
+        *(
+            "Tool: search\nQuery: x",
+            "<tools>",
+            "[[search",
+            "<run name='search'>",
+            "Action:",
+            '{"type": "function", ',
+            "search\n",
+            "[search(query='x')]",
+            "get_document(7)",
+        ),
     ]
 )
 DOCUMENTS = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=30)
@@ -124,7 +143,7 @@ def quoting(protocol, place, output, end):
 
 @pytest.mark.parametrize("place", QUOTED)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(document=DOCUMENTS)
 def test_a_model_that_quotes_any_document_calls_and_answers_only_what_it_wrote(protocol, place, document):
     shown = harmless(f"Document 7:\n[{document}]\n{document}")
