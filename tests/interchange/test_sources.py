@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
+from lrat_sim.foreign.values import DEPTH
 from lrat_sim.interchange import FORMATS, About, Entry, convert, format_named, read_any
-from lrat_sim.interchange.values import DEPTH
 
 SHOWN = json.dumps([{"docid": "d7"}])
 
@@ -276,7 +276,7 @@ def test_damage_is_said_with_its_place(name: str, data: bytes, problem: str, tmp
 def test_a_value_that_memory_might_not_hold_is_refused(
     holder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lrat_sim.interchange.files.LARGEST", 400)
+    monkeypatch.setattr("lrat_sim.foreign.files.LARGEST", 400)
     (tmp_path / holder).write_bytes(HOLDERS[holder]([RECORDS["atif"](question) for question in QUESTIONS]))
     with pytest.raises(InputError, match="write a record a line"):
         list(read_any(tmp_path / holder, "atif"))
