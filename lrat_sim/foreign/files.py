@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import lzma
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +48,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
         InputError: the file cannot be read, is cut off in its compressed stream, or is not UTF-8 and does not say so.
     """
     with open_bytes(path) as raw, reading(f"{path} cannot be read to its end", _REMEDY):
-        for number, line in enumerate(_read(raw), start=1):
+        for number, line in enumerate(_read(raw, LARGEST), start=1):
             if len(line) >= LARGEST:
                 raise _too_large(path)
             if number == 1:
@@ -56,16 +57,15 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line.rstrip(b"\r\n").removeprefix(codecs.BOM_UTF8)
 
 
-def _read(raw: Any, size: int | None = None) -> Iterator[bytes]:
-    """The lines of a stream as UTF-8, or parts of it of a size."""
+def _read(raw: Any, most: int) -> Iterator[bytes]:
+    """The lines of a stream as UTF-8, longer ones in parts of ``most``."""
     begin = raw.read(4)
     raw.seek(0)
     encoding = next((encoding for mark, encoding in _MARKS.items() if begin.startswith(mark)), None)
-    stream: Any = raw if encoding is None else codecs.EncodedFile(raw, "utf-8", encoding)
-    if size is not None:
-        return iter(lambda: stream.read(size), b"")
-    # of what is recoded, readline takes its argument for something else
-    return iter(lambda: stream.readline(LARGEST), b"") if encoding is None else iter(stream)
+    if encoding is None:
+        return iter(lambda: raw.readline(most), b"")
+    text = io.TextIOWrapper(raw, encoding, newline="\n")
+    return (line.encode() for line in iter(lambda: text.readline(most), ""))
 
 
 def begins_as_records(path: Path) -> bool:
@@ -100,7 +100,8 @@ def records(path: Path, is_record: Callable[[list[Any]], bool] = lambda items: F
     for number, line in numbered:
         if not line.strip():
             continue
-        if first and not _is_value(line):  # a record is more than a line, or a line more than a record
+        # a record is more than a line, or a line more than a record
+        if first and line.lstrip()[:1] in b"{[" and not _is_value(line):
             yield from _values(_whole(line, numbered, path), path, number, is_record)
             return
         first = False

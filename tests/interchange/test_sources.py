@@ -172,6 +172,16 @@ def test_tables_of_any_format_are_read(format: str, large: bool, tmp_path: Path)
     assert _told(_table(rows, tmp_path / "train-00000-of-00001.parquet", large)) == WHOLE
 
 
+@pytest.mark.parametrize("name", ["data-00000-of-00001.arrow", "no suffix"])
+@pytest.mark.parametrize("new", [pa.ipc.new_stream, pa.ipc.new_file])
+def test_tables_that_datasets_saves_are_read(new: Callable[..., Any], name: str, tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([{"messages": _messages(question)} for question in QUESTIONS])
+    with new(tmp_path / name, table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    assert _told(tmp_path / name) == _told(tmp_path) == WHOLE
+
+
 def test_fields_that_a_table_fills_with_null_are_not_there(tmp_path: Path) -> None:
     rows = [{"messages": _messages(question)} for question in QUESTIONS]
     for row, arguments in zip(rows, ({"query": "a"}, {"docid": "d1"}), strict=True):
@@ -258,7 +268,8 @@ TALK = _lines([{"messages": _messages(QUESTIONS[0])}])
         ("a.json", b'{"messages": []}\n\n{"messages": \n[}', "line 3: not JSON|message"),
         ("a.jsonl.gz", gzip.compress(TALK.encode())[:-9], "cannot be read to its end"),
         ("a.jsonl.xz", TALK.encode(), "cannot be read to its end"),
-        ("a.jsonl", TALK.encode("utf-16")[:-9], "line 1: not JSON"),
+        ("a.jsonl", TALK.encode("utf-16")[:-8], "line 1: not JSON"),
+        ("a.jsonl", TALK.encode("utf-16")[:-9], "cannot be read to its end"),
         ("a.eval", b"PK\x03\x04 and no more", "no archive that can be read"),
         ("a.parquet", b"PAR1 and no more PAR1", "cannot be read"),
         ("a.jsonl", TALK[:-2].encode() + b', "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),

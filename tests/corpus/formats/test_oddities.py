@@ -25,7 +25,7 @@ from lrat_sim.records import Document
 MARK = b"\xef\xbb\xbf"
 RECORDS = [
     {"id": "north pier", "text": 'Lamp room\nsays "open",\tdaily.\n\nTwo keepers.', "title": "North Pier"},
-    {"id": "2", "text": "Weir hut \u706f\u53f0", "title": ""},
+    {"id": "2", "text": "Weir hut\u2028\u706f\u53f0", "title": ""},
     {"id": "no text", "text": "", "title": "Old Weir"},
 ]
 READ = [Document(**record) for record in RECORDS]
