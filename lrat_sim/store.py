@@ -7,7 +7,6 @@ it is known to be ours, and known keys are in no file.
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import re
 import tempfile
@@ -21,27 +20,12 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from lrat_sim.errors import InputError, LratSimError, RecordError
+from lrat_sim.foreign.files import open_bytes
 from lrat_sim.keys import redact, redact_json
 from lrat_sim.records import Record, decode, encode
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
-
-
-def open_bytes(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:
-    """A file for reading bytes; ``.gz`` and ``.xz`` are decompressed on the way.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rb")
-        if path.suffix == ".xz":
-            return lzma.open(path, "rb")
-        return path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give an existing file.") from error
 
 
 def read_records(path: Path, kind: type[R]) -> Iterator[R]:

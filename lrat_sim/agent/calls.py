@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.agent.mending import read_mappings, read_strictly
-from lrat_sim.llm.message import ToolCall, recordable
+from lrat_sim.foreign.values import recordable
+from lrat_sim.llm.message import ToolCall
 from lrat_sim.retrieval.shown import BROWSE, SEARCH
 
 _TOOLS = {

@@ -21,14 +21,13 @@ from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.interchange.atif_steps import OURS, REMEDY, check_steps, ours, turn_of
 from lrat_sim.interchange.atif_write import More, more_record, plain_record, record_of, told_of
-from lrat_sim.interchange.fields import count, mapping, text, text_of, usage
-from lrat_sim.interchange.files import file_name
+from lrat_sim.interchange.fields import count, mapping, same_json, text, text_of, usage
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.lrat_kept import Difference, Kept, kept_of
 from lrat_sim.interchange.messages import answer_of
+from lrat_sim.interchange.names import file_name
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
 from lrat_sim.interchange.sources import Kind, read_records
-from lrat_sim.interchange.values import same_json
 from lrat_sim.records import Task, Trajectory, Turn, Usage
 from lrat_sim.store import ensure_folder
 from lrat_sim.text import TOKENIZER

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from lrat_sim.records import Usage
 
 _MOST = 1 << 53
@@ -67,3 +69,8 @@ def seconds_of(value: Any) -> float:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON, up to the order of keys; 1, 1.0 and true are three values."""
+    return msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")

@@ -21,11 +21,11 @@ from msgspec import Struct
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.fingerprint import fingerprint
+from lrat_sim.foreign.files import records
+from lrat_sim.foreign.values import Found
 from lrat_sim.grading.run import VERDICTS
 from lrat_sim.interchange.fields import count, items, mapping, text
-from lrat_sim.interchange.files import records
 from lrat_sim.interchange.observations import opens_documents
-from lrat_sim.interchange.values import Found
 from lrat_sim.mining.runs import Run, places, read_runs
 from lrat_sim.records import Verdict, VerdictState
 from lrat_sim.store import Store

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.files import LARGEST, records
-from lrat_sim.interchange.values import json_value
+from lrat_sim.foreign import reading
+from lrat_sim.foreign.files import LARGEST, records
+from lrat_sim.foreign.values import json_value
 
 REMEDY = "get or write the log again"
 _ZSTD = 93
@@ -45,11 +46,8 @@ def open_log(path: Path) -> tuple[dict[str, Any], Iterator[Any]] | None:
         if not isinstance(samples, list | None):
             raise RecordError(path, 0, "the field `samples` should be a list", REMEDY)
         return {key: value for key, value in record.items() if key != "samples"}, iter(samples or ())
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {info.filename: info for info in archive.infolist()}
-    except (OSError, zipfile.BadZipFile, ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no archive that can be read ({error}); {REMEDY}.") from error
+    with reading(f"{path} is no archive that can be read", REMEDY), zipfile.ZipFile(path) as archive:
+        entries = {info.filename: info for info in archive.infolist()}
     name = next((name for name in _HEADERS if name in entries), None)
     header = _entry(path, entries[name]) if name is not None else None
     if not is_log(header) or not isinstance(header, dict):
@@ -62,11 +60,8 @@ def _entry(path: Path, info: zipfile.ZipInfo) -> Any:
     place = path / info.filename
     if info.file_size > LARGEST:
         raise InputError(f"{place} would have more than {LARGEST >> 30} GB; {REMEDY}.")
-    try:
+    with reading(f"{place} cannot be read", REMEDY):
         data = _zstd(path, info) if info.compress_type == _ZSTD else _plain(path, info)
-    # zipfile's decoders raise these and more of their own for damaged data
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
-        raise InputError(f"{place} cannot be read ({error}); {REMEDY}.") from error
     return json_value(data, place)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.files import begins_as_records
+from lrat_sim.foreign.files import begins_as_records
 from lrat_sim.interchange.formats import Entry, Format, Head, Notes
 from lrat_sim.interchange.inspect_files import REMEDY, is_log, open_log
 from lrat_sim.interchange.inspect_sample import entry_of

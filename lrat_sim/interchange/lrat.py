@@ -20,11 +20,11 @@ import msgspec
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.interchange.fields import count, mapping, text
-from lrat_sim.interchange.files import file_name
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.lrat_kept import Kept, kept_of, restored
 from lrat_sim.interchange.lrat_steps import REMEDY, steps_of, turns_of
 from lrat_sim.interchange.messages import answer_in
+from lrat_sim.interchange.names import file_name
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
 from lrat_sim.interchange.sources import Kind, read_records
 from lrat_sim.records import EndReason, Failure, Status, Task, Trajectory

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from lrat_sim.interchange.values import same_json
+from lrat_sim.interchange.fields import same_json
 
 
 class Difference(Struct, frozen=True, omit_defaults=True):

@@ -16,12 +16,12 @@ from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RecordError, UnknownName
+from lrat_sim.foreign.files import records
+from lrat_sim.foreign.values import Found
 from lrat_sim.interchange import pairs_lines, pairs_parquet
-from lrat_sim.interchange.files import records
 from lrat_sim.interchange.formats import About
 from lrat_sim.interchange.output import check_target, new_output
 from lrat_sim.interchange.pairs_lines import Texts, lrat_pairs
-from lrat_sim.interchange.values import Found
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Pair
 

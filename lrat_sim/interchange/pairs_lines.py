@@ -13,9 +13,9 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, RecordError, UnknownDocument
 from lrat_sim.fingerprint import fingerprint
-from lrat_sim.interchange.files import records
+from lrat_sim.foreign.files import records
+from lrat_sim.foreign.values import Found
 from lrat_sim.interchange.formats import About
-from lrat_sim.interchange.values import Found
 from lrat_sim.records import Document, Negative, Pair, Provenance
 
 

@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from lrat_sim.errors import InputError, RecordError
+from lrat_sim.foreign.tables import columns_of, rows
+from lrat_sim.foreign.values import Found
 from lrat_sim.interchange.card import Tally, agent_name, card, retriever_name
 from lrat_sim.interchange.columns import Columns
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.sources import LOOKED_AT, files_of
-from lrat_sim.interchange.tables import columns_of, rows
-from lrat_sim.interchange.values import Found
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict
 from lrat_sim.store import ensure_folder
 

@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.files import begins_as_records, records
+from lrat_sim.foreign.files import begins_as_records, records
+from lrat_sim.foreign.values import Found, json_value, without_nulls
 from lrat_sim.interchange.formats import CONVERSION, FORMATS, Entry, Format, Head, Notes, format_named, shortened
-from lrat_sim.interchange.values import Found, json_value
 
 _JSON = re.compile(r"\.(json|jsonl|ndjson|parquet)(\.gz|\.xz)?\Z", re.IGNORECASE)
 LOOKED_AT = 30
@@ -73,7 +73,7 @@ def look(path: Path) -> Iterator[Head | InputError]:
     yield Head(path=path, names=names)
     for file in islice(files_of(path), LOOKED_AT):
         try:
-            first = next(records(file), None) if begins_as_records(file) else None
+            first = next(records(file, _is_talk), None) if begins_as_records(file) else None
             value = None if first is None else _opened(first)
         except InputError as error:
             yield error
@@ -161,7 +161,7 @@ def of_kind(
     taken = 0
     for file in files_of(path):
         try:
-            found = records(file) if begins_as_records(file) else iter(())
+            found = records(file, _is_talk) if begins_as_records(file) else iter(())
             first = next(found, None)
             if path.is_dir() and (first is None or not is_one(_opened(first))):
                 notes.left_out.append(file.relative_to(path).as_posix())
@@ -177,6 +177,11 @@ def of_kind(
     if not taken:
         there = f"; it has {shortened(notes.left_out)}" if notes.left_out else ""
         raise InputError(f"{path} holds no file of trajectories in the format {name}{there}.")
+
+
+def _is_talk(items: list[Any]) -> bool:
+    """A list of chat messages is one record."""
+    return bool(items) and all(isinstance(item, dict) and isinstance(item.get("role"), str) for item in items)
 
 
 def _each(found: Iterator[Found], notes: Notes, nulls: bool) -> Iterator[tuple[Any, Path, int]]:
@@ -195,8 +200,10 @@ def _each(found: Iterator[Found], notes: Notes, nulls: bool) -> Iterator[tuple[A
 def _opened(found: Found) -> Any:
     """A record's value; one of a table without its nulls, and with what its texts of JSON hold."""
     value = found.value()
-    if found.row:
-        value = _without_nulls(value)
+    if isinstance(value, list) and _is_talk(value):
+        return {"messages": value}
+    if found.unit == "row":
+        value = without_nulls(value)
     if not isinstance(value, dict):
         return value
     for name in _NESTED:
@@ -206,15 +213,9 @@ def _opened(found: Found) -> Any:
                 value = {**value, name: json_value(given, found.path, found.line)}
             except RecordError:
                 continue  # a text that only looks like JSON
-        elif found.row and isinstance(given, dict) and name == "messages":
+        elif found.unit == "row" and isinstance(given, dict) and name == "messages":
             value = {**value, name: _transposed(given)}
     return value
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _transposed(columns: dict[str, Any]) -> Any:
@@ -223,7 +224,7 @@ def _transposed(columns: dict[str, Any]) -> Any:
     if not lists or not all(isinstance(each, list) and len(each) == len(lists[0]) for each in lists):
         return columns
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True))
-    return [_without_nulls(row) for row in rows]
+    return [without_nulls(row) for row in rows]
 
 
 def _of_sample(entry: Entry, sample: int) -> Entry:

@@ -20,9 +20,9 @@ from typing import Any
 
 from lrat_sim.errors import RecordError
 from lrat_sim.fingerprint import fingerprint
+from lrat_sim.foreign.files import records
 from lrat_sim.grading.confidence import stated_confidence
 from lrat_sim.interchange.fields import mapping, text
-from lrat_sim.interchange.files import json_file
 from lrat_sim.interchange.formats import Entry, Format, Head, Notes
 from lrat_sim.interchange.messages import answer_of
 from lrat_sim.interchange.observations import RANKS_AS_SCORES
@@ -53,7 +53,7 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
     def entries(record: Any, place: Path, line: int) -> list[Entry]:
         file = place.with_name(_METADATA)
         if file not in beside:
-            beside[file] = mapping(json_file(file)) if file.is_file() else {}
+            beside[file] = mapping(next((each.value() for each in records(file)), None)) if file.is_file() else {}
         return entries_of(record, place, line, beside[file])
 
     kind = Kind(name="verifiers", is_one=_is_rollout, entries=entries, sampled=lambda record: False)

@@ -13,12 +13,12 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from lrat_sim.errors import LratSimError
+from lrat_sim.foreign.values import recordable
 from lrat_sim.keys import read_environment, read_key, redact, redact_all
 from lrat_sim.llm import import_litellm
 from lrat_sim.llm.call import Request
 from lrat_sim.llm.direct import direct_client
 from lrat_sim.llm.faults import restored, token_count
-from lrat_sim.llm.message import recordable
 from lrat_sim.llm.retry import retry_after
 from lrat_sim.llm.transport import ReplyTooLarge, reach_directly
 from lrat_sim.records import Usage

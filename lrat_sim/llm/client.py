@@ -14,6 +14,7 @@ import time
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
+from lrat_sim.foreign.values import recordable
 from lrat_sim.llm.attempt import PROVIDERS, Answered, Failed, Outcome, attempt, in_process, register_provider
 from lrat_sim.llm.budget import Budget, LimitReached
 from lrat_sim.llm.cache import CallCache, call_key
@@ -27,7 +28,7 @@ from lrat_sim.llm.call import (
     Retries,
 )
 from lrat_sim.llm.gate import Gate
-from lrat_sim.llm.message import read_message, recordable
+from lrat_sim.llm.message import read_message
 from lrat_sim.llm.retry import wait_as_asked
 from lrat_sim.llm.workers import Workers
 from lrat_sim.records import Attempt

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from lrat_sim.foreign.values import recordable
 from lrat_sim.llm.inline import split_inline
 
 
@@ -79,28 +79,6 @@ def read_message(raw: dict[str, Any]) -> Message:
         apart=apart,
         shapes=[*shapes, "inline"] if split.reasoning is not None else shapes,
     )
-
-
-def recordable(value: Any) -> Any:
-    """``value`` as a record can hold it: lone surrogates, which JSON can escape but UTF-8 not hold, are replaced by
-    their escapes, and numbers beyond 64 bits by their text."""
-    try:
-        msgspec.json.encode(value)
-    except (UnicodeEncodeError, OverflowError):
-        return _mended(value)
-    return value
-
-
-def _mended(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        return str(value)
-    if isinstance(value, list):
-        return [_mended(item) for item in value]
-    if isinstance(value, dict):
-        return {_mended(key): _mended(item) for key, item in value.items()}
-    return value
 
 
 _REASONING = ("reasoning_content", "reasoning", "thinking_blocks", "reasoning_details", "reasoning_items")

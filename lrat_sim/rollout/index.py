@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.foreign.files import open_bytes
 from lrat_sim.records import Record, Task, Trajectory, decode
-from lrat_sim.store import open_bytes, read_records, read_with_offsets, replacing, write_records
+from lrat_sim.store import read_records, read_with_offsets, replacing, write_records
 
 TRAJECTORIES = "trajectories.jsonl"
 TASKS = "tasks.jsonl"

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.interchange.files import file_name
+from lrat_sim.foreign.values import json_value
+from lrat_sim.interchange.fields import same_json
+from lrat_sim.interchange.names import file_name
 from lrat_sim.interchange.sources import recognise
-from lrat_sim.interchange.values import json_value, same_json
 
 HERE = Path("here.json")
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lrat_sim.errors import LratSimError
+from lrat_sim.foreign.values import json_value
 from lrat_sim.interchange import (
     FORMATS,
     About,
@@ -29,7 +30,6 @@ from lrat_sim.interchange import (
     verifiers_traces,
 )
 from lrat_sim.interchange.atif_write import record_of as atif_record_of
-from lrat_sim.interchange.values import json_value
 
 FILES = Path(__file__).parent / "files"
 HERE = Path("here.json")

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
+from lrat_sim.foreign.values import DEPTH
 from lrat_sim.interchange import FORMATS, About, Entry, convert, format_named, read_any
-from lrat_sim.interchange.values import DEPTH
 
 SHOWN = json.dumps([{"docid": "d7"}])
 
@@ -172,6 +172,16 @@ def test_tables_of_any_format_are_read(format: str, large: bool, tmp_path: Path)
     assert _told(_table(rows, tmp_path / "train-00000-of-00001.parquet", large)) == WHOLE
 
 
+@pytest.mark.parametrize("name", ["data-00000-of-00001.arrow", "no suffix"])
+@pytest.mark.parametrize("new", [pa.ipc.new_stream, pa.ipc.new_file])
+def test_tables_that_datasets_saves_are_read(new: Callable[..., Any], name: str, tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([{"messages": _messages(question)} for question in QUESTIONS])
+    with new(tmp_path / name, table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    assert _told(tmp_path / name) == _told(tmp_path) == WHOLE
+
+
 def test_fields_that_a_table_fills_with_null_are_not_there(tmp_path: Path) -> None:
     rows = [{"messages": _messages(question)} for question in QUESTIONS]
     for row, arguments in zip(rows, ({"query": "a"}, {"docid": "d1"}), strict=True):
@@ -258,7 +268,8 @@ TALK = _lines([{"messages": _messages(QUESTIONS[0])}])
         ("a.json", b'{"messages": []}\n\n{"messages": \n[}', "line 3: not JSON|message"),
         ("a.jsonl.gz", gzip.compress(TALK.encode())[:-9], "cannot be read to its end"),
         ("a.jsonl.xz", TALK.encode(), "cannot be read to its end"),
-        ("a.jsonl", TALK.encode("utf-16")[:-9], "line 1: not JSON"),
+        ("a.jsonl", TALK.encode("utf-16")[:-8], "line 1: not JSON"),
+        ("a.jsonl", TALK.encode("utf-16")[:-9], "cannot be read to its end"),
         ("a.eval", b"PK\x03\x04 and no more", "no archive that can be read"),
         ("a.parquet", b"PAR1 and no more PAR1", "cannot be read"),
         ("a.jsonl", TALK[:-2].encode() + b', "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
@@ -276,7 +287,7 @@ def test_damage_is_said_with_its_place(name: str, data: bytes, problem: str, tmp
 def test_a_value_that_memory_might_not_hold_is_refused(
     holder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lrat_sim.interchange.files.LARGEST", 400)
+    monkeypatch.setattr("lrat_sim.foreign.files.LARGEST", 400)
     (tmp_path / holder).write_bytes(HOLDERS[holder]([RECORDS["atif"](question) for question in QUESTIONS]))
     with pytest.raises(InputError, match="write a record a line"):
         list(read_any(tmp_path / holder, "atif"))

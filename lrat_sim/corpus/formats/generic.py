@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +12,7 @@ from msgspec import Struct
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import DOCUMENTS, Reader, ReaderOptions, ReadTask, document_of, not_there, split_of
 from lrat_sim.corpus.formats.rows import ID, QUESTION, TASK_ID, Columns, Row, kind_of, pick, table_files
+from lrat_sim.foreign.values import without_nulls
 from lrat_sim.records import Document, Plan, Task
 
 ANSWERS = ("answers", "answer", "golden_answers", "gold_answers", "answer-text")
@@ -33,7 +33,7 @@ def task_of(row: Row, corpus: Corpus | None) -> Task:
         RecordError: it has no question, or a field of the wrong kind.
     """
     try:
-        plan = msgspec.convert(_given(row.fields["plan"]), type=Plan) if row.fields.get("plan") else None
+        plan = msgspec.convert(without_nulls(row.fields["plan"]), type=Plan) if row.fields.get("plan") else None
     except msgspec.ValidationError as error:
         raise row.fault(f"the field `plan` is not a plan: {error}") from error
     evidence = texts_of(row, EVIDENCE, "evidence")
@@ -66,13 +66,6 @@ def texts_of(row: Row, names: tuple[str, ...], field: str) -> list[str]:
     if not all(isinstance(text, str | int | float) for text in texts):
         raise row.fault(f"the field `{field}` should be a list of texts")
     return [str(text) for text in texts]
-
-
-def _given(value: Any) -> Any:
-    """Without what is null: a table gives every record every field."""
-    if isinstance(value, dict):
-        return {key: _given(item) for key, item in value.items() if item is not None}
-    return [_given(item) for item in value] if isinstance(value, list) else value
 
 
 class GenericOptions(ReaderOptions, frozen=True, kw_only=True):

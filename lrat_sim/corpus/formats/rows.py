@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from lrat_sim.corpus.formats.lines import delimited_lines, json_value, text_lines, whole_file
+from lrat_sim.corpus.formats.lines import delimited_lines
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.foreign import reading
+from lrat_sim.foreign.files import records
+from lrat_sim.foreign.values import Found
 
 ID = ("docid", "_id", "id", "doc_id", "pid", "passage_id")
 TEXT = ("text", "contents", "content", "body", "passage", "passage_text", "paragraph_text")
@@ -31,7 +32,6 @@ _PACKED = (".gz", ".xz")
 READ = "jsonl, json, tsv or csv, packed as .gz or .xz or not, or parquet or arrow"
 """The formats, for messages."""
 
-_BATCH_ROWS = 1024
 OF_THE_COPY = ("state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos.json")
 """What the library `datasets` writes beside its tables."""
 
@@ -43,13 +43,13 @@ class Row(NamedTuple):
         fields: its values by name.
         path: its file.
         number: its place there, from 1.
-        unit: what is counted: lines, or records where lines mean nothing.
+        unit: what is counted: lines, or records and rows where lines mean nothing.
     """
 
     fields: dict[str, Any]
     path: Path
     number: int
-    unit: Literal["line", "record"] = "line"
+    unit: Literal["line", "record", "row"] = "line"
 
     @property
     def place(self) -> str:
@@ -148,49 +148,23 @@ def rows(path: Path, columns: Columns) -> Iterator[Row]:
         RecordError: a record is not one.
     """
     kind = kind_of(path)
-    if kind == "json":
-        yield from _json_rows(path, columns)
-    elif kind == "arrow":
-        yield from _arrow_rows(path)
-    elif kind == "delimited":
-        yield from _delimited_rows(path, columns)
-    else:
+    if kind is None:
         raise InputError(f"{path} is in no format that is read; give {READ}.")
+    yield from _delimited_rows(path, columns) if kind == "delimited" else _recorded_rows(path, columns)
 
 
-def _json_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """An object a line; or one value, whatever the file is called: a list of objects, columns, or a single object."""
-    lines = text_lines(path)
-    number, first = next(lines, (0, b""))
-    start = first.lstrip()[:1]
-    if not number:
-        return
-    if start == b"[" or (start == b"{" and not first.rstrip().endswith(b"}")):
-        yield from _whole(json_value(whole_file(path), path), path, columns)
-        return
-    value = json_value(first, path, number)
-    following = next(lines, None)
-    if following is None and _is_columns(value, columns):
-        yield from _whole(value, path, columns)
-        return
-    yield _object(value, path, number)
-    for number, line in chain([following] if following else [], lines):
-        yield _object(json_value(line, path, number), path, number)
-
-
-def _object(value: Any, path: Path, number: int, unit: Literal["line", "record"] = "line") -> Row:
-    if not isinstance(value, dict):
-        raise Row({}, path, number, unit).fault(f"should hold a JSON object, not {type(value).__name__}")
-    return Row(value, path, number, unit)
-
-
-def _whole(value: Any, path: Path, columns: Columns) -> Iterator[Row]:
-    if not isinstance(value, dict | list):
-        raise RecordError(path, 0, f"should hold JSON objects, not {type(value).__name__}", "give another file")
-    if isinstance(value, dict):
-        value = _of_columns(value) if _is_columns(value, columns) else [value]
-    for number, record in enumerate(value, start=1):
-        yield _object(record, path, number, "record")
+def _recorded_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    """A row a record; of a file that is one object of columns, its rows."""
+    found = records(path)
+    first = list(islice(found, 2))
+    if len(first) == 1 and first[0].unit == "line" and _is_columns(value := first[0].value(), columns):
+        first = [Found(record, path, number, "record") for number, record in enumerate(_of_columns(value), start=1)]
+    for each in chain(first, found):
+        value = each.data if each.unit == "row" else each.value()  # what a table holds is checked field by field
+        row = Row({}, each.file, each.number or 1, each.unit if each.number else "record")
+        if not isinstance(value, dict):
+            raise row.fault(f"should hold a JSON object, not {type(value).__name__}")
+        yield row._replace(fields=value)
 
 
 def _is_columns(value: Any, columns: Columns) -> bool:
@@ -234,26 +208,3 @@ def _delimited_rows(path: Path, columns: Columns) -> Iterator[Row]:
                 "put such fields in quotation marks and double those inside, or write the file as jsonl",
             )
         yield row._replace(fields=dict(zip(header, fields, strict=False)))
-
-
-def _arrow_rows(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    with reading(f"{path} cannot be read", "get or write the file again"):
-        if path.suffix.lower() == ".parquet":
-            batches = pq.ParquetFile(path).iter_batches(_BATCH_ROWS)
-        else:
-            source = pa.memory_map(str(path))
-            try:
-                batches = pa.ipc.open_stream(source)  # as `datasets` saves it
-            except pa.ArrowInvalid:
-                file = pa.ipc.open_file(source)
-                batches = map(file.get_batch, range(file.num_record_batches))
-        for batch in batches:
-            batch.validate(full=True)  # else a wrong offset is followed to wherever it leads
-            for start in range(0, batch.num_rows, _BATCH_ROWS):
-                for fields in batch.slice(start, _BATCH_ROWS).to_pylist():
-                    number += 1
-                    yield Row(fields, path, number, "record")

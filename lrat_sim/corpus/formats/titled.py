@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
-from lrat_sim.corpus.formats.lines import text_lines
 from lrat_sim.corpus.formats.rows import Columns, Row, kind_of, pick
 from lrat_sim.errors import InputError
+from lrat_sim.foreign.files import lines
 from lrat_sim.records import Document, Plan, Task
 
 # a sampler's column-oriented copy has the official id in `_1`, its own row number in `id`
@@ -117,7 +117,8 @@ class TitledReader(Reader):
         """The questions asked for, the passages of their gold titles as evidence."""
         if corpus is None:
             raise InputError("tasks whose evidence is given by title need their corpus; prepare it with them.")
-        wanted = {line.decode("utf-8", "replace").strip() for _, line in text_lines(self._ids)} if self._ids else None
+        named = (line.decode("utf-8", "replace").strip() for _, line in lines(self._ids)) if self._ids else None
+        wanted = None if named is None else set(filter(None, named))
         titled: dict[str, list[int]] = {}
         for place, document in enumerate(corpus):
             titled.setdefault(document.title, []).append(place)

@@ -25,7 +25,7 @@ from lrat_sim.records import Document
 MARK = b"\xef\xbb\xbf"
 RECORDS = [
     {"id": "north pier", "text": 'Lamp room\nsays "open",\tdaily.\n\nTwo keepers.', "title": "North Pier"},
-    {"id": "2", "text": "Weir hut \u706f\u53f0", "title": ""},
+    {"id": "2", "text": "Weir hut\u2028\u706f\u53f0", "title": ""},
     {"id": "no text", "text": "", "title": "Old Weir"},
 ]
 READ = [Document(**record) for record in RECORDS]
@@ -86,6 +86,8 @@ ODDITIES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "Windows line ends": ("", lambda data: data.replace(b"\n", b"\r\n")),
     "no line end at the end": ("", lambda data: data.rstrip(b"\n")),
     "blank lines around": ("", lambda data: b"\n\n" + data + b"\n \n"),
+    "UTF-16": ("", lambda data: data.decode().encode("utf-16")),
+    "UTF-32, xz": (".xz", lambda data: lzma.compress(data.decode().encode("utf-32"))),
     "gzip": (".gz", lambda data: gzip.compress(MARK + data)),
     "xz": (".xz", lambda data: lzma.compress(data)),
 }
@@ -112,19 +114,24 @@ def test_files_that_were_joined_keep_no_mark_in_their_middle(tmp_path: Path) -> 
     assert list(map(document_of, rows(path, DOCUMENTS))) == READ
 
 
-@pytest.mark.parametrize("text", ['{"id": "1", "text": "half \\ud83d", "score": NaN}', '{"id": "1", "text": "half ?"}'])
-def test_what_only_pythons_json_writes_is_read(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('{"id": "1", "text": "half \\ud83d", "score": NaN}', ("1", "half \\ud83d")),
+        (f'{{"id": {"9" * 6000}, "text": "x"}}', ("9" * 6000, "x")),
+    ],
+    ids=["half of a pair and no number", "a number without end"],
+)
+def test_what_only_pythons_json_writes_is_read(tmp_path: Path, text: str, read: tuple[str, str]) -> None:
     (tmp_path / "c.jsonl").write_text(text)
-    assert [document_of(row).text for row in rows(tmp_path / "c.jsonl", DOCUMENTS)] == ["half ?"]
+    assert [(document_of(row).id, document_of(row).text) for row in rows(tmp_path / "c.jsonl", DOCUMENTS)] == [read]
 
 
 DAMAGED = {
-    "UTF-16": ("c.jsonl", as_jsonl(RECORDS).decode().encode("utf-16"), "UTF-16"),
     "UTF-16 without a mark": ("c.tsv", "id\ttext\n1\tx\n".encode("utf-16-le"), "UTF-16"),
     "Latin-1 in jsonl": ("c.jsonl", '{"id": "1", "text": "café"}'.encode("latin-1"), r"line 1.*(utf-8|UTF-8)"),
     "Latin-1 in TSV": ("c.tsv", "id\ttext\n1\tcafé\n".encode("latin-1"), "line 2: not UTF-8"),
     "nested without end": ("c.jsonl", b'{"id": ' + b"[" * 100_000, "not JSON"),
-    "a number without end": ("c.jsonl", b'{"id": ' + b"9" * 6000 + b"}", "line 1: not JSON"),
     "a JSON number": ("c.json", b"5", "should hold"),
     "a list of texts": ("c.json", b'["a"]', "record 1: should hold a JSON object, not str"),
     "a comma too many": ("c.jsonl", b'{"id": "1", "text": "x",}\n', "line 1: not JSON"),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import RecordError
-from lrat_sim.llm.message import recordable
 from lrat_sim.records import Record, decode
 
 R = TypeVar("R", bound=Record)
@@ -26,15 +25,25 @@ class Found(Struct, frozen=True):
 
     Attributes:
         data: its JSON text, or its value where that was read already.
-        path: the file, with the record's number where it is one of a list.
-        line: its line, from 1; 0 where a line would tell nothing.
-        row: whether it is a row of a table, where null stands for fields that a record does not have.
+        file: what holds it.
+        number: its place there, from 1; 0 where it fills the file.
+        unit: what is counted; the row of a table has null for fields that a record does not have.
     """
 
     data: Any
-    path: Path
-    line: int
-    row: bool = False
+    file: Path
+    number: int = 0
+    unit: Literal["line", "record", "row"] = "line"
+
+    @property
+    def path(self) -> Path:
+        """The file, with the record's place where that is no line."""
+        return self.file if self.unit == "line" else self.file.with_name(f"{self.file.name}, {self.unit} {self.number}")
+
+    @property
+    def line(self) -> int:
+        """The line, 0 where it would tell nothing."""
+        return self.number if self.unit == "line" else 0
 
     def value(self) -> Any:
         """The record as JSON.
@@ -42,6 +51,8 @@ class Found(Struct, frozen=True):
         Raises:
             RecordError: it is none.
         """
+        if self.unit == "row":
+            return recordable(msgspec.to_builtins(self.data, enc_hook=str))
         return json_value(self.data, self.path, self.line) if isinstance(self.data, bytes) else self.data
 
     def decoded(self, kind: type[R]) -> R:
@@ -101,7 +112,7 @@ def kept(value: Any, path: Path, line: int) -> Any:
 
 
 def _too_deep(path: Path, line: int) -> RecordError:
-    problem = f"JSON that is nested too deeply (more than {DEPTH} lists and objects within one another)"
+    problem = f"not JSON that can be read (nested too deeply: more than {DEPTH} lists and objects within one another)"
     return RecordError(path, line, problem, "correct or delete that line" if line else "correct the file")
 
 
@@ -118,6 +129,30 @@ DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite, parse_int=_i
 """Reads one value of several that stand one after another."""
 
 
-def same_json(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON, up to the order of keys; 1, 1.0 and true are three values."""
-    return msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")
+def without_nulls(value: Any) -> Any:
+    """A value without what is null in it: a table gives every record every field."""
+    if isinstance(value, dict):
+        return {name: without_nulls(item) for name, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def recordable(value: Any) -> Any:
+    """``value`` as a record can hold it: lone surrogates, which JSON can escape but UTF-8 not hold, are replaced by
+    their escapes, and numbers beyond 64 bits by their text."""
+    try:
+        msgspec.json.encode(value)
+    except (UnicodeEncodeError, OverflowError):
+        return _mended(value)
+    return value
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        return str(value)
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    return value
