@@ -10,7 +10,7 @@ import numpy as np
 
 from lrat_sim.behaviour.measures import EVIDENCE_BINS, RANKS
 from lrat_sim.behaviour.observed import Observed
-from lrat_sim.behaviour.report import Behaviour
+from lrat_sim.behaviour.report import FIGURES, Behaviour
 from lrat_sim.behaviour.resample import Estimate
 from lrat_sim.behaviour.targets import Lognormal, Targets
 from lrat_sim.store import ensure_folder
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIGURES = ("figure-4", "judge")
 _COLOURS = ("#2a6f97", "#d1495b", "#2a7f62", "#edae49", "#6a4c93", "#8a8f98")
 _TARGET = "#111111"
 _BINS = np.geomspace(4, 2000, 41)

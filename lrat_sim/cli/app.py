@@ -21,6 +21,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_LONGEST_SENTENCE = 2000
+"""Characters of a message: one may quote an id or a setting of any length."""
+
 STATIONS, LOOP = "Stations, in the order in which data walks", "The loop"
 DATA_SETS, TOOLS = "Data sets of trajectories", "Tools"
 
@@ -42,7 +45,7 @@ def main() -> None:
     """The entry point: bad input and a full disk end with a sentence and exit code 2, work of which nothing came with a
     sentence and 1, Ctrl-C with 130."""
     from lrat_sim.errors import LratSimError, NothingCame
-    from lrat_sim.keys import read_environment
+    from lrat_sim.keys import mask, read_environment
     from lrat_sim.progress import console
     from lrat_sim.store import disk_fault
 
@@ -64,11 +67,17 @@ def main() -> None:
         code, message = (
             2,
             (
-                f"{place} cannot be read or written ({fault}); make room there, or let it be read and written, and run the "
-                "same command again: what was finished is kept."
+                f"{place} cannot be read or written ({fault}); make room there, or let it be read and written, and run "
+                "the same command again: what was finished is kept."
             ),
         )
-    console.print(f"lrat-sim: {' '.join(message.split())}", soft_wrap=True)
+    said = mask(" ".join(message.split()))
+    said = (
+        said
+        if len(said) <= _LONGEST_SENTENCE
+        else f"{said[: _LONGEST_SENTENCE // 2]} … {said[-_LONGEST_SENTENCE // 2 :]}"
+    )
+    console.print(f"lrat-sim: {said}", soft_wrap=True)
     sys.exit(code)
 
 

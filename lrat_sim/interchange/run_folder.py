@@ -18,6 +18,7 @@ import yaml
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError, RecordError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.interchange.fields import mapping
 from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
@@ -63,7 +64,7 @@ class Judgements(Generic[R]):
         line = self._stream.readline()
         try:
             return decode(line, self._kind)
-        except ValueError:  # read as a file, it says which line
+        except NOT_JSON:  # read as a file, it says which line
             return next(record for _, record in read_with_offsets(self._path, self._kind, offset.__eq__))
 
 

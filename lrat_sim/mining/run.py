@@ -75,6 +75,8 @@ def mine_run(
     check_records(folder / PAIRS, Pair)
     if (folder / REPORT).exists():
         read_json(folder / REPORT, MiningReport, "an account of a mining", "choose another folder for the pairs")
+    elif plot and (folder / PLOT).exists():
+        raise InputError(f"{folder} holds {PLOT} but no {REPORT}; choose another folder for the pairs.")
     if recipe.needs_grades:
         _require(paths, GRADES, "grades", "grade its answers first (lrat-sim grade)")
     if encoder is None and recipe.guards.near_positive is not None and corpus is not None:

@@ -17,6 +17,7 @@ from lrat_sim.experiment.cells import EXPERIMENT, read_experiment
 from lrat_sim.experiment.run import COMPARISON
 from lrat_sim.experiment.sweep import SWEEP
 from lrat_sim.flywheel import rounds as flywheel_rounds
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.report import Histogram, histogram
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.mining.run import REPORT as MINING
@@ -176,7 +177,7 @@ def _mined(number: int, folder: Path) -> Mined | None:
         try:
             recorded = msgspec.json.decode(path.read_bytes())
             found = msgspec.convert({**recorded, "round": number}, type=Mined)
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+        except (*NOT_JSON, TypeError) as error:
             raise InputError(f"{path} is no account of a mining ({error}); mine again.") from error
     if (found is None or found.weight_histogram is None) and (folder / PAIRS).is_file():
         import numpy as np

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.records import Record, Task, Trajectory, decode
 from lrat_sim.store import open_bytes, read_records, read_with_offsets, replacing, write_records
 
@@ -105,9 +106,9 @@ def index_grades(folder: Path) -> dict[str, str | None]:
 
     try:
         table = parquet.read_table(folder / INDEX, columns=["id", "grade"])
-    except (OSError, pyarrow.ArrowException):
+        return dict(zip(*(table[name].to_pylist() for name in ("id", "grade")), strict=True))
+    except (OSError, ValueError, KeyError, pyarrow.ArrowException):
         return {}
-    return dict(zip(*(table[name].to_pylist() for name in ("id", "grade")), strict=True))
 
 
 def regrade(folder: Path, grades: Mapping[str, str]) -> None:
@@ -170,7 +171,7 @@ def read_trajectories(run: Path | str, *, by_task: bool = False) -> Iterator[Tra
                 stream.seek(offset)
                 try:
                     yield decode(stream.readline(), Trajectory)
-                except (msgspec.DecodeError, UnicodeDecodeError):  # read as a file, it says which line
+                except NOT_JSON:  # read as a file, it says which line
                     yield from (found for _, found in read_with_offsets(path, Trajectory, offset.__eq__))
         return
     kept = {offset for _, _, offset in last.values()}
