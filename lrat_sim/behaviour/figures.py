@@ -13,7 +13,7 @@ from lrat_sim.behaviour.observed import Observed
 from lrat_sim.behaviour.report import FIGURES, Behaviour
 from lrat_sim.behaviour.resample import Estimate
 from lrat_sim.behaviour.targets import Lognormal, Targets
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import ensure_folder, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,8 +67,9 @@ def _save(figure: Figure, found: Behaviour, path: Path) -> None:
     names, places = figure.axes[0].get_legend_handles_labels()
     figure.legend(names, places, loc="outside lower center", ncols=min(6, len(places)), frameon=False)
     figure.suptitle(f"{sum(group.runs for group in found.groups):,} runs; bars are 95 % intervals over tasks")
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-    figure.savefig(path.with_suffix(".png"), dpi=150)
+    with writing(path):
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(path.with_suffix(".png"), dpi=150)
 
 
 def _colour(place: int) -> str:

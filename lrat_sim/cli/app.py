@@ -52,6 +52,7 @@ def main() -> None:
     read_environment()
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", soft_wrap=True)
     try:
+        _refuse_other_encodings(sys.argv[1:])
         sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="lrat-sim", standalone_mode=False))
     except LratSimError as error:
         message, code = str(error), 1 if isinstance(error, NothingCame) else 2
@@ -79,6 +80,15 @@ def main() -> None:
     )
     console.print(f"lrat-sim: {said}", soft_wrap=True)
     sys.exit(code)
+
+
+def _refuse_other_encodings(arguments: list[str]) -> None:
+    """Arguments are recorded, names of files among them, and a record is UTF-8."""
+    from lrat_sim.errors import InputError
+
+    for argument in arguments:
+        if argument.encode(errors="replace").decode() != argument:
+            raise InputError(f"the argument {argument!r} is not UTF-8; rename the file, or write the text in UTF-8.")
 
 
 _WrongUsage: type[Exception] = typer.BadParameter.mro()[1]

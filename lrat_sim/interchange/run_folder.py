@@ -26,8 +26,7 @@ from lrat_sim.interchange.sources import of_kind
 from lrat_sim.interchange.values import Found
 from lrat_sim.keys import redact_all
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict, decode
-from lrat_sim.rollout.index import TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
-from lrat_sim.rollout.manifest import RUN
+from lrat_sim.rollout.index import RUN, TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
 from lrat_sim.store import ensure_folder, line, open_bytes, read_with_offsets, write_records, write_text
 
 R = TypeVar("R", Grade, Verdict)

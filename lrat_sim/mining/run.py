@@ -23,6 +23,7 @@ from lrat_sim.mining.runs import places
 from lrat_sim.mining.shards import Setup, collect_all, pieces
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Pair, Verdict
+from lrat_sim.rollout.index import read_manifest
 from lrat_sim.store import Store, check_records, read_json, read_records, write_records
 from lrat_sim.text import minilm_folder
 
@@ -70,6 +71,8 @@ def mine_run(
     paths = [runs] if isinstance(runs, Path) else list(runs)
     if not paths:
         raise InputError("no run folder is given to mine; give at least one.")
+    for path in paths:
+        read_manifest(path)  # a run of a later lrat-sim is not mined
     located = places(paths)
     folder = folder or paths[0]
     check_records(folder / PAIRS, Pair)

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from lrat_sim.catalog import read_yaml
 from lrat_sim.comparison import Comparison, load
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import Experiment, Sweep
@@ -22,7 +21,7 @@ from lrat_sim.mining.report import Histogram, histogram
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.mining.run import REPORT as MINING
 from lrat_sim.records import Pair
-from lrat_sim.rollout.manifest import RUN
+from lrat_sim.rollout.index import read_manifest
 from lrat_sim.store import read_json, read_records
 
 Kind = Literal["comparison", "experiment", "sweep", "flywheel"]
@@ -137,7 +136,7 @@ def _experiment(folder: Path, experiment: Experiment) -> Subject:
 
 
 def _flywheel(folder: Path) -> Subject:
-    manifest = read_yaml(folder / RUN) if (folder / RUN).is_file() else {}
+    manifest = read_manifest(folder)
     places = sorted(path.parent for path in folder.glob(f"evaluate/*/{COMPARISON}"))
     compared: list[Compared] = []
     for place in places:
