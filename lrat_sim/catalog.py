@@ -107,7 +107,8 @@ def parse_yaml(text: str, problem: str, remedy: str, loader: type[yaml.SafeLoade
         loader: whose rules decide what is a number.
 
     Raises:
-        InputError: it is not YAML, has a date or number that cannot be, or is nested or repeated without end.
+        InputError: it is not YAML, has a date or number that cannot be, is nested or repeated without end, or has what
+            JSON cannot record.
     """
     with foreign.reading(problem, remedy):
         content = yaml.load(text, loader)
@@ -125,6 +126,8 @@ def parse_yaml(text: str, problem: str, remedy: str, loader: type[yaml.SafeLoade
             todo += [(item, depth + 1) for pair in value.items() for item in pair]
         elif isinstance(value, list | tuple | set):
             todo += [(item, depth + 1) for item in value]
+    with foreign.reading(problem, remedy):
+        msgspec.json.encode(content, order="sorted")  # as it will be recorded: no halves of characters, texts for keys
     return content
 
 

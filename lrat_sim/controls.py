@@ -30,8 +30,7 @@ from lrat_sim.flywheel import TRAINED, FlywheelSettings, flywheel, open_base
 from lrat_sim.progress import console
 from lrat_sim.records import Task, canonical
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.rollout.manifest import RUN
+from lrat_sim.rollout.index import RUN, read_trajectories
 from lrat_sim.rollout.run import rollout
 from lrat_sim.store import ensure_folder
 from lrat_sim.text import minilm_folder

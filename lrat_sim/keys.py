@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise, takewhile
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -90,6 +91,11 @@ def _without(text: str, way: str, head: str, mark: str) -> str:
     return text
 
 
+def mask(text: str) -> str:
+    """A message without keys, known ones and what looks like one: it may repeat what was given in the wrong place."""
+    return _LOOKS_SECRET.sub(MARK, redact(text))
+
+
 def redact_all(value: Any) -> Any:
     """Plain data with every known key replaced in its texts."""
     if not _written:
@@ -147,6 +153,9 @@ def _secrets(value: Any, field: str) -> Iterator[tuple[str, str]]:
         for number, item in enumerate(value):
             yield from _secrets(item, f"{field}.{number}")
     elif isinstance(value, str):
+        with suppress(ValueError, RecursionError):  # JSON in a text: what a server reads of it is looked at
+            if value.lstrip().startswith(("{", "[")):
+                yield from _secrets(json.loads(value), field)
         if _PASSWORD.search(value):
             yield field, "holds a user name or password in an address"
         for name in _OPTION.findall(value):

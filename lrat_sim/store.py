@@ -20,6 +20,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from lrat_sim.errors import InputError, LratSimError, RecordError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
 from lrat_sim.keys import redact, redact_json
 from lrat_sim.records import Record, decode, encode
@@ -148,7 +149,7 @@ def read_json(path: Path, kind: type[T], what: str, remedy: str) -> T:
         return msgspec.json.decode(content, type=kind)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise InputError(f"{path} is not {what} ({error}); {remedy}.") from error
 
 
@@ -317,8 +318,8 @@ class Store(Generic[R]):
             try:
                 decode(last, self.kind)
                 stream.write(b"\n")
-            except msgspec.ValidationError as error:  # whole, and no record of ours
+            except (msgspec.ValidationError, RecursionError) as error:  # whole, and no record of ours
                 problem = f"the last line is no {self.kind.__name__.lower()}: {error}"
                 raise RecordError(self.path, 0, problem, "correct or delete it") from error
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except NOT_JSON:
                 stream.truncate(end - len(last))

@@ -479,10 +479,36 @@ def test_refused_rollout_leaves_every_byte_and_adds_no_file(command, place, line
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
 
 
-def test_manifest_of_a_later_version_is_refused(refused, place):
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rollout -t set -o new-\udcff",
+        "convert run new-\udcff --to parquet",
+        "mine run -o new-\udcff",
+        "search \udcff -t set",
+    ],
+)
+def test_arguments_that_are_no_utf8_are_refused_before_anything_is_written(refused, place, line):
+    assert "is not UTF-8" in refused(*line.split())
+    assert not [path for path in place.iterdir() if path.name.startswith("new-")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rollout -t set -o run --seed 4 --samples 4",
+        "grade run",
+        "evaluate run",
+        "mine run -o pairs",
+        "behaviour run",
+        "convert run out.jsonl --to openai",
+        "merge run -o merged",
+    ],
+)
+def test_manifest_of_a_later_version_is_refused(refused, place, line):
     path = place / "run" / "run.yaml"
     path.write_text(path.read_text().replace("schema_version: 1", "schema_version: 2"))
-    said = refused("rollout", "-t", "set", "-o", "run", "--seed", "4", "--samples", "4")
+    said = refused(*line.split())
     assert "run/run.yaml has schema_version 2, newer than the 1" in said
     assert "upgrade lrat-sim" in said
 

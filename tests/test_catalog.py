@@ -123,6 +123,9 @@ def test_a_text_that_was_written_comes_back_as_text(tmp_path, text):
         ("model: m\n", {"turns": "&a [*a]"}, "not a YAML value"),
         ("model: m\n", {"turns": "9" * 5000}, "not a YAML value"),
         ("model: m\n", {"sampling": "[" * 3000}, "not a YAML value"),
+        ('model: "half a \\ud83d"\n', {}, "is not YAML .*surrogates"),
+        ("model: m\n", {"model": "a byte that is none: \udcff"}, "not a YAML value"),
+        ("sampling: {7: 2}\n", {}, "is not YAML .*keys"),
     ],
 )
 def test_wrong_settings_are_refused_with_the_file_and_the_field(places, content, overrides, said):

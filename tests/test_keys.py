@@ -113,6 +113,7 @@ SECRETS = [
     ({"note": "hf_" + "aB3" * 9}, "note"),
     ({"note": f"use {PLAIN}"}, "note"),
     ({"key_env": "sk-this is the key itself"}, "key_env"),
+    ({"extra_body": '[{"clientSecret": "abc"}]'}, "extra_body.0.clientSecret"),
 ]
 
 
@@ -144,6 +145,11 @@ def test_a_retriever_s_spec_with_a_secret_is_refused(spec):
         check_retriever(spec)
     assert "abc" not in str(raised.value)
     assert "hidden" not in str(raised.value)
+
+
+def test_a_message_repeats_no_key_that_was_given_in_the_wrong_place():
+    said = keys.mask(f"no prompt is called 'hf_{'aB3' * 9}', nor {PLAIN}; known are search-agent.")
+    assert said == f"no prompt is called '{keys.MARK}', nor {keys.MARK}; known are search-agent."
 
 
 def test_what_only_sounds_like_a_secret_is_allowed():

@@ -201,6 +201,19 @@ def test_json_of_a_later_version_or_another_kind_is_refused(tmp_path, content, w
     assert read_json(path, _Card, "a card", "make it again") == _Card(name="n")
 
 
+@pytest.mark.parametrize("deep", [b"[" * 50_000, b'{"a":' * 50_000], ids=["lists", "objects"])
+def test_nesting_without_end_is_refused_in_a_sentence(tmp_path, deep):
+    card, lines = tmp_path / "card.json", tmp_path / "documents.jsonl"
+    card.write_bytes(deep)
+    with pytest.raises(InputError, match="is not a card"):
+        read_json(card, _Card, "a card", "make it again")
+    before = b'{"id": "d0", "text": "t"}\n{"id": "d1", "more": ' + deep
+    lines.write_bytes(before)
+    with pytest.raises(RecordError, match="last line"), Store(lines, Document) as store:
+        store.append(document(2))
+    assert lines.read_bytes() == before
+
+
 def test_last_line_without_a_line_break_is_read_where_it_is_whole(tmp_path):
     path = tmp_path / "documents.jsonl"
     path.write_bytes(b'{"id": "d0", "text": "t"}\n\n{"id": "d1", "text": "t"}')

@@ -129,7 +129,7 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 f"agent {self.name!r}: a sim/ model speaks protocol tools, not {self.protocol}; change it."
             )
         fields = ("name", "model", "base_url", "key_env", "provider", "simulation")
-        refuse_secrets(f"the agent {self.name or self.model!r}", {field: getattr(self, field) for field in fields})
+        refuse_secrets("the agent", {field: getattr(self, field) for field in fields})
 
     @property
     def simulated(self) -> bool:

@@ -10,16 +10,15 @@ import numpy as np
 
 from lrat_sim.behaviour.measures import EVIDENCE_BINS, RANKS
 from lrat_sim.behaviour.observed import Observed
-from lrat_sim.behaviour.report import Behaviour
+from lrat_sim.behaviour.report import FIGURES, Behaviour
 from lrat_sim.behaviour.resample import Estimate
 from lrat_sim.behaviour.targets import Lognormal, Targets
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import ensure_folder, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIGURES = ("figure-4", "judge")
 _COLOURS = ("#2a6f97", "#d1495b", "#2a7f62", "#edae49", "#6a4c93", "#8a8f98")
 _TARGET = "#111111"
 _BINS = np.geomspace(4, 2000, 41)
@@ -68,8 +67,9 @@ def _save(figure: Figure, found: Behaviour, path: Path) -> None:
     names, places = figure.axes[0].get_legend_handles_labels()
     figure.legend(names, places, loc="outside lower center", ncols=min(6, len(places)), frameon=False)
     figure.suptitle(f"{sum(group.runs for group in found.groups):,} runs; bars are 95 % intervals over tasks")
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-    figure.savefig(path.with_suffix(".png"), dpi=150)
+    with writing(path):
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(path.with_suffix(".png"), dpi=150)
 
 
 def _colour(place: int) -> str:

@@ -19,6 +19,8 @@ from lrat_sim.spreadsheet import csv_text
 from lrat_sim.store import read_json, write_json, write_text
 
 MEASURES_CSV, TARGETS_CSV, JSON = "measures.csv", "targets.csv", "behaviour.json"
+FIGURES = ("figure-4", "judge")
+"""The plots, each as ``.svg`` and ``.png``."""
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -136,7 +138,9 @@ def behaviour(
 def _refuse_foreign(folder: Path) -> None:
     if (folder / JSON).exists():
         read_json(folder / JSON, Behaviour, "a measurement of behaviour", "give another folder")
-    elif strangers := [name for name in (MEASURES_CSV, TARGETS_CSV) if (folder / name).exists()]:
+        return
+    plots = (f"{name}.{form}" for name in FIGURES for form in ("svg", "png"))
+    if strangers := [name for name in (MEASURES_CSV, TARGETS_CSV, *plots) if (folder / name).exists()]:
         raise InputError(f"{folder} holds {strangers[0]} but no {JSON}; give another folder.")
 
 

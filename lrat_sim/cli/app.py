@@ -21,6 +21,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_LONGEST_SENTENCE = 2000
+"""Characters of a message: one may quote an id or a setting of any length."""
+
 STATIONS, LOOP = "Stations, in the order in which data walks", "The loop"
 DATA_SETS, TOOLS = "Data sets of trajectories", "Tools"
 
@@ -42,13 +45,14 @@ def main() -> None:
     """The entry point: bad input and a full disk end with a sentence and exit code 2, work of which nothing came with a
     sentence and 1, Ctrl-C with 130."""
     from lrat_sim.errors import LratSimError, NothingCame
-    from lrat_sim.keys import read_environment
+    from lrat_sim.keys import mask, read_environment
     from lrat_sim.progress import console
     from lrat_sim.store import disk_fault
 
     read_environment()
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", soft_wrap=True)
     try:
+        _refuse_other_encodings(sys.argv[1:])
         sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="lrat-sim", standalone_mode=False))
     except LratSimError as error:
         message, code = str(error), 1 if isinstance(error, NothingCame) else 2
@@ -66,8 +70,20 @@ def main() -> None:
             f"{place} cannot be read or written ({fault}); make room there, or let it be read and written, and run the "
             "same command again: what was finished is kept."
         )
-    console.print(f"lrat-sim: {' '.join(message.split())}", soft_wrap=True)
+    said = mask(" ".join(message.split()))
+    if len(said) > _LONGEST_SENTENCE:
+        said = f"{said[: _LONGEST_SENTENCE // 2]} … {said[-_LONGEST_SENTENCE // 2 :]}"
+    console.print(f"lrat-sim: {said}", soft_wrap=True)
     sys.exit(code)
+
+
+def _refuse_other_encodings(arguments: list[str]) -> None:
+    """Arguments are recorded, names of files among them, and a record is UTF-8."""
+    from lrat_sim.errors import InputError
+
+    for argument in arguments:
+        if argument.encode(errors="replace").decode() != argument:
+            raise InputError(f"the argument {argument!r} is not UTF-8; rename the file, or write the text in UTF-8.")
 
 
 _WrongUsage: type[Exception] = typer.BadParameter.mro()[1]

@@ -9,6 +9,7 @@ import msgspec
 
 from lrat_sim.comparison.record import SCHEMA_VERSION, Comparison
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.store import check_version, write_json
 
 
@@ -35,7 +36,7 @@ def load(path: Path) -> Comparison:
         return msgspec.convert(content, type=Comparison)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give an existing comparison.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise InputError(f"{path} is not a comparison: {error}; compare the runs again.") from error
 
 

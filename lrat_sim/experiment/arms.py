@@ -12,6 +12,7 @@ from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
@@ -118,7 +119,7 @@ def _own_length(name: str, model: str | None) -> int | None:
     path = Path(model or minilm_folder()) / "sentence_bert_config.json"
     try:
         length = msgspec.json.decode(path.read_bytes(), type=dict[str, Any]).get("max_seq_length")
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_JSON):
         return None
     return min(length, _LONGEST) if isinstance(length, int) else None
 

@@ -20,7 +20,7 @@ from lrat_sim.llm.budget import LimitReached
 from lrat_sim.progress import console
 from lrat_sim.records import Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.manifest import RUN
+from lrat_sim.rollout.index import RUN
 from lrat_sim.rollout.run import rollout
 
 COMPARISON = "comparison.json"

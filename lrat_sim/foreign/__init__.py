@@ -11,7 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from lrat_sim.errors import InputError, LratSimError
+
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What is raised for bytes that are no JSON, or JSON that is nested beyond any use."""
 
 _LONGEST_CAUSE = 200
 

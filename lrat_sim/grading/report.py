@@ -57,7 +57,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give the folder of the published runs.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON ({error}); fetch it again.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no JSON object; fetch it again.")

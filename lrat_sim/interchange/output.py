@@ -14,16 +14,18 @@ from msgspec import Struct
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError
+from lrat_sim.fingerprint import fingerprint_file
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.interchange.formats import CONVERSION
 from lrat_sim.store import ensure_folder, write_json, writing
 
 
 class _Mark(Struct, frozen=True, kw_only=True):
-    """What an output says of itself: how it was made, and its files with their sizes in bytes."""
+    """What an output says of itself: how it was made, and its files with the fingerprints of their content."""
 
     lrat_sim: str
     made: dict[str, Any]
-    files: dict[str, int]
+    files: dict[str, str]
 
 
 @contextmanager
@@ -80,7 +82,7 @@ def check_target(target: Path) -> None:
         return
     try:
         mark = msgspec.json.decode(mark_of(target).read_bytes(), type=_Mark)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_JSON):
         raise InputError(f"{target} is there and no output of a conversion; choose another, or delete it.") from None
     if mark.files != _files(target):
         raise InputError(f"{target} was changed since it was written; choose another target, or delete it.")
@@ -91,11 +93,11 @@ def mark_of(target: Path) -> Path:
     return target / CONVERSION if target.is_dir() else target.with_name(f"{target.name}.{CONVERSION}")
 
 
-def _files(path: Path) -> dict[str, int]:
+def _files(path: Path) -> dict[str, str]:
     if path.is_file():
-        return {path.name: path.stat().st_size}
+        return {path.name: fingerprint_file(path)}
     found = sorted(file for file in path.rglob("*") if file.is_file() and file != path / CONVERSION)
-    return {file.relative_to(path).as_posix(): file.stat().st_size for file in found}
+    return {file.relative_to(path).as_posix(): fingerprint_file(file) for file in found}
 
 
 def _remove(path: Path) -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError, RecordError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
 from lrat_sim.foreign.values import Found
 from lrat_sim.grading.run import GRADES, VERDICTS
@@ -26,8 +27,7 @@ from lrat_sim.interchange.formats import About, Entry, Format, Head, Notes
 from lrat_sim.interchange.sources import of_kind
 from lrat_sim.keys import redact_all
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict, decode
-from lrat_sim.rollout.index import TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
-from lrat_sim.rollout.manifest import RUN
+from lrat_sim.rollout.index import RUN, TASKS, TRAJECTORIES, Row, asked_tasks, read_trajectories, row, write_index
 from lrat_sim.store import ensure_folder, line, read_with_offsets, write_records, write_text
 
 R = TypeVar("R", Grade, Verdict)
@@ -64,7 +64,7 @@ class Judgements(Generic[R]):
         line = self._stream.readline()
         try:
             return decode(line, self._kind)
-        except ValueError:  # read as a file, it says which line
+        except NOT_JSON:  # read as a file, it says which line
             return next(record for _, record in read_with_offsets(self._path, self._kind, offset.__eq__))
 
 

@@ -13,6 +13,7 @@ import msgspec
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.llm.call import Completion, Request
 from lrat_sim.store import ensure_folder
 
@@ -119,7 +120,7 @@ class CallCache:
                 return None
             found = self._open.execute("SELECT completion FROM calls WHERE key = ?", (key,)).fetchone()
             return None if found is None else msgspec.json.decode(zlib.decompress(found[0]), type=Completion)
-        except (sqlite3.Error, zlib.error, msgspec.DecodeError) as error:
+        except (sqlite3.Error, zlib.error, *NOT_JSON) as error:
             raise self._refusal(error) from error
 
     def _look_again(self) -> None:

@@ -101,7 +101,7 @@ def _stated(raw: dict[str, Any]) -> dict[str, str]:
             if place.get(key) is not None:
                 said[key] = _once([said[key], _words(place[key])]) or "" if key in said else _words(place[key])
     # litellm repeats under the older name what came under the newer
-    if said.get("reasoning") and _bare(said["reasoning"]) == _bare(said.get("reasoning_content", "")):
+    if "reasoning_content" in said and said.get("reasoning") and _same(said["reasoning"], said["reasoning_content"]):
         del said["reasoning_content"]
     return said
 
@@ -122,8 +122,10 @@ def _words(value: Any) -> str:
 
 def _once(said: list[str]) -> str | None:
     """What several fields say, each thing once; None without any."""
+    if len(distinct := list(dict.fromkeys(said))) == 1:
+        return distinct[0]
     whole: list[str] = []
-    for words in said:
+    for words in distinct:
         bare = _bare(words)
         if not any(bare in _bare(other) for other in whole):
             whole = [other for other in whole if _bare(other) not in bare] + [words]
@@ -132,6 +134,10 @@ def _once(said: list[str]) -> str | None:
 
 def _bare(text: str) -> str:
     return "".join(text.split())
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or _bare(one) == _bare(other)  # of megabytes, the first is a hundred times as fast
 
 
 def _content(content: Any) -> tuple[str | None, list[ToolCall], list[str]]:
@@ -194,7 +200,7 @@ def _explained(key: str, value: Any, reasoning: str | None, calls: list[ToolCall
     if key == "content":
         return isinstance(value, str)
     if key in _REASONING and isinstance(value, str):
-        return _bare(value) in _bare(reasoning or "")
+        return value == reasoning or _bare(value) in _bare(reasoning or "")
     if key == "function_call":
         return _plain_call({"function": value}) and len(calls) == 1
     if key == "tool_calls":

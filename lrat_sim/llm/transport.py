@@ -86,7 +86,13 @@ def on_loop(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     Only on an event loop can a whole request be given a time: a client that blocks bounds the time between two bytes,
     which a server may send one by one for hours.
     """
-    return asyncio.run_coroutine_threadsafe(call(), _loop()).result()
+    with _ONE_LOOP:
+        loop = _loop()
+    return asyncio.run_coroutine_threadsafe(call(), loop).result()
+
+
+_ONE_LOOP = threading.Lock()
+"""Threads that come first together make one loop: a second one's connections would never be closed."""
 
 
 @lru_cache(maxsize=1)

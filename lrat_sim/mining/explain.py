@@ -17,6 +17,7 @@ from rich.text import Text
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.mining.parts import NEGATIVES
@@ -118,7 +119,7 @@ def explain_pair(
 def _report(path: Path) -> MiningReport | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=MiningReport)
-    except (OSError, msgspec.DecodeError):  # pairs made or moved by hand have none beside them
+    except (OSError, *NOT_JSON):  # pairs made or moved by hand have none beside them
         return None
 
 

@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from lrat_sim.mining.report import MEANING, UNLABELLED, Histogram, MiningReport, Share
-from lrat_sim.store import ensure_folder
+from lrat_sim.store import ensure_folder, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,8 @@ def draw(report: MiningReport, path: Path) -> None:
         _counts(documents, "listed documents, for each pair", listed, UNLABELLED, set(report.negatives))
         _weights(weights, report.weight_histogram)
         _shares(groups, {**report.by_agent, **{f"answer {name}": each for name, each in report.by_outcome.items()}})
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        with writing(path):
+            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _counts(axes: Axes, title: str, counts: dict[str, int], meaning: dict[str, str], kept: set[str]) -> None:

@@ -23,6 +23,7 @@ from lrat_sim.mining.runs import places
 from lrat_sim.mining.shards import Setup, collect_all, pieces
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Pair, Verdict
+from lrat_sim.rollout.index import read_manifest
 from lrat_sim.store import Store, check_records, read_json, read_records, write_records
 from lrat_sim.text import minilm_folder
 
@@ -70,11 +71,15 @@ def mine_run(
     paths = [runs] if isinstance(runs, Path) else list(runs)
     if not paths:
         raise InputError("no run folder is given to mine; give at least one.")
+    for path in paths:
+        read_manifest(path)  # a run of a later lrat-sim is not mined
     located = places(paths)
     folder = folder or paths[0]
     check_records(folder / PAIRS, Pair)
     if (folder / REPORT).exists():
         read_json(folder / REPORT, MiningReport, "an account of a mining", "choose another folder for the pairs")
+    elif plot and (folder / PLOT).exists():
+        raise InputError(f"{folder} holds {PLOT} but no {REPORT}; choose another folder for the pairs.")
     if recipe.needs_grades:
         _require(paths, GRADES, "grades", "grade its answers first (lrat-sim grade)")
     if encoder is None and recipe.guards.near_positive is not None and corpus is not None:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.records import SCHEMA_VERSION, Record, Status, Trajectory, decode
 from lrat_sim.rollout.index import TRAJECTORIES
@@ -166,7 +167,7 @@ def read_runs(where: Iterable[Place]) -> Iterator[Run]:
                     yield _DECODER.decode(line)
                 else:
                     yield run_of(decode(line, Trajectory))
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except NOT_JSON:
                 # read as a file, it says which line
                 yield from (run_of(each) for _, each in read_with_offsets(place.path, Trajectory, place.offset.__eq__))
     finally:

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from lrat_sim.catalog import read_yaml
 from lrat_sim.comparison.paired import standard_error
+from lrat_sim.foreign import reading
 from lrat_sim.mining.runs import Run, places, read_runs
 from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, asked_tasks
-from lrat_sim.rollout.manifest import RUN
 
 Values = npt.NDArray[np.float64]
 
@@ -26,11 +25,6 @@ class Curve(Struct, frozen=True, kw_only=True):
     tasks: int
     means: list[float]
     errors: list[float | None]
-
-
-def read_manifest(run: Path) -> dict[str, Any]:
-    """The run.yaml of a run folder; empty where it has none."""
-    return read_yaml(run / RUN) if (run / RUN).is_file() else {}
 
 
 def steps_of(runs: Sequence[Path], tasks: Collection[str] | None = None) -> list[int] | None:
@@ -48,7 +42,8 @@ def steps_of(runs: Sequence[Path], tasks: Collection[str] | None = None) -> list
     indexed = [run / INDEX for run in runs if (run / INDEX).is_file()]
     steps: list[int] = []
     for path in indexed:
-        table = parquet.read_table(path, columns=["task_id", "status", "searches", "browses"])
+        with reading(f"{path} cannot be read", "run the rollout's command again, which writes it anew"):
+            table = parquet.read_table(path, columns=["task_id", "status", "searches", "browses"])
         steps += [
             searches + browses
             for task, status, searches, browses in zip(*(column.to_pylist() for column in table.columns), strict=True)

@@ -18,9 +18,9 @@ from lrat_sim.report.curves import k_plots, overview, size_plot
 from lrat_sim.report.figure import Plot
 from lrat_sim.report.round_plots import round_plots
 from lrat_sim.report.round_tables import round_tables
-from lrat_sim.report.runs import read_manifest
 from lrat_sim.report.subject import Compared, Subject
 from lrat_sim.report.table import Column, Group, Row, Table
+from lrat_sim.rollout.index import read_manifest
 
 _NAMED = 2_000
 """Tasks that the page names a list; all of them stand in the CSV."""

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from lrat_sim.catalog import read_yaml
 from lrat_sim.comparison import Comparison, load
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import Experiment, Sweep
@@ -17,11 +16,12 @@ from lrat_sim.experiment.cells import EXPERIMENT, read_experiment
 from lrat_sim.experiment.run import COMPARISON
 from lrat_sim.experiment.sweep import SWEEP
 from lrat_sim.flywheel import rounds as flywheel_rounds
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.report import Histogram, histogram
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.mining.run import REPORT as MINING
 from lrat_sim.records import Pair
-from lrat_sim.rollout.manifest import RUN
+from lrat_sim.rollout.index import read_manifest
 from lrat_sim.store import read_json, read_records
 
 Kind = Literal["comparison", "experiment", "sweep", "flywheel"]
@@ -136,7 +136,7 @@ def _experiment(folder: Path, experiment: Experiment) -> Subject:
 
 
 def _flywheel(folder: Path) -> Subject:
-    manifest = read_yaml(folder / RUN) if (folder / RUN).is_file() else {}
+    manifest = read_manifest(folder)
     places = sorted(path.parent for path in folder.glob(f"evaluate/*/{COMPARISON}"))
     compared: list[Compared] = []
     for place in places:
@@ -176,7 +176,7 @@ def _mined(number: int, folder: Path) -> Mined | None:
         try:
             recorded = msgspec.json.decode(path.read_bytes())
             found = msgspec.convert({**recorded, "round": number}, type=Mined)
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+        except (*NOT_JSON, TypeError) as error:
             raise InputError(f"{path} is no account of a mining ({error}); mine again.") from error
     if (found is None or found.weight_histogram is None) and (folder / PAIRS).is_file():
         import numpy as np

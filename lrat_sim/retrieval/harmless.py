@@ -1,10 +1,10 @@
 r"""What an agent is shown can neither end its turn nor pass for something that it wrote.
 
 A document may hold a chat template's own tokens (``<|im_end|>``), a protocol's tags (``<tool_call>``,
-``</tool_response>``, ``<answer>``), its labels (``Final Answer:``) or a call of a tool (``search["x"]``).  A server's tokenizer would take the first for
-the end of a turn, and the parser the others for the model's, once the model quotes them.  A backslash after the
-first character of each, or before the colon of a label, is enough, and can be seen: ``<\|im_end|>``,
-``Final Answer\:``.  Nothing else is changed.
+``</tool_response>``, ``<answer>``), its labels (``Final Answer:``) or a call of a tool (``search["x"]``).  A server's
+tokenizer would take the first for the end of a turn, and the parser the others for the model's, once the model quotes
+them.  A backslash after the first character of each, before the colon of a label or after the name of a tool is enough,
+and can be seen: ``<\|im_end|>``, ``Final Answer\:``, ``search\["x"]``.  Nothing else is changed.
 """
 
 from __future__ import annotations

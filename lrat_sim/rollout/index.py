@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
 from lrat_sim.records import Record, Task, Trajectory, decode
-from lrat_sim.store import read_records, read_with_offsets, replacing, write_records
+from lrat_sim.store import check_version, read_records, read_with_offsets, replacing, write_records
 
 TRAJECTORIES = "trajectories.jsonl"
 TASKS = "tasks.jsonl"
-INDEX = "index.parquet"
+INDEX, RUN = "index.parquet", "run.yaml"
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -106,9 +109,9 @@ def index_grades(folder: Path) -> dict[str, str | None]:
 
     try:
         table = parquet.read_table(folder / INDEX, columns=["id", "grade"])
-    except (OSError, pyarrow.ArrowException):
+        return dict(zip(*(table[name].to_pylist() for name in ("id", "grade")), strict=True))
+    except (OSError, ValueError, KeyError, pyarrow.ArrowException):
         return {}
-    return dict(zip(*(table[name].to_pylist() for name in ("id", "grade")), strict=True))
 
 
 def regrade(folder: Path, grades: Mapping[str, str]) -> None:
@@ -171,7 +174,7 @@ def read_trajectories(run: Path | str, *, by_task: bool = False) -> Iterator[Tra
                 stream.seek(offset)
                 try:
                     yield decode(stream.readline(), Trajectory)
-                except (msgspec.DecodeError, UnicodeDecodeError):  # read as a file, it says which line
+                except NOT_JSON:  # read as a file, it says which line
                     yield from (found for _, found in read_with_offsets(path, Trajectory, offset.__eq__))
         return
     kept = {offset for _, _, offset in last.values()}
@@ -188,12 +191,26 @@ def record_asked(run: Path, tasks: Iterable[Task]) -> None:
         write_records(path, wanted.values())
 
 
+def read_manifest(run: Path) -> dict[str, Any]:
+    """The run.yaml of a run folder; empty where it has none.
+
+    Raises:
+        InputError: it cannot be read, or a later lrat-sim wrote it.
+    """
+    if not (run / RUN).is_file():
+        return {}
+    manifest = read_yaml(run / RUN)
+    check_version(run / RUN, manifest.get("schema_version", 1))
+    return manifest
+
+
 def asked_tasks(run: Path) -> list[Task]:
     """The tasks that a run folder was asked, in the order in which they were.
 
     Raises:
-        InputError: it is no run folder.
+        InputError: it is no run folder, or one that a later lrat-sim wrote.
     """
     if not (run / TASKS).is_file():
         raise InputError(f"{run} holds no {TASKS}, so it is no run folder; give one that a rollout made.")
+    read_manifest(run)
     return list(read_records(run / TASKS, Task))

@@ -21,10 +21,9 @@ from lrat_sim.fingerprint import check_fingerprint, fingerprint
 from lrat_sim.keys import redact_all
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.calls import CallSettings
-from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES
+from lrat_sim.rollout.index import INDEX, RUN, TASKS, TRAJECTORIES
 from lrat_sim.store import check_version, write_text
 
-RUN = "run.yaml"
 _PARTS = ("litellm", "openai", "msgspec", "bm25s", "sentence-transformers", "torch", "tokenizers")
 
 

@@ -20,8 +20,8 @@ from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.calls import Calls, CallSettings, call_settings, opened
-from lrat_sim.rollout.index import TRAJECTORIES, Row, index_grades, record_asked, row, write_index
-from lrat_sim.rollout.manifest import RUN, check_manifest, record_call
+from lrat_sim.rollout.index import RUN, TRAJECTORIES, Row, index_grades, record_asked, row, write_index
+from lrat_sim.rollout.manifest import check_manifest, record_call
 from lrat_sim.rollout.summary import RolloutSummary, runnable
 from lrat_sim.rollout.table import Board, Tally
 from lrat_sim.store import Store, read_with_offsets, writing

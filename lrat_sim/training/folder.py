@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import check_fingerprint
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.store import read_json, write_json, write_text
 from lrat_sim.training.settings import TrainingSettings
 
@@ -92,7 +93,7 @@ def read_record(folder: Path) -> TrainingRecord:
     path = folder / RECORD
     try:
         return msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *NOT_JSON) as error:
         raise InputError(f"{path} does not describe a trained model ({error}); train into another folder.") from error
 
 

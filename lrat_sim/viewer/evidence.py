@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.records import Task, Trajectory
 from lrat_sim.viewer.lines import Lines
 
@@ -50,7 +51,7 @@ class Evidence:
         for line in self._lines.added():
             try:
                 run = _DECODE(line.content)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except NOT_JSON:
                 continue  # who lists the trajectories says so
             if run.task_id in tasks:
                 self._counts[line.offset] = counted(run, tasks[run.task_id].evidence)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.rollout.index import TRAJECTORIES
 from lrat_sim.viewer.mined import PairsFile
@@ -150,7 +151,7 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
 def _answer(path: Path) -> Answer | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Answer)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # the terminal's `compare` says what is wrong with it
+    except (OSError, *NOT_JSON):  # the terminal's `compare` says what is wrong with it
         return None
 
 

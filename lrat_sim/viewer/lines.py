@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from lrat_sim.foreign import NOT_JSON
+
 _SEAL = 64
 """Bytes before the end of what was read, by which a file is known again."""
 
@@ -105,7 +107,7 @@ class Places:
         for line in self._lines.added():
             try:
                 name = self._decode(line.content).trajectory
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except NOT_JSON as error:
                 self.problem = self.problem or f"{self.path}, line {line.number}, cannot be read ({error})."
                 continue
             self.starts.append(line.offset)

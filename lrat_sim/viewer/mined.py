@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.report import MiningReport
 from lrat_sim.mining.run import REPORT
 from lrat_sim.records import Pair, decode
@@ -87,14 +88,14 @@ class PairsFile:
     def _numbered(self, number: int, line: bytes) -> Numbered:
         try:
             return Numbered(self.name, number, decode(line, Pair))
-        except msgspec.DecodeError as error:
+        except NOT_JSON as error:
             raise InputError(f"{self.path}: pair {number} cannot be read ({error}); mine the runs again.") from error
 
     def _read_report(self) -> None:
         path = self.path.with_name(REPORT)
         try:
             self.report = msgspec.json.decode(path.read_bytes(), type=MiningReport)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # pairs made or moved by hand have none
+        except (OSError, *NOT_JSON):  # pairs made or moved by hand have none
             self.report = None
         names = self.report.runs if self.report is not None else ["."]
         self.runs = {(self.path.parent / name).resolve() for name in names}

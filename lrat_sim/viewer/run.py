@@ -15,6 +15,7 @@ from msgspec import Struct
 from pyarrow import compute, parquet
 
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.records import Grade, GradeState, Task, Trajectory, Verdict, decode
 from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, Row, row
@@ -114,7 +115,7 @@ class RunFolder:
         try:
             with self.path.open("rb") as stream:
                 found = decode(read_line(stream, offset), Trajectory)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, *NOT_JSON) as error:
             raise InputError(f"{self.path}, byte {offset}: no trajectory can be read there ({error}).") from error
         if found.id != name:
             raise InputError(f"{self.folder / INDEX} does not fit {TRAJECTORIES}: run the rollout's command again.")
@@ -140,7 +141,7 @@ class RunFolder:
         for line in self._task_lines.added():
             try:
                 task = decode(line.content, Task)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except NOT_JSON as error:
                 self._say(TASKS, f"line {line.number}", error)
                 continue
             self.tasks[task.id] = task
@@ -152,7 +153,7 @@ class RunFolder:
         for line in self._grade_lines.added():
             try:
                 graded = _GRADED(line.content)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except NOT_JSON as error:
                 self._say(GRADES, f"line {line.number}", error)
                 continue
             self._grades[graded.trajectory_id] = graded.state
@@ -184,14 +185,14 @@ class RunFolder:
             with self.path.open("rb") as stream:
                 line = read_line(stream, last)
             return last + len(line) if msgspec.json.decode(line, type=_Named).id == name else 0
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, *NOT_JSON):
             return 0
 
     def _read_tail(self) -> None:
         for line in self._tail.added():
             try:
                 trajectory = decode(line.content, Trajectory)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except NOT_JSON as error:
                 self._say(TRAJECTORIES, f"byte {line.offset}", error)
                 continue
             self._added[trajectory.id] = row(trajectory, line.offset)
@@ -214,7 +215,7 @@ class RunFolder:
             try:
                 with self.path.open("rb") as stream:
                     named = msgspec.json.decode(read_line(stream, offset), type=_Named)
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            except (OSError, *NOT_JSON):
                 self._names[key] = key
                 continue
             self._names[key] = (agent_label(named.agent), retriever_label(named.retriever))

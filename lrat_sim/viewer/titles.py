@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus, CorpusCard
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.records import Document
 
 _CARD = "corpus.json"
@@ -48,7 +49,7 @@ class Corpora:
                 self._folders.setdefault(
                     msgspec.json.decode(card.read_bytes(), type=CorpusCard).fingerprint, card.parent
                 )
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            except (OSError, *NOT_JSON):
                 continue  # a corpus of something else, or unfinished
         if given is not None:
             self._given = Corpus.open(given if (given / _CARD).is_file() else given / "corpus")

@@ -107,6 +107,14 @@ def test_the_command_refuses_what_it_cannot_use_in_a_sentence(runs, run_command)
         assert len(out.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", [MEASURES_CSV, "figure-4.svg", "judge.png"])
+def test_a_file_that_is_no_output_of_it_is_left_alone(runs, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=name):
+        behaviour(runs, out=tmp_path, resamples=50)
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_an_unknown_grouping_is_an_input_error(runs):
     with pytest.raises(InputError, match="--by"):
         behaviour(runs, by="moon")  # type: ignore[arg-type]

@@ -181,11 +181,12 @@ def test_empty_documents_are_left_out_and_counted_with_the_evidence_that_names_t
     write: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
     texts = {"a": ("T", "x"), "b": ("Only a title", ""), "c": ("", " "), "d": (None, None), "e": ("", "y")}
-    write("corpus.jsonl", [{"id": i, "title": title, "text": text} for i, (title, text) in texts.items()])
+    documents = [{"id": i, "title": title, "text": text} for i, (title, text) in texts.items()]
+    write("corpus.jsonl", [*documents, {"id": "f", "title": "Its text left out by the writer"}])
     write("test.jsonl", [{"id": "q1", "question": "1?", "evidence": ["a", "c"]}])
     write("train.jsonl", [{"id": "q2", "question": "2?", "evidence": ["d", "c"]}])
     found = prepare("jsonl", tmp_path / "set", source=source)
-    assert [document.id for document in found.corpus] == ["a", "b", "e"]
+    assert [document.id for document in found.corpus] == ["a", "b", "e", "f"]
     assert [found.tasks(split)[0].evidence for split in ("test", "train")] == [["a"], []]
     left_out = "Documents left out, having neither text nor title: 2 (named as evidence 3 times)."
     assert left_out in found.card.account()

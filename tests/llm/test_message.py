@@ -25,6 +25,7 @@ REDACTED = {"type": "redacted_thinking", "data": "zz"}
         ({"content": "a", "reasoning": "why", "reasoning_content": "why\n"}, "why", "a"),
         ({"content": "a", "reasoning": "why", "reasoning_content": None}, "why", "a"),
         ({"content": "a", "reasoning": "why", "reasoning_content": ""}, "why", "a"),
+        ({"content": "a", "reasoning": " \n"}, " \n", "a"),
         ({"content": "a", "provider_specific_fields": {"reasoning": "why"}}, "why", "a"),
         ({"content": "a", "reasoning": {"content": "why", "effort": "high"}}, "why", "a"),
         (

@@ -2,12 +2,15 @@
 
 import asyncio
 import gzip
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import httpx
 import pytest
 
-from lrat_sim.llm import close_connections
+from lrat_sim.llm import close_connections, transport
 from lrat_sim.llm.attempt import Answered, Failed, attempt
 from lrat_sim.llm.call import Request
 from lrat_sim.llm.transport import BoundedTransport, ReplyTooLarge, no_cookies, proxy_for, reach_directly
@@ -64,6 +67,23 @@ def test_a_reply_beyond_the_bound_is_read_no_further(packing, pack):
 def test_a_reply_packed_otherwise_than_was_asked_for_is_an_error(packing):
     with pytest.raises(httpx.DecodingError, match="packed"):
         ask(lambda _: httpx.Response(200, headers={"content-encoding": packing}, content=pieces(b"plain")))
+
+
+def test_threads_that_ask_at_once_share_one_event_loop(monkeypatch):
+    fresh = lru_cache(maxsize=1)(transport._loop.__wrapped__)
+    monkeypatch.setattr(transport, "_loop", fresh)
+    together = threading.Barrier(8)
+
+    async def here():
+        return asyncio.get_running_loop()
+
+    def ask_once(_):
+        together.wait()
+        return transport.on_loop(here)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask_once, range(8)))) == 1
+    assert fresh.cache_info().misses == 1
 
 
 def test_cookies_are_not_kept():

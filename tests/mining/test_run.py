@@ -49,6 +49,15 @@ def test_mining_unjudged_runs_says_what_to_do(folder):
     mine_run(folder, MiningRecipe(positives="browsed", weight="none"))
 
 
+def test_a_plot_that_is_not_of_a_mining_is_left_alone(folder):
+    judge_run(folder)
+    (folder / "mining.svg").write_text("mine")
+    with pytest.raises(InputError, match=r"mining\.svg but no mining\.json"):
+        mine_run(folder, MiningRecipe(), plot=True)
+    assert (folder / "mining.svg").read_text() == "mine"
+    assert not (folder / "pairs.jsonl").exists()
+
+
 def test_correct_runs_need_grades(folder):
     judge_run(folder)
     with pytest.raises(InputError, match="has no grades"):

@@ -138,6 +138,9 @@ def test_steps_leave_out_broken_runs_and_other_tasks(run_folder, tmp_path):
     assert steps_of([run], {"x"}) == [2]
     assert steps_of([run, tmp_path / "absent"], {"y"}) == [1]
     assert steps_of([tmp_path / "absent"]) is None
+    (run / "index.parquet").write_bytes((run / "index.parquet").read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"index\.parquet cannot be read"):
+        steps_of([run])
 
 
 def test_colours_stand_out_from_the_page_and_from_one_another():

@@ -12,6 +12,7 @@ from msgspec import Struct
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import DOCUMENTS, Reader, ReaderOptions, ReadTask, document_of, not_there, split_of
 from lrat_sim.corpus.formats.rows import ID, QUESTION, TASK_ID, Columns, Row, kind_of, pick, table_files
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.values import without_nulls
 from lrat_sim.records import Document, Plan, Task
 
@@ -57,7 +58,7 @@ def texts_of(row: Row, names: tuple[str, ...], field: str) -> list[str]:
     """
     value = row.pick(names)
     if isinstance(value, str) and value.startswith("["):
-        with suppress(msgspec.DecodeError):  # an answer may merely begin with a bracket
+        with suppress(*NOT_JSON):  # an answer may merely begin with a bracket
             value = msgspec.json.decode(value)
     if value is None or value == "":
         return []

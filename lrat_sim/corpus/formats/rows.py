@@ -82,9 +82,11 @@ class Row(NamedTuple):
         return value
 
     def body(self, names: Sequence[str], what: str) -> str:
-        """As :meth:`text`, but a field that is there and holds nothing is an empty text."""
+        """As :meth:`text`, but a field that is there and holds nothing is an empty text, and so is one that is missing
+        beside an id and a title alone: some writers leave out what is empty."""
         value = self.pick(names)
-        if any(name in self.fields for name in names) and (value is None or not str(value).strip()):
+        there = any(name in self.fields for name in names) or ({*ID, *TITLE}.issuperset(self.fields) and self.title())
+        if there and (value is None or not str(value).strip()):
             return ""
         return self.text(names, what)
 
