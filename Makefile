@@ -26,8 +26,9 @@ types: $(VENV)/installed-dev
 # one thread a worker: two workers with two threads each only disturb one another
 pytest slow: export OMP_NUM_THREADS := 1
 
+# a file's tests on one worker: what they share is made once
 pytest: $(VENV)/installed-dev
-	$(BIN)/pytest -q -n 2 -m "not slow" --durations=10
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" --durations=25
 
 slow: $(VENV)/installed-slow
 	$(BIN)/pytest -q -m slow --durations=10

@@ -76,6 +76,9 @@ def place(made, tmp_path, monkeypatch):
 def command(monkeypatch, capfd):
     """command(*arguments) runs the command line in this process: exit code, standard output, standard error."""
 
+    # a slow machine would say how long an index took, beside the sentence
+    monkeypatch.setattr("lrat_sim.progress._SECONDS_WORTH_A_LINE", float("inf"))
+
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["lrat-sim", *map(str, arguments)])
         capfd.readouterr()

@@ -33,6 +33,7 @@ def controls(small_world, wheel_settings, tmp_path_factory):
     return folder, found
 
 
+@pytest.mark.slow
 def test_every_control_holds_on_a_small_world(controls):
     _, found = controls
     assert [result.what for result in found.results if not result.held] == []
@@ -40,6 +41,7 @@ def test_every_control_holds_on_a_small_world(controls):
     assert found.held
 
 
+@pytest.mark.slow
 def test_the_shuffled_flywheel_trains_on_the_same_queries_with_exchanged_positives(controls, wheel):
     folder, _ = controls
     shuffled = list(read_records(folder / "shuffled" / "round-1" / "pairs.jsonl", Pair))
@@ -52,6 +54,7 @@ def test_the_shuffled_flywheel_trains_on_the_same_queries_with_exchanged_positiv
     assert (folder / "shuffled" / "round-1" / REPORT).is_file()
 
 
+@pytest.mark.slow
 def test_the_gentle_flywheel_trains_on_documents_of_the_same_lists(controls):
     folder, _ = controls
     listed = list(read_records(folder / "listed" / "round-1" / "pairs.jsonl", Pair))

@@ -49,6 +49,7 @@ def test_generate(run, tmp_path):
         assert {trajectory.sample for trajectory in runs} == {0, 1}
 
 
+@pytest.mark.slow
 def test_compare(run, tmp_path):
     assert "against bm25" in run("compare")
     comparison = load(tmp_path / "runs" / "compare" / "runs" / "comparison.json")
@@ -92,6 +93,7 @@ def test_custom_retriever_is_a_name_on_the_command_line_by_an_entry_point(tmp_pa
     assert " 10" in done.stdout, "a score above a thousand: the title was named"
 
 
+@pytest.mark.slow
 def test_custom_judge(run, tmp_path):
     lines = run("custom_judge").splitlines()
     said = {name: float(value.rstrip("%")) for name, value in (line.rsplit(": ", 1) for line in lines)}

@@ -80,6 +80,7 @@ _JSON_KEY = re.compile(r"[\"'](?:exact|final)?[ _-]?answer[\"']\s*:\s*", re.IGNO
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _LATEX = re.compile(r"\\(?:text\w*|math\w+|operatorname)\s*\{([^{}]*)\}")
 _PAIRS = [(mark, mark) for mark in ("```", "``", "`", "***", "**", "*", "__", "_", '"', "'", "$$", "$")]
+_OPENS, _CLOSED = ("*", "_", "`", '"', "“"), ("*.", "_.", "`.", '".', "”.")
 _PAIRS += [("“", "”"), ("‘", "’"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』")]
 _TAGS = re.compile(r"</?(?:b|i|u|em|strong|p|br|span|code|h\d|mark)\s?/?>", re.IGNORECASE)
 
@@ -220,7 +221,9 @@ def _bare(value: str) -> str:
     """An answer without the markup and the quotes around it."""
     before = None
     while before != value:
-        before, value = value, re.sub(r"(?<=[*_`”\"])\.\Z", "", _MARGIN.sub("", value.strip()).strip())
+        before, value = value, _MARGIN.sub("", value.strip()).strip()
+        if value[:1] in _OPENS and value[-2:] in _CLOSED:  # a full stop after what is marked up as a whole
+            value = value[:-1]
         if "\\" in value:
             value = next(reversed(list(_boxed(value))), value) if _BOXED.search(value) else value
             value = re.sub(r"\\[,;! ]|\\\(|\\\)|\\\[|\\\]", " ", _LATEX.sub(r"\1", value))

@@ -146,7 +146,10 @@ def test_a_block_that_is_no_call_is_kept_as_text_and_told_the_form(block):
     (call,) = read_block(block)
     asked = read_call(call, form="write it so")
     assert (call.name, call.arguments) == ("", block)
-    assert "could not be read; write it so; the tools are search(query) and get_document(docid)" in asked.problem
+    assert (
+        "could not be read; write it so; the tools are search, of a query, and get_document, of a docid"
+        in asked.problem
+    )
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

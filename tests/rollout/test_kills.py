@@ -56,7 +56,7 @@ def finished(folder):
     return {int(each.task_id[1:]) for each in read_trajectories(folder) if each.status != "error"}
 
 
-@pytest.mark.parametrize(("kills", "tasks"), [(3, 90), pytest.param(50, 500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "tasks"), [(3, 45), pytest.param(50, 500, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(
     kills, tasks, start, rollout_process, provider, tmp_path
 ):

@@ -34,7 +34,7 @@ class React(Protocol):
 
     name = "react"
     stop: ClassVar[tuple[str, ...]] = ("\nObservation:",)
-    form = "write search[your query] or get_document[an id] after the label Action"
+    form = "write the name of a tool, and its query or id in square brackets, after the label Action"
     reminder = (
         "That was neither an action nor an answer. Either act:\n"
         "Thought: ...\nAction: search[...]\n"

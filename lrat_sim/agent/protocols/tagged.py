@@ -41,7 +41,7 @@ class Tagged(Protocol):
 
     name = "tagged"
     stop: ClassVar[tuple[str, ...]] = ("\n<tool_response>", "<tool_response>")
-    form = 'write one JSON object, {"name": "search", "arguments": {"query": "..."}}, inside the tool_call tags'
+    form = "write one JSON object, with the fields name and arguments, inside the tool_call tags"
     reminder = (
         "That was neither a tool call nor an answer. Either call a tool:\n"
         '<tool_call>\n{"name": "search", "arguments": {"query": "..."}}\n</tool_call>\n'
