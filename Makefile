@@ -13,7 +13,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/installed
 	$(BIN)/lrat-sim demo
 
-test: lint types pytest
+# types beside the tests, which wait for servers and files now and then; so do three workers on two cores
+test: lint
+	$(MAKE) --no-print-directory -j 2 types pytest
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
@@ -23,12 +25,12 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
-# one thread a worker: two workers with two threads each only disturb one another
+# one thread a worker: several workers with two threads each only disturb one another
 pytest slow: export OMP_NUM_THREADS := 1
 
 # a file's tests on one worker: what they share is made once
 pytest: $(VENV)/installed-dev
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" --durations=25
+	$(BIN)/pytest -q -n 3 --dist loadfile -m "not slow" --durations=25
 
 slow: $(VENV)/installed-slow
 	$(BIN)/pytest -q -m slow --durations=10
