@@ -132,6 +132,7 @@ def test_second_call_reuses_everything_and_changes_no_byte(copied, small_world, 
     assert {name: after.get(name) for name in before} == before
 
 
+@pytest.mark.slow
 def test_further_arms_and_seeds_only_add(copied, small_world, settings):
     before = snapshot(copied)
     result = ablate({"world": small_world}, copied, changed(settings, arms=("weights", "agentir"), seeds=(0, 1)))

@@ -100,9 +100,7 @@ def contents(folder):
 EVERY = [*((1, stage) for stage in STAGES), *((2, stage) for stage in STAGES[::2])]
 
 
-@pytest.mark.parametrize(
-    "stops", [[(1, "collect"), (1, "train"), (2, "mine")], pytest.param(EVERY, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("stops", [[(1, "train"), (2, "mine")], pytest.param(EVERY, marks=pytest.mark.slow)])
 def test_killed_after_each_stage_and_resumed_equals_uninterrupted(stops, whole, small_world, settings, tmp_path):
     folder = tmp_path / "run"
     for after in stops:
