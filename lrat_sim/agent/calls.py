@@ -86,7 +86,7 @@ def read_call(call: ToolCall, *, form: str = "") -> Asked:
     asked = Asked(tool=call.name, arguments=call.arguments if parsed is None else parsed)
     tool = tool_of(call.name)
     if tool is None:
-        known = f"the tools are {SEARCH}, of a query, and {BROWSE}, of a docid"
+        known = f"the tools are {SEARCH}, which takes a query, and {BROWSE}, which takes a docid"
         if call.name.strip():
             return msgspec.structs.replace(asked, problem=f"there is no tool {call.name[:80]!r}; {known}")
         return msgspec.structs.replace(

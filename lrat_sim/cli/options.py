@@ -37,10 +37,10 @@ AgentOptions = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The run folder; the same command on it again goes on.")]
 AgentK = Annotated[
-    int | None, typer.Option("--k", "-k", min=1, max=1000, help="Hits a search; by default the agent's own.")
+    int | None, typer.Option("--k", "-k", min=1, max=1000, help="Results per search; by default the agent's own.")
 ]
-K = Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="Hits a search.")]
-Seed = Annotated[int, typer.Option(max=(1 << 32) - 1, help="Decides everything random.")]
+K = Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="Results per search.")]
+Seed = Annotated[int, typer.Option(max=(1 << 32) - 1, help="Random seed.")]
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Runs of each task.")]
 Concurrency = Annotated[int, typer.Option(min=1, max=100_000, help="Model calls in flight at once, at most.")]
 Adaptive = Annotated[

@@ -259,7 +259,7 @@ def mine(
         ensure_folder(out)
     given = None if verdicts is None else add_verdicts(verdicts, run)
     if given is not None:
-        typer.echo(given.sentence())
+        say(given.sentence())
     with bar("mine pairs") as progress:
         report = mine_run(
             run,

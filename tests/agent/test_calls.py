@@ -147,7 +147,7 @@ def test_a_block_that_is_no_call_is_kept_as_text_and_told_the_form(block):
     asked = read_call(call, form="write it so")
     assert (call.name, call.arguments) == ("", block)
     assert (
-        "could not be read; write it so; the tools are search, of a query, and get_document, of a docid"
+        "could not be read; write it so; the tools are search, which takes a query, and get_document, of a docid"
         in asked.problem
     )
 

@@ -118,7 +118,7 @@ def test_a_turn_cannot_open_what_its_own_search_will_show(tools):
         ("search", {"query": {"text": "x"}}, "`query`"),
         ("get_document", {"docid": None}, "`docid`"),
         ("get_document", {"docid": True}, "`docid`"),
-        ("fly", {"to": "moon"}, "the tools are search, of a query, and get_document, of a docid"),
+        ("fly", {"to": "moon"}, "the tools are search, which takes a query, and get_document, which takes a docid"),
     ],
 )
 def test_a_call_that_cannot_run_tells_the_model_how_to_recover(tools, name, arguments, told):
