@@ -53,7 +53,7 @@ TaskSets = Annotated[
 ]
 Agents = Annotated[list[str], typer.Option("--agent", "-a", help="An agent by name or path. Repeatable.")]
 Ks = Annotated[
-    list[int], typer.Option("--k", "-k", min=1, help="Hits a search; by default the agent's own. Repeatable.")
+    list[int], typer.Option("--k", "-k", min=1, help="Results per search; by default the agent's own. Repeatable.")
 ]
 Seeds = Annotated[
     list[int], typer.Option("--seed", help="Of the runs; tasks are paired by their mean over seeds. Repeatable.")

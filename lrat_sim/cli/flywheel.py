@@ -58,7 +58,7 @@ def flywheel(
         str | None, typer.Option(help="A sentence-transformers folder or hub id; all-MiniLM-L6-v2 by default.")
     ] = None,
     k: AgentK = None,
-    evaluate_k: Annotated[list[int], typer.Option(min=1, help="Hits a search while evaluating. Repeatable.")] = [],
+    evaluate_k: Annotated[list[int], typer.Option(min=1, help="Results per search while evaluating. Repeatable.")] = [],
     evaluate_split: Annotated[list[str], typer.Option(help="Splits to evaluate on. Repeatable.")] = ["test"],
     baseline: Annotated[list[str], typer.Option(help="Retrievers to evaluate beside. Repeatable.")] = [
         "bm25",

@@ -146,10 +146,8 @@ def test_a_block_that_is_no_call_is_kept_as_text_and_told_the_form(block):
     (call,) = read_block(block)
     asked = read_call(call, form="write it so")
     assert (call.name, call.arguments) == ("", block)
-    assert (
-        "could not be read; write it so; the tools are search, which takes a query, and get_document, of a docid"
-        in asked.problem
-    )
+    tools = "the tools are search, which takes a query, and get_document, which takes a docid"
+    assert f"could not be read; write it so; {tools}" in asked.problem
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
