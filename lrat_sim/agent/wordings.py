@@ -233,15 +233,11 @@ class _Reader:
         ``loose`` where a mark says that it is a call: in brackets may then stand any text.
         """
         text = self.text
-        while (tag := _TAG.match(text, place, self.end)) is None:
-            skipped = _BETWEEN.match(text, place, self.end)
-            if skipped is None or skipped.end() == place:
-                break
-            place = skipped.end()
+        while (tag := _TAG.match(text, place, self.end)) is None and (after := _past(_BETWEEN, text, place)) > place:
+            place = after
         if tag is not None:
             return self._tagged(tag)
-        if text.startswith("```", place):
-            place = _FENCE.match(text, place).end()  # type: ignore[union-attr]  # it matches the fence alone as well
+        place = _past(_FENCE, text, place)
         if _BROKEN.match(text, place):  # quoted from a document that it was shown
             return None
         if text.startswith(("{", "["), place):
@@ -289,11 +285,8 @@ class _Reader:
         if name is None:
             return None
         place = name.end()
-        for pattern in (_BETWEEN, _OPENED, _BETWEEN):
-            if (skipped := pattern.match(text, place, self.end)) is not None:
-                place = skipped.end()
-        if text.startswith("```", place):
-            place = _FENCE.match(text, place).end()  # type: ignore[union-attr]  # as above
+        for pattern in (_BETWEEN, _OPENED, _BETWEEN, _FENCE):
+            place = _past(pattern, text, place)
         if text.startswith("{", place):
             value, end = self._json(place)
             if isinstance(value, dict):
@@ -324,7 +317,7 @@ class _Reader:
             if given is None and (tool_of(name[1]) is None or not (loose or alone)):
                 break
             calls.append(make_call(name[1], inside.strip() if given is None else given))
-            place = _BETWEEN.match(self.text, end).end()  # type: ignore[union-attr]  # it matches nothing as well
+            place = _past(_BETWEEN, self.text, end)
         return (calls, place + self.text.startswith("]", place)) if calls else None
 
     def labelled(self) -> list[_Span]:
@@ -400,6 +393,12 @@ _KEYWORD = re.compile(
 
 def _ours(call: ToolCall) -> bool:
     return not call.name or tool_of(call.name) is not None
+
+
+def _past(pattern: re.Pattern[str], text: str, place: int) -> int:
+    """Where what the pattern matches at ``place`` ends; ``place`` itself where it does not match."""
+    found = pattern.match(text, place)
+    return place if found is None else found.end()
 
 
 def _within(spans: list[tuple[int, int]], place: int) -> bool:
