@@ -148,7 +148,7 @@ def _secrets(value: Any, field: str) -> Iterator[tuple[str, str]]:
             if _names_secret(str(name)):
                 yield below, "may hold a secret"
             elif _words(str(name))[-1:] == ["env"] and isinstance(item, str) and not _VARIABLE.fullmatch(item):
-                yield below, "is no name of an environment variable"
+                yield below, "is not the name of an environment variable"
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
             yield from _secrets(item, f"{field}.{number}")

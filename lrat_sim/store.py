@@ -203,7 +203,7 @@ def writing(place: Path) -> Iterator[None]:
         raise InputError(f"{place} cannot be written ({reason}); {_ROOM}.") from error
 
 
-_ROOM = "make room there, or choose another place, and run the same command again: what was finished is kept"
+_ROOM = "free some space or choose another place, then rerun the same command; finished work is kept"
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system|File too large")
 
 

@@ -254,7 +254,7 @@ class _Run:
             calls = await tools.run(whole, spoken.reasoning)
             calls += [refused(call, read_call(call), _CUT_CALL) for call in asked[len(whole) :]]
             if more := len(spoken.calls) - len(asked):
-                problem = f"{calls[-1].error}; the {more:,} calls after it are left out, and recorded nowhere else"
+                problem = f"{calls[-1].error}; the {more:,} calls after it were dropped and are not recorded"
                 calls[-1] = refused(asked[-1], read_call(asked[-1]), problem)
         except RetrieverError as error:
             self._record(completion, spoken, [refused(call, read_call(call), str(error)) for call in asked])

@@ -118,7 +118,7 @@ class Toolbox:
         if asked.problem is not None:
             return refused(call, asked, asked.problem)
         if len(asked.value) > LONGEST_QUERY:
-            return refused(call, asked, f"its text has {len(asked.value):,} characters; give a few words")
+            return refused(call, asked, f"the query has {len(asked.value):,} characters; use a short one")
         return await asyncio.get_running_loop().run_in_executor(_THREADS, self._run, call, asked, reasoning)
 
     def _run(self, call: ToolCall, asked: Asked, reasoning: str | None) -> Call:
@@ -155,7 +155,7 @@ class Toolbox:
         try:
             (hits,) = self.retriever.search([query], self.shown.k)
             if not all(math.isfinite(hit.score) for hit in hits):
-                raise RetrieverError(f"search for {query!r}: a score is no finite number")
+                raise RetrieverError(f"search for {query!r}: a score is not a finite number")
             return hits
         except RetrieverError:
             raise

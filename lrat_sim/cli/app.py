@@ -67,8 +67,8 @@ def main() -> None:
         place = getattr(error, "filename", None) or "a file"
         code = 2
         message = (
-            f"{place} cannot be read or written ({fault}); make room there, or let it be read and written, and run the "
-            "same command again: what was finished is kept."
+            f"{place} cannot be read or written ({fault}); free some space or fix its permissions, then rerun the "
+            "same command; finished work is kept."
         )
     said = mask(" ".join(message.split()))
     if len(said) > _LONGEST_SENTENCE:

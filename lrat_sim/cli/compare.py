@@ -73,9 +73,7 @@ def compare(
     seed: Seeds = [0],
     max_length: Annotated[
         int | None,
-        typer.Option(
-            min=4, help="Tokens of a text that every encoder reads; by default those that a model trained on."
-        ),
+        typer.Option(min=4, help="Text length of every encoder in tokens; by default the trained model's."),
     ] = None,
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,

@@ -224,7 +224,7 @@ def mine(
     judge_option: JudgeOptions = [],
     verdicts: Annotated[
         Path | None,
-        typer.Option(help="Given verdicts, lrat-sim's or LRAT's: they count, and nothing is judged."),
+        typer.Option(help="Use the verdicts in this file (lrat-sim's or LRAT's format) instead of judging."),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes to mine with.")] = 1,
     task_set: Annotated[

@@ -12,14 +12,14 @@ from typing import Any
 Described = Mapping[str, Any]
 """What a retriever says of itself: :meth:`lrat_sim.retrieval.base.Retriever.describe`."""
 
-LENGTH, QUERY_LENGTH = "tokens read of a text", "tokens read of a query"
+LENGTH, QUERY_LENGTH = "text length in tokens", "query length in tokens"
 
 _SHARED = {
     "max_length": LENGTH,
     "max_query_length": QUERY_LENGTH,
-    "query_prompt": "prompt before a query",
-    "document_prompt": "prompt before a document",
-    "dtype": "precision of the vectors",
+    "query_prompt": "query prompt",
+    "document_prompt": "document prompt",
+    "dtype": "vector precision",
     "corpus": "corpus",
 }
 _MOST = 40

@@ -198,7 +198,7 @@ def _notes(comparison: Comparison, against: Sequence[Pairing]) -> list[str]:
         alike = len({*lengths.values()}) == 1
         told = f"{min(lengths.values())}" if alike else ", ".join(f"{arm} {each}" for arm, each in lengths.items())
         told = f"{told} ({', '.join(lengths)})" if alike else told
-        notes.append(f"tokens of a text that encoders read: {told}.")
+        notes.append(f"text length of the encoders, in tokens: {told}.")
     without = comparison.tasks_asked - comparison.tasks_with_evidence
     if without:
         notes.append(f"without evidence, and so left out of evidence metrics: {without} tasks.")

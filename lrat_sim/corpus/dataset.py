@@ -266,7 +266,9 @@ def _lay_down(
         everything = [task for tasks in splits.values() for task in tasks]
         splits = split_tasks(everything, options.test, options.dev, options.seed)
         if "train" not in splits:
-            reader.notes.append(f"All tasks are held out: {len(everything):,}, where {options.test:,} were to be.")
+            reader.notes.append(
+                f"All {len(everything):,} tasks are held out, fewer than the {options.test:,} asked for."
+            )
     if options.leak == "drop":
         splits, leaked = without_leak(splits)
         if leaked:

@@ -123,7 +123,7 @@ def _whole(begin: bytes, rest: Iterable[tuple[int, bytes]], path: Path) -> bytes
 
 def _too_large(path: Path) -> InputError:
     return InputError(
-        f"{path} has one record, or a list of them, of more than {LARGEST >> 30} GB; write a record a line."
+        f"{path} has one record, or a list of them, of more than {LARGEST >> 30} GB; write one record per line."
     )
 
 

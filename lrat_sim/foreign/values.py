@@ -112,7 +112,7 @@ def kept(value: Any, path: Path, line: int) -> Any:
 
 
 def _too_deep(path: Path, line: int) -> RecordError:
-    problem = f"not JSON that can be read (nested too deeply: more than {DEPTH} lists and objects within one another)"
+    problem = f"not JSON that can be read (nested too deeply: more than {DEPTH} levels)"
     return RecordError(path, line, problem, "correct or delete that line" if line else "correct the file")
 
 

@@ -83,13 +83,14 @@ def judge_run(
 def _counted(new: Iterable[Grade | Verdict], store: Store[Grade] | Store[Verdict], judge: str, what: str) -> int:
     """How many were added; refuses where the judge failed on all of them, and never judged another."""
     count, failed, cause = 0, 0, ""
-    for count, each in enumerate(new, start=1):  # noqa: B007
+    for each in new:
+        count += 1
         if each.error is not None:
             failed, cause = failed + 1, cause or each.error.message
     if count and failed == count and not any(each.judge == judge and each.error is None for each in store):
         raise NothingCame(
-            f"the judge {judge} failed on all {count:,} {what}; the first time: {cause}; `lrat-sim check openai-tools "
-            "--agent-option model=NAME` tries an endpoint, and the same command asks the judge again."
+            f"the judge {judge} failed on all {count:,} {what}; first error: {cause}; test its endpoint with `lrat-sim "
+            "check openai-tools --agent-option model=NAME`, then rerun the same command."
         )
     return count
 

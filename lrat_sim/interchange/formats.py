@@ -85,7 +85,7 @@ class Notes(Struct, kw_only=True):
         """What to say of it, to follow a summary; empty where there is nothing."""
         said = ""
         if self.replaced:
-            said += f"; {self.replaced:,} gave way to a later record of their id"
+            said += f"; {self.replaced:,} were superseded by later records with the same id"
         if self.left_out:
             said += f"; left out, as no trajectories of this format: {shortened(self.left_out)}"
         if self.unread:

@@ -46,7 +46,7 @@ def open_log(path: Path) -> tuple[dict[str, Any], Iterator[Any]] | None:
         if not isinstance(samples, list | None):
             raise RecordError(path, 0, "the field `samples` should be a list", REMEDY)
         return {key: value for key, value in record.items() if key != "samples"}, iter(samples or ())
-    with reading(f"{path} is no archive that can be read", REMEDY), zipfile.ZipFile(path) as archive:
+    with reading(f"{path} cannot be read as an archive", REMEDY), zipfile.ZipFile(path) as archive:
         entries = {info.filename: info for info in archive.infolist()}
     name = next((name for name in _HEADERS if name in entries), None)
     header = _entry(path, entries[name]) if name is not None else None

@@ -53,7 +53,7 @@ def turns_of(steps: Any, path: Path, line: int = 0) -> tuple[list[Turn], dict[in
         elif isinstance(step, dict) and isinstance(kind, str):
             inserted[number] = step
         else:
-            raise RecordError(path, line, f"step {number + 1} of `result` is no object with a `type`", REMEDY)
+            raise RecordError(path, line, f"step {number + 1} of `result` is not an object with a `type`", REMEDY)
     return turns, inserted
 
 

@@ -75,7 +75,7 @@ def turns_from_messages(messages: Any, refuse: Callable[[str], Exception]) -> Co
         raise refuse("the field `messages` should be a list with a message in it")
     for place, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise refuse(f"message {place + 1} is no object with a `role`")
+            raise refuse(f"message {place + 1} is not an object with a `role`")
     return conversation([Said(message=message) for message in messages], refuse)
 
 
@@ -195,7 +195,7 @@ class _Reading:
     def add(self, place: int, said: Said) -> None:
         message = said.message
         if not isinstance(message.get("role"), str):
-            raise self.refuse(f"message {place + 1} is no object with a `role`")
+            raise self.refuse(f"message {place + 1} is not an object with a `role`")
         self._check(place, message)
         role, text = message["role"], text_of(message.get("content"))
         if role == "assistant" and said.own:

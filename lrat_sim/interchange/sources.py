@@ -58,7 +58,7 @@ def recognise(path: Path | str) -> Format:
     if damage is not None:
         raise damage
     readable = ", ".join(name for name in FORMATS if format_named(name).read is not None)
-    raise InputError(f"{path} is of no known format; name it, one of {readable}.")
+    raise InputError(f"the format of {path} was not recognised; name it, one of {readable}.")
 
 
 def look(path: Path) -> Iterator[Head | InputError]:
@@ -96,7 +96,7 @@ def read_any(path: Path | str, format: str | None = None, notes: Notes | None = 
     """
     chosen = recognise(path) if format is None else format_named(format)
     if chosen.read is None:
-        raise InputError(f"the format {chosen.name} is written only; give a source of another.")
+        raise InputError(f"the format {chosen.name} can only be written; choose another source format.")
     if not Path(path).exists():
         raise InputError(f"{path} does not exist; give an existing file or folder.")
     return chosen.read(Path(path), notes or Notes())

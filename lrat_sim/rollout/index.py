@@ -25,9 +25,8 @@ class Row(Struct, frozen=True, kw_only=True):
     """One trajectory in short.
 
     ``agent`` and ``retriever`` are fingerprints; ``grade`` is the state of the latest grade; ``error`` the boundary
-    crossed; ``failed_calls`` those that did not run; ``unknown_usage`` counts the model's messages whose tokens the
-    provider did not tell; ``offset`` is the byte of trajectories.jsonl at which the record
-    starts.
+    crossed; ``failed_calls`` those that did not run; ``unknown_usage`` counts the model's messages for which the
+    provider gave no token counts; ``offset`` is the byte of trajectories.jsonl at which the record starts.
     """
 
     id: str

@@ -52,8 +52,8 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
         """
         if self.errors and not self.answered + self.unanswered:
             raise NothingCame(
-                f"all {self.errors:,} runs in {self.folder} broke; the first by {self.cause}; `lrat-sim check {agent}` "
-                "tries the agent's endpoint, and the same command runs them again."
+                f"all {self.errors:,} runs in {self.folder} failed; first error: {self.cause}; test the agent with "
+                f"`lrat-sim check {agent}`, then rerun the same command."
             )
 
 

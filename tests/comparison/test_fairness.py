@@ -21,11 +21,11 @@ BM25 = {"kind": "bm25", "k1": 0.9, "corpus": "c"}
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"max_length": 256}, "tokens read of a text (one: 96; other: 256)"),
-        ({"max_query_length": 64}, "tokens read of a query (one: 96; other: 64)"),
-        ({"query_prompt": "query: "}, "prompt before a query (one: none; other: 'query: ')"),
-        ({"document_prompt": "p" * 99}, "prompt before a document (one: none; other: 'ppp"),
-        ({"dtype": "bfloat16"}, "precision of the vectors (one: 'float32'; other: 'bfloat16')"),
+        ({"max_length": 256}, "text length in tokens (one: 96; other: 256)"),
+        ({"max_query_length": 64}, "query length in tokens (one: 96; other: 64)"),
+        ({"query_prompt": "query: "}, "query prompt (one: none; other: 'query: ')"),
+        ({"document_prompt": "p" * 99}, "document prompt (one: none; other: 'ppp"),
+        ({"dtype": "bfloat16"}, "vector precision (one: 'float32'; other: 'bfloat16')"),
         ({"corpus": "another"}, "corpus (one, bm25: 'c'; other: 'another')"),
         ({"weights": "w", "model": "m"}, None),
     ],
@@ -49,7 +49,7 @@ def test_answer_begins_with_what_differs_and_with_runs_that_broke(arms, row):
     tasks = list(arms["base"])
     found = compare(arms, "base", "oracle", tasks, resamples=50, permutations=50, retrievers=retrievers)
     assert found.answer.startswith(
-        "The arms differ in more than their retriever: tokens read of a text (base: 96; trained: 128). "
+        "The arms differ in more than their retriever: text length in tokens (base: 96; trained: 128). "
         "Runs that broke count as failures: 1 of trained. trained finds "
     )
     assert found.setting["text_length"] == {"base": 96, "trained": 128}

@@ -259,7 +259,7 @@ def test_documents_alone_need_no_tasks(small: Path, tmp_path: Path) -> None:
 def test_fewer_tasks_than_are_to_be_held_out_are_all_for_testing(small: Path, tmp_path: Path) -> None:
     found = prepare("jsonl", tmp_path / "set", source=small, options={"test": 25})
     assert {split: len(tasks) for split, tasks in found.splits.items()} == {"test": 10}
-    assert "All tasks are held out: 10, where 25 were to be." in found.card.account()
+    assert "All 10 tasks are held out, fewer than the 25 asked for." in found.card.account()
 
 
 def test_dropped_tasks_and_reasons_for_no_plan_are_told(

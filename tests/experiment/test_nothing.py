@@ -66,7 +66,7 @@ def bm25(small_world):
 
 def test_rollout_in_which_every_run_broke_gives_the_first_cause(tasks, tmp_path):
     with pytest.raises(
-        NothingCame, match=r"all 3 runs .* broke; .*the shelf has fallen over.*lrat-sim check simulated"
+        NothingCame, match=r"all 3 runs .* failed; .*the shelf has fallen over.*lrat-sim check simulated"
     ):
         graded_rollout(tasks, AGENT, Broken(), tmp_path)
     assert [run.status for run in read_trajectories(tmp_path)] == ["error"] * 3

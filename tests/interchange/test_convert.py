@@ -199,10 +199,10 @@ def test_unknown_formats_and_sources_are_refused(entries: list[Entry], run_folde
         convert(run, tmp_path / "out", to="xml")
     with pytest.raises(InputError, match="does not exist"):
         convert(tmp_path / "nothing", tmp_path / "out", to="lrat")
-    with pytest.raises(InputError, match="written only"):
+    with pytest.raises(InputError, match="can only be written"):
         convert(run, tmp_path / "out", to="lrat", source_format="trec")
     (tmp_path / "text.json").write_text('{"some": "thing"}')
-    with pytest.raises(InputError, match="of no known format; name it"):
+    with pytest.raises(InputError, match="was not recognised; name it"):
         convert(tmp_path / "text.json", tmp_path / "out", to="lrat")
     with pytest.raises(InputError, match="only is 'best'"):
         convert(run, tmp_path / "out", to="lrat", only="best")  # type: ignore[arg-type]

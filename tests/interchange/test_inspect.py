@@ -297,7 +297,7 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"samples/elbe_epoch_1\.json cannot be read"):
         list(read_any(path))
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="no archive that can be read"):
+    with pytest.raises(InputError, match="cannot be read as an archive"):
         list(read_any(path, "inspect"))
     with pytest.raises(RecordError, match="holds no header"):
         list(read_any(_archive(tmp_path / "b.eval", 0, other=[]), "inspect"))
@@ -308,7 +308,7 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     [
         ([], "a sample has no `id`"),
         (sample() | {"messages": {}}, "sample 7, epoch 1: the field `messages` should be a list"),
-        (sample({"content": ""}), "sample 7, epoch 1: message 2 is no object with a `role`"),
+        (sample({"content": ""}), "sample 7, epoch 1: message 2 is not an object with a `role`"),
         (sample(said("", ("c", 5, {}))), "message 2: a call of `tool_calls` names no function"),  # type: ignore[arg-type]
     ],
 )

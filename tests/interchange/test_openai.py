@@ -185,7 +185,7 @@ def test_no_text_is_lost_of_messages_that_say_more_than_a_turn() -> None:
     [
         (None, "`messages` should be a list"),
         ([], "`messages` should be a list"),
-        ([{"content": "x"}], "message 1 is no object with a `role`"),
+        ([{"content": "x"}], "message 1 is not an object with a `role`"),
         ([{"role": "user", "content": {"a": 1}}], "message 1: the field `content`"),
         ([said("a") | {"tool_calls": [{"id": "x"}]}], "message 1: a call of `tool_calls` names no function"),
         ([said("a") | {"tool_calls": {"id": "x"}}], "message 1: the field `tool_calls` should be a list"),

@@ -241,7 +241,12 @@ def test_a_record_that_cannot_be_read_ends_a_conversion_or_is_counted(tmp_path: 
     assert not (tmp_path / "out").exists()
     done = convert(tmp_path / "a.jsonl", tmp_path / "out", to="run", skip_unreadable=True)
     assert (done.written, len(done.notes.unread)) == (2, 3)
-    for said in ("3 could not be read", "line 2: not JSON", "line 3: message 1 is no object with a `role`", "record 1"):
+    for said in (
+        "3 could not be read",
+        "line 2: not JSON",
+        "line 3: message 1 is not an object with a `role`",
+        "record 1",
+    ):
         assert said in done.sentence()
 
 
@@ -252,7 +257,7 @@ def test_an_import_of_nothing_is_an_error(data: bytes, format: str, tmp_path: Pa
     for source in (tmp_path / "a.json", tmp_path):
         with pytest.raises(InputError):
             convert(source, tmp_path.with_name("out"), to="run", source_format=format)
-        with pytest.raises(InputError, match="of no known format"):
+        with pytest.raises(InputError, match="was not recognised"):
             convert(source, tmp_path.with_name("out"), to="run")
 
 
@@ -270,7 +275,7 @@ TALK = _lines([{"messages": _messages(QUESTIONS[0])}])
         ("a.jsonl.xz", TALK.encode(), "cannot be read to its end"),
         ("a.jsonl", TALK.encode("utf-16")[:-8], "line 1: not JSON"),
         ("a.jsonl", TALK.encode("utf-16")[:-9], "cannot be read to its end"),
-        ("a.eval", b"PK\x03\x04 and no more", "no archive that can be read"),
+        ("a.eval", b"PK\x03\x04 and no more", "cannot be read as an archive"),
         ("a.parquet", b"PAR1 and no more PAR1", "cannot be read"),
         ("a.jsonl", TALK[:-2].encode() + b', "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         ("a.jsonl", TALK[:-2].encode() + b', "a": ' + b"[" * DEPTH + b"]" * DEPTH + b"}", "nested too deeply"),
@@ -289,7 +294,7 @@ def test_a_value_that_memory_might_not_hold_is_refused(
 ) -> None:
     monkeypatch.setattr("lrat_sim.foreign.files.LARGEST", 400)
     (tmp_path / holder).write_bytes(HOLDERS[holder]([RECORDS["atif"](question) for question in QUESTIONS]))
-    with pytest.raises(InputError, match="write a record a line"):
+    with pytest.raises(InputError, match="write one record per line"):
         list(read_any(tmp_path / holder, "atif"))
 
 

@@ -210,7 +210,7 @@ def test_a_message_of_the_prompt_is_no_turn() -> None:
         ({"traces": [5]}, "neither a result"),
         (trace() | {"nodes": [5]}, "`nodes` should be a list of objects"),
         ({"traces": [{"nodes": 5}]}, "`nodes` should be a list of objects"),
-        (trace({"message": None}), "message 1 is no object with a `role`"),
+        (trace({"message": None}), "message 1 is not an object with a `role`"),
         (result({"role": "assistant", "content": "", "tool_calls": ["{"]}), "message 3: a call of `tool_calls`"),
         (result({"role": "assistant", "content": 5}), "message 3: the field `content`"),
     ],

@@ -246,7 +246,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(agent, scripted, tmp_path
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        with pytest.raises(InputError, match="make room there"):
+        with pytest.raises(InputError, match="free some space"):
             rollout(tasks(20), agent, scripted.Tiny(), tmp_path, table=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -151,7 +151,7 @@ def rows(path: Path, columns: Columns) -> Iterator[Row]:
     """
     kind = kind_of(path)
     if kind is None:
-        raise InputError(f"{path} is in no format that is read; give {READ}.")
+        raise InputError(f"{path} has an unknown format; give {READ}.")
     yield from _delimited_rows(path, columns) if kind == "delimited" else _recorded_rows(path, columns)
 
 
