@@ -567,7 +567,7 @@ def test_full_disk_is_one_sentence_and_the_next_try_heals(place, capsys, monkeyp
     said = capsys.readouterr().err
     assert left.value.code == 2, said
     assert "Traceback" not in said
-    assert "make room" in said.splitlines()[-1]
+    assert "free some space" in said.splitlines()[-1]
     assert not [path for path in place.rglob("*.part*") if path.name != "documents.arrow.part"]  # taken up again
     with pytest.raises(SystemExit) as left:
         cli.main()

@@ -164,7 +164,7 @@ def test_full_disk_is_one_sentence_and_the_next_try_finishes(tmp_path, full):
     path = tmp_path / "documents.jsonl"
     write_records(path, [document(0)])
     full(3 * path.stat().st_size + 10)
-    with pytest.raises(InputError, match=r"documents\.jsonl cannot be written .*make room"):
+    with pytest.raises(InputError, match=r"documents\.jsonl cannot be written .*free some space"):
         append_all(path, range(1, 9))
     with pytest.raises(InputError, match=r"more\.jsonl cannot be written"):
         write_records(tmp_path / "more.jsonl", map(document, range(9)))

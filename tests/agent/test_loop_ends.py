@@ -68,7 +68,7 @@ def test_of_thousands_of_calls_few_run_and_few_are_recorded_and_the_record_says_
     run, requests = voice(native(*(f'{{"query": "q{n}"}}' for n in range(3000))), FINAL)
     calls = run.turns[0].calls
     assert (len(calls), sum(call.executed is not None for call in calls)) == (MOST_ANSWERED, MOST_CALLS)
-    assert f"the {3000 - MOST_ANSWERED:,} calls after it are left out" in calls[-1].error
+    assert f"the {3000 - MOST_ANSWERED:,} calls after it were dropped" in calls[-1].error
     assert len(requests[1].messages[2]["tool_calls"]) == MOST_ANSWERED
 
 
