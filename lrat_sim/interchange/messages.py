@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.agent.answer import read_answer
-from lrat_sim.agent.wordings import read_wording
+from lrat_sim.agent.text_calls import read_text_calls
 from lrat_sim.interchange.fields import items, text_of, texts_in
 from lrat_sim.interchange.observations import observe, read_arguments
 from lrat_sim.llm.message import read_message
@@ -120,7 +120,7 @@ def answer_of(turns: Sequence[Turn]) -> str | None:
 
 def answer_in(words: str | None) -> str | None:
     """The answer that a text states; None where it is a call that was left in the text, in whatever wording."""
-    return None if words and read_wording(words).calls else read_answer(words)
+    return None if words and read_text_calls(words).calls else read_answer(words)
 
 
 class _Open:

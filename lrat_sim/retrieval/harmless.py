@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 from itertools import combinations
 
-_TOOLS = r"(?:search|web_search|get_document|getDocument|visit)"
-_OWN = rf"(?:(?:functions|tools?|default_api|api)[.:])?{_TOOLS}(?::\d{{1,6}})?"
+TOOL_NAMES = r"(?:search|web_search|get_document|getDocument|visit)"
+OWN_TOOL = rf"(?:(?:functions|tools?|default_api|api)[.:])?{TOOL_NAMES}(?![\w.])(?::\d{{1,6}})?"
+"""One of our tools where no mark says that it is a call; ``re.search`` and ``open`` are code."""
 _NAMES = (
     r"think(?:ing)?|thoughts?|reasoning|answer|invoke|tool[\s_-]?(?:call|response|result|output|use|request|code|name)s?"
-    rf"|function[\s_-]?(?:call|response|result)s?|function\s+name|(?:start|end)_of_\w+|start_function_\w+|{_TOOLS}"
+    rf"|function[\s_-]?(?:call|response|result)s?|function\s+name|(?:start|end)_of_\w+|start_function_\w+|{TOOL_NAMES}"
     r"|(?:\w+_)?arg_(?:key|value)|\w+:tool_calls?|(?:minimax|mm|seed):\w+|tools?|action|\w+_(?:mcp_)?tool|\w+_tool_call"
 )
 """Tags that no ordinary text has: broken with attributes, in any case, and where they are not closed."""
@@ -31,7 +32,7 @@ _MARKS = re.compile(
       | [\w/:]{{1,60}}\s{{0,9}}\|\s{{0,9}}>                         # <turn|>
       | \s{{0,9}}\uff5c                                       # DeepSeek's, with a full-width bar
       | \s{{0,9}}/?\s{{0,9}}(?:{_NAMES})(?![\w-])
-      | \w{{1,40}}\s[^<>\n]{{0,40}}(?:name|tool|function)\s?=\s?["']?{_TOOLS}
+      | \w{{1,40}}\s[^<>\n]{{0,40}}(?:name|tool|function)\s?=\s?["']?{TOOL_NAMES}
       | \s{{0,9}}/?\s{{0,9}}(?:function|parameter)\s{{0,9}}=              # <function=search>
       | \s{{0,9}}/?\s{{0,9}}(?:{_SHORT})\s{{0,9}}/?\s{{0,9}}>
       | <\s{{0,9}}/?\s{{0,9}}sys\s{{0,9}}>>                               # <<SYS>>
@@ -42,14 +43,14 @@ _MARKS = re.compile(
       | \|[^\[\]|\n]{{1,60}}\|\]                        # [|endofturn|]
       | e~\[                                            # MiniMax's
     )
-  | \{{(?= \s{{0,9}}["']\w{{1,20}}["']\s{{0,9}}:\s{{0,9}}["'](?:functions\.)?{_TOOLS}["'] )   # {{"name": "search"
+  | \{{(?= \s{{0,9}}["']\w{{1,20}}["']\s{{0,9}}:\s{{0,9}}["'](?:functions\.)?{TOOL_NAMES}["'] )   # {{"name": "search"
   | \{{(?= \s{{0,9}}["'](?:type|function|tool_calls?)["']\s{{0,9}}:\s{{0,9}}[\["'{{]{{1,2}}\s{{0,9}}["'}}f] )
   | (?-i:                                                # one of our tools where code would call it:
-        functions[.:]{_TOOLS}(?![\w\\])
-      | (?: (?<=<) | (?<=\[\[) | (?<=\{{\{{) | ^[ \t]{{0,9}}(?={_TOOLS}[ \t]*$) ){_TOOLS}(?![\w\\])
-      | (?<![\w.]){_OWN}(?= \s{{0,3}}[\[({{<`] )             # search[x], search("x")
+        functions[.:]{TOOL_NAMES}(?![\w\\])
+      | (?: (?<=<) | (?<=\[\[) | (?<=\{{\{{) | ^[ \t]{{0,9}}(?={TOOL_NAMES}[ \t]*$) ){TOOL_NAMES}(?![\w\\])
+      | (?<![\w.]){OWN_TOOL}(?= \s{{0,3}}[\[({{<`] )             # search[x], search("x")
     )
-  | functools(?=\s{{0,3}}\[) | to(?==(?:functions\.|{_TOOLS}))
+  | functools(?=\s{{0,3}}\[) | to(?==(?:functions\.|{TOOL_NAMES}))
   | ✿(?=\w+✿)
   | \](?= ~!?\w{{1,20}}[\[\]] | !\w{{1,20}}~\[ | <\] )
     """,

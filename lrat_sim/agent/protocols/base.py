@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct
 
 from lrat_sim.agent.answer import states_answer
-from lrat_sim.agent.wordings import call_start, read_wording
+from lrat_sim.agent.text_calls import call_start, read_text_calls
 from lrat_sim.llm.message import Message, ToolCall, read_message
 from lrat_sim.records import Call
 
@@ -195,7 +195,7 @@ def forgotten_call(message: Message, written: str) -> tuple[str, str] | None:
         start += opened.end()
         return "\n".join(filter(None, [apart, written[opened.end() : start].strip()])), written[start:]
     if apart and not written.strip() and not message.calls and (start := call_start(apart)) is not None:
-        found = read_wording(apart[start:])
+        found = read_text_calls(apart[start:])
         if found.named and not found.text:
             return apart[:start].strip(), apart[start:]
     return None

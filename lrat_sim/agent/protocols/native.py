@@ -17,8 +17,8 @@ from lrat_sim.agent.protocols.base import (
     reasoning_fields,
     with_thinking,
 )
+from lrat_sim.agent.text_calls import read_text_calls
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.agent.wordings import read_wording
 from lrat_sim.llm.message import Message, ToolCall
 from lrat_sim.records import Call
 
@@ -46,7 +46,7 @@ class Native(Protocol):
         if not calls:
             if (forgotten := forgotten_call(message, message.content or message.text or "")) is not None:
                 reasoning, text = forgotten
-            found = read_wording(text or "")
+            found = read_text_calls(text or "")
             if found.calls:
                 # a call without a name is refused by endpoints: the text goes back as it is, and the reminder after it
                 calls, remind = found.named, not found.named

@@ -16,8 +16,8 @@ from lrat_sim.agent.protocols.base import (
     reasoning_fields,
     thinking_apart,
 )
+from lrat_sim.agent.text_calls import read_text_calls
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.agent.wordings import read_wording
 from lrat_sim.llm.message import Message, ToolCall
 from lrat_sim.records import Call
 
@@ -57,7 +57,7 @@ class React(Protocol):
                 apart, written = forgotten
         parts = list(labelled_parts(before_observation(text)))
         calls = [*message.calls, *labelled_calls(parts)]
-        if not calls and (found := read_wording(before_observation(text))).calls:
+        if not calls and (found := read_text_calls(before_observation(text))).calls:
             calls, parts = found.calls, list(labelled_parts(found.text))
         labelled = any(label for label, _ in parts)
         thoughts = [body for label, body in parts if label == "thought" or (labelled and not label and body)]

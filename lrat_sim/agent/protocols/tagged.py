@@ -20,8 +20,8 @@ from lrat_sim.agent.protocols.base import (
     thinking_apart,
     with_thinking,
 )
+from lrat_sim.agent.text_calls import TextCalls, read_text_calls
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.agent.wordings import Wording, read_wording
 from lrat_sim.llm.message import Message, ToolCall, read_message
 from lrat_sim.records import Call
 
@@ -60,7 +60,7 @@ class Tagged(Protocol):
             reasoning, text = forgotten
             if not written:
                 apart, written = forgotten
-        found = Wording([], text) if message.calls else read_wording(text)
+        found = TextCalls([], text) if message.calls else read_text_calls(text)
         calls, outside = found.calls, found.text
         stated = [found for each in _ANSWER.findall(outside) if (found := each.strip())]
         answer = stated[-1] if stated else None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lrat_sim.agent.calls import read_call, tool_of
 from lrat_sim.agent.protocols import PROTOCOLS
-from lrat_sim.agent.wordings import read_wording
+from lrat_sim.agent.text_calls import read_text_calls
 from lrat_sim.llm.message import read_message
 
 ASK = '{"query": "old quay"}'
@@ -111,9 +111,9 @@ def test_a_call_is_read_whatever_its_wording_and_the_protocol(wording, around):
 
 def test_several_calls_of_one_text_keep_their_order():
     two = f"{WORDINGS['kimi']}{WORDINGS['kimi'].replace('old quay', 'salt')}"
-    assert [read_call(call).value for call in read_wording(two).calls] == ["old quay", "salt"]
+    assert [read_call(call).value for call in read_text_calls(two).calls] == ["old quay", "salt"]
     two = "[search(query='old quay'), get_document(docid=\"7\")]"
-    assert [(call.name, read_call(call).value) for call in read_wording(two).calls] == [
+    assert [(call.name, read_call(call).value) for call in read_text_calls(two).calls] == [
         ("search", "old quay"),
         ("get_document", "7"),
     ]
@@ -181,7 +181,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize("text", ANSWERS)
 def test_an_answer_that_speaks_of_calls_is_none(text):
-    found = read_wording(text)
+    found = read_text_calls(text)
     assert (found.calls, found.text) == ([], text)
     assert read("tools", text).answer == text
 
@@ -313,7 +313,7 @@ PIECES = [
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=60))
 def test_any_text_is_calls_or_itself(text):
-    found = read_wording(text)
+    found = read_text_calls(text)
     assert found.calls or found.text == text
     for protocol in PROTOCOLS:
         spoken = read(protocol, text)
@@ -340,5 +340,5 @@ def test_what_was_torn_off_behind_its_name_is_no_answer(name):
 )
 def test_time_does_not_grow_beyond_measure(piece):
     began = time.process_time()
-    read_wording(piece * (100_000 // len(piece)))
+    read_text_calls(piece * (100_000 // len(piece)))
     assert time.process_time() - began < 5

@@ -22,8 +22,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from lrat_sim.agent import marks
 from lrat_sim.agent.calls import (
-    FUNCTION_TAG,
     make_call,
     stated_calls,
     tagged_arguments,
@@ -35,6 +35,7 @@ from lrat_sim.agent.calls import (
 from lrat_sim.agent.labels import LABEL, before_observation, labelled_calls, labelled_parts
 from lrat_sim.agent.mending import read_mappings
 from lrat_sim.llm.message import ToolCall
+from lrat_sim.retrieval.harmless import OWN_TOOL
 
 _LONGEST = 100_000
 """Characters in which calls are looked for; nobody writes a call after as many, and looking takes time."""
@@ -46,7 +47,7 @@ _WIDEST = 4_000
 """Characters of a call that is not plain JSON."""
 
 
-class Wording(Struct, frozen=True):
+class TextCalls(Struct, frozen=True):
     """What a text says: its calls in order, an attempt at one without a name, and what stands beside them."""
 
     calls: list[ToolCall]
@@ -58,120 +59,45 @@ class Wording(Struct, frozen=True):
         return [call for call in self.calls if call.name]
 
 
-# --- marks -----------------------------------------------------------------------------------------------------------
-
-_TOOL_NAMES = r"(?:search|web_search|get_document|getDocument|visit)"
-_OWN = rf"(?:(?:functions|tools?|default_api|api)[.:])?{_TOOL_NAMES}(?![\w.])(?::\d{{1,6}})?"
-"""One of our tools where no mark says that it is a call; ``re.search`` and ``open`` are code."""
-_WRAPPER = (
-    r"(?:tool_?calls?(?:_\w{1,10})?|function_?calls?|tool_?use|tool_request|tool_code|use_mcp_tool|execute_tool|tools?"
-    r"|action)"
-)
-_TOKEN = r"<[|｜][^<>|｜\n]{1,40}[|｜]?>|<[\w▁/ ]{1,40}[|｜]>"
-_SPECIAL = (
-    r"(?=<[^<>]{0,40}(?:tool|call|function|python_tag|action|plugin))"
-    r"(?!<\|call\||<[^<>]{0,40}(?:response|output|result|end[|｜]?>|[|｜_▁ ]end))<[|｜][^<>|｜\n]{1,40}[|｜]?>"
-)
-_NAMED_TAG = rf"<{FUNCTION_TAG}(?:\s{{0,3}}=|\s[^<>=]{{0,40}}(?:name|tool)\s{{0,3}}=)"
-_MARKER = re.compile(
-    rf"<\s{{0,3}}{_WRAPPER}\s{{0,3}}>|{_SPECIAL}|\[TOOL_(?:CALLS?|REQUEST)\]|\[ARGS\]|functools(?=\s{{0,3}}\[)"
-    rf"|✿FUNCTION✿\s{{0,3}}[:：]?|{_NAMED_TAG}"
-    rf"|<arg_key>|\bAction:\s{{0,3}}(?={_OWN}\s?[\[(])|(?:assistant)?(?:commentary|analysis)?\s{{0,3}}(?<!\w)to=(?=functions\.\w|{_TOOL_NAMES})"
-    rf"|<(?:{_TOOL_NAMES})(?:\s[^<>]{{0,200}})?>|<\|begin_of_(?:search_)?query\|>",
-    re.IGNORECASE,
-)
-"""What stands for nothing but a call."""
-_BARE = re.compile(
-    r"^[ \t>*-]{0,20}(?:```\w{0,20}\s{0,3})?(?:print\()?(?:\[\s{0,3})?"
-    rf"(?=(?:call:|>>>)?{_OWN}\s{{0,3}}[(\[{{<`]|{{|\[\s{{0,3}}{{)|(?<![\w.])\[?(?=(?:call:|>>>)?{_OWN}\s?[{{(\[\n])"
-    r"|(?=[\[{][\s\[{]{0,4}[\"'](?:name|type|action|function|tool\w*)[\"']\s?:)",
-    re.MULTILINE,
-)
-"""Where a call may begin that has no mark."""
-_CLOSER = rf"(?:</\s{{0,3}}(?:{_WRAPPER}|{FUNCTION_TAG}|{_TOOL_NAMES}|arguments|parameter)\s{{0,3}}>|\[/TOOL_CALLS?\])"
-_NEXT = re.compile(
-    rf"{_CLOSER}|{_TOKEN}|\[END_TOOL_REQUEST\]|<\s{{0,3}}{_WRAPPER}\s{{0,3}}>|\[TOOL_CALLS?\]|✿", re.IGNORECASE
-)
-"""Where arguments end that cannot be told to end before."""
-_BETWEEN = re.compile(
-    rf"(?:\s|{_TOKEN}|{_CLOSER}|<\s{{0,3}}{_WRAPPER}\s{{0,3}}>|\[/?TOOL_\w+\]|\[ARGS\]|\[CALL_ID\]\w*|✿\w+✿\s?[:：]?|functools"
-    r"|to=|call:|>>>|Action:|assistant(?:commentary|analysis)?(?!\w)|(?:commentary|analysis)(?=to=)|,|;"
-    r"|<server_name>[^<>]{0,80}</server_name>|(?<![\w.])(?:json|function|commentary|analysis|code|tool_code)(?![\w.(]))*",
-    re.IGNORECASE,
-)
-"""What may stand between a mark, a name and its arguments."""
-_NAME = re.compile(
-    r"(?:<(?:tool_name|name)>\s{0,3})?"
-    r"(\d{1,6}(?=<)|[A-Za-z_][\w./-]{0,80}(?::\d+|:[A-Za-z_][\w-]{0,80})?)(?:\s{0,3}</(?:tool_name|name)>)?"
-)
-_OPENED = re.compile(r"<(?:arguments|parameters|params|args|tool_args|input)>|Action Input:", re.IGNORECASE)
-_INVENTED = re.compile(
-    r"<\s{0,3}/?tool_(?:response|result|output)|<[|｜]/?tool[_▁](?:response|output|result)|<information>|✿RESULT✿"
-    r"|<function_results?>|<\|begin_of_search_result|^[ \t*_#>-]*observation[ \t*_]*[:：]",
-    re.IGNORECASE | re.MULTILINE,
-)
-_CODE = re.compile(r"(?<!`)`(?!``)[^`\n]{1,300}`(?!`)")
-_STATED = re.compile(r"(?:exact|final)[ _]answer\W{0,6}[:：]|<answer>", re.IGNORECASE)
-_MEANT = re.compile(
-    rf"^[ \t]*(?:```\w{{0,20}}\s{{0,3}})?(?!\{{\\)[\[{{](?:(?![\[{{<]\\)[^}}]){{0,200}}?[\"'](?:{_TOOL_NAMES})[\"']"
-    rf"|^[ \t]*(?:\[\[|\{{\{{|\A[@/$]|[@/$](?={_OWN}[(\[{{])){_OWN}(?!\\)"
-    rf"|^[ \t]*<{{1,2}}(?:\w[^<>\n]{{0,40}}\s(?:name|tool|function)\s?=\s?[\"']?)?{_OWN}(?!\\)"
-    rf"|(?<![\w.]){_OWN}[(\[{{][^()\[\]{{}}\n]{{0,300}}\Z|<\|open\|>call\b"
-    rf"|(?:functions|default_api)[.:]{_TOOL_NAMES}(?::\d{{1,6}})?\s{{0,3}}\Z",
-    re.MULTILINE,
-)
-"""What is plainly meant as a call of one of our tools, in a wording that is not known."""
-
-_SAME = (
-    (re.compile(r"\]<\]minimax\[>\["), r""),
-    (re.compile(r"<(/?)[|｜]\s?DSML\s?[|｜]"), r"<\1"),
-    (re.compile(r"<[|｜]\s?(/?)DSML\s?[|｜]"), r"<\1"),
-    (re.compile(r"<(/?)\w{1,20}:(?=(?:tool_calls?|function_calls?|invoke|parameter|function)\b)"), r"<\1"),
-    (re.compile(r"<(/?)\w{1,20}_(?=(?:tool_call|arg_key|arg_value)>)"), r"<\1"),
-    (re.compile(r"<\|open\|>([^<>|]{1,200})<\|sep\|>"), r"<\1>"),
-    (re.compile(r"<\|close\|>([^<>|]{1,200})<\|sep\|>"), r"</\1>"),
-)
-"""Marks of single models that say what others say by tags."""
-_QUOTE = re.compile(r'<\|"\|>(.*?)<\|"\|>', re.DOTALL)
-
-
-def read_wording(text: str) -> Wording:
+def read_text_calls(text: str) -> TextCalls:
     """The calls in a text; never raises.
 
     Args:
         text: what the model wrote, without its reasoning.
     """
     whole, text = text, text[:_LONGEST]
-    answered = _STATED.search(text) is not None
+    answered = marks.STATED.search(text) is not None
     if "<" in text:
-        for mark, meant in _SAME:
+        for mark, meant in marks.SAME:
             text = mark.sub(meant, text)
-        text = _QUOTE.sub(lambda found: json.dumps(found[1], ensure_ascii=False), text)
+        text = marks.QUOTE.sub(lambda found: json.dumps(found[1], ensure_ascii=False), text)
     start = 0
-    for end in [*(invented.start() for invented in islice(_INVENTED.finditer(text), _MOST)), len(text)]:
+    for end in [*(invented.start() for invented in islice(marks.INVENTED.finditer(text), _MOST)), len(text)]:
         reader = _Reader(text[start:end])
         if found := reader.marked() or reader.labelled() or ([] if reader.stated else reader.bare()):
             beside = f"{text[:start].strip()}\n{reader.beside(found)}".strip()
-            return Wording([call for calls, _, _ in found for call in calls], beside)
+            return TextCalls([call for calls, _, _ in found for call in calls], beside)
         start = end
-    return Wording([unread(text)], "") if not answered and _meant(text) else Wording([], whole)
+    return TextCalls([unread(text)], "") if not answered and _meant(text) else TextCalls([], whole)
 
 
 def call_start(text: str) -> int | None:
     """Where the first mark of a call stands; None without one."""
-    mark = _MARKER.search(text[:_LONGEST])
+    mark = marks.MARKER.search(text[:_LONGEST])
     return None if mark is None else mark.start()
 
 
 def _meant(text: str) -> bool:
     if '"properties"' in text:  # a description of tools
         return False
-    found = _MEANT.search(_CODE.sub(" ", text))
+    found = marks.MEANT.search(marks.CODE.sub(" ", text))
     alone = re.search(r"^[ \t]*(?:```\w{0,20}\s{0,3})?(?=\{(?!\\))", text, re.MULTILINE)
     mapping = read_mappings(text[alone.end() :].strip("` \n")) if alone and not found else None
     fields = {str(key).casefold() for key in mapping} if isinstance(mapping, dict) else set()
     return found is not None or (bool(fields) and fields <= {"query", "queries", "docid", "arguments", "parameters"})
 
+
+_DECODER = json.JSONDecoder(strict=False)
 
 _Span = tuple[list[ToolCall], int, int]
 """Calls, and where they begin and end."""
@@ -182,8 +108,8 @@ class _Reader:
 
     def __init__(self, text: str):
         self.text, self.end, self.failures, self.calls = text, len(text), 0, 0
-        self.stated = _STATED.search(text) is not None
-        self.quoted = [(found.start(), found.end()) for found in _CODE.finditer(text)]
+        self.stated = marks.STATED.search(text) is not None
+        self.quoted = [(found.start(), found.end()) for found in marks.CODE.finditer(text)]
         fences = [found.start() for found in re.finditer("```", text)]
         self.fenced = list(zip(fences[::2], [*fences[1::2], len(text)], strict=False))
 
@@ -192,7 +118,7 @@ class _Reader:
         spans: list[_Span] = []
         place = 0
         for _ in range(_MOST):
-            mark = _MARKER.search(self.text, place, self.end)
+            mark = marks.MARKER.search(self.text, place, self.end)
             if mark is None or self.failures > _FAILURES or self.calls > _MOST:
                 break
             place = mark.end()
@@ -201,7 +127,7 @@ class _Reader:
             start = self._name_before(mark.start()) if mark[0][0] == "<" or mark[0] == "[ARGS]" else mark.start()
             found = self._after(mark.start() if start == mark.start() else start)
             if found is None and not self.stated:
-                until = _NEXT.search(self.text, mark.end(), self.end)
+                until = marks.NEXT.search(self.text, mark.end(), self.end)
                 end = self.end if until is None else until.start()
                 found = ([unread(self.text[mark.end() : end])], end) if self._is_attempt(mark, end, spans) else None
                 self.failures += 1
@@ -216,15 +142,15 @@ class _Reader:
         inside, opens = self.text[mark.end() : end].strip(), self._opens_line(mark.start())
         if not inside:
             return end == self.end and (opens or bool(spans))
-        return opens or "{" in inside or re.search(_OWN, inside) is not None
+        return opens or "{" in inside or re.search(OWN_TOOL, inside) is not None
 
     def _opens_line(self, place: int) -> bool:
         before = self.text[self.text.rfind("\n", 0, place) + 1 : place]
-        return not re.sub(_TOKEN, "", before[-200:]).strip(" \t>*-`[")
+        return not re.sub(marks.TOKEN, "", before[-200:]).strip(" \t>*-`[")
 
     def _name_before(self, place: int) -> int:
         """Where the name begins that stands before a mark whose opening was lost; the mark's own place without one."""
-        found = re.search(rf"(?<![\w.]){_OWN}(?::\d{{1,6}})?\s{{0,3}}\Z", self.text[max(0, place - 100) : place])
+        found = re.search(rf"(?<![\w.]){OWN_TOOL}(?::\d{{1,6}})?\s{{0,3}}\Z", self.text[max(0, place - 100) : place])
         return place if found is None else max(0, place - 100) + found.start()
 
     def _after(self, place: int, *, loose: bool = True) -> tuple[list[ToolCall], int] | None:
@@ -233,12 +159,14 @@ class _Reader:
         ``loose`` where a mark says that it is a call: in brackets may then stand any text.
         """
         text = self.text
-        while (tag := _TAG.match(text, place, self.end)) is None and (after := _past(_BETWEEN, text, place)) > place:
+        while (tag := marks.TAG.match(text, place, self.end)) is None and (
+            after := _past(marks.BETWEEN, text, place)
+        ) > place:
             place = after
         if tag is not None:
             return self._tagged(tag)
-        place = _past(_FENCE, text, place)
-        if _BROKEN.match(text, place):  # quoted from a document that it was shown
+        place = _past(marks.FENCE, text, place)
+        if marks.BROKEN.match(text, place):  # quoted from a document that it was shown
             return None
         if text.startswith(("{", "["), place):
             value, end = self._json(place)
@@ -249,13 +177,13 @@ class _Reader:
     def _tagged(self, tag: re.Match[str]) -> tuple[list[ToolCall], int] | None:
         """A function's tags up to their end: its closing tag, another function or the end."""
         text, name = self.text, tag["own"] or ("search" if tag[0].startswith("<|") else None)
-        closes = re.compile(rf"</\s{{0,3}}{name}\s{{0,3}}>|<\|end_of_" if name else _FUNCTION_ENDS, re.IGNORECASE)
+        closes = re.compile(rf"</\s{{0,3}}{name}\s{{0,3}}>|<\|end_of_" if name else marks.FUNCTION_ENDS, re.IGNORECASE)
         close = closes.search(text, tag.end(), self.end)
         if name is None:
             end = min(self.end, tag.end() + _WIDEST) if close is None else close.start()
             calls = tagged_calls(text[tag.start() : end])
             return (calls, end) if calls else None
-        attributes = dict(_ATTRIBUTE.findall(tag[0]))
+        attributes = dict(marks.ATTRIBUTE.findall(tag[0]))
         if attributes:
             return [make_call(name, attributes)], tag.end()
         if self.stated or (close is None and not self._opens_line(tag.start())):
@@ -272,7 +200,7 @@ class _Reader:
             _, end = _DECODER.raw_decode(self.text, place)
             return read_mappings(self.text[place:end]), end
         furthest = min(self.end, place + _WIDEST)
-        mark = _NEXT.search(self.text, place, furthest)
+        mark = marks.NEXT.search(self.text, place, furthest)
         whole = furthest if mark is None else mark.start()
         for end in dict.fromkeys((_balanced(self.text, place, whole), whole)):
             if (value := read_mappings(self.text[place:end].strip().removesuffix("```"))) is not None:
@@ -281,11 +209,11 @@ class _Reader:
 
     def _named(self, place: int, *, loose: bool) -> tuple[list[ToolCall], int] | None:
         """A name, and behind it JSON, keywords in parentheses, tags or fields."""
-        text, name = self.text, _NAME.match(self.text, place, self.end)
+        text, name = self.text, marks.NAME.match(self.text, place, self.end)
         if name is None:
             return None
         place = name.end()
-        for pattern in (_BETWEEN, _OPENED, _BETWEEN, _FENCE):
+        for pattern in (marks.BETWEEN, marks.OPENED, marks.BETWEEN, marks.FENCE):
             place = _past(pattern, text, place)
         if text.startswith("{", place):
             value, end = self._json(place)
@@ -297,7 +225,7 @@ class _Reader:
             return ([make_call(name[1], text[place:end])], end) if cut else None
         if text.startswith("<", place):
             furthest = min(self.end, place + _WIDEST)
-            until = _NEXT.search(text, place, furthest)
+            until = marks.NEXT.search(text, place, furthest)
             end = furthest if until is None else until.start()
             given = tagged_arguments(text[place:end])
             return ([make_call(name[1], given)], end) if isinstance(given, dict) else None
@@ -307,17 +235,17 @@ class _Reader:
         """``search(query="...")``, one or a list of them; ``search["..."]`` and ``search[...]`` of our own tools."""
         calls: list[ToolCall] = []
         place += self.text.startswith("[", place)
-        while len(calls) < _MOST and (name := _PYTHON.match(self.text, place, self.end)) is not None:
+        while len(calls) < _MOST and (name := marks.PYTHON.match(self.text, place, self.end)) is not None:
             end = _balanced(self.text, name.end() - 1, min(self.end, name.end() + _WIDEST))
-            inside = self.text[name.end() : end].rstrip().removesuffix(_CLOSES[name[2]])
+            inside = self.text[name.end() : end].rstrip().removesuffix(marks.CLOSES[name[2]])
             given = _keywords(inside)
-            if given is None and self.text[end - 1] != _CLOSES[name[2]] and _QUOTED.search(inside):
+            if given is None and self.text[end - 1] != marks.CLOSES[name[2]] and marks.QUOTED.search(inside):
                 return ([*calls, unread(self.text[place:end])], end) if loose or self._opens_line(place) else None
             alone = self._opens_line(place) and not self.text[end:].partition("\n")[0].strip(" ]`")
             if given is None and (tool_of(name[1]) is None or not (loose or alone)):
                 break
             calls.append(make_call(name[1], inside.strip() if given is None else given))
-            place = _past(_BETWEEN, self.text, end)
+            place = _past(marks.BETWEEN, self.text, end)
         return (calls, place + self.text.startswith("]", place)) if calls else None
 
     def labelled(self) -> list[_Span]:
@@ -339,7 +267,7 @@ class _Reader:
         spans: list[_Span] = []
         place, tail = 0, len(self.text[: self.end].rstrip("`\n\t .;"))
         for _ in range(_MOST):
-            start = _BARE.search(self.text, place, self.end)
+            start = marks.BARE.search(self.text, place, self.end)
             if start is None or self.failures > _FAILURES or self.calls > _MOST:
                 break
             place = max(start.end(), start.start() + 1)
@@ -359,7 +287,7 @@ class _Reader:
     def _alone(self, start: re.Match[str], end: int) -> bool:
         """Whether a call is all that there is and says what its arguments are: one of a tool that is not ours."""
         before = self.text[: start.end()].strip("` \t\n[json")
-        return not before and _ARGUMENTS.search(self.text, start.end(), end) is not None
+        return not before and marks.ARGUMENTS.search(self.text, start.end(), end) is not None
 
     def beside(self, spans: list[_Span]) -> str:
         """The text without its calls, what was left of their marks, and what follows an invented output."""
@@ -368,27 +296,8 @@ class _Reader:
             parts.append(self.text[place:start])
             place = end
         parts.append(self.text[place : self.end])
-        kept = (re.sub(r"```\w*\s*\Z|\A[\s`)\]}:,;]*\Z", "", _NEXT.sub("\n", part)) for part in parts)
+        kept = (re.sub(r"```\w*\s*\Z|\A[\s`)\]}:,;]*\Z", "", marks.NEXT.sub("\n", part)) for part in parts)
         return "\n".join(filter(None, (part.strip() for part in kept)))
-
-
-_TAG = re.compile(
-    rf"{_NAMED_TAG}|<(?P<own>{_TOOL_NAMES})(?:\s[^<>]{{0,200}})?/?>|<\|begin_of_(?:search_)?query\|>",
-    re.IGNORECASE,
-)
-_FUNCTION_ENDS = rf"</{FUNCTION_TAG}s?\s{{0,3}}>"
-_BROKEN = re.compile(r"\[?\s{0,9}\{\\")
-_FENCE = re.compile(r"```[a-z_]*\s*")
-_ATTRIBUTE = re.compile(r"""(\w{1,40})\s?=\s?["']([^"'<>]*)["']""")
-_PYTHON = re.compile(r"\s*([A-Za-z_][\w.]{0,80}(?::\d{1,6})?)\s?(\(|\[(?!ARGS\]|CALL_ID\]))")
-_CLOSES = {"(": ")", "[": "]"}
-_QUOTED = re.compile(r"[\"'=]")
-_ARGUMENTS = re.compile(r"[\"'](?:\w+_)?(?:arguments|args|parameters|params|input|kwargs)[\"']\s?:")
-_DECODER = json.JSONDecoder(strict=False)
-_BRACKET = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[()\[\]{}]')
-_KEYWORD = re.compile(
-    r"""\s*(?:(\w+)\s*=\s*)?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\[[^\[\]]*\]|[\w.+-]+)\s*(?:,|\Z)""", re.DOTALL
-)
 
 
 def _ours(call: ToolCall) -> bool:
@@ -409,7 +318,7 @@ def _within(spans: list[tuple[int, int]], place: int) -> bool:
 def _balanced(text: str, place: int, end: int) -> int:
     """Where the bracket at ``place`` closes; at the end of the line where it never does."""
     depth = 0
-    for found in _BRACKET.finditer(text, place, end):
+    for found in marks.BRACKET.finditer(text, place, end):
         depth += (found[0] in "([{") - (found[0] in ")]}")
         if depth == 0:
             return found.end()
@@ -425,7 +334,7 @@ def _keywords(inside: str) -> dict[str, Any] | None:
     given: dict[str, Any] = {}
     place = 0
     while place < len(inside.rstrip()):
-        found = _KEYWORD.match(inside, place)
+        found = marks.KEYWORD.match(inside, place)
         if found is None or (found[1] is None and (given or found[2][0] not in "\"'[")):
             return None
         try:
