@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from lrat_sim.ablation.arms import BASE, TABLE
+from lrat_sim.catalog import Whole
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import CallOptions
-
-Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 __all__ = ["BASE", "AblationSettings"]
 
@@ -42,13 +41,13 @@ class AblationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     agent: str = "simulated"
     agent_options: dict[str, Any] = {}
     base_model: str | None = None
-    k: Count = 5
+    k: Whole = 5
     split: str = "test"
     seeds: tuple[int, ...] = (0,)
     seed: int = 0
-    train_tasks: Count | None = None
-    test_tasks: Count | None = None
-    samples: Count = 2
+    train_tasks: Whole | None = None
+    test_tasks: Whole | None = None
+    samples: Whole = 2
     calls: CallOptions = CallOptions()
 
     def __post_init__(self) -> None:

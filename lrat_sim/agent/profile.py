@@ -13,15 +13,13 @@ from lrat_sim import catalog
 from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, ProtocolName
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.tools import TOOLS, SearchWith
+from lrat_sim.catalog import Positive, Whole
 from lrat_sim.errors import InputError
 from lrat_sim.fingerprint import fingerprint
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.llm.client import Retries
 from lrat_sim.retrieval.harmless import RULES
 from lrat_sim.text import TOKENIZER
-
-Whole = Annotated[int, Meta(ge=1, le=1_000_000_000)]
-Positive = Annotated[float, Meta(gt=0, le=1e9)]
 
 Tokens = Annotated[int, Meta(ge=1, le=1_000_000)]
 """Of a text: more than any model reads."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from lrat_sim.catalog import Positive
 from lrat_sim.llm.budget import LimitReached
 
 
@@ -18,8 +19,8 @@ class CallOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 20
     adaptive: bool = True
     processes: Annotated[int, Meta(ge=0, le=1024)] = 0
-    cost: Annotated[float, Meta(gt=0, le=1e9)] | None = None
-    seconds: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+    cost: Positive | None = None
+    seconds: Positive | None = None
     cache: str | bool = True
 
 

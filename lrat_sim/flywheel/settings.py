@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from lrat_sim.catalog import Whole
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import ORACLE, CallOptions, named_retriever
 from lrat_sim.retrieval.registry import check_retriever
 
-Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Rule = Literal["none", "mean", "clear"]
 BASE, TRAINED = "base", "trained"
 
@@ -58,13 +58,13 @@ class FlywheelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         InputError: a value is not allowed; names the field, the value and what is allowed.
     """
 
-    rounds: Count = 1
+    rounds: Whole = 1
     agent: str = "simulated"
     agent_options: dict[str, Any] = {}
     base_model: str | None = None
-    collect_k: Count = 5
+    collect_k: Whole = 5
     collect_with: dict[str, float] = {}
-    evaluate_k: tuple[Count, ...] = (5,)
+    evaluate_k: tuple[Whole, ...] = (5,)
     baselines: tuple[str, ...] = ("bm25", ORACLE)
     evaluate_splits: tuple[str, ...] = ("test",)
     mining: str = "mine-paper"
@@ -75,12 +75,12 @@ class FlywheelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     replay: float = 0.3
     gate: Rule | None = None
     gate_split: str = "dev"
-    gate_tasks: Count | None = None
-    patience: Count | None = 2
+    gate_tasks: Whole | None = None
+    patience: Whole | None = 2
     guard: str | None = None
-    train_tasks: Count | None = None
-    test_tasks: Count | None = None
-    samples: Count = 2
+    train_tasks: Whole | None = None
+    test_tasks: Whole | None = None
+    samples: Whole = 2
     seed: int = 0
     calls: CallOptions = CallOptions()
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from lrat_sim.catalog import NotNegative
 from lrat_sim.errors import ModelError
 from lrat_sim.llm.message import Message
 from lrat_sim.records import Attempt, Usage
@@ -18,7 +19,7 @@ class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     attempts: Annotated[int, Meta(ge=1, le=1_000_000)] = 6
-    seconds: Annotated[float, Meta(ge=0, le=1e9)] = 300.0
+    seconds: NotNegative = 300.0
 
 
 class Request(Struct, frozen=True, kw_only=True):

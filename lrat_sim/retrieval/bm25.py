@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
+from lrat_sim.catalog import NotNegative
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.progress import ProgressCallback
@@ -41,7 +42,7 @@ class Bm25Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     engine: Literal["bm25s", "rank-bm25"] = "bm25s"
-    k1: Annotated[float, Meta(ge=0, le=1e9)] = 0.9
+    k1: NotNegative = 0.9
     b: Annotated[float, Meta(ge=0, le=1)] = 0.4
 
 

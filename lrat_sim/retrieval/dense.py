@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta, Struct
 
+from lrat_sim.catalog import Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import RetrieverError
 from lrat_sim.fingerprint import fingerprint
@@ -52,7 +53,7 @@ class DenseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     index: IndexKind = "exact"
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    shard_rows: Annotated[int, Meta(ge=1, le=1_000_000_000)] = SHARD_ROWS
+    shard_rows: Whole = SHARD_ROWS
 
 
 class DenseRetriever(LocalRetriever):

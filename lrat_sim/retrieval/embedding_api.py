@@ -6,12 +6,13 @@ import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import tenacity
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from lrat_sim.catalog import Positive, Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import read_environment, read_key, redact
@@ -50,17 +51,17 @@ class EmbeddingApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     model: str
-    dimensions: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    dimensions: Whole | None = None
     api_base: str | None = None
     api_key_env: str | None = None
     query_prompt: str = ""
     document_prompt: str = ""
-    max_length: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 512
-    batch_size: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 64
-    attempts: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 6
-    timeout: Annotated[float, Meta(gt=0, le=1e9)] = 60.0
+    max_length: Whole = 512
+    batch_size: Whole = 64
+    attempts: Whole = 6
+    timeout: Positive = 60.0
     index: IndexKind = "exact"
-    shard_rows: Annotated[int, Meta(ge=1, le=1_000_000_000)] = SHARD_ROWS
+    shard_rows: Whole = SHARD_ROWS
 
 
 class ApiEncoder:

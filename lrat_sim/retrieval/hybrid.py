@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from lrat_sim.catalog import NotNegative, Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
@@ -28,8 +29,8 @@ class HybridSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     members: list[str] | str = "bm25+dense"
-    constant: Annotated[float, Meta(ge=0, le=1e9)] = 60.0
-    depth: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 100
+    constant: NotNegative = 60.0
+    depth: Whole = 100
 
 
 class HybridRetriever(LocalRetriever):

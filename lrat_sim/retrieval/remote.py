@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from lrat_sim.catalog import Positive, Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.progress import ProgressCallback
@@ -47,8 +48,8 @@ class RemoteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     url: str
     protocol: Literal["lrat-sim", "search-r1"] = "lrat-sim"
     token_env: str | None = None
-    timeout: Annotated[float, Meta(gt=0, le=1e9)] = 60.0
-    attempts: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 5
+    timeout: Positive = 60.0
+    attempts: Whole = 5
 
 
 class RemoteRetriever(Retriever):

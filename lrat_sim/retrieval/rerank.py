@@ -13,6 +13,7 @@ import torch
 from msgspec import Meta, Struct
 from sentence_transformers import CrossEncoder
 
+from lrat_sim.catalog import Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, RetrieverError
@@ -42,7 +43,7 @@ class RerankSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     model: str
     base: str = "dense"
-    depth: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 50
+    depth: Whole = 50
     max_length: Annotated[int, Meta(ge=8, le=1_000_000_000)] | None = None
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
 

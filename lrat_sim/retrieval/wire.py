@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from lrat_sim.catalog import Positive, Whole
 from lrat_sim.errors import InputError
 from lrat_sim.keys import read_key
 from lrat_sim.records import Hit
@@ -19,8 +20,6 @@ from lrat_sim.retrieval.shown import LONGEST_NAME, LONGEST_QUERY
 
 FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
 """Comes with every answer of the server, so that a client notices when something else is served."""
-
-Count = Annotated[int, Meta(ge=1)]
 
 S = TypeVar("S", bound=Struct)
 
@@ -38,13 +37,13 @@ class ServerLimits(Struct, frozen=True, kw_only=True):
         seconds: the time in which the head of a request must have arrived, and then its body.
     """
 
-    body: Count = 8 << 20
-    queries: Count = 4096
-    k: Count = 1000
-    hits: Count = 50_000
-    query_characters: Count = LONGEST_QUERY
-    waiting: Count = 16_384
-    seconds: Annotated[float, Meta(gt=0, le=1e9)] = 30.0
+    body: Whole = 8 << 20
+    queries: Whole = 4096
+    k: Whole = 1000
+    hits: Whole = 50_000
+    query_characters: Whole = LONGEST_QUERY
+    waiting: Whole = 16_384
+    seconds: Positive = 30.0
 
 
 class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,7 +59,7 @@ class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     query: str | None = None
     queries: list[str] | None = None
-    k: Count = 10
+    k: Whole = 10
     snippet_tokens: Annotated[int, Meta(ge=1, le=8192)] | None = None
     text: bool = False
 

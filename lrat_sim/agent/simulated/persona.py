@@ -6,9 +6,9 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from lrat_sim.catalog import NotNegative, Positive
+
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Positive = Annotated[float, Meta(gt=0.0, le=1e9)]
-NotNegative = Annotated[float, Meta(ge=0.0, le=1e9)]
 
 
 class Habits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,13 +79,13 @@ class Persona(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     patience: Positive = 4.0
-    patience_spread: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.4
+    patience_spread: NotNegative = 0.4
     pickiness: float = 0.9
-    eagerness: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.2
-    satiety: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.25
-    snippet_noise: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.3
-    recurrence: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.1
-    rank_prior: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.15
+    eagerness: NotNegative = 0.2
+    satiety: NotNegative = 0.25
+    snippet_noise: NotNegative = 0.3
+    recurrence: NotNegative = 0.1
+    rank_prior: NotNegative = 0.15
     rambling: Share = 0.4
     trust: Share = 0.5
     credulity: Share = 0.5
@@ -93,5 +93,5 @@ class Persona(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     candour: Share = 0.3
     bluff: Share = 0.35
     verbosity: Positive = 77.0
-    verbosity_spread: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.7
+    verbosity_spread: NotNegative = 0.7
     habits: Habits | UnsetType = UNSET  # left out where it is not set, so that older profiles keep their fingerprint

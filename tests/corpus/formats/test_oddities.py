@@ -157,7 +157,7 @@ DAMAGED = {
         b'1\t"one\n2\ttwo"\n',
         "line 1: the quotation mark that opens here",
     ),
-    "no format": ("c.docx", b"x", "no format that is read"),
+    "no format": ("c.docx", b"x", "has an unknown format"),
 }
 
 
