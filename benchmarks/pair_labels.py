@@ -19,10 +19,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lrat_sim.artifact import read_records
 from lrat_sim.corpus.dataset import Dataset, open_dataset
 from lrat_sim.corpus.plans import Passage, reference, states
 from lrat_sim.records import Pair, Task
-from lrat_sim.store import read_records
 from lrat_sim.text import normalise
 
 Hop = tuple[str, int]

@@ -22,9 +22,9 @@ from urllib.request import urlopen
 
 from mining_speed import generate
 
+from lrat_sim.artifact import read_with_offsets, write_records
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.rollout.index import Row, row, write_index
-from lrat_sim.store import read_with_offsets, write_records
 
 COMMAND = "import lrat_sim.cli.view; from lrat_sim.cli import main; main()"
 TARGET = 2.0

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings, load_agent
+from lrat_sim.artifact import ensure_folder
 from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.paired import Estimate
 from lrat_sim.corpus.dataset import Dataset
@@ -32,7 +33,6 @@ from lrat_sim.records import Task, canonical
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.index import RUN, read_trajectories
 from lrat_sim.rollout.run import rollout
-from lrat_sim.store import ensure_folder
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
 

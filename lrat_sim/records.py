@@ -7,8 +7,8 @@ an older one up to date before it is checked.  ``json_schema`` gives the JSON sc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import Struct, field
@@ -158,6 +158,24 @@ class Call(Record, frozen=True, kw_only=True):
     error: str | None = None
     seconds: float = 0.0
 
+    @property
+    def is_search(self) -> bool:
+        """Whether it ran and gave a result list."""
+        return self.hits is not None
+
+    @property
+    def is_browse(self) -> bool:
+        """Whether it ran and opened a document."""
+        return self.docid is not None
+
+
+class PlacedCall(NamedTuple):
+    """A call and where it stands: its turn and its position among that turn's calls, both from 0."""
+
+    turn: int
+    position: int
+    call: Call
+
 
 class Turn(Record, frozen=True, kw_only=True):
     """One answer of the model and the calls that ran for it.
@@ -210,6 +228,28 @@ class Trajectory(Record, frozen=True, kw_only=True):
     error: Failure | None = None
     seconds: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def calls(self) -> Iterator[Call]:
+        """Every call, in order."""
+        return (call for turn in self.turns for call in turn.calls)
+
+    def placed_calls(self) -> Iterator[PlacedCall]:
+        """Every call with its turn and its position there, in order."""
+        for number, turn in enumerate(self.turns):
+            for position, call in enumerate(turn.calls):
+                yield PlacedCall(number, position, call)
+
+    def searches(self) -> Iterator[PlacedCall]:
+        """The calls that gave a result list, in order."""
+        return (placed for placed in self.placed_calls() if placed.call.is_search)
+
+    def browses(self) -> Iterator[PlacedCall]:
+        """The calls that opened a document, in order."""
+        return (placed for placed in self.placed_calls() if placed.call.is_browse)
+
+    def turn_after(self, number: int) -> Turn | None:
+        """The turn that follows turn ``number`` (from 0), where the agent reacts to what that one showed."""
+        return self.turns[number + 1] if number + 1 < len(self.turns) else None
 
 
 class Verdict(Record, frozen=True, kw_only=True):
@@ -304,20 +344,8 @@ NOUNS: dict[str, type[Record]] = {
 R = TypeVar("R", bound=Record)
 
 
-def _from_0(old: dict[str, Any]) -> dict[str, Any]:
-    """Version 0, before the first release: no samples, a finished run was ``completed``, an error a bare string."""
-    if "turns" in old:
-        old.setdefault("sample", 0)
-        old["status"] = {"completed": "answered", "failed": "error"}.get(old.get("status", ""), old.get("status"))
-        if isinstance(old.get("error"), str):
-            old["error"] = {"boundary": "task", "message": old["error"]}
-        if "end_reason" not in old:
-            old["end_reason"] = {"answered": "answer", "unanswered": "gave_up"}.get(old["status"], "error")
-    return old
-
-
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_0}
-"""From a version to the next one; a record without ``schema_version`` is version 0."""
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From a version to the next one."""
 
 
 def decode(line: bytes | str, kind: type[R]) -> R:
@@ -340,8 +368,8 @@ def decode(line: bytes | str, kind: type[R]) -> R:
         raise msgspec.ValidationError(
             f"`schema_version` is {version}, newer than the {SCHEMA_VERSION} this lrat-sim reads - upgrade lrat-sim"
         )
-    if version < 0:
-        raise msgspec.ValidationError(f"`schema_version` is {version}; it counts from 0")
+    if version not in MIGRATIONS:
+        raise msgspec.ValidationError(f"`schema_version` is {version}, which no lrat-sim ever wrote")
     old = msgspec.json.decode(line)
     for step in range(version, SCHEMA_VERSION):
         old = MIGRATIONS[step](old)

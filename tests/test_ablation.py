@@ -13,11 +13,11 @@ import yaml
 from rich.console import Console
 
 from lrat_sim.ablation import AblationSettings, ablate, load_arms, read_ablation
+from lrat_sim.artifact import read_records
 from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.store import read_records
 from lrat_sim.training.folder import read_record
 
 TABLE = {

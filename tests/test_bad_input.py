@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from lrat_sim import cli
+from lrat_sim.artifact import read_records, write_records
 from lrat_sim.corpus import prepare
 from lrat_sim.records import Negative, Pair, Provenance, Trajectory, canonical
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.store import read_records, write_records
 
 DOCUMENTS = [
     {"id": "a", "title": "Brindle Lighthouse", "text": "Brindle Lighthouse was designed by Maren Oxley."},

@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from lrat_sim import __version__, catalog, cli
+from lrat_sim.artifact import read_records, write_records
 from lrat_sim.comparison.table import load
+from lrat_sim.formats import FORMATS
+from lrat_sim.formats.pairs import PAIR_FORMATS
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.interchange import FORMATS
-from lrat_sim.interchange.pairs import PAIR_FORMATS
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.records import NOUNS, Grade, Pair, Verdict
 from lrat_sim.retrieval import known_retrievers
-from lrat_sim.store import read_records, write_records
 
 COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
 

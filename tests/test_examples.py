@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from lrat_sim.artifact import read_records
 from lrat_sim.comparison.table import load
 from lrat_sim.grading.run import VERDICTS
 from lrat_sim.records import Verdict
 from lrat_sim.rollout import read_trajectories
-from lrat_sim.store import read_records
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -14,10 +14,10 @@ from lrat_sim.behaviour.measures import measures
 from lrat_sim.behaviour.observed import observe
 from lrat_sim.behaviour.reliability import ordering
 from lrat_sim.comparison import compare, run_table
+from lrat_sim.formats import convert
+from lrat_sim.formats.formats import Entry
+from lrat_sim.formats.run_folder import RunWriter
 from lrat_sim.grading.run import run_tables
-from lrat_sim.interchange import convert
-from lrat_sim.interchange.formats import Entry
-from lrat_sim.interchange.run_folder import RunWriter
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.rollout.index import INDEX, Row, asked_tasks
 from lrat_sim.rollout.table import Tally

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lrat_sim import __version__
+from lrat_sim.artifact import read_json, write_json
 from lrat_sim.comparison import Comparison, Estimate
 from lrat_sim.comparison.table import value_range
-from lrat_sim.store import read_json, write_json
 
 ABLATION = "ablation.json"
 

@@ -12,6 +12,7 @@ from lrat_sim.ablation.arms import ArmSettings, load_arms
 from lrat_sim.ablation.result import ABLATION, Ablation, Cell, figures_of, read_ablation, save
 from lrat_sim.ablation.settings import BASE, AblationSettings
 from lrat_sim.agent.profile import AgentSettings, load_agent
+from lrat_sim.artifact import ensure_folder, fingerprint, read_records
 from lrat_sim.comparison import Comparison, compare
 from lrat_sim.comparison import save as save_comparison
 from lrat_sim.comparison.measures import Arm
@@ -20,14 +21,12 @@ from lrat_sim.corpus.split import check_leak
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import ORACLE, Allowance, alike, graded_rollout, opened, runnable, seed_folder
 from lrat_sim.experiment.run import COMPARISON
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.relevance import RelevanceJudge
 from lrat_sim.grading.run import judge_run
 from lrat_sim.mining.run import PAIRS, mine_run
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.store import ensure_folder, read_records
 from lrat_sim.text import minilm_folder
 
 

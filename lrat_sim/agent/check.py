@@ -12,10 +12,10 @@ from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.errors import UnknownDocument
-from lrat_sim.llm import close_connections
-from lrat_sim.llm.client import Client, Completion, Request, Retries
-from lrat_sim.llm.facts import model_facts, require_key
-from lrat_sim.llm.message import Message
+from lrat_sim.models import close_connections
+from lrat_sim.models.client import Client, Completion, Request, Retries
+from lrat_sim.models.facts import model_facts, require_key
+from lrat_sim.models.message import Message
 from lrat_sim.records import Document, Hit, Hop, Plan, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.text import normalise
@@ -150,7 +150,7 @@ def _protocol(settings: AgentSettings, run: Trajectory) -> Check:
 
 
 def _tool_calls(settings: AgentSettings, run: Trajectory, messages: list[Message]) -> Check:
-    calls = [call for turn in run.turns for call in turn.calls]
+    calls = list(run.calls())
     ran = _executed(run)
     left = settings.protocol == "tools" and any(_left_in_text(message) for message in messages)
     if not ran:
@@ -168,7 +168,7 @@ def _tool_calls(settings: AgentSettings, run: Trajectory, messages: list[Message
 
 
 def _executed(run: Trajectory) -> int:
-    return sum(call.executed is not None for turn in run.turns for call in turn.calls)
+    return sum(call.executed is not None for call in run.calls())
 
 
 def _left_in_text(message: Message) -> bool:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.llm.facts import model_facts
-from lrat_sim.llm.message import Message
+from lrat_sim.models.facts import model_facts
+from lrat_sim.models.message import Message
 from lrat_sim.records import Usage
 from lrat_sim.text import count_tokens
 

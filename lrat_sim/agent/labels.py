@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from lrat_sim.agent.calls import parse_arguments, read_block, tool_of, tool_taking, unread, value_field
-from lrat_sim.llm.message import ToolCall
+from lrat_sim.models.message import ToolCall
 
 LABEL = re.compile(
     r"^[ \t*_#>-]*(thought|action input|action|tool(?=[ \t*_]*[:\uff1a][ \t*_`\"']*(?:search|get_document)\b)"

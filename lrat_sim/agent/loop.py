@@ -33,9 +33,9 @@ from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import PassReasoning, Spoken
 from lrat_sim.agent.simulated import register
 from lrat_sim.agent.tools import MOST_ANSWERED, Toolbox, refused, texts_of
+from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import BoundaryError, RetrieverError, TaskError
-from lrat_sim.fingerprint import fingerprint
-from lrat_sim.llm.client import (
+from lrat_sim.models.client import (
     PROVIDERS,
     CallFailed,
     CallRefused,
@@ -45,7 +45,7 @@ from lrat_sim.llm.client import (
     DeadlinePassed,
     Request,
 )
-from lrat_sim.llm.message import ToolCall
+from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, EndReason, Failure, Status, Task, Trajectory, Turn, Usage
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.shown import Shown

@@ -34,7 +34,7 @@ from lrat_sim.agent.calls import (
 )
 from lrat_sim.agent.labels import LABEL, before_observation, labelled_calls, labelled_parts
 from lrat_sim.agent.mending import read_mappings
-from lrat_sim.llm.message import ToolCall
+from lrat_sim.models.message import ToolCall
 from lrat_sim.retrieval.harmless import OWN_TOOL
 
 _LONGEST = 100_000

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from lrat_sim.agent.calls import Asked, read_call
 from lrat_sim.errors import RetrieverError
-from lrat_sim.llm.message import ToolCall
+from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, Hit
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.harmless import harmless

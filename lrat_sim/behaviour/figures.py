@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrat_sim.artifact import ensure_folder, writing
 from lrat_sim.behaviour.measures import EVIDENCE_BINS, RANKS
 from lrat_sim.behaviour.observed import Observed
 from lrat_sim.behaviour.report import FIGURES, Behaviour
 from lrat_sim.behaviour.resample import Estimate
 from lrat_sim.behaviour.targets import Lognormal, Targets
-from lrat_sim.store import ensure_folder, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

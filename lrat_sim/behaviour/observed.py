@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lrat_sim.behaviour.resample import RESAMPLES, Places, Tasks, Values
 from lrat_sim.behaviour.walk import FIRST_SEARCHES, Outcome, Setting, Walk, walk_of
 from lrat_sim.errors import InputError
-from lrat_sim.interchange import read_any, recognise
+from lrat_sim.formats import read_any, recognise
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Task
 from lrat_sim.success import task_success

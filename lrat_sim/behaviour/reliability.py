@@ -19,7 +19,7 @@ from rich.table import Table
 from lrat_sim.behaviour.observed import names_of, unrun_of
 from lrat_sim.behaviour.resample import RESAMPLES, Estimate, Tasks, Values, estimate
 from lrat_sim.errors import InputError
-from lrat_sim.interchange import read_any
+from lrat_sim.formats import read_any
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.success import runs_by_task, task_success
 

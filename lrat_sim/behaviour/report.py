@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from lrat_sim.artifact import read_json, write_json, write_text
 from lrat_sim.behaviour.measures import Measures, measures
 from lrat_sim.behaviour.observed import By, Observed, observe
 from lrat_sim.behaviour.resample import RESAMPLES, Estimate
@@ -16,7 +17,6 @@ from lrat_sim.behaviour.walk import Setting
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.spreadsheet import csv_text
-from lrat_sim.store import read_json, write_json, write_text
 
 MEASURES_CSV, TARGETS_CSV, JSON = "measures.csv", "targets.csv", "behaviour.json"
 FIGURES = ("figure-4", "judge")

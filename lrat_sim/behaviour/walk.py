@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from lrat_sim.formats import Entry
 from lrat_sim.grading.relevance import browses
 from lrat_sim.grading.rules import judge_by_rules
-from lrat_sim.interchange import Entry
 from lrat_sim.records import Call, Trajectory, VerdictState
 from lrat_sim.success import run_success
 
@@ -104,7 +104,7 @@ def walk_of(entry: Entry, settings: dict[Setting, Setting] | None = None) -> Wal
     A run without a grade is ungraded; the browses of one without verdicts are judged by the offline rules.
     """
     run = entry.trajectory
-    calls = [call for turn in run.turns for call in turn.calls if call.hits is not None or call.docid is not None]
+    calls = [call for call in run.calls() if call.hits is not None or call.docid is not None]
     steps = [SEARCH if call.hits is not None else BROWSE for call in calls]
     moves = [0, 0, 0, 0]
     for one, other in pairwise(steps):

@@ -44,10 +44,10 @@ def options(
 def main() -> None:
     """The entry point: bad input and a full disk end with a sentence and exit code 2, work of which nothing came with a
     sentence and 1, Ctrl-C with 130."""
+    from lrat_sim.artifact import disk_fault
     from lrat_sim.errors import LratSimError, NothingCame
     from lrat_sim.keys import mask, read_environment
     from lrat_sim.progress import console
-    from lrat_sim.store import disk_fault
 
     read_environment()
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", soft_wrap=True)

@@ -111,11 +111,11 @@ def probe(
     data: DataFolder = DATA,
 ) -> None:
     """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever."""
+    from lrat_sim.artifact import ensure_folder
     from lrat_sim.behaviour.tables import render
     from lrat_sim.experiment import Allowance, opened, runnable
     from lrat_sim.experiment.probe import probe as test
     from lrat_sim.progress import Screen
-    from lrat_sim.store import ensure_folder
 
     check_retrievers(retriever)
     calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)

@@ -171,7 +171,7 @@ def sweep(
     from lrat_sim.errors import InputError
     from lrat_sim.experiment.sweep import training_size_sweep
     from lrat_sim.experiment.table import render_curve
-    from lrat_sim.interchange.pairs import read_pairs
+    from lrat_sim.formats.pairs import read_pairs
     from lrat_sim.progress import Screen
     from lrat_sim.training.settings import TrainingSettings
 

@@ -52,7 +52,7 @@ def convert(
     language: Annotated[str, typer.Option(help="For the card, a code.")] = "en",
 ) -> None:
     """Convert trajectories between the formats of the field, and into run folders."""
-    from lrat_sim.interchange import convert as convert_trajectories
+    from lrat_sim.formats import convert as convert_trajectories
     from lrat_sim.progress import bar
 
     with bar(f"convert {source}") as progress:
@@ -90,7 +90,7 @@ def export_pairs(
     data: DataFolder = DATA,
 ) -> None:
     """Write mined pairs for other trainers: LRAT, FlagEmbedding, Tevatron, sentence-transformers."""
-    from lrat_sim.interchange.pairs import export_pairs as export
+    from lrat_sim.formats.pairs import export_pairs as export
     from lrat_sim.progress import bar
 
     corpus = None if to == "pairs" else dataset_named(task_set, source, task_option, data).corpus
@@ -117,7 +117,7 @@ def merge(
     on_conflict: Annotated[Conflict, typer.Option(help="Of one id with two contents.")] = Conflict.REFUSE,
 ) -> None:
     """Merge run folders into one, with their grades and verdicts."""
-    from lrat_sim.interchange import merge_runs
+    from lrat_sim.formats import merge_runs
     from lrat_sim.progress import bar
 
     with bar("merge") as progress:
@@ -134,7 +134,7 @@ def split(
     seed: Seed = 0,
 ) -> None:
     """Split a run folder by task, so that no question stands in two parts."""
-    from lrat_sim.interchange import split_run
+    from lrat_sim.formats import split_run
     from lrat_sim.progress import bar
 
     with bar("split") as progress:

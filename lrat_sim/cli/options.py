@@ -104,8 +104,8 @@ def prepared(name: str, folder: Path, source: Path | None, options: dict[str, An
 
 def dataset_named(task_set: str, source: Path | None, options: list[str], data: Path) -> Dataset:
     """The task set behind a name or a prepared folder; what was prepared now is said."""
+    from lrat_sim.artifact import fingerprint
     from lrat_sim.corpus.dataset import open_dataset
-    from lrat_sim.fingerprint import fingerprint
 
     if (Path(task_set) / "dataset.json").is_file():
         return open_dataset(Path(task_set))

@@ -140,10 +140,10 @@ def rollout(
     data: DataFolder = DATA,
 ) -> None:
     """Run an agent on tasks and record everything it does."""
+    from lrat_sim.artifact import ensure_folder
     from lrat_sim.errors import NothingCame
     from lrat_sim.experiment import Allowance, graded_rollout, opened, runnable
-    from lrat_sim.llm.budget import LimitReached
-    from lrat_sim.store import ensure_folder
+    from lrat_sim.models.budget import LimitReached
 
     check_retrievers(retriever)
     calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
@@ -240,11 +240,11 @@ def mine(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="For pairs.jsonl; by default the first run.")] = None,
 ) -> None:
     """Mine training pairs from what agents opened and how they reasoned about it."""
+    from lrat_sim.artifact import ensure_folder
     from lrat_sim.errors import InputError
-    from lrat_sim.interchange.given import add_verdicts
+    from lrat_sim.formats.given import add_verdicts
     from lrat_sim.mining.run import PAIRS, load_recipe, mine_run
     from lrat_sim.progress import Screen, bar
-    from lrat_sim.store import ensure_folder
 
     if explain is not None:
         from lrat_sim.mining.explain import explain as explain_pair
@@ -316,7 +316,7 @@ def train(
     from lrat_sim import catalog
     from lrat_sim.corpus.documents import Corpus
     from lrat_sim.errors import InputError
-    from lrat_sim.interchange.pairs import pair_documents, read_pairs
+    from lrat_sim.formats.pairs import pair_documents, read_pairs
     from lrat_sim.progress import bar
     from lrat_sim.text import minilm_folder
     from lrat_sim.training.settings import TrainingSettings

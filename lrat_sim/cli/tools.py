@@ -72,8 +72,8 @@ def schema(noun: Annotated[NounName, typer.Argument(help="Which record.")]) -> N
 def list_names() -> None:
     """List the agents, task sets, recipes, prompts and retrievers that can be named."""
     from lrat_sim import catalog
-    from lrat_sim.interchange import FORMATS
-    from lrat_sim.interchange.pairs import PAIR_FORMATS
+    from lrat_sim.formats import FORMATS
+    from lrat_sim.formats.pairs import PAIR_FORMATS
     from lrat_sim.retrieval import known_retrievers
 
     for kind in ("agents", "corpora", "recipes", "prompts"):

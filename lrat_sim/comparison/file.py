@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
+from lrat_sim.artifact import check_version, write_json
 from lrat_sim.comparison.record import SCHEMA_VERSION, Comparison
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
-from lrat_sim.store import check_version, write_json
 
 
 def save(comparison: Comparison, path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from lrat_sim.artifact import Store
 from lrat_sim.comparison.calibration import STATED, calibration_parts
 from lrat_sim.comparison.measures import MEASURES, Arm, Row, untold
 from lrat_sim.comparison.queries import Queries
@@ -15,7 +16,6 @@ from lrat_sim.grading.metrics import TaskTable, measure, task_table
 from lrat_sim.grading.run import GRADES
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.store import Store
 
 _FAILED_IF_ABSENT = {measure.metric for measure in MEASURES if measure.population in ("asked", "evidence")}
 _FAILED_IF_ABSENT |= {"success_low", "success_high"}

@@ -19,6 +19,15 @@ import msgspec
 from filelock import FileLock
 from msgspec import Struct
 
+from lrat_sim.artifact import (
+    check_fingerprint,
+    ensure_folder,
+    fingerprint_file,
+    read_records,
+    write_json,
+    write_records,
+    writing,
+)
 from lrat_sim.corpus.description import describe, local_copy
 from lrat_sim.corpus.documents import Corpus, DuplicateId, Progress
 from lrat_sim.corpus.formats import reader_class
@@ -26,10 +35,8 @@ from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask
 from lrat_sim.corpus.formats.rows import Row
 from lrat_sim.corpus.split import check_leak, split_tasks, without_leak
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import check_fingerprint, fingerprint_file
 from lrat_sim.foreign import reading
 from lrat_sim.records import Task
-from lrat_sim.store import ensure_folder, read_records, write_json, write_records, writing
 
 _LOCK = ".lock"
 _VERSION = 2

@@ -24,11 +24,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
+from lrat_sim.artifact import ensure_folder
 from lrat_sim.corpus.seal import Seal, broken, seal
 from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.foreign import reading
 from lrat_sim.records import Document
-from lrat_sim.store import ensure_folder
 
 Progress: TypeAlias = Callable[[int, int | None, str], None]
 """Called with what is done, what is to be done (None if unknown) and a word for it."""

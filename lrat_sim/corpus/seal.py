@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from lrat_sim.fingerprint import fingerprint_file
+from lrat_sim.artifact import fingerprint_file
 
 
 class Seal(Struct, frozen=True):

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lrat_sim.catalog import Positive
-from lrat_sim.llm.budget import LimitReached
+from lrat_sim.models.budget import LimitReached
 
 
 class CallOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Task

@@ -22,17 +22,16 @@ from msgspec import Struct
 
 from lrat_sim import __version__
 from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.artifact import ensure_folder, fingerprint, read_json, write_json
 from lrat_sim.comparison import Comparison
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
 from lrat_sim.experiment.allowance import Allowance, CallOptions
 from lrat_sim.experiment.arms import alike, check_arm, check_seeds, opened, runnable
 from lrat_sim.experiment.run import COMPARISON, compare_retrievers
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.answers import AnswerJudge
 from lrat_sim.progress import console
 from lrat_sim.records import Task
-from lrat_sim.store import ensure_folder, read_json, write_json
 
 EXPERIMENT = "experiment.json"
 

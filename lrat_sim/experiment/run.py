@@ -16,7 +16,7 @@ from lrat_sim.experiment.arms import ORACLE, check_arm, check_seeds
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, match_grade
 from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.grading.run import grade_run
-from lrat_sim.llm.budget import LimitReached
+from lrat_sim.models.budget import LimitReached
 from lrat_sim.progress import console
 from lrat_sim.records import Task
 from lrat_sim.retrieval.base import Retriever

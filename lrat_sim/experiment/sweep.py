@@ -21,18 +21,17 @@ from msgspec import Struct
 
 from lrat_sim import __version__
 from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.artifact import check_fingerprint, ensure_folder, fingerprint, read_json, write_json
 from lrat_sim.comparison import Comparison, compare, save
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
 from lrat_sim.experiment.allowance import Allowance, CallOptions
 from lrat_sim.experiment.arms import check_seeds, opened, runnable
 from lrat_sim.experiment.run import COMPARISON, graded_rollout, seed_folder
-from lrat_sim.fingerprint import check_fingerprint, fingerprint
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge
 from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
-from lrat_sim.store import ensure_folder, read_json, write_json
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
 

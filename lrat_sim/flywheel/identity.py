@@ -9,12 +9,11 @@ import msgspec
 import yaml
 
 from lrat_sim import __version__, catalog
+from lrat_sim.artifact import check_fingerprint, write_text
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import check_fingerprint
 from lrat_sim.flywheel.rounds import ROUNDS
 from lrat_sim.flywheel.settings import FlywheelSettings, Rule
 from lrat_sim.keys import redact_all
-from lrat_sim.store import write_text
 
 RUN = "run.yaml"
 _GROWING = ("rounds", "evaluate_k", "evaluate_splits", "baselines", "train_tasks", "test_tasks", "calls", "patience")

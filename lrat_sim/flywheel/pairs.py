@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lrat_sim.artifact import read_records
 from lrat_sim.records import Pair, Task, encode
-from lrat_sim.store import read_records
 
 
 def draw(*keys: object) -> float:

@@ -9,11 +9,11 @@ from msgspec import Struct
 from rich import box
 from rich.table import Table
 
+from lrat_sim.artifact import read_json, write_json
 from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.measures import Arm
 from lrat_sim.flywheel.exposure import Exposure
 from lrat_sim.flywheel.gate import Decision
-from lrat_sim.store import read_json, write_json
 
 ROUNDS = "rounds.json"
 

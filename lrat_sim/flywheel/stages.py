@@ -10,13 +10,13 @@ import msgspec
 
 from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings, load_agent
+from lrat_sim.artifact import ensure_folder, fingerprint, read_records
 from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.measures import Arm
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.corpus.split import check_leak
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import Allowance, alike, compare_retrievers, graded_rollout, opened, runnable
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.flywheel.gate import Decision, decide, frozen_tasks
 from lrat_sim.flywheel.identity import begun_with, decisive, refuse_other
 from lrat_sim.flywheel.pairs import replayed, shared_out
@@ -29,7 +29,6 @@ from lrat_sim.mining.run import PAIRS, mine_run
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.store import ensure_folder, read_records
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
 

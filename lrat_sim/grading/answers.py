@@ -15,17 +15,16 @@ from msgspec import Struct
 
 from lrat_sim import catalog
 from lrat_sim.agent.answer import read_answer, states_answer
+from lrat_sim.artifact import Store, fingerprint
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.grading.confidence import stated_confidence
 from lrat_sim.grading.judging import judged
 from lrat_sim.grading.match import can_be_covered, covered_answer, is_match, is_text
 from lrat_sim.grading.replies import Ask, JudgeModel, ask_model, fill, one_of, polarity, stated
 from lrat_sim.grading.votes import Poll, check_votes, poll
-from lrat_sim.llm.client import Client
+from lrat_sim.models.client import Client
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Failure, Grade, GradeState, Task, Trajectory, Usage
-from lrat_sim.store import Store
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, ModelAnswerJudge
 from lrat_sim.grading.relevance import ModelJudge, RelevanceJudge, RuleJudge
 from lrat_sim.grading.replies import JudgeModel
-from lrat_sim.llm.client import Client
-from lrat_sim.llm.facts import require_key
+from lrat_sim.models.client import Client
+from lrat_sim.models.facts import require_key
 from lrat_sim.records import Grade, Usage, Verdict
 
 RULE = "rule"

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
+from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
-from lrat_sim.llm import close_connections
+from lrat_sim.models import close_connections
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Record, Trajectory
-from lrat_sim.store import Store
 from lrat_sim.work import bounded_map
 
 R = TypeVar("R", bound=Record)

@@ -116,7 +116,7 @@ def trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | GradeS
         grade: its grade, or the state of it alone; None where it has none, which is ungraded for a run that answered.
     """
     state = grade.state if isinstance(grade, Grade) else grade
-    calls = [call for turn in trajectory.turns for call in turn.calls]
+    calls = list(trajectory.calls())
     opened = {call.docid for call in calls if call.docid is not None}
     shown = {hit.docid for call in calls for hit in call.hits or ()} | opened
     evidence = set(task.evidence)

@@ -13,15 +13,14 @@ from typing import Protocol
 from msgspec import Struct
 
 from lrat_sim import catalog
-from lrat_sim.fingerprint import fingerprint
+from lrat_sim.artifact import Store, fingerprint
 from lrat_sim.grading.judging import judged
 from lrat_sim.grading.replies import Ask, JudgeModel, ask_model, fill, one_of, polarity, stated
 from lrat_sim.grading.rules import judge_by_rules, rules_fingerprint
 from lrat_sim.grading.votes import Poll, check_votes, poll
-from lrat_sim.llm.client import Client
+from lrat_sim.models.client import Client
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Failure, Trajectory, Usage, Verdict, VerdictState
-from lrat_sim.store import Store
 
 
 class Browse(Struct, frozen=True, kw_only=True):
@@ -61,7 +60,7 @@ class RelevanceJudge(Protocol):
 def browses(trajectory: Trajectory) -> Iterator[Browse]:
     """The documents a run opened, in order, with the reasoning right after each; failed calls are no browses."""
     for number, turn in enumerate(trajectory.turns):
-        after = trajectory.turns[number + 1] if number + 1 < len(trajectory.turns) else None
+        after = trajectory.turn_after(number)
         for index, call in enumerate(turn.calls):
             if call.docid is not None:
                 yield Browse(

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from lrat_sim.errors import BoundaryError, InputError
 from lrat_sim.keys import refuse_secrets
-from lrat_sim.llm.client import Client, Completion, Gate, Request, Retries
+from lrat_sim.models.client import Client, Completion, Gate, Request, Retries
 from lrat_sim.records import Failure, Usage
 
 _CEILING = 1024

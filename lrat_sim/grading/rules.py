@@ -29,8 +29,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lrat_sim.artifact import fingerprint
 from lrat_sim.catalog import read_yaml
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.records import VerdictState
 
 RULES = Path(__file__).with_name("relevance-rules.yaml")

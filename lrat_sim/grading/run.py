@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError, NothingCame
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, grade_answers, latest_grades
 from lrat_sim.grading.judges import judge_metrics
@@ -13,7 +14,6 @@ from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Task, Verdict
 from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories, regrade
-from lrat_sim.store import Store
 
 GRADES, VERDICTS = "grades.jsonl", "verdicts.jsonl"
 

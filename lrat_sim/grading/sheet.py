@@ -16,9 +16,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from lrat_sim.artifact import write_text
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.spreadsheet import csv_text, unescape_formula
-from lrat_sim.store import write_text
 
 What = Literal["answers", "browses"]
 STATES: dict[What, tuple[str, str]] = {"answers": ("correct", "incorrect"), "browses": ("relevant", "irrelevant")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.agreement import Agreement, agreements
 from lrat_sim.grading.answers import response
@@ -13,7 +14,6 @@ from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.grading.sheet import STATES, Item, What, draw, read_sheet, sheet_of, write_sheet
 from lrat_sim.records import Grade, Task, Trajectory, Verdict
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
-from lrat_sim.store import Store
 
 SHEETS: dict[What, str] = {"answers": "sheet-answers.csv", "browses": "sheet-browses.csv"}
 

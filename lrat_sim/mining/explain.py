@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from lrat_sim.artifact import read_records
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
@@ -29,7 +30,6 @@ from lrat_sim.mining.uptake import where_used
 from lrat_sim.mining.walks import WALKS, Candidates
 from lrat_sim.records import Grade, Pair, Trajectory, Verdict, VerdictState
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.store import read_records
 
 _R = TypeVar("_R", Verdict, Grade)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from lrat_sim.artifact import ensure_folder, writing
 from lrat_sim.mining.report import MEANING, UNLABELLED, Histogram, MiningReport, Share
-from lrat_sim.store import ensure_folder, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

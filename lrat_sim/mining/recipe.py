@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from lrat_sim import catalog
+from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.mining.parts import LENGTHS, NEGATIVES, POSITIVES, QUERIES, SEARCHES, check_part
 from lrat_sim.mining.walks import WALKS, Parallel
 from lrat_sim.mining.weights import WEIGHTS

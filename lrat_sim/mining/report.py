@@ -10,9 +10,9 @@ import numpy as np
 from msgspec import Struct
 from rich.table import Table
 
+from lrat_sim.artifact import write_json
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.weights import Numbers
-from lrat_sim.store import write_json
 
 _QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 _BINS = 20

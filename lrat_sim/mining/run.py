@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
+from lrat_sim.artifact import Store, check_records, read_json, read_records, write_records
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import grade_table
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge
@@ -24,7 +25,6 @@ from lrat_sim.mining.shards import Setup, collect_all, pieces
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Pair, Verdict
 from lrat_sim.rollout.index import read_manifest
-from lrat_sim.store import Store, check_records, read_json, read_records, write_records
 from lrat_sim.text import minilm_folder
 
 _R = TypeVar("_R", Verdict, Grade)

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.artifact import read_with_offsets
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.records import SCHEMA_VERSION, Record, Status, Trajectory, decode
 from lrat_sim.rollout.index import TRAJECTORIES
-from lrat_sim.store import read_with_offsets
 
 _BUFFER = 1 << 18
 """Bytes read at once: more than most records have, so that one call reads one."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.artifact import read_json, read_records
 from lrat_sim.comparison import Comparison, load
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import Experiment, Sweep
@@ -22,7 +23,6 @@ from lrat_sim.mining.run import PAIRS
 from lrat_sim.mining.run import REPORT as MINING
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_manifest
-from lrat_sim.store import read_json, read_records
 
 Kind = Literal["comparison", "experiment", "sweep", "flywheel"]
 

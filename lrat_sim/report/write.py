@@ -9,13 +9,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lrat_sim import __version__
+from lrat_sim.artifact import ensure_folder, write_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import shown
 from lrat_sim.report.colours import Looks, variables
 from lrat_sim.report.sections import Section, sections
 from lrat_sim.report.subject import Kind, Subject, read_subject
 from lrat_sim.report.table import to_csv, to_latex
-from lrat_sim.store import ensure_folder, write_text
 
 PAGE, FILES = "report.html", "report"
 _TITLES: dict[Kind, str] = {

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from lrat_sim.fingerprint import fingerprint
+from lrat_sim.artifact import fingerprint
 from lrat_sim.records import Document, Hit, Task
 
 

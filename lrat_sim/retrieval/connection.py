@@ -13,8 +13,8 @@ import tenacity
 
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import redact
-from lrat_sim.llm.retry import wait_as_asked
-from lrat_sim.llm.transport import BoundedTransport, ReplyTooLarge, no_cookies, on_loop, proxy_for, reach_directly
+from lrat_sim.models.retry import wait_as_asked
+from lrat_sim.models.transport import BoundedTransport, ReplyTooLarge, no_cookies, on_loop, proxy_for, reach_directly
 from lrat_sim.records import Document
 
 _CONNECTIONS = 128

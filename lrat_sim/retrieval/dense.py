@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta, Struct
 
+from lrat_sim.artifact import fingerprint
 from lrat_sim.catalog import Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import RetrieverError
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.hardware import best_device, gains_from_bf16

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lrat_sim.errors import InputError
-from lrat_sim.llm.transport import is_loopback
+from lrat_sim.models.transport import is_loopback
 from lrat_sim.retrieval.wire import Refused, ServerLimits
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

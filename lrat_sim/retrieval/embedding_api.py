@@ -16,11 +16,11 @@ from lrat_sim.catalog import Positive, Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import read_environment, read_key, redact
-from lrat_sim.llm import import_litellm
-from lrat_sim.llm.attempt import failure
-from lrat_sim.llm.direct import direct_client
-from lrat_sim.llm.retry import wait_as_asked
-from lrat_sim.llm.transport import on_loop, reach_directly
+from lrat_sim.models import import_litellm
+from lrat_sim.models.attempt import failure
+from lrat_sim.models.direct import direct_client
+from lrat_sim.models.retry import wait_as_asked
+from lrat_sim.models.transport import on_loop, reach_directly
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
 from lrat_sim.retrieval.nearest import IndexKind

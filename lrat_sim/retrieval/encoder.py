@@ -14,8 +14,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
+from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.foreign import reading
 from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.retrieval.vectors import Dtype, Matrix

@@ -15,11 +15,10 @@ import msgspec
 from filelock import FileLock
 from msgspec import Struct
 
+from lrat_sim.artifact import check_fingerprint, ensure_folder, write_json, writing
 from lrat_sim.corpus.seal import Seal, broken, seal
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import check_fingerprint
 from lrat_sim.foreign import reading
-from lrat_sim.store import ensure_folder, write_json, writing
 
 _CARD, _LOCK = "index.json", ".lock"
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lrat_sim.artifact import replacing
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.index import ensure_index, reading_index
 from lrat_sim.retrieval.vectors import Matrix, Vectors
-from lrat_sim.store import replacing
 
 IndexKind = Literal["exact", "faiss", "faiss-hnsw"]
 

@@ -13,11 +13,11 @@ import torch
 from msgspec import Meta, Struct
 from sentence_transformers import CrossEncoder
 
+from lrat_sim.artifact import fingerprint
 from lrat_sim.catalog import Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, RetrieverError
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit, Task
 from lrat_sim.retrieval.base import Retriever

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import RetrieverError, UnknownDocument
-from lrat_sim.fingerprint import fingerprint
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.connection import Connection, Shelf, sentence_of

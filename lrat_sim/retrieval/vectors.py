@@ -14,12 +14,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lrat_sim.artifact import replacing
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.index import damaged, reading_index
-from lrat_sim.store import replacing
 
 Matrix = npt.NDArray[np.float32]
 Dtype = Literal["float32", "bfloat16"]

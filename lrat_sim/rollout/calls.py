@@ -11,13 +11,13 @@ from typing import Any
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
-from lrat_sim.llm import close_connections, import_litellm
-from lrat_sim.llm.budget import Budget
-from lrat_sim.llm.cache import CallCache
-from lrat_sim.llm.client import Client
-from lrat_sim.llm.facts import in_process, model_facts
-from lrat_sim.llm.gate import Admission, Gate
-from lrat_sim.llm.workers import Workers
+from lrat_sim.models import close_connections, import_litellm
+from lrat_sim.models.budget import Budget
+from lrat_sim.models.cache import CallCache
+from lrat_sim.models.client import Client
+from lrat_sim.models.facts import in_process, model_facts
+from lrat_sim.models.gate import Admission, Gate
+from lrat_sim.models.workers import Workers
 
 CACHE = "calls.sqlite"
 _RUNS_A_CALL = 4

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.artifact import check_version, read_records, read_with_offsets, replacing, write_records
 from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
 from lrat_sim.records import Record, Task, Trajectory, decode
-from lrat_sim.store import check_version, read_records, read_with_offsets, replacing, write_records
 
 TRAJECTORIES = "trajectories.jsonl"
 TASKS = "tasks.jsonl"
@@ -60,7 +60,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 def row(trajectory: Trajectory, offset: int, grade: str | None = None) -> Row:
     """The index row of a trajectory that starts at ``offset``, with the state of its grade."""
-    usage, calls = trajectory.usage, [call for turn in trajectory.turns for call in turn.calls]
+    usage, calls = trajectory.usage, list(trajectory.calls())
     return Row(
         id=trajectory.id,
         task_id=trajectory.task_id,

@@ -15,14 +15,13 @@ import yaml
 
 from lrat_sim import __version__
 from lrat_sim.agent.profile import HOW_SENT, AgentSettings
+from lrat_sim.artifact import check_fingerprint, check_version, fingerprint, write_text
 from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import check_fingerprint, fingerprint
 from lrat_sim.keys import redact_all
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.calls import CallSettings
 from lrat_sim.rollout.index import INDEX, RUN, TASKS, TRAJECTORIES
-from lrat_sim.store import check_version, write_text
 
 _PARTS = ("litellm", "openai", "msgspec", "bm25s", "sentence-transformers", "torch", "tokenizers")
 

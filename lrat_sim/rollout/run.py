@@ -13,9 +13,10 @@ from rich.console import Console
 
 from lrat_sim.agent.loop import run_task, trajectory_id
 from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.artifact import Store, read_with_offsets, writing
 from lrat_sim.errors import InputError
-from lrat_sim.llm.budget import LimitReached
-from lrat_sim.llm.facts import require_key
+from lrat_sim.models.budget import LimitReached
+from lrat_sim.models.facts import require_key
 from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
@@ -24,7 +25,6 @@ from lrat_sim.rollout.index import RUN, TRAJECTORIES, Row, index_grades, record_
 from lrat_sim.rollout.manifest import check_manifest, record_call
 from lrat_sim.rollout.summary import RolloutSummary, runnable
 from lrat_sim.rollout.table import Board, Tally
-from lrat_sim.store import Store, read_with_offsets, writing
 from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
 

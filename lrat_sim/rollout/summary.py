@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.errors import InputError, NothingCame
-from lrat_sim.llm.budget import Limit
-from lrat_sim.llm.facts import model_facts
+from lrat_sim.models.budget import Limit
+from lrat_sim.models.facts import model_facts
 from lrat_sim.records import Task
 
 

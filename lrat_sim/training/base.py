@@ -12,10 +12,9 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 
 from lrat_sim import catalog, foreign
+from lrat_sim.artifact import fingerprint, fingerprint_file, replacing
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import fingerprint, fingerprint_file
 from lrat_sim.retrieval.encoder import load_model
-from lrat_sim.store import replacing
 
 _NOT_WEIGHTS = {"README.md", "training.json"}
 """Files of a model folder that may change without changing what it computes."""

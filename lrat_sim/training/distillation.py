@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lrat_sim.artifact import replacing
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.store import replacing
 
 _PAIRS_AT_ONCE = 256
 

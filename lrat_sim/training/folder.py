@@ -12,10 +12,9 @@ import msgspec
 import yaml
 from msgspec import Struct, field
 
+from lrat_sim.artifact import check_fingerprint, read_json, write_json, write_text
 from lrat_sim.errors import InputError
-from lrat_sim.fingerprint import check_fingerprint
 from lrat_sim.foreign import NOT_JSON
-from lrat_sim.store import read_json, write_json, write_text
 from lrat_sim.training.settings import TrainingSettings
 
 RECORD, _IDENTITY = "training.json", "identity.json"

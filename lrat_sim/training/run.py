@@ -16,13 +16,13 @@ import transformers
 from filelock import FileLock, Timeout
 from sentence_transformers import CrossEncoder
 
+from lrat_sim.artifact import ensure_folder
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.retrieval.rerank import load_cross_encoder
-from lrat_sim.store import ensure_folder
 from lrat_sim.training.base import (
     attend_plainly,
     base_fingerprint,

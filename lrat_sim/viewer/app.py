@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lrat_sim.errors import InputError
-from lrat_sim.llm.transport import is_loopback
+from lrat_sim.models.transport import is_loopback
 from lrat_sim.retrieval.door import Door
 from lrat_sim.retrieval.server import serve_app
 from lrat_sim.retrieval.wire import ServerLimits

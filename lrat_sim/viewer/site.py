@@ -115,7 +115,7 @@ def parameters(request: Request, kind: type[P]) -> P:
 
 def facts(trajectory: Trajectory, task: Task | None) -> Facts:
     """A trajectory in numbers."""
-    calls = [call for turn in trajectory.turns for call in turn.calls]
+    calls = list(trajectory.calls())
     evidence = set(task.evidence) if task is not None else set()
     shown, opened = counted(trajectory, evidence)
     first = (

@@ -8,8 +8,8 @@ import pytest
 
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, Limits
-from lrat_sim.llm.client import Client, Completion, Request
-from lrat_sim.llm.message import read_message
+from lrat_sim.models.client import Client, Completion, Request
+from lrat_sim.models.message import read_message
 from lrat_sim.records import Task, Usage
 
 TASK = Task(id="q1", question="Where was the designer of Brindle Lighthouse born?", answers=["Thornmouth"])

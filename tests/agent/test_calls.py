@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrat_sim.agent.calls import is_mended, parse_arguments, read_block, read_call, tool_of
-from lrat_sim.llm.message import ToolCall
+from lrat_sim.models.message import ToolCall
 
 
 def understood(name, arguments):

@@ -150,7 +150,7 @@ def test_an_endpoint_that_refuses_fails_and_says_why(scripted, status):
 
 
 def test_its_connections_are_closed(scripted, endpoint, monkeypatch):
-    from lrat_sim.llm import attempt
+    from lrat_sim.models import attempt
 
     clients = []
     plain = attempt.direct_client

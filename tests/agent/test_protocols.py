@@ -3,7 +3,7 @@
 import pytest
 
 from lrat_sim.agent.protocols import PROTOCOLS
-from lrat_sim.llm.message import ToolCall, read_message
+from lrat_sim.models.message import ToolCall, read_message
 from lrat_sim.records import Call
 
 NATIVE, TAGGED, REACT = (PROTOCOLS[name] for name in ("tools", "tagged", "react"))

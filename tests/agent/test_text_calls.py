@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lrat_sim.agent.calls import read_call, tool_of
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.agent.text_calls import read_text_calls
-from lrat_sim.llm.message import read_message
+from lrat_sim.models.message import read_message
 
 ASK = '{"query": "old quay"}'
 NAMED = f'{{"name": "search", "arguments": {ASK}}}'

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lrat_sim.interchange import Entry
-from lrat_sim.interchange.run_folder import RunWriter
+from lrat_sim.formats import Entry
+from lrat_sim.formats.run_folder import RunWriter
 from lrat_sim.records import Call, Grade, Hit, Task, Trajectory, Turn, Verdict
 
 MakeRun = Callable[..., Entry]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lrat_sim.artifact import fingerprint_file
 from lrat_sim.corpus import documents as module
 from lrat_sim.corpus import seal
 from lrat_sim.corpus.documents import Corpus, DuplicateId
 from lrat_sim.errors import InputError, UnknownDocument
-from lrat_sim.fingerprint import fingerprint_file
 from lrat_sim.records import Document
 
 

@@ -10,7 +10,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.experiment import run_experiment
 from lrat_sim.experiment.cells import EXPERIMENT, read_experiment
 from lrat_sim.experiment.table import render_cells
-from lrat_sim.llm.budget import LimitReached
+from lrat_sim.models.budget import LimitReached
 
 AGENT = load_agent("simulated")
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
+from lrat_sim.formats import format_named
 from lrat_sim.grading.answers import MatchJudge, ModelAnswerJudge, grade_answers, read_ruling
 from lrat_sim.grading.replies import JudgeModel, Reply, plain
-from lrat_sim.interchange import format_named
 from lrat_sim.records import Failure, Grade, Task, Usage
-from lrat_sim.store import Store
 
 TASK = Task(id="q1", question="Where is {it}?", answers=["Paris", "Lutetia"])
 MODEL = JudgeModel(model="openai/judge")

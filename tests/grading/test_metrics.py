@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
+from lrat_sim.artifact import write_records
 from lrat_sim.errors import InputError
 from lrat_sim.grading.metrics import measure, run_metrics, task_table
 from lrat_sim.grading.run import grade_run, judge_run, run_tables
 from lrat_sim.grading.table import runs_table
 from lrat_sim.records import Failure, Grade, Task, Usage, Verdict
 from lrat_sim.rollout.index import record_asked
-from lrat_sim.store import write_records
 
 TASKS = [
     Task(id="q1", question="?", answers=["Paris"], evidence=["a", "b", "c", "d"]),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import MatchJudge, ModelAnswerJudge, grade_answers
 from lrat_sim.grading.judges import answer_judge, judge_model, relevance_judge
 from lrat_sim.grading.relevance import ModelJudge, RuleJudge, judge_browses
 from lrat_sim.grading.replies import JudgeModel
-from lrat_sim.llm.client import Budget, CallCache, Client, LimitReached
+from lrat_sim.models.client import Budget, CallCache, Client, LimitReached
 from lrat_sim.records import Grade, Task, Verdict
-from lrat_sim.store import Store
 
 TASK = Task(id="q1", question="Where?", answers=["Paris"])
 
@@ -136,7 +136,7 @@ def test_older_records_without_votes_are_read():
 
 
 def test_a_judges_connections_are_closed_with_its_loop(make, scripted, monkeypatch):
-    from lrat_sim.llm import attempt
+    from lrat_sim.models import attempt
 
     clients = []
     plain = attempt.direct_client

@@ -5,11 +5,11 @@ import signal
 
 import pytest
 
+from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
 from lrat_sim.grading.relevance import JudgeModel, ModelJudge, RuleJudge, judge_browses, read_verdict, verdict_table
 from lrat_sim.grading.replies import Reply, plain
 from lrat_sim.records import Failure, Usage, Verdict
-from lrat_sim.store import Store
 
 MODEL = JudgeModel(model="openai/judge")
 DOWN = Failure(boundary="judge", message="down")

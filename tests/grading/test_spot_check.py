@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import cohen_kappa_score
 
+from lrat_sim.artifact import Store, write_records
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.agreement import agreement_tables
 from lrat_sim.grading.run import grade_run, judge_run
@@ -13,7 +14,6 @@ from lrat_sim.grading.sheet import read_sheet
 from lrat_sim.grading.spot_check import check_judges, write_sheets
 from lrat_sim.records import Grade, Task
 from lrat_sim.rollout.index import record_asked
-from lrat_sim.store import Store, write_records
 
 TASK = Task(id="q1", question="Where?", answers=["Paris", "=Lutetia"])
 

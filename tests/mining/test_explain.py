@@ -6,13 +6,13 @@ import json
 import pytest
 from rich.console import Console
 
+from lrat_sim.artifact import write_records
 from lrat_sim.errors import InputError
 from lrat_sim.grading.relevance import RuleJudge
 from lrat_sim.mining.explain import explain
 from lrat_sim.mining.plot import draw
 from lrat_sim.mining.recipe import load_recipe
 from lrat_sim.mining.run import mine_run
-from lrat_sim.store import write_records
 
 RECIPE = load_recipe("mine-paper", {"guards.look_ahead": "true", "guards.deduplicate": "true"})
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrat_sim.interchange import lrat
+from lrat_sim.formats import lrat
 from lrat_sim.mining.mine import mine
 from lrat_sim.mining.recipe import load_recipe
 

@@ -6,13 +6,13 @@ import json
 import pytest
 from rich.console import Console
 
+from lrat_sim.artifact import read_records, write_records
 from lrat_sim.errors import InputError
 from lrat_sim.grading.run import grade_run, judge_run
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.run import mine_run
 from lrat_sim.records import Pair, Task
 from lrat_sim.rollout.index import record_asked
-from lrat_sim.store import read_records, write_records
 
 
 @pytest.fixture

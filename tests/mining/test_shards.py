@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from lrat_sim.artifact import read_records, write_records
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.relevance import RuleJudge, browses
 from lrat_sim.grading.run import judge_run
@@ -13,7 +14,6 @@ from lrat_sim.mining.recipe import MiningRecipe, load_recipe
 from lrat_sim.mining.run import mine_run
 from lrat_sim.mining.runs import browse_at, places, read_runs, run_of
 from lrat_sim.records import Pair, Verdict, encode
-from lrat_sim.store import read_records, write_records
 
 AFTER = [
     "The document says Ada founded it.",

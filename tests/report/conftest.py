@@ -4,11 +4,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from lrat_sim.artifact import Store
 from lrat_sim.comparison import compare, save
 from lrat_sim.records import Call, Hit, Task, Trajectory, Turn
 from lrat_sim.report import write_report
 from lrat_sim.rollout.index import record_asked, row, write_index
-from lrat_sim.store import Store
 
 SCRIPT = "<script>document.title = 'owned'</script>"
 NAMES = (

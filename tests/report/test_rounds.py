@@ -2,6 +2,7 @@ import csv
 
 import pytest
 
+from lrat_sim.artifact import write_records
 from lrat_sim.comparison import compare, save
 from lrat_sim.comparison.paired import Estimate
 from lrat_sim.flywheel.exposure import Exposure
@@ -10,7 +11,6 @@ from lrat_sim.flywheel.rounds import Figures, Guarded, Round, Rounds, arm_figure
 from lrat_sim.flywheel.rounds import save as save_rounds
 from lrat_sim.mining.weights import Weighting
 from lrat_sim.records import Pair, Provenance
-from lrat_sim.store import write_records
 
 TASKS = [f"task-{number}" for number in range(8)]
 

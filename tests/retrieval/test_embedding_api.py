@@ -55,7 +55,7 @@ def test_an_answer_beyond_any_bound_is_a_failure_that_says_so(
     open_fresh: Callable[..., Retriever], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     retriever = open_fresh("embedding-api", attempts=1)
-    monkeypatch.setattr("lrat_sim.llm.transport.MOST_BYTES", 50)
+    monkeypatch.setattr("lrat_sim.models.transport.MOST_BYTES", 50)
     with pytest.raises(RetrieverError, match="larger than 50 bytes"):
         retriever.search(["a film"], 1)
 

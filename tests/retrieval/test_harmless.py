@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.protocols import PROTOCOLS
-from lrat_sim.llm.message import read_message
+from lrat_sim.models.message import read_message
 from lrat_sim.retrieval.harmless import harmless
 
 

@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 from lrat_sim.agent import tools
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import UnknownDocument
-from lrat_sim.llm.message import ToolCall
+from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval import Retriever
 from lrat_sim.retrieval.mcp_server import mcp_server

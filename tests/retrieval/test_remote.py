@@ -217,7 +217,7 @@ def test_a_refusal_is_not_tried_again(between: Between, status: int) -> None:
 
 def test_an_answer_beyond_any_bound_is_not_tried_again(between: Between, monkeypatch: pytest.MonkeyPatch) -> None:
     remote = open_remote(None, url=between.url)
-    monkeypatch.setattr("lrat_sim.llm.transport.MOST_BYTES", 10_000)
+    monkeypatch.setattr("lrat_sim.models.transport.MOST_BYTES", 10_000)
     between.plan = [b" " * 10_001]
     with pytest.raises(RetrieverError, match="larger than 10,000 bytes"):
         remote.search(["film"], 2)

@@ -12,7 +12,7 @@ import yaml
 
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.errors import InputError
-from lrat_sim.llm.client import Retries
+from lrat_sim.models.client import Retries
 from lrat_sim.records import Task
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.rollout.run import rollout

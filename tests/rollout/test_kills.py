@@ -9,10 +9,10 @@ import time
 import pytest
 from pyarrow import parquet
 
+from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
 from lrat_sim.records import Trajectory, canonical
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.store import Store
 
 
 @pytest.fixture

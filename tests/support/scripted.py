@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from lrat_sim.errors import UnknownDocument
-from lrat_sim.llm import import_litellm
+from lrat_sim.models import import_litellm
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.text import normalise

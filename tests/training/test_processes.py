@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from lrat_sim.store import write_records
+from lrat_sim.artifact import write_records
 from lrat_sim.training.folder import read_record
 from lrat_sim.training.trainer import train
 

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.parallel import DistributedDataParallel
 
+from lrat_sim.artifact import read_records
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.records import Pair
-from lrat_sim.store import read_records
 from lrat_sim.training.base import load_base
 from lrat_sim.training.cached_loss import CachedWeightedInfoNCE
 from lrat_sim.training.collator import Collator

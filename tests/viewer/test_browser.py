@@ -5,9 +5,9 @@ import re
 
 import pytest
 
+from lrat_sim.artifact import read_records
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.store import read_records
 
 OWNED = "window.owned === true || document.title === 'owned'"
 

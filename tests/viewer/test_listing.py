@@ -1,8 +1,8 @@
 import pytest
 
+from lrat_sim.artifact import write_records
 from lrat_sim.errors import InputError
 from lrat_sim.records import Grade, Task, Usage
-from lrat_sim.store import write_records
 from lrat_sim.viewer.library import Library
 from lrat_sim.viewer.listing import Query, read_query, select
 

@@ -5,11 +5,11 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from lrat_sim.artifact import read_records, write_records
 from lrat_sim.errors import InputError
 from lrat_sim.mining.explain import labels
 from lrat_sim.records import Pair, Task, encode
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.store import read_records, write_records
 from lrat_sim.viewer.app import view
 from lrat_sim.viewer.library import Library
 from lrat_sim.viewer.titles import Corpora

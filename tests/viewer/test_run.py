@@ -4,10 +4,10 @@ import time
 import msgspec
 import pytest
 
+from lrat_sim.artifact import Store, write_records
 from lrat_sim.errors import InputError
 from lrat_sim.records import Grade, Task, Verdict, encode
 from lrat_sim.rollout.index import row, write_index
-from lrat_sim.store import Store, write_records
 from lrat_sim.viewer.library import Library
 from lrat_sim.viewer.listing import Query, select
 from lrat_sim.viewer.run import RunFolder

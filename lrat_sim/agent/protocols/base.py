@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from lrat_sim.agent.answer import states_answer
 from lrat_sim.agent.text_calls import call_start, read_text_calls
-from lrat_sim.llm.message import Message, ToolCall, read_message
+from lrat_sim.models.message import Message, ToolCall, read_message
 from lrat_sim.records import Call
 
 PassReasoning = Literal["no", "reasoning_content", "reasoning", "reasoning_details", "inline"]

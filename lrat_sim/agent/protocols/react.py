@@ -18,7 +18,7 @@ from lrat_sim.agent.protocols.base import (
 )
 from lrat_sim.agent.text_calls import read_text_calls
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.llm.message import Message, ToolCall
+from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
 
 _EXACT = re.compile(r"exact answer", re.IGNORECASE)

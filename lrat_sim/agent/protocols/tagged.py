@@ -22,7 +22,7 @@ from lrat_sim.agent.protocols.base import (
 )
 from lrat_sim.agent.text_calls import TextCalls, read_text_calls
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.llm.message import Message, ToolCall, read_message
+from lrat_sim.models.message import Message, ToolCall, read_message
 from lrat_sim.records import Call
 
 _RESPONSE = re.compile(rf"{opening('tool_response')}|{closing('tool_response')}", re.IGNORECASE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrat_sim.llm import import_litellm
+from lrat_sim.models import import_litellm
 
 
 def register() -> None:

@@ -13,7 +13,7 @@ from lrat_sim.agent.simulated import register
 from lrat_sim.agent.simulated.mind import think
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.simulated.prose import reasoning
-from lrat_sim.llm import import_litellm
+from lrat_sim.models import import_litellm
 from lrat_sim.text import count_tokens
 
 TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]

@@ -1,0 +1,66 @@
+"""TREC run and judgement files of what agents were shown, for any evaluation of retrieval (written only).
+
+::
+
+    FOLDER/run.trec      question Q0 document rank score tag: the documents in the order in which a run was shown them
+    FOLDER/qrels.trec    question 0 document 1: the evidence of the tasks, where it is known
+
+The score is 1/rank, since lists of several searches have none in common.  A question with several runs has one list
+a run, told apart by the tag: evaluate one tag at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lrat_sim.artifact import ensure_folder, fingerprint
+from lrat_sim.errors import InputError
+from lrat_sim.formats.card import agent_name, retriever_name
+from lrat_sim.formats.formats import About, Entry, Format, Head
+from lrat_sim.records import Task
+
+
+def write(entries: Iterable[Entry], path: Path, about: About) -> int:
+    """Writes the folder; returns the number of trajectories.
+
+    Raises:
+        InputError: an id holds white space, which separates the columns.
+    """
+    ensure_folder(path)
+    tasks: dict[str, Task] = {}
+    count = 0
+    with (path / "run.trec").open("w", encoding="utf-8") as stream:
+        for entry in entries:
+            trajectory = entry.trajectory
+            if entry.task is not None:
+                tasks[entry.task.id] = entry.task
+            calls = list(trajectory.calls())
+            shown = dict.fromkeys(hit.docid for call in calls for hit in call.hits or ())
+            who = [trajectory.agent, trajectory.retriever, trajectory.seed]
+            tag = "_".join([*f"{agent_name(entry)} {retriever_name(entry)}".split(), fingerprint(who)[:6]])
+            tag += f".{trajectory.sample}"
+            for rank, docid in enumerate(shown, start=1):
+                line = f"{_id(trajectory.task_id)} Q0 {_id(docid)} {rank} {1 / rank:.6f} {tag}"
+                stream.write(line + "\n")
+            count += 1
+    tasks |= {task.id: task for task in about.unrun}
+    with (path / "qrels.trec").open("w", encoding="utf-8") as stream:
+        for task in tasks.values():
+            stream.writelines(f"{_id(task.id)} 0 {_id(docid)} 1\n" for docid in task.evidence)
+    return count
+
+
+def _id(name: str) -> str:
+    if len(name.split()) != 1 or name != name.strip():
+        raise InputError(f"the id {name!r} holds white space, which TREC files cannot; choose another format.")
+    return name
+
+
+def _recognise(head: Head) -> bool:
+    return False
+
+
+FORMAT = Format(
+    name="trec", title="TREC run and judgements of what was shown", recognise=_recognise, write=write, folder=True
+)

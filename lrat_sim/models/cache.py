@@ -1,0 +1,173 @@
+"""Answers of models on disk, so that no answer is paid for twice."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
+
+from lrat_sim.artifact import ensure_folder
+from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
+from lrat_sim.models.call import Completion, Request
+
+_VERSION = 1
+_OURS = 0x4C524154  # "LRAT", by which a file of ours is known
+_SECONDS_FOR_A_LOCK = 30.0
+_SECONDS_BETWEEN_LOOKS = 1.0
+_PIECE = 2047
+"""Bytes that hashlib takes without giving other threads the interpreter: getting it back takes far longer."""
+
+
+def _is_held(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith("SQLITE_BUSY")
+
+
+def call_key(request: Request) -> bytes:
+    """What stands for all that changes the answer; how a call is sent (key, timeout, retries) is not of it."""
+    decisive: list[Any] = [
+        request.model,
+        request.messages,
+        request.tools,
+        request.tool_choice if request.tools else None,
+        request.sampling,
+        request.extra,
+        request.base_url,
+        request.sample,
+    ]
+    encoded, key = memoryview(msgspec.json.encode(decisive, order="sorted")), hashlib.sha256()
+    for start in range(0, len(encoded), _PIECE):
+        key.update(encoded[start : start + _PIECE])
+    return key.digest()
+
+
+class CallCache:
+    """One SQLite file of completions, which several processes may share and a kill leaves whole.
+
+    Failures are never kept.  Use it as a context manager, or :meth:`close` it.
+
+    Args:
+        path: the file; made if missing.
+
+    Raises:
+        InputError: the file is damaged, no cache, or cannot be written to.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        ensure_folder(self.path.parent)
+        self._connection: sqlite3.Connection | None = None
+        self._known: set[int] = set()
+        self._last_row = 0
+        try:
+            self._connection = self._opened()
+            self._look_again()
+        except sqlite3.Error as error:
+            raise self._refusal(error) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        # a rollout that a notebook calls runs in a thread of its own
+        connection = sqlite3.connect(
+            self.path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._identity(connection)  # before anything of a file that is not ours is changed
+            # of several that switch a new file at once, SQLite refuses all but one, however long they would wait
+            for attempt in Retrying(
+                retry=retry_if_exception(_is_held),
+                stop=stop_after_delay(_SECONDS_FOR_A_LOCK),
+                wait=wait_random(0.01, 0.1),
+                reraise=True,
+            ):
+                with attempt:
+                    connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")  # with WAL, only a power cut loses the last answers
+            connection.execute("BEGIN IMMEDIATE")  # two processes may make it at once
+            if self._identity(connection):
+                connection.execute("CREATE TABLE calls (key BLOB PRIMARY KEY, completion BLOB)")
+                connection.execute(f"PRAGMA application_id={_OURS}")
+                connection.execute(f"PRAGMA user_version={_VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _identity(self, connection: sqlite3.Connection) -> bool:
+        """Whether the file is new; refuses one that is neither new nor ours."""
+        mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _IDENTITY)
+        new = (mark, connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]) == (0, 0)
+        if not new and (mark, version) != (_OURS, _VERSION):
+            raise InputError(f"{self.path} is no cache of calls that this lrat-sim reads; give another file.")
+        return new
+
+    def get(self, key: bytes) -> Completion | None:
+        """The completion under a key of :func:`call_key`, marked as cached; None where there is none.
+
+        What another process keeps is found a second later.
+        """
+        try:
+            # most calls are new, and a set says so many times faster than a query
+            if _short(key) not in self._known and time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
+                self._look_again()
+            if _short(key) not in self._known:
+                return None
+            found = self._open.execute("SELECT completion FROM calls WHERE key = ?", (key,)).fetchone()
+            return None if found is None else msgspec.json.decode(zlib.decompress(found[0]), type=Completion)
+        except (sqlite3.Error, zlib.error, *NOT_JSON) as error:
+            raise self._refusal(error) from error
+
+    def _look_again(self) -> None:
+        """Learns of the keys that were added since the last time."""
+        self._looked = time.monotonic()
+        new = self._open.execute("SELECT rowid, key FROM calls WHERE rowid > ? ORDER BY rowid", (self._last_row,))
+        for row, key in new:
+            self._known.add(_short(key))
+            self._last_row = row
+
+    def put(self, key: bytes, completion: Completion) -> None:
+        """Keeps a completion, whole, before it returns; where there is one already, that stays."""
+        kept = msgspec.structs.replace(completion, attempts=[], cached=True)
+        packed = zlib.compress(msgspec.json.encode(kept), 1)
+        try:
+            self._open.execute("INSERT OR IGNORE INTO calls VALUES (?, ?)", (key, packed))
+            self._known.add(_short(key))
+        except sqlite3.Error as error:
+            raise self._refusal(error) from error
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise RuntimeError("the cache was closed")
+        return self._connection
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> CallCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _refusal(self, error: Exception) -> InputError:
+        if isinstance(error, sqlite3.OperationalError):  # locked, full, read-only, no file
+            remedy = "make room or give another file"
+            return InputError(f"the cache of calls {self.path} cannot be used ({error}); {remedy}.")
+        return InputError(f"the cache of calls {self.path} is damaged ({error}); delete it or give another file.")
+
+
+_IDENTITY = ("application_id", "user_version")
+
+
+def _short(key: bytes) -> int:
+    return int.from_bytes(key[:8])

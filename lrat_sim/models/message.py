@@ -1,0 +1,217 @@
+"""What a model's message says, whatever shape its provider gave it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from lrat_sim.foreign.values import recordable
+from lrat_sim.models.inline import split_inline
+
+
+class ToolCall(Struct, frozen=True, kw_only=True):
+    """One call that the model asks for; ``arguments`` is its text, as it came."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """A model's message: its reasoning (None where it gave none), its text, its calls.
+
+    ``raw`` is the message as received, where it holds more than that.  ``content`` is the text as it was written,
+    where reasoning was taken out of it; ``apart`` is the reasoning that did not stand in it.  ``shapes`` names where
+    reasoning stood: fields, ``content`` for its parts, ``inline``; litellm hands some inline reasoning on as
+    ``reasoning_content``.
+    """
+
+    reasoning: str | None
+    text: str | None
+    calls: list[ToolCall]
+    raw: dict[str, Any] | None = None
+    content: str | None = None
+    apart: str | None = None
+    shapes: list[str] = []
+
+
+def read_message(raw: dict[str, Any]) -> Message:
+    """Reads an OpenAI-shaped assistant message; never raises, and no word of it is lost.
+
+    Reasoning is what stands in ``reasoning_content``, ``reasoning``, ``thinking_blocks``, ``reasoning_details`` or
+    ``reasoning_items``, in the message or in litellm's ``provider_specific_fields``; in parts of the content of the
+    type ``thinking`` or ``reasoning``; and what is marked as such within the text
+    (:func:`lrat_sim.models.inline.split_inline`).  Said twice, it is kept once.  Absent is not the same as empty: a
+    field that is null is absent, and one that is there but cannot be read (a redacted block) is empty.
+
+    Calls are ``tool_calls``, the older ``function_call``, parts of the type ``tool_use``, and where there are none
+    of these, what gpt-oss left in its text.  Arguments given as a mapping become the text of it.
+
+    Args:
+        raw: the message as a dictionary.
+    """
+    raw = recordable(raw)
+    written, parts, thought = _content(raw.get("content"))
+    stated = _stated(raw)
+    reasoning = apart = _once([*stated.values(), *thought])
+    shapes = [*stated, *(["content"] if thought else [])]
+    calls = [*_tool_calls(raw.get("tool_calls")), *parts] or _tool_calls([{"function": raw.get("function_call")}])
+    if written is None:
+        more = _holds_more(raw, reasoning, calls)
+        kept = raw if more else None
+        return Message(reasoning=reasoning, text=None, calls=calls, raw=kept, apart=apart, shapes=shapes)
+    split = split_inline(written, reasoned=bool(reasoning))
+    if split.calls and not calls:
+        calls = [ToolCall(id="", name=name, arguments=arguments) for name, arguments in split.calls]
+    changed = split.reasoning is not None or bool(split.calls)
+    if split.reasoning is not None and (reasoning is None or _bare(split.reasoning) not in ("", _bare(reasoning))):
+        reasoning = f"{reasoning}\n{split.reasoning}" if reasoning else split.reasoning
+    more = split.reordered or _holds_more(raw, reasoning, calls)
+    return Message(
+        reasoning=reasoning,
+        text=split.text or None,
+        calls=calls,
+        raw=raw if more else None,
+        content=written if changed else None,
+        apart=apart,
+        shapes=[*shapes, "inline"] if split.reasoning is not None else shapes,
+    )
+
+
+_REASONING = ("reasoning_content", "reasoning", "thinking_blocks", "reasoning_details", "reasoning_items")
+_THINKS = ("thinking", "reasoning", "redacted_thinking")
+"""Types of a content's part that are reasoning."""
+
+
+def _places(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Where fields stand: the message, and those that litellm does not know, beside it."""
+    yield raw
+    if isinstance(beside := raw.get("provider_specific_fields"), dict):
+        yield beside
+
+
+def _stated(raw: dict[str, Any]) -> dict[str, str]:
+    """What the fields say, by their names."""
+    said: dict[str, str] = {}
+    for place in _places(raw):
+        for key in _REASONING:
+            if place.get(key) is not None:
+                said[key] = _once([said[key], _words(place[key])]) or "" if key in said else _words(place[key])
+    # litellm repeats under the older name what came under the newer
+    if "reasoning_content" in said and said.get("reasoning") and _same(said["reasoning"], said["reasoning_content"]):
+        del said["reasoning_content"]
+    return said
+
+
+def _words(value: Any) -> str:
+    """The text of reasoning: a string, a block with it under one of several names, or a list of such blocks."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        # blocks are apart; the chunks of one block run on
+        gap = "" if all(isinstance(item, dict) and item.get("type") == "text" for item in value) else "\n"
+        return gap.join(filter(None, map(_words, value)))
+    if isinstance(value, dict):
+        named = (value[key] for key in ("text", "thinking", "reasoning", "summary", "content") if value.get(key))
+        return "\n".join(filter(None, map(_words, named)))
+    return ""
+
+
+def _once(said: list[str]) -> str | None:
+    """What several fields say, each thing once; None without any."""
+    if len(distinct := list(dict.fromkeys(said))) == 1:
+        return distinct[0]
+    whole: list[str] = []
+    for words in distinct:
+        bare = _bare(words)
+        if not any(bare in _bare(other) for other in whole):
+            whole = [other for other in whole if _bare(other) not in bare] + [words]
+    return "\n".join(whole) if whole else None
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split())
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or _bare(one) == _bare(other)  # of megabytes, the first is a hundred times as fast
+
+
+def _content(content: Any) -> tuple[str | None, list[ToolCall], list[str]]:
+    """A message's content: its text, calls and reasoning among its parts; a number is the text of it."""
+    if content is None or isinstance(content, str):
+        return content, [], []
+    if isinstance(content, int | float):
+        return _text(content), [], []
+    parts = content if isinstance(content, list) else [content]
+    text: list[str] = []
+    calls: list[ToolCall] = []
+    thought: list[str] = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in _THINKS:
+            thought.append(_words(part))
+        elif kind == "tool_use":
+            calls.append(_call(part.get("id"), part.get("name"), part.get("input")))
+        elif isinstance(part, str):
+            text.append(part)
+        elif isinstance(part, dict):
+            said = part.get("text", part.get("content"))
+            said = said.get("value") if isinstance(said, dict) else said  # as OpenAI's assistants write it
+            text += [said] if isinstance(said, str) else []
+    return "".join(text) if text else None, calls, thought
+
+
+def _tool_calls(given: Any) -> list[ToolCall]:
+    calls = [call for call in given if isinstance(call, dict)] if isinstance(given, list) else []
+    return [
+        _call(call.get("id"), function.get("name"), function.get("arguments"))
+        for call in calls
+        if isinstance(function := call.get("function"), dict) and function
+    ]
+
+
+def _call(id: Any, name: Any, arguments: Any) -> ToolCall:
+    return ToolCall(id=_text(id), name=_text(name), arguments=_text(arguments))
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _holds_more(raw: dict[str, Any], reasoning: str | None, calls: list[ToolCall]) -> bool:
+    """Whether the message says something that its reasoning, text and calls do not."""
+    return any(
+        not _explained(key, value, reasoning, calls)
+        for place in _places(raw)
+        for key, value in place.items()
+        if value not in (None, [], {}, "") and key != "provider_specific_fields"
+    ) or not isinstance(raw.get("provider_specific_fields") or {}, dict)
+
+
+def _explained(key: str, value: Any, reasoning: str | None, calls: list[ToolCall]) -> bool:
+    if key == "role":
+        return bool(value == "assistant")
+    if key == "content":
+        return isinstance(value, str)
+    if key in _REASONING and isinstance(value, str):
+        return value == reasoning or _bare(value) in _bare(reasoning or "")
+    if key == "function_call":
+        return _plain_call({"function": value}) and len(calls) == 1
+    if key == "tool_calls":
+        return isinstance(value, list) and len(value) == len(calls) and all(map(_plain_call, value))
+    return False
+
+
+def _plain_call(call: Any) -> bool:
+    """Whether a call has an id, a name and arguments, and no more."""
+    if not isinstance(call, dict) or call.get("type") not in (None, "function"):
+        return False
+    function = call.get("function")
+    known = {key for key, value in call.items() if value} <= {"id", "type", "function", "index"}
+    return known and isinstance(function, dict) and function.keys() <= {"name", "arguments"}

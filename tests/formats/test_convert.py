@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lrat_sim import keys
+from lrat_sim.errors import InputError, UnknownName
+from lrat_sim.formats import FORMATS, Entry, convert, format_named, read_any
+from lrat_sim.records import Task
+
+RunFolder = Callable[..., Path]
+CANARY = "canary GUID 26b5c67b"
+SECRET = "Who hid the golden key?"
+WRITTEN = [name for name in FORMATS if format_named(name).write is not None]
+
+
+@pytest.fixture
+def mixed(make: Callable[..., Entry], run_folder: RunFolder) -> Path:
+    """A run with a question of a benchmark that has a canary, another that says so itself, and a plain one."""
+    told = make("t1", question=SECRET)
+    assert told.task
+    told = msgspec.structs.replace(told, task=msgspec.structs.replace(told.task, canary=CANARY))
+    own = make("t2", question=SECRET, extra={"canary": CANARY})
+    unrun = Task(id="t9", question=SECRET, canary=CANARY)
+    return run_folder("mixed", [told, own, make("t3")], unrun)
+
+
+def everything(path: Path) -> str:
+    """All that stands in an output, what is compressed included."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    texts = [file.read_bytes().decode("utf-8", "replace") for file in files if file.suffix != ".parquet"]
+    if any(file.suffix == ".parquet" and file.parent.name == "data" for file in files):
+        import pyarrow.parquet as pq
+
+        texts += [str(pq.read_table(file).to_pylist()) for file in files if file.suffix == ".parquet"]
+    return "".join(texts)
+
+
+@pytest.mark.parametrize("to", WRITTEN)
+def test_questions_with_a_canary_are_withheld_and_counted(to: str, mixed: Path, tmp_path: Path) -> None:
+    summary = convert(mixed, tmp_path / "out", to=to)
+    assert (summary.written, summary.withheld) == (1, 2 + 1)
+    assert "3 withheld" in summary.sentence()
+    held = everything(tmp_path / "out")
+    assert SECRET not in held
+    assert "t1" not in held
+    assert "t3" in held
+
+
+@pytest.mark.parametrize("to", [name for name in WRITTEN if name != "trec"])
+def test_questions_with_a_canary_are_written_with_it_where_asked_for(to: str, mixed: Path, tmp_path: Path) -> None:
+    summary = convert(mixed, tmp_path / "out", to=to, include_canaried=True)
+    assert (summary.written, summary.withheld) == (3, 0)
+    assert CANARY in everything(tmp_path / "out")
+    back = {entry.trajectory.task_id: entry.canary for entry in read_any(tmp_path / "out", to)}
+    assert back == {"t1": CANARY, "t2": CANARY, "t3": None}
+    again = convert(tmp_path / "out", tmp_path / "again", to="openai")  # the mark travels on
+    assert again.written == 1
+
+
+@pytest.mark.parametrize(("only", "kept"), [("all", 4), ("answered", 2), ("correct", 1)])
+def test_only_what_is_asked_for_is_written(
+    only: str, kept: int, entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    wrong = msgspec.structs.replace(entries[2], grades=entries[2].grades[:1])  # incorrect
+    run = run_folder("run", [entries[0], entries[1], wrong, entries[3]])
+    summary = convert(run, tmp_path / "out.jsonl", to="openai", only=only)  # type: ignore[arg-type]
+    assert (summary.written, summary.left_out) == (kept, 4 - kept)
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == kept
+
+
+def test_correct_ones_of_a_run_without_grades_are_refused(
+    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    run = run_folder("run", [msgspec.structs.replace(entry, grades=[]) for entry in entries])
+    with pytest.raises(InputError, match=r"has no grades.*grade it first"):
+        convert(run, tmp_path / "out.jsonl", to="openai", only="correct")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_run_goes_to_parquet_and_back_with_all_that_belongs_to_it(
+    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    run = run_folder("run", entries, Task(id="t9", question="Never?"))
+    convert(run, tmp_path / "parquet", to="parquet", license="mit")
+    convert(tmp_path / "parquet", tmp_path / "back", to="run")
+    for name in ("tasks.jsonl", "trajectories.jsonl", "grades.jsonl", "verdicts.jsonl"):
+        assert (tmp_path / "back" / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_an_own_output_is_replaced_and_nothing_else(
+    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    run = run_folder("run", entries)
+    for to, out in (("lrat", tmp_path / "folder"), ("openai", tmp_path / "file.jsonl")):
+        first = convert(run, out, to=to)
+        assert convert(run, out, to=to, only="answered").written < first.written
+        changed = out / "t1.json" if out.is_dir() else out
+        changed.write_text(changed.read_text().swapcase())  # as many bytes as before
+        with pytest.raises(InputError, match="was changed since it was written"):
+            convert(run, out, to=to)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for out in (tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
+        with pytest.raises(InputError, match="no output of a conversion"):
+            convert(run, out, to="lrat")
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
+    with pytest.raises(InputError, match="lie in one another"):
+        convert(run, run / "inside", to="lrat")
+
+
+def test_what_was_added_to_an_output_is_not_deleted(
+    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    run = run_folder("run", entries)
+    convert(run, tmp_path / "out", to="run")
+    (tmp_path / "out" / "pairs.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match="was changed"):
+        convert(run, tmp_path / "out", to="run")
+
+
+def test_a_source_that_breaks_off_leaves_no_output_and_the_earlier_one(
+    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    run = run_folder("run", entries)
+    convert(run, tmp_path / "out", to="lrat")
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+    with (run / "trajectories.jsonl").open("a") as stream:
+        stream.write('{"id": "x", "schema_version": 1}\n')
+    with pytest.raises(InputError, match=r"trajectories\.jsonl, line 5"):
+        convert(run, tmp_path / "out", to="lrat")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+@pytest.mark.parametrize("to", ["parquet", "openai"])
+def test_two_conversions_to_one_target_do_not_both_win(
+    to: str, entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    run, target = run_folder("run", entries), tmp_path / "out"
+    refused: list[str] = []
+
+    def meanwhile(*_: object) -> None:
+        with pytest.raises(InputError, match="is being written by another process") as raised:
+            convert(run, target, to=to)
+        refused.append(str(raised.value))
+
+    convert(run, target, to=to, progress=meanwhile)
+    assert len(refused) == len(entries)
+    assert convert(run, target, to=to).written == len(entries), "what the loser left stands in the way"
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_killed_conversion_left_does_not_stand_in_the_way(
+    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    run = run_folder("run", entries)
+    (tmp_path / ".out.lock").touch()
+    (tmp_path / ".out.part").mkdir()
+    (tmp_path / ".out.part" / "half").write_text("x")
+    convert(run, tmp_path / "out", to="lrat")
+    assert not (tmp_path / "out" / "half").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_keys_of_the_environment_are_in_no_export(
+    make: Callable[..., Entry], run_folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_folder("run", [make("t1", answer="it is s3cret-of-a-provider")])
+    monkeypatch.setattr(keys, "_known", set())
+    monkeypatch.setattr(keys, "_written", ())
+    monkeypatch.setenv("PROVIDER_API_KEY", "s3cret-of-a-provider")
+    keys.read_environment()
+    for to in WRITTEN:
+        convert(run, tmp_path / "out" / to, to=to)
+        assert "of-a-provider" not in everything(tmp_path / "out" / to)
+
+
+def test_an_output_says_where_it_came_from_without_a_path(
+    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    told: list[int] = []
+    run = run_folder("run", entries)
+    convert(run, tmp_path / "out", to="lrat", progress=lambda done, total, what: told.append(done))
+    mark = json.loads((tmp_path / "out" / "conversion.json").read_text())
+    assert mark["made"]["from"] == "run"
+    assert (mark["made"]["from_format"], mark["made"]["written"]) == ("run", 4)
+    assert str(tmp_path) not in json.dumps(mark)
+    assert told == [1, 2, 3, 4]
+
+
+def test_unknown_formats_and_sources_are_refused(entries: list[Entry], run_folder: RunFolder, tmp_path: Path) -> None:
+    run = run_folder("run", entries)
+    with pytest.raises(UnknownName, match="known are"):
+        convert(run, tmp_path / "out", to="xml")
+    with pytest.raises(InputError, match="does not exist"):
+        convert(tmp_path / "nothing", tmp_path / "out", to="lrat")
+    with pytest.raises(InputError, match="can only be written"):
+        convert(run, tmp_path / "out", to="lrat", source_format="trec")
+    (tmp_path / "text.json").write_text('{"some": "thing"}')
+    with pytest.raises(InputError, match="was not recognised; name it"):
+        convert(tmp_path / "text.json", tmp_path / "out", to="lrat")
+    with pytest.raises(InputError, match="only is 'best'"):
+        convert(run, tmp_path / "out", to="lrat", only="best")  # type: ignore[arg-type]
+    for name in FORMATS:  # each module has the format that it is registered for
+        assert format_named(name).name == name

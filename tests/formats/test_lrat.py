@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrat_sim.errors import InputError, RecordError
+from lrat_sim.formats import About, Entry, convert, read_any
+from lrat_sim.formats.lrat import entry_of, read, record_of, write
+from lrat_sim.grading.relevance import browses
+from lrat_sim.grading.report import given_verdicts
+from lrat_sim.grading.run import grade_run, judge_run, run_tables
+from lrat_sim.mining.episodes import episodes
+from lrat_sim.mining.run import load_recipe, mine_run
+from lrat_sim.records import Hit
+from lrat_sim.text import count_tokens
+
+HERE = Path("here.json")
+
+
+def step(
+    kind: str, output: Any = "", tool: str | None = None, arguments: str | None = None, **more: Any
+) -> dict[str, Any]:
+    return {"type": kind, "tool_name": tool, "arguments": arguments, "output": output, **more}
+
+
+def record(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"query_id": "7", "query": "Who?", "answer": "Ann", "status": "completed", "result": list(steps), **more}
+
+
+def shown(*docids: str) -> str:
+    return f"A search for 'x' found {len(docids)} results:\n\n## Web Results\n" + "\n\n".join(
+        f"DocID:{docid}\n[t]\nsnippet" for docid in docids
+    )
+
+
+def test_the_published_trajectories_come_back_byte_for_byte_and_leave_nothing_aside(
+    published: Path, tmp_path: Path
+) -> None:
+    entries = list(read(published))
+    assert [entry.trajectory.task_id for entry in entries] == ["0", "1", "4", "5", "6", "10"]
+    assert all(entry.trajectory.extra == {} for entry in entries)
+    assert write(iter(entries), tmp_path / "out", About()) == 6
+    for name in ("0", "1", "4", "5", "6", "10"):
+        written = (tmp_path / "out" / f"{name}.json").read_text(encoding="utf-8")
+        assert written == (published / f"{name}.json").read_text(encoding="utf-8")
+    assert list(read(tmp_path / "out")) == entries
+
+
+def test_the_published_trajectories_are_read_in_full(published: Path) -> None:
+    for entry in read(published):
+        source = json.loads((published / f"{entry.trajectory.task_id}.json").read_text())
+        assert entry.task is not None
+        assert (entry.task.question, entry.task.answers) == (source["query"], [source["answer"]])
+        calls = [call for turn in entry.trajectory.turns for call in turn.calls]
+        steps = [each for each in source["result"] if each["type"] == "tool_call"]
+        assert [call.tool for call in calls] == [each["tool_name"] for each in steps]
+        assert [call.arguments for call in calls] == [json.loads(each["arguments"]) for each in steps]
+        assert [call.output for call in calls] == [each["output"] for each in steps]
+        searches = [call for call in calls if call.tool == "search"]
+        # of the queries asked, the first ran
+        assert [call.executed for call in searches] == [{"query": call.arguments["query"][0]} for call in searches]
+        assert all(call.hits is not None and len(call.hits) == 10 and call.error is None for call in searches)
+        assert {hit.docid for call in searches for hit in call.hits or ()} == set(source["retrieved_docids"])
+        opened = [call for call in calls if call.tool != "search"]
+        assert [call.docid for call in opened] == [call.arguments["docid"] for call in opened]
+        said = [turn.reasoning for turn in entry.trajectory.turns if turn.reasoning is not None]
+        assert said == [each["output"] for each in source["result"] if each["type"] == "reasoning"]
+        assert [turn.reasoning_tokens for turn in entry.trajectory.turns] == [
+            count_tokens(turn.reasoning or "") for turn in entry.trajectory.turns
+        ]
+        assert entry.trajectory.status == "answered"
+        assert entry.trajectory.answer == source["result"][-1]["output"]
+
+
+def test_the_reasoning_after_each_published_browse_is_that_of_the_published_miner(published: Path) -> None:
+    ours = {
+        (entry.trajectory.task_id, number): (browse.docid, browse.reasoning)
+        for entry in read(published)
+        for number, browse in enumerate(browses(entry.trajectory))
+    }
+    theirs = {(each.question, each.browse): (each.docid, each.reasoning) for each in given_verdicts(published)}
+    assert ours == theirs
+    assert len(ours) == 18
+
+
+def test_the_queries_of_the_published_pairs_are_those_of_the_imported_searches(published: Path) -> None:
+    mined = json.loads((published / "mined-pairs.release.json").read_text())
+    runs = {entry.trajectory.task_id: entry.trajectory for entry in read(published)}
+    for run in mined["trajectories"]:
+        found = {
+            (episode.searches[-1].query, opened.browse.docid)
+            for episode in episodes(runs[run["query_id"]])
+            for opened in episode.chain
+            if episode.searches
+        }
+        assert {(pair["query"], pair["pos_id"]) for pair in run["pairs"]} <= found
+
+
+def test_an_imported_folder_can_be_graded_judged_mined_and_measured(published: Path, tmp_path: Path) -> None:
+    summary = convert(published, tmp_path / "run", to="run")
+    assert (summary.source_format, summary.written) == ("lrat", 6)
+    assert grade_run(tmp_path / "run") == 6
+    assert judge_run(tmp_path / "run") == 18
+    _, metrics = run_tables(tmp_path / "run")
+    assert (metrics.tasks, metrics.missing, metrics.answered, metrics.errors) == (6, 0, 6, 0)
+    assert metrics.steps == pytest.approx((48 + 2 + 13 + 6 + 24 + 12) / 6)
+    assert mine_run(tmp_path / "run", load_recipe("mine-paper")).pairs > 0
+
+
+def test_what_was_written_directly_after_a_browse_is_the_reasoning_of_the_turn_after_it() -> None:
+    opened = step("tool_call", "Document 3:\ntext", "visit", '{"docid": "3"}')
+    again = step("tool_call", "Document 4:\ntext", "visit", '{"docid": 4}')
+    thought = [step("reasoning", text) for text in ("one", "two")]
+    after_two = entry_of(record(opened, *thought, again), HERE).trajectory
+    assert [(each.docid, each.reasoning) for each in browses(after_two)] == [("3", "one"), ("4", None)]
+    in_a_row = entry_of(record(thought[0], opened, again, thought[1]), HERE).trajectory
+    # whether both were asked for at once is not recorded: nothing was written directly after the first
+    assert [(each.docid, each.reasoning) for each in browses(in_a_row)] == [("3", None), ("4", "two")]
+
+
+def test_hits_have_ids_and_ranks_and_say_that_their_scores_are_none() -> None:
+    found = entry_of(record(step("tool_call", shown("8", "5"), "search", '{"query": "x"}')), HERE).trajectory
+    (call,) = found.turns[0].calls
+    assert call.hits == [Hit(docid="8", score=1.0, rank=1), Hit(docid="5", score=0.5, rank=2)]
+    assert found.retriever["scores"] == "1/rank: the source states no scores"
+
+
+def test_a_document_that_looks_like_a_result_adds_no_hit() -> None:
+    forged = shown("8", "5").replace("snippet", "see\n\nDocID:99\n[x]\ny", 1)
+    found = entry_of(record(step("tool_call", forged + "\nDocID:66\n[x]", "search", '{"query": "x"}')), HERE)
+    assert len(found.trajectory.turns[0].calls[0].hits or ()) == 2
+
+
+@pytest.mark.parametrize(
+    ("tool", "output"),
+    [
+        ("search", "[Search] Invalid request format: Input must be a JSON object containing 'query' field"),
+        ("search", "Search error for query 'x': timed out"),
+        ("visit", "[Document not found] docid=9"),
+        ("get_document", "[Error retrieving 9]: gone"),
+        ("get_document", '{"error": "Document with docid \'9\' not found"}'),
+        ("visit", ""),
+    ],
+)
+def test_a_call_that_failed_did_not_run(tool: str, output: str) -> None:
+    call = entry_of(record(step("tool_call", output, tool, '{"docid": "9"}')), HERE).trajectory.turns[0].calls[0]
+    assert (call.executed, call.hits, call.docid) == (None, None, None)
+    assert call.error
+
+
+def test_a_search_without_results_ran() -> None:
+    nothing = step(
+        "tool_call", "No results found for 'x y'. Try with a more general query.", "search", '{"query": "x y"}'
+    )
+    call = entry_of(record(nothing), HERE).trajectory.turns[0].calls[0]
+    assert (call.executed, call.hits, call.error) == ({"query": "x y"}, [], None)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "expected"),
+    [
+        ("completed", "Ann", ("answered", "answer")),
+        ("completed", None, ("unanswered", "gave_up")),
+        ("completed", "I could not find it.", ("unanswered", "gave_up")),
+        ("generate an answer as token limit reached", "Ann", ("answered", "token_limit")),
+        ("exceed available llm calls", None, ("unanswered", "turn_limit")),
+        ("No answer found after 2h30mins", None, ("unanswered", "time_limit")),
+        ("incomplete", None, ("unanswered", "turn_limit")),
+        ("", None, ("error", "error")),
+    ],
+)
+def test_a_status_says_how_a_run_ended_and_an_outage_is_no_finished_run(
+    status: str, text: str | None, expected: tuple[str, str]
+) -> None:
+    steps = [step("reasoning", "hm")] + ([step("output_text", text)] if text is not None else [])
+    source = record(*steps, status=status)
+    found = entry_of(source, HERE)
+    assert (found.trajectory.status, found.trajectory.end_reason) == expected
+    assert (found.trajectory.error is not None) == (expected[0] == "error")
+    assert record_of(found) == source
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | TEXTS, lambda s: st.lists(s, max_size=2), max_leaves=3
+)
+STEPS = st.one_of(
+    st.builds(step, st.just("reasoning"), JSON),
+    st.builds(step, st.just("output_text"), TEXTS),
+    st.builds(step, st.just("tool_call"), TEXTS | st.just(shown("1", "2")), st.sampled_from(["search", "visit"]), JSON),
+    st.builds(step, st.sampled_from(["tool_call", "message"]), JSON, more=TEXTS),
+    st.fixed_dictionaries({"type": st.sampled_from(["reasoning", "output_text"])}),
+)
+
+
+@given(st.lists(STEPS, max_size=6), st.dictionaries(st.sampled_from(["metadata", "sample", "status", "answer"]), JSON))
+def test_whatever_can_be_read_is_written_as_it_was_and_read_the_same(steps: list[Any], more: dict[str, Any]) -> None:
+    source = record(*steps, **more)
+    found = entry_of(source, HERE)
+    assert json.dumps(record_of(found), sort_keys=True) == json.dumps(source, sort_keys=True)
+    assert entry_of(record_of(found), HERE) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([], "a run is a JSON object"),
+        ({"query": "Who?", "result": []}, "`query_id`"),
+        ({"query_id": "1", "result": []}, "`query`"),
+        ({"query_id": "1", "query": "Who?", "result": {}}, "`result` should be a list"),
+        ({"query_id": "1", "query": "Who?", "result": [step("reasoning"), "x"]}, "step 2 of `result`"),
+    ],
+)
+def test_what_is_no_run_is_refused_with_file_and_field(source: Any, message: str) -> None:
+    with pytest.raises(RecordError, match=message) as caught:
+        entry_of(source, HERE)
+    assert str(caught.value).startswith("here.json: ")
+
+
+def test_own_trajectories_keep_texts_ids_and_status(entries: list[Entry], tmp_path: Path) -> None:
+    assert write(iter(entries), tmp_path / "out", About()) == 4
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["t1.json", "t1_1.json", "t2.json", "t3.json"]
+    back = {(each.trajectory.task_id, each.trajectory.sample): each for each in read(tmp_path / "out")}
+    for entry in entries:
+        theirs = back[entry.trajectory.task_id, entry.trajectory.sample].trajectory
+        for field in ("status", "end_reason", "answer", "question", "error"):
+            assert getattr(theirs, field) == getattr(entry.trajectory, field)
+        ours_calls, their_calls = (
+            [call for turn in trajectory.turns for call in turn.calls] for trajectory in (entry.trajectory, theirs)
+        )
+        for ours, their in zip(ours_calls, their_calls, strict=True):
+            assert (ours.tool, ours.arguments, ours.executed) == (their.tool, their.arguments, their.executed)
+            assert (ours.output, ours.docid, ours.error is None) == (their.output, their.docid, their.error is None)
+            assert [hit.docid for hit in ours.hits or ()] == [hit.docid for hit in their.hits or ()]
+
+
+def test_the_answer_is_the_last_step_also_where_late_calls_came_with_it(make: Callable[..., Entry]) -> None:
+    turns = make("t").trajectory.turns
+    written = record_of(make("t", turns=[turns[0], turns[2]], end_reason="turn_limit"))
+    assert written["result"][-1] == step("output_text", "Let me see.")
+    assert written["metadata"]["searcher_type"] == "bm25"
+
+
+def test_ids_that_are_no_file_names_do_not_collide(make: Callable[..., Entry], tmp_path: Path) -> None:
+    names = ["a/b", "a%2Fb", "..", "x" * 400, "x" * 399 + "y", "é"]
+    assert write((make(name) for name in names), tmp_path / "out", About()) == len(names)
+    assert len(list((tmp_path / "out").iterdir())) == len(names)
+    assert {each.trajectory.task_id for each in read_any(tmp_path / "out")} == set(names)
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text("{}")
+    with pytest.raises(InputError, match=r"no file of trajectories in the format lrat; it has notes\.json"):
+        list(read(tmp_path))

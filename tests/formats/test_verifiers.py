@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lrat_sim.errors import InputError, RecordError
+from lrat_sim.formats import Entry, convert, read_any, recognise
+from lrat_sim.formats.verifiers_traces import entries_of
+
+FILES = Path(__file__).parent / "files"
+RESULTS, TRACES = FILES / "verifiers-results.jsonl", FILES / "verifiers-traces.jsonl"
+"""What verifiers 0.1.14 and 0.4.0 saved of two examples with two rollouts each, of which one always breaks."""
+HERE = Path("here.jsonl")
+
+
+def result(*completion: dict[str, Any], **more: Any) -> dict[str, Any]:
+    prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}]
+    return {"example_id": 4, "prompt": prompt, "completion": list(completion), "answer": "Ann", "reward": 1.0, **more}
+
+
+def node(role: str, content: Any, parent: int | None = None, **more: Any) -> dict[str, Any]:
+    message = {"role": role, "content": content, **more}
+    return {"parent": parent, "message": message, "sampled": role == "assistant"}
+
+
+def trace(*nodes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    task = {"type": "T", "data": {"id": "t1", "prompt": "Who?", "answer": "Ann"}, "key": "k"}
+    agent = {"name": more.pop("role", "agent"), "config": {"model": "x/y"}}
+    return {"task": task, "agent": agent, "nodes": list(nodes), "calls": [], "ok": True, **more}
+
+
+def one(record: dict[str, Any]) -> Entry:
+    (entry,) = entries_of(record, HERE, 1)
+    return entry
+
+
+@pytest.mark.parametrize(("file", "task", "tool"), [(RESULTS, "0", "search"), (TRACES, "elbe", "rivers_search")])
+def test_real_files_of_both_versions_say_the_same(file: Path, task: str, tool: str) -> None:
+    assert recognise(file).name == "verifiers"
+    entries = [entry for entry in read_any(file) if entry.trajectory.task_id == task]
+    assert [entry.trajectory.sample for entry in entries] == [0, 1]
+    assert entries[0].trajectory.agent == entries[1].trajectory.agent
+    for entry in entries:
+        run = entry.trajectory
+        assert (run.question, run.agent["prompt"]) == ("Where does the Elbe rise?", "Search, then answer.")
+        assert (run.status, run.end_reason, run.answer) == ("answered", "answer", "Giant Mountains")
+        assert entry.task
+        assert entry.task.answers == ["Giant Mountains"]
+        assert entry.grade
+        assert (entry.grade.state, entry.grade.judge) == ("correct", "verifiers/correct_answer")
+        assert entry.grade.confidence == 90
+        assert [turn.reasoning for turn in run.turns] == [
+            "I should look for the river's source.",
+            "d7 looks right, d0 too.",
+            "Now I know it.",
+        ]
+        assert run.turns[1].text is None
+        first, second, third, _ = (call for turn in run.turns for call in turn.calls)
+        assert (first.tool, first.arguments, second.arguments) == (
+            tool,
+            {"query": "Elbe source"},
+            {"query": "Elbe mouth"},
+        )
+        assert [(hit.docid, hit.score) for hit in first.hits or ()] == [("d7", 3.5), ("d2", 1.25)]
+        assert third.docid == "d7"
+        assert (run.usage.prompt_tokens, run.usage.completion_tokens) == (33, 21)
+        assert run.seconds > 0
+
+
+@pytest.mark.parametrize(("file", "task"), [(RESULTS, "1"), (TRACES, "gone")])
+def test_rollouts_that_broke_are_errors_without_a_grade(file: Path, task: str) -> None:
+    broken = [entry for entry in read_any(file) if entry.trajectory.task_id == task]
+    assert len(broken) == 2
+    for entry in broken:
+        assert (entry.trajectory.status, entry.trajectory.turns, entry.grades) == ("error", [], [])
+        assert entry.trajectory.error
+        assert "this one breaks" in entry.trajectory.error.message
+        assert entry.trajectory.question == "Where does it break?"
+
+
+def test_tokens_and_models_of_single_calls_are_read() -> None:
+    entry = next(entry for entry in read_any(TRACES) if entry.trajectory.task_id == "elbe")
+    assert [turn.usage.prompt_tokens for turn in entry.trajectory.turns] == [11, 11, 11]  # 2 of them from a cache
+    assert [turn.usage.reasoning_tokens for turn in entry.trajectory.turns] == [3, 3, 3]
+    assert entry.trajectory.agent["model"] == "stub/model"
+    assert entry.trajectory.agent["name"] == "model"
+
+
+def test_no_text_of_a_real_file_is_lost() -> None:
+    def texts(value: Any) -> list[str]:
+        if isinstance(value, str):  # the older files hold a call, and both its arguments, as a text of JSON
+            return texts(json.loads(value)) if value.startswith('{"') else [value]
+        items = value if isinstance(value, list) else ()
+        if isinstance(value, dict):
+            items = [item for key, item in value.items() if key != "role"]
+        return [text for item in items for text in texts(item)]
+
+    for file in (RESULTS, TRACES):
+        held = msgspec.json.encode(list(read_any(file))).decode()
+        for line in file.read_text().splitlines():
+            for text in texts(json.loads(line)):
+                assert msgspec.json.encode(text).decode()[1:-1] in held
+
+
+def test_metadata_beside_the_results_names_the_model(tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_text(json.dumps(result({"role": "assistant", "content": "Ann"})))
+    (tmp_path / "metadata.json").write_text('{"model": "x/y", "env_id": "e", "sampling_args": {"temperature": 0.5}}')
+    assert recognise(tmp_path).name == "verifiers"
+    (entry,) = read_any(tmp_path)
+    assert (entry.trajectory.agent["model"], entry.trajectory.agent["name"]) == ("x/y", "y")
+    assert entry.trajectory.agent["verifiers"]["sampling_args"] == {"temperature": 0.5}
+
+
+def test_a_reward_is_a_grade_only_where_it_speaks_of_correctness() -> None:
+    def graded(**metrics: Any) -> list[str]:
+        entry = one(result({"role": "assistant", "content": "Ann"}, metrics=metrics, **metrics))
+        assert entry.trajectory.extra["verifiers"]["metrics"] == metrics
+        return [grade.state for grade in entry.grades]
+
+    assert graded(correct_answer=1.0, format_reward=0.0) == ["correct"]
+    assert graded(judge_reward=0) == ["incorrect"]
+    assert graded(format_reward=1.0, num_turns=1.0) == []
+    assert graded(correct_answer=0.5) == []
+    assert graded(correct_answer=1.0, exact_match=0.0) == []  # they contradict one another
+    assert graded(correct_answer=1.0, exact_match=1) == ["correct"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "reason"),
+    [
+        ("max_turns_reached", "turn_limit"),
+        ("max_turns", "turn_limit"),
+        ("prompt_too_long", "token_limit"),
+        ("max_total_tokens", "token_limit"),
+        ("agent_timeout", "time_limit"),
+        ("no_tools_called", "gave_up"),
+        (None, "gave_up"),
+    ],
+)
+def test_stop_conditions_are_the_reason_why_a_rollout_ended(stop: str | None, reason: str) -> None:
+    assert one(result(stop_condition=stop)).trajectory.end_reason == reason
+    answered = one(result({"role": "assistant", "content": "Ann"}, stop_condition=stop)).trajectory
+    assert (answered.status, answered.end_reason) == ("answered", "answer" if reason == "gave_up" else reason)
+
+
+def test_a_conversation_may_be_two_texts() -> None:
+    run = one({"prompt": "Who?", "completion": "Ann", "example_id": 1}).trajectory
+    assert (run.question, run.answer) == ("Who?", "Ann")
+
+
+def test_an_episode_has_a_trajectory_for_each_of_its_agents() -> None:
+    solver = trace(node("user", "Who?"), node("assistant", "Ann", 0), role="solver")
+    critic = trace(node("user", "Is it Ann?"), node("assistant", "Yes.", 0), role="critic")
+    entries = entries_of({"id": "e1", "task": solver["task"], "ok": True, "traces": [solver, critic]}, HERE, 1)
+    assert [entry.trajectory.answer for entry in entries] == ["Ann", "Yes."]
+    assert entries[0].trajectory.agent["fingerprint"] != entries[1].trajectory.agent["fingerprint"]
+    assert [entry.trajectory.extra["verifiers"]["episode"]["id"] for entry in entries] == ["e1", "e1"]
+    assert len({entry.trajectory.id for entry in entries}) == 2
+
+
+def test_an_episode_that_broke_before_an_agent_ran_is_an_error() -> None:
+    task = trace()["task"]
+    record = {"id": "e", "task": task, "ok": False, "errors": [{"type": "EnvError", "message": "no box"}], "traces": []}
+    entry = one(record)
+    assert (entry.trajectory.status, entry.trajectory.question) == ("error", "Who?")
+    assert entry.trajectory.error
+    assert entry.trajectory.error.message == "EnvError: no box"
+
+
+def test_a_history_that_was_rewritten_keeps_every_turn_once() -> None:
+    call = {"tool_calls": [{"id": "c", "name": "search", "arguments": '{"query": "a"}'}]}
+    found = trace(
+        node("user", "Who?"),
+        node("assistant", "Looking.", 0, **call),
+        node("tool", '[{"docid": "d1"}]', 1, tool_call_id="c"),
+        node("user", "A summary of what was found: d1."),
+        node("assistant", "Ann", 3),
+    )
+    run = one(found).trajectory
+    assert [turn.text for turn in run.turns] == ["Looking.", "Ann"]
+    assert [hit.docid for hit in run.turns[0].calls[0].hits or ()] == ["d1"]
+    assert run.extra["messages"]["3"]["content"].startswith("A summary")
+
+
+def test_an_output_may_come_after_the_next_message() -> None:
+    asked = [{"id": "c", "name": "visit", "arguments": '{"id": "d1"}'}]
+    found = trace(
+        node("user", "Who?"),
+        node("assistant", "", 0, tool_calls=asked),
+        node("assistant", "meanwhile", 0),
+        node("tool", "Document d1:\ntext", 1, tool_call_id="c"),
+    )
+    assert one(found).trajectory.turns[0].calls[0].docid == "d1"
+
+
+def test_a_message_of_the_prompt_is_no_turn() -> None:
+    example = {**node("assistant", "There."), "sampled": False}
+    run = one(trace(node("user", "Where?"), example, node("user", "Who?"), node("assistant", "Ann"))).trajectory
+    assert (run.question, [turn.text for turn in run.turns]) == ("Who?", ["Ann"])
+
+
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        ({"a": 1}, "neither a result"),
+        ({"traces": [5]}, "neither a result"),
+        (trace() | {"nodes": [5]}, "`nodes` should be a list of objects"),
+        ({"traces": [{"nodes": 5}]}, "`nodes` should be a list of objects"),
+        (trace({"message": None}), "message 1 is not an object with a `role`"),
+        (result({"role": "assistant", "content": "", "tool_calls": ["{"]}), "message 3: a call of `tool_calls`"),
+        (result({"role": "assistant", "content": 5}), "message 3: the field `content`"),
+    ],
+)
+def test_what_is_no_rollout_is_refused_with_line_and_field(record: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RecordError, match=problem) as caught:
+        entries_of(record, HERE, 3)
+    assert str(caught.value).startswith("here.jsonl, line 3: ")
+
+
+def test_a_folder_without_traces_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no file of trajectories in the format verifiers"):
+        list(read_any(tmp_path, "verifiers"))
+
+
+def test_traces_become_a_run_folder(tmp_path: Path) -> None:
+    assert convert(TRACES, tmp_path / "run", to="run").written == 4
+    back = {entry.trajectory.id: entry for entry in read_any(tmp_path / "run")}
+    assert all(back[entry.trajectory.id] == entry for entry in read_any(TRACES))
