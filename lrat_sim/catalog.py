@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import platformdirs
 import yaml
-from msgspec import Meta
 
 from lrat_sim import foreign
 from lrat_sim.errors import InputError, UnknownName
@@ -27,11 +26,6 @@ _DEEPEST, _MOST_VALUES, _LONGEST_NUMBER = 50, 100_000, 63
 """Levels, values and bits of a number that settings may have; far more than any have, and what JSON can record."""
 
 S = TypeVar("S")
-
-Whole = Annotated[int, Meta(ge=1, le=1_000_000_000)]
-Positive = Annotated[float, Meta(gt=0, le=1e9)]
-NotNegative = Annotated[float, Meta(ge=0, le=1e9)]
-"""Numbers in settings: what is beyond these bounds is a mistake, and could neither be recorded nor allocated."""
 
 
 class _SettingsLoader(yaml.SafeLoader):

@@ -7,9 +7,9 @@ from typing import Any
 from msgspec import Struct
 
 from lrat_sim.ablation.arms import BASE, TABLE
-from lrat_sim.catalog import Whole
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import CallOptions
+from lrat_sim.settings import Whole
 
 __all__ = ["BASE", "AblationSettings"]
 

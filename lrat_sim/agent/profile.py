@@ -14,11 +14,11 @@ from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, P
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.tools import TOOLS, SearchWith
 from lrat_sim.artifact import fingerprint
-from lrat_sim.catalog import Positive, Whole
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.models.client import Retries
 from lrat_sim.retrieval.harmless import RULES
+from lrat_sim.settings import Positive, Whole
 from lrat_sim.text import TOKENIZER
 
 Tokens = Annotated[int, Meta(ge=1, le=1_000_000)]

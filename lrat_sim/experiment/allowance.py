@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from lrat_sim.catalog import Positive
 from lrat_sim.models.budget import LimitReached
+from lrat_sim.settings import Positive
 
 
 class CallOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

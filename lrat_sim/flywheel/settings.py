@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from lrat_sim.catalog import Whole
 from lrat_sim.errors import InputError
 from lrat_sim.experiment import ORACLE, CallOptions, named_retriever
 from lrat_sim.retrieval.registry import check_retriever
+from lrat_sim.settings import Whole
 
 Rule = Literal["none", "mean", "clear"]
 BASE, TRAINED = "base", "trained"

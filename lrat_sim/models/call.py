@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from lrat_sim.catalog import NotNegative
 from lrat_sim.errors import ModelError
 from lrat_sim.models.message import Message
 from lrat_sim.records import Attempt, Usage
+from lrat_sim.settings import NotNegative
 
 
 class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
-from lrat_sim.catalog import NotNegative
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.progress import ProgressCallback
@@ -28,6 +27,7 @@ from lrat_sim.retrieval.index import ensure_index, reading_index
 from lrat_sim.retrieval.local import LocalRetriever
 from lrat_sim.retrieval.registry import settings_from
 from lrat_sim.retrieval.words import WORDS, words
+from lrat_sim.settings import NotNegative
 
 SHARD_ROWS = 1 << 17
 

@@ -11,7 +11,6 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from lrat_sim.artifact import fingerprint
-from lrat_sim.catalog import Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import RetrieverError
 from lrat_sim.progress import ProgressCallback
@@ -22,6 +21,7 @@ from lrat_sim.retrieval.local import LocalRetriever
 from lrat_sim.retrieval.nearest import ExactSearch, FaissSearch, IndexKind, Search, exact_scores
 from lrat_sim.retrieval.registry import settings_from
 from lrat_sim.retrieval.vectors import Dtype, Encoder, Matrix, Vectors, encode_corpus, rows_a_shard
+from lrat_sim.settings import Whole
 from lrat_sim.text import minilm_folder
 
 SHARD_ROWS = 2048

@@ -12,7 +12,6 @@ import numpy as np
 import tenacity
 from msgspec import Struct
 
-from lrat_sim.catalog import Positive, Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import read_environment, read_key, redact
@@ -26,6 +25,7 @@ from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
 from lrat_sim.retrieval.nearest import IndexKind
 from lrat_sim.retrieval.registry import settings_from
 from lrat_sim.retrieval.vectors import Matrix
+from lrat_sim.settings import Positive, Whole
 from lrat_sim.text import TOKENIZER, first_tokens
 
 _AT_ONCE = 4

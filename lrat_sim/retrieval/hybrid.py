@@ -9,7 +9,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from lrat_sim.catalog import NotNegative, Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
@@ -17,6 +16,7 @@ from lrat_sim.records import Hit, Task
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.local import LocalRetriever, ranked
 from lrat_sim.retrieval.registry import open_retriever, settings_from
+from lrat_sim.settings import NotNegative, Whole
 
 
 class HybridSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

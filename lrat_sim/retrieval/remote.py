@@ -12,7 +12,6 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from lrat_sim.catalog import Positive, Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.progress import ProgressCallback
@@ -23,6 +22,7 @@ from lrat_sim.retrieval.local import check_search
 from lrat_sim.retrieval.registry import settings_from
 from lrat_sim.retrieval.search_r1 import SearchR1Retriever
 from lrat_sim.retrieval.wire import FINGERPRINT_HEADER, SearchAnswer, ServerCard, read_token
+from lrat_sim.settings import Positive, Whole
 
 _SHELF = 1 << 26
 _QUERIES = 256

@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 from sentence_transformers import CrossEncoder
 
 from lrat_sim.artifact import fingerprint
-from lrat_sim.catalog import Whole
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, RetrieverError
@@ -25,6 +24,7 @@ from lrat_sim.retrieval.encoder import loading, weights_fingerprint
 from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.retrieval.local import LocalRetriever, ranked
 from lrat_sim.retrieval.registry import open_retriever, settings_from
+from lrat_sim.settings import Whole
 
 _REMEMBERED_QUERIES = 4096
 _AT_ONCE = 32

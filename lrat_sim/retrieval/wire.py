@@ -12,11 +12,11 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from lrat_sim.catalog import Positive, Whole
 from lrat_sim.errors import InputError
 from lrat_sim.keys import read_key
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.shown import LONGEST_NAME, LONGEST_QUERY
+from lrat_sim.settings import Positive, Whole
 
 FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
 """Comes with every answer of the server, so that a client notices when something else is served."""

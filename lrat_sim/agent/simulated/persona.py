@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from lrat_sim.catalog import NotNegative, Positive
+from lrat_sim.settings import NotNegative, Positive
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 

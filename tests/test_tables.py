@@ -1,0 +1,88 @@
+import csv
+import io
+
+import pytest
+
+from lrat_sim import tables
+from lrat_sim.progress import Screen
+from lrat_sim.tables import Group, Row, Table
+
+TABLE = Table(
+    title="success & steps",
+    columns=["retriever", "success,\n%", "steps"],
+    groups=[
+        Group([Row(["bm25", "31.0", "9.4"]), Row(["<b>mine</b>", "44.0", "−1.2"], strong=[1])], title="k = 5"),
+        Group([Row(["a|b_c", tables.NONE, "1"])]),
+    ],
+    notes=["95 % by task"],
+    records=[{"arm": "bm25", "success": 0.31}, {"arm": "=mine", "success": None, "more": 1}],
+    slug="t",
+)
+
+
+def test_terminal_shows_every_cell_title_and_note():
+    screen = Screen(width=60, record=True, file=io.StringIO())
+    screen.print(TABLE.to_terminal())
+    shown = screen.export_text()
+    for text in ("success & steps", "retriever", "k = 5", "<b>mine</b>", "44.0", "a|b_c", "95 % by task"):
+        assert text in shown
+
+
+def test_markdown_is_a_pipe_table_in_which_every_row_has_every_column():
+    lines = [line for line in TABLE.to_markdown().splitlines() if line.startswith("|")]
+    assert lines[1] == "| --- | ---: | ---: |"
+    assert lines[4] == "| <b>mine</b> | **44.0** | −1.2 |"
+    assert lines[5] == r"| a\|b_c | – | 1 |"
+
+
+def test_html_escapes_texts_and_marks_numbers_and_strong_cells():
+    written = TABLE.to_html()
+    assert "&lt;b&gt;mine&lt;/b&gt;" in written
+    assert '<td class="number strong">44.0</td>' in written
+    assert '<tr class="group"><th colspan="3">k = 5</th></tr>' in written
+    assert "success,<br>%" in written
+
+
+def test_csv_has_the_records_as_computed_and_no_formula():
+    rows = list(csv.reader(io.StringIO(TABLE.to_csv())))
+    assert rows == [["arm", "success", "more"], ["bm25", "0.31", ""], ["'=mine", "", "1"]]
+
+
+def test_csv_without_records_has_the_cells():
+    assert Table.of("t", ["a", "b"], [["x", "1"]]).to_csv() == "a,b\nx,1\n"
+
+
+def test_latex_escapes_and_has_the_rules():
+    written = TABLE.to_latex()
+    assert r"\caption{success \& steps}" in written
+    assert r"\multicolumn{3}{l}{\textbf{k = 5}} \\" in written
+    assert r"\textless{}b\textgreater{}mine" in written
+    assert r"& \textbf{44.0} & $-$1.2 \\" in written
+    assert written.count(r"\midrule") == 2
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (tables.number(1234.56), "1,234.6"),
+        (tables.number(-0.04), "0.0"),
+        (tables.number(0.031, scale=100, sign=True), "+3.1"),
+        (tables.number(-0.031, scale=100, sign=True), "−3.1"),
+        (tables.number(None), "–"),
+        (tables.percent(0.4375), "43.8 %"),
+        (tables.interval(-0.01, 0.2, scale=100), "−1.0 to 20.0"),
+        (tables.interval(None, 2.0), "no bound to 2.0"),
+        (tables.interval(None, None), "–"),
+        (tables.with_interval(0.44, 0.391, 0.489, scale=100), "44.0 (39.1 to 48.9)"),
+        (tables.with_interval(0.44, None, None), "0.4"),
+        (tables.noise(0.025, scale=100), "±4.9"),
+        (tables.p_value(0.0004), "<.001"),
+        (tables.p_value(0.0312), ".031"),
+        (tables.p_value(1.0), "1"),
+        (tables.dollars(None), "unknown"),
+        (tables.dollars(0.0123), "$0.0123"),
+        (tables.dollars(12345.6), "$12,345.60"),
+    ],
+)
+def test_numbers_are_formatted_one_way(shown, expected):
+    assert shown == expected
