@@ -59,7 +59,7 @@ class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     query: str | None = None
     queries: list[str] | None = None
-    k: Whole = 10
+    k: Annotated[int, Meta(ge=1)] = 10
     snippet_tokens: Annotated[int, Meta(ge=1, le=8192)] | None = None
     text: bool = False
 
