@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from lrat_sim.colours import INK, MUTED, PAPER, RULE, Colour
-from lrat_sim.tables import number
+from lrat_sim.tables import NORMAL_QUANTILE, number
 
 Point = tuple[float, float]
 
@@ -66,7 +66,7 @@ class Axis(Struct, frozen=True, kw_only=True):
     grid: bool = True
 
 
-class Mark(Struct, frozen=True, kw_only=True, tag=True):
+class Mark(Struct, frozen=True, kw_only=True):
     """What every mark has: a colour, dashes, and a name where the legend is to show it."""
 
     colour: Colour
@@ -74,7 +74,7 @@ class Mark(Struct, frozen=True, kw_only=True, tag=True):
     dashes: str = ""
 
 
-class Line(Mark, frozen=True, kw_only=True):
+class Curve(Mark, frozen=True, kw_only=True):
     """Points joined by a line, each with its interval.
 
     Args:
@@ -121,7 +121,7 @@ class Note(Mark, frozen=True, kw_only=True):
 class Panel(Struct, frozen=True, kw_only=True):
     """Two axes and what is drawn between them; ``height`` is that of the space between the axes."""
 
-    marks: Sequence[Line | Bars | Across | Note]
+    marks: Sequence[Curve | Bars | Across | Note]
     x: Axis = Axis()
     y: Axis = Axis()
     title: str = ""
@@ -158,6 +158,12 @@ class Plot(Struct, frozen=True, kw_only=True):
             page: as part of a page that declares the variables of :mod:`lrat_sim.colours`; else as a file of its own.
         """
         return _Drawing(page).plot(self)
+
+
+def noise_interval(share: float, error: float | None) -> Point:
+    """Where 95 % of a share's noise lies, within 0 and 1; the share itself where its standard error is unknown."""
+    noise = NORMAL_QUANTILE * (error or 0.0)
+    return max(0.0, share - noise), min(1.0, share + noise)
 
 
 def short_name(name: str) -> str:
@@ -298,7 +304,7 @@ class _Drawing:
                 self._box((left + 8, left + 20), (middle - 6, middle + 6), mark.colour)
             else:
                 self._stroke([(left, middle), (left + 28, middle)], mark.colour, 1.8, mark.dashes)
-            if isinstance(mark, Line) and mark.marker:
+            if isinstance(mark, Curve) and mark.marker:
                 self._marker(mark.marker, left + 14, middle, mark.colour)
             self._text((left + 34, middle + _DOWN), name, INK)
             left += wide + 16
@@ -352,7 +358,7 @@ class _Drawing:
             self._text(((start + end) / 2, below + _SIZE), axis.label, MUTED, "middle")
         return below + (_LINE + 2 if axis.label else 0)
 
-    def _mark(self, mark: Line | Bars | Across | Note, frame: _Frame) -> None:
+    def _mark(self, mark: Curve | Bars | Across | Note, frame: _Frame) -> None:
         x, y, start, end, top, bottom = frame
         match mark:
             case Bars():
@@ -366,10 +372,10 @@ class _Drawing:
                     self._text((end, at - 4), mark.text, mark.colour, "end")
             case Note():
                 self._text((x(mark.at[0]), y(mark.at[1]) + _DOWN), mark.text, mark.colour, mark.anchor)
-            case Line():
-                self._line(mark, x, y)
+            case Curve():
+                self._curve(mark, x, y)
 
-    def _line(self, mark: Line, x: _Scale, y: _Scale) -> None:
+    def _curve(self, mark: Curve, x: _Scale, y: _Scale) -> None:
         at = [(x(across), y(up)) for across, up in mark.points]
         scale = x if mark.sideways else y
         ends = [(scale(low), scale(high)) for low, high in mark.intervals]
@@ -397,7 +403,7 @@ def _values(panel: Panel) -> tuple[list[float], list[float]]:
     xs, ys = [*(panel.x.ticks or ())], [*(panel.y.ticks or ())]
     for mark in panel.marks:
         match mark:
-            case Line():
+            case Curve():
                 xs += [x for x, _ in mark.points]
                 ys += [y for _, y in mark.points]
                 (xs if mark.sideways else ys).extend(end for ends in mark.intervals for end in ends)

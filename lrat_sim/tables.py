@@ -93,7 +93,7 @@ class Table(Struct, frozen=True, kw_only=True):
         )  # fmt: skip
         for position in kept:
             text, heading = position in self.text_columns, self.columns[position]
-            heading = heading if text else "\n".join(heading.split())
+            heading = heading if text else heading.replace(" ", "\n")
             drawn.add_column(Text(heading), justify="left" if text else "right", overflow="fold", no_wrap=not text)
         for group in self.groups:
             if group.title is not None:

@@ -10,12 +10,12 @@ from markupsafe import Markup
 
 from lrat_sim import __version__
 from lrat_sim.artifact import ensure_folder, write_text
+from lrat_sim.colours import Looks, variables
 from lrat_sim.errors import InputError
 from lrat_sim.progress import shown
-from lrat_sim.report.colours import Looks, variables
 from lrat_sim.report.sections import Section, sections
-from lrat_sim.report.subject import Kind, Subject, read_subject
-from lrat_sim.report.table import to_csv, to_latex
+from lrat_sim.report.subject import Kind, Reported, read_subject
+from lrat_sim.tables import records_csv
 
 PAGE, FILES = "report.html", "report"
 _TITLES: dict[Kind, str] = {
@@ -64,7 +64,7 @@ def _refuse_foreign(out: Path) -> None:
         raise InputError(f"{out} holds a {name} that is no report of lrat-sim; move it away, or give another folder.")
 
 
-def _page(subject: Subject, parts: list[Section], looks: Looks, command: str | None) -> str:
+def _page(subject: Reported, parts: list[Section], looks: Looks, command: str | None) -> str:
     templates = Environment(
         loader=PackageLoader("lrat_sim.report"),
         autoescape=True,
@@ -87,10 +87,10 @@ def _page(subject: Subject, parts: list[Section], looks: Looks, command: str | N
 def _write_files(folder: Path, parts: list[Section]) -> None:
     for part in parts:
         for table in part.tables:
-            write_text(folder / f"{table.slug}.csv", to_csv(table.records))
-            write_text(folder / f"{table.slug}.tex", to_latex(table))
-        for plot in part.plots:
-            write_text(folder / f"{plot.slug}.svg", plot.file)
-            write_text(folder / f"{plot.slug}.csv", to_csv(plot.records))
+            write_text(folder / f"{table.slug}.csv", table.to_csv())
+            write_text(folder / f"{table.slug}.tex", table.to_latex())
+        for plot in (*part.figures, *part.plots):
+            write_text(folder / f"{plot.slug}.svg", plot.to_svg())
+            write_text(folder / f"{plot.slug}.csv", records_csv(plot.records))
         for name, records in part.records.items():
-            write_text(folder / f"{name}.csv", to_csv(records))
+            write_text(folder / f"{name}.csv", records_csv(records))

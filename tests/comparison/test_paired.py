@@ -33,7 +33,7 @@ def test_equal_arms_have_an_interval_of_zero_and_no_evidence_of_a_difference():
     result = compare_pair(values, values, better="higher", seed=0, resamples=200)
     assert (result.difference.value, result.difference.low, result.difference.high) == (0, 0, 0)
     assert not result.difference.is_clear
-    assert (result.wins, result.losses, result.mcnemar_p) == (0, 0, 1.0)
+    assert (result.wins, result.losses, result.p) == (0, 0, 1.0)
 
 
 def test_interval_agrees_with_normal_theory_on_many_tasks():
@@ -96,8 +96,8 @@ def test_mcnemar_is_the_exact_two_sided_binomial_of_the_discordant_pairs():
 
 
 def test_mcnemar_is_left_out_for_means_over_samples():
-    assert compare_pair(array(0.5, 1), array(1, 1), better="higher", seed=0, resamples=10).mcnemar_p is None
-    assert compare_pair(array(0, 1), array(1, 1), better="higher", seed=0, resamples=10).mcnemar_p == 1.0
+    assert compare_pair(array(0.5, 1), array(1, 1), better="higher", seed=0, resamples=10).p is None
+    assert compare_pair(array(0, 1), array(1, 1), better="higher", seed=0, resamples=10).p == 1.0
 
 
 def test_thirds_summed_in_another_order_are_a_tie():
@@ -153,7 +153,7 @@ def test_swapping_the_arms_turns_the_sign(pairs):
     back = compare_pair(arm, base, better="higher", seed=0, resamples=50)
     assert there.difference.value == pytest.approx(-back.difference.value)
     assert there.difference.low == pytest.approx(-back.difference.high)
-    assert (there.wins, there.losses, there.mcnemar_p) == (back.losses, back.wins, back.mcnemar_p)
+    assert (there.wins, there.losses, there.p) == (back.losses, back.wins, back.p)
 
 
 def test_gap_closed_is_the_share_of_the_way_from_base_to_oracle():
