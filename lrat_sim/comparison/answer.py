@@ -28,11 +28,8 @@ def describe_gain(arm: str, base: str, measures: Mapping[str, Paired]) -> str:
     if success.difference.value is None:
         return f"{arm} and {base} cannot be compared: no task has a graded answer from both."
     tasks = "the one task" if success.tasks == 1 else f"{success.tasks:,} tasks"
-    return (
-        f"{arm} solves {percent(success.arm)} of {tasks}, {base} {percent(success.base)}: "
-        f"{_points(success.difference.value)}{_interval(success.difference)}, {_verdict(success)}. "
-        f"{_steps(measures['steps_both_solve'])}"
-    )
+    solved = f"{arm} solves {percent(success.arm)} of {tasks}, {base} {percent(success.base)}"
+    return f"{solved}: {_difference(success)}. {_steps(measures['steps_both_solve'])}"
 
 
 def gains(pairings: Sequence[Pairing], base: str, oracle: str | None) -> dict[str, str]:
@@ -58,9 +55,12 @@ def broken(errors: Mapping[str, int]) -> str | None:
     return f"Runs that broke count as failures: {', '.join(told)}." if told else None
 
 
-def _points(difference: float) -> str:
-    shown = number(abs(difference), scale=100)
-    return "no difference" if shown == "0.0" else f"{shown} points {'more' if difference > 0 else 'less'}"
+def _difference(paired: Paired) -> str:
+    value, bounds = paired.difference.value or 0.0, _interval(paired.difference)
+    points = number(abs(value), scale=100)
+    if points == "0.0" and not paired.difference.is_clear:
+        return f"no difference{bounds}"
+    return f"{points} points {'more' if value > 0 else 'less'}{bounds}, {_verdict(paired)}"
 
 
 def _interval(estimate: Estimate) -> str:

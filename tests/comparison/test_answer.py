@@ -61,7 +61,7 @@ def test_steps_are_those_on_tasks_that_both_solve(value, low, high, tasks, said)
 
 
 def test_equal_arms_have_no_difference_and_ungraded_ones_no_answer(row):
-    assert ": no difference (95 % interval 0.0 to 0.0), not a clear difference." in describe_gain(
+    assert ": no difference (95 % interval 0.0 to 0.0). No" in describe_gain(
         "a", "b", {"success": paired(0.0, 0.0, 0.0), "steps_both_solve": Paired()}
     )
     arms = {"base": {"t": row(None)}, "arm": {"t": row(1.0)}}

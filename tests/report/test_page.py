@@ -1,6 +1,8 @@
 import csv
+import html
 import itertools
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -249,6 +251,19 @@ def test_same_folder_gives_the_same_report(hostile, page, tmp_path):
 def test_report_lies_in_the_folder_itself_by_default(hostile):
     assert write_report(hostile) == hostile / "report.html"
     assert (hostile / "report" / "won-lost.svg").is_file()
+
+
+def test_folder_around_one_that_can_be_reported_is_reported_there(hostile, page, tmp_path):
+    assert page(hostile.parent, tmp_path / "out")[0].count("<svg") == page(hostile, tmp_path / "same")[0].count("<svg")
+    shutil.copytree(hostile, hostile.parent / "second")
+    with pytest.raises(InputError, match=r"several folders to report \(hostile, second\); give one of them"):
+        write_report(hostile.parent)
+
+
+def test_page_opens_with_the_answer_and_the_figure_of_a_paper(hostile, page, tmp_path):
+    header = page(hostile, tmp_path)[0].partition("</header>")[0]
+    assert load(hostile / "comparison.json").answer.split(". ")[-2] in html.unescape(header)
+    assert re.findall(r"<title id=[^>]*>(.*?)</title>", header) == ["Success by retriever"]
 
 
 @pytest.mark.parametrize(
