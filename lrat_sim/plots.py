@@ -27,7 +27,7 @@ readable where a plot shrinks to a phone's width."""
 _GAP = 24
 """Between panels beside one another."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
-_LONGEST = 26
+_LONGEST, _END = 26, 12
 _RADIUS = 3.6
 _SHAPES: dict[str, list[Point]] = {
     "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
@@ -167,9 +167,9 @@ def noise_interval(share: float, error: float | None) -> Point:
 
 
 def short_name(name: str) -> str:
-    """A name as a plot can hold it."""
+    """A name as a plot can hold it; long ones keep both ends, since names often differ in the last letters."""
     name = printable(name)
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    return name if len(name) <= _LONGEST else f"{name[:_END]}…{name[-_END:]}"
 
 
 def printable(text: str) -> str:

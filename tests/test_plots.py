@@ -104,11 +104,11 @@ def test_page_has_the_variables_of_its_theme_and_a_file_plain_colours():
     assert PAPER.light in file
 
 
-def test_legend_names_every_series_once_and_shortens_long_ones():
-    names = ["_hidden", "$x_1$ & <b>", "a name that goes on and on and on"]
+def test_legend_names_every_series_once_and_keeps_both_ends_of_long_ones():
+    names = ["_hidden", "$x_1$ & <b>", "a name that goes on and on and on 2"]
     marks = [Curve(colour=INK, points=[(0, 0), (1, 1)], name=name) for name in names]
     shown = texts(Plot(slug="p", title="t\x00", description="d\x1b", panels=[Panel(marks=marks), Panel(marks=marks)]))
-    assert [shown.count(name) for name in ("_hidden", "$x_1$ & <b>", "a name that goes on and o…")] == [1, 1, 1]
+    assert [shown.count(name) for name in ("_hidden", "$x_1$ & <b>", "a name that … on and on 2")] == [1, 1, 1]
 
 
 def test_intervals_are_bars_or_a_band_and_nothing_where_they_have_no_width():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -24,6 +24,9 @@ _OTHERS = ("success", "evidence_recall", "steps_both_solve")
 """Measures in which pairs without the base are shown."""
 _COUNTS = "won/ tied/ lost"
 _NAMED = 3
+
+Column = Callable[[Summary], str]
+"""The cell of an arm in a column."""
 
 
 def summary(comparison: Comparison) -> RenderableType:
@@ -92,20 +95,16 @@ def task_records(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _means(comparison: Comparison) -> Table:
-    measures = _shown_measures(comparison, retrieval=False)
-    counted = [name for name in ("not_run", "ungraded") if any(getattr(arm, name) for arm in comparison.summaries)]
-    columns, wide, rows = ["retriever"], [], []
-    for measure in measures:
-        wide += [len(columns)] if measure.name == "searches" else []
-        columns += [_heading(measure), *(["±", "errors"] if measure.name == "success" else [])]
-    wide += range(len(columns), len(columns) + len(counted))
-    for arm in comparison.summaries:
-        cells = []
-        for measure in measures:
-            cells.append(_value(measure, arm.means.get(measure.name)))
-            if measure.name == "success":
-                cells += [noise(arm.over_tasks.get("success"), scale=100), f"{arm.errors:,}"]
-        rows.append(arm_row(comparison, arm.name, [*cells, *(f"{getattr(arm, name):,}" for name in counted)]))
+    columns: dict[str, Column] = {}
+    for measure in _shown_measures(comparison, retrieval=False):
+        columns[_heading(measure)] = _mean_of(measure)
+        if measure.name == "success":
+            columns["±"] = lambda arm: noise(arm.over_tasks.get("success"), scale=100)
+            columns["errors"] = lambda arm: f"{arm.errors:,}"
+    if any(arm.not_run for arm in comparison.summaries):
+        columns["not run"] = lambda arm: f"{arm.not_run:,}"
+    if any(arm.ungraded for arm in comparison.summaries):
+        columns["ungraded"] = lambda arm: f"{arm.ungraded:,}"
     known = any(arm.over_tasks.get("success") is not None for arm in comparison.summaries)
     notes = ["±: 95 % of the noise that the choice of tasks brings."] if known else []
     notes += _left_out(comparison)
@@ -114,12 +113,46 @@ def _means(comparison: Comparison) -> Table:
     return Table(
         slug="means",
         title=f"Means over {comparison.tasks_asked:,} tasks",
-        columns=[*columns, *(name.replace("_", " ") for name in counted)],
-        groups=[Group(rows)],
+        columns=["retriever", *columns],
+        groups=[_by_arm(comparison, columns)],
         records=[_mean_record(comparison, arm) for arm in comparison.summaries],
         notes=notes,
-        wide_columns=tuple(wide),
+        wide_columns=tuple(at for at, name in enumerate(columns, 1) if name in ("searches", "not run", "ungraded")),
     )
+
+
+def _retrieval(comparison: Comparison) -> Table:
+    measures = _shown_measures(comparison, retrieval=True)
+    columns, notes = {_heading(measure): _mean_of(measure) for measure in measures}, list[str]()
+    if any(arm.seeds > 1 for arm in comparison.summaries):
+        columns["success: deviation over seeds"] = lambda arm: (
+            f"{number(arm.over_seeds.get('success'), scale=100)} ({arm.seeds})"
+        )
+        notes = ["Deviation over seeds: standard deviation, in points (number of seeds)."]
+    return Table(
+        slug="retrieval",
+        title="The agent's queries against the evidence, and calibration",
+        columns=["retriever", *columns],
+        groups=[_by_arm(comparison, columns)] if columns else [],
+        records=[
+            {"arm": arm.name, **{measure.name: arm.means.get(measure.name) for measure in measures}}
+            for arm in comparison.summaries
+        ],
+        notes=notes,
+    )
+
+
+def _by_arm(comparison: Comparison, columns: Mapping[str, Column]) -> Group:
+    rows = [(arm.name, [cell(arm) for cell in columns.values()]) for arm in comparison.summaries]
+    return Group([arm_row(comparison, name, cells) for name, cells in rows])
+
+
+def _deviation(arm: Summary) -> str:
+    return f"{number(arm.over_seeds.get('success'), scale=100)} ({arm.seeds})"
+
+
+def _mean_of(measure: Measure) -> Column:
+    return lambda arm: _value(measure, arm.means.get(measure.name))
 
 
 def _left_out(comparison: Comparison) -> list[str]:
@@ -142,27 +175,6 @@ def _mean_record(comparison: Comparison, arm: Summary) -> dict[str, Any]:
         over_tasks, over_seeds = arm.over_tasks.get(name), arm.over_seeds.get(name)
         record |= {name: value, f"{name}_error_over_tasks": over_tasks, f"{name}_deviation_over_seeds": over_seeds}
     return record
-
-
-def _retrieval(comparison: Comparison) -> Table:
-    measures = _shown_measures(comparison, retrieval=True)
-    several = any(arm.seeds > 1 for arm in comparison.summaries)
-    rows = []
-    for arm in comparison.summaries:
-        cells = [_value(measure, arm.means.get(measure.name)) for measure in measures]
-        deviation = number(arm.over_seeds.get("success"), scale=100)
-        rows.append(arm_row(comparison, arm.name, [*cells, *([f"{deviation} ({arm.seeds})"] if several else [])]))
-    return Table(
-        slug="retrieval",
-        title="The agent's queries against the evidence, and calibration",
-        columns=["retriever", *map(_heading, measures), *(["success: deviation over seeds"] if several else [])],
-        groups=[Group(rows if measures else [])],
-        records=[
-            {"arm": arm.name, **{each.name: arm.means.get(each.name) for each in measures}}
-            for arm in comparison.summaries
-        ],
-        notes=["Deviation over seeds: standard deviation, in points (number of seeds)."] if several else [],
-    )
 
 
 def _differences(comparison: Comparison) -> Table:

@@ -20,18 +20,6 @@ from lrat_sim.report.subject import TRAINED, Compared, Reported
 from lrat_sim.rollout.index import read_manifest
 from lrat_sim.tables import Group, Row, Table
 
-_NAMED = 2_000
-"""Tasks that the page names a list; all of them stand in the CSV."""
-
-
-class TaskList(Struct, frozen=True, kw_only=True):
-    """The tasks that one arm won or lost against another, by name, and how many more there are."""
-
-    title: str
-    won: list[str]
-    lost: list[str]
-    more: int
-
 
 class Section(Struct, frozen=True, kw_only=True):
     """A part of the page.
@@ -48,7 +36,7 @@ class Section(Struct, frozen=True, kw_only=True):
     facts: list[str] = []
     tables: list[Table] = []
     plots: list[Plot] = []
-    tasks: list[TaskList] = []
+    pairings: list[Pairing] = []
     folded: dict[str, str] = {}
     definitions: dict[str, str] = {}
     records: dict[str, list[dict[str, Any]]] = {}
@@ -106,7 +94,7 @@ def _compared(subject: Reported, compared: Compared, looks: Looks) -> Section:
         facts=_facts(comparison),
         tables=comparison_tables(comparison, prefix),
         plots=plots,
-        tasks=[_task_list(pairing) for pairing in comparison.against_base()],
+        pairings=comparison.against_base(),
         records={f"{prefix}tasks": task_records(comparison)},
     )
 
@@ -123,16 +111,6 @@ def _facts(comparison: Comparison) -> list[str]:
     if isinstance(samples, int) and samples > 1:
         facts.append(f"{samples} runs of each task")
     return facts
-
-
-def _task_list(pairing: Pairing) -> TaskList:
-    won, lost = pairing.won[:_NAMED], pairing.lost[:_NAMED]
-    return TaskList(
-        title=f"{pairing.arm} against {pairing.base}: won {len(pairing.won):,}, lost {len(pairing.lost):,}",
-        won=won,
-        lost=lost,
-        more=len(pairing.won) + len(pairing.lost) - len(won) - len(lost),
-    )
 
 
 def _settings(subject: Reported) -> Section:

@@ -24,6 +24,8 @@ _TITLES: dict[Kind, str] = {
     "sweep": "Success by the number of pairs trained on",
     "flywheel": "A retriever improved in rounds",
 }
+_NAMED = 2_000
+"""Tasks that the page names in a list; all of them stand in the CSV."""
 _OURS = '<meta name="generator" content="lrat-sim">'
 """By which a page is known to be one of these, which may be replaced."""
 
@@ -51,7 +53,7 @@ def write_report(folder: Path, out: Path | None = None, *, command: str | None =
     out = ensure_folder(folder if out is None else out)
     _refuse_foreign(out)
     # the page first: by it the files are known to be ours
-    write_text(out / PAGE, shown(_page(subject, parts, looks, command or subject.command)))
+    write_text(out / PAGE, shown(_page(folder.resolve().name, subject, parts, looks, command or subject.command)))
     _write_files(ensure_folder(out / FILES), parts)
     return out / PAGE
 
@@ -64,7 +66,7 @@ def _refuse_foreign(out: Path) -> None:
         raise InputError(f"{out} holds a {name} that is no report of lrat-sim; move it away, or give another folder.")
 
 
-def _page(subject: Reported, parts: list[Section], looks: Looks, command: str | None) -> str:
+def _page(name: str, subject: Reported, parts: list[Section], looks: Looks, command: str | None) -> str:
     templates = Environment(
         loader=PackageLoader("lrat_sim.report"),
         autoescape=True,
@@ -75,12 +77,13 @@ def _page(subject: Reported, parts: list[Section], looks: Looks, command: str | 
     templates.globals.update(drawn=Markup, looks=looks, light=variables(dark=False), dark=variables(dark=True))
     return templates.get_template("report.html").render(
         title=_TITLES[subject.kind],
-        name=subject.folder.resolve().name,
+        name=name,
         sections=parts,
         command=command,
         written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         version=__version__,
         files=FILES,
+        named=_NAMED,
     )
 
 

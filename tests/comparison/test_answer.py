@@ -69,9 +69,9 @@ def test_equal_arms_have_no_difference_and_ungraded_ones_no_answer(row):
     assert answer == "arm and base cannot be compared: no task has a graded answer from both."
 
 
-def test_answer_follows_the_tasks(arms, row):
+def test_answer_follows_the_tasks(arms, row, compared):
     tasks = list(arms["base"])
-    comparison = compare(arms, "base", "oracle", tasks, resamples=300)
+    comparison = compared(arms, oracle="oracle")
     difference = comparison.pairing("trained").measures["success"].difference
     low, high = f"{100 * difference.low:.1f}", f"{100 * difference.high:.1f}"
     assert comparison.answer == (
@@ -115,11 +115,11 @@ def test_what_a_retriever_is_made_of_counts_and_the_length_of_pairs_does_not():
     assert text_lengths({"one": DENSE, "bm25": BM25, "fused": fused}) == {"one": 96, "fused": 48}
 
 
-def test_answer_begins_with_what_differs_and_with_runs_that_broke(arms, row):
+def test_answer_begins_with_what_differs_and_with_runs_that_broke(arms, row, compared):
     retrievers = {"base": DENSE, "trained": DENSE | {"max_length": 128}, "oracle": {"kind": "oracle", "fill": BM25}}
     arms["trained"]["task-3"] = row(0.0, steps=None)
     tasks = list(arms["base"])
-    comparison = compare(arms, "base", "oracle", tasks, resamples=50, permutations=50, retrievers=retrievers)
+    comparison = compared(arms, oracle="oracle", permutations=50, retrievers=retrievers)
     first, second = sentences(comparison).values()
     assert first == (
         "The arms differ in more than their retriever: text length in tokens (base: 96; trained: 128). "

@@ -4,14 +4,10 @@ from lrat_sim.comparison.arms import compare
 from lrat_sim.comparison.calibration import calibration_parts
 from lrat_sim.comparison.significance import holm
 from lrat_sim.errors import InputError
-from lrat_sim.grading.metrics import measure, task_table
-from lrat_sim.records import Call, Hit, Task, Trajectory, Turn, Usage
-
-RESAMPLES = 300
 
 
-def test_gap_closed_is_given_for_all_arms_but_the_oracle(arms):
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=RESAMPLES)
+def test_gap_closed_is_given_for_all_arms_but_the_oracle(arms, compared):
+    comparison = compared(arms, oracle="oracle")
     closed = comparison.pairing("trained").gap_closed
     assert closed.value == pytest.approx(10 / 30)
     assert closed.low < closed.value < closed.high
@@ -19,29 +15,23 @@ def test_gap_closed_is_given_for_all_arms_but_the_oracle(arms):
     assert compare(arms, "base", None, ["task-1"], resamples=10).pairing("trained").gap_closed is None
 
 
-def test_task_that_did_not_run_is_a_failure(arms, row):
-    tasks = list(arms["base"])
+def test_task_that_did_not_run_is_a_failure_without_evidence_and_of_unknown_length(arms, compared):
     del arms["trained"]["task-0"]
-    comparison = compare(arms, "base", None, tasks, resamples=RESAMPLES)
-    assert comparison.arm("trained").means["success"] == pytest.approx(19 / 40)
-    assert comparison.arm("trained").not_run == 1
-    assert comparison.pairing("trained").lost == ["task-0"]
-    assert comparison.pairing("trained").measures["success"].tasks == 40
+    comparison = compared(arms)
+    pairing, summary = comparison.pairing("trained"), comparison.arm("trained")
+    assert (summary.means["success"], summary.not_run, pairing.lost) == (pytest.approx(19 / 40), 1, ["task-0"])
+    assert {name: pairing.measures[name].tasks for name in ("success", "evidence_recall", "steps")} == {
+        "success": 40,
+        "evidence_recall": 40,
+        "steps": 39,
+    }
+    assert pairing.measures["evidence_recall"].arm == pytest.approx(0.5 * 39 / 40)
 
 
-def test_task_that_did_not_run_showed_no_evidence_but_took_no_known_number_of_steps(arms):
-    del arms["trained"]["task-0"]
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
-    measures = comparison.pairing("trained").measures
-    assert measures["evidence_recall"].tasks == 40
-    assert measures["evidence_recall"].arm == pytest.approx(0.5 * 39 / 40)
-    assert measures["steps"].tasks == 39
-
-
-def test_ungraded_answer_is_left_out_and_success_is_bounded(arms, row):
+def test_ungraded_answer_is_left_out_and_success_is_bounded(arms, row, compared):
     arms["trained"]["task-0"] = row(None)
     arms["trained"]["task-39"] = row(None)
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    comparison = compared(arms)
     own = comparison.arm("trained")
     assert own.ungraded == 2
     assert own.means["success"] == pytest.approx(19 / 38)
@@ -49,101 +39,55 @@ def test_ungraded_answer_is_left_out_and_success_is_bounded(arms, row):
     assert comparison.pairing("trained").measures["success"].tasks == 38
 
 
-def test_tasks_without_evidence_are_left_out_of_evidence_metrics_and_counted(arms):
+def test_tasks_without_evidence_are_left_out_of_evidence_metrics_and_counted(arms, compared):
     for arm in arms.values():
         for task in ("task-0", "task-1", "task-2"):
             arm[task] |= {"evidence_recall": None, "evidence_hit": None, "evidence_opened": None}
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    comparison = compared(arms)
     assert comparison.tasks_with_evidence == 37
     measures = comparison.pairing("trained").measures
     assert {measures[name].tasks for name in ("evidence_recall", "evidence_hit", "evidence_opened")} == {37}
     assert measures["success"].tasks == 40
 
 
-def test_steps_are_compared_on_tasks_that_both_solve(arms, row):
+def test_steps_are_compared_on_tasks_that_both_solve(arms, compared):
     # an arm that gives up at once on what it cannot solve saves steps that do not count
     for number in range(20, 40):
         arms["trained"][f"task-{number}"]["steps"] = 1.0
-    measures = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES).pairing("trained").measures
+    measures = compared(arms).pairing("trained").measures
     assert measures["steps_both_solve"].tasks == 10
     assert measures["steps_both_solve"].difference.value == pytest.approx(-2.0)
     assert measures["steps"].difference.value < -4
 
 
-def test_one_unknown_price_makes_the_cost_unknown(arms):
+def test_one_unknown_price_makes_the_cost_unknown(arms, compared):
     for arm in arms.values():
         for metrics in arm.values():
             metrics["cost"] = 0.01
     arms["trained"]["task-7"]["cost"] = None
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    comparison = compared(arms)
     assert comparison.arm("base").means["cost"] == pytest.approx(0.01)
     assert comparison.arm("trained").means["cost"] is None
     assert comparison.pairing("trained").measures["cost"].difference.value is None
     assert comparison.pairing("oracle").measures["cost"].difference.value == pytest.approx(0.0)
 
 
-def test_errors_stand_beside_success(arms, row):
+def test_errors_stand_beside_success(arms, row, compared):
     arms["trained"]["task-3"] = row(0.0, steps=None, searches=None, tokens=None)
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    comparison = compared(arms)
     assert comparison.arm("trained").errors == 1
     assert comparison.arm("trained").means["success"] == pytest.approx(19 / 40)
 
 
-def test_tables_of_graded_runs_are_what_is_compared():
-    tasks = [Task(id=str(number), question="?", answers=["x"], evidence=["d1"]) for number in range(4)]
-
-    def table(right):
-        runs = [
-            Trajectory(
-                id=f"{task.id}/0",
-                task_id=task.id,
-                question="?",
-                sample=0,
-                agent={},
-                retriever={},
-                seed=0,
-                status="answered" if task.id != "3" else "error",
-                end_reason="answer" if task.id != "3" else "error",
-                answer="x",
-                turns=[
-                    Turn(
-                        reasoning=None,
-                        reasoning_tokens=0,
-                        calls=[Call(id="c", tool="search", arguments={}, hits=[Hit(docid="d1", score=1, rank=1)])],
-                    )
-                ],
-                usage=Usage(prompt_tokens=100, completion_tokens=10),
-            )
-            for task in tasks
-        ]
-        grades = {f"{task.id}/0": "correct" if task.id in right else "incorrect" for task in tasks}
-        return task_table(measure(runs, tasks, grades), tasks)
-
-    comparison = compare({"base": table("0"), "arm": table("012")}, "base", None, list("0123"), resamples=50)
-    means = comparison.arm("arm").means
-    assert (means["success"], means["evidence_recall"], means["evidence_opened"]) == (0.75, 1.0, 0.0)
-    assert (means["steps"], means["searches"], means["tokens"], means["cost"]) == (1.0, 1.0, 110.0, None)
-    assert comparison.arm("arm").errors == 1
-    assert comparison.pairing("arm").won == ["1", "2"]
-
-
-def test_rows_of_tasks_that_were_not_asked_are_not_looked_at(arms, row):
-    tasks = list(arms["base"])
-    before = compare(arms, "base", "oracle", tasks, resamples=RESAMPLES)
+def test_rows_of_tasks_that_were_not_asked_are_not_looked_at(arms, row, compared):
+    before = compared(arms, oracle="oracle")
     arms["trained"]["another"] = row(1.0)
-    assert compare(arms, "base", "oracle", tasks, resamples=RESAMPLES) == before
+    assert compared(arms, oracle="oracle") == before
 
 
-def test_won_and_lost_tasks_are_named(arms):
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
-    assert comparison.pairing("trained").won == [f"task-{number}" for number in range(10, 20)]
-    assert comparison.pairing("trained").lost == []
-
-
-def test_order_of_the_arms_changes_no_number(arms):
-    tasks = list(arms["base"])
-    there = compare(arms, "base", "oracle", tasks, resamples=RESAMPLES)
-    back = compare(dict(reversed(arms.items())), "base", "oracle", tasks, resamples=RESAMPLES)
+def test_order_of_the_arms_changes_no_number(arms, compared):
+    there = compared(arms, oracle="oracle")
+    back = compared(dict(reversed(arms.items())), oracle="oracle")
     assert there.pairing("trained") == back.pairing("trained")
 
 
@@ -162,9 +106,9 @@ def test_bad_input_is_said_in_a_sentence(arms, base, oracle, tasks, said):
     assert said in str(raised.value)
 
 
-def test_every_pair_of_arms_is_compared_those_with_the_base_first(arms):
+def test_every_pair_of_arms_is_compared_those_with_the_base_first(arms, compared):
     arms = {"other": arms["base"], **arms}
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=50)
+    comparison = compared(arms, oracle="oracle")
     assert [(each.base, each.arm) for each in comparison.pairings] == [
         ("base", "other"),
         ("base", "trained"),
@@ -178,15 +122,16 @@ def test_every_pair_of_arms_is_compared_those_with_the_base_first(arms):
     assert "oracle" not in comparison.answer
 
 
-def test_every_task_is_won_tied_or_lost(arms):
-    found = compare(arms, "base", None, list(arms["base"]), resamples=50).pairing("trained")
-    assert sorted(found.won + found.tied + found.lost) == sorted(arms["base"])
-    success = found.measures["success"]
-    assert (len(found.won), len(found.tied), len(found.lost)) == (success.wins, success.ties, success.losses)
+def test_every_task_is_won_tied_or_lost_by_name(arms, compared):
+    pairing = compared(arms).pairing("trained")
+    assert (pairing.won, pairing.lost) == ([f"task-{number}" for number in range(10, 20)], [])
+    assert sorted(pairing.won + pairing.tied) == sorted(arms["base"])
+    success = pairing.measures["success"]
+    assert (len(pairing.won), len(pairing.tied), len(pairing.lost)) == (success.wins, success.ties, success.losses)
 
 
-def test_success_is_tested_by_mcnemar_and_the_rest_by_exchanging_tasks(arms):
-    measures = compare(arms, "base", None, list(arms["base"]), resamples=50).pairing("trained").measures
+def test_success_is_tested_by_mcnemar_and_the_rest_by_exchanging_tasks(arms, compared):
+    measures = compared(arms).pairing("trained").measures
     assert measures["success"].test == "mcnemar"
     assert measures["success"].p == pytest.approx(2 / 2**10)
     assert measures["steps"].test == "permutation"
@@ -196,20 +141,20 @@ def test_success_is_tested_by_mcnemar_and_the_rest_by_exchanging_tasks(arms):
     assert (measures["cost"].test, measures["cost"].p, measures["cost"].p_holm) == (None, None, None)
 
 
-def test_p_values_of_all_pairs_and_measures_are_corrected_together(arms):
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=50)
+def test_p_values_of_all_pairs_and_measures_are_corrected_together(arms, compared):
+    comparison = compared(arms, oracle="oracle")
     tested = [paired for each in comparison.pairings for paired in each.measures.values() if paired.test]
     assert comparison.tests == len(tested) == 3 * 8
     assert [paired.p_holm for paired in tested] == pytest.approx(holm([paired.p for paired in tested]))
     assert comparison.permutations >= 200 * comparison.tests
 
 
-def test_calibration_error_is_compared_and_tested(arms, row):
+def test_calibration_error_is_compared_and_tested(arms, compared):
     stated = {"base": 95.0, "trained": 50.0, "oracle": 100.0}
     for name, confidence in stated.items():
         for metrics in arms[name].values():
             metrics |= calibration_parts([(confidence, metrics["success"])])
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=50)
+    comparison = compared(arms, oracle="oracle")
     found = comparison.pairing("trained").measures["calibration_error"]
     assert (found.base, found.arm) == (pytest.approx(0.95 - 0.25), pytest.approx(0.0))
     assert comparison.arm("oracle").means["calibration_error"] == pytest.approx(0.0)
@@ -217,10 +162,9 @@ def test_calibration_error_is_compared_and_tested(arms, row):
     assert found.smallest > 0
 
 
-def test_several_seeds_are_one_task_with_their_mean(arms, row):
-    tasks = list(arms["base"])
+def test_several_seeds_are_one_task_with_their_mean(arms, compared):
     again = {task: metrics | {"success": 1.0} for task, metrics in arms["trained"].items()}
-    comparison = compare({"base": arms["base"], "trained": [arms["trained"], again]}, "base", None, tasks, resamples=50)
+    comparison = compared({"base": arms["base"], "trained": [arms["trained"], again]})
     own = comparison.arm("trained")
     assert own.means["success"] == pytest.approx(0.75)
     assert (own.seeds, comparison.arm("base").seeds) == (2, 1)
@@ -233,21 +177,19 @@ def test_several_seeds_are_one_task_with_their_mean(arms, row):
     assert measures["success"].over_seeds is None
 
 
-def test_spread_of_the_difference_between_seeds_is_that_of_paired_seeds(arms):
-    tasks = list(arms["base"])
+def test_spread_of_the_difference_between_seeds_is_that_of_paired_seeds(arms, compared):
     worse = {task: metrics | {"steps": metrics["steps"] + 1} for task, metrics in arms["base"].items()}
     # the seeds of both arms differ by one step, and so not in their difference
     shifted = {task: metrics | {"steps": metrics["steps"] + 1} for task, metrics in arms["trained"].items()}
     arms = {"base": [arms["base"], worse], "trained": [arms["trained"], shifted]}
-    measures = compare(arms, "base", None, tasks, resamples=50).pairing("trained").measures
+    measures = compared(arms).pairing("trained").measures
     assert measures["steps"].over_seeds == pytest.approx(0.0)
     assert measures["steps"].difference.value == pytest.approx(-2.0)
 
 
-def test_same_answers_in_two_seeds_give_the_numbers_of_one(arms):
-    tasks = list(arms["base"])
-    once = compare(arms, "base", "oracle", tasks, resamples=100)
-    twice = compare({name: [arm, arm] for name, arm in arms.items()}, "base", "oracle", tasks, resamples=100)
+def test_same_answers_in_two_seeds_give_the_numbers_of_one(arms, compared):
+    once = compared(arms, oracle="oracle")
+    twice = compared({name: [arm, arm] for name, arm in arms.items()}, oracle="oracle")
     for one, two in zip(once.pairings, twice.pairings, strict=True):
         for name, paired in one.measures.items():
             assert two.measures[name].difference == paired.difference

@@ -18,8 +18,8 @@ def shown(comparison, width=80, show=render):
 
 
 @pytest.fixture
-def comparison(arms):
-    return compare(arms, "base", "oracle", list(arms["base"]), resamples=100)
+def comparison(arms, compared):
+    return compared(arms, oracle="oracle")
 
 
 def test_all_tables_open_with_the_answer_and_fit_eighty_columns(comparison):
@@ -37,9 +37,9 @@ def test_all_tables_open_with_the_answer_and_fit_eighty_columns(comparison):
     assert all(len(line) <= 80 for line in lines)
 
 
-def test_summary_of_four_arms_ends_with_the_answer_and_fits_a_screen(arms):
+def test_summary_of_four_arms_ends_with_the_answer_and_fits_a_screen(arms, compared):
     arms |= {"a-second-retriever-trained-on-more": arms["trained"]}
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=100)
+    comparison = compared(arms, oracle="oracle")
     text = shown(comparison, show=summary)
     assert " ".join(text.split()).endswith(comparison.answer)
     assert len(text.splitlines()) <= 25
@@ -49,31 +49,31 @@ def test_summary_of_four_arms_ends_with_the_answer_and_fits_a_screen(arms):
     assert any(line.split()[:8] == ["trained", "50.0", "±15.7", "0", *interval] for line in text.splitlines())
 
 
-def test_cost_is_unknown_in_dollars_or_left_out_where_nothing_was_paid(arms):
+def test_cost_is_unknown_in_dollars_or_left_out_where_nothing_was_paid(arms, compared):
     for cost, said in ((None, "unknown"), (0.0123, "$0.0123"), (0.0, None)):
         for arm in arms.values():
             for metrics in arm.values():
                 metrics["cost"] = cost
-        text = shown(compare(arms, "base", None, list(arms["base"]), resamples=50), width=120)
+        text = shown(compared(arms), width=120)
         assert ("cost" in text) == (said is not None)
         assert ("$" in text) == (cost == 0.0123)
         assert said is None or said in text
 
 
 @pytest.mark.parametrize("show", [render, summary])
-def test_what_is_left_out_is_said(arms, row, show):
+def test_what_is_left_out_is_said(arms, row, show, compared):
     arms["trained"]["task-0"] = row(None)
     del arms["trained"]["task-1"]
     for arm in arms.values():
         arm["task-2"] |= {"evidence_recall": None, "evidence_hit": None, "evidence_opened": None}
-    text = shown(compare(arms, "base", None, list(arms["base"]), resamples=50), 200, show)
+    text = shown(compared(arms), 200, show)
     assert show is summary or "1 tasks have no evidence and are left out of the evidence measures" in text
     assert "trained: 1 tasks were not run and count as failures" in text
     assert "trained: 1 answers were not graded and are left out; success lies between 45.0 and 47.5 %" in text
 
 
-def test_saved_comparison_reads_back_and_explains_itself(arms, tmp_path):
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), seed=3, resamples=100)
+def test_saved_comparison_reads_back_and_explains_itself(arms, tmp_path, compared):
+    comparison = compared(arms, oracle="oracle", seed=3, resamples=100)
     path = tmp_path / "new" / "comparison.json"
     save(comparison, path)
     assert load(path) == comparison
@@ -113,30 +113,30 @@ def test_other_pairs_stand_in_short(arms, comparison):
     assert "other pairs" not in shown(compare(dict(list(arms.items())[:2]), "base", None, ["task-1"], resamples=9))
 
 
-def test_spread_over_seeds_stands_beside_that_over_tasks(arms):
+def test_spread_over_seeds_stands_beside_that_over_tasks(arms, compared):
     tasks = list(arms["base"])
     for arm in arms.values():
         for metrics in arm.values():
             metrics |= {"ndcg": 0.5}
-    assert "over seeds" not in shown(compare(arms, "base", None, tasks, resamples=50))
+    assert "over seeds" not in shown(compared(arms))
     text = shown(compare(arms | {"trained": [arms["trained"], arms["oracle"]]}, "base", None, tasks, resamples=50))
     assert "Deviation over seeds" in text
     assert any(line.startswith("trained") and "35.4 (2)" in line for line in text.splitlines())
 
 
-def test_eight_arms_of_long_names_and_large_numbers_fit_eighty_columns(arms):
+def test_eight_arms_of_long_names_and_large_numbers_fit_eighty_columns(arms, compared):
     for arm in arms.values():
         for metrics in arm.values():
             metrics |= {"tokens": metrics["steps"] * 12_345.6, "cost": metrics["steps"] * 0.01}
     many = {f"a-retriever-with-a-long-name-{number}": arms["trained"] for number in range(6)}
-    text = shown(compare(arms | many, "base", "oracle", list(arms["base"]), resamples=50))
+    text = shown(compared(arms | many, oracle="oracle"))
     assert all(len(line) <= 80 for line in text.splitlines())
     assert "…" not in text
 
 
-def test_names_are_shown_as_they_stand(arms):
+def test_names_are_shown_as_they_stand(arms, compared):
     arms = {"base": arms["base"], "[red]trained[/red]": arms["trained"]}
-    text = shown(compare(arms, "base", None, list(arms["base"]), resamples=50), width=120)
+    text = shown(compared(arms), width=120)
     assert text.count("[red]trained[/red]") >= 3
 
 
