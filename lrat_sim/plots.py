@@ -260,6 +260,7 @@ class _Drawing:
             f'<title id="{plot.slug}-title">{escape(printable(plot.title))}</title>',
             f'<desc id="{plot.slug}-desc">{escape(printable(plot.description))}</desc>',
         ]
+        # a page has its paper; without one a file would be transparent, and black on black in some viewers
         paper = [] if self._page else [f'<rect width="100%" height="100%" fill="{PAPER.light}"/>']
         return "\n".join([*head, *paper, *self._parts, "</svg>\n"])
 
@@ -317,6 +318,7 @@ class _Drawing:
             top += _LINE + 6
         xs, ys = _values(panel)
         bottom, end = top + panel.height, left + width - panel.right
+        # y first: how wide its labels are says where x begins
         y = _Scale(panel.y, ys, bottom, top + 5)
         beside = max((text_width(text) + 8 for text in y.ticks.values()), default=1.0)
         start = left + beside + (_LINE + 3 if panel.y.label else 0)

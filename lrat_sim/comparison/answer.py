@@ -45,6 +45,7 @@ def sentences(comparison: Comparison) -> dict[str, str]:
     joined = " ".join(told.values())
     if not comparison.answer.endswith(joined):
         return {"": comparison.answer}
+    # sentences are made anew from the figures; an answer that was worded otherwise stands as it was recorded
     first = comparison.answer.removesuffix(joined).strip()
     return ({"": first} if first else {}) | told or {"": "There are no two retrievers to compare."}
 

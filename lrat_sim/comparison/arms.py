@@ -78,11 +78,13 @@ def compare(
     if resamples < 1 or permutations < 1:
         raise InputError(f"resamples is {resamples} and permutations {permutations}; give 1 or more of each.")
     work = _Comparing(tables, oracle, tasks_asked, seed, resamples)
+    # pairs against the base first: they are what the answer is about
     pairs = [(base, name) for name in tables if name != base]
     pairs += combinations([name for name in tables if name != base], 2)
     pairings = [work.pairing(first, second, base) for first, second in pairs]
     tests = sum(paired.test is not None for pairing in pairings for paired in pairing.measures.values())
     permutations = max(permutations, min(_PER_TEST * tests, _AT_MOST))
+    # tested last, since the correction needs to know the whole family
     pairings = _tested(work, pairings, permutations)
     summaries = [work.summary(name, list((runs or {}).get(name, ()))) for name in tables]
     first = [differences(retrievers or {}, others), broken({each.name: each.errors for each in summaries})]
@@ -135,6 +137,7 @@ class _Comparing:
         arm, seeds = self.arms[name], self.tables[name]
         own = [measure for measure in MEASURES if measure.population != "both_solve"]  # that one is of two arms
         rows = [arm[task] for task in self.tasks if task in arm]
+        # runs are counted over all seeds, shares over the tasks, which count once
         every = [table[task] for table in seeds for task in self.tasks if task in table]
         return Summary(
             name=name,
@@ -192,6 +195,7 @@ class _Comparing:
             _, values = self.values(measure, start, end)
             paired = compare_pair(*values, better=measure.better, seed=self.seed, resamples=self.resamples)
         seeds = self.tables[first], self.tables[second]
+        # the spread of the difference needs seeds that go together one by one
         if min(map(len, seeds)) < 2 or len(seeds[0]) != len(seeds[1]):
             return paired
         return replace(

@@ -104,6 +104,7 @@ def values_of(
         values = [absent if row is None else row.get(measure.metric, absent) for row in rows]
         if all(value is not None for value in values):
             counted.append((task, tuple(value for value in values if value is not None)))
+        # a run that did not take place is no unknown cost
         elif all(row is not None for row in rows) and any(untold(row, measure.metric) for row in rows if row):
             return []
     return counted

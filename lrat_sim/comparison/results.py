@@ -9,6 +9,7 @@ from typing import Any
 from lrat_sim.comparison.record import Comparison
 from lrat_sim.tables import NONE, Group, Row, Table, noise, number, p_value
 
+# the space is one that no medium breaks: "95 %" stands above "interval"
 INTERVAL = "95\u00a0% interval"
 RESULT_COLUMNS = ("success, %", "±", "errors", "gain, points", INTERVAL, "p, Holm", "evidence recall, %", "steps")
 """The headings of :func:`result_cells`."""

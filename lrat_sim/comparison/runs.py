@@ -51,8 +51,8 @@ def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None
             answers[row.task_id].append((row.confidence, row.success))
     for task, metrics in table.items():
         metrics |= calibration_parts(answers[task])
-    for task, found in queries.by_task():
-        table[task] |= found
+    for task, values in queries.by_task():
+        table[task] |= values
     return table
 
 
@@ -77,10 +77,10 @@ def _mean(rows: Sequence[TaskMetrics | None]) -> dict[str, float | None]:
     for metric in dict.fromkeys(metric for row in ran for metric in row):
         values = [value for row in ran if (value := row.get(metric)) is not None]
         if any(untold(row, metric) for row in ran):
-            values = []
+            values = []  # a mean over the seeds that tell would pass for that of all
         elif metric in _FAILED_IF_ABSENT and (values or metric == "success"):
             values += [0.0] * (len(rows) - len(ran))
-        elif metric == STATED or metric.startswith("calibration_"):
+        elif metric == STATED or metric.startswith("calibration_"):  # sums: a seed without an answer adds nothing
             values += [0.0] * (len(rows) - len(values))
         means[metric] = fmean(values) if values else None
     return means

@@ -18,6 +18,7 @@ from lrat_sim.tables import Group, Row, Table, dollars, interval, noise, number,
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+# two tables of means, since one would not fit 80 columns
 _RETRIEVAL = ("evidence_hit", "ndcg", "recall", "mrr", "calibration_error")
 """Measures with a table of their own."""
 _OTHERS = ("success", "evidence_recall", "steps_both_solve")
@@ -117,6 +118,7 @@ def _means(comparison: Comparison) -> Table:
         groups=[_by_arm(comparison, columns)],
         records=[_mean_record(comparison, arm) for arm in comparison.summaries],
         notes=notes,
+        # a terminal says these in the notes, and of searches how they differ
         wide_columns=tuple(at for at, name in enumerate(columns, 1) if name in ("searches", "not run", "ungraded")),
     )
 
@@ -203,7 +205,7 @@ def _differences(comparison: Comparison) -> Table:
             if measure.name in pairing.measures
         ],
         notes=_how_tested(comparison),
-        wide_columns=(1, 2),
+        wide_columns=(1, 2),  # the table of means has them, but for those over other tasks
     )
 
 

@@ -59,6 +59,7 @@ def size_plot(sweep: Sweep, comparison: Comparison, looks: Looks) -> Plot | None
     if not records:
         return None
     base = comparison.arm(comparison.base).means.get("success")
+    # one line for all sizes, in the look of the smallest: they are one arm with more and more pairs
     marks: list[Curve | Across] = [_curve(looks.of(records[0]["arm"]), [each["pairs"] for each in records], records)]
     if base is not None:
         colour = looks.of(comparison.base).colour

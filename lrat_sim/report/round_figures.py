@@ -58,6 +58,7 @@ def _success(compared: Compared, subject: Reported, last: int | None, looks: Loo
     if not made:
         return None
     marks: list[Curve | Across] = []
+    # in the colours of the text: a line through rounds is no single arm
     styles = (("success", "circle", "", INK), ("evidence_recall", "square", "6 3", MUTED))
     for measure, marker, dashes, colour in styles:
         known = [point for point in points if point[measure] is not None]
@@ -108,7 +109,7 @@ def _weights(mined: Sequence[Mined], last: int | None, looks: Looks) -> Plot:
         look = looks.of(TRAINED if each.round == last else f"round-{each.round}")
         shares = [count / sum(histogram.counts) for count in histogram.counts]
         bins = list(zip(histogram.edges[:-1], histogram.edges[1:], strict=True))
-        if len(mined) == 1:
+        if len(mined) == 1:  # outlines where several would hide one another
             boxes = [(low, high, 0.0, share) for (low, high), share in zip(bins, shares, strict=True)]
             marks.append(Bars(colour=look.colour, boxes=boxes))
         else:

@@ -120,6 +120,7 @@ def slug_of(name: str) -> str:
 def _kind(folder: Path) -> Kind | None:
     if (folder / ROUNDS).is_file() or (folder / "round-1").is_dir():
         return "flywheel"
+    # the folder of a sweep holds a comparison, too
     for name, kind in ((EXPERIMENT, "experiment"), (SWEEP, "sweep"), (COMPARISON, "comparison")):
         if (folder / name).is_file():
             return kind  # type: ignore[return-value]  # a member of the tuple above

@@ -48,6 +48,7 @@ def write_report(folder: Path, out: Path | None = None, *, command: str | None =
         InputError: the folder holds nothing to report, a file of it cannot be read, or ``out`` not be written to, or
             holds a page or a folder of those names that is no report.
     """
+    # all of it is read and drawn before anything is written
     subject = read_subject(folder)
     parts, looks = sections(subject)
     out = ensure_folder(folder if out is None else out)
