@@ -151,6 +151,11 @@ class Plot(Struct, frozen=True, kw_only=True):
     columns: int = 1
     width: float = 450
 
+    @classmethod
+    def of(cls, marks: Sequence[Curve | Bars | Across | Note], x: Axis, y: Axis, **fields: Any) -> Plot:
+        """A plot of one panel; ``fields`` are the others."""
+        return cls(panels=[Panel(marks=marks, x=x, y=y)], **fields)
+
     def to_svg(self, *, page: bool = False) -> str:
         """The drawing.
 

@@ -66,17 +66,13 @@ def size_plot(sweep: Sweep, comparison: Comparison, looks: Looks) -> Plot | None
         marks.append(Across(at=base, colour=colour, dashes="4 3", text=short_name(comparison.base)))
     ticks = {each["pairs"]: f"{each['pairs']:,.0f}" for each in records}
     said = ", ".join(f"{percent(each['success'])} with {each['pairs']:,.0f} pairs" for each in records)
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="pairs trained on", log=True, ticks=ticks),
+        Axis(label="success", percent=True),
         slug="success-by-pairs",
         title="Success against the pairs trained on",
         description=f"{comparison.base} {percent(base)}; {said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="pairs trained on", log=True, ticks=ticks),
-                y=Axis(label="success", percent=True),
-            )
-        ],
         note=NOISE_NOTE,
         records=records,
     )
@@ -179,17 +175,13 @@ def _recall(curves: dict[str, RecallByTurn], slug: str, looks: Looks) -> Plot:
         for arm, curve in curves.items()
     )
     note = f"Mean over {max(curve.tasks for curve in curves.values()):,} tasks with evidence; a run that has ended"
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="turn", low=0, high=longest, whole=True),
+        Axis(label="evidence recall", percent=True, low=0, high=1),
         slug=slug,
         title="Evidence recall by turn",
         description=f"How much of the evidence had been shown after each turn: {said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="turn", low=0, high=longest, whole=True),
-                y=Axis(label="evidence recall", percent=True, low=0, high=1),
-            )
-        ],
         note=f"{note} keeps what it was shown." + (" Shaded: 95 % of the noise from tasks." * (len(curves) <= _BANDS)),
         records=[
             {"arm": arm, "turn": turn, "evidence_recall": mean, "error_over_tasks": error, "tasks": curve.tasks}
@@ -253,17 +245,13 @@ def _by_k(slug: str, series: str, members: Sequence[Comparison], ks: Sequence[in
         records += own
     said = "; ".join(f"{each['arm']} {percent(each['success'])} at k = {each['k']}" for each in records)
     ticks = {float(index): str(k) for index, k in enumerate(ks)}
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="results per search, k", ticks=ticks, low=-0.2, high=len(ks) - 0.8, grid=False),
+        Axis(label="success", percent=True),
         slug=slug,
         title=f"Success against k: {series}",
         description=f"{said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="results per search, k", ticks=ticks, low=-0.2, high=len(ks) - 0.8, grid=False),
-                y=Axis(label="success", percent=True),
-            )
-        ],
         note=NOISE_NOTE,
         records=records,
     )

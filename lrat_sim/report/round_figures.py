@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrat_sim.colours import INK, MUTED, Looks
-from lrat_sim.plots import Across, Axis, Bars, Curve, Panel, Plot, noise_interval, short_name, stairs
+from lrat_sim.plots import Across, Axis, Bars, Curve, Plot, noise_interval, short_name, stairs
 from lrat_sim.report.figures import NOISE_NOTE
 from lrat_sim.report.subject import BASE, TRAINED, Compared, Mined, Reported
 from lrat_sim.tables import percent
@@ -84,17 +84,13 @@ def _success(compared: Compared, subject: Reported, last: int | None, looks: Loo
         for point in points
     )
     ticks = {float(index): str(index) if accepted else f"{index}\nrefused" for index, accepted in made.items()}
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="round", ticks={0.0: "base", **ticks}, low=-0.2, high=max(made) + 0.2, grid=False),
+        Axis(percent=True),
         slug=f"{compared.prefix}success-by-round",
         title=f"Success by round: {compared.folder.name}" if compared.prefix else "Success by round",
         description=f"Success on held-out tasks with the model in use after each round: {said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="round", ticks={0.0: "base", **ticks}, low=-0.2, high=max(made) + 0.2, grid=False),
-                y=Axis(percent=True),
-            )
-        ],
         note=f"Held-out tasks, with the model in use after each round. {NOISE_NOTE}",
         records=records,
     )
@@ -125,17 +121,13 @@ def _weights(mined: Sequence[Mined], last: int | None, looks: Looks) -> Plot:
         + (f", median weight {each.weights['median']:.2f}" if each.weights and "median" in each.weights else "")
         for each in mined
     )
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="weight", low=0, grid=False),
+        Axis(label="share of the pairs", percent=True, low=0),
         slug="weights",
         title="Weights of the mined pairs",
         description=f"Distribution of the weights. {said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="weight", low=0, grid=False),
-                y=Axis(label="share of the pairs", percent=True, low=0),
-            )
-        ],
         note="Dashed: the mean, 1.",
         records=records,
     )
