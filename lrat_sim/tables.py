@@ -78,6 +78,9 @@ class Table(Struct, frozen=True, kw_only=True):
         """The rows of all groups."""
         return [row for group in self.groups for row in group.rows]
 
+    def __rich__(self) -> RenderableType:
+        return self.to_terminal()
+
     def to_terminal(self) -> RenderableType:
         """For rich's console; the headings of numbers are broken at spaces, to keep the columns narrow."""
         from rich import box

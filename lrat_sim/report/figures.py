@@ -11,7 +11,7 @@ import numpy as np
 from lrat_sim.colours import INK, MUTED, PAPER, TIED, Look, Looks
 from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.results import arms_of, by_series
-from lrat_sim.plots import Across, Axis, Bars, Curve, Note, Panel, Plot, noise_interval, short_name
+from lrat_sim.plots import Across, Axis, Bars, Line, Note, Panel, Plot, noise_interval, short_name
 from lrat_sim.report.runs import RecallByTurn, recall_by_turn, steps_of
 from lrat_sim.report.subject import Compared, Sweep, slug_of
 from lrat_sim.tables import number, percent
@@ -60,7 +60,7 @@ def size_plot(sweep: Sweep, comparison: Comparison, looks: Looks) -> Plot | None
         return None
     base = comparison.arm(comparison.base).means.get("success")
     # one line for all sizes, in the look of the smallest: they are one arm with more and more pairs
-    marks: list[Curve | Across] = [_curve(looks.of(records[0]["arm"]), [each["pairs"] for each in records], records)]
+    marks: list[Line | Across] = [_line(looks.of(records[0]["arm"]), [each["pairs"] for each in records], records)]
     if base is not None:
         colour = looks.of(comparison.base).colour
         marks.append(Across(at=base, colour=colour, dashes="4 3", text=short_name(comparison.base)))
@@ -83,9 +83,9 @@ def _success_record(comparison: Comparison, arm: str) -> dict[str, Any]:
     return {"success": summary.means.get("success"), "error_over_tasks": summary.over_tasks.get("success")}
 
 
-def _curve(look: Look, at: Sequence[float], records: Sequence[dict[str, Any]], name: str | None = None) -> Curve:
+def _line(look: Look, at: Sequence[float], records: Sequence[dict[str, Any]], name: str | None = None) -> Line:
     """The success of an arm along x, with its noise."""
-    return Curve(
+    return Line(
         **look._asdict(),
         points=[(x, record["success"]) for x, record in zip(at, records, strict=True)],
         intervals=[noise_interval(record["success"], record["error_over_tasks"]) for record in records],
@@ -98,7 +98,7 @@ def success_plot(comparison: Comparison, slug: str, looks: Looks) -> Plot:
     records: list[dict[str, Any]] = [{"arm": arm, **_success_record(comparison, arm)} for arm in comparison.arms]
     records = [record for record in records if record["success"] is not None]
     marks = [
-        Curve(
+        Line(
             **looks.of(record["arm"])._asdict(),
             points=[(record["success"], row)],
             intervals=[noise_interval(record["success"], record["error_over_tasks"])],
@@ -117,7 +117,7 @@ def success_plot(comparison: Comparison, slug: str, looks: Looks) -> Plot:
     )
 
 
-def _rows(marks: Sequence[Curve | Bars | Note], names: Sequence[str], x: Axis, right: float = 12) -> Panel:
+def _rows(marks: Sequence[Line | Bars | Note], names: Sequence[str], x: Axis, right: float = 12) -> Panel:
     """A panel with a row a name, the first one on top."""
     ticks = {float(row): short_name(name) for row, name in enumerate(names)}
     y = Axis(low=len(names) - 0.5, high=-0.5, ticks=ticks, grid=False)
@@ -160,7 +160,7 @@ def _recall(curves: dict[str, RecallByTurn], slug: str, looks: Looks) -> Plot:
         means = [0.0, *curve.means, *[curve.means[-1]] * after]
         errors = [None, *curve.errors, *[curve.errors[-1]] * after]
         marks.append(
-            Curve(
+            Line(
                 **looks.of(arm)._asdict(),
                 name=arm,
                 points=[*enumerate(means)],
@@ -241,7 +241,7 @@ def _by_k(slug: str, series: str, members: Sequence[Comparison], ks: Sequence[in
         ]
         # a little apart, so that bars do not cover one another
         beside = min(0.03, 0.2 / len(arms)) * (index - (len(arms) - 1) / 2)
-        marks.append(_curve(looks.of(arm), [ks.index(record["k"]) + beside for record in own], own, arm))
+        marks.append(_line(looks.of(arm), [ks.index(record["k"]) + beside for record in own], own, arm))
         records += own
     said = "; ".join(f"{each['arm']} {percent(each['success'])} at k = {each['k']}" for each in records)
     ticks = {float(index): str(k) for index, k in enumerate(ks)}

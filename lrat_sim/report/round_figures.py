@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrat_sim.colours import INK, MUTED, Looks
-from lrat_sim.plots import Across, Axis, Bars, Curve, Plot, noise_interval, short_name, stairs
+from lrat_sim.plots import Across, Axis, Bars, Line, Plot, noise_interval, short_name, stairs
 from lrat_sim.report.figures import NOISE_NOTE
 from lrat_sim.report.subject import BASE, TRAINED, Compared, Mined, Reported
 from lrat_sim.tables import percent
@@ -57,13 +57,13 @@ def _success(compared: Compared, subject: Reported, last: int | None, looks: Loo
         points.append(point)
     if not made:
         return None
-    marks: list[Curve | Across] = []
+    marks: list[Line | Across] = []
     # in the colours of the text: a line through rounds is no single arm
     styles = (("success", "circle", "", INK), ("evidence_recall", "square", "6 3", MUTED))
     for measure, marker, dashes, colour in styles:
         known = [point for point in points if point[measure] is not None]
         marks.append(
-            Curve(
+            Line(
                 colour=colour,
                 marker=marker,
                 dashes=dashes,
@@ -97,7 +97,7 @@ def _success(compared: Compared, subject: Reported, last: int | None, looks: Loo
 
 
 def _weights(mined: Sequence[Mined], last: int | None, looks: Looks) -> Plot:
-    records, marks = list[dict[str, Any]](), list[Curve | Bars | Across]()
+    records, marks = list[dict[str, Any]](), list[Line | Bars | Across]()
     for each in mined:
         histogram = each.weight_histogram
         if histogram is None:
@@ -110,7 +110,7 @@ def _weights(mined: Sequence[Mined], last: int | None, looks: Looks) -> Plot:
             marks.append(Bars(colour=look.colour, boxes=boxes))
         else:
             outline = stairs(histogram.edges, shares)
-            marks.append(Curve(colour=look.colour, dashes=look.dashes, points=outline, name=f"round {each.round}"))
+            marks.append(Line(colour=look.colour, dashes=look.dashes, points=outline, name=f"round {each.round}"))
         records += [
             {"round": each.round, "from_weight": low, "to_weight": high, "pairs": count}
             for (low, high), count in zip(bins, histogram.counts, strict=True)
