@@ -78,9 +78,6 @@ class Table(Struct, frozen=True, kw_only=True):
         """The rows of all groups."""
         return [row for group in self.groups for row in group.rows]
 
-    def __rich__(self) -> RenderableType:
-        return self.to_terminal()
-
     def to_terminal(self) -> RenderableType:
         """For rich's console; the headings of numbers are broken at spaces, to keep the columns narrow."""
         from rich import box
@@ -106,6 +103,9 @@ class Table(Struct, frozen=True, kw_only=True):
                 drawn.add_row(*(Text(cell, "bold" if strong else "") for cell, strong in cells))
             drawn.add_section()
         return Parts(drawn, *(Text(note, style="dim") for note in self.notes))
+
+    def __rich__(self) -> RenderableType:
+        return self.to_terminal()
 
     def to_markdown(self) -> str:
         """As a pipe table, with the title above and the notes below."""
