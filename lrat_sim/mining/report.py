@@ -2,66 +2,41 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import Struct
-from rich.table import Table
 
-from lrat_sim.artifact import write_json
+from lrat_sim.artifact import ensure_folder, write_json, writing
+from lrat_sim.catalog import read_yaml
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.weights import Numbers
+from lrat_sim.tables import Group, Row, Table, number, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from rich.console import RenderableType
 
 _QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 _BINS = 20
 
-MEANING = {
-    "kept": "positives of a pair",
-    "flagged": "written with a flag and never trained on: the judge called the document irrelevant",
-    "older_list": "dropped: the document stood in an older result list only",
-    "never_shown": "dropped: no result list had shown the document",
-    "repeated": "dropped: the document was browsed before in the same chain",
-    "failed": "dropped: the browse did not succeed",
-    "no_query": "dropped: the search had an empty query",
-    "search_left_out": "dropped: the recipe leaves out the search",
-    "not_in_corpus": "dropped: the corpus does not hold the document",
-    "irrelevant": "unlabelled: the judge called the document irrelevant, or the run made no use of it",
-    "unjudged": "unlabelled: the judge could not say, or whether the run made use of it is unclear",
-    "no_reasoning": "unlabelled: no reasoning follows the browse",
-    "no_verdict": "unlabelled: the browse was never judged",
-    "not_answered": "left out: the run gave no answer",
-    "error": "left out: the run broke",
-    "other_outcome": "left out: the recipe asks for another outcome",
-    "ungraded": "left out: the answer was not graded",
-    "duplicate": "pairs dropped: the same query and positive stand in another",
-    "pairs_per_document": "pairs dropped: the document is the positive of enough others",
-}
-"""What the reasons mean, for runs, browses and pairs."""
+_KEPT, _DROPPED, _NEITHER = "#2a7f62", "#b5523b", "#8a8f98"
+_GROUPS = 12
+"""Agents and outcomes that are drawn, those with the most weight."""
+_LABEL = 42
+"""Characters of a line of a label."""
 
-UNLABELLED = {
-    "useful_now": "opened from this list, and relevant",
-    "rejected_now": "opened from this list, and irrelevant",
-    "unjudged_now": "opened from this list without a verdict, or asked for in vain",
-    "useful_before": "opened earlier, and relevant",
-    "rejected_before": "opened earlier, and irrelevant",
-    "unjudged_before": "opened earlier without a verdict",
-    "opened_later": "opened later in the run",
-    "seen_before": "listed before and never opened",
-    "new": "never opened",
-    "rejected": "opened and rejected",
-    "unopened": "not opened",
-    "not_in_corpus": "not in the corpus",
-    "question_positive": "a positive of the same question",
-    "near_positive": "as like the query as the positive, for the encoder",
-    "over_limit": "beyond the limit of its rule",
-    "negatives_per_document": "a negative of enough other pairs",
-}
+_REASONS = read_yaml(Path(__file__).with_name("reasons.yaml"))
+MEANING: dict[str, str] = _REASONS["runs_browses_and_pairs"]
+"""What the reasons mean, for runs, browses and pairs."""
+UNLABELLED: dict[str, str] = _REASONS["listed_documents"]
 """Why a listed document is no negative, counted for each pair."""
 
 
-class Share(Struct, frozen=True, kw_only=True):
+class WeightShare(Struct, frozen=True, kw_only=True):
     """What a group of pairs takes: how many they are, their share of all weight, their mean weight and length."""
 
     pairs: int
@@ -111,97 +86,50 @@ class MiningReport(Struct, frozen=True, kw_only=True):
     weights: dict[str, float] | None
     weight_histogram: Histogram | None = None
     length_histogram: Histogram | None = None
-    by_agent: dict[str, Share] = {}
-    by_outcome: dict[str, Share] = {}
+    by_agent: dict[str, WeightShare] = {}
+    by_outcome: dict[str, WeightShare] = {}
 
     def save(self, path: Path) -> None:
         """Writes the report as JSON."""
         write_json(path, self)
 
-    def __rich__(self) -> Table:
-        table = Table(title=f"Mining: {self.pairs:,} pairs from {self.mined:,} of {self.trajectories:,} runs")
-        table.add_column("count", justify="right")
-        table.add_column("what", overflow="fold")
-        for counts in (self.left_out, self.browses, self.dropped):
-            for name, count in counts.items():
-                table.add_row(f"{count:,}", MEANING[name])
-            table.add_section()
-        table.add_row(f"{self.searches:,}", f"searches, {self.searches_with_pairs:,} of them with a pair")
-        for tier, count in self.negatives.items():
-            table.add_row(f"{count:,}", f"negatives: {tier}")
-        for name, count in self.unlabelled.items():
-            table.add_row(f"{count:,}", f"neither: {UNLABELLED[name]}")
-        table.add_row(f"{self.pairs_without_negatives:,}", "pairs without a negative of their own")
-        table.add_section()
-        unit = self.recipe.length
+    def table(self) -> Table:
+        """The report as a table of counts."""
+
+        def counted(counts: Mapping[str, int], meaning: Mapping[str, str], prefix: str = "") -> list[Row]:
+            return [Row([number(count, 0), prefix + meaning.get(name, name)]) for name, count in counts.items()]
+
+        listed = [
+            Row([number(self.searches, 0), f"searches, {self.searches_with_pairs:,} of them with a pair"]),
+            *counted(self.negatives, {}, "negatives: "),
+            *counted(self.unlabelled, UNLABELLED, "neither: "),
+            Row([number(self.pairs_without_negatives, 0), "pairs without a negative of their own"]),
+        ]
+        unit, numbers = self.recipe.length, []
         if self.beta is not None:
-            table.add_row(f"{self.beta:g}", f"beta: the median length of the reasoning after the browse, in {unit}")
+            meaning = f"beta: the median length of the reasoning after the browse, in {unit}"
+            numbers.append(Row([f"{self.beta:g}", meaning]))
         if self.mean_raw is not None:
-            table.add_row(f"{self.mean_raw:.4f}", "mean raw weight")
-        for what, quantiles in ((unit, self.lengths), ("weight", self.weights)):
-            if quantiles is not None:
-                shown = ", ".join(f"{name} {value:.3g}" for name, value in quantiles.items())
-                table.add_row("", f"{what}: {shown}")
-        table.add_section()
+            numbers.append(Row([number(self.mean_raw, 4), "mean raw weight"]))
+        for what, values in ((unit, self.lengths), ("weight", self.weights)):
+            shown = ", ".join(f"{name} {value:.3g}" for name, value in (values or {}).items())
+            numbers += [Row(["", f"{what}: {shown}"])] if shown else []
+        shares = []
         for kind, groups in (("agent", self.by_agent), ("outcome", self.by_outcome)):
             for name, share in groups.items():
-                table.add_row(
-                    f"{share.weight_share:.1%}",
-                    f"of the weight: {kind} {name}, {share.pairs:,} pairs, mean weight {share.mean_weight:.2f}, "
-                    f"mean length {share.mean_length:.0f}",
-                )
-        return table
+                means = f"mean weight {number(share.mean_weight, 2)}, mean length {number(share.mean_length, 0)}"
+                said = f"of the weight: {kind} {name}, {share.pairs:,} pairs, {means}"
+                shares.append(Row([percent(share.weight_share), said]))
+        parts = (counted(counts, MEANING) for counts in (self.left_out, self.browses, self.dropped))
+        return Table(
+            title=f"Mining: {self.pairs:,} pairs from {self.mined:,} of {self.trajectories:,} runs",
+            columns=["count", "what"],
+            groups=[Group(rows) for rows in (*parts, listed, numbers, shares) if rows],
+            text_columns=(1,),
+        )
 
-
-def report(
-    *,
-    recipe: MiningRecipe,
-    runs: list[str],
-    judge: str | None,
-    trajectories: int,
-    left_out: dict[str, int],
-    searches: int,
-    searches_with_pairs: int,
-    browses: dict[str, int],
-    dropped: dict[str, int],
-    flagged: int,
-    pairs_without_negatives: int,
-    negatives: dict[str, int],
-    unlabelled: dict[str, int],
-    beta: float | None,
-    mean_raw: float | None,
-    lengths: Numbers,
-    weights: Numbers,
-    agents: Sequence[str],
-    outcomes: Sequence[str],
-) -> MiningReport:
-    """A report from counts, and from the length, weight, agent and outcome of each pair."""
-    return MiningReport(
-        recipe=recipe,
-        recipe_fingerprint=recipe.fingerprint,
-        runs=runs,
-        judge=judge,
-        trajectories=trajectories,
-        mined=trajectories - sum(left_out.values()),
-        left_out=left_out,
-        searches=searches,
-        searches_with_pairs=searches_with_pairs,
-        browses=browses,
-        dropped=dropped,
-        pairs=len(lengths),
-        flagged=flagged,
-        pairs_without_negatives=pairs_without_negatives,
-        negatives=negatives,
-        unlabelled=unlabelled,
-        beta=beta,
-        mean_raw=mean_raw,
-        lengths=quantiles(lengths),
-        weights=quantiles(weights),
-        weight_histogram=histogram(weights),
-        length_histogram=histogram(lengths),
-        by_agent=shares(agents, lengths, weights),
-        by_outcome=shares(outcomes, lengths, weights),
-    )
+    def __rich__(self) -> RenderableType:
+        return self.table().to_terminal()
 
 
 def quantiles(values: Numbers) -> dict[str, float] | None:
@@ -220,15 +148,14 @@ def histogram(values: Numbers) -> Histogram | None:
     return Histogram(edges=edges.tolist(), counts=counts.tolist())
 
 
-def shares(groups: Sequence[str], lengths: Numbers, weights: Numbers) -> dict[str, Share]:
-    """What each group of pairs takes, by name."""
-    number = {name: place for place, name in enumerate(sorted(set(groups)))}
-    places = np.array([number[name] for name in groups], np.int64)
+def weight_shares(groups: Sequence[str], lengths: Numbers, weights: Numbers) -> dict[str, WeightShare]:
+    """What each group of pairs takes, by name, given the group of each pair."""
     total = float(weights.sum()) or 1.0
-    found: dict[str, Share] = {}
-    for name, place in number.items():
-        own = places == place
-        found[name] = Share(
+    group = np.array(groups, np.str_)
+    found: dict[str, WeightShare] = {}
+    for name in sorted(set(groups)):
+        own = group == name
+        found[name] = WeightShare(
             pairs=int(own.sum()),
             weight_share=float(weights[own].sum()) / total,
             mean_weight=float(weights[own].mean()),
@@ -237,6 +164,55 @@ def shares(groups: Sequence[str], lengths: Numbers, weights: Numbers) -> dict[st
     return found
 
 
-def in_order(counts: Counter[str], meaning: Mapping[str, str]) -> dict[str, int]:
-    """The counts above 0, in the order in which their reasons are explained."""
-    return {name: counts[name] for name in meaning if counts[name]}
+def draw(report: MiningReport, path: Path) -> None:
+    """Draws what became of browses and listed documents, and who takes the weight.
+
+    The same report gives the same file.
+
+    Args:
+        report: of one mining.
+        path: an SVG, or whatever else its suffix says; its folder is made.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    ensure_folder(path.parent)
+    with rc_context({"svg.hashsalt": "lrat-sim", "font.size": 8}):
+        figure = Figure(figsize=(12, 8), layout="constrained")
+        (browses, documents), (weights, groups) = figure.subplots(2, 2)
+        figure.suptitle(f"{report.pairs:,} pairs from {report.mined:,} of {report.trajectories:,} runs")
+        _draw_counts(browses, "opened documents", {**report.browses, **report.dropped}, MEANING)
+        listed = {**{f"negative: {tier}": count for tier, count in report.negatives.items()}, **report.unlabelled}
+        _draw_counts(documents, "listed documents, for each pair", listed, UNLABELLED)
+        weights.set(title="weights of the pairs; the line is their mean", xlabel="weight", ylabel="pairs")
+        if report.weight_histogram is not None:
+            weights.stairs(report.weight_histogram.counts, report.weight_histogram.edges, fill=True, color=_KEPT)
+            weights.axvline(1.0, color=_DROPPED)
+        _draw_shares(groups, report)
+        with writing(path):
+            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _draw_counts(axes: Axes, title: str, counts: dict[str, int], meaning: dict[str, str]) -> None:
+    names = list(counts)[::-1]
+    labels = [meaning.get(name, name) for name in names]
+    colours = [
+        _KEPT if name == "kept" or name not in meaning else _DROPPED if "dropped" in label else _NEITHER
+        for name, label in zip(names, labels, strict=True)
+    ]
+    bars = axes.barh([fill(label, _LABEL) for label in labels], [counts[name] for name in names], color=colours)
+    axes.bar_label(bars, labels=[f"{counts[name]:,}" for name in names], padding=3)
+    axes.margins(x=0.15)
+    axes.set_title(title)
+
+
+def _draw_shares(axes: Axes, report: MiningReport) -> None:
+    groups = {**report.by_agent, **{f"answer {name}": share for name, share in report.by_outcome.items()}}
+    most = sorted(groups, key=lambda name: groups[name].weight_share, reverse=True)[:_GROUPS][::-1]
+    of_pairs = [groups[name].pairs / (report.pairs or 1) for name in most]
+    rows = np.arange(len(most))
+    axes.barh(rows + 0.2, [groups[name].weight_share for name in most], 0.4, color=_KEPT)
+    axes.barh(rows - 0.2, of_pairs, 0.4, color=_NEITHER)
+    axes.set_yticks(rows, most)
+    axes.legend(["share of the weight", "share of the pairs"])
+    axes.set_title("who takes the weight")

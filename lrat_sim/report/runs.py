@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from lrat_sim.comparison.paired import standard_error
 from lrat_sim.foreign import reading
-from lrat_sim.mining.runs import Run, places, read_runs
-from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, asked_tasks
+from lrat_sim.records import Trajectory
+from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, asked_tasks, read_trajectories
 
 Values = npt.NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def recall_by_turn(runs: Sequence[Path], tasks: Collection[str] | None = None) -
             if task.evidence and (tasks is None or task.id in tasks)
         }
         samples: dict[str, list[Values]] = {task: [] for task in evidence}
-        for trajectory in read_runs(place for _, place in places([run])):
+        for trajectory in read_trajectories(run, by_task=True):
             if trajectory.task_id in evidence:
                 samples[trajectory.task_id].append(_recall(trajectory, evidence[trajectory.task_id]))
         for task, curves in samples.items():
@@ -91,7 +91,7 @@ def recall_by_turn(runs: Sequence[Path], tasks: Collection[str] | None = None) -
     )
 
 
-def _recall(run: Run, evidence: set[str]) -> Values:
+def _recall(run: Trajectory, evidence: set[str]) -> Values:
     """Recall before the first turn and after each."""
     shown: set[str] = set()
     recall = [0.0]

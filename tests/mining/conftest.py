@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import pytest
 
+from lrat_sim.mining.pairs import BrowseVerdict, PairAssembler, label
 from lrat_sim.records import Call, Hit, Trajectory, Turn
+
+
+def mine(runs, verdicts, recipe, *, grades=None, corpus=None, encoder=None):
+    """The pairs of some runs and the report; ``verdicts`` by trajectory, turn and position."""
+    by_run = defaultdict(dict)
+    for (name, number, position), verdict in verdicts.items():
+        by_run[name][number, position] = verdict if isinstance(verdict, BrowseVerdict) else BrowseVerdict(verdict)
+    assembler = PairAssembler(recipe, corpus=corpus, encoder=encoder)
+    for run in runs:
+        assembler.add(*label(run, by_run[run.id], (grades or {}).get(run.id), recipe, corpus))
+    return list(assembler.pairs()), assembler.report()
 
 
 def search(query: str, docids: Sequence[str]) -> Call:
