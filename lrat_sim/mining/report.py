@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -10,24 +11,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
-from lrat_sim.artifact import ensure_folder, write_json, writing
+from lrat_sim.artifact import write_json, write_text
 from lrat_sim.catalog import read_yaml
+from lrat_sim.colours import ARMS, INK, TIED
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.weights import Numbers
+from lrat_sim.plots import Across, Axis, Bars, Note, Panel, Plot
 from lrat_sim.tables import Group, Row, Table, number, percent
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from rich.console import RenderableType
 
 _QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 _BINS = 20
 
-_KEPT, _DROPPED, _NEITHER = "#2a7f62", "#b5523b", "#8a8f98"
+_KEPT, _DROPPED = ARMS[2], ARMS[1]
 _GROUPS = 12
 """Agents and outcomes that are drawn, those with the most weight."""
-_LABEL = 42
-"""Characters of a line of a label."""
+_LABEL, _ROW = 60, 40
+"""Characters of a line of a label, and the height of a row in the drawing."""
 
 _REASONS = read_yaml(Path(__file__).with_name("reasons.yaml"))
 MEANING: dict[str, str] = _REASONS["runs_browses_and_pairs"]
@@ -165,54 +167,59 @@ def weight_shares(groups: Sequence[str], lengths: Numbers, weights: Numbers) -> 
 
 
 def draw(report: MiningReport, path: Path) -> None:
-    """Draws what became of browses and listed documents, and who takes the weight.
+    """Draws what became of browses and listed documents, and who takes the weight, as an SVG.
 
     The same report gives the same file.
-
-    Args:
-        report: of one mining.
-        path: an SVG, or whatever else its suffix says; its folder is made.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    ensure_folder(path.parent)
-    with rc_context({"svg.hashsalt": "lrat-sim", "font.size": 8}):
-        figure = Figure(figsize=(12, 8), layout="constrained")
-        (browses, documents), (weights, groups) = figure.subplots(2, 2)
-        figure.suptitle(f"{report.pairs:,} pairs from {report.mined:,} of {report.trajectories:,} runs")
-        _draw_counts(browses, "opened documents", {**report.browses, **report.dropped}, MEANING)
-        listed = {**{f"negative: {tier}": count for tier, count in report.negatives.items()}, **report.unlabelled}
-        _draw_counts(documents, "listed documents, for each pair", listed, UNLABELLED)
-        weights.set(title="weights of the pairs; the line is their mean", xlabel="weight", ylabel="pairs")
-        if report.weight_histogram is not None:
-            weights.stairs(report.weight_histogram.counts, report.weight_histogram.edges, fill=True, color=_KEPT)
-            weights.axvline(1.0, color=_DROPPED)
-        _draw_shares(groups, report)
-        with writing(path):
-            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
-def _draw_counts(axes: Axes, title: str, counts: dict[str, int], meaning: dict[str, str]) -> None:
-    names = list(counts)[::-1]
-    labels = [meaning.get(name, name) for name in names]
-    colours = [
-        _KEPT if name == "kept" or name not in meaning else _DROPPED if "dropped" in label else _NEITHER
-        for name, label in zip(names, labels, strict=True)
+    title = f"{report.pairs:,} pairs from {report.mined:,} of {report.trajectories:,} runs"
+    listed = {f"negative: {tier}": count for tier, count in report.negatives.items()} | report.unlabelled
+    panels = [
+        _counts_panel("opened documents", report.browses | report.dropped, MEANING),
+        _counts_panel("listed documents, counted for each pair", listed, UNLABELLED),
     ]
-    bars = axes.barh([fill(label, _LABEL) for label in labels], [counts[name] for name in names], color=colours)
-    axes.bar_label(bars, labels=[f"{counts[name]:,}" for name in names], padding=3)
-    axes.margins(x=0.15)
-    axes.set_title(title)
+    if report.weight_histogram is not None:
+        edges, counts = report.weight_histogram.edges, report.weight_histogram.counts
+        bars = [(*ends, 0.0, count) for ends, count in zip(pairwise(edges), counts, strict=True)]
+        marks = [Bars(boxes=bars, colour=_KEPT), Across(at=1.0, along_x=False, colour=INK, text="mean")]
+        panels += [
+            Panel(marks=marks, title="weights of the pairs", x=Axis(label="weight"), y=Axis(label="pairs")),
+            _shares_panel(report),
+        ]
+    plot = Plot(slug="mining", title=title, description=title, panels=panels, width=900)
+    write_text(path, plot.to_svg())
 
 
-def _draw_shares(axes: Axes, report: MiningReport) -> None:
-    groups = {**report.by_agent, **{f"answer {name}": share for name, share in report.by_outcome.items()}}
-    most = sorted(groups, key=lambda name: groups[name].weight_share, reverse=True)[:_GROUPS][::-1]
-    of_pairs = [groups[name].pairs / (report.pairs or 1) for name in most]
-    rows = np.arange(len(most))
-    axes.barh(rows + 0.2, [groups[name].weight_share for name in most], 0.4, color=_KEPT)
-    axes.barh(rows - 0.2, of_pairs, 0.4, color=_NEITHER)
-    axes.set_yticks(rows, most)
-    axes.legend(["share of the weight", "share of the pairs"])
-    axes.set_title("who takes the weight")
+def _counts_panel(title: str, counts: dict[str, int], meaning: dict[str, str]) -> Panel:
+    labels = [fill(meaning.get(name, name), _LABEL) for name in counts]
+    colours = [
+        _KEPT if name == "kept" or name not in meaning else _DROPPED if "dropped" in meaning[name] else TIED
+        for name in counts
+    ]
+    marks = [
+        mark
+        for row, (count, colour) in enumerate(zip(counts.values(), colours, strict=True))
+        for mark in (
+            Bars(boxes=[(0.0, count, -row - 0.35, -row + 0.35)], colour=colour),
+            Note(at=(count, -row), text=f" {count:,}", colour=INK),
+        )
+    ]
+    return _rows_panel(title, labels, marks, Axis(low=0, whole=True))
+
+
+def _shares_panel(report: MiningReport) -> Panel:
+    groups = report.by_agent | {f"answer {name}": share for name, share in report.by_outcome.items()}
+    most = sorted(groups, key=lambda name: -groups[name].weight_share)[:_GROUPS]
+    weight, pairs = [], []
+    for row, name in enumerate(most):
+        weight.append((0.0, groups[name].weight_share, -row, -row + 0.4))
+        pairs.append((0.0, groups[name].pairs / report.pairs, -row - 0.4, -row))
+    marks = [
+        Bars(boxes=weight, colour=_KEPT, name="share of the weight"),
+        Bars(boxes=pairs, colour=TIED, name="share of the pairs"),
+    ]
+    return _rows_panel("who takes the weight", most, marks, Axis(low=0, percent=True))
+
+
+def _rows_panel(title: str, labels: Sequence[str], marks: Sequence[Bars | Note], x: Axis) -> Panel:
+    rows = Axis(low=0.5 - len(labels), high=0.5, ticks={-row: label for row, label in enumerate(labels)}, grid=False)
+    return Panel(marks=marks, title=title, x=x, y=rows, height=20 + _ROW * len(labels), right=60)
