@@ -198,16 +198,16 @@ def _search_facts(pair: Pair, run: Trajectory) -> list[Row]:
 
 def _browse_facts(pair: Pair, run: Trajectory, verdicts: dict[tuple[int, int], Verdict]) -> Rows:
     browse = next((placed for placed in run.placed_calls() if _is_browse_of(pair, placed)), None)
-    title = f"the browse of {pair.positive}"
+    opened = Row(["document", pair.positive])
     if browse is None:
-        return Rows([], title)
+        return Rows([opened], "the browse")
     after, verdict = run.turn_after(browse.turn), verdicts.get(browse[:2])
     said = "none"
     if verdict is not None:
         votes = ", ".join(f"{count} {state}" for state, count in Counter(verdict.votes).most_common())
         said = f"{verdict.state}, says {verdict.judge}{votes and f' (votes: {votes})'}: {verdict.reason or ''}"
-    rows = [Row(["reasoning after", _short(after.reasoning if after else None)]), Row(["verdict", said])]
-    return Rows(rows, f"{title}, in turn {browse.turn + 1}")
+    rows = [opened, Row(["reasoning after", _short(after.reasoning if after else None)]), Row(["verdict", said])]
+    return Rows(rows, f"the browse, in turn {browse.turn + 1}")
 
 
 def _is_browse_of(pair: Pair, placed: PlacedCall) -> bool:

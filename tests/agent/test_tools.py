@@ -5,12 +5,12 @@ import threading
 import weakref
 
 import pytest
+from lrat_sim.mining.parts import QUERIES
+from lrat_sim.mining.runs import run_of
 
 from lrat_sim.agent.tools import MOST_CALLS, Toolbox, texts_of
 from lrat_sim.errors import RetrieverError
 from lrat_sim.mining.episodes import episodes
-from lrat_sim.mining.parts import QUERIES
-from lrat_sim.mining.runs import run_of
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Trajectory, Turn
 from lrat_sim.retrieval.shown import LONGEST_QUERY, Shown
