@@ -17,6 +17,7 @@ from lrat_sim.behaviour.measures import RANKS, Measures
 from lrat_sim.behaviour.observed import ObservedRuns
 from lrat_sim.behaviour.resample import MeasureEstimate, Values, kolmogorov_smirnov
 from lrat_sim.errors import InputError
+from lrat_sim.settings import Positive, Settings
 
 TARGETS = "behaviour-tongyi"
 """The targets that come with lrat-sim."""
@@ -29,47 +30,42 @@ _GRID = 33
 """Points of an interval at which a distance is looked at."""
 
 
-class Lognormal(Struct, frozen=True, forbid_unknown_fields=True):
+class Lognormal(Settings, frozen=True):
     """A lognormal distribution of lengths in tokens."""
 
-    median: Annotated[float, Meta(gt=0)]
-    sigma: Annotated[float, Meta(gt=0)]
+    median: Annotated[Positive, Meta(description="Median length.")]
+    sigma: Annotated[Positive, Meta(description="Standard deviation of the logarithm.")]
 
 
-class Population(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a target was measured on; None where it is not known or does not matter."""
+class Population(Settings, frozen=True):
+    """What a target was measured on."""
 
-    title: str
-    retriever: str = ""
-    k: int | None = None
-    snippet_tokens: int | None = None
-    shuffled: bool = False
-    judge: str = ""
+    title: Annotated[str, Meta(description="Which runs.")]
+    retriever: Annotated[str, Meta(description="With which retriever.")] = ""
+    k: Annotated[int | None, Meta(description="Results per search, where that matters.")] = None
+    snippet_tokens: Annotated[int | None, Meta(description="Tokens of a snippet, where that matters.")] = None
+    shuffled: Annotated[bool, Meta(description="Whether result lists were in random order.")] = False
+    judge: Annotated[str, Meta(description="Who judged the documents.")] = ""
 
 
-class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Target(Settings, frozen=True):
     """One figure to be near to.
 
-    Exactly one way of being near is given: ``within`` (absolute) or ``relative`` of ``value``; between ``low`` and
-    ``high`` (one may be open; ``value`` is then for information); ``within`` total variation of ``distribution``, or
-    ``within`` the Kolmogorov-Smirnov distance of ``lognormal``.
-
-    Args:
-        measure: its name, as in :func:`lrat_sim.behaviour.measures.measures`; ``rank`` is the distribution of ranks.
-        population: the name of what it was measured on.
-        held: whether the simulated agent is held to it.
+    Exactly one way of being near is given: ``within`` or ``relative`` of ``value``; between ``low`` and ``high`` (one
+    may be open; ``value`` is then for information); ``within`` the total variation of ``distribution``, or the
+    Kolmogorov-Smirnov distance of ``lognormal``.
     """
 
-    measure: str
-    population: str
-    value: float | None = None
-    within: Annotated[float, Meta(gt=0)] | None = None
-    relative: Annotated[float, Meta(gt=0)] | None = None
-    low: float | None = None
-    high: float | None = None
-    distribution: list[float] | None = None
-    lognormal: Lognormal | None = None
-    held: bool = False
+    measure: Annotated[str, Meta(description="A measure's name; rank is the distribution of ranks.")]
+    population: Annotated[str, Meta(description="The name of what it was measured on.")]
+    value: Annotated[float | None, Meta(description="The figure.")] = None
+    within: Annotated[Positive | None, Meta(description="The largest distance, in the unit of the figure.")] = None
+    relative: Annotated[Positive | None, Meta(description="The largest distance, as a share of the figure.")] = None
+    low: Annotated[float | None, Meta(description="The lower end of a range.")] = None
+    high: Annotated[float | None, Meta(description="The upper end of a range.")] = None
+    distribution: Annotated[list[float] | None, Meta(description="The share of each rank.")] = None
+    lognormal: Annotated[Lognormal | None, Meta(description="How lengths lie.")] = None
+    held: Annotated[bool, Meta(description="Whether the simulated agent is held to it.")] = False
 
     def __post_init__(self) -> None:
         ranged = self.low is not None or self.high is not None
@@ -83,13 +79,13 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"target {self.measure}: a distribution needs `within`")
 
 
-class Targets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Targets(Settings, frozen=True, kw_only=True):
     """A set of targets, as ``lrat_sim/recipes/behaviour-*.yaml`` holds one."""
 
-    title: str
-    source: str = ""
-    populations: dict[str, Population]
-    targets: list[Target]
+    title: Annotated[str, Meta(description="Whose behaviour it is.")]
+    source: Annotated[str, Meta(description="Where it was published.")] = ""
+    populations: Annotated[dict[str, Population], Meta(description="What the targets were measured on, by name.")]
+    targets: Annotated[list[Target], Meta(description="The figures.")]
 
     def __post_init__(self) -> None:
         for target in self.targets:

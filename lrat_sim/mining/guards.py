@@ -132,12 +132,8 @@ def exchange(positives: Sequence[str], tasks: Sequence[str], seed: int) -> list[
     pair keeps its own positive.
 
     Args:
-        positives: the positive of each pair.
-        tasks: the task of each pair.
+        positives, tasks: of each pair.
         seed: random seed.
-
-    Returns:
-        The new positive of each pair, the same documents in another order.
 
     Raises:
         InputError: there is no exchange, since one document is the positive of more than half the pairs.
@@ -178,16 +174,8 @@ def drawn_from_list(
 ) -> tuple[str, list[Negative]]:
     """A positive drawn from a pair's own documents, all alike likely; the one that it was takes its place.
 
-    All that is left to learn is what the retriever found itself, and not which of it an agent opened.
-
-    Args:
-        positive: the pair's.
-        negatives: those that were listed with it.
-        seed: random seed; the draw depends on it and on the pair alone.
-        pair: what tells the pair from others.
-
-    Returns:
-        The positive and the negatives, the same documents; a pair without negatives keeps what it has.
+    All that is left to learn is what the retriever found itself, and not which of it an agent opened.  The draw depends
+    on the seed and on ``pair``, what tells the pair from others, alone.
     """
     index = random.Random(f"{seed} {pair}").randrange(len(negatives) + 1)
     if index == len(negatives):

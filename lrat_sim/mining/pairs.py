@@ -19,20 +19,21 @@ import numpy as np
 from msgspec import Struct, structs
 
 from lrat_sim.grading.relevance import Browse
-from lrat_sim.mining.episodes import Judgement, is_silent
-from lrat_sim.mining.guards import (
-    Mask,
-    NearPositives,
-    at_most,
-    drawn_from_list,
-    exchange,
-    first_of_each,
-    key,
-    origin,
-)
+from lrat_sim.mining import guards
+from lrat_sim.mining.episodes import ExecutedSearch, Judgement, is_silent
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import MEANING, UNLABELLED, MiningReport, histogram, quantiles, weight_shares
-from lrat_sim.mining.rules import FLAGGED, LENGTHS, NEGATIVES, POSITIVES, QUERIES, SEARCHES, WALKS, Candidates
+from lrat_sim.mining.rules import (
+    FLAGGED,
+    LENGTHS,
+    NEGATIVES,
+    POSITIVES,
+    QUERIES,
+    SEARCHES,
+    WALKS,
+    Candidates,
+    ListedDocument,
+)
 from lrat_sim.mining.usefulness import USEFULNESS, AnalysedRun
 from lrat_sim.mining.weights import WEIGHTS, PairNumbers
 from lrat_sim.records import GradeState, Negative, Pair, Provenance, Trajectory, VerdictState, decode, encode
@@ -94,23 +95,20 @@ def label(
     Returns:
         Its unfinished pairs, encoded, and the counts of what became of everything else.
     """
-    labeller = _Labeller(run, verdicts, grade or "ungraded", recipe, corpus)
-    return [msgspec.json.encode(row) for row in labeller.rows()], labeller.counts
+    counts: Counts = Counter({("runs", "read"): 1})
+    labeller = _Labeller(run, verdicts, grade or "ungraded", recipe, corpus, counts)
+    return [msgspec.json.encode(row) for row in labeller.rows()], counts
 
 
-class _Labeller:
+class _Labeller(Struct, frozen=True):
     """One call of :func:`label`."""
 
-    def __init__(
-        self,
-        run: Trajectory,
-        verdicts: RunVerdicts,
-        outcome: GradeState,
-        recipe: MiningRecipe,
-        corpus: Container[str] | None,
-    ):
-        self.run, self.verdicts, self.outcome, self.recipe, self.corpus = run, verdicts, outcome, recipe, corpus
-        self.counts: Counts = Counter({("runs", "read"): 1})
+    run: Trajectory
+    verdicts: RunVerdicts
+    outcome: GradeState
+    recipe: MiningRecipe
+    corpus: Container[str] | None
+    counts: Counts
 
     def rows(self) -> Iterator[UnfinishedPair]:
         if (reason := self._left_out()) is not None:
@@ -126,10 +124,10 @@ class _Labeller:
         for candidates in WALKS[self.recipe.walk](run, verdict, self.recipe.parallel, counted):
             yield from self._pairs(candidates, verdict)
         self.counts["searches", "ran"] = counted.pop("searches", 0)
-        self._browses(counted)
+        self._count("browses", counted)
 
-    def _browses(self, counted: Mapping[str, int]) -> None:
-        self.counts.update({("browses", reason): count for reason, count in counted.items()})
+    def _count(self, section: str, counted: Mapping[str, int]) -> None:
+        self.counts.update({(section, reason): count for reason, count in counted.items()})
 
     def _left_out(self) -> str | None:
         """Why the run is not mined."""
@@ -150,27 +148,25 @@ class _Labeller:
         elif not candidates.blank_query and not (search.query and query.strip()):
             left_out = "no_query"
         if left_out is not None:
-            self._browses({left_out: sum(map(len, candidates.opened))})
+            self._count("browses", {left_out: sum(map(len, candidates.opened))})
             return
         positives: list[tuple[Browse, bool]] = []
         for browses in candidates.opened:
             # a document opened twice is one pair, by the first browse that makes it a positive
             reasons = [self._no_positive(browse, verdict) for browse in browses]
             reason = None if None in reasons else reasons[0]
-            self._browses({"repeated": len(browses) - 1, reason or "kept": 1})
+            self._count("browses", {"repeated": len(browses) - 1, reason or "kept": 1})
             if reason in (None, FLAGGED):
                 positives.append((browses[reasons.index(reason)], reason is None))
         if not positives:
             return
         self.counts["searches", "with_pairs"] += 1
-        taken, unlabelled = self._negatives(candidates)
+        taken, unlabelled = self._negatives(candidates.listed)
         for browse, satisfied in positives:
-            # counted for each pair, in which its positive is none of the unlabelled
-            self.counts.update(
-                {("unlabelled", reason): len(docids - {browse.docid}) for reason, docids in unlabelled.items()}
-            )
+            # counted for each pair, of which the positive itself is no unlabelled document
+            self._count("unlabelled", {reason: len(docids - {browse.docid}) for reason, docids in unlabelled.items()})
             share = self.verdicts.get((browse.turn, browse.call), BrowseVerdict("unjudged")).share
-            yield UnfinishedPair(self._pair(query, candidates, browse, satisfied), taken, self.outcome, share)
+            yield UnfinishedPair(self._pair(query, search, browse, satisfied), taken, self.outcome, share)
 
     def _no_positive(self, browse: Browse, verdict: Judgement) -> str | None:
         """Why the document of a browse is no positive; None where it is one."""
@@ -178,13 +174,13 @@ class _Labeller:
             return "not_in_corpus"
         return POSITIVES[self.recipe.positives](verdict(browse), is_silent(browse))
 
-    def _negatives(self, candidates: Candidates) -> tuple[list[list[str]], dict[str, set[str]]]:
+    def _negatives(self, listed: Iterable[ListedDocument]) -> tuple[list[list[str]], dict[str, set[str]]]:
         """The documents that each negative rule takes, and those that none does, by reason."""
         rules = [NEGATIVES[source.rule] for source in self.recipe.negatives]
         taken: list[list[str]] = [[] for _ in rules]
         unlabelled: dict[str, set[str]] = defaultdict(set)
-        for document in candidates.listed:
-            takers = [number for number, takes in enumerate(rules) if takes(document)]
+        for document in listed:
+            takers = [own for own, takes in zip(taken, rules, strict=True) if takes(document)]
             if not takers:
                 unlabelled[document.state].add(document.docid)
             elif self.recipe.guards.look_ahead and document.opened_later:
@@ -192,19 +188,19 @@ class _Labeller:
             elif self.corpus is not None and document.docid not in self.corpus:
                 unlabelled["not_in_corpus"].add(document.docid)
             else:
-                for number in takers:
-                    taken[number].append(document.docid)
+                for own in takers:
+                    own.append(document.docid)
         return taken, unlabelled
 
-    def _pair(self, query: str, candidates: Candidates, browse: Browse, satisfied: bool) -> Pair:
-        run, search, recipe = self.run, candidates.search, self.recipe
-        canary = run.extra.get("canary")
+    def _pair(self, query: str, search: ExecutedSearch, browse: Browse, satisfied: bool) -> Pair:
+        """The pair, as far as the run alone tells."""
+        run, rule, canary = self.run, self.recipe.positives, self.run.extra.get("canary")
         provenance = Provenance(
             task=run.task_id,
             trajectory=run.id,
             turn=search.turn,
             rank=search.rank(browse.docid) or 0,
-            rule=recipe.positives if recipe.shuffle is None else f"{recipe.positives}, shuffled",
+            rule=rule if self.recipe.shuffle is None else f"{rule}, shuffled",
             call=search.call,
             browse_turn=browse.turn,
             browse_call=browse.call,
@@ -217,7 +213,7 @@ class _Labeller:
             negatives=[],
             weight=1.0,
             raw_weight=1.0,
-            length=LENGTHS[recipe.length](browse),
+            length=LENGTHS[self.recipe.length](browse),
             provenance=provenance,
             satisfied=satisfied,
         )
@@ -255,7 +251,7 @@ class PairAssembler:
     def __init__(self, recipe: MiningRecipe, *, corpus: Container[str] | None = None, encoder: Encoder | None = None):
         self.recipe, self.counts, self._spool = recipe, Counts(), Spool()
         near = recipe.guards.near_positive
-        self._near = None if near is None else NearPositives(near, encoder, corpus)
+        self._near = None if near is None else guards.NearPositives(near, encoder, corpus)
 
     def add(self, rows: Iterable[bytes], counts: Counts) -> None:
         """Adds what :func:`label` found in a run, or in several."""
@@ -302,18 +298,18 @@ class PairAssembler:
             if limits.question_positives and pair.satisfied:
                 self._own_positives[pair.provenance.task].add(pair.positive)
             if drawn:
-                keys.append(key(pair.query, pair.positive, pair.satisfied))
-                documents.append(key(pair.positive))
-                origins.append(origin(pair))
+                keys.append(guards.key(pair.query, pair.positive, pair.satisfied))
+                documents.append(guards.key(pair.positive))
+                origins.append(guards.origin(pair))
         kept = np.ones(len(lengths), np.bool_)
         if limits.deduplicate:
-            kept = first_of_each(*(np.array(each) for each in (keys, lengths, origins)))
+            kept = guards.first_of_each(*(np.array(each) for each in (keys, lengths, origins)))
             self.counts["dropped", "duplicate"] = len(kept) - int(kept.sum())
         if limits.pairs_per_document is not None:
             left = np.flatnonzero(kept)
-            kept[left] = at_most(limits.pairs_per_document, np.array(documents)[left], np.array(origins)[left])
+            kept[left] = guards.at_most(limits.pairs_per_document, np.array(documents)[left], np.array(origins)[left])
             self.counts["dropped", "pairs_per_document"] = len(left) - int(kept.sum())
-        self._kept: Mask = kept
+        self._kept: guards.Mask = kept
         self._agent_names = list(numbers)
         self._lengths = np.array(lengths, np.float64)[kept]
         self._agents, self._outcomes = np.array(agents)[kept], np.array(outcomes)[kept]
@@ -355,7 +351,7 @@ class PairAssembler:
         elif shuffle is not None and shuffle.within == "list":
             where = pair.provenance
             browse = (where.trajectory, where.turn, where.call, where.browse_turn, where.browse_call)
-            positive, negatives = drawn_from_list(positive, negatives, shuffle.seed, *browse)
+            positive, negatives = guards.drawn_from_list(positive, negatives, shuffle.seed, *browse)
         return structs.replace(
             pair,
             positive=positive,
@@ -385,16 +381,16 @@ class PairAssembler:
         if shuffle is None or shuffle.within != "pairs" or not self._kept.any():
             return [None] * len(self._lengths)
         own, tasks = zip(*((row.pair.positive, row.pair.provenance.task) for row in self._kept_rows()), strict=True)
-        return exchange(own, tasks, shuffle.seed)
+        return guards.exchange(own, tasks, shuffle.seed)
 
     def _capped(self, pairs: Iterable[Pair], count: int) -> Iterator[Pair]:
         """The pairs with each document among the negatives of ``count`` at most."""
         spool, documents, origins = Spool(), array("Q"), array("Q")
         for pair in pairs:
-            documents.extend(key(negative.docid) for negative in pair.negatives)
-            origins.extend([origin(pair)] * len(pair.negatives))
+            documents.extend(guards.key(negative.docid) for negative in pair.negatives)
+            origins.extend([guards.origin(pair)] * len(pair.negatives))
             spool.extend([encode(pair)])
-        kept = at_most(count, np.array(documents), np.array(origins))
+        kept = guards.at_most(count, np.array(documents), np.array(origins))
         self.counts["unlabelled", "negatives_per_document"] += len(kept) - int(kept.sum())
         start = 0
         for line in spool:

@@ -8,7 +8,7 @@ one needs nothing else.  Whoever no rule takes is unlabelled.  Signals of useful
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
@@ -175,12 +175,41 @@ Walk = Callable[[AnalysedRun, Judgement, Parallel, Counter[str]], Iterator[Candi
 """
 
 
-def by_search(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:
+def by_search(
+    run: AnalysedRun,
+    verdict: Judgement,
+    parallel: Parallel,
+    count: Counter[str],
+    inherited: Sequence[list[tuple[Browse, ExecutedSearch]]] = (),
+) -> Iterator[Candidates]:
     """The candidates of each search: its list D_t, and the chain of browses up to the next search (section 5.1).
 
-    A browse without reasoning after it is unjudged, whatever its verdict says.
+    A browse without reasoning after it is unjudged, whatever its verdict says.  ``inherited`` has for each episode the
+    browses of a later one, with their searches, that may answer its searches, too.
     """
-    return _by_search(run, verdict, parallel, count, [[] for _ in run.episodes])
+    known = DocumentHistory(run.episodes, lambda browse: _state(browse, verdict))
+    for number, episode in enumerate(run.episodes):
+        count["searches"] += len(episode.searches)
+        count["failed"] += episode.failed_browses
+        count.update(opened.origin for opened in episode.chain if opened.search is None)
+        for index, search in enumerate(episode.searches):
+            own: dict[str, list[Browse]] = {}
+            for opened in episode.chain:
+                browse = opened.browse
+                if opened.search == index or (parallel == "every" and search.rank(browse.docid) is not None):
+                    own.setdefault(browse.docid, []).append(browse)
+            later = {
+                browse.docid: [browse]
+                for browse, found_by in (inherited[number] if inherited else ())
+                if run.names.is_rewording(search, found_by)
+            }
+            browses = {docid: own[docid] for docid in own if docid not in later} | later
+            if browses:
+                listed = [
+                    ListedDocument(hit.docid, known.state(hit.docid, number), known.opened_after(hit.docid, number))
+                    for hit in search.hits
+                ]
+                yield Candidates(search=search, opened=list(browses.values()), listed=listed)
 
 
 def by_chain(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:
@@ -201,44 +230,11 @@ def by_chain(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count: Co
         ]
         inherited.append([] if own else next_useful)
         next_useful = own or next_useful
-    return _by_search(run, verdict, parallel, count, inherited[::-1])
+    return by_search(run, verdict, parallel, count, inherited[::-1])
 
 
 def _state(browse: Browse, verdict: Judgement) -> VerdictState:
     return "unjudged" if is_silent(browse) else verdict(browse) or "unjudged"
-
-
-def _by_search(
-    run: AnalysedRun,
-    verdict: Judgement,
-    parallel: Parallel,
-    count: Counter[str],
-    inherited: list[list[tuple[Browse, ExecutedSearch]]],
-) -> Iterator[Candidates]:
-    """The candidates of each search; ``inherited`` has the browses of a later episode that may answer it, too."""
-    known = DocumentHistory(run.episodes, lambda browse: _state(browse, verdict))
-    for number, episode in enumerate(run.episodes):
-        count["searches"] += len(episode.searches)
-        count["failed"] += episode.failed_browses
-        count.update(opened.origin for opened in episode.chain if opened.search is None)
-        for index, search in enumerate(episode.searches):
-            own: dict[str, list[Browse]] = {}
-            for opened in episode.chain:
-                browse = opened.browse
-                if opened.search == index or (parallel == "every" and search.rank(browse.docid) is not None):
-                    own.setdefault(browse.docid, []).append(browse)
-            later = {
-                browse.docid: [browse]
-                for browse, found_by in inherited[number]
-                if run.names.is_rewording(search, found_by)
-            }
-            browses = {docid: own[docid] for docid in own if docid not in later} | later
-            if browses:
-                listed = [
-                    ListedDocument(hit.docid, known.state(hit.docid, number), known.opened_after(hit.docid, number))
-                    for hit in search.hits
-                ]
-                yield Candidates(search=search, opened=list(browses.values()), listed=listed)
 
 
 def since_useful(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:

@@ -30,7 +30,7 @@ from lrat_sim.mining.pairs import BrowseVerdict, Counts, PairAssembler, RunVerdi
 from lrat_sim.mining.recipe import MiningRecipe, load_recipe
 from lrat_sim.mining.report import MiningReport, draw
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Grade, GradeState, Pair, Trajectory, Usage, Verdict, VerdictState
+from lrat_sim.records import Grade, GradeState, Pair, Trajectory, Usage, Verdict
 from lrat_sim.rollout.index import TRAJECTORIES, offsets_by_task, read_at, read_manifest
 from lrat_sim.text import minilm_folder
 
@@ -176,9 +176,8 @@ def _verdicts_by_run(verdicts: Iterable[Verdict], judge: str | None) -> dict[str
     return found
 
 
-@lru_cache(maxsize=1 << 10)
-def _browse_verdict(state: VerdictState, share: float) -> BrowseVerdict:
-    return BrowseVerdict(state, share)  # few differ, and the table of verdicts holds one for every browse
+# few differ, and the table of verdicts holds one for every browse
+_browse_verdict = lru_cache(maxsize=1 << 10)(BrowseVerdict)
 
 
 class _Setup(Struct, frozen=True):

@@ -94,7 +94,7 @@ def test_lengths_drawn_from_the_target_are_near_it_and_others_far(entry):
         lengths = np.maximum(1, np.round(scale * rng.lognormal(np.log(137), 0.7, (100, 3)))).astype(int)
         entries = [entry(f"t{place}", "abc =a =b =c", lengths=row.tolist()) for place, row in enumerate(lengths)]
         seen = ObservedRuns("g", [steps_of(each) for each in entries], resamples=50)
-        wanted = Lognormal(137, 0.7)
+        wanted = Lognormal(median=137, sigma=0.7)
         return _gap(seen, _targets(measure="length.pairs", lognormal=wanted, within=0.1))
 
     assert gap(1.0).state == "met"
