@@ -39,28 +39,28 @@ def test_the_targets_of_the_package_name_measures_and_populations(seen):
     assert all(target.within == 0.10 for target in targets.targets if target.measure in rows)
 
 
-@pytest.mark.parametrize(("value", "state"), [(0.25, "met"), (0.35, "missed")])
-def test_a_share_is_met_within_its_tolerance(seen, value, state):
-    gap = _gap(seen, _targets(measure="after_search.browse.correct", value=value, within=0.10))
-    assert gap.found.value == pytest.approx(0.2)
-    assert gap.distance.value == pytest.approx(value - 0.2)
-    assert gap.state == state
-    assert gap.distance.low <= gap.distance.value <= gap.distance.high
-
-
-@pytest.mark.parametrize(("value", "state"), [(3.5, "met"), (2.4, "missed")])
-def test_a_mean_is_met_by_its_relative_error(seen, value, state):
-    gap = _gap(seen, _targets(measure="searches.correct", value=value, relative=0.2))
-    assert gap.found.value == 3.5
-    assert gap.distance.value == pytest.approx(abs(3.5 - value) / value)
-    assert gap.state == state
+SHARE, MEAN = "after_search.browse.correct", "searches.correct"
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "state"), [(0.0, None, "met"), (0.15, 0.25, "met"), (0.3, 0.4, "missed"), (None, 0.1, "missed")]
+    ("target", "found", "distance", "state"),
+    [
+        ({"measure": SHARE, "value": 0.25, "within": 0.10}, 0.2, 0.05, "met"),
+        ({"measure": SHARE, "value": 0.35, "within": 0.10}, 0.2, 0.15, "missed"),
+        ({"measure": MEAN, "value": 3.5, "relative": 0.2}, 3.5, 0.0, "met"),
+        ({"measure": MEAN, "value": 2.4, "relative": 0.2}, 3.5, 1.1 / 2.4, "missed"),
+        ({"measure": SHARE, "low": 0.0}, 0.2, 0.0, "met"),
+        ({"measure": SHARE, "low": 0.15, "high": 0.25}, 0.2, 0.0, "met"),
+        ({"measure": SHARE, "low": 0.3, "high": 0.4}, 0.2, 0.1, "missed"),
+        ({"measure": SHARE, "high": 0.1}, 0.2, 0.1, "missed"),
+    ],
 )
-def test_a_range_is_met_inside(seen, low, high, state):
-    assert _gap(seen, _targets(measure="after_search.browse.correct", low=low, high=high)).state == state
+def test_target_is_met_within_its_tolerance_or_range(seen, target, found, distance, state):
+    gap = _gap(seen, _targets(**target))
+    assert gap.found.value == pytest.approx(found)
+    assert gap.distance.value == pytest.approx(distance)
+    assert gap.distance.low <= gap.distance.value <= gap.distance.high
+    assert gap.state == state
 
 
 def test_what_the_runs_do_not_show_is_unknown(seen):

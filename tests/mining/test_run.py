@@ -126,14 +126,8 @@ def test_rules_judge_in_the_same_pass_as_they_do_apart(many, tmp_path):
     assert {"irrelevant", "unjudged", "no_reasoning", "kept"} <= report.browses.keys()
     assert report.left_out == {"error": 10}
     assert report.judge == RuleJudge().name
-
-
-def test_judging_rules_write_nothing_twice(many):
-    mine_run(many, MiningRecipe(), judge=RuleJudge())
-    before = files(many)
-    mine_run(many, MiningRecipe(), judge=RuleJudge())
-    assert files(many) == before
-    assert judge_run(many) == 0
+    tasks = [pair.provenance.task for pair in read_records(many / "pairs.jsonl", Pair)]
+    assert tasks == sorted(tasks), "in an order that does not depend on that of the file"
 
 
 def test_several_processes_give_the_same_files(many, tmp_path):
@@ -165,8 +159,10 @@ def test_mining_that_was_killed_begins_where_it_was(many, monkeypatch):
     assert 0 < len(stored) < len(expected[1])
     assert (many / "pairs.jsonl").read_bytes() == expected[0], "the pairs of before stay"
 
-    mine_run(many, MiningRecipe(), judge=RuleJudge())
-    assert files(many) == expected, "no verdict is made twice"
+    for _ in range(2):
+        mine_run(many, MiningRecipe(), judge=RuleJudge())
+        assert files(many) == expected, "no verdict is made twice"
+    assert judge_run(many) == 0
 
 
 def test_a_judge_that_is_given_judges_first_and_its_verdicts_alone_count(many, make):
@@ -190,20 +186,16 @@ def test_line_that_is_no_trajectory_is_named(many):
         mine_run(many, MiningRecipe(), judge=RuleJudge())
 
 
-def test_one_trajectory_in_two_folders_is_refused(many, tmp_path):
+def test_runs_that_cannot_be_mined_are_refused(many, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "trajectories.jsonl").write_bytes((many / "trajectories.jsonl").read_bytes())
-    with pytest.raises(InputError, match="both hold the trajectory 'r"):
-        mine_run([many, other], MiningRecipe(), judge=RuleJudge())
-
-
-def test_processes_below_one_are_refused(many):
-    with pytest.raises(InputError, match="processes is 0"):
-        mine_run(many, MiningRecipe(), judge=RuleJudge(), processes=0)
-
-
-def test_folder_without_trajectories_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"holds no trajectories.jsonl"):
-        mine_run(tmp_path, MiningRecipe(), judge=RuleJudge())
+    for folders, processes, message in (
+        ([many, other], 1, "both hold the trajectory 'r"),
+        ([many], 0, "processes is 0"),
+        ([tmp_path], 1, r"holds no trajectories.jsonl"),
+        ([], 1, "give at least one"),
+    ):
+        with pytest.raises(InputError, match=message):
+            mine_run(folders, MiningRecipe(), judge=RuleJudge(), processes=processes)
     assert not (tmp_path / "verdicts.jsonl").exists()
