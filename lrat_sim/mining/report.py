@@ -180,7 +180,10 @@ def draw(report: MiningReport, path: Path) -> None:
     if report.weight_histogram is not None:
         edges, counts = report.weight_histogram.edges, report.weight_histogram.counts
         bars = [(*ends, 0.0, count) for ends, count in zip(pairwise(edges), counts, strict=True)]
-        marks = [Bars(boxes=bars, colour=_KEPT), Across(at=1.0, along_x=False, colour=INK, text="mean")]
+        marks: list[Bars | Across] = [
+            Bars(boxes=bars, colour=_KEPT),
+            Across(at=1.0, along_x=False, colour=INK, text="mean"),
+        ]
         panels += [
             Panel(marks=marks, title="weights of the pairs", x=Axis(label="weight"), y=Axis(label="pairs")),
             _shares_panel(report),

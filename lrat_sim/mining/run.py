@@ -226,7 +226,8 @@ def _label_all(setup: _Setup, pieces: Iterable[_Piece], processes: int) -> Itera
         return
     mapped = None
     if isinstance(setup.corpus, Corpus):  # goes by its folder, since it is mapped, not copied
-        setup, mapped = structs.replace(setup, corpus=None), setup.corpus.folder
+        mapped = setup.corpus.folder
+        setup = structs.replace(setup, corpus=None)
     # not forked: this process may hold threads, whose locks a fork would copy as they are
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(setup, mapped)) as pool:
