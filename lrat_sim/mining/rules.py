@@ -268,7 +268,7 @@ def since_useful(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count
             continue
         useful = {browse.docid for browse in found if verdict(browse) == "relevant"}
         rejected_here = [browse.docid for browse in reversed(found) if verdict(browse) == "irrelevant"]
-        held = dict.fromkeys(hit.docid for each in lists for hit in each.hits)
+        held = dict.fromkeys(hit.docid for listing in lists for hit in listing.hits)
         count.update(
             "older_list" if browse.docid in shown else "never_shown" for browse in found if browse.docid not in held
         )

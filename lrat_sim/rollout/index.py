@@ -166,6 +166,8 @@ def read_trajectories(run: Path | str, *, by_task: bool = False) -> Iterator[Tra
     """
     run = Path(run)
     path = run / TRAJECTORIES if run.is_dir() else run
+    if run.is_dir() and not path.is_file():
+        raise InputError(f"{run} holds no {TRAJECTORIES}, so it is no run folder; give one that a rollout made.")
     if by_task:
         yield from read_at(path, (offset for _, offset in offsets_by_task(path)))
         return
