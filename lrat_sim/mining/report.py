@@ -180,12 +180,10 @@ def draw(report: MiningReport, path: Path) -> None:
     if report.weight_histogram is not None:
         edges, counts = report.weight_histogram.edges, report.weight_histogram.counts
         bars = [(*ends, 0.0, count) for ends, count in zip(pairwise(edges), counts, strict=True)]
-        marks: list[Bars | Across] = [
-            Bars(boxes=bars, colour=_KEPT),
-            Across(at=1.0, along_x=False, colour=INK, text="mean"),
-        ]
+        marks: list[Bars | Across] = [Bars(boxes=bars, colour=_KEPT), Across(at=1.0, along_x=False, colour=INK)]
+        title_of_weights = "weights of the pairs; the line is their mean"
         panels += [
-            Panel(marks=marks, title="weights of the pairs", x=Axis(label="weight"), y=Axis(label="pairs")),
+            Panel(marks=marks, title=title_of_weights, x=Axis(label="weight"), y=Axis(label="pairs")),
             _shares_panel(report),
         ]
     plot = Plot(slug="mining", title=title, description=title, panels=panels, width=900)
@@ -198,12 +196,13 @@ def _counts_panel(title: str, counts: dict[str, int], meaning: dict[str, str]) -
         _KEPT if name == "kept" or name not in meaning else _DROPPED if "dropped" in meaning[name] else TIED
         for name in counts
     ]
+    beside = 0.01 * max(counts.values(), default=0)
     marks = [
         mark
         for row, (count, colour) in enumerate(zip(counts.values(), colours, strict=True))
         for mark in (
             Bars(boxes=[(0.0, count, -row - 0.35, -row + 0.35)], colour=colour),
-            Note(at=(count, -row), text=f" {count:,}", colour=INK),
+            Note(at=(count + beside, -row), text=f"{count:,}", colour=INK),
         )
     ]
     return _rows_panel(title, labels, marks, Axis(low=0, whole=True))
