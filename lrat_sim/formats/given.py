@@ -26,8 +26,8 @@ from lrat_sim.foreign.values import Found
 from lrat_sim.formats.fields import count, items, mapping, text
 from lrat_sim.formats.observations import opens_documents
 from lrat_sim.grading.run import VERDICTS
-from lrat_sim.mining.runs import Run, places, read_runs
-from lrat_sim.records import Verdict, VerdictState
+from lrat_sim.records import Trajectory, Verdict, VerdictState
+from lrat_sim.rollout.index import read_trajectories
 
 _STATES: dict[Any, VerdictState] = {True: "relevant", False: "irrelevant", None: "unjudged"}
 _STATES |= {"relevant": "relevant", "irrelevant": "irrelevant", "unjudged": "unjudged"}
@@ -108,16 +108,15 @@ def add_verdicts(file: Path, runs: Iterable[Path]) -> Given:
 
 def _opened(runs: Iterable[Path]) -> Iterator[tuple[str, _Opened]]:
     for folder in dict.fromkeys(runs):
-        for run in read_runs(place for _, place in places([folder])):
+        for run in read_trajectories(folder, by_task=True):
             if run.status != "error":
                 yield run.id, _Opened(folder, run.task_id, run.sample, list(_browses(run)))
 
 
-def _browses(run: Run) -> Iterator[tuple[int, int, bool]]:
-    for number, turn in enumerate(run.turns):
-        for index, call in enumerate(turn.calls):
-            if call.docid is not None or (call.hits is None and opens_documents(call.tool)):
-                yield number, index, call.docid is not None
+def _browses(run: Trajectory) -> Iterator[tuple[int, int, bool]]:
+    for turn, position, call in run.placed_calls():
+        if call.is_browse or (not call.is_search and opens_documents(call.tool)):
+            yield turn, position, call.is_browse
 
 
 def _verdicts(found: Found, opened: dict[str, _Opened]) -> Iterator[Verdict | None]:

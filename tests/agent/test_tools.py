@@ -9,8 +9,7 @@ import pytest
 from lrat_sim.agent.tools import MOST_CALLS, Toolbox, texts_of
 from lrat_sim.errors import RetrieverError
 from lrat_sim.mining.episodes import episodes
-from lrat_sim.mining.parts import QUERIES
-from lrat_sim.mining.runs import run_of
+from lrat_sim.mining.rules import QUERIES
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Trajectory, Turn
 from lrat_sim.retrieval.shown import LONGEST_QUERY, Shown
@@ -232,8 +231,7 @@ def test_a_search_sends_what_the_miner_writes_as_query(scripted, search_with, ru
         answer="Maren",
         turns=turns,
     )
-    walked = run_of(trajectory)
-    mined = [QUERIES[rule](walked, search) for part in episodes(walked) for search in part.searches]
+    mined = [QUERIES[rule](trajectory, search) for part in episodes(trajectory) for search in part.searches]
     executed = [done.executed for turn in turns for done in turn.calls]
     assert sorted(sent) == sorted(mined)  # a turn's calls run at once
     assert [ran.get("sent", ran["query"]) for ran in executed] == mined

@@ -5,24 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from lrat_sim.errors import InputError
 from lrat_sim.mining.episodes import episodes
-from lrat_sim.mining.mine import mine
-from lrat_sim.mining.names import Names, subject_of
 from lrat_sim.mining.recipe import load_recipe
-from lrat_sim.mining.runs import run_of
-from lrat_sim.mining.uptake import uses
+from lrat_sim.mining.usefulness import AnalysedRun, RunNames, topic, uses
 
 
 def taken(run):
     """The browses from whose document a name was taken up."""
-    run, names = run_of(run), Names(run_of(run))
-    return {
-        (number, place)
-        for number, turn in enumerate(run.turns)
-        for place, call in enumerate(turn.calls)
-        if call.docid is not None and names.taken_up(number + 1)
-    }
+    names = RunNames(run)
+    return {(turn, position) for turn, position, _ in run.browses() if names.taken_up(turn + 1)}
 
 
 @pytest.fixture
@@ -65,7 +56,7 @@ def test_only_new_names_that_are_used_count(hunt, change, left):
 
 
 def test_answer_of_a_run_that_gave_up_is_none(hunt):
-    run = msgspec.structs.replace(run_of(hunt()), status="unanswered")
+    run = msgspec.structs.replace(hunt(), status="unanswered")
     assert taken(run) == {(1, 0)}
 
 
@@ -100,7 +91,7 @@ def compared(make):
     ],
 )
 def test_last_document_is_used_where_the_search_ended_with_it(compared, change, first, last):
-    found = uses(run_of(compared(**change)))
+    found = uses(AnalysedRun(compared(**change)))
     assert (found[1, 0], found[2, 0]) == (first, last)
 
 
@@ -116,7 +107,7 @@ def test_last_document_is_used_where_the_search_ended_with_it(compared, change, 
     ],
 )
 def test_document_before_the_end_is_used_where_the_first_wording_found_something_new(compared, change, use):
-    assert uses(run_of(compared("age of Corn Street", **change)))[5, 0] == use
+    assert uses(AnalysedRun(compared("age of Corn Street", **change)))[5, 0] == use
 
 
 def test_queries_without_capitals_are_told_apart_by_their_longer_words(make):
@@ -127,7 +118,7 @@ def test_queries_without_capitals_are_told_apart_by_their_longer_words(make):
         make.turn(make.browse("b")),
         make.turn(make.search("year of the road", ["c"]), reasoning="of 1834"),
     )
-    assert uses(run_of(run)) == {(1, 0): "unused", (3, 0): "used"}
+    assert uses(AnalysedRun(run)) == {(1, 0): "unused", (3, 0): "used"}
 
 
 @pytest.mark.parametrize(
@@ -146,12 +137,12 @@ def test_rewordings_share_a_name_and_hold_none_that_leads_elsewhere(make, later,
         make.turn(make.search("builder of the Corn Mill", ["a"])),
         make.turn(make.search(later, ["b"]), reasoning="The list says that it was Orla Fenn."),
     )
-    run = run_of(msgspec.structs.replace(run, question="Did Owen Mott know the builder of the Corn Mill?"))
-    first, second = (subject_of(each.searches) for each in episodes(run))
-    assert Names(run).relation(first, second) == relation
+    run = msgspec.structs.replace(run, question="Did Owen Mott know the builder of the Corn Mill?")
+    first, second = (topic(each.searches) for each in episodes(run))
+    assert RunNames(run).relation(first, second) == relation
 
 
-def test_document_whose_use_is_unclear_is_neither_positive_nor_negative(compared, judged):
+def test_document_whose_use_is_unclear_is_neither_positive_nor_negative(mine, compared, judged):
     run = compared("age of Corn Street", noted="on to the other")
     recipe = load_recipe("mine-paper", {"useful": "used", "negatives": "[{rule: rejected}, {rule: unbrowsed}]"})
     pairs, report = mine([run], judged(run), recipe)
@@ -159,7 +150,7 @@ def test_document_whose_use_is_unclear_is_neither_positive_nor_negative(compared
     assert report.browses == {"unjudged": 3}
 
 
-def test_document_that_was_not_used_becomes_a_negative(make, judged):
+def test_document_that_was_not_used_becomes_a_negative(mine, make, judged):
     run = make.run(
         make.turn(make.search("builder of the Corn Mill", ["a", "b"])),
         make.turn(make.browse("b"), reasoning="open b"),
@@ -178,13 +169,13 @@ def test_document_that_was_not_used_becomes_a_negative(make, judged):
     assert report.browses == {"kept": 2, "irrelevant": 1}  # c serves both wordings
 
 
-def test_judge_still_rejects_what_was_taken_up(hunt, judged):
+def test_judge_still_rejects_what_was_taken_up(mine, hunt, judged):
     run = hunt()
     pairs, _ = mine([run], judged(run, _1_0="irrelevant"), load_recipe("mine-paper", {"useful": "used"}))
     assert [pair.positive for pair in pairs] == ["d"]
 
 
-def test_unanswered_runs_are_mined_only_where_asked_for(make, judged):
+def test_unanswered_runs_are_mined_only_where_asked_for(mine, make, judged):
     run = make.run(
         make.turn(make.search("q", ["a", "b"])),
         make.turn(make.browse("a")),
@@ -197,10 +188,3 @@ def test_unanswered_runs_are_mined_only_where_asked_for(make, judged):
     pairs, report = mine([run], judged(run), load_recipe("mine-paper", {"unanswered": "true"}))
     assert [pair.positive for pair in pairs] == ["a"]
     assert report.left_out == {}
-    with pytest.raises(InputError, match="unanswered is true and runs is 'correct'"):
-        load_recipe("mine-paper", {"unanswered": "true", "runs": "correct"})
-
-
-def test_recipes_from_before_these_fields_keep_their_fingerprint():
-    assert load_recipe("mine-paper").fingerprint == "c3954f7c58f075dc"
-    assert load_recipe("mine-paper", {"useful": "used"}).fingerprint != "c3954f7c58f075dc"

@@ -1,27 +1,27 @@
-"""One run as a walk: the order of its searches and browses, and what is known of each document that it opened.
+"""One run in short: the order of its searches and browses, and what is known of each document that it opened.
 
-A *step* is an executed call; calls that failed are passed over.  Browses take their rank from the latest result list
-that showed the document, and their length from the reasoning right after them (LRAT, section 5.1).
+A *step* is an executed call; calls that failed are passed over.  Which list showed a document, and the reasoning right
+after it was opened, are those of mining (:mod:`lrat_sim.mining.episodes`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from lrat_sim.formats import Entry
-from lrat_sim.grading.relevance import browses
 from lrat_sim.grading.rules import judge_by_rules
+from lrat_sim.mining.episodes import Episode, episodes, query_in
 from lrat_sim.records import Call, Trajectory, VerdictState
 from lrat_sim.success import run_success
 
 Outcome = Literal["correct", "incorrect", "ungraded", "error"]
 
-SEARCH, BROWSE = 0, 1
 FIRST_SEARCHES = 12
 """For how many searches of a run the share of new results is kept."""
 OFFLINE_RULES = "offline rules"
@@ -30,11 +30,11 @@ OFFLINE_RULES = "offline rules"
 _WORD = re.compile(r"\w{2,}")
 
 
-class Opened(Struct, frozen=True, gc=False):
+class OpenedDocument(Struct, frozen=True, gc=False):
     """One document that was opened.
 
     Attributes:
-        rank: in the latest list that showed it before, from 1; None where none did.
+        rank: in the latest list that had shown it, from 1; None where none had.
         length: tokens of the reasoning right after it; None where there is none.
         evidence: whether it is evidence of its task; None where the task has none.
         verdict: whether the reasoning calls it useful.
@@ -48,7 +48,7 @@ class Opened(Struct, frozen=True, gc=False):
     again: bool
 
 
-class Setting(Struct, frozen=True):
+class RunSetting(Struct, frozen=True):
     """What a run was made with, as far as its record tells; empty or None where it does not."""
 
     agent: str = ""
@@ -58,8 +58,8 @@ class Setting(Struct, frozen=True):
     shuffled: bool = False
 
 
-class Walk(Struct, frozen=True, gc=False):
-    """One run in short: a few hundred bytes, whatever its length.
+class RunSteps(Struct, frozen=True, gc=False):
+    """One run in a few hundred bytes, whatever its length.
 
     Attributes:
         task: whose question it is.
@@ -68,8 +68,7 @@ class Walk(Struct, frozen=True, gc=False):
         success: see :func:`lrat_sim.success.run_success`.
         completed: whether it gave an answer of its own accord, or at a limit.
         searches, browses: executed calls.
-        moves: counts of (from, to) steps that follow one another: search-search, search-browse, browse-search,
-            browse-browse.
+        moves: how often a search follows a search, a browse a search, a search a browse, a browse a browse.
         opened: each browse in order.
         evidence_opened: different evidence documents opened; None where the task has no evidence.
         new: (new, returned) results of each of the first searches.
@@ -79,14 +78,14 @@ class Walk(Struct, frozen=True, gc=False):
     """
 
     task: str
-    setting: Setting
+    setting: RunSetting
     outcome: Outcome
     success: float | None
     completed: bool
     searches: int
     browses: int
-    moves: tuple[int, int, int, int]
-    opened: list[Opened]
+    moves: tuple[int, ...]
+    opened: list[OpenedDocument]
     evidence_opened: int | None
     new: list[tuple[int, int]]
     terms: tuple[int, int]
@@ -94,50 +93,44 @@ class Walk(Struct, frozen=True, gc=False):
     judged_by: str | None
 
 
-def walk_of(entry: Entry, settings: dict[Setting, Setting] | None = None) -> Walk:
-    """The walk of one run.
+def steps_of(entry: Entry, settings: dict[RunSetting, RunSetting] | None = None) -> RunSteps:
+    """A run in short.
 
     Args:
-        entry: the run with what is known beside it.
+        entry: the run with what is known beside it. Without verdicts, the offline rules judge its browses.
         settings: those met before, so that runs share one object each.
-
-    A run without a grade is ungraded; the browses of one without verdicts are judged by the offline rules.
     """
     run = entry.trajectory
-    calls = [call for call in run.calls() if call.hits is not None or call.docid is not None]
-    steps = [SEARCH if call.hits is not None else BROWSE for call in calls]
-    moves = [0, 0, 0, 0]
-    for one, other in pairwise(steps):
-        moves[2 * one + other] += 1
+    calls = [call for call in run.calls() if call.is_search or call.is_browse]
+    moves = Counter(pairwise(call.is_search for call in calls))
     evidence = set(entry.task.evidence) if entry.task is not None else set()
     outcome, graded_by = _outcome(entry)
-    verdicts, judged_by = _verdicts(entry)
-    docids = {call.docid for call in calls if call.docid is not None}
+    verdicts = {(verdict.turn, verdict.call): verdict.state for verdict in entry.verdicts}
     setting = setting_of(run)
-    return Walk(
+    return RunSteps(
         task=run.task_id,
         setting=setting if settings is None else settings.setdefault(setting, setting),
         outcome=outcome,
         success=run_success(run.status, entry.grade.state if entry.grade else None),
         completed=run.status == "answered",
-        searches=steps.count(SEARCH),
-        browses=steps.count(BROWSE),
-        moves=(moves[0], moves[1], moves[2], moves[3]),
-        opened=list(_opened(run, calls, evidence, verdicts)),
-        evidence_opened=len(docids & evidence) if evidence else None,
-        new=_new(calls),
-        terms=_terms(run, calls),
+        searches=sum(call.is_search for call in calls),
+        browses=sum(call.is_browse for call in calls),
+        moves=tuple(moves[before, after] for before in (True, False) for after in (True, False)),
+        opened=list(_opened(episodes(run), evidence, verdicts)),
+        evidence_opened=len(evidence.intersection(call.docid for call in calls)) if evidence else None,
+        new=_new_results(calls),
+        terms=_new_terms(run, calls),
         graded_by=graded_by,
-        judged_by=judged_by,
+        judged_by=entry.verdicts[-1].judge if entry.verdicts else OFFLINE_RULES,
     )
 
 
-def setting_of(run: Trajectory) -> Setting:
+def setting_of(run: Trajectory) -> RunSetting:
     """What a run was made with, from its record."""
     limits = run.agent.get("limits")
     limits = limits if isinstance(limits, dict) else {}
     k, snippet = limits.get("k"), limits.get("snippet_tokens")
-    return Setting(
+    return RunSetting(
         agent=str(run.agent.get("name") or run.agent.get("model") or "unknown"),
         retriever=retriever_name(run.retriever),
         k=k if isinstance(k, int) else None,
@@ -149,88 +142,61 @@ def setting_of(run: Trajectory) -> Setting:
 def retriever_name(described: dict[str, Any]) -> str:
     """What people call a retriever, from its description: its kind, its model, and what it wraps."""
     name = str(described.get("kind") or described.get("name") or "unknown")
-    model = described.get("model")
+    model, rate, base = described.get("model"), described.get("rate"), described.get("base")
     if isinstance(model, str) and model:
         name += f":{model.rstrip('/').rsplit('/', 1)[-1]}"
-    rate = described.get("rate")
     if isinstance(rate, int | float):
         name += f"({rate:g})"
-    base = described.get("base")
     return f"{name} of {retriever_name(base)}" if isinstance(base, dict) else name
 
 
 def _outcome(entry: Entry) -> tuple[Outcome, str | None]:
-    run = entry.trajectory
-    if run.status == "error":
-        return "error", None
-    if run.status != "answered":
-        return "incorrect", None
+    status = entry.trajectory.status
+    if status != "answered":
+        return "error" if status == "error" else "incorrect", None
     return ("ungraded", None) if entry.grade is None else (entry.grade.state, entry.grade.judge)
 
 
-def _verdicts(entry: Entry) -> tuple[dict[tuple[int, int], VerdictState], str | None]:
-    if not entry.verdicts:
-        return {}, OFFLINE_RULES
-    found = {(verdict.turn, verdict.call): verdict.state for verdict in entry.verdicts}
-    return found, entry.verdicts[-1].judge
-
-
 def _opened(
-    run: Trajectory, calls: list[Call], evidence: set[str], verdicts: dict[tuple[int, int], VerdictState]
-) -> Iterator[Opened]:
-    after = {(browse.turn, browse.call): browse for browse in browses(run)}
-    last_shown = {hit.docid: place for place, call in enumerate(calls) for hit in call.hits or ()}
-    place, ranks = 0, dict[str, int]()
-    for number, turn in enumerate(run.turns):
-        for index, call in enumerate(turn.calls):
-            if call.hits is not None:
-                ranks.update({hit.docid: hit.rank for hit in call.hits})
-                place += 1
-            elif call.docid is not None:
-                browse = after[number, index]
-                if verdicts:
-                    verdict: VerdictState | None = verdicts.get((number, index))
-                else:
-                    verdict = judge_by_rules(browse.reasoning)[0] if browse.length and browse.reasoning else None
-                yield Opened(
-                    ranks.get(call.docid),
-                    browse.length or None,
-                    call.docid in evidence if evidence else None,
-                    verdict,
-                    last_shown.get(call.docid, -1) > place,
-                )
-                place += 1
+    parts: Sequence[Episode], evidence: set[str], verdicts: dict[tuple[int, int], VerdictState]
+) -> Iterator[OpenedDocument]:
+    last_shown = {hit.docid: number for number, part in enumerate(parts) for s in part.searches for hit in s.hits}
+    for number, part in enumerate(parts):
+        for opened in part.chain:
+            browse = opened.browse
+            verdict = verdicts.get((browse.turn, browse.call))
+            if not verdicts and browse.length:
+                verdict = judge_by_rules(browse.reasoning).state
+            yield OpenedDocument(
+                rank=opened.rank,
+                length=browse.length or None,
+                evidence=browse.docid in evidence if evidence else None,
+                verdict=verdict,
+                again=last_shown.get(browse.docid, -1) > number,
+            )
 
 
-def _new(calls: list[Call]) -> list[tuple[int, int]]:
+def _new_results(calls: Sequence[Call]) -> list[tuple[int, int]]:
     seen: set[str] = set()
-    found: list[tuple[int, int]] = []
-    for call in calls:
-        if call.hits is not None and len(found) < FIRST_SEARCHES:
-            ids = {hit.docid for hit in call.hits}
-            found.append((len(ids - seen), len(ids)))
-            seen |= ids
-    return found
+    counts: list[tuple[int, int]] = []
+    for call in [call for call in calls if call.is_search][:FIRST_SEARCHES]:
+        docids = {hit.docid for hit in call.hits or ()}
+        counts.append((len(docids - seen), len(docids)))
+        seen |= docids
+    return counts
 
 
-def _terms(run: Trajectory, calls: list[Call]) -> tuple[int, int]:
+def _new_terms(run: Trajectory, calls: Sequence[Call]) -> tuple[int, int]:
     said, shown = _words(run.question), set[str]()
     adopted = new = 0
     for call in calls:
-        if call.hits is not None:
-            first = _words(_query(call)) - said
+        if call.is_search:
+            first = _words(query_in(call.executed) or "") - said
             adopted += len(first & shown)
             new += len(first)
             said |= first
         shown |= _words(call.output)
     return adopted, new
-
-
-def _query(call: Call) -> str:
-    query = call.executed.get("query") if call.executed is not None else None
-    if isinstance(query, list):
-        query = query[0] if query else None
-    return query if isinstance(query, str) else ""
 
 
 def _words(text: str) -> set[str]:
