@@ -20,7 +20,7 @@ from lrat_sim.agent.calls import tool_of
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.mining.runs import Listed, Run, RunCall, browse_at, run_of
 from lrat_sim.records import Trajectory
-from lrat_sim.retrieval.shown import SEARCH
+from lrat_sim.retrieval.result_format import SEARCH
 
 Origin = Literal["chain", "older_list", "never_shown"]
 

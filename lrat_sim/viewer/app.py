@@ -2,7 +2,7 @@
 
 Documents are hostile: whatever comes from a file is escaped by the templates, ids are percent-encoded in addresses,
 and the headers of every answer forbid the browser all scripts and styles but our own, and all requests elsewhere.
-Only this machine may ask, under its own name (:mod:`lrat_sim.retrieval.door`).
+Only this machine may ask, under its own name (:mod:`lrat_sim.retrieval.access`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lrat_sim.errors import InputError
 from lrat_sim.models.transport import is_loopback
-from lrat_sim.retrieval.door import Door
+from lrat_sim.retrieval.access import AccessControl
+from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.server import serve_app
-from lrat_sim.retrieval.wire import ServerLimits
 from lrat_sim.viewer.compare_pages import ComparePages
 from lrat_sim.viewer.library import Library
 from lrat_sim.viewer.pages import Pages
@@ -64,7 +64,7 @@ def viewer_app(library: Library, *, host: str = "127.0.0.1") -> ASGIApp:
         ],
         exception_handlers={InputError: site.refused, 404: site.not_found, 405: site.not_found, 500: site.failed},
     )
-    return _Guarded(Door(app, host=host, token=None, limits=ServerLimits()))
+    return _Guarded(AccessControl(app, host=host, token=None, limits=ServerLimits()))
 
 
 class _Guarded:

@@ -74,7 +74,7 @@ def found_in(corpus: Corpus | None, docid: str | None) -> Document | None:
 
 
 def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Snippet]:
-    """Title and text of each hit in a result list that was shown as :func:`lrat_sim.retrieval.shown.show_hits` does.
+    """Title and text of each hit in a result list of :func:`lrat_sim.retrieval.result_format.show_hits`.
 
     Those that stand there in another form are left out.
 

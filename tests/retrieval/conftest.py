@@ -16,6 +16,7 @@ import pytest
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.records import Document
 from lrat_sim.retrieval import Retriever, open_retriever
+from lrat_sim.retrieval.server import serving
 
 PEOPLE = ["Ada Holm", "Bedřich Havlíček", "Carla Ruiz", "Dov Levi", "Else Lund", "Farid Aziz"]
 WORKS = ["novel", "film", "opera", "bridge", "theory"]
@@ -135,6 +136,18 @@ def opened(
         return ready[spec]
 
     return open_once
+
+
+@pytest.fixture(scope="session")
+def bm25(opened: Callable[[str], Retriever]) -> Retriever:
+    return opened("bm25")
+
+
+@pytest.fixture(scope="session")
+def url(bm25: Retriever) -> Iterator[str]:
+    """Of a search server over bm25."""
+    with serving(bm25) as url:
+        yield url
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.records import Document
 from lrat_sim.retrieval import Retriever, bm25
-from lrat_sim.retrieval.words import words
+from lrat_sim.retrieval.tokenize import tokenize
 
 QUERIES = ["the opera of Ada Holm", "finished the bridge in 1917", "town 3 town 3 film", "東京"]
 
 
 def test_scores_are_those_of_bm25s_on_the_whole_corpus(opened: Callable[[str], Retriever], corpus: Corpus) -> None:
     reference = bm25s.BM25(k1=0.9, b=0.4, method="lucene")
-    reference.index([words(passage_text(document)) for document in corpus], show_progress=False)
+    reference.index([tokenize(passage_text(document)) for document in corpus], show_progress=False)
     for query, hits in zip(QUERIES, opened("bm25").search(QUERIES, len(corpus)), strict=True):
-        scores = reference.get_scores([word for word in words(query) if word in reference.vocab_dict])
+        scores = reference.get_scores([word for word in tokenize(query) if word in reference.vocab_dict])
         assert len(hits) == np.count_nonzero(scores)
         assert [hit.score for hit in hits] == pytest.approx([scores[corpus.row(hit.docid)] for hit in hits], rel=1e-5)
 

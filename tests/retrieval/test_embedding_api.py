@@ -26,6 +26,20 @@ def test_answers_are_put_in_order_by_their_index(open_fresh: Callable[..., Retri
         assert retriever.search([corpus.document(docid).text], 1)[0][0].docid == docid
 
 
+def test_a_server_that_another_name_of_litellm_reaches_gives_the_same_vectors(
+    open_fresh: Callable[..., Retriever], embedding_server: Any
+) -> None:
+    own = open_fresh("embedding-api", dimensions=24)
+    through_litellm = open_fresh("embedding-api", dimensions=24, model="hosted_vllm/loopback")
+    assert through_litellm.search(["a film", "a bridge"], 3) == own.search(["a film", "a bridge"], 3)
+    embedding_server.requests, embedding_server.failures, embedding_server.retry_after = 0, [429, 500], "0"
+    assert through_litellm.search(["after faults"], 1)[0]
+    assert embedding_server.requests == 3
+    embedding_server.failures = [401]
+    with pytest.raises(RetrieverError, match="planned 401"):
+        through_litellm.search(["after a refusal"], 1)
+
+
 def test_prompts_are_put_before_texts_and_long_texts_cut(
     open_fresh: Callable[..., Retriever], embedding_server: Any
 ) -> None:
@@ -77,7 +91,7 @@ def test_an_outage_while_indexing_keeps_what_is_done(
         if done == 20:
             embedding_server.failures = [400]
 
-    with pytest.raises(InputError, match=r"unfinished: .*planned 400.*run the same command again"):
+    with pytest.raises(InputError, match=r"unfinished: .*planned 400.*rerun the same command"):
         open_fresh("embedding-api", shard_rows=10, progress=fail_after_two_shards)
     assert len(embedding_server.texts) == 20
     open_fresh("embedding-api", shard_rows=10)

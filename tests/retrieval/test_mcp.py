@@ -23,19 +23,14 @@ from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval import Retriever
 from lrat_sim.retrieval.mcp_server import mcp_server
+from lrat_sim.retrieval.result_format import ResultFormat
+from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.server import serving
 from lrat_sim.retrieval.service import Service
-from lrat_sim.retrieval.shown import Shown
-from lrat_sim.retrieval.wire import ServerLimits
 
 QUERIES = ["film of Carla Ruiz", "lighthouse", "東京大学", "zzqqxx", "  bridge "]
-SHOWN = Shown(k=4, snippet_tokens=9, document_tokens=12)
+SHOWN = ResultFormat(k=4, snippet_tokens=9, document_tokens=12)
 MODES = ["auto", "legacy"]
-
-
-@pytest.fixture(scope="module")
-def bm25(opened: Callable[[str], Retriever]) -> Retriever:
-    return opened("bm25")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +48,7 @@ async def text_of(client: Client, tool: str, arguments: dict[str, Any]) -> str:
 
 async def as_an_agent(retriever: Retriever) -> dict[str, str]:
     """What an agent of this project is shown for each query, and for the first document of the first one."""
-    shown = tools.Shown(SHOWN.k, SHOWN.snippet_tokens, SHOWN.document_tokens)
+    shown = tools.ResultFormat(SHOWN.k, SHOWN.snippet_tokens, SHOWN.document_tokens)
     toolbox = tools.Toolbox(retriever, tools.texts_of(retriever), shown)
 
     async def one(tool: str, arguments: str) -> tools.Call:
@@ -156,14 +151,14 @@ from pathlib import Path
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.mcp_server import serve_stdio
-from lrat_sim.retrieval.shown import Shown
+from lrat_sim.retrieval.result_format import ResultFormat
 retriever = open_retriever("bm25", Corpus.open(Path(sys.argv[1])), Path(sys.argv[2]))
 search = retriever.search
 def talkative(queries, k):
     print("a retriever may print")
     return search(queries, k)
 retriever.search = talkative
-serve_stdio(retriever, shown=Shown(k=4, snippet_tokens=9, document_tokens=12))
+serve_stdio(retriever, shown=ResultFormat(k=4, snippet_tokens=9, document_tokens=12))
 """
 
 

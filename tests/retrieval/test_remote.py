@@ -24,10 +24,10 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, canonical
 from lrat_sim.retrieval import Retriever, open_retriever
-from lrat_sim.retrieval.connection import Shelf
+from lrat_sim.retrieval.connection import DocumentCache
 from lrat_sim.retrieval.remote import RemoteRetriever, open_remote
+from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.server import serving
-from lrat_sim.retrieval.wire import ServerLimits
 
 QUERIES = ["film of Carla Ruiz", "lighthouse on the cape", "東京大学", "bridge", "\ud83d", ""]
 
@@ -103,17 +103,6 @@ class Between:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
-
-
-@pytest.fixture(scope="module")
-def bm25(opened: Callable[[str], Retriever]) -> Retriever:
-    return opened("bm25")
-
-
-@pytest.fixture(scope="module")
-def url(bm25: Retriever) -> Iterator[str]:
-    with serving(bm25) as url:
-        yield url
 
 
 @pytest.fixture
@@ -382,12 +371,12 @@ def test_documents_of_a_search_r1_server_are_read_as_it_gives_them(between: Betw
 
 
 def test_the_shelf_keeps_what_was_used_last_within_its_room() -> None:
-    shelf = Shelf(3000)
+    cache = DocumentCache(3000)
     for docid in "abc":
-        shelf.put(Document(id=docid, text="x" * 499, title="t"))
-    assert shelf.get("a") is not None
-    shelf.put(Document(id="a", text="y" * 499, title="t"))  # in place of the one before
-    shelf.put(Document(id="d", text="x" * 499, title="t"))
-    assert [shelf.get(docid) is not None for docid in "abcd"] == [True, False, True, True]
-    shelf.put(Document(id="e", text="x" * 10_000))
-    assert [shelf.get(docid) is not None for docid in "acde"] == [False, False, False, True]
+        cache.put(Document(id=docid, text="x" * 499, title="t"))
+    assert cache.get("a") is not None
+    cache.put(Document(id="a", text="y" * 499, title="t"))  # in place of the one before
+    cache.put(Document(id="d", text="x" * 499, title="t"))
+    assert [cache.get(docid) is not None for docid in "abcd"] == [True, False, True, True]
+    cache.put(Document(id="e", text="x" * 10_000))
+    assert [cache.get(docid) is not None for docid in "acde"] == [False, False, False, True]

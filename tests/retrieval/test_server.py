@@ -30,15 +30,15 @@ from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval import Retriever
 from lrat_sim.retrieval.batching import Batcher
 from lrat_sim.retrieval.hybrid import HybridRetriever
+from lrat_sim.retrieval.schemas import Refused, ServerLimits
 from lrat_sim.retrieval.search_app import search_app
 from lrat_sim.retrieval.server import serve, serving
-from lrat_sim.retrieval.wire import Refused, ServerLimits
 from lrat_sim.text import first_tokens
 
 ODD_IDS = ["a/b", "/", "..", ".", "a b", "a%2Fb", "a?b#c", "line\nbreak\n", "東京", "a\\b", '"', "%", "+", ";,=&"]
 
 
-class Shelf(Retriever):
+class ByLength(Retriever):
     """Ranks its documents by length; does what a test says on the way."""
 
     def __init__(self, ids: Sequence[str] = ("1", "2", "3")) -> None:
@@ -61,18 +61,7 @@ class Shelf(Retriever):
         return self.texts[docid]
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "shelf", "ids": sorted(self.texts)}
-
-
-@pytest.fixture(scope="module")
-def bm25(opened: Callable[[str], Retriever]) -> Retriever:
-    return opened("bm25")
-
-
-@pytest.fixture(scope="module")
-def url(bm25: Retriever) -> Iterator[str]:
-    with serving(bm25) as url:
-        yield url
+        return {"kind": "by-length", "ids": sorted(self.texts)}
 
 
 @pytest.fixture
@@ -146,7 +135,7 @@ def test_retrieve_speaks_search_r1(client: httpx.Client, bm25: Retriever) -> Non
 
 @pytest.mark.parametrize("docid", ODD_IDS)
 def test_any_id_can_be_fetched(docid: str) -> None:
-    with serving(Shelf(ODD_IDS)) as url:
+    with serving(ByLength(ODD_IDS)) as url:
         path = quote(docid, safe="").replace(".", "%2E")
         assert httpx.get(f"{url}/document/{path}").json()["id"] == docid
 
@@ -203,7 +192,7 @@ def test_other_paths_and_methods_are_refused_in_json(client: httpx.Client) -> No
 
 
 def test_a_body_too_large_is_a_413_whether_or_not_it_says_its_length() -> None:
-    with serving(Shelf(), limits=ServerLimits(body=1000)) as url:
+    with serving(ByLength(), limits=ServerLimits(body=1000)) as url:
         for content in (b"x" * 1001, (b"x" * 600 for _ in range(2)), b"x" * 1_000_000):
             answer = httpx.post(f"{url}/search", content=content)
             assert answer.status_code == 413
@@ -212,7 +201,7 @@ def test_a_body_too_large_is_a_413_whether_or_not_it_says_its_length() -> None:
 
 
 def test_a_body_that_does_not_arrive_is_a_408() -> None:
-    with serving(Shelf(), limits=ServerLimits(seconds=0.2)) as url:
+    with serving(ByLength(), limits=ServerLimits(seconds=0.2)) as url:
         host, port = url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as slow:
             slow.sendall(b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
@@ -223,7 +212,7 @@ def test_a_body_that_does_not_arrive_is_a_408() -> None:
 
 
 def test_a_token_is_asked_of_everything_but_health() -> None:
-    with serving(Shelf(), token="secret-1") as url:
+    with serving(ByLength(), token="secret-1") as url:
         for headers in ({}, {"authorization": "Bearer secret-2"}, {"authorization": "Basic secret-1"}):
             for path in ("/describe", "/document/1", "/mcp", "/nothing"):
                 answer = httpx.get(url + path, headers=headers)
@@ -305,7 +294,7 @@ def closed(client: socket.socket) -> bool:
 
 def test_half_a_head_is_not_waited_for_for_ever() -> None:
     head = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-"
-    with serving(Shelf(), limits=ServerLimits(seconds=0.2)) as url:
+    with serving(ByLength(), limits=ServerLimits(seconds=0.2)) as url:
         with connected(url) as silent, connected(url) as half:
             half.sendall(head)
             assert closed(half)
@@ -314,15 +303,15 @@ def test_half_a_head_is_not_waited_for_for_ever() -> None:
 
 
 def test_half_a_second_head_is_not_waited_for_either() -> None:
-    with serving(Shelf(), limits=ServerLimits(seconds=1)) as url, connected(url) as client:
+    with serving(ByLength(), limits=ServerLimits(seconds=1)) as url, connected(url) as client:
         client.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /health HTTP/1.1\r\nX-")
         with client.makefile("rb") as stream:
             assert stream.read().count(b"HTTP/1.1 200") == 1  # until the server closes
 
 
 def test_where_descriptors_are_short_who_waited_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrat_sim.retrieval.clients.most_connections", lambda: 3)
-    with serving(Shelf()) as url, contextlib.ExitStack() as stack:
+    monkeypatch.setattr("lrat_sim.retrieval.server.most_connections", lambda: 3)
+    with serving(ByLength()) as url, contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(connected(url)) for _ in range(3)]
         assert httpx.get(f"{url}/health").status_code == 200
         assert closed(waiting[0])
@@ -333,12 +322,12 @@ def test_where_descriptors_are_short_who_waited_longest_makes_room(monkeypatch: 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_an_address_that_others_reach_takes_a_token(host: str) -> None:
     with pytest.raises(InputError, match="can be reached from other machines"):
-        search_app(Shelf(), host=host)
-    search_app(Shelf(), host=host, token="secret")
+        search_app(ByLength(), host=host)
+    search_app(ByLength(), host=host, token="secret")
 
 
 def test_with_a_token_any_address_and_host_name_will_do() -> None:
-    with serving(Shelf(), host="0.0.0.0", token="secret") as url:
+    with serving(ByLength(), host="0.0.0.0", token="secret") as url:
         port = url.rpartition(":")[2]
         headers = {"authorization": "Bearer secret", "host": "search.example"}
         assert httpx.get(f"http://127.0.0.1:{port}/describe", headers=headers).status_code == 200
@@ -347,18 +336,18 @@ def test_with_a_token_any_address_and_host_name_will_do() -> None:
 @pytest.mark.parametrize("token", ["", "two words", "né", "line\nbreak"])
 def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
     with pytest.raises(InputError, match="token"):
-        search_app(Shelf(), token=token)
+        search_app(ByLength(), token=token)
 
 
 def test_a_taken_port_and_an_impossible_one_are_one_sentence(url: str) -> None:
     taken = int(url.rpartition(":")[2])
     with pytest.raises(InputError, match=rf"127\.0\.0\.1, port {taken}, cannot be listened on \(.*; choose"):
-        serve(Shelf(), port=taken)
+        serve(ByLength(), port=taken)
     for port in (70_000, -1):
         with pytest.raises(InputError, match=f"there is no port {port}"):
-            serve(Shelf(), port=port)
+            serve(ByLength(), port=port)
     with pytest.raises(InputError, match="cannot be listened on"):
-        serve(Shelf(), host="no.such.host.invalid", token="secret")
+        serve(ByLength(), host="no.such.host.invalid", token="secret")
 
 
 def test_a_retriever_that_answers_by_the_task_cannot_be_served(
@@ -372,7 +361,7 @@ def test_a_retriever_that_answers_by_the_task_cannot_be_served(
 
 def test_a_limit_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(InputError, match=r"limits.*k"):
-        search_app(Shelf(), limits=ServerLimits(k=0))
+        search_app(ByLength(), limits=ServerLimits(k=0))
 
 
 def test_two_hundred_clients_at_once_get_what_direct_calls_give(url: str, bm25: Retriever) -> None:
@@ -400,81 +389,72 @@ def test_two_hundred_clients_at_once_get_what_direct_calls_give(url: str, bm25: 
     assert asyncio.run(all_of_them()) == [3] * 200
 
 
+def batched(retriever: Retriever, *requests: tuple[list[str], int], **options: Any) -> list[Any]:
+    """What a batcher answers to requests that come together; failures stand in their place."""
+
+    async def ask() -> list[Any]:
+        batcher = Batcher(retriever, **options)
+        answers = await asyncio.gather(*(batcher.search(*request) for request in requests), return_exceptions=True)
+        batcher.close()
+        return answers
+
+    return asyncio.run(ask())
+
+
 def test_queries_of_the_same_k_that_come_together_are_one_call() -> None:
-    shelf = Shelf()
-
-    async def ask() -> list[list[list[Hit]]]:
-        batcher = Batcher(shelf, window=0.05)
-        try:
-            return await asyncio.gather(*(batcher.search([f"q{n}"], 1 + n % 2) for n in range(20)))
-        finally:
-            batcher.close()
-
-    answers = asyncio.run(ask())
-    assert sorted((len(queries), k) for queries, k in shelf.calls) == [(10, 1), (10, 2)]
-    assert answers == [shelf.search([f"q{n}"], 1 + n % 2) for n in range(20)]
+    retriever = ByLength()
+    answers = batched(retriever, *(([f"q{n}"], 1 + n % 2) for n in range(20)), window=0.05)
+    assert sorted((len(queries), k) for queries, k in retriever.calls) == [(10, 1), (10, 2)]
+    assert answers == [retriever.search([f"q{n}"], 1 + n % 2) for n in range(20)]
 
 
 def test_a_request_is_never_split_and_a_batch_ends_at_its_size() -> None:
-    shelf = Shelf()
-
-    async def ask() -> None:
-        batcher = Batcher(shelf, size=4)
-        await asyncio.gather(*(batcher.search([f"{n}"] * size, 1) for n, size in enumerate((3, 1, 9, 2, 2, 1))))
-        batcher.close()
-
-    asyncio.run(ask())
-    assert [len(queries) for queries, _ in shelf.calls] == [4, 9, 4, 1]
+    retriever = ByLength()
+    batched(retriever, *(([f"{n}"] * size, 1) for n, size in enumerate((3, 1, 9, 2, 2, 1))), size=4)
+    assert [len(queries) for queries, _ in retriever.calls] == [4, 9, 4, 1]
 
 
 def test_a_failing_query_fails_alone() -> None:
-    shelf = Shelf()
+    retriever = ByLength()
 
     def poisoned(queries: Sequence[str]) -> None:
         if "poison" in queries:
             raise ZeroDivisionError("spoilt")
 
-    shelf.before = poisoned
-
-    async def ask() -> list[Any]:
-        batcher = Batcher(shelf, window=0.05)
-        asked = [["a"], ["poison"], ["b", "c"], ["poison", "d"]]
-        found = await asyncio.gather(*(batcher.search(queries, 2) for queries in asked), return_exceptions=True)
-        batcher.close()
-        return found
-
-    first, second, third, fourth = asyncio.run(ask())
-    assert (first, third) == (shelf.search(["a"], 2), shelf.search(["b", "c"], 2))
+    retriever.before = poisoned
+    asked = [["a"], ["poison"], ["b", "c"], ["poison", "d"]]
+    first, second, third, fourth = batched(retriever, *((queries, 2) for queries in asked), window=0.05)
+    assert (first, third) == (retriever.search(["a"], 2), retriever.search(["b", "c"], 2))
     for failed in (second, fourth):
         assert isinstance(failed, RetrieverError)
         assert "ZeroDivisionError: spoilt" in str(failed)
-    assert shelf.calls[0][0] == ["a", "poison", "b", "c", "poison", "d"]
+    assert retriever.calls[0][0] == ["a", "poison", "b", "c", "poison", "d"]
 
 
 def test_a_retriever_that_fails_or_miscounts_is_a_502_in_one_sentence() -> None:
-    shelf = Shelf()
-    with serving(shelf) as url:
-        shelf.before = lambda queries: (_ for _ in ()).throw(RetrieverError("the index is gone \ud83d"))
+    retriever = ByLength()
+    with serving(retriever) as url:
+        retriever.before = lambda queries: (_ for _ in ()).throw(RetrieverError("the index is gone \ud83d"))
         answer = httpx.post(f"{url}/search", json={"query": "a"})
         assert answer.status_code == 502
         assert "the index is gone" in error_of(answer)
-        shelf.before = lambda queries: None
-        shelf.search = lambda queries, k: []  # type: ignore[method-assign]
+        retriever.before = lambda queries: None
+        retriever.search = lambda queries, k: []  # type: ignore[method-assign]
         answer = httpx.post(f"{url}/retrieve", json={"queries": ["a"]})
         assert answer.status_code == 502
         assert "0 lists of hits for 1 queries" in error_of(answer)
 
 
 def test_the_server_answers_others_while_a_search_is_under_way() -> None:
-    shelf, go, inside = Shelf(), threading.Event(), threading.Event()
+    retriever, go, inside = ByLength(), threading.Event(), threading.Event()
 
     def wait(queries: Sequence[str]) -> None:
         if queries == ["slow"]:
             inside.set()
             assert go.wait(20)
 
-    shelf.before = wait
-    with serving(shelf) as url, ThreadPoolExecutor(1) as pool:
+    retriever.before = wait
+    with serving(retriever) as url, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(httpx.post, f"{url}/search", json={"query": "slow"}, timeout=30)
         assert inside.wait(10)
         assert httpx.get(f"{url}/health", timeout=5).status_code == 200
@@ -485,11 +465,11 @@ def test_the_server_answers_others_while_a_search_is_under_way() -> None:
 
 
 def test_too_many_waiting_queries_are_put_off_and_not_lost() -> None:
-    shelf, go = Shelf(), threading.Event()
-    shelf.before = lambda queries: go.wait(20)
+    retriever, go = ByLength(), threading.Event()
+    retriever.before = lambda queries: go.wait(20)
 
     async def ask() -> list[Any]:
-        batcher = Batcher(shelf, threads=1, window=0, waiting=5)
+        batcher = Batcher(retriever, threads=1, window=0, waiting=5)
         first = asyncio.ensure_future(batcher.search(["under way"], 1))
         await asyncio.sleep(0.1)
         waiting = [asyncio.ensure_future(batcher.search([f"w{n}"], 1)) for n in range(5)]
@@ -506,10 +486,10 @@ def test_too_many_waiting_queries_are_put_off_and_not_lost() -> None:
 
 
 def test_a_client_that_leaves_takes_nobody_with_it() -> None:
-    shelf = Shelf()
+    retriever = ByLength()
 
     async def ask() -> Any:
-        batcher = Batcher(shelf, window=0.05)
+        batcher = Batcher(retriever, window=0.05)
         leaver = asyncio.ensure_future(batcher.search(["leaver"], 1))
         stayer = asyncio.ensure_future(batcher.search(["stayer"], 1))
         await asyncio.sleep(0.01)
@@ -518,8 +498,8 @@ def test_a_client_that_leaves_takes_nobody_with_it() -> None:
         batcher.close()
         return found
 
-    assert asyncio.run(ask()) == shelf.search(["stayer"], 1)
-    assert shelf.calls[0][0] == ["stayer"]
+    assert asyncio.run(ask()) == retriever.search(["stayer"], 1)
+    assert retriever.calls[0][0] == ["stayer"]
 
 
 SCRIPT = """
