@@ -4,7 +4,8 @@ from lrat_sim.artifact import write_records
 from lrat_sim.errors import InputError
 from lrat_sim.records import Grade, Task, Usage
 from lrat_sim.viewer.library import Library
-from lrat_sim.viewer.listing import Query, read_query, select
+from lrat_sim.viewer.listing import Query, select
+from lrat_sim.viewer.renderer import read_address
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +110,11 @@ def test_pages_hold_every_row_once(table):
 )
 def test_an_address_that_cannot_be_read_is_refused(wrong):
     with pytest.raises(InputError, match="the address cannot be read"):
-        read_query(wrong)
+        read_address(wrong, Query)
 
 
 def test_addresses_encode_whatever_a_name_holds():
     odd = "a/b?c&d#e \"<'>%2e\ud800"
     url = Query(arm=odd).url(page=2)
-    assert url.startswith("/?arm=a%2Fb%3Fc%26d%23e+%22%3C%27%3E%252e")
+    assert url.startswith("/trajectories?arm=a%2Fb%3Fc%26d%23e+%22%3C%27%3E%252e")
     assert url.endswith("&page=2")

@@ -49,7 +49,7 @@ def page(client, address, status=200):
 
 def crawl(client, most=400):
     """Every page that links lead to from the list, by address."""
-    waiting, found = ["/"], {}
+    waiting, found = ["/", "/runs"], {}
     while waiting and len(found) < most:
         address = waiting.pop(0).partition("#")[0]
         if address in found or address.startswith("/record"):
@@ -62,7 +62,17 @@ def crawl(client, most=400):
 def test_every_link_leads_to_a_page(client, hostile):
     pages = crawl(client(hostile))
     kinds = {address.partition("?")[0] for address in pages}
-    assert kinds == {"/", "/runs", "/compare", "/pairs", "/pair", "/trajectory", "/versus", "/document"}
+    assert kinds == {
+        "/",
+        "/runs",
+        "/trajectories",
+        "/compare",
+        "/pairs",
+        "/pair",
+        "/trajectory",
+        "/versus",
+        "/document",
+    }
 
 
 def test_nothing_that_a_file_says_becomes_markup(client, hostile):
@@ -183,7 +193,7 @@ def test_a_trajectory_is_told_with_all_that_belongs_to_it(client, wheel):
     opened = sum(call.docid is not None for turn in mined.turns for call in turn.calls)
     verdicts = [each for each in read_records(collect / VERDICTS, Verdict) if each.trajectory_id == mined.id]
     assert len(verdicts) == opened
-    assert said.count(f"says {verdicts[0].judge}") == opened
+    assert said.count(f"judged by {verdicts[0].judge}") == opened
     for number in of_it:
         assert f"/pair?file=round-1&number={number}" in shown.links("/pair")
     assert {t for t, _ in shown.elements} >= {"h1", "h2", "main", "nav", "details"}
@@ -279,9 +289,9 @@ def test_broken_runs_and_unknown_grades_are_told(client, tmp_path, make):
     write_records(tmp_path / "trajectories.jsonl", [broken])
     viewer = client(tmp_path)
     said = page(viewer, page(viewer, "/").links("/trajectory")[0]).text
-    assert "Broke at the model: the server is <gone>" in said
+    assert "Failed at the model: the server is <gone>" in said
     assert "2 attempts" in said
     assert "429 slow down (1.0 s)" in said
     assert "500 gone (2.0 s)" in said
-    assert "Comparing takes two runs" in page(viewer, "/compare").text
+    assert "There is only one run here" in page(viewer, "/compare").text
     assert "No pairs were mined here" in page(viewer, "/pairs").text

@@ -113,9 +113,7 @@ def test_an_offset_that_leads_to_another_record_is_an_error_not_another_run(fold
 def test_a_merged_folder_is_shown_as_one_run_for_each_retriever(folder, make):
     other = {"kind": "dense", "model": "/somewhere/minilm", "fingerprint": "r2"}
     append(folder / "trajectories.jsonl", make.run(make.turn()), make.run(make.turn(), id="z", retriever=other))
-    run = RunFolder(folder, "run")
-    run.refresh()
-    assert run.table["arm"].to_pylist() == ["run · someone · bm25", "run · someone · dense minilm"]
+    assert Library(folder).table["arm"].to_pylist() == ["run · someone · bm25", "run · someone · dense minilm"]
 
 
 def test_25_000_trajectories_open_and_page_without_reading_them(folder, make, tmp_path):
