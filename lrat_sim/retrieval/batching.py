@@ -29,7 +29,6 @@ class Batcher:
     """Gathers concurrent searches on one event loop and runs them in threads.
 
     Args:
-        retriever: answers them.
         window: seconds in which requests are gathered.
         size: queries in a call at which gathering ends; a request is never split.
         threads: calls under way at once.

@@ -79,12 +79,7 @@ class Bm25Retriever(LocalRetriever):
 def open_bm25(
     corpus: Corpus, indexes: Path, settings: Bm25Settings, progress: ProgressCallback | None
 ) -> Bm25Retriever:
-    """Opens ``bm25``; the fields of :class:`Bm25Settings` are its options.
-
-    Raises:
-        InputError: an option is not allowed, or the index is damaged.
-        FingerprintMismatch: the index was built from another corpus, with other settings or another library version.
-    """
+    """Opens ``bm25``; the fields of :class:`Bm25Settings` are its options, and it raises as :func:`open_retriever`."""
     identity = {
         "kind": "bm25",
         **msgspec.to_builtins(settings),

@@ -40,13 +40,7 @@ class _Passing(Exception):
 
 
 def bounded_client(url: str, *, timeout: float, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
-    """Connections to one server: replies have a bound, cookies are not kept, this machine is reached without a proxy.
-
-    Args:
-        url: the server.
-        timeout: seconds between two bytes.
-        headers: of every request.
-    """
+    """Connections to one server: bounded replies, no cookies, and no proxy to this machine."""
     reach_directly(url)
     limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
     transport = httpx.AsyncHTTPTransport(limits=limits, proxy=proxy_for(url))

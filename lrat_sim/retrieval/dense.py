@@ -99,13 +99,9 @@ class DenseRetriever(LocalRetriever):
 def open_dense(
     corpus: Corpus, indexes: Path, settings: DenseSettings, progress: ProgressCallback | None
 ) -> DenseRetriever:
-    """Opens ``dense``; the fields of :class:`DenseSettings` are its options.
+    """Opens ``dense``; the fields of :class:`DenseSettings` are its options, and it raises as :func:`open_retriever`.
 
     Each model has a folder of its own under ``indexes``, by its name and where it lies.
-
-    Raises:
-        InputError: an option is not allowed, the model cannot be loaded, or the index is damaged.
-        FingerprintMismatch: the index was built from another corpus, other weights, or with other settings.
     """
     from lrat_sim.retrieval.encoder import SentenceEncoder  # not needed by vectors of another kind, and slow to load
 
@@ -143,13 +139,9 @@ def open_vectors(
 
     Args:
         description: the retriever's kind and name, to which all that decides its answers is added.
-        corpus: the documents.
         folder: of this index alone.
-        encoder: gives the vectors.
-        index: how the nearest are found.
+        index, shard_rows: as in :class:`DenseSettings`.
         device: where ``exact`` compares.
-        shard_rows: documents a shard.
-        progress: told the documents that are encoded.
 
     Raises:
         InputError: the index is damaged, or faiss is asked for and not installed.

@@ -171,12 +171,7 @@ class ApiEncoder:
 def open_embedding_api(
     corpus: Corpus, indexes: Path, settings: EmbeddingApiSettings, progress: ProgressCallback | None
 ) -> DenseRetriever:
-    """Opens ``embedding-api``; the fields of :class:`EmbeddingApiSettings` are its options.
-
-    Raises:
-        InputError: an option is not allowed, the provider gave no vectors for the documents, or the index is damaged.
-        FingerprintMismatch: the index was built from another corpus or model, or with other settings.
-    """
+    """Opens ``embedding-api``; the fields of :class:`EmbeddingApiSettings` are its options."""
     folder = indexes / f"embedding-api-{settings.model.replace('/', '--')}"
     try:
         return open_vectors(

@@ -67,11 +67,7 @@ class HybridRetriever(LocalRetriever):
 def open_hybrid(
     corpus: Corpus, indexes: Path, settings: HybridSettings, progress: ProgressCallback | None
 ) -> HybridRetriever:
-    """Opens ``hybrid``; the fields of :class:`HybridSettings` are its options.
-
-    Raises:
-        InputError: there are fewer than two members, or one of them cannot be opened.
-    """
+    """Opens ``hybrid``; the fields of :class:`HybridSettings` are its options.  Raises as :func:`open_retriever`."""
     members = settings.members.split("+") if isinstance(settings.members, str) else settings.members
     if len(members) < 2 or not all(members):
         raise InputError(f"hybrid has the members {settings.members!r}; give two or more, as in hybrid:bm25+dense.")

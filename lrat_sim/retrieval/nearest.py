@@ -43,9 +43,7 @@ class NearestSearch(Protocol):
 class ExactSearch:
     """Compares a query with every vector, by torch.
 
-    Args:
-        vectors: of the corpus.
-        device: on ``cuda`` the vectors are copied there once, where half of its free memory holds them.
+    On ``cuda`` the vectors are copied there once, where half of its free memory holds them.
     """
 
     def __init__(self, vectors: Vectors, device: str):
@@ -94,13 +92,7 @@ class ExactSearch:
 
 
 class FaissSearch:
-    """Asks a faiss index: all vectors (``faiss``), or a graph that skips most of them (``faiss-hnsw``), inexact.
-
-    Args:
-        vectors: of the corpus.
-        folder: where the index is kept.
-        kind: which index.
-        identity: of the vectors.
+    """Asks a faiss index in a folder of its own: all vectors (``faiss``), or a graph that skips most of them, inexact.
 
     Raises:
         InputError: faiss is not installed, or the index is damaged.

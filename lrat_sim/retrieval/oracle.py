@@ -72,11 +72,7 @@ class OracleRetriever(LocalRetriever):
 def open_oracle(
     corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
 ) -> OracleRetriever:
-    """Opens ``oracle``; its options are those of ``bm25``, by which it fills up.
-
-    Raises:
-        InputError: see :func:`~lrat_sim.retrieval.bm25.open_bm25`.
-    """
+    """Opens ``oracle``; its options, and what it raises, are those of ``bm25``, by which it fills up."""
     return OracleRetriever(corpus, open_bm25(corpus, indexes, progress=progress, **options))
 
 

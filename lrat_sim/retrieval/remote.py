@@ -52,9 +52,7 @@ class RemoteSettings(Settings, frozen=True, kw_only=True):
 class RemoteRetriever(Retriever):
     """The retriever behind a search server; it describes itself as that one, since it gives the same answers.
 
-    Args:
-        connection: to the server.
-        card: what the server said of itself; it is held to that.
+    ``card`` is what the server said of itself when it was opened; it is held to that.
     """
 
     def __init__(self, connection: Connection, card: ServerCard):
@@ -155,13 +153,9 @@ class RemoteRetriever(Retriever):
 def open_remote(
     corpus: Corpus | None, indexes: Path, settings: RemoteSettings, progress: ProgressCallback | None
 ) -> Retriever:
-    """Opens ``remote``; the fields of :class:`RemoteSettings` are its options.
+    """Opens ``remote``; the fields of :class:`RemoteSettings` are its options, and it raises as :func:`open_retriever`.
 
     ``corpus`` is that of the task set, if there is one: the server must rank the same.
-
-    Raises:
-        InputError: an option is not allowed, nothing answers at the address, or not as it should.
-        FingerprintMismatch: the server ranks another corpus.
     """
     search_r1 = settings.protocol == "search-r1"
     url = settings.url.rstrip("/").removesuffix("/retrieve") if search_r1 else settings.url

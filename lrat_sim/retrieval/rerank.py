@@ -74,12 +74,7 @@ class RerankRetriever(LocalRetriever):
 
 
 class Scorer:
-    """Scores texts for one query at a time, since a batch rounds each of its rows differently than another would.
-
-    Args:
-        model: the cross-encoder.
-        name: of it, to be read.
-    """
+    """Scores texts for one query at a time, since a batch rounds each of its rows differently than another would."""
 
     def __init__(self, model: CrossEncoder, name: str):
         self._model = model
@@ -129,11 +124,7 @@ def load_cross_encoder(model: str | Path, device: str, *, max_length: int | None
 def open_rerank(
     corpus: Corpus, indexes: Path, settings: RerankSettings, progress: ProgressCallback | None
 ) -> RerankRetriever:
-    """Opens ``rerank``; the fields of :class:`RerankSettings` are its options.
-
-    Raises:
-        InputError: the model cannot be loaded, or the base cannot be opened.
-    """
+    """Opens ``rerank``; the fields of :class:`RerankSettings` are its options.  Raises as :func:`open_retriever`."""
     folder = Path(settings.model)
     model = load_cross_encoder(settings.model, device_named(settings.device), max_length=settings.max_length)
     scorer = Scorer(model, folder.resolve().name if folder.is_dir() else settings.model)

@@ -32,11 +32,7 @@ class _Answer(Struct, frozen=True):
 
 
 class SearchR1Retriever(Retriever):
-    """A server that speaks Search-R1's protocol.
-
-    Args:
-        connection: to the server.
-    """
+    """A server that speaks Search-R1's protocol."""
 
     def __init__(self, connection: Connection):
         self._connection = connection

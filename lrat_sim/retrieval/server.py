@@ -64,10 +64,12 @@ def serve(
 
 @contextlib.contextmanager
 def serving(retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[str]:
-    """Serves a retriever from a thread for as long as the block runs, and gives its URL; arguments as :func:`serve`::
+    """Serves a retriever from a thread for as long as the block runs, and gives its URL.
 
-    with serving(retriever) as url:
-        open_retriever(f"remote:url={url}", corpus, indexes)
+    Arguments as :func:`serve` has them::
+
+        with serving(retriever) as url:
+            open_retriever(f"remote:url={url}", corpus, indexes)
     """
 
     def app(address: str) -> ASGIApp:

@@ -32,13 +32,7 @@ RETRIEVE_TOPK = 3
 
 
 class Service:
-    """One retriever, asked by many.  Make it on the event loop that will use it.
-
-    Args:
-        retriever: answers the queries.
-        limits: what a request may ask for.
-        shown: how much the tools show.
-    """
+    """One retriever, asked by many; ``shown`` is how much the tools show.  Make it on the event loop that uses it."""
 
     def __init__(self, retriever: Retriever, limits: ServerLimits | None = None, shown: ResultFormat | None = None):
         self.retriever, self.shown = retriever, shown or ResultFormat()

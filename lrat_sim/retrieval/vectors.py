@@ -52,14 +52,7 @@ def rows_a_shard(documents: int, wanted: int) -> int:
 def encode_corpus(
     folder: Path, corpus: Corpus, encoder: Encoder, shard_rows: int, progress: ProgressCallback | None
 ) -> None:
-    """Encodes every document into shards; those that an earlier, killed call finished are kept.
-
-    Args:
-        folder: where the shards go.
-        corpus: the documents.
-        encoder: encodes them.
-        shard_rows: documents a shard; a kill loses at most the shard under way.
-        progress: told the documents that are done.
+    """Encodes every document into shards of a folder; those that an earlier, killed call finished are kept.
 
     Raises:
         InputError: the encoder gave something that is not a finite number, or vectors of several dimensions.
@@ -114,12 +107,7 @@ def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress
 
 
 class Vectors:
-    """The vectors of a corpus, memory-mapped.
-
-    Args:
-        folder: where :func:`encode_corpus` wrote them.
-        rows: documents of the corpus.
-        shard_rows: documents a shard.
+    """The vectors of a corpus of so many ``rows``, memory-mapped from where :func:`encode_corpus` wrote them.
 
     Raises:
         InputError: a shard is missing or damaged.
