@@ -16,7 +16,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Hit
-from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.base import Retriever, corpora_of
 from lrat_sim.retrieval.connection import Connection, DocumentCache, sentence_of
 from lrat_sim.retrieval.local import check_search
 from lrat_sim.retrieval.registry import takes_settings
@@ -169,7 +169,7 @@ def open_remote(
         card = _read_card(connection)
     except RetrieverError as error:
         raise InputError(f"{error}; start it there, or give another url.") from error
-    others = _corpora(card.retriever) - {corpus.fingerprint} if corpus is not None else set()
+    others = {*corpora_of(card.retriever)} - {corpus.fingerprint} if corpus is not None else set()
     if corpus is not None and others:
         raise FingerprintMismatch(
             f"the search server at {connection.url} ranks the corpus {', '.join(sorted(others))} and the task set has "
@@ -194,15 +194,3 @@ def _read_card(connection: Connection) -> ServerCard:
             f"what answers at {connection.url} is not lrat-sim serve ({error}); give another url, or "
             "protocol=search-r1 for a server of Search-R1."
         ) from error
-
-
-def _corpora(description: Any) -> set[str]:
-    """The fingerprints of all corpora that a retriever's description names, those of its members too."""
-    if isinstance(description, list):
-        return set().union(*map(_corpora, description))
-    if not isinstance(description, dict):
-        return set()
-    corpus = description.get("corpus")
-    return (
-        {corpus, *_corpora([*description.values()])} if isinstance(corpus, str) else _corpora([*description.values()])
-    )

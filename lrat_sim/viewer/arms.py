@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 from msgspec import Struct
@@ -97,14 +97,10 @@ def chosen(known: Sequence[str], bases: Sequence[str], a: str, b: str) -> tuple[
 
 def choice_texts(names: Sequence[str]) -> dict[str, str]:
     """What a list to choose from calls each name: its end first, then what of its folder tells it from the others."""
-    folders = {name: PurePosixPath(name).parent.parts for name in names}
-    shared = 0
-    while len({parts[shared : shared + 1] for parts in folders.values()}) == 1 and any(
-        len(parts) > shared for parts in folders.values()
-    ):
-        shared += 1
+    shared = posixpath.commonpath([name.rpartition("/")[0] for name in names])
     texts = {}
-    for name, parts in folders.items():
-        rest = "/".join(parts[shared:])
-        texts[name] = f"{name.rpartition('/')[2]} ({rest})" if rest else name.rpartition("/")[2]
+    for name in names:
+        folder, _, end = name.rpartition("/")
+        folder = folder.removeprefix(shared).strip("/")
+        texts[name] = f"{end} ({folder})" if folder else end
     return texts

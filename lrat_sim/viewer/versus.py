@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import zip_longest
 from statistics import fmean
 from typing import Any, Literal
@@ -19,15 +18,13 @@ RESULTS: dict[Result, str] = {"won": "B wins", "lost": "A wins", "tied": "tied",
 
 
 class Side(Struct, frozen=True, kw_only=True):
-    """One run's trajectories of a task: their outcomes by sample, and means; ``success`` is None where none is graded
-    or there are none."""
+    """One arm's trajectories of a task by sample, and means; ``success`` is None where none is graded."""
 
     ids: list[str]
     runs: list[str]
     outcomes: list[str]
     success: float | None
     steps: float | None
-    shown: float | None
 
 
 class Match(Struct, frozen=True, kw_only=True):
@@ -70,31 +67,27 @@ def matches(table: Any, a: str, b: str) -> list[Match]:
     return found
 
 
-_NONE = Side(ids=[], runs=[], outcomes=[], success=None, steps=None, shown=None)
+_NONE = Side(ids=[], runs=[], outcomes=[], success=None, steps=None)
 
 
 def _sides(table: Any) -> dict[str, tuple[str, Side]]:
-    names = ("task_id", "question", "id", "run", "sample", "status", "grade", "outcome", "steps", "evidence_shown")
+    names = ("task_id", "question", "id", "run", "sample", "status", "grade", "outcome", "steps")
     rows: dict[str, list[dict[str, Any]]] = {}
-    for row in table.select(names).sort_by([("task_id", "ascending"), ("sample", "ascending")]).to_pylist():
+    order = [(name, "ascending") for name in ("task_id", "sample", "run")]
+    for row in table.select(names).sort_by(order).to_pylist():
         rows.setdefault(row["task_id"], []).append(row)
     return {task: (of_task[0]["question"], _side(of_task)) for task, of_task in rows.items()}
 
 
 def _side(rows: list[dict[str, Any]]) -> Side:
+    steps = [row["steps"] for row in rows if row["outcome"] != "error"]
     return Side(
         ids=[row["id"] for row in rows],
         runs=[row["run"] for row in rows],
         outcomes=[row["outcome"] for row in rows],
         success=task_success([run_success(row["status"], row["grade"]) for row in rows]).value,
-        steps=_mean(row["steps"] for row in rows if row["outcome"] != "error"),
-        shown=_mean(row["evidence_shown"] for row in rows),
+        steps=fmean(steps) if steps else None,
     )
-
-
-def _mean(values: Iterable[int | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
 
 
 def _result(a: float | None, b: float | None) -> Result:

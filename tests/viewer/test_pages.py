@@ -249,9 +249,29 @@ def test_titles_and_texts_come_from_the_corpus_that_was_searched(client, wheel, 
     assert " ".join(document.text.split()) in given
 
 
-def test_the_runs_page_repeats_what_the_comparison_found(client, wheel):
-    answer = json.loads((wheel.folder / "evaluate" / "test-k5" / "comparison.json").read_text())["answer"]
-    assert answer in page(client(wheel.folder), "/runs").text
+def test_a_comparison_opens_on_its_answer_with_a_plot_and_its_arms_by_the_names_of_the_study(client, wheel):
+    viewer = client(wheel.folder)
+    opened = page(viewer, "/")
+    comparison = json.loads((wheel.folder / "evaluate" / "test-k5" / "comparison.json").read_text())
+    assert comparison["answer"] in opened.text
+    assert [tag for tag, _ in opened.elements].count("svg") == 1
+    assert "/compare?a=evaluate%2Ftest-k5%2Fbase&b=evaluate%2Ftest-k5%2Ftrained" in opened.links("/compare")
+    listed = page(viewer, "/trajectories?" + urlencode({"arm": "evaluate/test-k5/trained"}))
+    assert "of 8 trajectories" in listed.text
+    (retriever,) = {words for words in listed.words if words.startswith("dense model") or words == "trained"}
+    assert retriever == "trained"
+    chosen = page(viewer, "/compare")
+    assert {"base (evaluate/test-k5)", "trained (evaluate/test-k5)", "collect (round-1)"} <= {*chosen.words}
+
+
+def test_evidence_that_was_not_found_is_named(client, tmp_path, make):
+    write_records(tmp_path / "tasks.jsonl", [Task(id="t1", question="?", evidence=["e1", "e2"])])
+    write_records(tmp_path / "trajectories.jsonl", [make.run(make.turn(make.search("q", ["e1", "x"])))])
+    viewer = client(tmp_path)
+    told = page(viewer, page(viewer, "/").links("/trajectory")[0])
+    assert "listed e1 listed in turn 1" in told.text
+    assert "not found e2" in told.text
+    assert not [link for link in told.links("/document") if "docid=e2" in link]  # there is nothing to show of it
 
 
 def test_a_folder_that_grows_is_shown_as_it_is_now(client, tmp_path, make, at_once):
