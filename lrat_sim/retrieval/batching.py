@@ -36,13 +36,7 @@ class Batcher:
     """
 
     def __init__(
-        self,
-        retriever: Retriever,
-        *,
-        window: float = 0.002,
-        size: int = 64,
-        threads: int = 4,
-        waiting: int = 16_384,
+        self, retriever: Retriever, *, window: float = 0.002, size: int = 64, threads: int = 4, waiting: int = 16_384
     ):
         self.retriever, self.window, self.size, self.waiting = retriever, window, size, waiting
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lrat-sim-search")

@@ -37,8 +37,7 @@ class EmbeddingApiSettings(Settings, frozen=True, kw_only=True):
     ] = None
     api_base: Annotated[str | None, Meta(description="The endpoint, where it is not the provider's own.")] = None
     api_key_env: Annotated[
-        str | None,
-        Meta(description="Environment variable of the key, if not the provider's usual one."),
+        str | None, Meta(description="Environment variable of the key, if not the provider's usual one.")
     ] = None
     query_prompt: Annotated[str, Meta(description="Put before each query.")] = ""
     document_prompt: Annotated[str, Meta(description="Put before each document.")] = ""

@@ -81,10 +81,7 @@ class SentenceEncoder:
         with self._lock, torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
             self._model.max_seq_length = self._max_length
             vectors = self._model.encode_document(
-                texts,
-                prompt=self._document_prompt,
-                batch_size=256 if kind == "cuda" else 32,
-                show_progress_bar=False,
+                texts, prompt=self._document_prompt, batch_size=256 if kind == "cuda" else 32, show_progress_bar=False
             )
         return _unit(np.asarray(vectors, np.float32))
 

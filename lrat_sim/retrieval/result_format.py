@@ -44,10 +44,7 @@ TOOLS = (
         "What to look for, in a few words.",
     ),
     ToolDescription(
-        BROWSE,
-        "Open one document of an earlier result list.",
-        "docid",
-        "The document's id, as a result list shows it.",
+        BROWSE, "Open one document of an earlier result list.", "docid", "The document's id, as a result list shows it."
     ),
 )
 

@@ -88,25 +88,9 @@ PIECES = st.sampled_from(
         *("Thought:", "Action:", "Action Input:", "Observation:", "Final Answer:", "Exact Answer:", "search[x]"),
         *('{"name": "search", "arguments": {"query": "x"}}', "<function=search>", "<", "</", "/", ">", "|", "[", "]"),
         *("\n", " ", "\t", "*", "\\", "a", "answer", "42", "ı", "ſ", "：", "analysis", "assistantfinal", "[/THINK]"),
-        *(
-            "search(query='x')",
-            "functions.search:0 {",
-            "functools[",
-            "to=search",
-            "<search>x</search>",
-            "✿FUNCTION✿: search",
-        ),
-        *(
-            "Tool: search\nQuery: x",
-            "<tools>",
-            "[[search",
-            "<run name='search'>",
-            "Action:",
-            '{"type": "function", ',
-            "search\n",
-            "[search(query='x')]",
-            "get_document(7)",
-        ),
+        *("search(query='x')", "functions.search:0 {", "functools[", "to=search", "<search>x</search>", "search\n"),
+        *("✿FUNCTION✿: search", "Tool: search\nQuery: x", "<tools>", "[[search", "<run name='search'>"),
+        *('{"type": "function", ', "[search(query='x')]", "get_document(7)"),
     ]
 )
 DOCUMENTS = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=30)

@@ -82,9 +82,7 @@ def test_an_outage_while_indexing_keeps_what_is_done(open_fresh, embedding_serve
     assert len(embedding_server.texts) == len(corpus)
 
 
-def changed(
-    change,
-):
+def changed(change):
     """An answer whose list of vectors is another."""
     return lambda answer: {**answer, "data": change([dict(item) for item in answer["data"]])}
 
@@ -116,10 +114,7 @@ BROKEN = {
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize(("broken", "said"), BROKEN.values(), ids=BROKEN)
 def test_an_answer_by_which_nothing_can_be_ranked_is_a_failure_of_the_retriever(
-    broken,
-    said,
-    open_fresh,
-    embedding_server,
+    broken, said, open_fresh, embedding_server
 ):
     retriever = open_fresh("embedding-api", attempts=1)
     embedding_server.broken = broken

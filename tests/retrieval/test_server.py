@@ -196,12 +196,10 @@ def test_a_body_too_large_is_a_413_whether_or_not_it_says_its_length():
 
 
 def test_a_body_that_does_not_arrive_is_a_408():
-    with serving(ByLength(), limits=ServerLimits(seconds=0.2)) as url:
-        host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as slow:
-            slow.sendall(b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
-            with slow.makefile("rb") as stream:
-                answer = stream.read()  # until the server closes: headers and body may come apart
+    with serving(ByLength(), limits=ServerLimits(seconds=0.2)) as url, connected(url) as slow:
+        slow.sendall(b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+        with slow.makefile("rb") as stream:
+            answer = stream.read()  # until the server closes: headers and body may come apart
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"0.2 seconds" in answer
 
@@ -244,9 +242,7 @@ def test_a_request_for_another_host_is_refused_on_loopback(client, host):
     assert client.get("/health", headers={"origin": origin}).status_code == 403
 
 
-def test_this_machine_may_ask_by_any_of_its_own_names_and_a_web_page_from_elsewhere_may_not(
-    client,
-):
+def test_this_machine_may_ask_by_any_of_its_own_names_and_a_web_page_from_elsewhere_may_not(client):
     for host in ("localhost:9", "LOCALHOST", "[::1]:8000", "127.0.0.1"):
         assert client.get("/health", headers={"host": host}).status_code == 200
     for origin, status in (
@@ -353,7 +349,7 @@ def test_a_retriever_that_answers_by_the_task_cannot_be_served(opened, bm25, cor
 
 
 def test_a_limit_that_makes_no_sense_is_refused():
-    with pytest.raises(InputError, match=r"limits.*k"):
+    with pytest.raises(InputError, match=r"\bk\b"):
         search_app(ByLength(), limits=ServerLimits(k=0))
 
 
