@@ -62,7 +62,7 @@ def test_the_list_is_searched_filtered_sorted_and_paged(browse, wheel):
 
 def test_two_retrievers_are_compared_down_to_the_turn_where_they_diverge(browse, wheel):
     page, _ = browse(wheel.folder)
-    page.get_by_role("link", name="Compare").click()
+    page.get_by_role("link", name="Compare", exact=True).click()
     page.locator("select[name=a]").select_option("evaluate/test-k5/base")
     page.wait_for_load_state()
     page.locator("select[name=b]").select_option("evaluate/test-k5/oracle")
