@@ -19,7 +19,7 @@ from msgspec import Struct
 from lrat_sim.agent.calls import tool_of
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.records import Call, Hit, Trajectory, VerdictState
-from lrat_sim.retrieval.shown import SEARCH
+from lrat_sim.retrieval.result_format import SEARCH
 
 Judgement = Callable[[Browse], VerdictState | None]
 """The verdict on a browse; None where there is none."""

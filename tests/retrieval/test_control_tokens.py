@@ -1,3 +1,5 @@
+"""What an agent is shown cannot end its turn or pass for its own words, and its length is bounded."""
+
 import gzip
 import json
 
@@ -8,7 +10,10 @@ from hypothesis import strategies as st
 from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.models.message import read_message
-from lrat_sim.retrieval.harmless import harmless
+from lrat_sim.records import Hit
+from lrat_sim.retrieval.control_tokens import escape_control_tokens, unescaped
+from lrat_sim.retrieval.result_format import LONGEST_NAME, show_document, show_hits
+from lrat_sim.text import WIDEST, first_tokens
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ from lrat_sim.retrieval.harmless import harmless
     ],
 )
 def test_marks_of_templates_and_protocols_are_broken_where_one_sees_it(mark, broken):
-    assert harmless(mark) == broken
+    assert escape_control_tokens(mark) == broken
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ def test_marks_of_templates_and_protocols_are_broken_where_one_sees_it(mark, bro
     ],
 )
 def test_ordinary_text_is_untouched(text):
-    assert harmless(text) == text
+    assert escape_control_tokens(text) == text
 
 
 def test_real_documents_are_untouched(data):
@@ -72,7 +77,7 @@ def test_real_documents_are_untouched(data):
         documents = json.load(stream)
     texts = ["\n".join([f"[{title}]", *sentences]) for title, sentences in documents.items()]
     assert len(texts) > 500
-    changed = [text for text in texts if harmless(text) != text]
+    changed = [text for text in texts if escape_control_tokens(text) != text]
     assert changed == []
 
 
@@ -83,25 +88,9 @@ PIECES = st.sampled_from(
         *("Thought:", "Action:", "Action Input:", "Observation:", "Final Answer:", "Exact Answer:", "search[x]"),
         *('{"name": "search", "arguments": {"query": "x"}}', "<function=search>", "<", "</", "/", ">", "|", "[", "]"),
         *("\n", " ", "\t", "*", "\\", "a", "answer", "42", "ı", "ſ", "：", "analysis", "assistantfinal", "[/THINK]"),
-        *(
-            "search(query='x')",
-            "functions.search:0 {",
-            "functools[",
-            "to=search",
-            "<search>x</search>",
-            "✿FUNCTION✿: search",
-        ),
-        *(
-            "Tool: search\nQuery: x",
-            "<tools>",
-            "[[search",
-            "<run name='search'>",
-            "Action:",
-            '{"type": "function", ',
-            "search\n",
-            "[search(query='x')]",
-            "get_document(7)",
-        ),
+        *("search(query='x')", "functions.search:0 {", "functools[", "to=search", "<search>x</search>", "search\n"),
+        *("✿FUNCTION✿: search", "Tool: search\nQuery: x", "<tools>", "[[search", "<run name='search'>"),
+        *('{"type": "function", ', "[search(query='x')]", "get_document(7)"),
     ]
 )
 DOCUMENTS = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=30)
@@ -110,8 +99,8 @@ DOCUMENTS = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=30)
 @settings(max_examples=300, deadline=None)
 @given(DOCUMENTS)
 def test_nothing_is_left_to_break_and_nothing_is_taken_away(text):
-    shown = harmless(text)
-    assert harmless(shown) == shown
+    shown = escape_control_tokens(text)
+    assert escape_control_tokens(shown) == shown
     assert shown.replace("\\", "") == text.replace("\\", "")
 
 
@@ -146,7 +135,7 @@ def quoting(protocol, place, output, end):
 @settings(max_examples=100, deadline=None)
 @given(document=DOCUMENTS)
 def test_a_model_that_quotes_any_document_calls_and_answers_only_what_it_wrote(protocol, place, document):
-    shown = harmless(f"Document 7:\n[{document}]\n{document}")
+    shown = escape_control_tokens(f"Document 7:\n[{document}]\n{document}")
     talks = PROTOCOLS[protocol]
 
     silent = talks.read(quoting(protocol, place, shown, ""))
@@ -165,9 +154,36 @@ def test_a_model_that_quotes_any_document_calls_and_answers_only_what_it_wrote(p
 @settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
 def test_no_document_ends_its_own_output(document):
-    shown = harmless(document)
+    shown = escape_control_tokens(document)
     for name, text in (("tagged", f"<tool_response>\n{shown}\n</tool_response>"), ("react", f"Observation: {shown}")):
         # what comes back is one output up to the end, and a model that repeats it has it cut off whole
         assert PROTOCOLS[name].read(read_message({"content": f"I see.\n{text}"})).written == "I see."
     assert "</tool_response>" not in shown
     assert "\nObservation:" not in shown
+
+
+WORDLESS = {
+    "letters": "q",
+    "hex": "0a9f",
+    "Thai": "สะพานไม้เก่าข้ามแม่น้ำ",
+    "Khmer": "ស្ពានឈើចាស់ឆ្លងទន្លេ",
+    "zero-width joins": "b\u200d\u200c",
+    "line breaks": "\n",
+}
+
+
+@pytest.mark.parametrize("unit", WORDLESS.values(), ids=WORDLESS)
+def test_what_an_agent_is_shown_is_bounded_whatever_titles_texts_and_queries_are(unit):
+    endless = unit * (3_000_000 // len(unit))
+
+    def texts(docid, tokens):
+        return endless, first_tokens(endless, tokens)
+
+    hits = [Hit(docid=str(number), score=1.0, rank=number) for number in (1, 2, 3)]
+    assert len(show_hits(endless, hits, texts, 64)) < 4 * LONGEST_NAME + 3 * 64 * WIDEST + 200
+    assert len(show_document("1", texts, 512)) < LONGEST_NAME + 512 * WIDEST + 200
+
+
+def test_an_id_of_megabytes_is_taken_as_it_stands():
+    endless = "\\a" * 8 + "<|im_end|>" * 500_000
+    assert unescaped(endless) is endless

@@ -1,4 +1,4 @@
-"""Hits and documents as text: the very form in which this project's agents are shown them."""
+"""Hits and documents as text: exactly what this project's agents are shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from lrat_sim.records import Hit
-from lrat_sim.retrieval.harmless import harmless
+from lrat_sim.retrieval.control_tokens import escape_control_tokens
 
 SEARCH, BROWSE = "search", "get_document"
 """The names of the two tools."""
@@ -22,7 +22,7 @@ Text = Callable[[str, int], tuple[str, str]]
 """Title and first tokens of a document, from its id and the number of tokens."""
 
 
-class ShownTool(Struct, frozen=True):
+class ToolDescription(Struct, frozen=True):
     """A tool as a model is told of it: its one argument is a text."""
 
     name: str
@@ -37,23 +37,20 @@ class ShownTool(Struct, frozen=True):
 
 
 TOOLS = (
-    ShownTool(
+    ToolDescription(
         SEARCH,
         "Search the collection. Returns the best documents, each with its id, its title and the beginning of its text.",
         "query",
         "What to look for, in a few words.",
     ),
-    ShownTool(
-        BROWSE,
-        "Open one document of an earlier result list.",
-        "docid",
-        "The document's id, as a result list shows it.",
+    ToolDescription(
+        BROWSE, "Open one document of an earlier result list.", "docid", "The document's id, as a result list shows it."
     ),
 )
 
 
-class Shown(Struct, frozen=True):
-    """What is shown: ``k`` hits a search, so many tokens of each, and of a document that is opened."""
+class ResultFormat(Struct, frozen=True):
+    """How much an agent is shown: ``k`` hits a search, so many tokens of each, and of a document that is opened."""
 
     k: int = 10
     snippet_tokens: int = 64
@@ -70,10 +67,10 @@ def show_hits(query: str, hits: Sequence[Hit], texts: Text, tokens: int) -> str:
         title, snippet = texts(hit.docid, tokens)
         blocks.append("\n".join([f"DocID:{hit.docid}", *([f"[{title[:LONGEST_NAME]}]"] if title else []), snippet]))
     head = f"A search for '{query[:LONGEST_NAME]}' found {len(hits)} results:\n\n## Web Results"
-    return harmless("\n\n".join(["\n".join([head, *blocks[:1]]), *blocks[1:]]))
+    return escape_control_tokens("\n\n".join(["\n".join([head, *blocks[:1]]), *blocks[1:]]))
 
 
 def show_document(docid: str, texts: Text, tokens: int) -> str:
     """A document as text, its first ``tokens``; nothing in it can end a model's turn, and its length is bounded."""
     title, text = texts(docid, tokens)
-    return harmless(f"Document {docid}:\n{title[:LONGEST_NAME]}\n{text}")
+    return escape_control_tokens(f"Document {docid}:\n{title[:LONGEST_NAME]}\n{text}")

@@ -14,9 +14,8 @@ from msgspec import Meta, Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.keys import read_key
-from lrat_sim.records import Hit
-from lrat_sim.retrieval.shown import LONGEST_NAME, LONGEST_QUERY
-from lrat_sim.settings import Positive, Whole
+from lrat_sim.retrieval.result_format import LONGEST_NAME, LONGEST_QUERY
+from lrat_sim.settings import Positive, Settings, Whole
 
 FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
 """Comes with every answer of the server, so that a client notices when something else is served."""
@@ -24,37 +23,28 @@ FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
 S = TypeVar("S", bound=Struct)
 
 
-class ServerLimits(Struct, frozen=True, kw_only=True):
-    """What one request may ask for.
+class ServerLimits(
+    Settings, frozen=True, kw_only=True, forbid_unknown_fields=False
+):  # a later server may have more of them
+    """What one request may ask for."""
 
-    Args:
-        body: bytes of a request's body.
-        queries: queries of a request.
-        k: hits a query.
-        hits: queries times k.
-        query_characters: characters of a query.
-        waiting: queries that may wait for the retriever, over all requests; beyond, the answer is 503.
-        seconds: the time in which the head of a request must have arrived, and then its body.
-    """
-
-    body: Whole = 8 << 20
-    queries: Whole = 4096
-    k: Whole = 1000
-    hits: Whole = 50_000
-    query_characters: Whole = LONGEST_QUERY
-    waiting: Whole = 16_384
-    seconds: Positive = 30.0
+    body: Annotated[Whole, Meta(description="Bytes of a request's body.")] = 8 << 20
+    queries: Annotated[Whole, Meta(description="Queries per request.")] = 4096
+    k: Annotated[Whole, Meta(description="Hits per query.")] = 1000
+    hits: Annotated[Whole, Meta(description="Queries times k.")] = 50_000
+    query_characters: Annotated[Whole, Meta(description="Characters of a query.")] = LONGEST_QUERY
+    waiting: Annotated[
+        Whole, Meta(description="Queries that may wait for the retriever; beyond, the answer is 503.")
+    ] = 16_384
+    seconds: Annotated[
+        Positive, Meta(description="Seconds in which the head of a request must have arrived, and then its body.")
+    ] = 30.0
 
 
 class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``POST /search``.
+    """``POST /search``: one ``query`` or a list of ``queries``, and the number of hits for each.
 
-    Args:
-        query: one text; or else
-        queries: a list of texts.
-        k: hits a query.
-        snippet_tokens: adds to each hit its title and so many first tokens of its text.
-        text: adds to each hit its title and its whole text.
+    ``snippet_tokens`` adds to each hit its title and so many first tokens of its text, ``text`` title and whole text.
     """
 
     query: str | None = None
@@ -64,8 +54,8 @@ class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: bool = False
 
 
-class Found(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One hit of an answer; ``title``, ``snippet`` and ``text`` are there as asked for."""
+class SearchHit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One hit of an answer; ``title``, ``snippet`` and ``text`` are there if asked for."""
 
     docid: Annotated[str, Meta(max_length=LONGEST_NAME)]
     score: float
@@ -74,16 +64,11 @@ class Found(Struct, frozen=True, kw_only=True, omit_defaults=True):
     snippet: str | None = None
     text: str | None = None
 
-    @property
-    def hit(self) -> Hit:
-        """The hit alone."""
-        return Hit(docid=self.docid, score=self.score, rank=self.rank)
-
 
 class SearchAnswer(Struct, frozen=True):
     """The answer to ``POST /search``: one list of hits a query, in the order of the queries."""
 
-    results: list[list[Found]]
+    results: list[list[SearchHit]]
 
 
 class RetrieveBody(Struct, frozen=True, kw_only=True):
@@ -146,9 +131,7 @@ def read_token(variable: str | None) -> str | None:
     Raises:
         InputError: the variable is not set.
     """
-    if variable is None:
-        return None
-    token = read_key(variable)
-    if not token:
+    token = read_key(variable) if variable is not None else None
+    if variable is not None and not token:
         raise InputError(f"the environment variable {variable} is not set; put the token there.")
     return token

@@ -1,4 +1,4 @@
-"""The words by which lexical search indexes a text: English stemmed, other scripts as their readers would cut them.
+"""The words by which lexical search indexes a text: English stemmed, other scripts cut as their readers would.
 
 Text is case-folded and loses the accents of Latin, Greek and Cyrillic letters.  A word is a run of letters and
 digits with the marks that belong to them (vowel signs of Indic scripts).  Scripts written without spaces (Chinese,
@@ -17,7 +17,7 @@ from itertools import pairwise
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 
-WORDS = "english/1"
+RULES = "english/1"
 """The name of these rules; part of every fingerprint that depends on them."""
 
 _STOP_WORDS = frozenset(STOPWORDS_EN)
@@ -33,22 +33,19 @@ _WORD = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?:(?![{_UNSPACED}])(?:[^\W_]
 _local = threading.local()
 
 
-def words(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     """The words of a text in order, repeats kept, stop words left out."""
     text = text.casefold()
     if not text.isascii():
         text = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFKD", text)))
-    found: list[str] = []
+    words: list[str] = []
     for match in _WORD.finditer(text):
         word = match.group()
-        if match.lastgroup != "unspaced":
-            if word not in _STOP_WORDS:
-                found.append(_stem(word))
-        elif len(word) == 1:
-            found.append(word)
-        else:
-            found.extend(first + second for first, second in pairwise(word))
-    return found
+        if match.lastgroup == "unspaced":
+            words += [first + second for first, second in pairwise(word)] or [word]
+        elif word not in _STOP_WORDS:
+            words.append(_stem(word))
+    return words
 
 
 @lru_cache(maxsize=1 << 17)

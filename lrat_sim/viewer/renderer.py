@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,13 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lrat_sim.errors import InputError
-from lrat_sim.records import Task, Trajectory
-from lrat_sim.viewer import words
-from lrat_sim.viewer.evidence import counted
+from lrat_sim.records import Grade, Task, Trajectory
+from lrat_sim.tables import dollars, number, percent
 from lrat_sim.viewer.library import Library
-from lrat_sim.viewer.listing import EVIDENCE, BadAddress, address
+from lrat_sim.viewer.listing import EVIDENCE, address
 from lrat_sim.viewer.run import RunFolder
-from lrat_sim.viewer.table import agent_label, retriever_label
+from lrat_sim.viewer.transcript import Transcript
 from lrat_sim.viewer.versus import RESULTS
 
 P = TypeVar("P", bound=Struct)
@@ -28,22 +28,30 @@ PAGE = 50
 """Rows a page, where a page cannot say otherwise."""
 
 
-class Facts(Struct, frozen=True, kw_only=True):
-    """A trajectory in numbers; evidence is that of its task, ``first`` the turn that was first shown any of it."""
+class BadAddress(InputError):
+    """The parameters of an address cannot be read."""
 
-    agent: str
+    def __init__(self, problem: object):
+        super().__init__(f"the address cannot be read: {problem}; correct it, or begin at the list.")
+
+
+class ShownRun(Struct, frozen=True, kw_only=True):
+    """A trajectory with its folder, task and latest grade; ``arm`` and ``retriever`` as people call them."""
+
+    run: RunFolder
+    trajectory: Trajectory
+    task: Task | None
+    grade: Grade | None
+    arm: str
     retriever: str
-    steps: int
-    searches: int
-    browses: int
-    failed: int
-    evidence: int
-    shown: int
-    opened: int
-    first: int | None
+    outcome: str
+
+    def transcript(self, library: Library, **options: Any) -> Transcript:
+        """What is shown of it turn by turn; ``options`` as :class:`Transcript` has them."""
+        return Transcript(self.trajectory, self.task, library.corpora.of(self.trajectory.retriever), **options)
 
 
-class Site:
+class Renderer:
     """The library with the templates that show it.
 
     Args:
@@ -60,7 +68,7 @@ class Site:
             lstrip_blocks=True,
         )
         self._templates.globals.update(address=address, EVIDENCE=EVIDENCE, RESULTS=RESULTS)
-        self._templates.filters.update(words.FILTERS)
+        self._templates.filters.update(FILTERS)
 
     def page(self, template: str, status: int = 200, /, **values: Any) -> Response:
         """A page from a template."""
@@ -68,7 +76,7 @@ class Site:
         # half of a surrogate pair, as a broken reply may hold, is no character of UTF-8
         return Response(text.encode("utf-8", "replace"), status, media_type="text/html; charset=utf-8")
 
-    def trajectory(self, run: str, name: str) -> tuple[RunFolder, Trajectory]:
+    def shown(self, run: str, name: str) -> ShownRun:
         """A trajectory by its run and id.
 
         Raises:
@@ -78,12 +86,23 @@ class Site:
         found = folder.trajectory(name)
         if found is None:
             raise InputError(f"the run {run!r} has no trajectory {name!r}; choose one of the list.")
-        return folder, found
+        grades = folder.grades(name)
+        grade = grades[-1] if grades else None
+        graded = grade.state if grade is not None else "ungraded"
+        return ShownRun(
+            run=folder,
+            trajectory=found,
+            task=folder.tasks.get(found.task_id),
+            grade=grade,
+            arm=self._arm(run, name) or self.library.arm_of(folder),
+            retriever=self.library.retriever(found.retriever),
+            outcome=graded if found.status == "answered" else found.status,
+        )
 
-    def arm(self, run: RunFolder, name: str) -> str:
-        """The arm that a trajectory of a run belongs to."""
-        place = compute.index(run.table["id"], name).as_py()
-        return str(run.table["arm"][place].as_py())
+    def _arm(self, run: str, name: str) -> str | None:
+        table = self.library.table
+        arms = table.filter(compute.and_(compute.equal(table["run"], run), compute.equal(table["id"], name)))["arm"]
+        return str(arms[0].as_py()) if len(arms) else None
 
     async def refused(self, _: Request, error: Exception) -> Response:
         """Something asked for cannot be had."""
@@ -101,38 +120,37 @@ class Site:
         return self.page("error.html", 500, sentence=sentence)
 
 
-def parameters(request: Request, kind: type[P]) -> P:
-    """The parameters of an address, checked.
+def read_address(parameters: Mapping[str, str], kind: type[P]) -> P:
+    """The parameters of an address as a record; blank ones are left out.
 
     Raises:
         BadAddress: one is missing, unknown, or has a value that is not allowed.
     """
     try:
-        return msgspec.convert(dict(request.query_params), kind, strict=False)
+        return msgspec.convert({key: value for key, value in parameters.items() if value != ""}, kind, strict=False)
     except msgspec.ValidationError as error:
         raise BadAddress(error) from error
 
 
-def facts(trajectory: Trajectory, task: Task | None) -> Facts:
-    """A trajectory in numbers."""
-    calls = list(trajectory.calls())
-    evidence = set(task.evidence) if task is not None else set()
-    shown, opened = counted(trajectory, evidence)
-    first = (
-        number
-        for number, turn in enumerate(trajectory.turns)
-        for call in turn.calls
-        if evidence & {hit.docid for hit in call.hits or ()}
-    )
-    return Facts(
-        agent=agent_label(trajectory.agent),
-        retriever=retriever_label(trajectory.retriever),
-        steps=sum(call.hits is not None or call.docid is not None for call in calls),
-        searches=sum(call.hits is not None for call in calls),
-        browses=sum(call.docid is not None for call in calls),
-        failed=sum(call.executed is None for call in calls),
-        evidence=len(evidence),
-        shown=shown,
-        opened=opened,
-        first=next(first, None),
-    )
+def _seconds(value: float) -> str:
+    """A time, as long as it needs."""
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+
+
+def _many(count: int, word: str, plural: str = "") -> str:
+    """A count with its word: 1 turn, 2 turns."""
+    return f"{count:,} {word if count == 1 else plural or word + 's'}"
+
+
+FILTERS: dict[str, Any] = {
+    "number": lambda value, digits=0: number(value, digits),
+    "percent": percent,
+    "seconds": _seconds,
+    "dollars": dollars,
+    "many": _many,
+    "last": lambda path: path.rpartition("/")[2],
+    "before_last": lambda path: "".join(path.rpartition("/")[:2]),
+}
+"""How the templates word numbers and names."""

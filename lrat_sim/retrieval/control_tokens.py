@@ -1,10 +1,10 @@
-r"""What an agent is shown can neither end its turn nor pass for something that it wrote.
+r"""Keeps what an agent is shown from ending its turn or passing for something that it wrote.
 
-A document may hold a chat template's own tokens (``<|im_end|>``), a protocol's tags (``<tool_call>``,
-``</tool_response>``, ``<answer>``), its labels (``Final Answer:``) or a call of a tool (``search["x"]``).  A server's
-tokenizer would take the first for the end of a turn, and the parser the others for the model's, once the model quotes
-them.  A backslash after the first character of each, before the colon of a label or after the name of a tool is enough,
-and can be seen: ``<\|im_end|>``, ``Final Answer\:``, ``search\["x"]``.  Nothing else is changed.
+A document may hold a chat template's own tokens (``<|im_end|>``), a protocol's tags (``<tool_call>``, ``<answer>``),
+its labels (``Final Answer:``) or a call of a tool (``search["x"]``).  A server's tokenizer would take the first for the
+end of a turn, and the parser the others for the model's, once the model quotes them.  A backslash after the first
+character of each, before the colon of a label or after the name of a tool prevents that, and can be seen:
+``<\|im_end|>``, ``Final Answer\:``, ``search\["x"]``.  Nothing else is changed.
 """
 
 from __future__ import annotations
@@ -72,29 +72,26 @@ RULES = (_MARKS.pattern, _LABELS.pattern)
 """What is broken: part of every agent's fingerprint, since it decides what is shown."""
 
 
-def harmless(text: str) -> str:
-    """``text`` with every mark of a chat template or a protocol broken by a backslash; ordinary text as it stands."""
+def escape_control_tokens(text: str) -> str:
+    """``text`` with a backslash in every mark of a chat template or a protocol; ordinary text is unchanged."""
     folded = text.casefold().replace("\u0131", "i").replace("i\u0307", "i")  # as re.IGNORECASE sees them
     if any(word in folded for word in _LABEL_WORDS):
         text = _LABELS.sub(r"\g<0>\\", text)
     return _MARKS.sub(r"\g<0>\\", text)
 
 
-_MOST_BROKEN, _LONGEST = 8, 1_000
+_MOST_BACKSLASHES, _LONGEST = 8, 1_000
+"""Beyond these a text is taken as it stands: every subset of its backslashes would have to be tried."""
 
 
-def as_it_was(text: str) -> str:
-    """The text of which ``text`` is the harmless form; ``text`` itself where it is not the form of another.
-
-    Each backslash may be one of ours; those of a text with more than 8 of them, or more than
-    1,000 characters, are taken as they stand.
-    """
-    places = [place for place, character in enumerate(text) if character == "\\"]
-    if len(places) > _MOST_BROKEN or len(text) > _LONGEST:
+def unescaped(text: str) -> str:
+    """The text whose escaped form is ``text``; ``text`` itself where it is not the escaped form of another."""
+    backslashes = [index for index, character in enumerate(text) if character == "\\"]
+    if len(backslashes) > _MOST_BACKSLASHES or len(text) > _LONGEST:
         return text
-    for count in range(len(places), 0, -1):
-        for ours in combinations(places, count):
-            bare = "".join(character for place, character in enumerate(text) if place not in ours)
-            if harmless(bare) == text:
+    for count in range(len(backslashes), 0, -1):
+        for ours in combinations(backslashes, count):
+            bare = "".join(character for index, character in enumerate(text) if index not in ours)
+            if escape_control_tokens(bare) == text:
                 return bare
     return text

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lrat_sim.errors import InputError
 from lrat_sim.models.transport import is_loopback
-from lrat_sim.retrieval.wire import Refused, ServerLimits
+from lrat_sim.retrieval.schemas import Refused, ServerLimits
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -32,11 +32,11 @@ _DRAINED = 4
 """Times the limit of a body that is read and thrown away, so that a client still sending hears why it is refused."""
 
 
-class Door:
+class AccessControl:
     """Lets requests through to an application, each with its whole body.
 
     Args:
-        app: what answers those that may pass.
+        app: answers the requests that are let through.
         host: the address that the server listens on.
         token: what each request must bring; needed where ``host`` is not loopback.
         limits: of the body.
@@ -56,7 +56,7 @@ class Door:
             body = await self._body(receive)
         except Refused as refused:
             return await refusal(refused)(scope, receive, send)
-        if body is None:
+        if body is None:  # the client has gone
             return None
         first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -66,6 +66,7 @@ class Door:
         return await self.app(scope, replay, send)
 
     def _admit(self, headers: Headers, path: str) -> None:
+        # starlette's TrustedHostMiddleware knows no origins, and how strictly it reads a host depends on its version
         if self._hosts is not None:
             if _host(headers.get("host", "")) not in self._hosts:
                 raise Refused(421, "this server answers for this machine only; ask it as 127.0.0.1 or localhost.")
@@ -80,25 +81,22 @@ class Door:
                 raise Refused(401, sentence, {"www-authenticate": "Bearer"})
 
     async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body, None where the client went away."""
-        body, size = bytearray(), 0
+        body, size, more = bytearray(), 0, True
         try:
             async with asyncio.timeout(self.limits.seconds):
-                while True:
+                while more and size <= _DRAINED * self.limits.body:
                     message = await receive()
                     if message["type"] != "http.request":
                         return None
-                    piece = message.get("body", b"")
+                    piece, more = message.get("body", b""), message.get("more_body", False)
                     size += len(piece)
                     if size <= self.limits.body:
                         body += piece
-                    if not message.get("more_body", False) or size > _DRAINED * self.limits.body:
-                        break
         except TimeoutError as error:
             sentence = f"the body did not arrive within {self.limits.seconds:g} seconds; send it at once."
             raise Refused(408, sentence, {"connection": "close"}) from error
         if size > self.limits.body:
-            sentence = f"the body is larger than {self.limits.body} bytes; send fewer queries a request."
+            sentence = f"the body is larger than {self.limits.body} bytes; send fewer queries per request."
             raise Refused(413, sentence, {"connection": "close"})
         return bytes(body)
 
@@ -110,7 +108,7 @@ def refusal(refused: Refused, headers: dict[str, str] | None = None) -> Response
 
 
 def check_token(token: str | None, host: str) -> None:
-    """Refuses an address without a token that needs one, and a token that no header can carry.
+    """Refuses an address that needs a token and has none, and a token that no header can carry.
 
     Raises:
         InputError: see above.
