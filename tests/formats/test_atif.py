@@ -10,8 +10,7 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.formats import About, Entry, read_any, recognise
-from lrat_sim.formats.atif import entry_of, read, write
-from lrat_sim.formats.atif_write import record_of
+from lrat_sim.formats.atif import entry_of, read, record_of, write
 from lrat_sim.records import Turn
 
 HERE = Path("here.json")

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from lrat_sim.formats import About, Entry, format_named, read_any, recognise
-from lrat_sim.formats.browsecomp import write
 from lrat_sim.formats.lrat import entry_of, record_of
 
 SCORED = [{"docid": "12", "score": 7.5, "snippet": "a"}, {"docid": 9, "score": 7, "snippet": "b"}]
@@ -49,6 +48,8 @@ def test_a_recorded_run_is_read_with_scores_and_written_as_it_was(tmp_path: Path
 
 
 def test_what_the_evaluation_scripts_read_is_there(entries: list[Entry], tmp_path: Path) -> None:
+    write = format_named("browsecomp-plus").write
+    assert write
     assert write(iter(entries), tmp_path / "out", About()) == 4
     files = {path.name: json.loads(path.read_text()) for path in (tmp_path / "out").glob("run_*.json")}
     assert len(files) == 4

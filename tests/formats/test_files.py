@@ -10,7 +10,7 @@ import pytest
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.values import json_value
 from lrat_sim.formats.fields import same_json
-from lrat_sim.formats.names import file_name
+from lrat_sim.formats.output import file_name
 from lrat_sim.formats.sources import recognise
 
 HERE = Path("here.json")

@@ -22,14 +22,13 @@ from lrat_sim.formats import (
     Entry,
     atif,
     format_named,
-    inspect_sample,
+    inspect_ai,
     lrat,
     openai,
     read_any,
     recognise,
-    verifiers_traces,
+    verifiers,
 )
-from lrat_sim.formats.atif_write import record_of as atif_record_of
 
 FILES = Path(__file__).parent / "files"
 HERE = Path("here.json")
@@ -107,7 +106,7 @@ def _lines(name: str) -> list[dict[str, Any]]:
 
 def _own() -> dict[str, Any]:
     """A file that we wrote, so that what is ours in it is changed too."""
-    return atif_record_of(atif.entry_of(ATIF, HERE))
+    return atif.record_of(atif.entry_of(ATIF, HERE))
 
 
 SOURCES: dict[str, tuple[Callable[[], Any], Callable[[Any], list[Entry]]]] = {
@@ -122,19 +121,19 @@ SOURCES: dict[str, tuple[Callable[[], Any], Callable[[Any], list[Entry]]]] = {
     "atif of ours": (_own, lambda record: [atif.entry_of(record, HERE)]),
     "inspect": (
         lambda: _inspect()["samples"][1],
-        lambda record: [inspect_sample.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
+        lambda record: [inspect_ai.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
     ),
     "inspect's header": (
         lambda: {key: value for key, value in _inspect().items() if key != "samples"},
-        lambda record: [inspect_sample.entry_of({"id": 1, "epoch": 1}, _header(record), HERE)],
+        lambda record: [inspect_ai.entry_of({"id": 1, "epoch": 1}, _header(record), HERE)],
     ),
     "verifiers' results": (
         lambda: _lines("verifiers-results.jsonl")[0],
-        lambda record: verifiers_traces.entries_of(_object(record), HERE, 1),
+        lambda record: verifiers.entries_of(_object(record), HERE, 1),
     ),
     "verifiers' traces": (
         lambda: _lines("verifiers-traces.jsonl")[0],
-        lambda record: verifiers_traces.entries_of(_object(record), HERE, 1),
+        lambda record: verifiers.entries_of(_object(record), HERE, 1),
     ),
 }
 WHOLE = {"inspect's header"}
@@ -272,7 +271,7 @@ def check_import(name: str, written: Any) -> None:
     for entry in entries:  # and can be exported
         lrat.record_of(entry)
         openai.record_of(entry)
-        again = json.loads(json.dumps(atif_record_of(entry)))
+        again = json.loads(json.dumps(atif.record_of(entry)))
         if name.startswith("atif"):
             check_held(record, [atif.entry_of(again, HERE)])
 

@@ -11,7 +11,7 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.formats import Entry, convert, read_any, recognise
-from lrat_sim.formats.inspect_sample import entry_of
+from lrat_sim.formats.inspect_ai import entry_of
 from lrat_sim.formats.observations import RANKS_AS_SCORES
 
 FILES = Path(__file__).parent / "files"

@@ -9,7 +9,7 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.formats import Entry, convert, read_any, recognise
-from lrat_sim.formats.verifiers_traces import entries_of
+from lrat_sim.formats.verifiers import entries_of
 
 FILES = Path(__file__).parent / "files"
 RESULTS, TRACES = FILES / "verifiers-results.jsonl", FILES / "verifiers-traces.jsonl"

@@ -6,7 +6,8 @@ from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
 from lrat_sim.formats import format_named
 from lrat_sim.grading.answers import MatchJudge, ModelAnswerJudge, grade_answers, read_ruling
-from lrat_sim.grading.replies import JudgeModel, Reply, plain
+from lrat_sim.grading.judge_model import JudgeModel, Reply
+from lrat_sim.grading.replies import plain
 from lrat_sim.records import Failure, Grade, Task, Usage
 
 TASK = Task(id="q1", question="Where is {it}?", answers=["Paris", "Lutetia"])

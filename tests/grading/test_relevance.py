@@ -7,8 +7,9 @@ import pytest
 
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
-from lrat_sim.grading.relevance import JudgeModel, ModelJudge, RuleJudge, judge_browses, read_verdict, verdict_table
-from lrat_sim.grading.replies import Reply, plain
+from lrat_sim.grading.judge_model import JudgeModel, Reply
+from lrat_sim.grading.relevance import ModelJudge, RuleJudge, judge_browses, read_verdict, verdict_table
+from lrat_sim.grading.replies import plain
 from lrat_sim.records import Failure, Usage, Verdict
 
 MODEL = JudgeModel(model="openai/judge")

@@ -1,8 +1,7 @@
-"""The formats that trajectories are exchanged in: what one is, how it is recognised, and which there are.
+"""The formats that trajectories are exchanged in.
 
-A format's module holds ``FORMAT``, a :class:`Format`; it is imported only when the format is used.  What travels is
-an :class:`Entry`: a trajectory with what is known beside it.  Readers and writers stream: they hold one entry at a
-time, whatever the size of the data set.
+To add one, write a module with a ``FORMAT`` (:class:`Format`) and name it in :data:`FORMATS`.  A module is imported
+only when its format is used.  Readers and writers stream: they hold one entry at a time.
 """
 
 from __future__ import annotations
@@ -15,36 +14,12 @@ from typing import Any
 from msgspec import Struct
 
 from lrat_sim.errors import InputError, UnknownName
-from lrat_sim.records import Grade, Task, Trajectory, Verdict
-
-CONVERSION = "conversion.json"
-"""What a conversion leaves beside its output: where it came from and what it holds."""
-
-
-class Entry(Struct, frozen=True, kw_only=True):
-    """A trajectory with its task, its grades and its verdicts, as far as the source has them (latest last)."""
-
-    trajectory: Trajectory
-    task: Task | None = None
-    grades: list[Grade] = []
-    verdicts: list[Verdict] = []
-
-    @property
-    def grade(self) -> Grade | None:
-        """The latest grade."""
-        return self.grades[-1] if self.grades else None
-
-    @property
-    def canary(self) -> str | None:
-        """The canary of the benchmark that the question is of, where it asks not to be republished in plain text."""
-        if self.task is not None and self.task.canary is not None:
-            return self.task.canary
-        named = self.trajectory.extra.get("canary")
-        return named if isinstance(named, str) else None
+from lrat_sim.formats.entry import Entry
+from lrat_sim.records import Task
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """What a writer is told of the whole beside its entries.
+    """What a writer is told of the whole data set.
 
     Attributes:
         name: of the data set, for people.
@@ -60,14 +35,14 @@ class About(Struct, frozen=True, kw_only=True):
 
 
 class Notes(Struct, kw_only=True):
-    """What is noticed while a source is read, to be said when that is done.
+    """What is noticed while a source is read, to be reported afterwards.
 
     Attributes:
-        skip_unreadable: whether records that cannot be read are passed over, and kept in ``unread``; else the first
+        skip_unreadable: whether records that cannot be read are skipped and kept in ``unread``; otherwise the first
             of them ends the reading with its error.
         left_out: the files of a folder that hold no record of the format.
-        unread: what was wrong with each record that was passed over.
-        replaced: records of a file that a later one of their id replaces.
+        unread: what was wrong with each skipped record.
+        replaced: records that a later one with the same id replaces.
     """
 
     skip_unreadable: bool = False
@@ -76,22 +51,20 @@ class Notes(Struct, kw_only=True):
     replaced: int = 0
 
     def refuse(self, error: InputError) -> None:
-        """Raises the error of a record, or keeps it where such are passed over."""
+        """Raises the error of a record, or keeps it where such records are skipped."""
         if not self.skip_unreadable:
             raise error
-        self.unread.append(str(error))
+        self.unread.append(str(error).rstrip("."))
 
     def sentence(self) -> str:
-        """What to say of it, to follow a summary; empty where there is nothing."""
+        """What to add to a summary; empty where there is nothing."""
         said = ""
         if self.replaced:
             said += f"; {self.replaced:,} were superseded by later records with the same id"
         if self.left_out:
             said += f"; left out, as no trajectories of this format: {shortened(self.left_out)}"
         if self.unread:
-            said += (
-                f"; {len(self.unread):,} could not be read: {shortened([each.rstrip('.') for each in self.unread], 3)}"
-            )
+            said += f"; {len(self.unread):,} could not be read: {shortened(self.unread, 3)}"
         return said
 
 
@@ -102,10 +75,7 @@ def shortened(names: list[str], most: int = 5) -> str:
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """A first look at a source: its path, the names in it where it is a folder, and one record of it.
-
-    ``record`` is the first one of the file, or of one of a folder's files; None where there is none.
-    """
+    """A first look at a source: its path, the names in it where it is a folder, and the first record of one file."""
 
     path: Path
     names: tuple[str, ...] = ()
@@ -123,11 +93,11 @@ class Format(Struct, frozen=True, kw_only=True):
         name: as on the command line.
         title: what it is, in a few words.
         recognise: whether a source is of this format, by a first look.
-        read: streams the entries of a file or folder and fills the notes; None where the format is written only.
-            Raises RecordError for what cannot be read, with file, line or step, and field.
+        read: streams the entries of a file or folder and fills the notes; None where the format is only written.
+            Raises RecordError with file, line or step, and field.  See :func:`lrat_sim.formats.sources.record_reader`.
         write: writes entries to a path that does not exist yet (a folder where ``folder``, else a file) and returns
-            how many it wrote; None where the format is read only.
-        unrun: the tasks of a source that were asked and have no trajectory, where the format knows of such.
+            how many it wrote; None where the format is only read.
+        unrun: the tasks of a source that were asked and have no trajectory, where the format knows them.
         folder: whether it writes a folder.
     """
 
@@ -147,11 +117,11 @@ FORMATS = {
     "parquet": "parquet",
     "openai": "openai",
     "atif": "atif",
-    "inspect": "inspect_log",
-    "verifiers": "verifiers_traces",
+    "inspect": "inspect_ai",
+    "verifiers": "verifiers",
     "trec": "trec",
 }
-"""Every format by name, with its module; a source is of the first that recognises it."""
+"""Every format by name, with its module in this room; a source is of the first that recognises it."""
 
 
 def format_named(name: str) -> Format:
