@@ -466,5 +466,4 @@ FORMAT = Format(
     recognise=lambda head: _is_atif(head.record),
     read=read,
     write=write,
-    folder=True,
 )

@@ -17,5 +17,4 @@ FORMAT = Format(
     recognise=lambda head: head.has("query_id", "result", "retrieved_docids") and not head.has("query"),
     read=partial(read_runs, name="browsecomp-plus", asked=False),
     write=partial(write_runs, prefix="run_", asked=False),
-    folder=True,
 )

@@ -272,5 +272,4 @@ FORMAT = Format(
     recognise=_recognise,
     read=read_runs,
     write=write_runs,
-    folder=True,
 )

@@ -178,5 +178,4 @@ FORMAT = Format(
     read=read,
     write=write,
     unrun=unrun,
-    folder=True,
 )

@@ -95,10 +95,9 @@ class Format(Struct, frozen=True, kw_only=True):
         recognise: whether a source is of this format, by a first look.
         read: streams the entries of a file or folder and fills the notes; None where the format is only written.
             Raises RecordError with file, line or step, and field.  See :func:`lrat_sim.formats.sources.record_reader`.
-        write: writes entries to a path that does not exist yet (a folder where ``folder``, else a file) and returns
-            how many it wrote; None where the format is only read.
+        write: writes entries to a path that does not exist yet, a file or a folder, and returns how many it wrote;
+            None where the format is only read.
         unrun: the tasks of a source that were asked and have no trajectory, where the format knows them.
-        folder: whether it writes a folder.
     """
 
     name: str
@@ -107,7 +106,6 @@ class Format(Struct, frozen=True, kw_only=True):
     read: Callable[[Path, Notes], Iterator[Entry]] | None = None
     write: Callable[[Iterable[Entry], Path, About], int] | None = None
     unrun: Callable[[Path], Iterator[Task]] | None = None
-    folder: bool = False
 
 
 FORMATS = {

@@ -224,5 +224,4 @@ FORMAT = Format(
     read=read,
     write=write,
     unrun=unrun,
-    folder=True,
 )

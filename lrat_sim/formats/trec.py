@@ -60,5 +60,4 @@ FORMAT = Format(
     title="TREC run and judgements of what was shown",
     recognise=lambda head: False,
     write=write,
-    folder=True,
 )

@@ -175,34 +175,36 @@ def agreement_tables(found: Sequence[Agreement], *, listed: int = 20) -> list[Ta
         found: as :func:`agreements` gives it.
         listed: items listed a judge.
     """
-    columns = [_column(one) for one in found]
+    columns = [_column(agreement) for agreement in found]
     note = "weighted to the run; in brackets the sheet's own figures, in which the rarer verdict is overdrawn"
     head = Table.of(
         f"Judges of {found[0].what} and the person",
-        ["", *(one.judge for one in found)],
+        ["", *(agreement.judge for agreement in found)],
         ([name, *(column[name] for column in columns)] for name in columns[0]),
         notes=[note],
     )
-    return [head, *(_differing(one, listed) for one in found if one.differences)]
+    return [head, *(_differing(agreement, listed) for agreement in found if agreement.differences)]
 
 
-def _column(one: Agreement) -> dict[str, str]:
-    kappa = with_interval(one.kappa, one.kappa_low, one.kappa_high, 2)
+def _column(agreement: Agreement) -> dict[str, str]:
+    kappa = with_interval(agreement.kappa, agreement.kappa_low, agreement.kappa_high, 2)
     return {
-        "items": f"{one.items:,} ({one.empty:,} left empty, {one.undecided:,} without this judge's verdict)",
-        "agreement": f"{percent(one.agreement)} [{percent(one.agreement_in_sheet)}]",
-        "Cohen's kappa": f"{kappa} [{number(one.kappa_in_sheet, 2)}]",
+        "items": f"{agreement.items:,}",
+        "rows left empty": f"{agreement.empty:,}",
+        "rows without this judge's verdict": f"{agreement.undecided:,}",
+        "agreement": f"{percent(agreement.agreement)} [{percent(agreement.agreement_in_sheet)}]",
+        "Cohen's kappa": f"{kappa} [{number(agreement.kappa_in_sheet, 2)}]",
         **{
             f"judge {said}, person {theirs}": f"{count:,}"
-            for said, row in one.counts.items()
+            for said, row in agreement.counts.items()
             for theirs, count in row.items()
         },
     }
 
 
-def _differing(one: Agreement, listed: int) -> Table:
-    rows = [[str(item.row), item.key, item.judge, item.person] for item in one.differences[:listed]]
-    more = len(one.differences) - listed
+def _differing(agreement: Agreement, listed: int) -> Table:
+    rows = [[str(item.row), item.key, item.judge, item.person] for item in agreement.differences[:listed]]
+    more = len(agreement.differences) - listed
     notes = [f"and {more:,} more"] if more > 0 else []
     columns = ["row", "item", "judge", "person"]
-    return Table.of(f"where {one.judge} differs", columns, rows, notes=notes, text_columns=(1, 2, 3))
+    return Table.of(f"where {agreement.judge} differs", columns, rows, notes=notes, text_columns=(1, 2, 3))

@@ -77,7 +77,7 @@ class MatchJudge:
         confidence = stated_confidence(said)
         extracted = read_answer(trajectory.answer)
         if extracted and not states_answer(said) and is_text(extracted, task.answers):
-            return _ruling_on_text(extracted, [one for one in task.answers if one.strip()], confidence)
+            return _ruling_on_text(extracted, [accepted for accepted in task.answers if accepted.strip()], confidence)
         state: GradeState = "correct" if extracted and is_match(extracted, task.answers) else "incorrect"
         return Ruling(state=state, extracted=extracted, confidence=confidence)
 

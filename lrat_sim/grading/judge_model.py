@@ -45,7 +45,7 @@ class JudgeModel(Settings, frozen=True):
         return {"model": self.model, "sampling": self.sampling, "base_url": self.base_url}
 
 
-class Reply(Struct, frozen=True, kw_only=True):
+class JudgeReply(Struct, frozen=True, kw_only=True):
     """What a model said, or why it did not; ``text`` is without thinking blocks and code fences."""
 
     text: str = ""
@@ -53,7 +53,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     error: Failure | None = None
 
 
-Ask = Callable[[str, int], Awaitable[Reply]]
+Ask = Callable[[str, int], Awaitable[JudgeReply]]
 """Sends one prompt for one vote (from 0); never raises for what a model or a network does."""
 
 
@@ -71,7 +71,7 @@ class Poll(Struct, Generic[S], frozen=True, kw_only=True):
 
     state: S | None
     votes: list[S | None]
-    winners: list[Reply]
+    winners: list[JudgeReply]
     reason: str | None = None
     error: Failure | None = None
     usage: Usage
@@ -136,7 +136,7 @@ class VotingModel:
         error = failed[0] if failed else None
         return Poll(state=None, votes=states, winners=[], reason=reason, error=error, usage=usage)
 
-    async def _ask_model(self, prompt: str, vote: int) -> Reply:
+    async def _ask_model(self, prompt: str, vote: int) -> JudgeReply:
         model, sampling = self._model, self._model.sampling
         if isinstance(sampling.get("seed"), int):
             sampling = {**sampling, "seed": sampling["seed"] + vote}  # else every vote would be the same
@@ -153,5 +153,5 @@ class VotingModel:
         try:
             completion = await self._client.complete(request)
         except BoundaryError as error:
-            return Reply(error=Failure(boundary="judge", message=str(error)))
-        return Reply(text=reply_text(completion), usage=completion.usage)
+            return JudgeReply(error=Failure(boundary="judge", message=str(error)))
+        return JudgeReply(text=reply_text(completion), usage=completion.usage)

@@ -24,15 +24,15 @@ _REMEDY = "give the folder of the published runs"
 _COLUMNS = ["run", "document", "given", "rules", "what decided", "reasoning"]
 
 
-class _Step(Struct, frozen=True):
+class _PublishedStep(Struct, frozen=True):
     type: str
     output: Any = None
     tool_name: str | None = None
     arguments: str | None = None
 
 
-class _Run(Struct, frozen=True):
-    result: list[_Step]
+class _PublishedRun(Struct, frozen=True):
+    result: list[_PublishedStep]
 
 
 class _MinedRun(Struct, frozen=True):
@@ -40,7 +40,7 @@ class _MinedRun(Struct, frozen=True):
     browse_verdicts: list[bool]
 
 
-class _Mined(Struct, frozen=True):
+class _MinedFile(Struct, frozen=True):
     trajectories: list[_MinedRun]
 
 
@@ -65,9 +65,9 @@ def published_browses(folder: Path) -> Iterator[PublishedBrowse]:
     Raises:
         InputError: a file is missing or is not of that form, or browses and verdicts differ in number.
     """
-    for run in read_json(folder / GIVEN, _Mined, "a file of mined pairs", _REMEDY).trajectories:
+    for run in read_json(folder / GIVEN, _MinedFile, "a file of mined pairs", _REMEDY).trajectories:
         path = folder / f"{run.query_id}.json"
-        found = list(_browses(read_json(path, _Run, "a published run", _REMEDY).result))
+        found = list(_browses(read_json(path, _PublishedRun, "a published run", _REMEDY).result))
         if len(found) != len(run.browse_verdicts):
             raise InputError(
                 f"{path} has {len(found)} browses and {GIVEN} {len(run.browse_verdicts)} verdicts; "
@@ -79,8 +79,8 @@ def published_browses(folder: Path) -> Iterator[PublishedBrowse]:
             )
 
 
-def _browses(steps: list[_Step]) -> Iterator[tuple[str, str | None]]:
-    for step, after in zip(steps, [*steps[1:], _Step("end")], strict=True):
+def _browses(steps: list[_PublishedStep]) -> Iterator[tuple[str, str | None]]:
+    for step, after in zip(steps, [*steps[1:], _PublishedStep("end")], strict=True):
         if step.type == "tool_call" and step.tool_name != "search":
             docid = str(json.loads(step.arguments or "{}").get("docid", ""))
             yield docid, after.output if after.type == "reasoning" else None

@@ -29,6 +29,7 @@ from lrat_sim.formats import (
     recognise,
     verifiers,
 )
+from lrat_sim.formats.fields import texts_in
 
 FILES = Path(__file__).parent / "files"
 HERE = Path("here.json")
@@ -153,36 +154,22 @@ def _header(record: Any) -> dict[str, Any]:
     return record
 
 
-JUNK_TEXTS = st.sampled_from(
-    [
-        "",
-        "\x00 a text with a NUL in it",
-        "\ud800 a lone surrogate before this",
-        "‮ right to left, and wide 中文字 too",
-        "</think> a tag that closes nothing",
-        "<think> a thought that is never closed",
-        '{"query": "a text of JSON within a text"}',
-        "attachment://8ca8840e0f4691d8f61df3ac4880d33d",
-        "ATIF-v9 of a later version",
-        "Error: a failure that a tool reported",
-        "Document d9:\nof another document the text",
-        "A search for 'x' found 99999999999999999999 results:\n\n## Web Results\nDocID:d5",
-        "tool_call_of_another_kind",
-    ]
-) | st.text(max_size=30)
+JUNK_TEXTS = st.text(max_size=30) | st.sampled_from([
+    "", "\x00 a text with a NUL in it", "\ud800 a lone surrogate before this", "‮ right to left, and wide 中文字 too",
+    "</think> a tag that closes nothing", "<think> a thought that is never closed", '{"query": "JSON within a text"}',
+    "attachment://8ca8840e0f4691d8f61df3ac4880d33d", "ATIF-v9 of a later version", "tool_call_of_another_kind",
+    "Error: a failure that a tool reported", "Document d9:\nof another document the text",
+    "A search for 'x' found 99999999999999999999 results:\n\n## Web Results\nDocID:d5",
+])  # fmt: skip
+JUNK_NUMBERS = [0, -1, 1 << 63, -(1 << 70), 10**40, 1e308, -0.0, 1e-320, float("nan"), float("inf")]
+JUNK_FIELDS = st.sampled_from(["type", "text", "role", "content", "id", "message", "value", "function"])
 JUNK = (
     JUNK_TEXTS
-    | st.none()
-    | st.booleans()
-    | st.sampled_from([0, -1, 1 << 63, -(1 << 70), 10**40, 1e308, -0.0, 1e-320, float("nan"), float("inf")])
+    | st.sampled_from([None, True, False, *JUNK_NUMBERS])
     | st.just([])
     | st.just({})
     | st.lists(JUNK_TEXTS, min_size=1, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["type", "text", "role", "content", "id", "message", "value", "function"]),
-        JUNK_TEXTS,
-        max_size=3,
-    )
+    | st.dictionaries(JUNK_FIELDS, JUNK_TEXTS, max_size=3)
     | st.integers(1, 40).map(lambda depth: json.loads("[" * depth + '"a text at the bottom"' + "]" * depth))
 )
 
@@ -223,17 +210,6 @@ def changed(draw: st.DrawFn, source: Any) -> Any:
     return record
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-
-
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
@@ -243,18 +219,18 @@ def _parsed(text: str) -> Any:
 
 def check_held(record: Any, entries: list[Entry]) -> None:
     """Every text of some length stands in what was imported; one of JSON may have been read, and stand in its parts."""
-    held = list(_texts(msgspec.json.decode(msgspec.json.encode(entries))))
+    held = list(texts_in(msgspec.json.decode(msgspec.json.encode(entries))))
     known = set(held)
 
     def check(text: str) -> None:
         if len(text) < 12 or text in known or any(text in each for each in held):
             return
-        parts = list(_texts(parsed)) if isinstance(parsed := _parsed(text), dict | list) else []
+        parts = list(texts_in(parsed)) if isinstance(parsed := _parsed(text), dict | list) else []
         assert parts, f"lost: {text!r}"
         for part in parts:
             check(part)
 
-    for text in _texts(record):
+    for text in texts_in(record):
         check(text)
 
 
@@ -276,29 +252,20 @@ def check_import(name: str, written: Any) -> None:
             check_held(record, [atif.entry_of(again, HERE)])
 
 
-def _checked(name: str, examples: int) -> None:
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
-    )
+def often(quick: int, long: int) -> pytest.MarkDecorator:
+    """How many examples are tried: some in every run, many in the slow one."""
+    return pytest.mark.parametrize("examples", [quick, pytest.param(long, marks=pytest.mark.slow)])
+
+
+@often(150, 9_000)
+@pytest.mark.parametrize("name", SOURCES)
+def test_records_near_the_real_ones_are_read_without_loss_or_refused(name: str, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(changed(SOURCES[name][0]()))
     def run(record: Any) -> None:
         check_import(name, record)
 
     run()
-
-
-@pytest.mark.parametrize("name", SOURCES)
-def test_records_near_the_real_ones_are_read_without_loss_or_refused(name: str) -> None:
-    _checked(name, 150)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SOURCES)
-def test_many_records_near_the_real_ones_are_read_without_loss_or_refused(name: str) -> None:
-    _checked(name, 9_000)
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -334,28 +301,20 @@ def damaged(draw: st.DrawFn) -> bytes:
     return gzip.compress(made, 1) if draw(st.booleans()) else made
 
 
-def _files_checked(folder: Path, examples: int) -> None:
+@often(500, 10_000)
+def test_files_of_any_bytes_are_read_or_refused(examples: int, tmp_path: Path) -> None:
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(damaged(), st.sampled_from(_SUFFIXES), st.sampled_from(_READABLE))
     def run(data: bytes, name: str, format: str) -> None:
-        path = folder / name
+        path = tmp_path / name
         path.write_bytes(data)
         try:
             check_file(path, format)
-            check_file(folder, format)
+            check_file(tmp_path, format)
         finally:
             path.unlink()
 
     run()
-
-
-def test_files_of_any_bytes_are_read_or_refused(tmp_path: Path) -> None:
-    _files_checked(tmp_path, 500)
-
-
-@pytest.mark.slow
-def test_many_files_of_any_bytes_are_read_or_refused(tmp_path: Path) -> None:
-    _files_checked(tmp_path, 10_000)
 
 
 def test_damaged_run_folders_and_parquet_are_refused(entries: list[Entry], tmp_path: Path) -> None:

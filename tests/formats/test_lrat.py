@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import About, Entry, convert, read_any
+from lrat_sim.errors import RecordError
+from lrat_sim.formats import About, Entry, convert, format_named, read_any, recognise
 from lrat_sim.formats.lrat import entry_of, read_runs, record_of, write_runs
 from lrat_sim.grading.relevance import browses
 from lrat_sim.grading.report import published_browses
@@ -254,7 +254,57 @@ def test_ids_that_are_no_file_names_do_not_collide(make: Callable[..., Entry], t
     assert {each.trajectory.task_id for each in read_any(tmp_path / "out")} == set(names)
 
 
-def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.json").write_text("{}")
-    with pytest.raises(InputError, match=r"no file of trajectories in the format lrat; it has notes\.json"):
-        list(read_runs(tmp_path))
+# --- BrowseComp-Plus
+
+SCORED = [{"docid": "12", "score": 7.5, "snippet": "a"}, {"docid": 9, "score": 7, "snippet": "b"}]
+
+
+def recorded() -> dict[str, Any]:
+    """A run as an agent of BrowseComp-Plus that uses the Responses API leaves it."""
+    return {
+        "metadata": {"model": "some/model", "reasoning": {"effort": "high"}, "output_dir": "runs"},
+        "query_id": "769",
+        "tool_call_counts": {"search": 1, "get_document": 1},
+        "status": "completed",
+        "retrieved_docids": ["12", "9"],
+        "result": [
+            step("reasoning", ["first part", "second part"]),
+            step("tool_call", json.dumps(SCORED, indent=2), "local_knowledge_base_retrieval", '{"user_query":"x"}'),
+            step("reasoning", []),
+            step("tool_call", json.dumps({"docid": "9", "text": "long"}), "get_document", '{"docid":"9"}'),
+            step("output_text", "Exact Answer: Ann"),
+        ],
+    }
+
+
+def test_a_recorded_run_is_read_with_scores_and_written_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "run_1.json").write_text(json.dumps(recorded()))
+    assert recognise(tmp_path).name == "browsecomp-plus"
+    (entry,) = read_any(tmp_path)
+    searched, opened = (turn.calls[0] for turn in entry.trajectory.turns[:2])
+    assert [(hit.docid, hit.score, hit.rank) for hit in searched.hits or ()] == [("12", 7.5, 1), ("9", 7.0, 2)]
+    assert searched.executed == {"user_query": "x"}
+    assert opened.docid == "9"
+    assert entry.trajectory.turns[0].reasoning == "first part\nsecond part"
+    assert entry.trajectory.turns[1].reasoning == ""
+    assert entry.trajectory.answer == "Ann"
+    assert record_of(entry, asked=False) == recorded()
+    # what an LRAT record needs beside it, the question, is not in the format
+    assert entry_of(record_of(entry, asked=False), tmp_path, asked=False) == entry
+
+
+def test_what_the_evaluation_scripts_read_is_there(entries: list[Entry], tmp_path: Path) -> None:
+    write = format_named("browsecomp-plus").write
+    assert write
+    assert write(iter(entries), tmp_path / "out", About()) == 4
+    files = {path.name: json.loads(path.read_text()) for path in (tmp_path / "out").glob("run_*.json")}
+    assert len(files) == 4
+    done = files["run_t1.json"]
+    assert (done["query_id"], done["status"], done["metadata"]["model"]) == ("t1", "completed", "x/y")
+    assert done["result"][-1]["type"] == "output_text"
+    assert "blue" in done["result"][-1]["output"]
+    assert done["retrieved_docids"] == ["d1", "d2"]
+    assert done["tool_call_counts"] == {"search": 2, "get_document": 1}
+    assert "query" not in done
+    assert "answer" not in done
+    assert [files[name]["status"] != "completed" for name in ("run_t1_1.json", "run_t2.json")] == [True, True]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import About, Entry, columns, format_named, read_any, recognise
+from lrat_sim.formats import About, Entry, columns, read_any, recognise
 from lrat_sim.formats import parquet as module
 from lrat_sim.formats.columns import RecordColumns
 from lrat_sim.records import NOUNS, Hop, Plan, Task
@@ -108,7 +108,3 @@ def test_damage_is_said_with_the_file(entries: list[Entry], tmp_path: Path) -> N
     file.write_bytes(b"PAR1 no more")
     with pytest.raises(InputError, match=r"trajectories-00000\.parquet cannot be read"):
         list(read_any(tmp_path / "out", "parquet"))
-
-
-def test_its_format_writes_a_folder() -> None:
-    assert format_named("parquet").folder

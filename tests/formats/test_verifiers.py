@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lrat_sim.errors import InputError, RecordError
+from lrat_sim.errors import RecordError
 from lrat_sim.formats import Entry, convert, read_any, recognise
 from lrat_sim.formats.verifiers import entries_of
 
@@ -219,11 +219,6 @@ def test_what_is_no_rollout_is_refused_with_line_and_field(record: dict[str, Any
     with pytest.raises(RecordError, match=problem) as caught:
         entries_of(record, HERE, 3)
     assert str(caught.value).startswith("here.jsonl, line 3: ")
-
-
-def test_a_folder_without_traces_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no file of trajectories in the format verifiers"):
-        list(read_any(tmp_path, "verifiers"))
 
 
 def test_traces_become_a_run_folder(tmp_path: Path) -> None:
