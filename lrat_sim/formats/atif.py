@@ -1,10 +1,10 @@
 """ATIF, the agent trajectory interchange format of Harbor: one JSON file a run, written as version 1.4.
 
-A step of the agent is a turn, with its calls and their observations.  What a trajectory or a turn knows and the format
-has no field for (hits, what ran, why a call failed, times, attempts, grades) stands in ``extra["lrat_sim"]`` of the
-file and of its steps, so that our own trajectories come back as they were.  In a file of another writer, hits and
-documents are read from the observations, where they are certain; what it holds beyond a trajectory stands in
-``extra["atif"]`` of the trajectory, and is put in its place again when it is written.
+A step of the agent is a turn, with its calls and their observations; hits and documents are read from these, where they
+are certain.  What a trajectory or a turn knows beside that (what ran, why a call failed, times, grades) stands in
+``extra["lrat_sim"]`` of the file and of its steps, so that our own trajectories come back as they were.  What a file
+of another writer holds beyond a trajectory stands in ``extra["atif"]`` of the trajectory, and is put in its place again
+when it is written.
 
 The format names no task: runs that ask the same question are runs of one task, and several of one agent its samples.
 """
@@ -22,12 +22,12 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import RecordError
 from lrat_sim.formats.entry import Entry, ended, imported
 from lrat_sim.formats.fields import count, items, mapping, same_json, text, text_of, total_usage, usage
-from lrat_sim.formats.kept import Kept, kept_of, read_kept, restored
+from lrat_sim.formats.kept import Kept, changes_of, kept_of, read_kept, restored
 from lrat_sim.formats.messages import answer_of, prompt_of, read_turn, request_for_answer
 from lrat_sim.formats.output import write_files
 from lrat_sim.formats.registry import About, Format
 from lrat_sim.formats.sources import record_reader
-from lrat_sim.records import Attempt, Grade, Hit, Task, Trajectory, Turn, Usage, Verdict
+from lrat_sim.records import Grade, Task, Trajectory, Turn, Usage, Verdict
 from lrat_sim.text import TOKENIZER
 
 _VERSION = "ATIF-v1.4"
@@ -45,32 +45,6 @@ class _RunMore(Struct, frozen=True, omit_defaults=True):
     task: Task | None = None
     grades: list[Grade] = []
     verdicts: list[Verdict] = []
-
-
-class _CallMore(Struct, frozen=True, omit_defaults=True):
-    """What a call knows beside its id, tool, arguments and output; ``unparsed`` where its arguments are a text."""
-
-    executed: dict[str, Any] | None = None
-    hits: list[Hit] | None = None
-    docid: str | None = None
-    error: str | None = None
-    seconds: float = 0.0
-    unparsed: str | None = None
-
-
-class _TurnMore(Struct, frozen=True, omit_defaults=True):
-    """What a turn knows beside its text, reasoning and calls.
-
-    ``silent`` where its text is none, not an empty one; ``usage`` where the metrics do not say it all.
-    """
-
-    silent: bool = False
-    reasoning_tokens: int = 0
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    attempts: list[Attempt] = []
-    raw: dict[str, Any] | None = None
-    calls: list[_CallMore] = []
 
 
 # --- reading
@@ -217,9 +191,22 @@ def _run_usage(totals: dict[str, Any], turns: list[Turn]) -> Usage:
 
 def _turn_of(step: dict[str, Any], number: int) -> tuple[Turn, bool]:
     """A step of the agent as turn ``number`` (from 0), and whether its hits' scores are the source's own."""
+    turn, scored = _plain_turn(step, number)
+    more, values = dict(mapping(_ours(step))), msgspec.to_builtins(turn)
+    known = items(more.pop("calls", values["calls"]))
+    if len(known) == len(step.get("tool_calls") or []):  # else another hand changed the calls
+        read = values["calls"] if len(values["calls"]) == len(known) else [{} for _ in known]
+        more["calls"] = [{**call, **mapping(own)} for call, own in zip(read, known, strict=True)]
+    try:
+        own = msgspec.convert({**values, **more}, type=Turn)
+    except msgspec.ValidationError:
+        return turn, scored
+    return own, scored or (_ours(step) is not None and any(call.hits for call in own.calls))
+
+
+def _plain_turn(step: dict[str, Any], number: int) -> tuple[Turn, bool]:
+    """As :func:`_turn_of`, of a step of any writer."""
     calls, results = step.get("tool_calls") or [], _results_of(step)
-    if own := _own_turn(step, calls, results):
-        return own, any(call.hits for call in own.calls)
     asked = [
         {
             "id": call.get("tool_call_id"),
@@ -252,39 +239,6 @@ def _results_of(step: dict[str, Any]) -> list[dict[str, Any]]:
     results = mapping(observation).get("results")
     results = [results] if isinstance(results, dict) else items(results)
     return [result for result in results if isinstance(result, dict)]
-
-
-def _own_turn(step: dict[str, Any], calls: list[dict[str, Any]], results: list[dict[str, Any]]) -> Turn | None:
-    """The turn of a step that we wrote; None of any other, and where another hand changed what belongs together."""
-    try:
-        more = msgspec.convert(_ours(step), type=_TurnMore)
-    except msgspec.ValidationError:
-        return None
-    same = [result.get("source_call_id") for result in results] == [call.get("tool_call_id") for call in calls]
-    if len(more.calls) != len(calls) or not same:
-        return None
-    try:
-        return msgspec.convert(
-            {
-                **msgspec.structs.asdict(more),
-                "reasoning": step.get("reasoning_content"),
-                "text": None if more.silent and not step.get("message") else step.get("message"),
-                "calls": [
-                    {
-                        **msgspec.structs.asdict(known),
-                        "id": call.get("tool_call_id"),
-                        "tool": call["function_name"],
-                        "arguments": call.get("arguments") if known.unparsed is None else known.unparsed,
-                        "output": result.get("content"),
-                    }
-                    for call, result, known in zip(calls, results, more.calls, strict=True)
-                ],
-                "usage": _step_usage(step) if more.usage is None else more.usage,
-            },
-            type=Turn,
-        )
-    except msgspec.ValidationError:
-        return None
 
 
 def _step_usage(step: dict[str, Any]) -> Usage:
@@ -354,7 +308,7 @@ def _plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | N
         if request is not None and number == len(trajectory.turns) - 1:
             steps.append(({"source": "user", "message": request}, None))
         step = _step_of(turn)
-        steps.append((step, _turn_more(turn, step)))
+        steps.append((step, _turn_more(turn, step, number)))
     totals = {
         "total_prompt_tokens": used.prompt_tokens,
         "total_completion_tokens": used.completion_tokens,
@@ -408,29 +362,16 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _turn_more(turn: Turn, step: dict[str, Any]) -> dict[str, Any]:
-    """What a step has no field for."""
-    more = _TurnMore(
-        silent=turn.text is None,
-        reasoning_tokens=turn.reasoning_tokens,
-        finish_reason=turn.finish_reason,
-        usage=None if _step_usage(step) == turn.usage else turn.usage,
-        attempts=turn.attempts,
-        raw=turn.raw,
-        calls=[
-            _CallMore(
-                executed=call.executed,
-                hits=call.hits,
-                docid=call.docid,
-                error=call.error,
-                seconds=call.seconds,
-                unparsed=call.arguments if isinstance(call.arguments, str) else None,
-            )
-            for call in turn.calls
-        ],
-    )
-    made: dict[str, Any] = msgspec.to_builtins(more)
-    return made
+def _turn_more(turn: Turn, step: dict[str, Any], number: int) -> dict[str, Any] | None:
+    """What is read otherwise from a step than it is in the turn; None where nothing is."""
+    own, made = (msgspec.to_builtins(read) for read in (turn, _plain_turn(step, number)[0]))
+    calls, read = own.pop("calls"), made.pop("calls")
+    more = changes_of(own, made).fields
+    if len(calls) != len(read):  # a text was taken for a call
+        more["calls"] = calls
+    elif any(known := [changes_of(call, found).fields for call, found in zip(calls, read, strict=True)]):
+        more["calls"] = known
+    return more or None
 
 
 def _run_more(entry: Entry) -> dict[str, Any]:

@@ -35,15 +35,16 @@ def kept_of(record: dict[str, Any], rebuilt: dict[str, Any], inserted: dict[int,
     """
     positions = [number for number in range(len(record["result"])) if number not in inserted]
     pairs = zip(positions, rebuilt["result"], strict=True)
-    changes = {str(position): _changes(record["result"][position], made) for position, made in pairs}
+    changes = {str(position): changes_of(record["result"][position], made) for position, made in pairs}
     return Kept(
-        record=_changes({**record, "result": []}, {**rebuilt, "result": []}),
+        record=changes_of({**record, "result": []}, {**rebuilt, "result": []}),
         inserted={str(position): step for position, step in inserted.items()},
         changed={position: found for position, found in changes.items() if found != FieldChanges()},
     )
 
 
-def _changes(source: dict[str, Any], made: dict[str, Any]) -> FieldChanges:
+def changes_of(source: dict[str, Any], made: dict[str, Any]) -> FieldChanges:
+    """How an object of the source differs from its rebuilt form."""
     fields = {key: value for key, value in source.items() if key not in made or not same_json(value, made[key])}
     return FieldChanges(fields, [key for key in made if key not in source])
 
