@@ -219,3 +219,11 @@ def test_trec_files_hold_what_was_shown_and_the_evidence(entries: list[Entry], t
     # a list of its own for each run: no tag has a document twice
     assert len({(line[0], line[2], line[5]) for line in lines}) == len(lines)
     assert (tmp_path / "out" / "qrels.trec").read_text().splitlines() == ["t1 0 d2 1", "t3 0 d2 1", "t2 0 d2 1"]
+
+
+@pytest.mark.parametrize(("name", "runs"), [("inspect-rivers.eval", 2), ("verifiers-traces.jsonl", 4)])
+def test_what_other_tools_recorded_becomes_a_run_folder(name: str, runs: int, tmp_path: Path) -> None:
+    source = Path(__file__).parent / "files" / name
+    assert convert(source, tmp_path / "run", to="run").written == runs
+    back = {entry.trajectory.id: entry for entry in read_any(tmp_path / "run")}
+    assert all(back[entry.trajectory.id] == entry for entry in read_any(source))

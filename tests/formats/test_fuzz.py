@@ -141,6 +141,9 @@ WHOLE = {"inspect's header"}
 """Of these not all is kept, by intention."""
 
 
+ROLES = {"system", "user", "assistant", "tool"}
+
+
 def _object(record: Any) -> dict[str, Any]:
     """What the reading of lines makes sure of."""
     if not isinstance(record, dict):
@@ -217,13 +220,13 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def check_held(record: Any, entries: list[Entry]) -> None:
+def check_held(record: Any, entries: list[Entry], shortest: int = 12) -> None:
     """Every text of some length stands in what was imported; one of JSON may have been read, and stand in its parts."""
     held = list(texts_in(msgspec.json.decode(msgspec.json.encode(entries))))
     known = set(held)
 
     def check(text: str) -> None:
-        if len(text) < 12 or text in known or any(text in each for each in held):
+        if len(text) < shortest or text in ROLES or text in known or any(text in each for each in held):
             return
         parts = list(texts_in(parsed)) if isinstance(parsed := _parsed(text), dict | list) else []
         assert parts, f"lost: {text!r}"
@@ -266,6 +269,12 @@ def test_records_near_the_real_ones_are_read_without_loss_or_refused(name: str, 
         check_import(name, record)
 
     run()
+
+
+@pytest.mark.parametrize("name", ["inspect-rivers.json", "verifiers-results.jsonl", "verifiers-traces.jsonl"])
+def test_no_text_of_a_real_file_is_lost(name: str) -> None:
+    records = _inspect()["samples"] if name.startswith("inspect") else _lines(name)
+    check_held(records, list(read_any(FILES / name)), shortest=1)
 
 
 @pytest.mark.parametrize("name", SOURCES)
