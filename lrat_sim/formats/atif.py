@@ -62,6 +62,7 @@ def entry_of(record: Any, path: Path, line: int = 0) -> Entry:
     read = _Steps(_checked(record.get("steps"), path, line))
     own = _own_entry(record, read)
     entry = own if own is not None and read.fits(own.trajectory) else _foreign_entry(record, read)
+    # the entry is written anew; where the source says it otherwise, that is kept
     made, more = _plain_record(entry)
     source = _without_ours(record, _run_more(entry))
     del source["steps"]
@@ -165,6 +166,7 @@ def _foreign_entry(record: dict[str, Any], read: _Steps) -> Entry:
         "tokenizer": TOKENIZER,
         "atif": rest,
     }
+    # the same question has the same id in every file, so that runs of it become samples of one task
     answer, content, question = answer_of(read.turns), fingerprint(record), read.question or ""
     name = fingerprint(question) if question else content
     status, end_reason = ended(answer)

@@ -151,6 +151,7 @@ def write_shards(
     from pyarrow import parquet
 
     ensure_folder(folder)
+    # a row of every table is made from one pass, since the items may be a stream that can be read only once
     items, total, number = iter(items), 0, 0
     row_group = row_group or ROW_GROUP
     group = list(islice(items, row_group))

@@ -211,6 +211,7 @@ def split_run(
                     if progress is not None:
                         progress(sum(counts.values()), None, "trajectories")
 
+        # the run is read once a split: its trajectories need not fit into memory, and a writer holds one folder
         for name, asked in splits.items():
             write_run(of_side(name), part / name, {**made, "side": name}, asked)
     return counts

@@ -243,6 +243,7 @@ def _grades(run: str, turns: list[Turn], sample: dict[str, Any], header: dict[st
         if isinstance(score, dict) and score.get("value") in ("C", "I")
     ]
     first = next((mapping(score).get("name") for score in items(mapping(header.get("results")).get("scores"))), None)
+    # reversed first, since sorting is stable
     return sorted(reversed(grades), key=lambda grade: grade.judge == f"inspect_ai/{first}")
 
 

@@ -104,6 +104,7 @@ def entry_of(record: Any, path: Path, line: int = 0, *, asked: bool = True) -> E
         turns=turns,
         error=_failure(record) if status == "error" else None,
     )
+    # nothing is assumed to survive: the run is written anew, and what comes out otherwise is kept
     kept = kept_of(record, record_of(entry, asked=asked), inserted)
     if kept == Kept():
         return entry

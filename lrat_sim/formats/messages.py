@@ -143,6 +143,7 @@ class _OpenTurn(Struct, kw_only=True):
 
     @classmethod
     def of(cls, said: ChatMessage, position: int, number: int) -> _OpenTurn:
+        # the same reader as for a live model, so that imported and recorded turns have one meaning
         asked = [_plain_call(call) for call in items(said.message.get("tool_calls"))]
         read = read_message({**said.message, "tool_calls": asked})
         held = ["assistant", "function", read.reasoning or "", read.text or ""]

@@ -236,7 +236,7 @@ def pair_documents(path: Path) -> Iterator[Document]:
     """
     if not _is_lrat(path):
         raise InputError(f"{path} holds no texts, only ids; its documents are in the corpus that the agents searched.")
-    seen: dict[str, int] = {}
+    seen: dict[str, int] = {}  # hashes, since the texts of millions of documents would not fit into memory
     for _, documents in _lrat_pairs(path):
         for document in documents:
             if document.id not in seen:

@@ -105,6 +105,7 @@ def _of_files(path: Path, notes: Notes) -> Iterator[Trajectory]:
     def found(told: Notes) -> Iterator[Found]:
         return (Found(*record) for record in records_of(path, "run", _is_trajectory, told, nulls=True))
 
+    # read twice: which record is the last of its id is known only at the end
     last = {_id_of(record): number for number, record in enumerate(found(Notes(skip_unreadable=True)))}
     for number, record in enumerate(found(notes)):
         if last[_id_of(record)] != number:

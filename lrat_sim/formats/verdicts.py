@@ -100,6 +100,7 @@ def add_verdicts(file: Path, runs: Iterable[Path]) -> GivenVerdicts:
         raise InputError(
             f"{file}: none of its {unfitting:,} verdicts fits a browse of these runs; give those of the same runs."
         )
+    # named by its content: the same file again adds nothing, another one is another judge
     judge = f"given:{fingerprint([[*browse, verdict.state] for browse, verdict in sorted(found.items())])}"
     for folder in {run.folder for run in opened.values()}:
         with Store(folder / VERDICTS, Verdict) as store:

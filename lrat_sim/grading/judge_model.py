@@ -127,6 +127,7 @@ class VotingModel:
         usage = sum((reply.usage for reply in replies[1:]), start=replies[0].usage)
         failed = [reply.error for reply in replies if reply.error]
         ranked = Counter(state for state in states if state is not None).most_common(2)
+        # a failed vote counts for whatever would change the outcome
         lead = ranked[0][1] - (ranked[1][1] if len(ranked) > 1 else 0) if ranked else 0
         if lead > len(failed):
             winner = ranked[0][0]

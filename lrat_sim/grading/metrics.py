@@ -143,6 +143,7 @@ def trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | GradeS
     state = grade.state if isinstance(grade, Grade) else grade
     calls = list(trajectory.calls())
     opened = {call.docid for call in calls if call.docid is not None}
+    # a document may be opened that no list showed, by an id from the question
     shown = {hit.docid for call in calls for hit in call.hits or ()} | opened
     evidence = set(task.evidence)
     searches, browses = sum(call.is_search for call in calls), sum(call.is_browse for call in calls)
