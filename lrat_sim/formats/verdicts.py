@@ -1,13 +1,13 @@
-"""Given verdicts: whether the documents that agents opened were of use, as another judge or a person said.
+"""Verdicts given from elsewhere: whether the documents that agents opened were of use.
 
-Two forms are read, each in any of the ways in which records stand in a file:
+Two forms are read, whatever file holds the records:
 
 - ours, one verdict a record: ``trajectory_id``, ``turn`` and ``call`` (from 0) and ``state``; a verdicts.jsonl is one;
 - LRAT's, one run a record: ``query_id`` (with ``sample``, where a task has several runs) or ``trajectory_id``, and
   ``browse_verdicts`` with true, false or null for each browse in order; or an object that holds such records in
   ``trajectories``, as mined-pairs.release.json does.
 
-A verdict counts only where it is certain which browse it is of; what has none stays unlabelled.
+A verdict counts only where it is certain which browse it is of; a browse without one stays unlabelled.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from lrat_sim.artifact import Store, fingerprint
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.files import records
 from lrat_sim.foreign.values import Found
-from lrat_sim.formats.fields import count, items, mapping, text
+from lrat_sim.formats.fields import count, mapping, text
 from lrat_sim.formats.observations import opens_documents
 from lrat_sim.grading.run import VERDICTS
-from lrat_sim.records import Trajectory, Verdict, VerdictState
+from lrat_sim.records import SCHEMA_VERSION, Trajectory, Verdict, VerdictState
 from lrat_sim.rollout.index import read_trajectories
 
 _STATES: dict[Any, VerdictState] = {True: "relevant", False: "irrelevant", None: "unjudged"}
 _STATES |= {"relevant": "relevant", "irrelevant": "irrelevant", "unjudged": "unjudged"}
+_UNSTATED = {"judge": "", "schema_version": SCHEMA_VERSION}
+"""What a given verdict need not say."""
 
 
-class Given(Struct, frozen=True, kw_only=True):
+class GivenVerdicts(Struct, frozen=True, kw_only=True):
     """What came of given verdicts.
 
     Attributes:
@@ -56,8 +58,8 @@ class Given(Struct, frozen=True, kw_only=True):
         )
 
 
-class _Opened(Struct, frozen=True):
-    """A run's folder, and its browses in order: place, and whether the document came."""
+class _OpenedRun(Struct, frozen=True):
+    """A run's folder, and the calls that were to open a document: turn, position, and whether the document came."""
 
     folder: Path
     task: str
@@ -65,7 +67,7 @@ class _Opened(Struct, frozen=True):
     browses: list[tuple[int, int, bool]]
 
 
-def add_verdicts(file: Path, runs: Iterable[Path]) -> Given:
+def add_verdicts(file: Path, runs: Iterable[Path]) -> GivenVerdicts:
     """Puts given verdicts into the run folders that hold their runs, under a judge's name of their own.
 
     Called again it adds nothing.
@@ -80,11 +82,16 @@ def add_verdicts(file: Path, runs: Iterable[Path]) -> Given:
     """
     if not file.is_file():
         raise InputError(f"{file} does not exist; give a file of verdicts.")
-    opened = dict(_opened(runs))
+    opened = {
+        run.id: _OpenedRun(folder, run.task_id, run.sample, list(_browses(run)))
+        for folder in dict.fromkeys(runs)
+        for run in read_trajectories(folder)
+        if run.status != "error"
+    }
     found: dict[tuple[str, int, int], Verdict] = {}
     unfitting = 0
-    for each in records(file):
-        for verdict in _verdicts(each, opened):
+    for record in records(file):
+        for verdict in _verdicts(record, opened):
             if verdict is None:
                 unfitting += 1
             else:
@@ -93,24 +100,18 @@ def add_verdicts(file: Path, runs: Iterable[Path]) -> Given:
         raise InputError(
             f"{file}: none of its {unfitting:,} verdicts fits a browse of these runs; give those of the same runs."
         )
-    judge = f"given:{fingerprint([[*place, verdict.state] for place, verdict in sorted(found.items())])}"
-    for folder in {each.folder for each in opened.values()}:
+    # named by its content: the same file again adds nothing, another one is another judge
+    judge = f"given:{fingerprint([[*browse, verdict.state] for browse, verdict in sorted(found.items())])}"
+    for folder in {run.folder for run in opened.values()}:
         with Store(folder / VERDICTS, Verdict) as store:
             known = {(v.trajectory_id, v.turn, v.call) for v in store if v.judge == judge}
             store.extend(
                 msgspec.structs.replace(verdict, judge=judge)
-                for place, verdict in found.items()
-                if opened[place[0]].folder == folder and place not in known
+                for browse, verdict in found.items()
+                if opened[browse[0]].folder == folder and browse not in known
             )
-    browses = sum(came for each in opened.values() for _, _, came in each.browses)
-    return Given(judge=judge, fitting=len(found), unfitting=unfitting, missing=browses - len(found))
-
-
-def _opened(runs: Iterable[Path]) -> Iterator[tuple[str, _Opened]]:
-    for folder in dict.fromkeys(runs):
-        for run in read_trajectories(folder, by_task=True):
-            if run.status != "error":
-                yield run.id, _Opened(folder, run.task_id, run.sample, list(_browses(run)))
+    browses = sum(came for run in opened.values() for _, _, came in run.browses)
+    return GivenVerdicts(judge=judge, fitting=len(found), unfitting=unfitting, missing=browses - len(found))
 
 
 def _browses(run: Trajectory) -> Iterator[tuple[int, int, bool]]:
@@ -119,41 +120,42 @@ def _browses(run: Trajectory) -> Iterator[tuple[int, int, bool]]:
             yield turn, position, call.is_browse
 
 
-def _verdicts(found: Found, opened: dict[str, _Opened]) -> Iterator[Verdict | None]:
+def _verdicts(found: Found, opened: dict[str, _OpenedRun]) -> Iterator[Verdict | None]:
     """The verdicts of a record; None for each that is of no browse."""
     record = mapping(found.value())
     if isinstance(record.get("trajectories"), list):
-        for number, each in enumerate(record["trajectories"], start=1):
+        for number, run in enumerate(record["trajectories"], start=1):
             path = found.path.with_name(f"{found.path.name}, run {number}")
-            yield from _verdicts(Found(each, path, found.line), opened)
+            yield from _verdicts(Found(run, path, found.line), opened)
     elif isinstance(record.get("browse_verdicts"), list):
         yield from _of_run(record, found, opened)
     elif "state" in record:
-        verdict = Found({"judge": "", **record}, found.path, found.line).decoded(Verdict)
-        run = opened.get(verdict.trajectory_id)
-        yield verdict if run is not None and (verdict.turn, verdict.call, True) in run.browses else None
+        verdict = Found({**_UNSTATED, **record}, found.path, found.line).decoded(Verdict)
+        opened_run = opened.get(verdict.trajectory_id)
+        fits = opened_run is not None and (verdict.turn, verdict.call, True) in opened_run.browses
+        yield verdict if fits else None
     else:
         problem = "neither a verdict (`trajectory_id`, `turn`, `call`, `state`) nor a run's (`browse_verdicts`)"
         raise RecordError(found.path, found.line, problem)
 
 
-def _of_run(record: dict[str, Any], found: Found, opened: dict[str, _Opened]) -> Iterator[Verdict | None]:
+def _of_run(record: dict[str, Any], found: Found, opened: dict[str, _OpenedRun]) -> Iterator[Verdict | None]:
     states: list[VerdictState] = []
-    for number, given in enumerate(items(record["browse_verdicts"]), start=1):
+    for number, given in enumerate(record["browse_verdicts"], start=1):
         if not isinstance(given, bool | str | None) or given not in _STATES:
             problem = f"verdict {number} of `browse_verdicts` is {given!r}; it should be true, false or null"
             raise RecordError(found.path, found.line, problem)
         states.append(_STATES[given])
     name = _run_of(record, opened)
+    browses = opened[name].browses if name is not None else []
     # with the calls that brought no document or without them; any other number could be shifted against the browses
-    whole = opened[name].browses if name is not None else []
-    places = next((each for each in ([b for b in whole if b[2]], whole) if len(each) == len(states)), None)
-    for place, state in zip(places or [(0, 0, False)] * len(states), states, strict=True):
-        turn, call, came = place
+    ways = [browse for browse in browses if browse[2]], browses
+    fitting = next((way for way in ways if len(way) == len(states)), None)
+    for (turn, call, came), state in zip(fitting or [(0, 0, False)] * len(states), states, strict=True):
         yield Verdict(trajectory_id=str(name), turn=turn, call=call, state=state, judge="") if came else None
 
 
-def _run_of(record: dict[str, Any], opened: dict[str, _Opened]) -> str | None:
+def _run_of(record: dict[str, Any], opened: dict[str, _OpenedRun]) -> str | None:
     """The one run that a record is of; None where there is none or it could be several."""
     name = text(record.get("trajectory_id"))
     if name is not None:

@@ -1,4 +1,4 @@
-"""Merging of run folders into one data set, with their grades and verdicts."""
+"""Run folders merged into one data set, and one split by question into train, dev and test."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
+from lrat_sim.corpus.split import split_tasks
 from lrat_sim.errors import InputError
-from lrat_sim.formats.formats import Entry
+from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.output import new_output
-from lrat_sim.formats.run_folder import Judgements, RunWriter
+from lrat_sim.formats.run_folder import Judgements, write_run
+from lrat_sim.formats.sources import read_any
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Task, Trajectory, Verdict, canonical
 from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories
 
 OnConflict = Literal["refuse", "later"]
+Size = int | float
 R = TypeVar("R", Grade, Verdict)
 
 
 class MergeSummary(Struct, frozen=True, kw_only=True):
-    """What a merge did: ``repeats`` were in several folders, ``replaced`` gave way to another of their id."""
+    """What a merge did: ``repeats`` were in several folders, ``replaced`` gave way to another with their id."""
 
     folder: Path
     trajectories: int
@@ -39,7 +42,7 @@ class MergeSummary(Struct, frozen=True, kw_only=True):
         if self.repeats:
             said += f"; {self.repeats:,} were in several folders"
         if self.replaced:
-            said += f"; {self.replaced:,} gave way to a later one of their id"
+            said += f"; {self.replaced:,} gave way to a later one with the same id"
         return said
 
 
@@ -60,8 +63,8 @@ def merge_runs(
 ) -> MergeSummary:
     """Merges run folders into a new one, of any agents and retrievers.
 
-    A trajectory that is in several is kept once, with the grades and verdicts of all of them; equal are those of
-    the same canonical form, which leaves out times.  Of two of one id, one that broke gives way to one that did not.
+    A trajectory that is in several is kept once, with the grades and verdicts of all of them; two are equal if their
+    canonical forms are, which leave out times.  Of two of one id, one that broke gives way to one that did not.
 
     Args:
         runs: the folders.
@@ -80,31 +83,31 @@ def merge_runs(
     tasks = _tasks(paths, on_conflict)
     choices, repeats, replaced = _choices(paths, on_conflict)
     made: dict[str, object] = {"merged": [path.name for path in paths], "on_conflict": on_conflict}
-    written = 0
-    with new_output(Path(target), made) as part, RunWriter(part, made) as writer, ExitStack() as stack:
-        for task in tasks.values():
-            writer.ask(task)
+    with new_output(Path(target), made) as part, ExitStack() as stack:
         grades = [Judgements(path / GRADES, Grade, stack) for path in paths]
         verdicts = [Judgements(path / VERDICTS, Verdict, stack) for path in paths]
-        for number, trajectory in _all(paths):
-            holders = choices[trajectory.id].runs
-            if holders[0] != number:
-                continue
-            writer.add(
-                Entry(
+
+        def chosen() -> Iterator[Entry]:
+            written = 0
+            for number, trajectory in _numbered(paths):
+                holders = choices[trajectory.id].runs
+                if holders[0] != number:
+                    continue
+                yield Entry(
                     trajectory=trajectory,
                     task=tasks.get(trajectory.task_id),
                     grades=_united(grades, holders, trajectory.id),
                     verdicts=_united(verdicts, holders, trajectory.id),
                 )
-            )
-            written += 1
-            if progress is not None:
-                progress(written, len(choices), "trajectories")
-    return MergeSummary(folder=Path(target), trajectories=written, tasks=len(tasks), repeats=repeats, replaced=replaced)
+                written += 1
+                if progress is not None:
+                    progress(written, len(choices), "trajectories")
+
+        count = write_run(chosen(), part, made, tasks.values())
+    return MergeSummary(folder=Path(target), trajectories=count, tasks=len(tasks), repeats=repeats, replaced=replaced)
 
 
-def _all(paths: list[Path]) -> Iterator[tuple[int, Trajectory]]:
+def _numbered(paths: list[Path]) -> Iterator[tuple[int, Trajectory]]:
     for number, path in enumerate(paths):
         if (path / TRAJECTORIES).is_file():
             yield from ((number, trajectory) for trajectory in read_trajectories(path))
@@ -129,7 +132,7 @@ def _choices(paths: list[Path], on_conflict: OnConflict) -> tuple[dict[str, _Cho
     """Which record of each id counts, how many were repeats, and how many gave way."""
     choices: dict[str, _Choice] = {}
     repeats = replaced = 0
-    for number, trajectory in _all(paths):
+    for number, trajectory in _numbered(paths):
         found = _Choice(fingerprint(canonical(trajectory)), trajectory.status == "error", [number])
         before = choices.setdefault(trajectory.id, found)
         if before is found:
@@ -154,3 +157,69 @@ def _united(judgements: list[Judgements[R]], holders: list[int], trajectory: str
     """Of all folders that hold the trajectory, in their order, each once."""
     found = (record for number in holders for record in judgements[number].of(trajectory))
     return list({msgspec.json.encode(record): record for record in found}.values())
+
+
+def split_run(
+    run: Path | str,
+    target: Path | str,
+    *,
+    test: Size,
+    dev: Size = 0,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> dict[str, int]:
+    """Splits a run folder by its tasks; every trajectory, grade and verdict goes where its task goes.
+
+    No question is on two sides, and tasks that share an entity (a document of their evidence, a name of their plan)
+    are kept together as far as the sizes allow.
+
+    Args:
+        run: the run folder.
+        target: a new folder, which gets the run folders ``train``, ``test`` and, where asked for, ``dev``.
+        test, dev: tasks to hold out: a whole number of them, or a share between 0 and 1.
+        seed: decides which.
+        progress: told the trajectories written.
+
+    Returns:
+        Trajectories by split.
+
+    Raises:
+        InputError: it is no run folder, nothing would be left to train on, or the target is something else.
+    """
+    run, target = Path(run), Path(target)
+    tasks = asked_tasks(run)
+    sizes = {"test": _task_count(test, len(tasks), "test"), "dev": _task_count(dev, len(tasks), "dev")}
+    if sizes["test"] >= len(tasks):
+        raise InputError(f"test {sizes['test']} leaves no task of {len(tasks)} for training; hold out fewer.")
+    splits = split_tasks(tasks, sizes["test"], sizes["dev"], seed)
+    side = {task.id: name for name, part in splits.items() for task in part}
+    made: dict[str, object] = {"split": run.name, "sizes": sizes, "seed": seed}
+    counts = dict.fromkeys(splits, 0)
+    with new_output(target, made) as part:
+
+        def of_side(wanted: str) -> Iterator[Entry]:
+            for entry in read_any(run, "run"):
+                task = entry.trajectory.task_id
+                if task not in side:
+                    raise InputError(
+                        f"{run}: the trajectory {entry.trajectory.id!r} is of no task that was asked; correct "
+                        "tasks.jsonl."
+                    )
+                if side[task] == wanted:
+                    yield entry
+                    counts[wanted] += 1
+                    if progress is not None:
+                        progress(sum(counts.values()), None, "trajectories")
+
+        # the run is read once a split: its trajectories need not fit into memory, and a writer holds one folder
+        for name, asked in splits.items():
+            write_run(of_side(name), part / name, {**made, "side": name}, asked)
+    return counts
+
+
+def _task_count(size: Size, tasks: int, name: str) -> int:
+    if isinstance(size, bool) or size < 0 or (isinstance(size, float) and size >= 1):
+        raise InputError(f"{name} is {size}; give a number of tasks, or a share of them between 0 and 1.")
+    if isinstance(size, int):
+        return size
+    return max(1, round(size * tasks)) if size else 0
