@@ -22,10 +22,10 @@ _BINS = np.geomspace(4, 2000, 41)
 _NOTE = "Intervals are 95 % over tasks."
 
 _AFTER = {
-    "search → browse,\ncorrect": "after_search.browse.correct",
-    "search → browse,\nincorrect": "after_search.browse.incorrect",
-    "browse → browse,\ncorrect": "after_browse.browse.correct",
-    "browse → browse,\nincorrect": "after_browse.browse.incorrect",
+    "search →\nbrowse,\ncorrect": "after_search.browse.correct",
+    "search →\nbrowse,\nincorrect": "after_search.browse.incorrect",
+    "browse →\nbrowse,\ncorrect": "after_browse.browse.correct",
+    "browse →\nbrowse,\nincorrect": "after_browse.browse.incorrect",
 }
 _LENGTHS = {name: f"length.{name}" for name in ("correct", "incorrect", "evidence", "other")}
 _ACCURACY = {f"{low}–{high}": f"accuracy.{low}-{high}" for low, high in EVIDENCE_BINS}
