@@ -96,7 +96,8 @@ class Table(Struct, frozen=True, kw_only=True):
         for position in kept:
             text, heading = position in self.text_columns, self.columns[position]
             # a column is no wider for its heading, which may be a path without a space
-            heading = heading if text else "\n".join(part for word in heading.split() for part in wrap(word, _HEADING))
+            words = [part for word in re.split(r"[ \n]+", heading) for part in wrap(word, _HEADING)]
+            heading = heading if text else "\n".join(words)
             drawn.add_column(Text(heading), justify="left" if text else "right", overflow="fold", no_wrap=not text)
         for group in self.groups:
             if group.title is not None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from lrat_sim import __version__, catalog, cli
 from lrat_sim.artifact import read_records, write_records
-from lrat_sim.comparison.table import load
+from lrat_sim.comparison import load
 from lrat_sim.formats import FORMATS
 from lrat_sim.formats.pairs import PAIR_FORMATS
 from lrat_sim.grading.run import GRADES, VERDICTS
