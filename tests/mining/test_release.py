@@ -46,7 +46,7 @@ def test_published_output_is_reproduced_to_the_last_digit(release):
     published = json.loads((folder / "mined-pairs.release.json").read_text())
     with (folder / "corpus.jsonl").open() as lines:
         corpus = {json.loads(line)["docid"] for line in lines}
-    runs = {entry.trajectory.task_id: entry.trajectory for entry in lrat.read(folder)}
+    runs = {entry.trajectory.task_id: entry.trajectory for entry in lrat.read_runs(folder)}
     verdicts = {
         place: "relevant" if relevant else "irrelevant"
         for each in published["trajectories"]
