@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import regex
 
-from lrat_sim.grading.dates import Date, find_dates
-from lrat_sim.grading.numerals import FEW, chinese, in_digits, number
+from lrat_sim.dates import Date, find_dates
+from lrat_sim.numerals import FEW, chinese, in_digits, number
 from lrat_sim.text import fold
 
 _READ = 50_000  # characters: what goes on longer is no answer

@@ -11,7 +11,7 @@ An answer is cut into words, numbers and dates (:mod:`lrat_sim.grading.answer_to
 
 Numbers count by value, whatever their notation: digits of any script, separators, fractions, powers, scales ("1.5M"),
 English words and ordinals, a unit or currency by sign or name; words of seven other languages where they are the whole
-answer.  "1950s", "18+" and "<5" are not numbers.  Dates are read in every usual order (:mod:`lrat_sim.grading.dates`);
+answer.  "1950s", "18+" and "<5" are not numbers.  Dates are read in every usual order (:mod:`lrat_sim.dates`);
 "12/03/1950" fits either way.  An answer is correct if
 
 1. **yes/no**, where that is the accepted answer: it is the answer's first word, or the only one of the two in it;
@@ -37,9 +37,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lrat_sim.dates import Date
 from lrat_sim.grading.answer_tokens import Token, tokens, words
-from lrat_sim.grading.dates import Date
-from lrat_sim.grading.numerals import roman, spelled
+from lrat_sim.numerals import roman, spelled
 from lrat_sim.text import normalise
 
 _LONGER = 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,27 +103,40 @@ class SentenceEncoder:
         return wanted or min(own or LONGEST, LONGEST)
 
 
-def load_model(model: str | Path, device: str) -> SentenceTransformer:
+def load_model(model: str | Path, device: str, *, attention: str | None = None) -> SentenceTransformer:
     """The encoder in a folder, read without network, or by its hub id, in fp32.
 
     A checkpoint in half precision is widened: queries are encoded in fp32, and a training step of 1e-6 would be lost.
-    A path is never a hub id.
+
+    Args:
+        model: a folder, or a hub id; a path is never a hub id.
+        device: where to.
+        attention: the implementation of attention, as transformers names it; by default its own choice.
 
     Raises:
         InputError: it cannot be loaded, with the reason.
     """
-    with loading(model, "model", "a sentence-transformers folder") as local:
-        loaded = SentenceTransformer(str(model), device=device, local_files_only=local).float()
-        loaded.encode("a trial", show_progress_bar=False)  # parts that do not fit together fail only here
+    with loading(model, "model", "a sentence-transformers folder", attention) as options:
+        loaded = SentenceTransformer(str(model), device=device, **options).float()
+        # flash attention computes in half precision alone
+        half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
+        with half:
+            loaded.encode("a trial", show_progress_bar=False)  # parts that do not fit together fail only here
         return loaded
 
 
 @contextmanager
-def loading(model: str | Path, kind: str, wanted: str) -> Iterator[bool]:
-    """Stands around the loading of a model by another library, whose progress bars it keeps from the screen.
+def loading(model: str | Path, kind: str, wanted: str, attention: str | None = None) -> Iterator[dict[str, Any]]:
+    """Stands around the loading of a model by another library.
 
-    ``kind`` says what it is and ``wanted`` what to give instead, for the message.  Yields whether it is a folder, which
-    is read without network; a path is never a hub id.
+    Args:
+        model: a folder, or a hub id; a path is never a hub id.
+        kind: what it is, for the message.
+        wanted: what to give instead.
+        attention: see :func:`load_model`.
+
+    Yields:
+        What to load it with; a folder is read without network.
 
     Raises:
         InputError: it cannot be loaded, with the reason.
@@ -130,13 +144,31 @@ def loading(model: str | Path, kind: str, wanted: str) -> Iterator[bool]:
     local = Path(model).is_dir()
     if isinstance(model, Path) and not local:
         raise InputError(f"there is no model folder {model}; give an existing one, or a hub id.")
+    problem, remedy = f"the {kind} {model} cannot be loaded", f"give {wanted}, or a hub id that can be reached"
+    options: dict[str, Any] = {"local_files_only": local}
+    if attention is not None:
+        problem += f" with attn_implementation {attention!r}"
+        remedy = f"leave attn_implementation out, install what it needs, or {remedy}"
+        options["model_kwargs"] = {"attn_implementation": attention}
+    with quiet(), reading(problem, remedy):
+        yield options
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences what transformers and sentence-transformers print of themselves, progress bars included."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers", "accelerate")]
+    levels = [logger.level for logger in loggers]
     bars: Any = transformers_logging
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
-        with reading(f"the {kind} {model} cannot be loaded", f"give {wanted}, or a hub id that can be reached"):
-            yield local
+        yield
     finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if shown:
             bars.enable_progress_bar()
 

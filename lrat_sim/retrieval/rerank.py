@@ -102,17 +102,19 @@ class Scorer:
         return tuple(float(score) for score in scores)
 
 
-def load_cross_encoder(model: str | Path, device: str, *, max_length: int | None = None) -> CrossEncoder:
+def load_cross_encoder(
+    model: str | Path, device: str, *, max_length: int | None = None, attention: str | None = None
+) -> CrossEncoder:
     """A cross-encoder with one output from a folder, read without network, or by its hub id, in fp32.
 
     Raises:
         InputError: it cannot be loaded, or has another number of outputs.
     """
-    with loading(model, "cross-encoder", "a folder of one") as local:
-        loaded: CrossEncoder = CrossEncoder(
-            str(model), device=device, local_files_only=local, max_length=max_length
-        ).float()
-        loaded.predict([("a", "trial")], show_progress_bar=False)  # parts that do not fit together fail only here
+    with loading(model, "cross-encoder", "a folder of one", attention) as options:
+        loaded: CrossEncoder = CrossEncoder(str(model), device=device, max_length=max_length, **options).float()
+        half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
+        with half:
+            loaded.predict([("a", "trial")], show_progress_bar=False)  # parts that do not fit together fail only here
     if loaded.num_labels != 1:
         raise InputError(
             f"the cross-encoder {model} has {loaded.num_labels} outputs; give one that has a single score."

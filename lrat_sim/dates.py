@@ -1,4 +1,4 @@
-"""Dates as answers write them: in every usual order, with the months of thirty languages, before and after Christ.
+"""Dates as texts write them: in every usual order, with the months of thirty languages, before and after Christ.
 
 The names of the months are those of the Unicode CLDR, read through Babel.  The order of the parts is told from their
 shape.  Of "12/03/1950", where it does not tell, both readings count; "12.03.1950" has the day first everywhere.
@@ -7,7 +7,9 @@ shape.  Of "12/03/1950", where it does not tell, both readings count; "12.03.195
 from __future__ import annotations
 
 import calendar
+import re
 from collections.abc import Iterator
+from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -70,6 +72,13 @@ class Date(NamedTuple):
         return any(None not in (one, other) and one != other for one, other in zip(self, accepted, strict=True))
 
 
+class Span(NamedTuple):
+    """A value known to lie between ``low`` and ``high``, both included; a date counts days."""
+
+    low: float
+    high: float
+
+
 class FoundDate(NamedTuple):
     """A date in a text: where it stands, and what it may mean."""
 
@@ -92,6 +101,53 @@ def find_dates(text: str) -> Iterator[FoundDate]:
         else:
             start = match.start() + 1
         match = _DATE.search(text, start)
+
+
+_ABOUT = re.compile(r"^(?:(?:c|ca|circa)\b\.?|about|around)\s*")
+_BARE_YEAR = re.compile(r"-\d{1,4}|\d{3,4}")
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
+
+
+def parse_date(text: str) -> Span | None:
+    """A text that is a date and nothing else, as the days it may mean.
+
+    Args:
+        text: "July 5, 1945", "5 July 1945", "July 1945", "1945-07-05", "c. 480 BC"; a bare number needs three or four
+            digits, a sign or an era to be a year.
+
+    Returns:
+        The first and last day it may mean, counted on from 1 January of the year 1, or None if it is no date.
+    """
+    plain = _ABOUT.sub("", " ".join(text.casefold().split()).strip(" .,;()"))
+    if _BARE_YEAR.fullmatch(plain):
+        return _span(Date(int(plain)))
+    if len(re.findall(r"\d+", plain)) == 2:  # beside a day even two digits are a year
+        plain = re.sub(r"(?<=\s)\d{1,2}$", lambda year: year[0].zfill(3), plain)
+    found = next(find_dates(plain), None)
+    if found is None or (found.start, found.end, len(found.readings)) != (0, len(plain), 1):
+        return None
+    return _span(found.readings[0])
+
+
+def _span(given: Date) -> Span | None:
+    if given.year is None:
+        return None
+    year = given.year if given.year > 0 else given.year + 1  # there is no year 0: 1 BC is the year before 1
+    month, last_month = given.month or 1, given.month or 12
+    last = given.day or (29 if last_month == 2 and calendar.isleap(year) else _LAST_DAY[last_month])
+    try:
+        return Span(_day(year, month, given.day or 1), _day(year, last_month, last))
+    except ValueError:  # 29 February of a common year
+        return None
+
+
+_LAST_DAY = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+def _day(year: int, month: int, day: int) -> int:
+    # Python's dates begin with the year 1; the calendar repeats every 400 years
+    cycles = 0 if year >= 1 else (-year) // _CYCLE_YEARS + 1
+    return date(year + cycles * _CYCLE_YEARS, month, day).toordinal() - cycles * _CYCLE_DAYS
 
 
 def _readings(match: regex.Match[str]) -> tuple[Date, ...]:

@@ -87,6 +87,12 @@ def number(digits: str) -> Fraction | None:
         return None
 
 
+def parse_number(text: str) -> float | None:
+    """The number that a text begins with ("6,650 km", "1.4 million"); None where it begins with none."""
+    match = re.match(r"-?\d+(?:\.\d+)?\b", in_digits(text.casefold().strip()))
+    return float(match[0]) if match else None
+
+
 def spelled(text: str) -> int | None:
     """The whole number that a text spells in German, French, Spanish, Italian, Portuguese, Dutch or Danish words."""
     for language in _LANGUAGES:

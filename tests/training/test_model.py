@@ -8,15 +8,20 @@ from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
 
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.encoder import load_model
+from lrat_sim.retrieval.rerank import load_cross_encoder
 from lrat_sim.text import minilm_folder
-from lrat_sim.training.base import (
-    attend_plainly,
+from lrat_sim.training.model import (
+    add_adapters,
     base_fingerprint,
     base_licence,
+    base_name,
     freeze_layers,
     load_weights,
+    make_trainable,
+    save_weights,
     without_dropout,
 )
+from lrat_sim.training.settings import TrainingSettings
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +77,7 @@ def test_without_dropout_two_passes_agree(tiny_model, tiny_decoder):
 def test_plain_attention_gives_the_same_embeddings(tiny_model):
     model = load_model(tiny_model, "cpu")
     before = torch.tensor(model.encode(["the river by the old mill", "a bridge"]))
-    attend_plainly(model)
+    make_trainable(model, TrainingSettings(freeze_layers=0))
     assert model.transformers_model.config._attn_implementation == "eager"
     assert torch.allclose(before, torch.tensor(model.encode(["the river by the old mill", "a bridge"])), atol=1e-6)
 
@@ -124,3 +129,76 @@ def test_damaged_weights_of_an_unfinished_training_are_refused(tmp_path, content
 def test_the_licence_of_a_base_model_is_read_or_left_open(tmp_path, card, licence):
     (tmp_path / "README.md").write_bytes(card.encode())
     assert base_licence(tmp_path) == licence
+
+
+TEXTS = ["river by the mill", "the old bridge", "a copper lantern", "an orchard"]
+
+
+def adapted(folder, rank=2):
+    torch.manual_seed(1)
+    model = load_model(folder, "cpu").eval()
+    adapters = add_adapters(model.transformers_model, rank, 4.0)
+    return model, adapters
+
+
+def disturb(model):
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+
+
+def test_new_adapters_change_nothing_and_are_trained_alone(tiny_model):
+    before = torch.tensor(load_model(tiny_model, "cpu").encode(TEXTS))
+    model, _ = adapted(tiny_model)
+    assert torch.allclose(torch.tensor(model.encode(TEXTS)), before, atol=1e-6)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all("lora_" in name for name in trained)
+
+
+def test_merged_model_computes_the_same_and_has_the_base_s_parameters(tiny_model, tmp_path):
+    model, adapters = adapted(tiny_model)
+    disturb(model)
+    before = torch.tensor(model.encode(TEXTS))
+    assert not torch.allclose(before, torch.tensor(load_model(tiny_model, "cpu").encode(TEXTS)), atol=1e-3)
+    adapters.merge_and_unload()
+    model.save_pretrained(str(tmp_path / "merged"), create_model_card=False)
+    loaded = SentenceTransformer(str(tmp_path / "merged"), device="cpu")
+    assert torch.allclose(torch.tensor(loaded.encode(TEXTS)), before, atol=1e-5)
+    assert loaded.state_dict().keys() == load_model(tiny_model, "cpu").state_dict().keys()
+
+
+def test_adapters_in_frozen_layers_are_frozen_too(tiny_model):
+    model, _ = adapted(tiny_model)
+    freeze_layers(model, 2)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert any(".layer.2." in name for name in trained)
+    assert not any(".layer.0." in name or ".layer.1." in name for name in trained)
+
+
+def test_checkpoint_holds_the_adapters_alone_and_gives_them_back(tiny_model, tmp_path):
+    model, _ = adapted(tiny_model)
+    disturb(model)
+    save_weights(model, tmp_path / "w.safetensors")
+    assert (tmp_path / "w.safetensors").stat().st_size < 200_000
+    other, _ = adapted(tiny_model)
+    load_weights(other, tmp_path / "w.safetensors")
+    assert all(torch.equal(left, right) for left, right in zip(model.parameters(), other.parameters(), strict=True))
+    with pytest.raises(InputError, match="another model"):
+        load_weights(load_model(tiny_model, "cpu"), tmp_path / "w.safetensors")
+
+
+def test_base_is_named_by_its_hub_id_and_never_by_where_it_lies(tmp_path, tiny_model):
+    assert base_name("Qwen/Qwen3-Embedding-0.6B") == "Qwen/Qwen3-Embedding-0.6B"
+    assert base_name(minilm_folder()) == "sentence-transformers/all-MiniLM-L6-v2"
+    cached = tmp_path / "models--intfloat--e5-small" / "snapshots" / "0123"
+    cached.mkdir(parents=True)
+    assert base_name(cached) == "intfloat/e5-small"
+    assert base_name(tiny_model) == tiny_model.name
+
+
+@pytest.mark.parametrize("attention", ["flash_attention_2", "nonsense"])
+def test_attention_that_is_not_available_is_named(tiny_model, tiny_cross_encoder, attention):
+    for load, base in ((load_model, tiny_model), (load_cross_encoder, tiny_cross_encoder)):
+        with pytest.raises(InputError, match=f"with attn_implementation '{attention}' .*leave attn_implementation out"):
+            load(base, "cpu", attention=attention)

@@ -31,8 +31,13 @@ def process_count() -> int:
 
 
 def process_index() -> int:
-    """Which of them this is, from 0; that one alone writes files and reports."""
+    """Which of them this is, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def is_main() -> bool:
+    """Whether this is the process that alone writes files and reports."""
+    return process_index() == 0
 
 
 def wait_for_all() -> None:
@@ -51,7 +56,7 @@ def share(items: list[T]) -> list[T]:
     """
     count = process_count()
     whole = -(-len(items) // count) * count
-    return [items[place % len(items)] for place in range(process_index(), whole, count)]
+    return [items[index % len(items)] for index in range(process_index(), whole, count)]
 
 
 def gather(own: Tensor, total: int) -> Tensor:
