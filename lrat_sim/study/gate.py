@@ -88,7 +88,9 @@ def frozen_tasks(
     return tasks
 
 
-def decide(rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: Sequence[Task], *, seed: int = 0) -> Decision:
+def decide(
+    rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: Sequence[Task], *, seed: int = 0
+) -> Decision:
     """Holds a new model against the one in use.
 
     Args:

@@ -281,8 +281,8 @@ def test_report_lies_in_the_folder_itself_by_default(hostile):
     [
         (None, b""),
         ("comparison.json", b"{"),
-        ("experiment.json", b"[]"),
-        ("rounds.json", b'{"rounds": 1}'),
+        ("study.json", b"[]"),
+        ("study.json", b'{"kind": "flywheel", "rounds": 1}'),
     ],
 )
 def test_folder_that_cannot_be_reported_is_refused_in_a_sentence(name, content, tmp_path):

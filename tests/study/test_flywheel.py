@@ -10,11 +10,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 import yaml
+from lrat_sim.flywheel import FlywheelSettings, flywheel
 
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison.table import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
-from lrat_sim.flywheel import FlywheelSettings, flywheel
 from lrat_sim.mining.run import load_recipe, mine_run
 from lrat_sim.records import Pair, canonical
 from lrat_sim.rollout.index import asked_tasks, read_trajectories

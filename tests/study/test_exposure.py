@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lrat_sim.flywheel.exposure import exposure, gini
 
 from lrat_sim.errors import InputError
-from lrat_sim.flywheel.exposure import exposure, gini
 from lrat_sim.rollout.index import read_trajectories
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=1, max_size=30).filter(any)

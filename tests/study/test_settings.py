@@ -1,9 +1,9 @@
 import msgspec
 import pytest
-
-from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.flywheel import FlywheelSettings
 from lrat_sim.flywheel.identity import begun_with, claim, decisive, refuse_other
+
+from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 
 
 @pytest.mark.parametrize(

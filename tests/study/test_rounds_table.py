@@ -1,11 +1,11 @@
 import pytest
+from lrat_sim.flywheel.exposure import Exposure
+from lrat_sim.flywheel.gate import Decision
+from lrat_sim.flywheel.rounds import Figures, Guarded, Round, Rounds, figures_of, load, save
 from rich.console import Console
 
 from lrat_sim.comparison.paired import Estimate
 from lrat_sim.errors import InputError
-from lrat_sim.flywheel.exposure import Exposure
-from lrat_sim.flywheel.gate import Decision
-from lrat_sim.flywheel.rounds import Figures, Guarded, Round, Rounds, figures_of, load, save
 
 HALF = Figures(success=0.5, evidence_recall=0.75, steps=6.0)
 

@@ -1,9 +1,9 @@
 import msgspec
 import pytest
+from lrat_sim.controls import Controls, oracle_bounds_all, run_controls, shuffled_gains_nothing
 
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison import compare
-from lrat_sim.controls import Controls, oracle_bounds_all, run_controls, shuffled_gains_nothing
 from lrat_sim.mining.run import REPORT
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories

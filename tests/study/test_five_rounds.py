@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from lrat_sim.flywheel.rounds import load
 
 from lrat_sim.comparison import load as load_comparison
-from lrat_sim.flywheel.rounds import load
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flywheel_rounds.py"
 

@@ -10,9 +10,9 @@ import shutil
 import msgspec
 import pytest
 import yaml
+from lrat_sim.ablation import AblationSettings, ablate, load_arms, read_ablation
 from rich.console import Console
 
-from lrat_sim.ablation import AblationSettings, ablate, load_arms, read_ablation
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName

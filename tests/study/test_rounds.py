@@ -4,12 +4,12 @@ import json
 
 import msgspec
 import pytest
-
-from lrat_sim.artifact import read_records, write_records
-from lrat_sim.errors import InputError
 from lrat_sim.flywheel import Flywheel, FlywheelSettings, flywheel
 from lrat_sim.flywheel.pairs import replayed
 from lrat_sim.flywheel.rounds import load
+
+from lrat_sim.artifact import read_records, write_records
+from lrat_sim.errors import InputError
 from lrat_sim.mining.shuffle import exchange
 from lrat_sim.records import Pair, canonical
 from lrat_sim.rollout.index import asked_tasks, read_trajectories

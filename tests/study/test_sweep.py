@@ -7,12 +7,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lrat_sim.experiment import nested_subsets, training_size_sweep
 
 from lrat_sim.agent import load_agent
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError
-from lrat_sim.experiment import nested_subsets, training_size_sweep
 from lrat_sim.records import Pair, Provenance
 from lrat_sim.training.folder import read_record
 from lrat_sim.training.settings import TrainingSettings

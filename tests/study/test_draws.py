@@ -1,7 +1,7 @@
 import pytest
+from lrat_sim.flywheel.pairs import replayed, shared_out
 
 from lrat_sim.artifact import write_records
-from lrat_sim.flywheel.pairs import replayed, shared_out
 from lrat_sim.records import Pair, Provenance, Task
 
 TASKS = [Task(id=f"t{place}", question=f"Question {place}?") for place in range(2000)]
