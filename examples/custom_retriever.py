@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lrat_sim.experiment import compare_retrievers
 from rich.console import Console
 
 from lrat_sim.agent import load_agent
 from lrat_sim.comparison.table import render
 from lrat_sim.corpus import prepare
-from lrat_sim.experiment import compare_retrievers
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval import Retriever, open_retriever
 from lrat_sim.retrieval.local import ranked

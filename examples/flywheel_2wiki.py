@@ -1,7 +1,8 @@
 """Improve a retriever on 2WikiMultihopQA in one round. LRAT_SIM_DATA names the folder with the local copies."""
 
-from lrat_sim.corpus import prepare
 from lrat_sim.flywheel import FlywheelSettings, flywheel
+
+from lrat_sim.corpus import prepare
 
 OUT = "runs/2wiki"
 data = prepare("2wikimultihopqa", f"{OUT}/data")

@@ -1,9 +1,9 @@
 """Improve a retriever over five rounds on a small generated world, with a gate on tasks of its own."""
 
+from lrat_sim.flywheel import FlywheelSettings, flywheel
 from rich.console import Console
 
 from lrat_sim.corpus import prepare
-from lrat_sim.flywheel import FlywheelSettings, flywheel
 
 OUT = "runs/rounds"
 sizes = {"documents": 1000, "train_tasks": 60, "dev_tasks": 40, "test_tasks": 60, "ood_tasks": 5}

@@ -517,18 +517,11 @@ def test_manifest_of_a_later_version_is_refused(refused, place, line):
 
 
 def test_files_of_a_later_version_are_refused(tmp_path):
-    from lrat_sim.ablation.result import read_ablation
     from lrat_sim.comparison import load
     from lrat_sim.errors import InputError
-    from lrat_sim.experiment.cells import read_experiment
-    from lrat_sim.flywheel import rounds
+    from lrat_sim.study import read_study
 
-    readers = {
-        "ablation.json": read_ablation,
-        "comparison.json": lambda folder: load(folder / "comparison.json"),
-        "experiment.json": read_experiment,
-        "rounds.json": rounds.load,
-    }
+    readers = {"comparison.json": lambda folder: load(folder / "comparison.json"), "study.json": read_study}
     for name, read in readers.items():
         (tmp_path / name).write_text('{"schema_version": 9, "what": "else"}')
         with pytest.raises(InputError, match=f"{name} has schema_version 9, newer than"):
