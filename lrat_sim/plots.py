@@ -74,7 +74,7 @@ class Mark(Struct, frozen=True, kw_only=True):
     dashes: str = ""
 
 
-class Curve(Mark, frozen=True, kw_only=True):
+class Line(Mark, frozen=True, kw_only=True):
     """Points joined by a line, each with its interval.
 
     Args:
@@ -121,7 +121,7 @@ class Note(Mark, frozen=True, kw_only=True):
 class Panel(Struct, frozen=True, kw_only=True):
     """Two axes and what is drawn between them; ``height`` is that of the space between the axes."""
 
-    marks: Sequence[Curve | Bars | Across | Note]
+    marks: Sequence[Line | Bars | Across | Note]
     x: Axis = Axis()
     y: Axis = Axis()
     title: str = ""
@@ -150,6 +150,11 @@ class Plot(Struct, frozen=True, kw_only=True):
     records: Sequence[dict[str, Any]] = ()
     columns: int = 1
     width: float = 450
+
+    @classmethod
+    def of(cls, marks: Sequence[Line | Bars | Across | Note], x: Axis, y: Axis, **fields: Any) -> Plot:
+        """A plot of one panel; ``fields`` are the others."""
+        return cls(panels=[Panel(marks=marks, x=x, y=y)], **fields)
 
     def to_svg(self, *, page: bool = False) -> str:
         """The drawing.
@@ -305,7 +310,7 @@ class _Drawing:
                 self._box((left + 8, left + 20), (middle - 6, middle + 6), mark.colour)
             else:
                 self._stroke([(left, middle), (left + 28, middle)], mark.colour, 1.8, mark.dashes)
-            if isinstance(mark, Curve) and mark.marker:
+            if isinstance(mark, Line) and mark.marker:
                 self._marker(mark.marker, left + 14, middle, mark.colour)
             self._text((left + 34, middle + _DOWN), name, INK)
             left += wide + 16
@@ -360,7 +365,7 @@ class _Drawing:
             self._text(((start + end) / 2, below + _SIZE), axis.label, MUTED, "middle")
         return below + (_LINE + 2 if axis.label else 0)
 
-    def _mark(self, mark: Curve | Bars | Across | Note, frame: _Frame) -> None:
+    def _mark(self, mark: Line | Bars | Across | Note, frame: _Frame) -> None:
         x, y, start, end, top, bottom = frame
         match mark:
             case Bars():
@@ -374,10 +379,10 @@ class _Drawing:
                     self._text((end, at - 4), mark.text, mark.colour, "end")
             case Note():
                 self._text((x(mark.at[0]), y(mark.at[1]) + _DOWN), mark.text, mark.colour, mark.anchor)
-            case Curve():
-                self._curve(mark, x, y)
+            case Line():
+                self._line(mark, x, y)
 
-    def _curve(self, mark: Curve, x: _Scale, y: _Scale) -> None:
+    def _line(self, mark: Line, x: _Scale, y: _Scale) -> None:
         at = [(x(across), y(up)) for across, up in mark.points]
         scale = x if mark.sideways else y
         ends = [(scale(low), scale(high)) for low, high in mark.intervals]
@@ -405,7 +410,7 @@ def _values(panel: Panel) -> tuple[list[float], list[float]]:
     xs, ys = [*(panel.x.ticks or ())], [*(panel.y.ticks or ())]
     for mark in panel.marks:
         match mark:
-            case Curve():
+            case Line():
                 xs += [x for x, _ in mark.points]
                 ys += [y for _, y in mark.points]
                 (xs if mark.sideways else ys).extend(end for ends in mark.intervals for end in ends)

@@ -104,6 +104,9 @@ class Table(Struct, frozen=True, kw_only=True):
             drawn.add_section()
         return Parts(drawn, *(Text(note, style="dim") for note in self.notes))
 
+    def __rich__(self) -> RenderableType:
+        return self.to_terminal()
+
     def to_markdown(self) -> str:
         """As a pipe table, with the title above and the notes below."""
 

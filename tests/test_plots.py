@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrat_sim.colours import ARMS, INK, MUTED, PAPER, Looks
-from lrat_sim.plots import Across, Axis, Bars, Curve, Note, Panel, Plot, noise_interval, round_ticks, stairs
+from lrat_sim.plots import Across, Axis, Bars, Line, Note, Panel, Plot, noise_interval, round_ticks, stairs
 
 SVG = "{http://www.w3.org/2000/svg}"
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False, allow_subnormal=False)
@@ -47,7 +47,7 @@ def test_ticks_of_counts_are_whole():
 
 def test_points_lie_where_their_axes_have_them():
     drawn = plot(
-        Curve(colour=INK, marker="circle", points=[(0, 0.0), (1, 0.5), (2, 1.0)]),
+        Line(colour=INK, marker="circle", points=[(0, 0.0), (1, 0.5), (2, 1.0)]),
         y=Axis(percent=True),
         x=Axis(whole=True),
     )
@@ -59,7 +59,7 @@ def test_points_lie_where_their_axes_have_them():
 
 
 def test_logarithmic_axis_sets_equal_ratios_equally_apart():
-    drawn = plot(Curve(colour=INK, marker="circle", points=[(10, 1), (100, 1), (1000, 1)]), x=Axis(log=True))
+    drawn = plot(Line(colour=INK, marker="circle", points=[(10, 1), (100, 1), (1000, 1)]), x=Axis(log=True))
     (a, _), (b, _), (c, _) = circles(drawn)
     assert b - a == pytest.approx(c - b, abs=0.2)
     assert {"10", "100", "1,000"} <= {*texts(drawn)}
@@ -75,7 +75,7 @@ def test_drawing_is_one_well_formed_picture_whatever_it_is_called_and_holds(name
         panels=[
             Panel(
                 marks=[
-                    Curve(colour=ARMS[0], name=name, marker="plus", points=[(value, 1)], intervals=[(0.5, 1.5)]),
+                    Line(colour=ARMS[0], name=name, marker="plus", points=[(value, 1)], intervals=[(0.5, 1.5)]),
                     Bars(colour=ARMS[1], name="bars", boxes=[(value, value + 1, 0, 1)]),
                     Across(at=0.5, colour=INK, text=name),
                     Note(colour=INK, at=(value, 1), text=label),
@@ -95,7 +95,7 @@ def test_drawing_is_one_well_formed_picture_whatever_it_is_called_and_holds(name
 
 
 def test_page_has_the_variables_of_its_theme_and_a_file_plain_colours():
-    drawn = plot(Curve(colour=ARMS[2], marker="square", points=[(0, 0), (1, 1)], dashes="6 3", name="a"))
+    drawn = plot(Line(colour=ARMS[2], marker="square", points=[(0, 0), (1, 1)], dashes="6 3", name="a"))
     page, file = drawn.to_svg(page=True), drawn.to_svg()
     assert "var(--arm-3)" in page
     assert not re.search(r"#[0-9a-f]{6}", page)
@@ -106,14 +106,14 @@ def test_page_has_the_variables_of_its_theme_and_a_file_plain_colours():
 
 def test_legend_names_every_series_once_and_keeps_both_ends_of_long_ones():
     names = ["_hidden", "$x_1$ & <b>", "a name that goes on and on and on 2"]
-    marks = [Curve(colour=INK, points=[(0, 0), (1, 1)], name=name) for name in names]
+    marks = [Line(colour=INK, points=[(0, 0), (1, 1)], name=name) for name in names]
     shown = texts(Plot(slug="p", title="t\x00", description="d\x1b", panels=[Panel(marks=marks), Panel(marks=marks)]))
     assert [shown.count(name) for name in ("_hidden", "$x_1$ & <b>", "a name that … on and on 2")] == [1, 1, 1]
 
 
 def test_intervals_are_bars_or_a_band_and_nothing_where_they_have_no_width():
     def paths(**given):
-        drawn = plot(Curve(colour=ARMS[0], points=[(0, 1), (1, 2)], joined=False, **given)).to_svg()
+        drawn = plot(Line(colour=ARMS[0], points=[(0, 1), (1, 2)], joined=False, **given)).to_svg()
         return drawn.count(f'stroke="{ARMS[0].light}"'), drawn.count("fill-opacity")
 
     assert paths(intervals=[(0.5, 1.5), (2, 2)]) == (3, 0)  # a bar with two caps
@@ -133,7 +133,7 @@ def test_stairs_outline_a_histogram():
 
 def test_tick_that_would_cover_its_neighbour_is_left_out():
     ticks = {0.0: "a long text", 0.01: "another long text", 1.0: "end"}
-    assert "another long text" not in texts(plot(Curve(colour=INK, points=[(0, 0)]), x=Axis(ticks=ticks)))
+    assert "another long text" not in texts(plot(Line(colour=INK, points=[(0, 0)]), x=Axis(ticks=ticks)))
 
 
 def test_colours_stand_out_from_the_page_and_from_one_another():

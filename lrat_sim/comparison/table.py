@@ -11,7 +11,15 @@ from lrat_sim.comparison.answer import sentences
 from lrat_sim.comparison.measures import Measure
 from lrat_sim.comparison.paired import Paired
 from lrat_sim.comparison.record import Comparison, Pairing, Summary
-from lrat_sim.comparison.results import INTERVAL, RESULT_COLUMNS, RESULT_NOTE, arm_row, result_cells, role
+from lrat_sim.comparison.results import (
+    INTERVAL,
+    RESULT_COLUMNS,
+    RESULT_NOTE,
+    arm_row,
+    result_cells,
+    result_record,
+    role,
+)
 from lrat_sim.comparison.significance import LEVEL
 from lrat_sim.tables import Group, Row, Table, dollars, interval, noise, number, p_value
 
@@ -30,18 +38,16 @@ Column = Callable[[Summary], str]
 """The cell of an arm in a column."""
 
 
-def summary(comparison: Comparison) -> RenderableType:
-    """A row an arm with its means and its gain over the base, then the answer; for a terminal, in 80 columns."""
-    from rich.console import Group as Parts
-    from rich.text import Text
-
-    table = Table(
+def summary(comparison: Comparison) -> Table:
+    """A row an arm with its means and its gain over the base; what ends a command, with the answer below it."""
+    return Table(
+        slug="summary",
         title=f"Means over {comparison.tasks_asked:,} tasks",
         columns=["retriever", *RESULT_COLUMNS],
         groups=[Group([arm_row(comparison, arm, result_cells(comparison, arm)) for arm in comparison.arms])],
+        records=[{"arm": arm, **result_record(comparison, arm)} for arm in comparison.arms],
         notes=[RESULT_NOTE.format(base=comparison.base), *_left_out(comparison)],
     )
-    return Parts(table.to_terminal(), Text(""), *_answer(comparison))
 
 
 def render(comparison: Comparison) -> RenderableType:
@@ -59,14 +65,9 @@ def render(comparison: Comparison) -> RenderableType:
         notes.append(f"{pairing.arm} against {pairing.base}: {gain}{won}.")
     if lengths := comparison.setting.get("text_length"):
         notes.append(f"Text length of the encoders, in tokens: {', '.join(f'{a} {n}' for a, n in lengths.items())}.")
-    tables = [part for table in comparison_tables(comparison) for part in (Text(""), table.to_terminal())]
-    return Parts(*_answer(comparison), *tables, Text(""), *(Text(note, style="dim") for note in notes))
-
-
-def _answer(comparison: Comparison) -> list[RenderableType]:
-    from rich.text import Text
-
-    return [Text(sentence, style="bold") for sentence in sentences(comparison).values()]
+    tables = [part for table in comparison_tables(comparison) for part in (Text(""), table)]
+    answer = [Text(sentence, style="bold") for sentence in sentences(comparison).values()]
+    return Parts(*answer, *tables, Text(""), *(Text(note, style="dim") for note in notes))
 
 
 def _tasks(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from lrat_sim.colours import INK, MUTED, PAPER, TIED, Look, Looks
 from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.results import arms_of, by_series
-from lrat_sim.plots import Across, Axis, Bars, Curve, Note, Panel, Plot, noise_interval, short_name
+from lrat_sim.plots import Across, Axis, Bars, Line, Note, Panel, Plot, noise_interval, short_name
 from lrat_sim.report.runs import RecallByTurn, recall_by_turn, steps_of
 from lrat_sim.report.subject import Compared, Trained, slug_of
 from lrat_sim.tables import number, percent
@@ -60,23 +60,19 @@ def size_plot(sweep: Mapping[str, Trained], comparison: Comparison, looks: Looks
         return None
     base = comparison.arm(comparison.base).means.get("success")
     # one line for all sizes, in the look of the smallest: they are one arm with more and more pairs
-    marks: list[Curve | Across] = [_curve(looks.of(records[0]["arm"]), [each["pairs"] for each in records], records)]
+    marks: list[Line | Across] = [_line(looks.of(records[0]["arm"]), [each["pairs"] for each in records], records)]
     if base is not None:
         colour = looks.of(comparison.base).colour
         marks.append(Across(at=base, colour=colour, dashes="4 3", text=short_name(comparison.base)))
     ticks = {each["pairs"]: f"{each['pairs']:,.0f}" for each in records}
     said = ", ".join(f"{percent(each['success'])} with {each['pairs']:,.0f} pairs" for each in records)
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="pairs trained on", log=True, ticks=ticks),
+        Axis(label="success", percent=True),
         slug="success-by-pairs",
         title="Success against the pairs trained on",
         description=f"{comparison.base} {percent(base)}; {said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="pairs trained on", log=True, ticks=ticks),
-                y=Axis(label="success", percent=True),
-            )
-        ],
         note=NOISE_NOTE,
         records=records,
     )
@@ -87,9 +83,9 @@ def _success_record(comparison: Comparison, arm: str) -> dict[str, Any]:
     return {"success": summary.means.get("success"), "error_over_tasks": summary.over_tasks.get("success")}
 
 
-def _curve(look: Look, at: Sequence[float], records: Sequence[dict[str, Any]], name: str | None = None) -> Curve:
+def _line(look: Look, at: Sequence[float], records: Sequence[dict[str, Any]], name: str | None = None) -> Line:
     """The success of an arm along x, with its noise."""
-    return Curve(
+    return Line(
         **look._asdict(),
         points=[(x, record["success"]) for x, record in zip(at, records, strict=True)],
         intervals=[noise_interval(record["success"], record["error_over_tasks"]) for record in records],
@@ -102,7 +98,7 @@ def success_plot(comparison: Comparison, slug: str, looks: Looks) -> Plot:
     records: list[dict[str, Any]] = [{"arm": arm, **_success_record(comparison, arm)} for arm in comparison.arms]
     records = [record for record in records if record["success"] is not None]
     marks = [
-        Curve(
+        Line(
             **looks.of(record["arm"])._asdict(),
             points=[(record["success"], row)],
             intervals=[noise_interval(record["success"], record["error_over_tasks"])],
@@ -121,7 +117,7 @@ def success_plot(comparison: Comparison, slug: str, looks: Looks) -> Plot:
     )
 
 
-def _rows(marks: Sequence[Curve | Bars | Note], names: Sequence[str], x: Axis, right: float = 12) -> Panel:
+def _rows(marks: Sequence[Line | Bars | Note], names: Sequence[str], x: Axis, right: float = 12) -> Panel:
     """A panel with a row a name, the first one on top."""
     ticks = {float(row): short_name(name) for row, name in enumerate(names)}
     y = Axis(low=len(names) - 0.5, high=-0.5, ticks=ticks, grid=False)
@@ -164,7 +160,7 @@ def _recall(curves: dict[str, RecallByTurn], slug: str, looks: Looks) -> Plot:
         means = [0.0, *curve.means, *[curve.means[-1]] * after]
         errors = [None, *curve.errors, *[curve.errors[-1]] * after]
         marks.append(
-            Curve(
+            Line(
                 **looks.of(arm)._asdict(),
                 name=arm,
                 points=[*enumerate(means)],
@@ -179,17 +175,13 @@ def _recall(curves: dict[str, RecallByTurn], slug: str, looks: Looks) -> Plot:
         for arm, curve in curves.items()
     )
     note = f"Mean over {max(curve.tasks for curve in curves.values()):,} tasks with evidence; a run that has ended"
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="turn", low=0, high=longest, whole=True),
+        Axis(label="evidence recall", percent=True, low=0, high=1),
         slug=slug,
         title="Evidence recall by turn",
         description=f"How much of the evidence had been shown after each turn: {said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="turn", low=0, high=longest, whole=True),
-                y=Axis(label="evidence recall", percent=True, low=0, high=1),
-            )
-        ],
         note=f"{note} keeps what it was shown." + (" Shaded: 95 % of the noise from tasks." * (len(curves) <= _BANDS)),
         records=[
             {"arm": arm, "turn": turn, "evidence_recall": mean, "error_over_tasks": error, "tasks": curve.tasks}
@@ -249,21 +241,17 @@ def _by_k(slug: str, series: str, members: Sequence[Comparison], ks: Sequence[in
         ]
         # a little apart, so that bars do not cover one another
         beside = min(0.03, 0.2 / len(arms)) * (index - (len(arms) - 1) / 2)
-        marks.append(_curve(looks.of(arm), [ks.index(record["k"]) + beside for record in own], own, arm))
+        marks.append(_line(looks.of(arm), [ks.index(record["k"]) + beside for record in own], own, arm))
         records += own
     said = "; ".join(f"{each['arm']} {percent(each['success'])} at k = {each['k']}" for each in records)
     ticks = {float(index): str(k) for index, k in enumerate(ks)}
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="results per search, k", ticks=ticks, low=-0.2, high=len(ks) - 0.8, grid=False),
+        Axis(label="success", percent=True),
         slug=slug,
         title=f"Success against k: {series}",
         description=f"{said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="results per search, k", ticks=ticks, low=-0.2, high=len(ks) - 0.8, grid=False),
-                y=Axis(label="success", percent=True),
-            )
-        ],
         note=NOISE_NOTE,
         records=records,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrat_sim.colours import INK, MUTED, Looks
-from lrat_sim.plots import Across, Axis, Bars, Curve, Panel, Plot, noise_interval, short_name, stairs
+from lrat_sim.plots import Across, Axis, Bars, Line, Plot, noise_interval, short_name, stairs
 from lrat_sim.report.figures import NOISE_NOTE
 from lrat_sim.report.subject import BASE, TRAINED, Compared, Mined, Reported
 from lrat_sim.tables import percent
@@ -57,13 +57,13 @@ def _success(compared: Compared, subject: Reported, last: int | None, looks: Loo
         points.append(point)
     if not made:
         return None
-    marks: list[Curve | Across] = []
+    marks: list[Line | Across] = []
     # in the colours of the text: a line through rounds is no single arm
     styles = (("success", "circle", "", INK), ("evidence_recall", "square", "6 3", MUTED))
     for measure, marker, dashes, colour in styles:
         known = [point for point in points if point[measure] is not None]
         marks.append(
-            Curve(
+            Line(
                 colour=colour,
                 marker=marker,
                 dashes=dashes,
@@ -84,24 +84,20 @@ def _success(compared: Compared, subject: Reported, last: int | None, looks: Loo
         for point in points
     )
     ticks = {float(index): str(index) if accepted else f"{index}\nrefused" for index, accepted in made.items()}
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="round", ticks={0.0: "base", **ticks}, low=-0.2, high=max(made) + 0.2, grid=False),
+        Axis(percent=True),
         slug=f"{compared.prefix}success-by-round",
         title=f"Success by round: {compared.folder.name}" if compared.prefix else "Success by round",
         description=f"Success on held-out tasks with the model in use after each round: {said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="round", ticks={0.0: "base", **ticks}, low=-0.2, high=max(made) + 0.2, grid=False),
-                y=Axis(percent=True),
-            )
-        ],
         note=f"Held-out tasks, with the model in use after each round. {NOISE_NOTE}",
         records=records,
     )
 
 
 def _weights(mined: Sequence[Mined], last: int | None, looks: Looks) -> Plot:
-    records, marks = list[dict[str, Any]](), list[Curve | Bars | Across]()
+    records, marks = list[dict[str, Any]](), list[Line | Bars | Across]()
     for each in mined:
         histogram = each.weight_histogram
         if histogram is None:
@@ -114,7 +110,7 @@ def _weights(mined: Sequence[Mined], last: int | None, looks: Looks) -> Plot:
             marks.append(Bars(colour=look.colour, boxes=boxes))
         else:
             outline = stairs(histogram.edges, shares)
-            marks.append(Curve(colour=look.colour, dashes=look.dashes, points=outline, name=f"round {each.round}"))
+            marks.append(Line(colour=look.colour, dashes=look.dashes, points=outline, name=f"round {each.round}"))
         records += [
             {"round": each.round, "from_weight": low, "to_weight": high, "pairs": count}
             for (low, high), count in zip(bins, histogram.counts, strict=True)
@@ -125,17 +121,13 @@ def _weights(mined: Sequence[Mined], last: int | None, looks: Looks) -> Plot:
         + (f", median weight {each.weights['median']:.2f}" if each.weights and "median" in each.weights else "")
         for each in mined
     )
-    return Plot(
+    return Plot.of(
+        marks,
+        Axis(label="weight", low=0, grid=False),
+        Axis(label="share of the pairs", percent=True, low=0),
         slug="weights",
         title="Weights of the mined pairs",
         description=f"Distribution of the weights. {said}.",
-        panels=[
-            Panel(
-                marks=marks,
-                x=Axis(label="weight", low=0, grid=False),
-                y=Axis(label="share of the pairs", percent=True, low=0),
-            )
-        ],
         note="Dashed: the mean, 1.",
         records=records,
     )

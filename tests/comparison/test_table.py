@@ -1,4 +1,5 @@
 import json
+from textwrap import wrap
 
 import msgspec
 import pytest
@@ -37,12 +38,11 @@ def test_all_tables_open_with_the_answer_and_fit_eighty_columns(comparison):
     assert all(len(line) <= 80 for line in lines)
 
 
-def test_summary_of_four_arms_ends_with_the_answer_and_fits_a_screen(arms, compared):
+def test_summary_of_four_arms_fits_a_screen_with_the_answer(arms, compared):
     arms |= {"a-second-retriever-trained-on-more": arms["trained"]}
     comparison = compared(arms, oracle="oracle")
     text = shown(comparison, show=summary)
-    assert " ".join(text.split()).endswith(comparison.answer)
-    assert len(text.splitlines()) <= 25
+    assert len(text.splitlines()) + len(wrap(comparison.answer, 80)) <= 23  # two lines say where it is kept
     assert all(len(line) <= 80 for line in text.splitlines())
     difference = comparison.pairing("trained").measures["success"].difference
     interval = ["+25.0", f"{100 * difference.low:.1f}", "to", f"{100 * difference.high:.1f}"]
