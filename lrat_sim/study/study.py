@@ -249,12 +249,13 @@ class Study:
         for arm in arms:
             agent = arm.agent or condition.agent
             for seed, run in zip(seeds, runs[arm.name], strict=True):
-                self.step("evaluate", f"{arm.name} on {len(condition.tasks):,} tasks of {condition.task_set}, "
-                          f"k = {agent.limits.k}" + (f", seed {seed}" if len(seeds) > 1 else ""))  # fmt: skip
-                retriever = arm.open(seed)
+                retriever = arm.open(seed)  # which may train it first
                 described[arm.name] = retriever.describe()
-                for length in text_lengths({arm.name: described[arm.name]}).values():
-                    console.print(f"{arm.name} reads texts of {length} tokens", markup=False)
+                length = text_lengths({arm.name: described[arm.name]}).get(arm.name)
+                read = f", texts of {length} tokens" if length else ""
+                of_seed = f", seed {seed}" if len(seeds) > 1 else ""
+                asked = f"{len(condition.tasks):,} tasks of {condition.task_set}, k = {agent.limits.k}"
+                self.step("evaluate", f"{arm.name} on {asked}{read}{of_seed}")
                 tables[arm.name].append(self.run(condition.tasks, agent, retriever, run, seed=seed, samples=samples))
         agent = condition.agent
         comparison = compare(
