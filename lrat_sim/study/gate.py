@@ -85,7 +85,7 @@ def decide(
     Args:
         rule: ``mean`` or ``clear``; ``none`` accepts everything.
         against: the name of the model in use.
-        in_use: its metrics by task, as :func:`lrat_sim.study.study.graded_rollout` gives them.
+        in_use: its metrics by task, as :func:`lrat_sim.study.runs.graded_rollout` gives them.
         new: those of the new model.
         tasks: those asked.
         seed: of the intervals.
