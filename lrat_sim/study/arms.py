@@ -99,7 +99,7 @@ def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict
     comparison then says so.
 
     Args:
-        specs: name of the arm to spec.
+        specs: by the name of the arm.
         length: tokens of a text; None where nothing is asked for.
     """
     encoders = [encoder for spec in specs.values() for encoder in _encoders(spec)]
@@ -198,10 +198,6 @@ def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | Non
 
 
 def check_arm(name: str) -> None:
-    """Refuses the name of an arm that cannot be that of its run folder.
-
-    Raises:
-        InputError: it cannot.
-    """
+    """Raises an InputError where the name of an arm cannot be that of its run folder."""
     if name != Path(name).name or name in ("", ".."):
         raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")

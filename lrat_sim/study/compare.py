@@ -110,12 +110,11 @@ def _cell_folders(conditions: Sequence[Condition], before: Sequence[Cell]) -> li
     alone = len(conditions) == 1
     folders: list[str] = []
     for condition in conditions:
-        identity = condition.identity
+        identity, name, k = condition.identity, condition.agent.name, condition.agent.limits.k
         if identity in known and known[identity] in folders:
-            raise InputError(f"{condition.title} is asked for twice; leave one out.")
+            raise InputError(f"{name} on {condition.task_set} with k = {k} is asked for twice; leave one out.")
         if identity not in known:
-            k = condition.agent.limits.k
-            folder = re.sub(r"[^\w.-]+", "-", f"{condition.agent.name}-{condition.task_set}-{condition.split}-k{k}")
+            folder = re.sub(r"[^\w.-]+", "-", f"{name}-{condition.task_set}-{condition.split}-k{k}")
             folder = "." if alone and not taken else folder if folder not in taken else f"{folder}-{identity[:8]}"
             known[identity], taken[folder] = folder, identity
         folders.append(known[identity])

@@ -53,8 +53,8 @@ DEMO = FlywheelSettings(training_options={"max_document_length": 96})
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class FlywheelResult(StudyResult):
-    """``model`` is the one in use at the end, the last accepted one or the base model; the comparisons are named
-    ``<split>-k<k>``."""
+    """With the model in use at the end (the last accepted one, or the base model) and what became of the rounds; the
+    comparisons are named ``<split>-k<k>``."""
 
     model: Path
     rounds: Rounds
@@ -108,14 +108,9 @@ class Flywheel:
     """
 
     def __init__(
-        self,
-        dataset: Dataset,
-        folder: Path | str,
-        settings: FlywheelSettings | None = None,
-        *,
-        judge: RelevanceJudge | None = None,
-        command: str | None = None,
-    ):
+        self, dataset: Dataset, folder: Path | str, settings: FlywheelSettings | None = None, *,
+        judge: RelevanceJudge | None = None, command: str | None = None,
+    ):  # fmt: skip
         self.dataset, self.folder, self.judge = dataset, Path(folder), judge
         self.settings = settings = settings or FlywheelSettings()
         self.recipe: MiningRecipe = load_recipe(settings.mining, settings.mining_options)
@@ -158,10 +153,13 @@ class Flywheel:
         settings, made, stopped = self.settings, list[Round](), None
         self.accepted, self._open = [], self.base()
         self.study.save()  # not before: a base that cannot be opened binds no folder
-        self._count_steps(1)
+        evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
+        # how many models are accepted, and evaluated, shows only at the end
+        in_round = 3 + (settings.guard is not None) + (self.rule != "none")
+        self.study.total = settings.rounds * in_round + evaluations * (1 + settings.rounds + len(self.baselines))
         for number in range(1, settings.rounds + 1):
             made.append(self.round(number))
-            self._note(made, None)
+            self._note(made, None, {})
             refused = number - (self.accepted[-1] if self.accepted else 0)
             if refused >= settings.patience > 0 and number < settings.rounds:
                 stopped = f"stopped after round {number}: the gate refused {refused} in a row"
@@ -170,9 +168,8 @@ class Flywheel:
         comparisons = self.evaluate()
         rounds = self._note(_evaluated(made, comparisons, self.in_use), stopped, comparisons)
         model = self._round(self.accepted[-1]) / "model" if self.accepted else Path(settings.base)
-        result = self.study.result(comparisons)
         return FlywheelResult(
-            folder=result.folder, comparisons=comparisons, record=result.record, model=model, rounds=rounds
+            folder=self.folder, comparisons=comparisons, record=self.study.record, model=model, rounds=rounds
         )
 
     def round(self, number: int) -> Round:
@@ -299,15 +296,15 @@ class Flywheel:
         lengths = alike(self.baselines, self.training.max_document_length)
         for name, spec in self.baselines.items():
             arms.append(Arm(name=name, retriever=opened(spec, self.dataset, **lengths[name])))
-        self._count_steps(len(arms))
+        cells = [(split, k) for split in settings.splits for k in settings.evaluate_ks or (self.agent.limits.k,)]
+        self.study.total = self.study.done + len(cells) * len(arms)
         comparisons = {}
-        for split in settings.splits:
-            for k in settings.evaluate_ks or (self.agent.limits.k,):
-                agent = settings.load_agent(settings.agent, k)
-                condition = Condition.of(self.dataset, split, agent, settings.test_tasks)
-                comparisons[f"{split}-k{k}"] = self.study.evaluate(
-                    arms, condition, f"evaluate/{split}-k{k}", base=BASE, seeds=(settings.seed,)
-                )
+        for split, k in cells:
+            agent, name = settings.load_agent(settings.agent, k), f"{split}-k{k}"
+            condition = Condition.of(self.dataset, split, agent, settings.test_tasks)
+            comparisons[name] = self.study.evaluate(
+                arms, condition, f"evaluate/{name}", base=BASE, seeds=(settings.seed,)
+            )
         if last:
             from lrat_sim.training.folder import add_figures
 
@@ -330,21 +327,8 @@ class Flywheel:
     def _collected(self, number: int, name: str) -> Path:
         return self._round(number) / (f"collect-{name}" if name in self.collectors else "collect")
 
-    def _count_steps(self, arms: int) -> None:
-        """How many steps there are, as far as it is known: how many models are accepted shows only at the end."""
-        settings = self.settings
-        evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
-        if self.study.done:
-            self.study.total = self.study.done + arms * evaluations
-        else:
-            a_round = 3 + (settings.guard is not None) + (self.rule != "none")
-            arms += settings.rounds + len(self.baselines)
-            self.study.total = settings.rounds * a_round + arms * evaluations
-
-    def _note(
-        self, made: list[Round], stopped: str | None, comparisons: Mapping[str, Comparison] | None = None
-    ) -> Rounds:
-        base = {name: arm_figures(comparison, BASE) for name, comparison in (comparisons or {}).items()}
+    def _note(self, made: list[Round], stopped: str | None, comparisons: Mapping[str, Comparison]) -> Rounds:
+        base = {name: arm_figures(comparison, BASE) for name, comparison in comparisons.items()}
         rounds = Rounds(rounds=list(made), asked=self.settings.rounds, accepted=self.in_use, base=base, stopped=stopped)
         self.study.note(rounds=rounds)
         self.study.save()
@@ -358,7 +342,7 @@ class Flywheel:
             "agent": self.agent.name,
             "agent's fingerprint": self.agent.describe()["fingerprint"],
             "k": self.agent.limits.k,
-            "base_model": settings.base,
+            "base_model": settings.base_model,
             "collect_with": settings.collect_with,
             "train_from": settings.train_from,
             "replay": settings.replay if settings.train_from == "last" else None,

@@ -65,7 +65,7 @@ def sweep(
         "agent": condition.agent.describe()["fingerprint"],
         "task set": fingerprint([dataset.card.made_from, dataset.card.corpus]),
         "split": settings.split,
-        "base model": settings.base,
+        "base model": settings.base_model,
         **{f"training {field}": value for field, value in msgspec.to_builtins(training).items()},
     }
     study = Study("sweep", folder, settings, made_from=made_from, command=command, judge=judge)

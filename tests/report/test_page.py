@@ -141,7 +141,7 @@ def test_page_shows_settings_fingerprints_and_versions(wheel, flown):
         assert manifest["fingerprints"]["agent"] in text
         assert manifest["fingerprints"]["retriever"] in text
         assert f"torch {manifest['calls'][0]['versions']['torch']}" in text
-    assert "rounds: 1" in text
+    assert "evaluate_ks: []" in text
 
 
 def test_recorded_command_is_shown_unless_another_is_given(experiment, experiments, page, tmp_path):
