@@ -74,7 +74,14 @@ def ablate(
         raise InputError("an ablation needs a task set; name one or more.")
     work = [_TaskSet(name, dataset, arms, settings) for name, dataset in sets.items()]
     recorded = {"table_of_arms": msgspec.to_builtins(arms)}
-    study = Study("ablate", folder, settings, recorded=recorded, command=command)
+    made_from = {
+        "agent": settings.own_agent().describe()["fingerprint"],
+        "base_model": settings.base_model,
+        "samples": settings.samples,
+        "seed": settings.seed,
+    }
+    study = Study("ablate", folder, settings, made_from=made_from, recorded=recorded, command=command)
+    study.save()
     trained, seeds = sum(arm.mining is not None for arm in arms.values()), len(settings.seeds)
     study.total = len(work) * ((trained > 0) + trained * (1 + seeds) + len(arms) * seeds)
     return study.result(dict(task_set.run(study, judge) for task_set in work))
@@ -102,7 +109,8 @@ class _TaskSet:
         if self.trained:
             study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}")
             run, seed = self.folder / "collect", settings.seed + 1  # as the first round of a flywheel
-            study.run(self.train_tasks, self.agent, self.base, run, seed, settings.samples)
+            models = (self.folder / "arms").glob("*/seed-*/model")
+            study.collect(self.train_tasks, self.agent, self.base, run, seed, settings.samples, models)
         for name in self.trained:
             study.step("mine", f"{name} on {self.name}")
             report = study.mine([run], self.arms[name].recipe(), self.folder / "arms" / name, self.dataset, judge)

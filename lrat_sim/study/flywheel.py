@@ -213,8 +213,10 @@ class Flywheel:
             retriever = self._using() if other is None else opened(other, self.dataset)
             if self.shares:
                 console.print(f"{name} collects on {len(tasks):,} tasks", markup=False)
-            run = self._collected(number, name)
-            tables[name] = self.study.run(tasks, self.agent, retriever, run, seed=seed, samples=self.settings.samples)
+            tables[name] = self.study.collect(
+                tasks, self.agent, retriever, self._collected(number, name), seed, self.settings.samples,
+                [self._round(number) / "model"],
+            )  # fmt: skip
         return tables
 
     def mine(self, number: int, runs: list[Path]) -> int:
@@ -272,7 +274,7 @@ class Flywheel:
         self.study.step("gate", f"for round {number}, on {len(tasks):,} tasks")
 
         def ran(name: str, with_retriever: Retriever) -> TaskTable:
-            return self.study.run(tasks, self.agent, with_retriever, self.folder / "gate" / name, seed=seed)
+            return self.study.run(tasks, self.agent, with_retriever, self.folder / "gate" / name, seed)
 
         in_use, new = ran(self.in_use, self._using()), ran(f"round-{number}", retriever)
         decision = decide(self.rule, self.in_use, in_use, new, tasks, seed=seed)

@@ -24,7 +24,7 @@ import msgspec
 from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import check_fingerprint, ensure_folder, fingerprint, write_json
-from lrat_sim.comparison import Comparison, compare, load, save
+from lrat_sim.comparison import Comparison, compare, load, run_table, save
 from lrat_sim.comparison.fairness import text_lengths
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
@@ -37,11 +37,12 @@ from lrat_sim.mining.run import mine_run
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.index import RUN
+from lrat_sim.rollout.index import RUN, asked_tasks
 from lrat_sim.study.arms import ORACLE, Arm, check_arm, runnable_tasks
 from lrat_sim.study.record import COMPARISON, STUDY, Cell, Kind, StudyRecord, Trained, read_study
 from lrat_sim.study.runs import graded_rollout
 from lrat_sim.study.settings import StudySettings, check_seeds
+from lrat_sim.training.folder import RECORD
 from lrat_sim.training.settings import TrainingSettings
 
 Step = Literal["collect", "mine", "train", "index", "guard", "gate", "evaluate"]
@@ -168,6 +169,17 @@ class Study:
         """:func:`graded_rollout` with the study's judge, within its budget."""
         how: dict[str, Any] = {"judge": self.judge, "calls": self.calls, "budget": self.budget}
         return graded_rollout(tasks, agent, retriever, run, seed=seed, samples=samples, **how)
+
+    def collect(
+        self, tasks: Sequence[Task], agent: AgentSettings, retriever: Retriever, run: Path, seed: int, samples: int,
+        models: Iterable[Path],
+    ) -> TaskTable:  # fmt: skip
+        """:meth:`run` on training tasks, until one of the models is trained on them: to run again what broke would then
+        change the pairs that it was trained on."""
+        trained = any((model / RECORD).is_file() for model in models)
+        if trained and {task.id for task in tasks} <= {task.id for task in asked_tasks(run)}:
+            return run_table(run, tasks, agent.limits.k, self.judge.name)
+        return self.run(tasks, agent, retriever, run, seed, samples)
 
     def mine(
         self, runs: Sequence[Path], recipe: MiningRecipe, folder: Path, dataset: Dataset, judge: RelevanceJudge | None

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from lrat_sim.artifact import read_records, write_records
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.mining.shuffle import exchange
 from lrat_sim.records import Pair, canonical
+from lrat_sim.retrieval import Retriever
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.study import Flywheel, FlywheelSettings, flywheel, read_study
 from lrat_sim.study.draws import replayed
@@ -269,3 +270,41 @@ def test_a_gate_without_tasks_of_its_own_is_refused_before_anything_runs(small_w
     with pytest.raises(InputError, match=r"guard is .*name its folder"):
         flywheel(small_world, tmp_path / "run", msgspec.structs.replace(settings, guard=str(tmp_path)))
     assert not list(tmp_path.iterdir())
+
+
+class Unreliable(Retriever):
+    """Breaks for one task, until it is mended."""
+
+    def __init__(self, whole, broken):
+        self.whole, self.broken = whole, broken
+
+    def for_task(self, task):
+        if task.id == self.broken:
+            raise RetrieverError("out of order")
+        return self.whole
+
+    def __getattr__(self, name):
+        return getattr(self.whole, name)
+
+    def search(self, queries, k):
+        return self.whole.search(queries, k)
+
+    def document(self, docid):
+        return self.whole.document(docid)
+
+    def describe(self):
+        return self.whole.describe()
+
+
+def test_what_broke_while_collecting_is_not_tried_again_once_a_model_was_trained(
+    small_world, wheel_settings, tmp_path, contents
+):
+    settings = msgspec.structs.replace(wheel_settings, train_tasks=6, test_tasks=2, baselines=())
+    wheel = Flywheel(small_world, tmp_path / "run", settings)
+    wheel._base = Unreliable(wheel.base(), wheel.train_tasks[0].id)
+    wheel.evaluate = lambda: {}
+    assert wheel.run().rounds.rounds[0].collected.errors == 1
+    before = contents(tmp_path / "run")
+    resumed = flywheel(small_world, tmp_path / "run", settings)
+    assert resumed.rounds.rounds[0].collected.errors == 1
+    assert {name: contents(tmp_path / "run")[name] for name in before} == before
