@@ -110,9 +110,9 @@ def serve(
     data: DataFolder = DATA,
 ) -> None:
     """Serve a retriever over HTTP (ours, and Search-R1's /retrieve) and as an MCP server."""
-    from lrat_sim.experiment import opened
     from lrat_sim.retrieval.result_format import ResultFormat
     from lrat_sim.retrieval.schemas import read_token
+    from lrat_sim.study import opened
 
     check_retrievers(retriever)
     token, shown = read_token(token_env), ResultFormat(k=k)

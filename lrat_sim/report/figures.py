@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -13,7 +13,7 @@ from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.results import arms_of, by_series
 from lrat_sim.plots import Across, Axis, Bars, Line, Note, Panel, Plot, noise_interval, short_name
 from lrat_sim.report.runs import RecallByTurn, recall_by_turn, steps_of
-from lrat_sim.report.subject import Compared, Sweep, slug_of
+from lrat_sim.report.subject import Compared, Trained, slug_of
 from lrat_sim.tables import number, percent
 
 NOISE_NOTE = "Bars hold 95 % of the noise from tasks."
@@ -49,12 +49,12 @@ def k_plots(comparisons: Sequence[Comparison], looks: Looks) -> list[Plot]:
     return plots
 
 
-def size_plot(sweep: Sweep, comparison: Comparison, looks: Looks) -> Plot | None:
+def size_plot(sweep: Mapping[str, Trained], comparison: Comparison, looks: Looks) -> Plot | None:
     """Success against the number of pairs trained on (LRAT, Figure 8a); None where no size was run."""
     records = [
-        {"arm": point.arm, "pairs": fmean(point.pairs), "tasks": fmean(point.tasks), **record}
-        for point in sorted(sweep.points, key=lambda point: point.size)
-        if point.arm in comparison.arms and (record := _success_record(comparison, point.arm))["success"] is not None
+        {"arm": arm, "pairs": fmean(trained.pairs), "tasks": fmean(trained.tasks), **record}
+        for arm, trained in sorted(sweep.items(), key=lambda made: fmean(made[1].pairs))
+        if arm in comparison.arms and (record := _success_record(comparison, arm))["success"] is not None
     ]
     if not records:
         return None

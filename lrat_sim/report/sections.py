@@ -81,7 +81,7 @@ def _compared(subject: Reported, compared: Compared, looks: Looks) -> Section:
     figures = [success]
     if prefix or subject.kind == "flywheel":  # which has a figure of its own on top
         figures, plots = [], [success, *plots]
-    elif subject.sweep is not None and (curve := size_plot(subject.sweep, comparison, looks)) is not None:
+    elif (curve := size_plot(subject.sweep, comparison, looks)) is not None:
         figures, plots = [curve], [success, *plots]
     # a flywheel is about the model that it ended with
     lead = [answer[TRAINED]] if subject.kind == "flywheel" and TRAINED in answer else list(answer.values())

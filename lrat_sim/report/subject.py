@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -17,21 +17,15 @@ from lrat_sim.artifact import read_json, read_records
 from lrat_sim.comparison import Comparison, load
 from lrat_sim.comparison.results import arms_of, series_of
 from lrat_sim.errors import InputError
-from lrat_sim.experiment import Sweep
-from lrat_sim.experiment.cells import COMPARISON, EXPERIMENT
-from lrat_sim.experiment.sweep import SWEEP
-from lrat_sim.flywheel.rounds import ROUNDS, Figures, Round, Rounds
-from lrat_sim.flywheel.rounds import load as load_rounds
-from lrat_sim.flywheel.settings import BASE, TRAINED
 from lrat_sim.mining.report import Histogram, histogram
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.mining.run import REPORT as MINING
 from lrat_sim.records import Pair
-from lrat_sim.rollout.index import read_manifest
+from lrat_sim.study.arms import BASE, TRAINED
+from lrat_sim.study.record import COMPARISON, STUDY, Trained, read_study
+from lrat_sim.study.rounds import Figures, Round, Rounds
 
-__all__ = ["BASE", "TRAINED", "Compared", "Figures", "Mined", "Reported", "Round", "Rounds", "Sweep", "read_subject"]
-
-Kind = Literal["comparison", "experiment", "sweep", "flywheel"]
+__all__ = ["BASE", "TRAINED", "Compared", "Figures", "Mined", "Reported", "Round", "Rounds", "Trained", "read_subject"]
 
 
 class Compared(Struct, frozen=True, kw_only=True):
@@ -70,14 +64,14 @@ class Mined(Struct, frozen=True, kw_only=True):
 
 
 class Reported(Struct, frozen=True, kw_only=True):
-    """All that a report is about; ``settings`` and ``command`` are those recorded, as far as they were."""
+    """All that a report is about; ``kind`` is that of the study, ``sweep`` holds the arms of a sweep."""
 
-    kind: Kind
+    kind: str
     folder: Path
     compared: list[Compared]
     command: str | None = None
     settings: dict[str, Any] = {}
-    sweep: Sweep | None = None
+    sweep: dict[str, Trained] = {}
     rounds: Rounds | None = None
     mined: list[Mined] = []
 
@@ -85,13 +79,6 @@ class Reported(Struct, frozen=True, kw_only=True):
     def arms(self) -> list[str]:
         """The names of all arms, in the order in which they come."""
         return arms_of([each.comparison for each in self.compared])
-
-
-class _Made(Struct):
-    """What the record of an experiment or a sweep says of how it was made."""
-
-    command: str | None = None
-    settings: dict[str, Any] = {}
 
 
 def read_subject(folder: Path) -> Reported:
@@ -102,7 +89,7 @@ def read_subject(folder: Path) -> Reported:
     """
     subject = _read(folder)
     if subject is None:
-        inside = [path for path in sorted(folder.glob("*")) if path.is_dir() and _kind(path) is not None]
+        inside = sorted({path.parent for name in (STUDY, COMPARISON) for path in folder.glob(f"*/{name}")})
         if len(inside) > 1:
             names = ", ".join(path.name for path in inside)
             raise InputError(f"{folder} holds several folders to report ({names}); give one of them.")
@@ -117,32 +104,23 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _kind(folder: Path) -> Kind | None:
-    if (folder / ROUNDS).is_file() or (folder / "round-1").is_dir():
-        return "flywheel"
-    # the folder of a sweep holds a comparison, too
-    for name, kind in ((EXPERIMENT, "experiment"), (SWEEP, "sweep"), (COMPARISON, "comparison")):
-        if (folder / name).is_file():
-            return kind  # type: ignore[return-value]  # a member of the tuple above
-    return None
-
-
 def _read(folder: Path) -> Reported | None:
-    kind = _kind(folder)
-    if kind is None:
-        return None
-    if kind == "flywheel":
-        return _flywheel(folder)
-    name, pattern = {"experiment": (EXPERIMENT, f"*/{COMPARISON}"), "sweep": (SWEEP, "")}.get(kind, ("", ""))
-    made = read_json(folder / name, _Made, f"the record of {kind}", "run it again") if name else _Made()
-    files = [folder / COMPARISON] if (folder / COMPARISON).is_file() else sorted(folder.glob(pattern))
+    if not (folder / STUDY).is_file():
+        files = [folder / COMPARISON] if (folder / COMPARISON).is_file() else []
+        return Reported(kind="compare", folder=folder, compared=_compared(files, "")) if files else None
+    record = read_study(folder)
+    numbered = {int(path.name[6:]): path for path in folder.glob("round-*") if path.name[6:].isdigit()}
+    mined = [_mined(number, path) for number, path in sorted(numbered.items())]
+    files = [folder / cell.folder / COMPARISON for cell in record.cells]
     return Reported(
-        kind="comparison" if kind == "experiment" and len(files) == 1 else kind,
+        kind=record.kind,
         folder=folder,
-        compared=_compared(files, ""),
-        command=made.command,
-        settings=made.settings,
-        sweep=read_json(folder / SWEEP, Sweep, "a sweep", "run it again") if kind == "sweep" else None,
+        compared=_compared(files, "Evaluation {}" if record.kind == "flywheel" else ""),
+        command=record.command,
+        settings=record.settings,
+        sweep=record.cells[0].trained if record.kind == "sweep" and record.cells else {},
+        rounds=record.rounds,
+        mined=[each for each in mined if each is not None],
     )
 
 
@@ -162,22 +140,6 @@ def _compared(files: list[Path], title: str) -> list[Compared]:
             )
         )
     return sorted(compared, key=lambda each: (series_of(each.comparison), each.comparison.setting.get("k") or 0))
-
-
-def _flywheel(folder: Path) -> Reported:
-    manifest = read_manifest(folder)
-    command, settings = manifest.get("command"), manifest.get("settings")
-    numbered = {int(path.name[6:]): path for path in folder.glob("round-*") if path.name[6:].isdigit()}
-    mined = [_mined(number, path) for number, path in sorted(numbered.items())]
-    return Reported(
-        kind="flywheel",
-        folder=folder,
-        compared=_compared(sorted(folder.glob(f"evaluate/*/{COMPARISON}")), "Evaluation {}"),
-        command=command if isinstance(command, str) else None,
-        settings=settings if isinstance(settings, dict) else {},
-        rounds=load_rounds(folder) if (folder / ROUNDS).is_file() else None,
-        mined=[each for each in mined if each is not None],
-    )
 
 
 def _mined(number: int, folder: Path) -> Mined | None:

@@ -14,16 +14,11 @@ from lrat_sim.colours import Looks, variables
 from lrat_sim.errors import InputError
 from lrat_sim.progress import shown
 from lrat_sim.report.sections import Section, sections
-from lrat_sim.report.subject import Kind, Reported, read_subject
+from lrat_sim.report.subject import Reported, read_subject
 from lrat_sim.tables import records_csv
 
 PAGE, FILES = "report.html", "report"
-_TITLES: dict[Kind, str] = {
-    "comparison": "Retrievers compared",
-    "experiment": "Retrievers compared",
-    "sweep": "Success by the number of pairs trained on",
-    "flywheel": "A retriever improved in rounds",
-}
+_TITLES = {"sweep": "Success by the number of pairs trained on", "flywheel": "A retriever improved in rounds"}
 _NAMED = 2_000
 """Tasks that the page names in a list; all of them stand in the CSV."""
 _OURS = '<meta name="generator" content="lrat-sim">'
@@ -77,7 +72,7 @@ def _page(name: str, subject: Reported, parts: list[Section], looks: Looks, comm
     )
     templates.globals.update(drawn=Markup, looks=looks, light=variables(dark=False), dark=variables(dark=True))
     return templates.get_template("report.html").render(
-        title=_TITLES[subject.kind],
+        title=_TITLES.get(subject.kind, "Retrievers compared"),
         name=name,
         sections=parts,
         command=command,
