@@ -283,9 +283,6 @@ class Unreliable(Retriever):
             raise RetrieverError("out of order")
         return self.whole
 
-    def __getattr__(self, name):
-        return getattr(self.whole, name)
-
     def search(self, queries, k):
         return self.whole.search(queries, k)
 
@@ -301,7 +298,8 @@ def test_what_broke_while_collecting_is_not_tried_again_once_a_model_was_trained
 ):
     settings = msgspec.structs.replace(wheel_settings, train_tasks=6, test_tasks=2, baselines=())
     wheel = Flywheel(small_world, tmp_path / "run", settings)
-    wheel._base = Unreliable(wheel.base(), wheel.train_tasks[0].id)
+    base = Unreliable(wheel.open_base(), wheel.train_tasks[0].id)
+    wheel.open_base = lambda: base
     wheel.evaluate = lambda: {}
     assert wheel.run().rounds.rounds[0].collected.errors == 1
     before = contents(tmp_path / "run")
