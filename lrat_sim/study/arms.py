@@ -170,7 +170,7 @@ def named_retriever(spec: str) -> tuple[str, str]:
 
 
 def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
-    """The tasks that an agent can be asked, at most ``limit``; those left out (a simulated agent needs a plan) are named.
+    """The tasks that an agent can be asked, at most ``limit``; those without a plan that it needs are named.
 
     Raises an InputError where none is left.
     """

@@ -55,8 +55,8 @@ class Round(Struct, frozen=True, kw_only=True):
 
 
 class Rounds(Struct, frozen=True, kw_only=True):
-    """The rounds made of those ``asked``, the model in use at the end (``accepted``), how agents do on held-out tasks with
-    the ``base`` model, by ``<split>-k<k>``, and why fewer were made than asked (``stopped``)."""
+    """The rounds made of those ``asked``, the model in use at the end (``accepted``), how agents do on held-out tasks
+    with the ``base`` model, by ``<split>-k<k>``, and why fewer were made than asked (``stopped``)."""
 
     rounds: list[Round]
     asked: int
