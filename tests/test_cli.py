@@ -283,7 +283,7 @@ def test_flywheel_goes_on_with_another_k(command, wheel, wheel_settings, small_w
     assert len(re.findall(r"^Differences from base,", out, re.MULTILINE)) == 2
     assert out.splitlines()[-2:] == [f"model: {folder / 'round-1' / 'model'}", f"report: {folder / 'report.html'}"]
     assert fits(out, ["comparison:", "model:", "report:"])
-    assert "24 of 24 runs are in" in err
+    assert "were trained on already: reused" in err
     assert err.count("3 of 3 runs are in") == 3, "at k = 5 all is there: base, trained, oracle"
 
 

@@ -53,14 +53,10 @@ def ablate(
 
     Args:
         datasets: a task set, or several by name, each with a ``train`` split and the one to evaluate on.
-        folder: see above; the same call again resumes where it was stopped, and a call with more arms, seeds, splits or
-            task sets runs only what is missing.
+        folder: see above.
         settings: what to do; the defaults where None.
         judge: of the relevance of opened documents; by default the offline rules.
         command: the command line that asked for it, for the record.
-
-    Returns:
-        The comparisons of this call, by their folder; the record has those of all calls.
 
     Raises:
         InputError: a setting, an arm or a name is wrong, or training and held-out tasks share a question.

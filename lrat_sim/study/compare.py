@@ -47,14 +47,11 @@ def compare(
         retrievers: name of the arm to spec, as for :func:`lrat_sim.retrieval.open_retriever`, or to a retriever that is
             open already; the first is the base.
         datasets: a task set, or several by name.
-        folder: gets a folder a cell (see above) and ``study.json``.
+        folder: gets a folder a cell, by which the result names its comparisons, and ``study.json``.
         settings: what to do; the defaults where None.
         agents: who runs, in place of those that the settings name.
         judge: of answers; by default the offline match.
         command: the command line that asked for it, for the record.
-
-    Returns:
-        The comparisons of this call, by the folder of their cell.
 
     Raises:
         InputError: fewer than two retrievers, a name that cannot be a folder's, the same cell twice, or a task set

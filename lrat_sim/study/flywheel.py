@@ -34,6 +34,7 @@ from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.grading.relevance import RelevanceJudge
 from lrat_sim.mining.recipe import MiningRecipe, load_recipe
 from lrat_sim.mining.run import PAIRS
+from lrat_sim.models.budget import Budget
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
@@ -67,15 +68,17 @@ def flywheel(
     *,
     judge: RelevanceJudge | None = None,
     command: str | None = None,
+    budget: Budget | None = None,
 ) -> FlywheelResult:
     """Improves a retriever from what agents did with it, and measures by how much.
 
     Args:
         dataset: with a ``train`` split, the splits to evaluate on, and that of the gate where there is one.
-        folder: see above; the same call again resumes where it was stopped, and says what it reuses.
+        folder: see above.
         settings: what to do; the defaults where None.
         judge: of the relevance of opened documents; by default the offline rules.
         command: the command line that asked for it, for the record.
+        budget: of a study that this one is a part of.
 
     Raises:
         InputError: a setting, a file or a name is wrong, training and held-out tasks share a question, or the folder
@@ -83,17 +86,11 @@ def flywheel(
         FingerprintMismatch: the folder holds a flywheel with other settings.
         LimitReached: a limit of the calls ended it; the same call with a higher one resumes from there.
     """
-    return Flywheel(dataset, folder, settings, judge=judge, command=command).run()
+    return Flywheel(dataset, folder, settings, judge=judge, command=command, budget=budget).run()
 
 
 def demo(folder: Path | str, settings: FlywheelSettings = DEMO, *, command: str | None = None) -> FlywheelResult:
-    """The whole loop once on a small generated world: minutes on two cores, no key, no network.
-
-    Args:
-        folder: gets the world and the flywheel; a second call says what it reuses.
-        settings: of the flywheel.
-        command: the command line that asked for it, for the record.
-    """
+    """The whole loop once on a small generated world, both in ``folder``: minutes on two cores, no key, no network."""
     with bar("generate the world") as progress:
         dataset = prepare("world", Path(folder) / "world", options=DEMO_WORLD, progress=progress)
     return flywheel(dataset, Path(folder) / "flywheel", settings, command=command)
@@ -109,7 +106,7 @@ class Flywheel:
 
     def __init__(
         self, dataset: Dataset, folder: Path | str, settings: FlywheelSettings | None = None, *,
-        judge: RelevanceJudge | None = None, command: str | None = None,
+        judge: RelevanceJudge | None = None, command: str | None = None, budget: Budget | None = None,
     ):  # fmt: skip
         self.dataset, self.folder, self.judge = dataset, Path(folder), judge
         self.settings = settings = settings or FlywheelSettings()
@@ -137,10 +134,9 @@ class Flywheel:
             self.gate_tasks = frozen_tasks(dataset, settings.gate_split, others, self.agent, settings.gate_tasks)
         # nothing was made after a single round, so that it may be gated later
         later = ("gate",) if before and before.settings.get("rounds") == 1 else ()
-        self.study = Study("flywheel", folder, settings, made_from=self._made_from(), later=later, command=command)
-        self.accepted: list[int] = []
-        self._base: Retriever | None = None
-        self._open: Retriever | None = None
+        self.study = Study(
+            "flywheel", folder, settings, made_from=self._made_from(), later=later, command=command, budget=budget
+        )
         self._known: float | None = None
 
     @property
@@ -151,7 +147,9 @@ class Flywheel:
     def run(self) -> FlywheelResult:
         """All rounds, and the evaluation."""
         settings, made, stopped = self.settings, list[Round](), None
-        self.accepted, self._open = [], self.base()
+        self.accepted: list[int] = []
+        self.base = self.open_base()
+        self.using = self.base
         self.study.save()  # not before: a base that cannot be opened binds no folder
         evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
         # how many models are accepted, and evaluated, shows only at the end
@@ -172,6 +170,10 @@ class Flywheel:
             folder=self.folder, comparisons=comparisons, record=self.study.record, model=model, rounds=rounds
         )
 
+    def open_base(self) -> Retriever:
+        """The base model over the corpus."""
+        return open_base(self.dataset, self.settings.base, self.training.max_document_length)
+
     def round(self, number: int) -> Round:
         """One round with the model in use, which its own replaces where the gate accepts it."""
         in_use = self.in_use
@@ -184,7 +186,7 @@ class Flywheel:
         decision = self.gate(number, retriever)
         if decision is None or decision.accepted:
             self.accepted.append(number)
-            self._open = retriever
+            self.using = retriever
         return Round(
             number=number,
             in_use=in_use,
@@ -200,17 +202,16 @@ class Flywheel:
         )
 
     def collect(self, number: int) -> dict[str, TaskTable]:
-        """Runs the training tasks with the model in use, or with the retrievers that they are shared out among.
+        """Runs the training tasks with the model in use, and with the retrievers that get a share of them.
 
-        Returns:
-            The metrics by task of each retriever that got any; the model in use goes by its own name.
+        Returns the metrics by task of each that got any.
         """
         seed = self.settings.seed + number
         tables: dict[str, TaskTable] = {}
         self.study.step("collect", f"for round {number}, on {len(self.train_tasks):,} tasks")
         for name, tasks in shared_out(self.train_tasks, self.shares, self.in_use, seed).items():
             other = self.collectors.get(name)
-            retriever = self._using() if other is None else opened(other, self.dataset)
+            retriever = self.using if other is None else opened(other, self.dataset)
             if self.shares:
                 console.print(f"{name} collects on {len(tasks):,} tasks", markup=False)
             tables[name] = self.study.collect(
@@ -276,7 +277,7 @@ class Flywheel:
         def ran(name: str, with_retriever: Retriever) -> TaskTable:
             return self.study.run(tasks, self.agent, with_retriever, self.folder / "gate" / name, seed)
 
-        in_use, new = ran(self.in_use, self._using()), ran(f"round-{number}", retriever)
+        in_use, new = ran(self.in_use, self.using), ran(f"round-{number}", retriever)
         decision = decide(self.rule, self.in_use, in_use, new, tasks, seed=seed)
         taken = "accepted" if decision.accepted else f"refused, {self.in_use} stays in use"
         points = 100 * (decision.success_difference.value or 0.0)
@@ -285,12 +286,10 @@ class Flywheel:
         return decision
 
     def evaluate(self) -> dict[str, Comparison]:
-        """Runs the base, every accepted model and the baselines on the held-out tasks, for each split and k.
-
-        These tasks are looked at here alone, after the last round.
-        """
+        """Runs the base, every accepted model and the baselines on the held-out tasks, for each split and k.  They are
+        looked at here alone, after the last round."""
         settings, last = self.settings, self.accepted[-1] if self.accepted else 0
-        arms = [Arm(name=BASE, retriever=self.base())]
+        arms = [Arm(name=BASE, retriever=self.base)]
         for number in self.accepted:
             # a further round leaves the last one where it is
             name, folder = TRAINED if number == last else f"round-{number}", f"round-{number}"
@@ -313,15 +312,6 @@ class Flywheel:
             answers = {name: comparison.answer for name, comparison in comparisons.items()}
             add_figures(self._round(last) / "model", answers)
         return comparisons
-
-    def base(self) -> Retriever:
-        """The base model over the corpus."""
-        if self._base is None:
-            self._base = open_base(self.dataset, self.settings.base, self.training.max_document_length)
-        return self._base
-
-    def _using(self) -> Retriever:
-        return self._open or self.base()
 
     def _round(self, number: int) -> Path:
         return self.folder / f"round-{number}"

@@ -34,6 +34,7 @@ from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import MiningReport
 from lrat_sim.mining.run import mine_run
+from lrat_sim.models.budget import Budget
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
@@ -107,6 +108,7 @@ class Study:
         recorded: further settings for the record.
         command: the command line that asked for it; a recorded one stays where none is given.
         judge: of answers; by default the offline match.
+        budget: of a study that this one is a part of.
 
     Attributes:
         total: how many steps there are, for the count that is shown.
@@ -127,9 +129,10 @@ class Study:
         recorded: Mapping[str, Any] | None = None,
         command: str | None = None,
         judge: AnswerJudge | None = None,
+        budget: Budget | None = None,
     ):
         self.folder, self.calls, self.judge = Path(folder), settings.calls, judge or MatchJudge()
-        self.budget = settings.calls.budget()
+        self.budget = budget or settings.calls.budget()
         self.total = self.done = 0
         wanted = _as_read({**(made_from or {})})
         known = _as_read({**(recorded or {}), **msgspec.structs.asdict(settings)})
@@ -143,6 +146,8 @@ class Study:
             kept = {key: value for key, value in wanted.items() if key not in later or key in before.made_from}
             check_fingerprint(f"the {kind} in {folder}", before.made_from, kept, "choose another --out folder")
             self.note(command=command or before.command, cells=before.cells, rounds=before.rounds)
+        elif (self.folder / RUN).exists():
+            raise InputError(f"{folder} is a run folder, which holds no study; choose another --out folder.")
         ensure_folder(self.folder)  # before indexes are built
 
     def note(self, **fields: Any) -> None:
@@ -178,6 +183,7 @@ class Study:
         change the pairs that it was trained on."""
         trained = any((model / RECORD).is_file() for model in models)
         if trained and {task.id for task in tasks} <= {task.id for task in asked_tasks(run)}:
+            console.print(f"the runs in {run} were trained on already: reused", markup=False, soft_wrap=True)
             return run_table(run, tasks, agent.limits.k, self.judge.name)
         return self.run(tasks, agent, retriever, run, seed, samples)
 
