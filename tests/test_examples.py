@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lrat_sim.artifact import read_records
-from lrat_sim.comparison.table import load
+from lrat_sim.comparison import load
 from lrat_sim.grading.run import VERDICTS
 from lrat_sim.records import Verdict
 from lrat_sim.rollout import read_trajectories
@@ -32,7 +32,7 @@ def run(tmp_path):
 
 def test_every_example_has_a_test():
     tested = {"generate", "compare", "custom_judge", "custom_retriever", "flywheel_world", "flywheel_2wiki"}
-    tested |= {"flywheel_rounds"}  # in tests/flywheel
+    tested |= {"flywheel_rounds"}  # in tests/study
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 

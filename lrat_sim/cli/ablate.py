@@ -15,13 +15,13 @@ from lrat_sim.cli.options import (
     DATA,
     Adaptive,
     Agent,
+    AgentK,
     AgentOptions,
     Cache,
     Concurrency,
     DataFolder,
     Judge,
     JudgeOptions,
-    K,
     MaxCost,
     MaxSeconds,
     NoCache,
@@ -36,7 +36,6 @@ from lrat_sim.cli.options import (
     pairs_of,
     show_report,
 )
-from lrat_sim.progress import say
 
 
 @app.command(rich_help_panel=LOOP)
@@ -52,7 +51,7 @@ def ablate(
     evaluate_split: Annotated[str, typer.Option(help="Held-out tasks: dev to choose by, test to report.")] = "test",
     agent: Agent = "simulated",
     agent_option: AgentOptions = [],
-    k: K = 5,
+    k: AgentK = None,
     base_model: Annotated[
         str | None, typer.Option(help="A sentence-transformers folder or hub id; all-MiniLM-L6-v2 by default.")
     ] = None,
@@ -78,10 +77,11 @@ def ablate(
     Agents run once on the training tasks; each arm mines that its own way, trains, and is tried on held-out tasks. The
     same command with more arms, seeds or task sets, or another split, runs only what is missing.
     """
-    from lrat_sim.ablation import AblationSettings, load_arms
-    from lrat_sim.ablation import ablate as run_ablation
+    from lrat_sim.cli.compare import show_study
     from lrat_sim.errors import InputError
-    from lrat_sim.progress import Screen
+    from lrat_sim.study import AblationSettings
+    from lrat_sim.study import ablate as run_ablation
+    from lrat_sim.study.arm_table import load_arms
 
     numbers = [number.strip() for number in seeds.split(",")]
     if not all(number.isdecimal() for number in numbers):
@@ -115,7 +115,5 @@ def ablate(
         datasets[dataset.name] = dataset
     command = shlex.join(["lrat-sim", *sys.argv[1:]])
     result = run_ablation(datasets, out, settings, judge=of_browses, command=command)
-    Screen().print(result)
-    say(f"ablation: {out / 'ablation.json'}")
-    for cell in result.cells:
-        show_report(out / cell.folder)
+    show_study(result)
+    show_report(out)

@@ -29,10 +29,9 @@ from lrat_sim.cli.options import (
     Split,
     TaskOptions,
     TaskSet,
-    agent_named,
     call_options,
-    check_retrievers,
     dataset_named,
+    pairs_of,
 )
 from lrat_sim.progress import say
 
@@ -111,29 +110,24 @@ def probe(
     data: DataFolder = DATA,
 ) -> None:
     """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever."""
-    from lrat_sim.artifact import ensure_folder
     from lrat_sim.behaviour.tables import render
-    from lrat_sim.experiment import Allowance, opened, runnable
-    from lrat_sim.experiment.probe import probe as test
     from lrat_sim.progress import Screen
+    from lrat_sim.study import ProbeSettings
+    from lrat_sim.study import probe as test
 
-    check_retrievers(retriever)
-    calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
-    settings = agent_named(agent, k, agent_option)
-    dataset = dataset_named(task_set, source, task_option, data)
-    tasks = runnable(dataset.tasks(split), settings, limit)
-    ensure_folder(out)
-    found = test(
-        tasks,
-        settings,
-        opened(retriever, dataset),
-        dataset.corpus.ids(),
-        out,
-        rates=rate,
+    settings = ProbeSettings(
+        agent=agent,
+        agent_options=pairs_of(agent_option),
+        k=k,
+        retriever=retriever,
+        rates=tuple(rate),
         targets=None if targets == NOTHING else targets,
+        split=split,
+        limit=limit,
         seed=seed,
-        allowance=Allowance(calls),
+        calls=call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache),
     )
+    found = test(dataset_named(task_set, source, task_option, data), out, settings)
     console = Screen()
     console.print(render(found.behaviour))
     console.print(found.order)

@@ -33,9 +33,7 @@ from lrat_sim.cli.options import (
     Split,
     TaskOptions,
     TaskSet,
-    agent_named,
     call_options,
-    check_retrievers,
     dataset_named,
     judge_of,
     pairs_of,
@@ -46,6 +44,7 @@ from lrat_sim.progress import say
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
+    from lrat_sim.study import StudyResult
 
 TaskSets = Annotated[
     list[str],
@@ -95,39 +94,31 @@ def compare(
     more seeds or tasks, runs only what is missing.
     """
     from lrat_sim.errors import InputError
-    from lrat_sim.experiment import named_retriever, run_experiment
+    from lrat_sim.study import CompareSettings, named_retriever
+    from lrat_sim.study import compare as run_compare
 
     named = dict(named_retriever(spec) for spec in retriever)
     if len(named) < 2 or len(named) < len(retriever):
         raise InputError("compare needs two retrievers or more, each under a name of its own; name them NAME=SPEC.")
-    check_retrievers(*named.values())
-    agents = [agent_named(name, None, agent_option) for name in agent]
-    calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
-    of_answers = judge_of(ANSWERS, judge, 1, pairs_of(judge_option))
-    comparisons = run_experiment(
-        named,
-        _datasets(task_set, source, task_option, data),
-        agents,
-        out,
-        ks=k,
+    settings = CompareSettings(
+        agents=tuple(agent),
+        agent_options=pairs_of(agent_option),
+        ks=tuple(k),
         split=split,
         limit=limit,
-        seeds=seed,
+        seeds=tuple(seed),
         samples=samples,
         max_length=max_length,
-        judge=of_answers,
-        calls=calls,
-        command=_command(),
+        calls=call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache),
     )
-    if len(comparisons) == 1:
-        ((place, comparison),) = comparisons.items()
-        show_comparison(comparison, out / place)
+    of_answers = judge_of(ANSWERS, judge, 1, pairs_of(judge_option))
+    sets = _datasets(task_set, source, task_option, data)
+    result = run_compare(named, sets, out, settings, judge=of_answers, command=_command())
+    if len(result.comparisons) == 1:
+        ((folder, comparison),) = result.comparisons.items()
+        show_comparison(comparison, out / folder)
     else:
-        from lrat_sim.experiment.table import render_cells
-        from lrat_sim.progress import Screen
-
-        Screen().print(render_cells(comparisons))
-        say(f"experiment: {out / 'experiment.json'}")
+        show_study(result)
     show_report(out)
 
 
@@ -167,40 +158,50 @@ def sweep(
     """Train on nested parts of a set of pairs, whole tasks at a time, and compare every size with the base."""
     from itertools import chain
 
-    from lrat_sim import catalog
     from lrat_sim.errors import InputError
-    from lrat_sim.experiment.sweep import training_size_sweep
-    from lrat_sim.experiment.table import render_curve
     from lrat_sim.formats.pairs import read_pairs
-    from lrat_sim.progress import Screen
-    from lrat_sim.training.settings import TrainingSettings
+    from lrat_sim.study import SweepSettings
+    from lrat_sim.study import sweep as run_sweep
 
     wanted = [size.strip().replace("_", "") for size in sizes.split(",")]
     if not all(size.isdecimal() and int(size) for size in wanted):
         raise InputError(f"--sizes is {sizes!r}; give numbers of pairs with commas between, such as 250,500,1000.")
-    settings = agent_named(agent, k, agent_option)
-    calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
-    found, comparison = training_size_sweep(
-        chain.from_iterable(map(read_pairs, pairs)),
-        [int(size) for size in wanted],
-        dataset_named(task_set, source, task_option, data),
-        settings,
-        out,
-        training=catalog.load("recipes", recipe, TrainingSettings, dict(pairs_of(option))),
+    settings = SweepSettings(
+        sizes=tuple(map(int, wanted)),
+        agent=agent,
+        agent_options=pairs_of(agent_option),
+        k=k,
         base_model=base_model,
+        training=recipe,
+        training_options=pairs_of(option),
         split=split,
         limit=limit,
-        seeds=seed,
+        seeds=tuple(seed),
         samples=samples,
+        calls=call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache),
+    )
+    result = run_sweep(
+        chain.from_iterable(map(read_pairs, pairs)),
+        dataset_named(task_set, source, task_option, data),
+        out,
+        settings,
         judge=judge_of(ANSWERS, judge, 1, pairs_of(judge_option)),
-        calls=calls,
         command=_command(),
     )
-    rows = {point.arm: (_counts(point.pairs), _counts(point.tasks)) for point in found.points}
-    title = f"{settings.name} on {comparison.setting['task_set']}, {split}, k = {settings.limits.k}"
-    Screen().print(render_curve(title, ("pairs", "their\ntasks"), {"base": ("none", "-"), **rows}, comparison))
-    say(f"comparison: {out / 'comparison.json'}")
+    show_study(result)
     show_report(out)
+
+
+def show_study(result: StudyResult) -> None:
+    """Prints the answers and the tables of a study."""
+    from lrat_sim.progress import Screen
+    from lrat_sim.study.tables import success_tables
+
+    screen = Screen()
+    screen.print(result.answer, style="bold")
+    for table in success_tables(result):
+        screen.print(table.to_terminal())
+    say(f"study: {result.folder / 'study.json'}")
 
 
 def _datasets(names: list[str], source: Path | None, options: list[str], data: Path) -> dict[str, Dataset]:
@@ -219,11 +220,6 @@ def _datasets(names: list[str], source: Path | None, options: list[str], data: P
             raise InputError(f"two task sets are called {label!r}; give folders of different names.")
         datasets[label] = dataset
     return datasets
-
-
-def _counts(numbers: list[int]) -> str:
-    """One number, or the range of several seeds'."""
-    return f"{min(numbers):,}" if min(numbers) == max(numbers) else f"{min(numbers):,}-{max(numbers):,}"
 
 
 def _command() -> str:

@@ -34,7 +34,6 @@ from lrat_sim.cli.options import (
     Source,
     TaskOptions,
     TaskSet,
-    agent_named,
     call_options,
     dataset_named,
     judge_of,
@@ -45,7 +44,7 @@ from lrat_sim.cli.options import (
 from lrat_sim.progress import say
 
 if TYPE_CHECKING:
-    from lrat_sim.flywheel import FlywheelResult
+    from lrat_sim.study import FlywheelResult
 
 
 @app.command(rich_help_panel=LOOP)
@@ -64,7 +63,7 @@ def flywheel(
         "bm25",
         "oracle",
     ],
-    mining: Annotated[str, typer.Option(help=RECIPE_HELP)] = "mine-paper",
+    mining: Annotated[str, typer.Option(help=RECIPE_HELP)] = "mine-recommended",
     mining_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of it. Repeatable.")] = [],
     training: Annotated[str, typer.Option(help="A training recipe by name or path.")] = "train-small",
     training_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="A field of it. Repeatable.")] = [],
@@ -106,20 +105,19 @@ def flywheel(
     data: DataFolder = DATA,
 ) -> None:
     """Improve a retriever in rounds: collect, mine, train, index, and measure on held-out tasks."""
-    from lrat_sim.flywheel import FlywheelSettings
-    from lrat_sim.flywheel import flywheel as run_flywheel
+    from lrat_sim.study import FlywheelSettings
+    from lrat_sim.study import flywheel as run_flywheel
 
-    collect_k = agent_named(agent, k, agent_option).limits.k
     settings = FlywheelSettings(
         rounds=rounds,
         agent=agent,
         agent_options=pairs_of(agent_option),
         base_model=base_model,
-        collect_k=collect_k,
+        k=k,
         collect_with=_shares(collect_with),
-        evaluate_k=tuple(evaluate_k or [collect_k]),
+        evaluate_ks=tuple(evaluate_k),
         baselines=tuple(baseline),
-        evaluate_splits=tuple(evaluate_split),
+        splits=tuple(evaluate_split),
         mining=mining,
         mining_options=pairs_of(mining_option),
         training=training,
@@ -129,7 +127,7 @@ def flywheel(
         gate=gate,
         gate_split=gate_split,
         gate_tasks=gate_tasks,
-        patience=patience or None,
+        patience=patience,
         guard=None if guard is None else str(guard),
         train_tasks=train_tasks,
         test_tasks=test_tasks,
@@ -146,9 +144,9 @@ def flywheel(
 @app.command(rich_help_panel=LOOP)
 def demo(out: Out = Path("runs/demo")) -> None:
     """Run the whole loop once on a small generated world, with no key and no network."""
-    from lrat_sim.flywheel import demo as run_demo
+    from lrat_sim.study import demo as run_demo
 
-    result = run_demo(out)
+    result = run_demo(out, command=_command())
     _show(result)
 
 
@@ -166,12 +164,14 @@ def controls(
     data: DataFolder = DATA,
 ) -> None:
     """Check the instrument: shuffled labels gain nothing, the oracle bounds all, runs repeat exactly."""
-    from lrat_sim.controls import run_controls
     from lrat_sim.progress import Screen
+    from lrat_sim.study import ControlsSettings
+    from lrat_sim.study import controls as run_controls
 
     dataset = dataset_named(task_set, source, task_option, data)
-    results = run_controls(dataset, out, agent=agent, k=k, train_tasks=train_tasks, test_tasks=test_tasks, seed=seed)
-    Screen().print(results)
+    settings = ControlsSettings(agent=agent, k=k, train_tasks=train_tasks, test_tasks=test_tasks, seed=seed)
+    results = run_controls(dataset, out, settings, command=_command())
+    Screen().print(results.table().to_terminal())
     if not results.held:
         raise typer.Exit(1)
 
@@ -203,6 +203,6 @@ def _show(result: FlywheelResult) -> None:
 
     for name, comparison in result.comparisons.items():
         show_comparison(comparison, result.folder / "evaluate" / name)
-    Screen().print(result.rounds)
+    Screen().print(result.rounds.table().to_terminal())
     say(f"model: {result.model}")
     show_report(result.folder)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
     from lrat_sim.comparison import Comparison
     from lrat_sim.corpus.dataset import Dataset
-    from lrat_sim.experiment import CallOptions
     from lrat_sim.grading.answers import AnswerJudge
     from lrat_sim.grading.relevance import RelevanceJudge
+    from lrat_sim.study.settings import CallOptions
 
 TaskSet = Annotated[
     str,
@@ -165,7 +165,7 @@ def call_options(
 ) -> CallOptions:
     """How the agents' calls are sent, from the options of the command line."""
     from lrat_sim.errors import InputError
-    from lrat_sim.experiment import CallOptions
+    from lrat_sim.study.settings import CallOptions
 
     for name, limit in (("--max-cost", max_cost), ("--max-seconds", max_seconds)):
         if limit is not None and not 0 < limit < math.inf:
@@ -176,8 +176,8 @@ def call_options(
         concurrency=concurrency,
         adaptive=adaptive,
         processes=processes,
-        cost=max_cost,
-        seconds=max_seconds,
+        max_cost=max_cost,
+        max_seconds=max_seconds,
         cache=False if no_cache else True if cache is None else str(cache),
     )
 

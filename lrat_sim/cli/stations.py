@@ -73,7 +73,7 @@ def index(
     data: DataFolder = DATA,
 ) -> None:
     """Build the indexes of retrievers over a task set's documents."""
-    from lrat_sim.experiment import opened
+    from lrat_sim.study import opened
 
     check_retrievers(*retriever)
     dataset = dataset_named(task_set, source, task_option, data)
@@ -97,8 +97,8 @@ def search(
     """Ask a retriever one query and show what an agent would be shown."""
     from rich.table import Table
 
-    from lrat_sim.experiment import opened
     from lrat_sim.progress import Screen
+    from lrat_sim.study import opened
     from lrat_sim.text import first_tokens
 
     check_retrievers(retriever)
@@ -142,14 +142,14 @@ def rollout(
     """Run an agent on tasks and record everything it does."""
     from lrat_sim.artifact import ensure_folder
     from lrat_sim.errors import NothingCame
-    from lrat_sim.experiment import Allowance, graded_rollout, opened, runnable
     from lrat_sim.models.budget import LimitReached
+    from lrat_sim.study import graded_rollout, opened, runnable_tasks
 
     check_retrievers(retriever)
     calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
     settings = agent_named(agent, k, agent_option)
     dataset = dataset_named(task_set, source, task_option, data)
-    tasks = runnable(dataset.tasks(split), settings, limit)
+    tasks = runnable_tasks(dataset.tasks(split), settings, limit)
     if dry_run:
         from lrat_sim.agent.estimate import estimate, print_dry_run
         from lrat_sim.progress import Screen
@@ -159,7 +159,7 @@ def rollout(
     ensure_folder(out)  # before an index is built
     found = opened(retriever, dataset)
     try:
-        graded_rollout(tasks, settings, found, out, seed=seed, samples=samples, allowance=Allowance(calls))
+        graded_rollout(tasks, settings, found, out, seed=seed, samples=samples, calls=calls)
     except LimitReached as reached:  # rollout has said it
         show_runs([out])
         raise typer.Exit(1) from reached
@@ -242,7 +242,7 @@ def mine(
     """Mine training pairs from what agents opened and how they reasoned about it."""
     from lrat_sim.artifact import ensure_folder
     from lrat_sim.errors import InputError
-    from lrat_sim.formats.given import add_verdicts
+    from lrat_sim.formats.verdicts import add_verdicts
     from lrat_sim.mining.run import PAIRS, load_recipe, mine_run
     from lrat_sim.progress import Screen, bar
 

@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import reading
-from lrat_sim.retrieval.hardware import best_device
+from lrat_sim.retrieval.hardware import device_named
 from lrat_sim.retrieval.vectors import Dtype, Matrix
 
 LONGEST = 512
@@ -31,16 +31,8 @@ DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 class SentenceEncoder:
     """Encodes documents in batches, in bf16 if asked to, and queries one by one in fp32.
 
-    A batch rounds each of its rows differently than another batch would, so a query is never encoded in one.
-
-    Args:
-        model: a folder, read without network, or a hub id.
-        max_length: tokens of a query or document; by default the model's own limit, at most :data:`LONGEST`.
-        max_query_length: tokens of a query, where they are not ``max_length``.
-        query_prompt: put before each query; by default the model's own.
-        document_prompt: the same for documents.
-        dtype: in which documents are encoded.
-        device: ``cuda``, ``cpu``, or ``auto``.
+    A batch rounds each of its rows differently than another batch would, so a query is never encoded in one.  The
+    arguments are those of :class:`lrat_sim.retrieval.dense.DenseSettings`.
 
     Raises:
         InputError: the model cannot be loaded, or is too short for ``max_length``.
@@ -57,7 +49,7 @@ class SentenceEncoder:
         dtype: Dtype = "float32",
         device: str = "auto",
     ):
-        self.device = best_device() if device == "auto" else device
+        self.device = device_named(device)
         self.dtype: Dtype = dtype
         self._model = load_model(model, self.device)
         self._max_length = self._model.max_seq_length = self._length(model, max_length)
@@ -90,10 +82,7 @@ class SentenceEncoder:
         with self._lock, torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
             self._model.max_seq_length = self._max_length
             vectors = self._model.encode_document(
-                texts,
-                prompt=self._document_prompt,
-                batch_size=256 if kind == "cuda" else 32,
-                show_progress_bar=False,
+                texts, prompt=self._document_prompt, batch_size=256 if kind == "cuda" else 32, show_progress_bar=False
             )
         return _unit(np.asarray(vectors, np.float32))
 

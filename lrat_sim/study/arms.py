@@ -1,0 +1,186 @@
+"""The arms of a study: retrievers by name, opened over a task set's documents so that they compare fairly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.artifact import fingerprint
+from lrat_sim.corpus.dataset import Dataset
+from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
+from lrat_sim.progress import bar, console
+from lrat_sim.records import Task
+from lrat_sim.retrieval import open_retriever
+from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.registry import parse_spec
+from lrat_sim.rollout.summary import left_out_sentence, runnable
+from lrat_sim.text import minilm_folder
+from lrat_sim.training.folder import RECORD, read_record
+
+BASE, TRAINED, ORACLE = "base", "trained", "oracle"
+
+_ENCODERS = ("dense", "embedding-api")
+_MEMBERS = {"rerank": "dense", "hybrid": "bm25+dense"}
+"""Retrievers made of others, and of which by default."""
+
+_LONGEST = 512
+"""Where a model reads more, ``dense`` cuts texts there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One arm of a comparison: its retriever, or a function that makes it for a seed, such as one that trains first.
+
+    ``agent`` is who runs, where that is another than for the other arms, and ``differs`` the settings in which it does,
+    so that the comparison says so; ``folder`` names its run folder, where that is not the arm's own name.
+    """
+
+    name: str
+    retriever: Retriever | Callable[[int], Retriever]
+    agent: AgentSettings | None = None
+    differs: Mapping[str, Any] = field(default_factory=dict)
+    folder: str | None = None
+
+    def open(self, seed: int) -> Retriever:
+        """Its retriever for a seed."""
+        return self.retriever if isinstance(self.retriever, Retriever) else self.retriever(seed)
+
+
+def opened(
+    spec: str | Path, dataset: Dataset, title: str | None = None, *, indexes: Path | None = None, **options: object
+) -> Retriever:
+    """A retriever over a data set's corpus, its index built with a progress bar where it is missing.
+
+    Args and errors are those of :func:`lrat_sim.retrieval.open_retriever`, and:
+
+    Args:
+        title: what the progress bar calls it.
+        indexes: the folder for its index; by default one beside the corpus for each spec and set of options, which
+            every run shares.
+    """
+    key = fingerprint([str(spec), {name: str(value) for name, value in options.items()}])[:8]
+    folder = indexes or dataset.folder / "indexes" / f"{parse_spec(str(spec))[0]}-{key}"
+    with bar(f"index {title or spec}") as progress:
+        return open_retriever(spec, dataset.corpus, folder, progress=progress, **options)
+
+
+def open_base(dataset: Dataset, model: str, length: int) -> Retriever:
+    """The encoder that training starts from, over documents as long as training sees them (in tokens)."""
+    return opened("dense", dataset, BASE, model=model, max_length=length)
+
+
+def open_trained(dataset: Dataset, model: Path, length: int, **options: object) -> Retriever:
+    """A trained encoder, likewise; its index lies beside the model, and goes with it."""
+    title = model.parent.name
+    return opened(
+        "dense", dataset, title, indexes=model.parent / "indexes", model=str(model), max_length=length, **options
+    )
+
+
+def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict[str, Any]]:
+    """The options to open arms (specs by name) with, so that their encoders read texts of one length, in tokens.
+
+    It is the one asked for; else the one that a spec gives (``dense:max_length=96``); else the longest that one of the
+    trained models was trained on; else the shortest of the encoders' own.  A spec that gives its own keeps it, and the
+    comparison then says so.
+
+    """
+    encoders = [encoder for spec in specs.values() for encoder in _encoders(spec)]
+    given = {int(options["max_length"]) for _, options in encoders if str(options.get("max_length", "")).isdecimal()}
+    trained = [_trained_on(options.get("model")) for _, options in encoders]
+    own = [_own_length(name, options.get("model")) for name, options in encoders]
+    if length is None and not given and not any(trained) and len({*own}) <= 1:
+        return {arm: {} for arm in specs}
+    known_trained, known_own = ([known for known in lengths if known is not None] for lengths in (trained, own))
+    if length is None:
+        length = given.pop() if len(given) == 1 else max(known_trained, default=min(known_own, default=None))
+    return {arm: {} if length is None else _reading(spec, length) for arm, spec in specs.items()}
+
+
+def _members(name: str, options: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The option that names what a retriever is made of, and that."""
+    option = "members" if name == "hybrid" else "base"
+    named = str(options.get(option, _MEMBERS.get(name, "")))
+    return option, named.split("+") if option == "members" else [named] if named else []
+
+
+def _encoders(spec: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    name, options = parse_spec(spec)
+    if name in _ENCODERS:
+        yield name, options
+    for member in _members(name, options)[1]:
+        yield from _encoders(member)
+
+
+def _reading(spec: str, length: int) -> dict[str, Any]:
+    """The options by which the encoders of a spec read so many tokens, where it does not give a number of its own."""
+    name, options = parse_spec(spec)
+    if name in _ENCODERS:
+        return {} if "max_length" in options else {"max_length": length}
+    option, members = _members(name, options)
+    read = []
+    for member in members:
+        within, given = parse_spec(member)
+        own = within not in _ENCODERS or "max_length" in given
+        read.append(member if own else f"{member}{',' if ':' in member else ':'}max_length={length}")
+    return {} if read == members else {option: "+".join(read)}
+
+
+def _trained_on(model: str | None) -> int | None:
+    """The tokens of a document that a model of ours was trained on; None for any other."""
+    if model is None or not (Path(model) / RECORD).is_file():
+        return None
+    length = read_record(Path(model)).identity.get("max_document_length")
+    return length if isinstance(length, int) else None
+
+
+def _own_length(name: str, model: str | None) -> int | None:
+    """The tokens that an encoder reads by itself; None where that is not known before it is loaded."""
+    if name == "embedding-api":
+        from lrat_sim.retrieval.embedding_api import EmbeddingApiSettings  # imports torch
+
+        return EmbeddingApiSettings(model="").max_length
+    path = Path(model or minilm_folder()) / "sentence_bert_config.json"
+    try:
+        length = msgspec.json.decode(path.read_bytes(), type=dict[str, Any]).get("max_seq_length")
+    except (OSError, *NOT_JSON):
+        return None
+    return min(length, _LONGEST) if isinstance(length, int) else None
+
+
+def named_retriever(spec: str) -> tuple[str, str]:
+    """The name of an arm and its spec, from ``NAME=SPEC`` or from a spec that names itself.
+
+    An equals sign after a colon belongs to the spec; a model folder is called by its name, and one called ``model``
+    by that of the round or run that holds it.  Raises an InputError where the name cannot be that of a run folder.
+    """
+    name, equals, rest = spec.partition("=")
+    if equals and not {":", "/"} & {*name}:
+        check_arm(name)
+        return name, rest
+    path = Path(spec)
+    own = path.parent.name if path.name == "model" and path.is_dir() else path.name if path.is_dir() else spec
+    return own.replace("/", "-"), spec
+
+
+def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
+    """The tasks that an agent can be asked, at most ``limit``; those without a plan that it needs are named.
+
+    Raises an InputError where none is left.
+    """
+    kept, left_out = runnable(list(tasks), agent)
+    if left_out:
+        console.print(left_out_sentence(left_out, len(tasks)), markup=False)
+    return kept[:limit]
+
+
+def check_arm(name: str) -> None:
+    """Raises an InputError where the name of an arm cannot be that of its run folder."""
+    if name != Path(name).name or name in ("", ".."):
+        raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")

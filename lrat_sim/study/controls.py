@@ -1,0 +1,131 @@
+"""Checks of the instrument itself, before anything is believed that it shows.
+
+* A retriever trained on positives that were exchanged at random between queries must gain nothing.
+* One whose positives were drawn at random from the same result list, which is all that is left when it does not
+  matter what an agent opened, must gain nothing either.  It is the harder test: such pairs do not spoil the model, so
+  that what it gains would be owed to the loop and not to the labels.
+* The oracle, which knows each task's evidence, must bound every other retriever.
+* The same seed must give the same trajectories, in canonical form, whatever the concurrency.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from lrat_sim.artifact import ensure_folder
+from lrat_sim.comparison import Comparison
+from lrat_sim.corpus.dataset import Dataset
+from lrat_sim.errors import InputError
+from lrat_sim.progress import console
+from lrat_sim.records import canonical
+from lrat_sim.rollout.index import RUN, read_trajectories
+from lrat_sim.study.arms import TRAINED, open_base, runnable_tasks
+from lrat_sim.study.flywheel import flywheel
+from lrat_sim.study.runs import graded_rollout
+from lrat_sim.study.settings import ControlsSettings, FlywheelSettings
+from lrat_sim.tables import Table, percent, with_interval
+
+
+class Control(Struct, frozen=True):
+    """One control: what must hold, whether it did, and the figures."""
+
+    what: str
+    held: bool
+    figures: str
+
+
+class Controls(Struct, frozen=True):
+    """All controls of a run, and its folder."""
+
+    results: list[Control]
+    folder: Path = Path()
+
+    @property
+    def held(self) -> bool:
+        """Whether every control held."""
+        return all(result.held for result in self.results)
+
+    @property
+    def answer(self) -> str:
+        """In a sentence."""
+        broken = [result.what for result in self.results if not result.held]
+        return f"These controls do not hold: {'; '.join(broken)}." if broken else "Every control holds."
+
+    def table(self) -> Table:
+        """One row a control."""
+        rows = [[result.what, "yes" if result.held else "no", result.figures] for result in self.results]
+        return Table.of("controls", ["control", "held", "figures"], rows, text_columns=(0, 1, 2), slug="controls")
+
+
+def controls(
+    dataset: Dataset, folder: Path | str, settings: ControlsSettings | None = None, *, command: str | None = None
+) -> Controls:
+    """Runs every control on a data set.
+
+    Args:
+        dataset: with splits ``train`` and ``test``.
+        folder: gets the runs; the same call again resumes, but the repeated runs are always made anew.
+    """
+    settings, folder = settings or ControlsSettings(), ensure_folder(Path(folder))
+    budget, agent = settings.calls.budget(), settings.own_agent()
+    shared = {name: getattr(settings, name) for name in settings.__struct_fields__ if name != "repeats"}
+
+    def shuffled(name: str, shuffle: object, **fields: Any) -> Comparison:
+        console.rule(f"control: {name}")
+        options = {"shuffle_positives": shuffle}
+        wheel = FlywheelSettings(**shared, mining="mine-paper", mining_options=options, **fields)
+        result = flywheel(dataset, folder / name, wheel, command=command, budget=budget)
+        (comparison,) = result.comparisons.values()
+        return comparison
+
+    exchanged = shuffled("shuffled", settings.seed + 1)
+    listed = shuffled("listed", {"within": "list", "seed": settings.seed + 1}, baselines=())
+    console.rule("control: equal")
+    tasks = runnable_tasks(dataset.tasks("test"), agent, settings.repeats)
+    base = open_base(dataset, settings.base, settings.recipe().max_document_length)
+    forms = {}
+    for name, concurrency in (("once", 1), ("again", 1), ("together", 16)):
+        run = folder / "equal" / name
+        if run.exists() and not (run / RUN).is_file():
+            raise InputError(f"{run} is no run folder; give the controls another --out folder.")
+        shutil.rmtree(run, ignore_errors=True)  # what an earlier call left would compare with itself
+        calls = msgspec.structs.replace(settings.calls, concurrency=concurrency, cache=False)
+        graded_rollout(tasks, agent, base, run, seed=settings.seed, calls=calls, budget=budget)
+        forms[name] = sorted(canonical(trajectory) for trajectory in read_trajectories(run))
+
+    def equal(what: str, other: str) -> Control:
+        held = forms["once"] == forms[other] and len(forms["once"]) == len(tasks)
+        return Control(what, held, f"{len(tasks)} runs")
+
+    results = [
+        shuffled_gains_nothing(exchanged),
+        shuffled_gains_nothing(listed, "positives drawn from the same list"),
+        oracle_bounds_all(exchanged),
+        equal("two runs with one seed are equal", "again"),
+        equal("concurrency 1 and 16 give the same runs", "together"),
+    ]
+    return Controls(results, folder)
+
+
+def shuffled_gains_nothing(comparison: Comparison, what: str = "shuffled positives") -> Control:
+    """The interval of the gain of the retriever trained on such positives reaches 0 or lies below it."""
+    (pairing,) = (pair for pair in comparison.pairings if (pair.arm, pair.base) == (TRAINED, comparison.base))
+    gain = pairing.measures["success"].difference
+    held = gain.low is not None and gain.low <= 0
+    known = gain.low is not None and gain.high is not None
+    figures = with_interval(gain.value, gain.low, gain.high, scale=100) if known else "unknown"
+    return Control(f"a retriever trained on {what} gains nothing", held, f"success, points: {figures}")
+
+
+def oracle_bounds_all(comparison: Comparison) -> Control:
+    """No arm succeeds more often than the oracle."""
+    success = {summary.name: summary.means["success"] or 0.0 for summary in comparison.summaries}
+    bound = success[comparison.oracle or ""]
+    errors = {summary.name: f" ({summary.errors} errors)" for summary in comparison.summaries if summary.errors}
+    figures = ", ".join(f"{name} {percent(value)}{errors.get(name, '')}" for name, value in success.items())
+    return Control("the oracle bounds all", all(value <= bound for value in success.values()), figures)

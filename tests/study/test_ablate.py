@@ -1,0 +1,207 @@
+"""Arms that are mined and trained from the same runs, and compared."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+import pytest
+import yaml
+from rich.console import Console
+
+from lrat_sim.artifact import read_records
+from lrat_sim.comparison import load
+from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
+from lrat_sim.records import Pair
+from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.study import AblationSettings, ablate, read_study
+from lrat_sim.study.arm_table import load_arms
+from lrat_sim.study.tables import success_tables
+from lrat_sim.training.folder import read_record
+
+TABLE = {
+    "arms": {
+        "naive": {"mining": "mine-naive"},
+        "weights": {"mining": "mine-paper"},
+        "shuffled-within": {"mining": "mine-paper", "mining_options": {"shuffle_positives": {"within": "list"}}},
+        "agentir": {"mining": "mine-agentir", "agent_options": {"search_with": "reasoning"}},
+        "reranker": {"kind": "reranker", "mining": "mine-paper", "training": "train-reranker", "rerank": {"depth": 5}},
+        "oracle": {"retriever": "oracle"},
+    }
+}
+
+
+@pytest.fixture(scope="session")
+def table(shared, wheel_settings):
+    """A table of arms that are small enough for a test."""
+    small = wheel_settings.training_options
+    arms = {name: dict(arm) for name, arm in TABLE["arms"].items()}
+    for arm in arms.values():
+        if "mining" in arm:
+            arm["training_options"] = {**small, "in_batch_negatives": arm.get("kind") != "reranker"}
+    path = shared / "arms.yaml"
+    beside = shared / "arms.part"
+    beside.write_text(yaml.safe_dump({"arms": arms}))
+    beside.replace(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def settings(table, one_layer):
+    return AblationSettings(
+        arms=("weights", "shuffled-within", "oracle"),
+        table=str(table),
+        base_model=str(one_layer),
+        train_tasks=12,
+        test_tasks=4,
+        samples=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def done(shared, small_world, settings):
+    """One finished ablation for all tests: look at it, copy it, never change it."""
+    from filelock import FileLock
+
+    with FileLock(shared / "ablation.lock"):
+        return ablate(small_world, shared / "ablation", settings)
+
+
+@pytest.fixture
+def copied(done, tmp_path):
+    return shutil.copytree(done.folder, tmp_path / "copied")
+
+
+def test_folder_holds_what_its_documentation_names(done):
+    folder = done.folder
+    (cell,) = read_study(folder).cells
+    assert (cell.task_set, cell.split, cell.k, cell.tasks, cell.folder) == ("world", "test", 5, 4, "world/test-k5")
+    assert cell.arms == ["base", "weights", "shuffled-within", "oracle"]
+    comparison = load(folder / cell.folder / "comparison.json")
+    assert comparison == done.comparisons[cell.folder]
+    assert cell.answer == comparison.answer
+    for summary in comparison.summaries:
+        assert summary.ran == 4
+        for run in summary.runs:
+            assert len(list(read_trajectories(folder / cell.folder / run))) == 4
+    assert len(list(read_trajectories(folder / "world" / "collect"))) == 12
+
+
+def test_table_fits_a_terminal_of_80_columns(done):
+    console = Console(width=80, record=True, file=io.StringIO())
+    for made in success_tables(done):
+        console.print(made.to_terminal())
+    shown = console.export_text()
+    assert all(word in shown for word in ("shuffled-within", "steps", "recall", "interval"))
+    assert "…" not in shown
+
+
+def test_arms_are_mined_from_the_same_runs_each_in_its_own_way(done):
+    weights, within = (
+        list(read_records(done.folder / "world" / "arms" / name / "pairs.jsonl", Pair))
+        for name in ("weights", "shuffled-within")
+    )
+    (cell,) = done.record.cells
+    pairs = {arm: trained.pairs for arm, trained in cell.trained.items()}
+    assert pairs == {"weights": [len(weights)], "shuffled-within": [len(within)]}
+    assert [pair.query for pair in weights] == [pair.query for pair in within]
+    assert [pair.positive for pair in weights] != [pair.positive for pair in within]
+    assert all(
+        {pair.positive, *(each.docid for each in pair.negatives)}
+        == {other.positive, *(each.docid for each in other.negatives)}
+        for pair, other in zip(weights, within, strict=True)
+    )
+
+
+def test_second_call_reuses_everything_and_changes_no_byte(copied, done, small_world, settings, snapshot):
+    before = snapshot(copied)
+    assert ablate(small_world, copied, settings).record == done.record
+    after = snapshot(copied)  # in another place a model gets another index
+    assert {name: after.get(name) for name in before} == before
+
+
+@pytest.mark.slow
+def test_further_arms_and_seeds_only_add(copied, small_world, settings, snapshot, changed):
+    before = snapshot(copied)
+    result = ablate(small_world, copied, changed(settings, arms=("weights", "agentir"), seeds=(0, 1)))
+    after, renewed = snapshot(copied), {"study.json", "world/test-k5/comparison.json"}
+    assert {name for name in before if after.get(name) != before[name]} == renewed
+    (cell,) = result.record.cells
+    _, weights, _ = result.comparisons[cell.folder].summaries
+    assert cell.arms == ["base", "weights", "agentir"]
+    assert cell.seeds == [0, 1]
+    assert weights.over_seeds["success"] is not None
+    assert len(cell.trained["weights"].seconds) == 2
+    first, second = (read_record(copied / "world" / "arms" / "weights" / f"seed-{seed}" / "model") for seed in (0, 1))
+    assert (first.identity["seed"], second.identity["seed"]) == (0, 1)
+    # trained on the agent's reasoning, and searched with it
+    queries = [pair.query for pair in read_records(copied / "world" / "arms" / "agentir" / "pairs.jsonl", Pair)]
+    assert all("\n" in query for query in queries)
+    for run, expected in (("agentir", "reasoning"), ("weights", "query")):
+        assert next(read_trajectories(copied / cell.folder / run)).agent["search_with"] == expected
+    (table,) = success_tables(result)
+    gains = {row.cells[0]: row.cells[table.columns.index("gain")] for row in table.rows}
+    assert gains["base"] == ""
+    assert gains["agentir"]
+
+
+def test_another_split_is_a_cell_of_its_own(copied, small_world, settings, changed):
+    result = ablate(small_world, copied, changed(settings, split="dev", test_tasks=None, arms=("weights",)))
+    assert [(cell.split, cell.tasks) for cell in result.record.cells] == [("test", 4), ("dev", 2)]
+    assert read_study(copied) == result.record
+    assert result.record.settings["split"] == "dev"
+
+
+def test_reranker_ranks_what_the_base_found(copied, small_world, settings, changed):
+    result = ablate(small_world, copied, changed(settings, arms=("reranker",), test_tasks=2))
+    model = copied / "world" / "arms" / "reranker" / "seed-0" / "model"
+    assert read_record(model).kind == "reranker"
+    retriever = next(read_trajectories(copied / "world" / "test-k5" / "reranker")).retriever
+    assert (retriever["kind"], retriever["depth"], retriever["base"]["kind"]) == ("rerank", 5, "dense")
+    assert result.record.cells[0].arms == ["base", "reranker"]
+
+
+def test_models_of_another_recipe_are_refused(copied, small_world, settings, table, changed, tmp_path):
+    arms = yaml.safe_load(table.read_text())
+    arms["arms"]["weights"]["training_options"]["epochs"] = 2
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(arms))
+    with pytest.raises(FingerprintMismatch, match="epochs"):
+        ablate(small_world, copied, changed(settings, table=str(other)))
+
+
+def test_arms_of_the_projects_own_table_are_complete():
+    arms = load_arms()
+    assert list(arms)[:3] == ["base", "bm25", "oracle"]
+    assert {"naive", "filter", "weights", "iter", "agentir", "recommended", "shuffled", "reranker"} <= set(arms)
+    assert arms["filter"].recipe().weight == "none"
+    assert arms["filter"].recipe().positives == arms["weights"].recipe().positives != arms["naive"].recipe().positives
+    for name, sent, query in (("iter", "history", "history"), ("agentir", "reasoning", "reasoning_and_search")):
+        assert (arms[name].agent_options["search_with"], arms[name].recipe().query) == (sent, query)
+
+
+@pytest.mark.parametrize(
+    ("arm", "error", "words"),
+    [
+        ({}, InputError, "one of the two"),
+        ({"retriever": "bm25", "mining": "mine-paper"}, InputError, "one of the two"),
+        ({"retriever": "bm25", "training_options": {"epochs": 1}}, InputError, "is not trained"),
+        ({"mining": "mine-paper", "rerank": {"depth": 3}}, InputError, "no reranker"),
+        ({"retriever": "nosuch"}, UnknownName, "nosuch"),
+        ({"mining": "nosuch"}, UnknownName, "nosuch"),
+        ({"mining": "mine-paper", "mining_options": {"nosuch": 1}}, InputError, "nosuch"),
+        ({"mining": "mine-paper", "training_options": {"epochs": 0}}, InputError, "epochs"),
+        ({"mining": "mine-paper", "agent_options": {"nosuch": 1}}, InputError, "nosuch"),
+    ],
+)
+def test_arm_that_cannot_be_is_refused_before_anything_runs(small_world, tmp_path, arm, error, words):
+    path = tmp_path / "arms.yaml"
+    path.write_text(yaml.safe_dump({"arms": {"mine": arm}}))
+    with pytest.raises(error, match=words):
+        ablate(small_world, tmp_path / "out", AblationSettings(table=str(path)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_arm_is_named_with_those_that_there_are(small_world, tmp_path):
+    with pytest.raises(InputError, match=r"no arm 'paper' in ablate-arms; it has base, bm25"):
+        ablate(small_world, tmp_path / "out", AblationSettings(arms=("paper",)))
