@@ -6,9 +6,14 @@ command-line options and the reference pages are made from.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
+import msgspec
 from msgspec import Meta, Struct
+
+from lrat_sim.errors import InputError
 
 # what is beyond these bounds is a mistake, and could neither be recorded nor allocated
 Whole = Annotated[int, Meta(ge=1, le=1_000_000_000)]
@@ -17,5 +22,71 @@ NotNegative = Annotated[float, Meta(ge=0, le=1e9)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
+S = TypeVar("S", bound="Settings")
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all settings: immutable, keyword arguments only, an unknown field is refused."""
+    """Base of all settings: immutable, keyword arguments only, an unknown field is refused.
+
+    Raises:
+        InputError: a value is not what its annotation allows, whether it comes from a file, an option or Python.
+    """
+
+    def __post_init__(self) -> None:
+        # msgspec checks what it decodes, but not the arguments of a constructor
+        for name, annotation in _annotations(type(self)).items():
+            value = getattr(self, name)
+            try:
+                msgspec.structs.force_setattr(self, name, msgspec.convert(value, annotation))
+            except msgspec.ValidationError as error:
+                raise InputError(f"{name} is {value!r}: {error}; correct it.") from error
+
+
+@cache
+def _annotations(settings: type[Settings]) -> dict[str, Any]:
+    hints = get_type_hints(settings, include_extras=True)
+    return {name: hints[name] for name in settings.__struct_fields__}
+
+
+class Setting(NamedTuple):
+    """One setting; ``default`` is ``...`` where there is none."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+
+def settings_of(kind: type[Settings]) -> list[Setting]:
+    """All settings of a record, those of the records within it in their place."""
+    found: list[Setting] = []
+    for field in msgspec.structs.fields(kind):
+        if (inner := _record(_annotations(kind)[field.name])) is not None:
+            found += settings_of(inner)
+            continue
+        default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+        found.append(
+            Setting(field.name, _annotations(kind)[field.name], ... if default is msgspec.NODEFAULT else default)
+        )
+    return found
+
+
+def build(kind: type[S], values: Mapping[str, Any]) -> S:
+    """A record from its settings by name, those of the records within it among them.
+
+    Raises:
+        InputError: a name is unknown, or a value is not allowed.
+    """
+    fields = {field.name: _record(_annotations(kind)[field.name]) for field in msgspec.structs.fields(kind)}
+    given = {name: value for name, value in values.items() if name in fields}
+    for name, inner in fields.items():
+        within = {s.name: values[s.name] for s in settings_of(inner) if s.name in values} if inner else {}
+        if inner is not None and within:
+            given[name] = build(inner, within)
+    known = [setting.name for setting in settings_of(kind)]
+    if unknown := sorted({*values} - {*known, *fields}):
+        raise InputError(f"there is no setting {', '.join(map(repr, unknown))}; there are {', '.join(known)}.")
+    return kind(**given)
+
+
+def _record(annotation: Any) -> type[Settings] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Settings) else None
