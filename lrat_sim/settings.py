@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -39,13 +39,22 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             try:
                 msgspec.structs.force_setattr(self, name, msgspec.convert(value, annotation))
             except msgspec.ValidationError as error:
-                raise InputError(f"{name} is {value!r}: {error}; correct it.") from error
+                allowed = ", ".join(_choices(annotation))
+                why = f"it must be one of {allowed}" if allowed else f"{error}; correct it"
+                raise InputError(f"{name} is {value!r}; {why}.") from error
 
 
 @cache
 def _annotations(settings: type[Settings]) -> dict[str, Any]:
     hints = get_type_hints(settings, include_extras=True)
     return {name: hints[name] for name in settings.__struct_fields__}
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The values of the literals in an annotation."""
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    return [choice for part in get_args(annotation) for choice in _choices(part)]
 
 
 class Setting(NamedTuple):

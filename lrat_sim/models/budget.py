@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Literal
 
 from lrat_sim.errors import InputError, LratSimError
@@ -41,6 +42,7 @@ class Budget:
                 raise InputError(f"{name} is {limit}; give a number above 0, or none for no limit.")
         self.cost, self.seconds, self.spent = cost, seconds, spent
         self.ends = None if seconds is None else time.monotonic() + seconds
+        self._included: set[Path] = set()
         self._dearest = 0.0
         self._unpriced = False
 
@@ -71,6 +73,12 @@ class Budget:
             cost = self._dearest
         self._dearest = max(self._dearest, cost)
         self.spent += cost
+
+    def include(self, folder: Path, spent: float) -> None:
+        """Counts what the runs of a folder cost before, once: what is spent on them from here on comes by itself."""
+        if folder not in self._included:
+            self._included.add(folder)
+            self.spent += spent
 
     def take_back(self, cost: float | None) -> None:
         """Uncounts what will be counted once more, as its answers are in a cache."""

@@ -103,20 +103,25 @@ class Calls:
 
 
 @asynccontextmanager
-async def opened(settings: CallSettings, model: str, *, spent: float) -> AsyncIterator[Calls]:
+async def opened(
+    settings: CallSettings, model: str, folder: Path, *, spent: float, budget: Budget | None = None
+) -> AsyncIterator[Calls]:
     """Opens cache, processes and gate, and closes them.
 
     Args:
         settings: of the calls.
         model: litellm's name of it; one whose answers are computed in this process needs no gate.
-        spent: US dollars that count as spent already.
+        folder: the run folder.
+        spent: US dollars that its runs cost before.
+        budget: one that several rollouts share; by default that of the settings, whose time begins now.
     """
     async with AsyncExitStack() as stack:
         if not in_process(model):
             stack.push_async_callback(close_connections)
             stack.enter_context(_frozen())
         # from here on its time runs
-        budget = Budget(cost=settings.cost, seconds=settings.seconds, spent=spent)
+        budget = budget or Budget(cost=settings.cost, seconds=settings.seconds)
+        budget.include(folder, spent)
         cache = stack.enter_context(CallCache(settings.cache)) if settings.cache is not None else None
         if in_process(model):
             yield Calls(settings, Client(budget=budget, cache=cache), budget, None)

@@ -15,7 +15,7 @@ from lrat_sim.agent.loop import run_task, trajectory_id
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import Store, read_with_offsets, writing
 from lrat_sim.errors import InputError
-from lrat_sim.models.budget import LimitReached
+from lrat_sim.models.budget import Budget, LimitReached
 from lrat_sim.models.facts import require_key
 from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
@@ -23,7 +23,7 @@ from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.calls import Calls, CallSettings, call_settings, opened
 from lrat_sim.rollout.index import RUN, TRAJECTORIES, Row, index_grades, record_asked, row, write_index
 from lrat_sim.rollout.manifest import check_manifest, record_call
-from lrat_sim.rollout.summary import RolloutSummary, runnable
+from lrat_sim.rollout.summary import RolloutSummary, left_out_sentence, runnable
 from lrat_sim.rollout.table import Board, Tally
 from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
@@ -46,6 +46,7 @@ def rollout(
     processes: int = 0,
     cost: float | None = None,
     seconds: float | None = None,
+    budget: Budget | None = None,
     cache: Path | str | bool = True,
     grade: Grader | None = None,
     table: bool = True,
@@ -74,6 +75,7 @@ def rollout(
             Calls under way when it is reached are cut off, and not counted.
         seconds: that this call may take.  A rollout that reached one of the two limits is ``stopped``; the same
             call with a higher limit goes on from there.
+        budget: in place of the two limits, one that several rollouts share.
         cache: the file of answers that were paid for; True is RUN/calls.sqlite, and none for providers that answer
             in this process; False is none.  Several rollouts, also at once, may share a file.
         grade: grades a trajectory as it ends, for the success shown so far; None is ungraded.
@@ -93,11 +95,11 @@ def rollout(
         concurrency=concurrency,
         adaptive=adaptive,
         processes=processes,
-        cost=cost,
-        seconds=seconds,
+        cost=cost if budget is None else budget.cost,
+        seconds=seconds if budget is None else budget.seconds,
         cache=cache,
     )
-    work = _Rollout(list(tasks), agent.resolved(), retriever, Path(folder), samples, seed, calls, grade)
+    work = _Rollout(list(tasks), agent.resolved(), retriever, Path(folder), samples, seed, calls, budget, grade)
     shown = console if table else None
     try:
         asyncio.get_running_loop()
@@ -128,10 +130,11 @@ class _Rollout:
         samples: int,
         seed: int,
         calls: CallSettings,
+        budget: Budget | None,
         grade: Grader | None,
     ):
         self.agent, self.retriever, self.folder = agent, retriever, folder
-        self.samples, self.seed, self.calls, self.grade = samples, seed, calls, grade
+        self.samples, self.seed, self.calls, self.budget, self.grade = samples, seed, calls, budget, grade
         require_key(agent.model, base_url=agent.base_url, key_env=agent.key_env)
         self.tasks, self.left_out = runnable(tasks, agent)
         identity = agent.describe()["fingerprint"], retriever.fingerprint
@@ -178,7 +181,7 @@ class _Rollout:
                 said = f"{len(finished):,} of {len(self.wanted):,} runs are in {self.folder} already: reused"
                 shown.print(said, markup=False, soft_wrap=True)
             try:
-                async with opened(how, self.agent.model, spent=spent) as calls:
+                async with opened(how, self.agent.model, self.folder, spent=spent, budget=self.budget) as calls:
                     with Board(self._title(), tally, shown, calls.fields) as board:
                         stopped = await self._run_missing(missing, calls, store, tally, board, progress)
             finally:
@@ -279,8 +282,4 @@ class _Rollout:
 
     def _say_what_is_left_out(self, shown: Console | None) -> None:
         if self.left_out and shown is not None:
-            named = ", ".join(self.left_out[:3]) + (", ..." if len(self.left_out) > 3 else "")
-            all_tasks = len(self.tasks) + len(self.left_out)
-            shown.print(
-                f"left out {len(self.left_out):,} of {all_tasks:,} tasks, without a plan: {named}", markup=False
-            )
+            shown.print(left_out_sentence(self.left_out, len(self.tasks) + len(self.left_out)), markup=False)

@@ -79,3 +79,9 @@ def runnable(tasks: list[Task], agent: AgentSettings) -> tuple[list[Task], list[
         )
         raise InputError(f"nothing to run: {why}; choose another task set or agent.")
     return runnable, [task.id for task in tasks if agent.simulated and task.plan is None]
+
+
+def left_out_sentence(left_out: list[str], total: int) -> str:
+    """Says which tasks were left out of how many."""
+    named = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+    return f"left out {len(left_out):,} of {total:,} tasks, without a plan: {named}"

@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta
 
 from lrat_sim import catalog
 from lrat_sim.errors import InputError
-from lrat_sim.experiment.arms import check_arm
 from lrat_sim.mining.recipe import MiningRecipe, load_recipe
 from lrat_sim.retrieval.registry import check_retriever
+from lrat_sim.settings import Settings
+from lrat_sim.study.arms import BASE, check_arm
 from lrat_sim.training.settings import TrainingSettings
 
-BASE = "base"
-TABLE = "ablate-arms"
 
-
-class ArmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ArmSettings(Settings):
     """One arm: a retriever that is there already, or how one is made from the collected runs.
-
-    Args:
-        description: for readers.
-        retriever: a spec as for :func:`lrat_sim.retrieval.open_retriever`, or ``base``, the encoder that training
-            starts from; None where the arm is trained.
-        mining: name or path of the mining recipe; None where nothing is trained.
-        mining_options: fields of it to set otherwise.
-        training: name or path of the training recipe.
-        training_options: fields of it to set otherwise.
-        kind: what is trained: an ``encoder``, or a ``reranker`` over the base.
-        rerank: options of the retriever ``rerank``, for a reranker.
-        agent_options: fields of the agent's profile that this arm sets otherwise while it is evaluated
-            (``search_with``), since it was trained on such queries.
 
     Raises:
         InputError: it has neither a retriever nor a recipe, or both, or options that do nothing.
     """
 
-    description: str = ""
-    retriever: str | None = None
-    mining: str | None = None
-    mining_options: dict[str, Any] = {}
-    training: str = "train-small"
-    training_options: dict[str, Any] = {}
-    kind: Literal["encoder", "reranker"] = "encoder"
-    rerank: dict[str, Any] = {}
-    agent_options: dict[str, Any] = {}
+    description: Annotated[str, Meta(description="For readers.")] = ""
+    retriever: Annotated[
+        str | None, Meta(description="A retriever that is not trained, or base, the encoder that training starts from.")
+    ] = None
+    mining: Annotated[str | None, Meta(description="Mining recipe of a trained arm, by name or path.")] = None
+    mining_options: Annotated[dict[str, Any], Meta(description="Fields of the mining recipe to override.")] = {}
+    training: Annotated[str, Meta(description="Training recipe, by name or path.")] = "train-small"
+    training_options: Annotated[dict[str, Any], Meta(description="Fields of the training recipe to override.")] = {}
+    kind: Annotated[
+        Literal["encoder", "reranker"], Meta(description="What is trained: an encoder, or a reranker over the base.")
+    ] = "encoder"
+    rerank: Annotated[dict[str, Any], Meta(description="Options of the retriever rerank, for a reranker.")] = {}
+    agent_options: Annotated[
+        dict[str, Any],
+        Meta(description="Fields of the agent's profile to override while this arm is evaluated, such as search_with."),
+    ] = {}
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.retriever is None) == (self.mining is None):
             raise InputError(
                 f"an arm has retriever {self.retriever!r} and mining {self.mining!r}; give it one of the two."
@@ -67,14 +60,14 @@ class ArmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return catalog.load("recipes", self.training, TrainingSettings, self.training_options)
 
 
-class ArmTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ArmTable(Settings):
     """A file of arms, by name."""
 
     arms: dict[str, ArmSettings]
     description: str = ""
 
 
-def load_arms(names: Sequence[str] = (), table: str = TABLE) -> dict[str, ArmSettings]:
+def load_arms(names: Sequence[str] = (), table: str = "ablate-arms") -> dict[str, ArmSettings]:
     """Arms by name, checked with everything that they name: recipes, fields, retrievers.
 
     Args:
@@ -85,12 +78,12 @@ def load_arms(names: Sequence[str] = (), table: str = TABLE) -> dict[str, ArmSet
         UnknownName: there is no such table, recipe or retriever.
         InputError: an arm is not in the table or cannot be what it says, or names a folder that cannot be.
     """
-    found = catalog.load("recipes", table, ArmTable).arms
-    unknown = [name for name in names if name not in found]
+    known = catalog.load("recipes", table, ArmTable).arms
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"there is no arm {unknown[0]!r} in {table}; it has {', '.join(found)}.")
-    wanted = dict.fromkeys([BASE, *(names or found)])
-    arms = {name: found.get(name, ArmSettings(retriever=BASE)) for name in wanted}
+        raise InputError(f"there is no arm {unknown[0]!r} in {table}; it has {', '.join(known)}.")
+    wanted = dict.fromkeys([BASE, *(names or known)])
+    arms = {name: known.get(name, ArmSettings(retriever=BASE)) for name in wanted}
     if arms[BASE].retriever is None:
         raise InputError(f"the arm {BASE!r} of {table} is trained, but the others are measured against it; rename it.")
     for name, arm in arms.items():

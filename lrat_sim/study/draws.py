@@ -1,7 +1,4 @@
-"""Which pairs a round's training sees, and which task is collected with which retriever: both drawn without a state.
-
-A draw depends on what is drawn for and on the seed alone, so that more tasks or rounds change none made before.
-"""
+"""Which pairs a round's training sees, and which task is collected with which retriever: both drawn without a state."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from lrat_sim.records import Pair, Task, encode
 
 
 def draw(*keys: object) -> float:
-    """A number from 0 to below 1 that the keys alone decide."""
+    """A number from 0 to below 1 that the keys alone decide, so that more tasks or rounds change no earlier draw."""
     digest = hashlib.blake2b("\x1f".join(map(str, keys)).encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "little") >> 11) / (1 << 53)
 
@@ -31,17 +28,16 @@ def shared_out(tasks: Sequence[Task], shares: Mapping[str, float], rest: str, se
     Returns:
         The tasks of each name that got any, ``rest`` first.
     """
-    found: dict[str, list[Task]] = {name: [] for name in (rest, *shares)}
+    given: dict[str, list[Task]] = {name: [] for name in (rest, *shares)}
     for task in tasks:
-        left = draw("collect", seed, task.id)
+        left, taker = draw("collect", seed, task.id), rest
         for name, share in shares.items():
             left -= share
             if left < 0:
-                found[name].append(task)
+                taker = name
                 break
-        else:
-            found[rest].append(task)
-    return {name: given for name, given in found.items() if given}
+        given[taker].append(task)
+    return {name: own for name, own in given.items() if own}
 
 
 def replayed(files: Iterable[Path], share: float, seed: int) -> Iterator[Pair]:

@@ -16,25 +16,21 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-from rich.table import Table
-from rich.text import Text
 
-from lrat_sim import catalog
-from lrat_sim.agent.profile import AgentSettings, load_agent
+from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import ensure_folder
 from lrat_sim.comparison import Comparison
-from lrat_sim.comparison.paired import Estimate
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
-from lrat_sim.experiment import runnable
-from lrat_sim.flywheel import TRAINED, FlywheelSettings, flywheel, open_base
 from lrat_sim.progress import console
 from lrat_sim.records import Task, canonical
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.index import RUN, read_trajectories
 from lrat_sim.rollout.run import rollout
-from lrat_sim.text import minilm_folder
-from lrat_sim.training.settings import TrainingSettings
+from lrat_sim.study.arms import TRAINED, open_base, runnable_tasks
+from lrat_sim.study.flywheel import flywheel
+from lrat_sim.study.settings import ControlsSettings, FlywheelSettings
+from lrat_sim.tables import Table, percent, with_interval
 
 
 class Control(Struct, frozen=True):
@@ -46,88 +42,74 @@ class Control(Struct, frozen=True):
 
 
 class Controls(Struct, frozen=True):
-    """All controls of a run."""
+    """All controls of a run, and its folder."""
 
     results: list[Control]
+    folder: Path = Path()
 
     @property
     def held(self) -> bool:
         """Whether every control held."""
         return all(result.held for result in self.results)
 
-    def __rich__(self) -> Table:
-        table = Table("control", "held", "figures", title="controls")
-        for result in self.results:
-            table.add_row(result.what, Text("yes", "green") if result.held else Text("no", "red"), result.figures)
-        return table
+    @property
+    def answer(self) -> str:
+        """In a sentence."""
+        broken = [result.what for result in self.results if not result.held]
+        return f"These controls do not hold: {'; '.join(broken)}." if broken else "Every control holds."
+
+    def table(self) -> Table:
+        """One row a control."""
+        rows = [[result.what, "yes" if result.held else "no", result.figures] for result in self.results]
+        return Table.of("controls", ["control", "held", "figures"], rows, text_columns=(0, 1, 2), slug="controls")
 
 
-def run_controls(
-    dataset: Dataset,
-    folder: Path,
-    *,
-    agent: str = "simulated",
-    k: int = 5,
-    train_tasks: int = 150,
-    test_tasks: int = 150,
-    seed: int = 0,
-    repeats: int = 24,
-    base_model: str | None = None,
-    training_options: dict[str, object] | None = None,
+def controls(
+    dataset: Dataset, folder: Path | str, settings: ControlsSettings | None = None, *, command: str | None = None
 ) -> Controls:
     """Runs every control on a data set.
 
     Args:
         dataset: with splits ``train`` and ``test``.
-        folder: gets the runs; the same call again goes on, but the repeated runs are always made anew.
-        agent: name or path of the agent's profile.
-        k: hits a search.
-        train_tasks: tasks to collect on for the shuffled controls.
-        test_tasks: tasks to evaluate on.
-        seed: of everything.
-        repeats: tasks that are run three times for the control of equality.
-        base_model: the encoder to start from, a folder or a hub id; None is all-MiniLM-L6-v2 as installed.
-        training_options: fields of the training recipe to set otherwise.
+        folder: gets the runs; the same call again resumes, but the repeated runs are always made anew.
+        settings: what to do; the defaults where None.
+        command: the command line that asked for it, for the record.
     """
-    settings = FlywheelSettings(
-        base_model=base_model,
-        agent=agent,
-        collect_k=k,
-        evaluate_k=(k,),
-        mining_options={"shuffle_positives": seed + 1},
-        training_options=training_options or {},
-        train_tasks=train_tasks,
-        test_tasks=test_tasks,
-        seed=seed,
-    )
+    settings, folder = settings or ControlsSettings(), ensure_folder(Path(folder))
+    # each of the two flywheels mines by the paper's recipe, and then exchanges positives
+    shared = {name: getattr(settings, name) for name in settings.__struct_fields__ if name != "repeats"}
+    shuffle = settings.seed + 1
+    exchanged = FlywheelSettings(**shared, mining="mine-paper", mining_options={"shuffle_positives": shuffle})
     drawn = msgspec.structs.replace(
-        settings, baselines=(), mining_options={"shuffle_positives": {"within": "list", "seed": seed + 1}}
+        exchanged, baselines=(), mining_options={"shuffle_positives": {"within": "list", "seed": shuffle}}
     )
-    ensure_folder(folder)
     console.rule("control: shuffled positives")
-    (exchanged,) = flywheel(dataset, folder / "shuffled", settings).comparisons.values()
+    (shuffled,) = flywheel(dataset, folder / "shuffled", exchanged, command=command).comparisons.values()
     console.rule("control: positives drawn from the same list")
-    (listed,) = flywheel(dataset, folder / "listed", drawn).comparisons.values()
-    profile = load_agent(agent, {"limits.k": k})
-    training = catalog.load("recipes", settings.training, TrainingSettings, settings.training_options)
-    base = open_base(dataset, base_model or str(minilm_folder()), training)
-    tasks = runnable(dataset.tasks("test"), profile, repeats)
+    (listed,) = flywheel(dataset, folder / "listed", drawn, command=command).comparisons.values()
+    console.rule("control: repeated runs")
+    agent = settings.own_agent()
+    base = open_base(dataset, settings.base, settings.recipe().max_document_length)
+    tasks = runnable_tasks(dataset.tasks("test"), agent, settings.repeats)
     return Controls(
         [
-            shuffled_gains_nothing(exchanged),
+            shuffled_gains_nothing(shuffled),
             shuffled_gains_nothing(listed, "positives drawn from the same list"),
-            oracle_bounds_all(exchanged),
-            *_equal_runs(base, folder / "equal", profile, tasks, seed),
-        ]
+            oracle_bounds_all(shuffled),
+            *_equal_runs(base, folder / "equal", agent, tasks, settings.seed),
+        ],
+        folder,
     )
 
 
 def shuffled_gains_nothing(comparison: Comparison, what: str = "shuffled positives") -> Control:
     """The interval of the gain of the retriever trained on such positives reaches 0 or lies below it."""
-    (pairing,) = (each for each in comparison.pairings if (each.arm, each.base) == (TRAINED, comparison.base))
+    (pairing,) = (pairing for pairing in comparison.pairings if (pairing.arm, pairing.base) == (TRAINED, comparison.base))
     gain = pairing.measures["success"].difference
     held = gain.low is not None and gain.low <= 0
-    return Control(f"a retriever trained on {what} gains nothing", held, f"success {_points(gain)}")
+    known = gain.low is not None and gain.high is not None
+    figures = with_interval(gain.value, gain.low, gain.high, scale=100) if known else "unknown"
+    return Control(f"a retriever trained on {what} gains nothing", held, f"success, points: {figures}")
 
 
 def oracle_bounds_all(comparison: Comparison) -> Control:
@@ -135,7 +117,7 @@ def oracle_bounds_all(comparison: Comparison) -> Control:
     success = {summary.name: summary.means["success"] or 0.0 for summary in comparison.summaries}
     bound = success[comparison.oracle or ""]
     errors = {summary.name: f" ({summary.errors} errors)" for summary in comparison.summaries if summary.errors}
-    figures = ", ".join(f"{name} {value:.1%}{errors.get(name, '')}" for name, value in success.items())
+    figures = ", ".join(f"{name} {percent(value)}{errors.get(name, '')}" for name, value in success.items())
     return Control("the oracle bounds all", all(value <= bound for value in success.values()), figures)
 
 
@@ -150,16 +132,9 @@ def _equal_runs(
         rollout(tasks, agent, retriever, folder / name, seed=seed, concurrency=concurrency, table=False)
         forms[name] = sorted(canonical(trajectory) for trajectory in read_trajectories(folder / name))
     return [
-        Control(what, forms[one] == forms[other] and len(forms[one]) == len(tasks), f"{len(tasks)} runs")
-        for what, one, other in (
-            ("two runs with one seed are equal", "once", "again"),
-            ("concurrency 1 and 16 give the same runs", "once", "together"),
+        Control(what, forms["once"] == forms[other] and len(forms["once"]) == len(tasks), f"{len(tasks)} runs")
+        for what, other in (
+            ("two runs with one seed are equal", "again"),
+            ("concurrency 1 and 16 give the same runs", "together"),
         )
     ]
-
-
-def _points(estimate: Estimate) -> str:
-    value, low, high = (
-        "unknown" if end is None else f"{100 * end:+.1f}" for end in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value} points ({low} to {high})"

@@ -1,8 +1,9 @@
-"""The arms of an experiment: retrievers by name and spec, opened, and the tasks that all of them can be asked."""
+"""The arms of a study: retrievers by name, opened over a task set's documents so that they compare fairly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,41 @@ from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import parse_spec
+from lrat_sim.rollout.summary import left_out_sentence, runnable
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import RECORD, read_record
 
-ORACLE = "oracle"
+BASE, TRAINED, ORACLE = "base", "trained", "oracle"
+
+_ENCODERS = ("dense", "embedding-api")
+_MEMBERS = {"rerank": "dense", "hybrid": "bm25+dense"}
+"""Retrievers made of others, and of which by default."""
+
+_LONGEST = 512
+"""Where a model reads more, ``dense`` cuts texts there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One arm of a comparison.
+
+    Args:
+        name: of the arm.
+        retriever: what it searches with, or a function that makes it for a seed, such as one that trains first.
+        agent: who runs, where that is another than for the other arms.
+        differs: in which of the agent's settings, so that the comparison says so.
+        folder: name of its run folder, where that is not the arm's own.
+    """
+
+    name: str
+    retriever: Retriever | Callable[[int], Retriever]
+    agent: AgentSettings | None = None
+    differs: Mapping[str, Any] = field(default_factory=dict)
+    folder: str | None = None
+
+    def open(self, seed: int) -> Retriever:
+        """Its retriever for a seed."""
+        return self.retriever if isinstance(self.retriever, Retriever) else self.retriever(seed)
 
 
 def opened(
@@ -46,6 +78,19 @@ def opened(
         return open_retriever(spec, dataset.corpus, folder, progress=progress, **options)
 
 
+def open_base(dataset: Dataset, model: str, length: int) -> Retriever:
+    """The encoder that training starts from, over documents as long as training sees them (in tokens)."""
+    return opened("dense", dataset, BASE, model=model, max_length=length)
+
+
+def open_trained(dataset: Dataset, model: Path, length: int, **options: object) -> Retriever:
+    """A trained encoder, likewise; its index lies beside the model, and goes with it."""
+    title = model.parent.name
+    return opened(
+        "dense", dataset, title, indexes=model.parent / "indexes", model=str(model), max_length=length, **options
+    )
+
+
 def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict[str, Any]]:
     """The options to open the arms of a comparison with, so that their encoders read texts of one length.
 
@@ -57,20 +102,16 @@ def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict
         specs: name of the arm to spec.
         length: tokens of a text; None where nothing is asked for.
     """
-    encoders = [found for spec in specs.values() for found in _encoders(spec)]
+    encoders = [encoder for spec in specs.values() for encoder in _encoders(spec)]
     given = {int(options["max_length"]) for _, options in encoders if str(options.get("max_length", "")).isdecimal()}
     trained = [_trained_on(options.get("model")) for _, options in encoders]
     own = [_own_length(name, options.get("model")) for name, options in encoders]
     if length is None and not given and not any(trained) and len({*own}) <= 1:
         return {arm: {} for arm in specs}
-    known = [[each for each in found if each is not None] for found in (trained, own)]
-    length = length or (given.pop() if len(given) == 1 else max(known[0], default=min(known[1], default=None)))
+    known_trained, known_own = ([known for known in lengths if known is not None] for lengths in (trained, own))
+    if length is None:
+        length = given.pop() if len(given) == 1 else max(known_trained, default=min(known_own, default=None))
     return {arm: {} if length is None else _reading(spec, length) for arm, spec in specs.items()}
-
-
-_ENCODERS = ("dense", "embedding-api")
-_MEMBERS = {"rerank": "dense", "hybrid": "bm25+dense"}
-"""Retrievers made of others, and of which by default."""
 
 
 def _members(name: str, options: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -124,10 +165,6 @@ def _own_length(name: str, model: str | None) -> int | None:
     return min(length, _LONGEST) if isinstance(length, int) else None
 
 
-_LONGEST = 512
-"""Where a model reads more, ``dense`` cuts texts there."""
-
-
 def named_retriever(spec: str) -> tuple[str, str]:
     """The name of an arm and its spec, from ``NAME=SPEC`` or from a spec that names itself.
 
@@ -146,7 +183,7 @@ def named_retriever(spec: str) -> tuple[str, str]:
     return own.replace("/", "-"), spec
 
 
-def runnable(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
+def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
     """The tasks that an agent can be asked, at most ``limit`` of them; those left out are named first.
 
     A simulated agent needs a plan; a comparison asks every arm the same tasks, so they are left out for all.
@@ -154,23 +191,10 @@ def runnable(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = No
     Raises:
         InputError: none is left.
     """
-    kept = [task for task in tasks if task.plan is not None or not agent.simulated]
-    if len(kept) < len(tasks):
-        named = ", ".join([task.id for task in tasks if task.plan is None][:3])
-        console.print(f"left out {len(tasks) - len(kept):,} of {len(tasks):,} tasks, without a plan: {named}, ...")
-    if not kept:
-        raise InputError("no task has a plan, which a sim/ agent needs; choose another task set or agent.")
+    kept, left_out = runnable(list(tasks), agent)
+    if left_out:
+        console.print(left_out_sentence(left_out, len(tasks)), markup=False)
     return kept[:limit]
-
-
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuses seeds of runs that are none, or not each given once.
-
-    Raises:
-        InputError: so they are.
-    """
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise InputError(f"the seeds are {', '.join(map(str, seeds)) or 'none'}; give one or more, each once.")
 
 
 def check_arm(name: str) -> None:

@@ -20,13 +20,13 @@ from msgspec import Struct
 
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.comparison import compare
-from lrat_sim.comparison.measures import Arm
 from lrat_sim.comparison.paired import Estimate
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
-from lrat_sim.experiment import runnable
-from lrat_sim.flywheel.settings import Rule
+from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.records import Task
+from lrat_sim.study.arms import runnable_tasks
+from lrat_sim.study.settings import Rule
 from lrat_sim.text import normalise
 
 
@@ -76,7 +76,7 @@ def frozen_tasks(
             f"{', '.join(dataset.splits)}); name another with gate_split, prepare the task set with the option dev, or "
             "set gate to none."
         )
-    tasks = runnable(dataset.tasks(split), agent, limit)
+    tasks = runnable_tasks(dataset.tasks(split), agent, limit)
     asked = {normalise(task.question) for task in tasks}
     for other in others:
         for task in dataset.tasks(other):
@@ -88,13 +88,13 @@ def frozen_tasks(
     return tasks
 
 
-def decide(rule: Rule, against: str, in_use: Arm, new: Arm, tasks: Sequence[Task], *, seed: int = 0) -> Decision:
+def decide(rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: Sequence[Task], *, seed: int = 0) -> Decision:
     """Holds a new model against the one in use.
 
     Args:
         rule: ``mean`` or ``clear``; ``none`` accepts everything.
         against: the name of the model in use.
-        in_use: its metrics by task, as :func:`lrat_sim.experiment.graded_rollout` gives them.
+        in_use: its metrics by task, as :func:`lrat_sim.study.study.graded_rollout` gives them.
         new: those of the new model.
         tasks: those asked.
         seed: of the intervals.

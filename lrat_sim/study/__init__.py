@@ -1,0 +1,61 @@
+"""Studies: what compare, sweep, ablate, flywheel, controls and probe are made of, and these themselves.
+
+A study does steps in a folder (:class:`Study`): it runs arms (:class:`Arm`) under a condition (:class:`Condition`), mines
+and trains, and keeps a record of what it holds (:class:`StudyRecord`).  All of it is resumable.
+"""
+
+from lrat_sim.study.ablate import ablate
+from lrat_sim.study.arms import BASE, ORACLE, TRAINED, Arm, alike, named_retriever, opened, runnable_tasks
+from lrat_sim.study.compare import compare
+from lrat_sim.study.controls import Control, Controls, controls
+from lrat_sim.study.flywheel import Flywheel, FlywheelResult, demo, flywheel
+from lrat_sim.study.probe import Probe, probe
+from lrat_sim.study.record import StudyRecord, read_study
+from lrat_sim.study.settings import (
+    AblationSettings,
+    CallOptions,
+    CompareSettings,
+    ControlsSettings,
+    FlywheelSettings,
+    ProbeSettings,
+    SweepSettings,
+)
+from lrat_sim.study.study import Condition, Study, StudyResult, graded_rollout
+from lrat_sim.study.sweep import nested_subsets, sweep
+
+__all__ = [
+    "BASE",
+    "ORACLE",
+    "TRAINED",
+    "AblationSettings",
+    "Arm",
+    "CallOptions",
+    "CompareSettings",
+    "Condition",
+    "Control",
+    "Controls",
+    "ControlsSettings",
+    "Flywheel",
+    "FlywheelResult",
+    "FlywheelSettings",
+    "Probe",
+    "ProbeSettings",
+    "Study",
+    "StudyRecord",
+    "StudyResult",
+    "SweepSettings",
+    "ablate",
+    "alike",
+    "compare",
+    "controls",
+    "demo",
+    "flywheel",
+    "graded_rollout",
+    "named_retriever",
+    "nested_subsets",
+    "opened",
+    "probe",
+    "read_study",
+    "runnable_tasks",
+    "sweep",
+]

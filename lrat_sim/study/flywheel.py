@@ -1,0 +1,389 @@
+"""The loop over the stations, in rounds: collect, mine, train, index, gate; and at the end, evaluate.
+
+A flywheel's folder::
+
+    OUT/study.json                     the command, the settings, the comparisons, and what became of every round:
+                                       pairs, exposure, gate, what was forgotten
+    OUT/round-1/collect/               the rollout on the training tasks, with its grades and verdicts
+    OUT/round-1/collect-<name>/        that of the tasks that another retriever was given (``collect_with``)
+    OUT/round-1/pairs.jsonl            what was mined from them; mining.json accounts for what was left out
+    OUT/round-1/model/                 the encoder trained on the pairs of this and all earlier rounds
+    OUT/round-1/indexes/               its index
+    OUT/gate/<model>/                  the rollouts on the gate's tasks, of the base and of every round's model
+    OUT/guard/                         the general data set and its vectors, where forgetting is measured
+    OUT/evaluate/<split>-k<k>/<arm>/   the rollouts on held-out tasks, and comparison.json over them; the arms are
+                                       base, round-1, round-2, ... (the last accepted is shown as ``trained``) and
+                                       the baselines
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lrat_sim.artifact import fingerprint, read_records
+from lrat_sim.comparison import Comparison
+from lrat_sim.corpus.dataset import Dataset, prepare
+from lrat_sim.corpus.split import check_leak
+from lrat_sim.errors import InputError
+from lrat_sim.grading.metrics import TaskTable
+from lrat_sim.grading.relevance import RelevanceJudge
+from lrat_sim.mining.recipe import MiningRecipe, load_recipe
+from lrat_sim.mining.run import PAIRS
+from lrat_sim.progress import bar, console
+from lrat_sim.records import Pair, Task
+from lrat_sim.retrieval.base import Retriever
+from lrat_sim.study.arms import BASE, TRAINED, Arm, alike, open_base, open_trained, opened, runnable_tasks
+from lrat_sim.study.draws import replayed, shared_out
+from lrat_sim.study.exposure import exposure
+from lrat_sim.study.gate import Decision, decide, frozen_tasks
+from lrat_sim.study.rounds import Guarded, Round, Rounds, arm_figures, figures_of
+from lrat_sim.study.settings import FlywheelSettings, Rule
+from lrat_sim.study.study import Condition, Study, StudyResult, recorded_study
+from lrat_sim.training.settings import TrainingSettings
+
+# smaller than the defaults in the world, the tasks and the texts, so that it ends in minutes on two cores
+DEMO_WORLD = {"documents": 2000, "train_tasks": 200, "dev_tasks": 10, "test_tasks": 150, "ood_tasks": 10}
+DEMO = FlywheelSettings(training_options={"max_document_length": 96})
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class FlywheelResult(StudyResult):
+    """``model`` is the one in use at the end, the last accepted one or the base model; the comparisons are named
+    ``<split>-k<k>``."""
+
+    model: Path
+    rounds: Rounds
+
+
+def flywheel(
+    dataset: Dataset,
+    folder: Path | str,
+    settings: FlywheelSettings | None = None,
+    *,
+    judge: RelevanceJudge | None = None,
+    command: str | None = None,
+) -> FlywheelResult:
+    """Improves a retriever from what agents did with it, and measures by how much.
+
+    Args:
+        dataset: with a ``train`` split, the splits to evaluate on, and that of the gate where there is one.
+        folder: see above; the same call again resumes where it was stopped, and says what it reuses.
+        settings: what to do; the defaults where None.
+        judge: of the relevance of opened documents; by default the offline rules.
+        command: the command line that asked for it, for the record.
+
+    Raises:
+        InputError: a setting, a file or a name is wrong, training and held-out tasks share a question, or the folder
+            holds another study.
+        FingerprintMismatch: the folder holds a flywheel with other settings.
+        LimitReached: a limit of the calls ended it; the same call with a higher one resumes from there.
+    """
+    return Flywheel(dataset, folder, settings, judge=judge, command=command).run()
+
+
+def demo(folder: Path | str, settings: FlywheelSettings = DEMO, *, command: str | None = None) -> FlywheelResult:
+    """The whole loop once on a small generated world: minutes on two cores, no key, no network.
+
+    Args:
+        folder: gets the world and the flywheel; a second call says what it reuses.
+        settings: of the flywheel.
+        command: the command line that asked for it, for the record.
+    """
+    with bar("generate the world") as progress:
+        dataset = prepare("world", Path(folder) / "world", options=DEMO_WORLD, progress=progress)
+    return flywheel(dataset, Path(folder) / "flywheel", settings, command=command)
+
+
+class Flywheel:
+    """A flywheel step by step: :meth:`run` is :func:`flywheel`, and its steps are methods, so that a subclass can do
+    one of them otherwise, or something between two of them.  All is checked before anything runs.
+
+    Attributes:
+        accepted: the rounds whose models the gate accepted so far.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        folder: Path | str,
+        settings: FlywheelSettings | None = None,
+        *,
+        judge: RelevanceJudge | None = None,
+        command: str | None = None,
+    ):
+        self.dataset, self.folder, self.judge = dataset, Path(folder), judge
+        self.settings = settings = settings or FlywheelSettings()
+        self.recipe: MiningRecipe = load_recipe(settings.mining, settings.mining_options)
+        self.training: TrainingSettings = settings.recipe()
+        self.agent = settings.own_agent()
+        self.baselines = settings.named("baselines", settings.baselines)
+        named = settings.named("retrievers of collect_with", [*settings.collect_with])
+        self.collectors = dict(zip(named, zip(named.values(), settings.collect_with.values(), strict=True), strict=True))
+        if settings.guard is not None and not any(Path(settings.guard).glob("corpus.jsonl*")):
+            raise InputError(
+                f"guard is {settings.guard!r}, which is no data set in the layout of BEIR (no corpus.jsonl); name its "
+                "folder."
+            )
+        train = dataset.tasks("train")
+        for split in settings.splits:
+            check_leak(train, dataset.tasks(split))
+        self.train_tasks = runnable_tasks(train, self.agent, settings.train_tasks)
+        before = recorded_study(folder)
+        begun = before.made_from.get("gate") if before else None
+        self.rule: Rule = settings.rule(begun["rule"] if begun else None)
+        self.gate_tasks: list[Task] = []
+        if self.rule != "none":
+            others = ("train", *settings.splits)
+            self.gate_tasks = frozen_tasks(dataset, settings.gate_split, others, self.agent, settings.gate_tasks)
+        # nothing was made after a single round, so that it may be gated later
+        later = ("gate",) if before and before.settings.get("rounds") == 1 else ()
+        self.study = Study("flywheel", folder, settings, made_from=self._made_from(), later=later, command=command)
+        self.accepted: list[int] = []
+        self._base: Retriever | None = None
+        self._open: Retriever | None = None
+        self._known: float | None = None
+
+    @property
+    def in_use(self) -> str:
+        """The name of the model in use."""
+        return f"round-{self.accepted[-1]}" if self.accepted else BASE
+
+    def run(self) -> FlywheelResult:
+        """All rounds, and the evaluation."""
+        settings, made, stopped = self.settings, list[Round](), None
+        self.accepted, self._open = [], self.base()
+        self.study.save()  # not before: a base that cannot be opened binds no folder
+        self._count_steps(1)
+        for number in range(1, settings.rounds + 1):
+            made.append(self.round(number))
+            self._note(made, None)
+            refused = number - (self.accepted[-1] if self.accepted else 0)
+            if refused >= settings.patience > 0 and number < settings.rounds:
+                stopped = f"stopped after round {number}: the gate refused {refused} in a row"
+                console.print(stopped, markup=False)
+                break
+        comparisons = self.evaluate()
+        rounds = self._note(_evaluated(made, comparisons, self.in_use), stopped, comparisons)
+        model = self._round(self.accepted[-1]) / "model" if self.accepted else Path(settings.base)
+        result = self.study.result(comparisons)
+        return FlywheelResult(
+            folder=result.folder, comparisons=comparisons, record=result.record, model=model, rounds=rounds
+        )
+
+    def round(self, number: int) -> Round:
+        """One round with the model in use, which its own replaces where the gate accepts it."""
+        in_use = self.in_use
+        tables = self.collect(number)
+        runs = [self._collected(number, name) for name in tables]
+        mined = self.mine(number, runs)
+        trained_from, replayed = self.train(number)
+        retriever = self.index(number)
+        guarded = self.remember(number)
+        decision = self.gate(number, retriever)
+        if decision is None or decision.accepted:
+            self.accepted.append(number)
+            self._open = retriever
+        return Round(
+            number=number,
+            in_use=in_use,
+            tasks={name: len(table) for name, table in tables.items()},
+            collected=figures_of({task: row for table in tables.values() for task, row in table.items()}),
+            exposure=exposure(runs, len(self.dataset.corpus)),
+            mined=mined,
+            replayed=replayed,
+            trained_from=trained_from,
+            gate=decision,
+            accepted=decision is None or decision.accepted,
+            guard=guarded,
+        )
+
+    def collect(self, number: int) -> dict[str, TaskTable]:
+        """Runs the training tasks with the model in use, or with the retrievers that they are shared out among.
+
+        Returns:
+            The metrics by task of each retriever that got any; the model in use goes by its own name.
+        """
+        seed = self.settings.seed + number
+        shares = {name: share for name, (_, share) in self.collectors.items()}
+        tables: dict[str, TaskTable] = {}
+        self.study.step("collect", f"for round {number}, on {len(self.train_tasks):,} tasks")
+        for name, tasks in shared_out(self.train_tasks, shares, self.in_use, seed).items():
+            other = self.collectors.get(name)
+            retriever = self._using() if other is None else opened(other[0], self.dataset)
+            if shares:
+                console.print(f"{name} collects on {len(tasks):,} tasks", markup=False)
+            run = self._collected(number, name)
+            tables[name] = self.study.run(
+                tasks, self.agent, retriever, run, seed=seed, samples=self.settings.samples
+            )
+        return tables
+
+    def mine(self, number: int, runs: list[Path]) -> int:
+        """Judges what was opened in some runs, and mines the round's pairs from them; returns how many."""
+        self.study.step("mine", f"round {number}")
+        report = self.study.mine(runs, self.recipe, self._round(number), self.dataset, self.judge)
+        console.print(report)
+        return report.pairs
+
+    def train(self, number: int) -> tuple[str, int]:
+        """Trains the round's model; returns what it was trained from, and how many earlier pairs were replayed."""
+        settings, last = self.settings, self.settings.train_from == "last" and self.accepted
+        base = str(self._round(self.accepted[-1]) / "model") if last else settings.base
+        # what a refused round mined may be what it was refused for
+        earlier = [self._round(accepted) / PAIRS for accepted in self.accepted]
+        share = settings.replay if last else 1.0
+        seeded = msgspec.structs.replace(self.training, seed=self.training.seed + settings.seed)
+        count = 0
+
+        def pairs() -> Iterator[Pair]:
+            nonlocal count
+            for pair in replayed(earlier, share, settings.seed + number):
+                count += 1
+                yield pair
+            yield from read_records(self._round(number) / PAIRS, Pair)
+
+        self.study.step("train", f"round {number}")
+        self.study.train(pairs(), self.dataset, base, seeded, self._round(number) / "model")
+        return (self.in_use if last else BASE), count
+
+    def index(self, number: int) -> Retriever:
+        """The encoder of a round over the corpus."""
+        return open_trained(self.dataset, self._round(number) / "model", self.training.max_document_length)
+
+    def remember(self, number: int) -> Guarded | None:
+        """Measures what the round's model forgot, where that is asked for."""
+        if self.settings.guard is None:
+            return None
+        from lrat_sim.training.guard import METRIC, guard  # torch
+
+        self.study.step("guard", f"round {number}")
+        source, model = Path(self.settings.guard), self._round(number) / "model"
+        with bar("measure what was forgotten") as progress:
+            before, after = guard(model, source, self.folder / "guard", progress=progress)
+        if self._known is None:  # later rounds may be trained from one another
+            self._known = before
+        console.print(f"{METRIC} on {source.name}: {self._known:.3f} of the base model, {after:.3f} now", markup=False)
+        return Guarded(data_set=source.name, base=self._known, trained=after)
+
+    def gate(self, number: int, retriever: Retriever) -> Decision | None:
+        """Holds the round's model against the one in use, on tasks that serve for nothing else."""
+        if self.rule == "none":
+            return None
+        tasks, seed = self.gate_tasks, self.settings.seed
+        self.study.step("gate", f"for round {number}, on {len(tasks):,} tasks")
+
+        def ran(name: str, with_retriever: Retriever) -> TaskTable:
+            return self.study.run(tasks, self.agent, with_retriever, self.folder / "gate" / name, seed=seed)
+
+        in_use, new = ran(self.in_use, self._using()), ran(f"round-{number}", retriever)
+        decision = decide(self.rule, self.in_use, in_use, new, tasks, seed=seed)
+        taken = "accepted" if decision.accepted else f"refused, {self.in_use} stays in use"
+        points = 100 * (decision.success_difference.value or 0.0)
+        broken = f", {decision.errors:,} runs broke" if decision.errors else ""
+        console.print(f"gate: round {number} is {taken} ({points:+.1f} points of success{broken})", markup=False)
+        return decision
+
+    def evaluate(self) -> dict[str, Comparison]:
+        """Runs the base, every accepted model and the baselines on the held-out tasks, for each split and k.
+
+        These tasks are looked at here alone, after the last round.
+        """
+        settings, last = self.settings, self.accepted[-1] if self.accepted else 0
+        arms = [Arm(name=BASE, retriever=self.base())]
+        for number in self.accepted:
+            # a further round leaves the last one where it is
+            name, folder = TRAINED if number == last else f"round-{number}", f"round-{number}"
+            arms.append(Arm(name=name, retriever=self.index(number), folder=folder))
+        lengths = alike(self.baselines, self.training.max_document_length)
+        for name, spec in self.baselines.items():
+            arms.append(Arm(name=name, retriever=opened(spec, self.dataset, **lengths[name])))
+        self._count_steps(len(arms))
+        comparisons = {}
+        for split in settings.splits:
+            for k in settings.evaluate_ks or (self.agent.limits.k,):
+                agent = settings.load_agent(settings.agent, k)
+                condition = Condition.of(self.dataset, split, agent, settings.test_tasks)
+                comparisons[f"{split}-k{k}"] = self.study.evaluate(
+                    arms, condition, f"evaluate/{split}-k{k}", base=BASE, seeds=(settings.seed,)
+                )
+        if last:
+            from lrat_sim.training.folder import add_figures
+
+            answers = {name: comparison.answer for name, comparison in comparisons.items()}
+            add_figures(self._round(last) / "model", answers)
+        return comparisons
+
+    def base(self) -> Retriever:
+        """The base model over the corpus."""
+        if self._base is None:
+            self._base = open_base(self.dataset, self.settings.base, self.training.max_document_length)
+        return self._base
+
+    def _using(self) -> Retriever:
+        return self._open or self.base()
+
+    def _round(self, number: int) -> Path:
+        return self.folder / f"round-{number}"
+
+    def _collected(self, number: int, name: str) -> Path:
+        return self._round(number) / (f"collect-{name}" if name in self.collectors else "collect")
+
+    def _count_steps(self, arms: int) -> None:
+        """How many steps there are, as far as it is known: how many models are accepted shows only at the end."""
+        settings = self.settings
+        evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
+        if self.study.done:
+            self.study.total = self.study.done + arms * evaluations
+        else:
+            a_round = 3 + (settings.guard is not None) + (self.rule != "none")
+            arms += settings.rounds + len(self.baselines)
+            self.study.total = settings.rounds * a_round + arms * evaluations
+
+    def _note(
+        self, made: list[Round], stopped: str | None, comparisons: Mapping[str, Comparison] | None = None
+    ) -> Rounds:
+        base = {name: arm_figures(comparison, BASE) for name, comparison in (comparisons or {}).items()}
+        rounds = Rounds(
+            rounds=list(made), asked=self.settings.rounds, accepted=self.in_use, base=base, stopped=stopped
+        )
+        self.study.note(rounds=rounds)
+        self.study.save()
+        return rounds
+
+    def _made_from(self) -> dict[str, Any]:
+        """What decides the models; more rounds, tasks, values of k or baselines only add to what is there."""
+        settings = self.settings
+        decisive = {
+            "dataset": self.dataset.card.made_from,
+            "agent": self.agent.name,
+            "agent's fingerprint": self.agent.describe()["fingerprint"],
+            "k": self.agent.limits.k,
+            "base_model": settings.base,
+            "collect_with": settings.collect_with,
+            "train_from": settings.train_from,
+            "replay": settings.replay if settings.train_from == "last" else None,
+            "samples": settings.samples,
+            "seed": settings.seed,
+            **{f"mining {field}": value for field, value in msgspec.to_builtins(self.recipe).items()},
+            **{f"training {field}": value for field, value in msgspec.to_builtins(self.training).items()},
+        }
+        if self.rule != "none":
+            tasks = {"tasks": len(self.gate_tasks), "fingerprint": fingerprint(self.gate_tasks)}
+            decisive["gate"] = {"rule": self.rule, **tasks}
+        return decisive
+
+
+def _evaluated(made: Sequence[Round], comparisons: Mapping[str, Comparison], last: str) -> list[Round]:
+    """The rounds with the figures on held-out tasks, of the model in use after each of them."""
+    evaluated, in_use = [], BASE
+    for each in made:
+        in_use = f"round-{each.number}" if each.accepted else in_use
+        arm = TRAINED if in_use == last != BASE else in_use
+        figures = {name: arm_figures(comparison, arm) for name, comparison in comparisons.items()}
+        evaluated.append(msgspec.structs.replace(each, evaluated=figures))
+    return evaluated

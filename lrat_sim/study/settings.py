@@ -1,0 +1,280 @@
+"""What each study does: its settings, described and bounded once.
+
+What goes beyond one field (seeds that are given twice, shares that exceed one) is checked below the fields.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from lrat_sim import catalog
+from lrat_sim.agent.profile import AgentSettings, load_agent
+from lrat_sim.errors import InputError
+from lrat_sim.models.budget import Budget
+from lrat_sim.retrieval.registry import check_retriever
+from lrat_sim.settings import Positive, Settings, Share, Whole
+from lrat_sim.study.arms import BASE, ORACLE, TRAINED, named_retriever
+from lrat_sim.text import minilm_folder
+from lrat_sim.training.settings import TrainingSettings
+
+Rule = Literal["none", "mean", "clear"]
+
+# fields that several studies have
+AgentName = Annotated[str, Meta(description="Agent to run: the name or path of its profile.")]
+K = Annotated[Whole, Meta(description="Results per search; by default the agent's own.")]
+Limit = Annotated[Whole, Meta(description="Largest number of tasks to run.")]
+Samples = Annotated[Whole, Meta(description="Runs of each task.")]
+Seed = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Random seed.")]
+Seeds = Annotated[
+    tuple[Seed, ...], Meta(description="Random seeds; each is a run of every arm, and tasks are paired by their mean.")
+]
+Split = Annotated[str, Meta(description="Tasks to run: train, dev, test or ood, as far as the task set has them.")]
+TrainTasks = Annotated[Whole, Meta(description="Training tasks to collect on; all by default.")]
+TestTasks = Annotated[Whole, Meta(description="Held-out tasks to evaluate on; all by default.")]
+
+
+class CallOptions(Settings):
+    """How the agents' model calls are sent, and what all of them may cost together; none of it decides an answer."""
+
+    concurrency: Annotated[
+        int, Meta(ge=1, le=100_000, description="Largest number of model calls in flight at once.")
+    ] = 20
+    adaptive: Annotated[
+        bool, Meta(description="Start with 20 calls in flight at most and let the provider's 429s decide from there.")
+    ] = True
+    processes: Annotated[
+        int, Meta(ge=0, le=1024, description="Other processes that make the calls; 0 is this one alone.")
+    ] = 0
+    max_cost: Annotated[Positive | None, Meta(description="US dollars that all runs may cost together.")] = None
+    max_seconds: Annotated[Positive | None, Meta(description="Seconds that the study may take.")] = None
+    cache: Annotated[
+        str | bool,
+        Meta(description="File of answers paid for already; by default calls.sqlite in each run folder, false for none."),
+    ] = True
+
+    def budget(self) -> Budget:
+        """What all runs of a study may cost and take together, from now on."""
+        return Budget(cost=self.max_cost, seconds=self.max_seconds)
+
+
+class StudySettings(Settings):
+    """What every study has."""
+
+    agent_options: Annotated[
+        dict[str, Any], Meta(description="Fields of the agent's profile to override, such as limits.turns=30.")
+    ] = {}
+    samples: Samples = 1
+    calls: CallOptions = CallOptions()
+
+    def load_agent(self, name: str, k: int | None = None, options: dict[str, Any] | None = None) -> AgentSettings:
+        """An agent with the settings' options, results per search and further options."""
+        at_k = {} if k is None else {"limits.k": k}
+        return load_agent(name, {**self.agent_options, **at_k, **(options or {})})
+
+
+class TrainingStudySettings(StudySettings):
+    """What every study has that trains models."""
+
+    agent: AgentName = "simulated"
+    k: K | None = None
+    base_model: Annotated[
+        str | None, Meta(description="Encoder to start from, a folder or hub id; all-MiniLM-L6-v2 by default.")
+    ] = None
+
+    @property
+    def base(self) -> str:
+        """The encoder to start from."""
+        return self.base_model or str(minilm_folder())
+
+    def own_agent(self, **options: Any) -> AgentSettings:
+        """The agent, with further options of its profile."""
+        return self.load_agent(self.agent, self.k, options)
+
+
+class RecipeSettings(TrainingStudySettings):
+    """What every study has that trains by one recipe."""
+
+    training: Annotated[str, Meta(description="Training recipe, by name or path.")] = "train-small"
+    training_options: Annotated[dict[str, Any], Meta(description="Fields of the training recipe to override.")] = {}
+
+    def recipe(self) -> TrainingSettings:
+        """The training recipe."""
+        return catalog.load("recipes", self.training, TrainingSettings, self.training_options)
+
+
+class CompareSettings(StudySettings):
+    """Retrievers head to head; every combination of agent, task set and k is a comparison of its own."""
+
+    agents: tuple[AgentName, ...] = ("simulated",)
+    ks: tuple[K, ...] = ()
+    split: Split = "test"
+    limit: Limit | None = None
+    seeds: Seeds = (0,)
+    max_length: Annotated[
+        int | None, Meta(ge=4, description="Tokens of a text that every encoder reads; by default a trained model's.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_seeds(self.seeds)
+
+
+class SweepSettings(RecipeSettings):
+    """Success against the number of pairs trained on."""
+
+    sizes: Annotated[tuple[Whole, ...], Meta(description="Numbers of pairs to train on.")]
+    split: Split = "test"
+    limit: Limit | None = None
+    seeds: Seeds = (0,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_seeds(self.seeds)
+
+
+class AblationSettings(TrainingStudySettings):
+    """What each part of a recipe contributes."""
+
+    arms: Annotated[tuple[str, ...], Meta(description="Arms of the table, in order; all by default.")] = ()
+    table: Annotated[str, Meta(description="Table of arms, by name or path.")] = "ablate-arms"
+    split: Annotated[
+        str, Meta(description="Held-out tasks to evaluate on: dev to choose an arm, test to report it.")
+    ] = "test"
+    seeds: Annotated[
+        tuple[Seed, ...], Meta(description="Random seeds; each is one training of every arm and its held-out runs.")
+    ] = (0,)
+    seed: Annotated[int, Meta(description="Random seed of the collected runs, which all arms share.")] = 0
+    train_tasks: TrainTasks | None = None
+    test_tasks: TestTasks | None = None
+    samples: Samples = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_seeds(self.seeds)
+        if self.split == "train":
+            raise InputError(
+                "split is 'train', which the arms are trained on; name held-out tasks, such as dev or test."
+            )
+
+
+class FlywheelSettings(RecipeSettings):
+    """A retriever that is improved in rounds."""
+
+    rounds: Annotated[Whole, Meta(description="How often to collect, mine and train.")] = 1
+    collect_with: Annotated[
+        dict[str, Annotated[float, Meta(gt=0, le=1)]],
+        Meta(description="Other retrievers to collect with, each with its share of the tasks, such as bm25=0.2."),
+    ] = {}
+    evaluate_ks: Annotated[
+        tuple[Whole, ...], Meta(description="Results per search while evaluating, a comparison each; by default k.")
+    ] = ()
+    baselines: Annotated[tuple[str, ...], Meta(description="Retrievers to evaluate beside, SPEC or NAME=SPEC.")] = (
+        "bm25",
+        ORACLE,
+    )
+    splits: Annotated[tuple[str, ...], Meta(description="Held-out tasks to evaluate on, by split.")] = ("test",)
+    mining: Annotated[str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")] = (
+        "mine-recommended"
+    )
+    mining_options: Annotated[dict[str, Any], Meta(description="Fields of the mining recipe to override.")] = {}
+    train_from: Annotated[
+        Literal["base", "last"],
+        Meta(description="Train from the base model on all rounds' pairs, or go on from the last accepted model."),
+    ] = "base"
+    replay: Annotated[Share, Meta(description="Going on from the last model: the share of earlier pairs seen again.")] = (
+        0.3
+    )
+    gate: Annotated[
+        Rule | None,
+        Meta(
+            description="When a round's model replaces the one in use: always (none), if better on average (mean) or "
+            "clearly better (clear); by default mean for several rounds, none for one."
+        ),
+    ] = None
+    gate_split: Annotated[str, Meta(description="Held-out tasks for the gate alone.")] = "dev"
+    gate_tasks: Annotated[Whole | None, Meta(description="Number of tasks of the gate; all by default.")] = None
+    patience: Annotated[
+        int, Meta(ge=0, le=1_000_000_000, description="Stop after so many refused models in a row; 0 never stops.")
+    ] = 2
+    guard: Annotated[
+        str | None, Meta(description="BEIR folder on which every round's model is measured, to see forgetting.")
+    ] = None
+    train_tasks: TrainTasks | None = None
+    test_tasks: TestTasks | None = None
+    samples: Samples = 2
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        together = math.fsum(self.collect_with.values())
+        if together > 1 + 1e-9:
+            raise InputError(f"the shares of collect_with are {together:g} together; they must be 1 or less.")
+
+    def rule(self, begun: Rule | None = None) -> Rule:
+        """The gate's rule; ``begun`` is that with which the folder's flywheel was begun."""
+        if self.gate is not None:
+            return self.gate
+        return "mean" if self.rounds > 1 else begun or "none"
+
+    def named(self, what: str, specs: Sequence[str]) -> dict[str, str]:
+        """Retrievers (``what``) by name.
+
+        Raises:
+            InputError: two have one name, or one has that of an arm of every flywheel; a spec names nothing.
+        """
+        own = {BASE, TRAINED, *(f"round-{number}" for number in range(1, self.rounds + 1))}
+        named = dict(named_retriever(spec) for spec in specs)
+        if own & {*named} or len(named) < len(specs):
+            raise InputError(
+                f"the {what} {', '.join(specs)} need names of their own, other than {', '.join(sorted(own))}; "
+                "name them NAME=SPEC."
+            )
+        for spec in named.values():
+            check_retriever(spec)
+        return named
+
+
+class ControlsSettings(RecipeSettings):
+    """The checks of the instrument."""
+
+    train_tasks: TrainTasks = 150
+    test_tasks: TestTasks = 150
+    repeats: Annotated[Whole, Meta(description="Tasks that are run three times, to see that runs repeat.")] = 24
+    samples: Samples = 2
+    seed: Seed = 0
+
+
+class ProbeSettings(StudySettings):
+    """An agent as an instrument: how real it is, and whether it notices a spoiled retriever."""
+
+    agent: AgentName = "simulated-paper"
+    k: K | None = None
+    retriever: Annotated[str, Meta(description="Retriever whose lists are shuffled and spoiled.")] = "dense"
+    rates: Annotated[
+        tuple[Annotated[float, Meta(gt=0, le=1)], ...], Meta(min_length=1, description="Shares of hits to spoil.")
+    ] = (0.25, 0.5, 0.75)
+    targets: Annotated[str | None, Meta(description="Targets of behaviour, by name or path.")] = "behaviour-tongyi"
+    split: Split = "test"
+    limit: Limit | None = None
+    seed: Seed = 0
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuses seeds of runs that are none, or not each given once.
+
+    Raises:
+        InputError: so they are.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise InputError(f"the seeds are {', '.join(map(str, seeds)) or 'none'}; give one or more, each once.")
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """Settings as a record holds them."""
+    values: dict[str, Any] = msgspec.to_builtins(settings)
+    return values
