@@ -30,12 +30,22 @@ if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
     from lrat_sim.corpus.dataset import Dataset
     from lrat_sim.errors import InputError, LratSimError, NothingCame
-    from lrat_sim.experiment import CallOptions
     from lrat_sim.grading.answers import AnswerJudge
     from lrat_sim.grading.relevance import RelevanceJudge
     from lrat_sim.mining.recipe import MiningRecipe
     from lrat_sim.records import Call, Document, Grade, Hit, Hop, Pair, Plan, Task, Trajectory, Turn, Verdict
     from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.study import (
+        AblationSettings,
+        CallOptions,
+        CompareSettings,
+        ControlsSettings,
+        FlywheelResult,
+        FlywheelSettings,
+        ProbeSettings,
+        StudyResult,
+        SweepSettings,
+    )
     from lrat_sim.training.settings import TrainingSettings
     from lrat_sim.verbs import (
         Evaluation,
@@ -43,24 +53,31 @@ if TYPE_CHECKING:
         Pairs,
         Run,
         SearchResult,
-        Study,
         TaskSet,
+        TaskSets,
+        ablate,
         behaviour,
         check,
+        compare,
+        controls,
         convert,
+        demo,
         evaluate,
         explain,
         export_pairs,
+        flywheel,
         grade,
         index,
         merge,
         mine,
         prepare,
+        probe,
         report,
         rollout,
         search,
         serve,
         split,
+        sweep,
         train,
         view,
     )
@@ -69,15 +86,16 @@ _HOMES = {
     "lrat_sim.agent.profile": "AgentSettings",
     "lrat_sim.corpus.dataset": "Dataset",
     "lrat_sim.errors": "InputError LratSimError NothingCame",
-    "lrat_sim.experiment": "CallOptions",
     "lrat_sim.grading.answers": "AnswerJudge",
     "lrat_sim.grading.relevance": "RelevanceJudge",
     "lrat_sim.mining.recipe": "MiningRecipe",
     "lrat_sim.records": "Call Document Grade Hit Hop Pair Plan Task Trajectory Turn Verdict",
     "lrat_sim.retrieval.base": "Retriever",
+    "lrat_sim.study": "AblationSettings CallOptions CompareSettings ControlsSettings FlywheelResult FlywheelSettings "
+    "ProbeSettings StudyResult SweepSettings",
     "lrat_sim.training.settings": "TrainingSettings",
-    "lrat_sim.verbs": "Evaluation Model Pairs Run SearchResult Study TaskSet behaviour check convert evaluate explain "
-    "export_pairs grade index merge mine prepare report rollout search serve split train view",
+    "lrat_sim.verbs": "Evaluation Model Pairs Run SearchResult TaskSet TaskSets ablate behaviour check compare controls convert demo evaluate explain "
+    "export_pairs flywheel grade index merge mine prepare probe report rollout search serve split sweep train view",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -79,19 +79,24 @@ def settings_of(kind: type[Settings]) -> list[Setting]:
     return found
 
 
-def build(kind: type[S], values: Mapping[str, Any]) -> S:
-    """A record from its settings by name, those of the records within it among them.
+def build(kind: type[S], values: dict[str, Any]) -> S:
+    """A record from its settings by name, those of the records within it among them; several may be given by their
+    singular (``seed=1`` for ``seeds=(1,)``).
 
     Raises:
         InputError: a name is unknown, or a value is not allowed.
     """
     fields = {field.name: _record(_annotations(kind)[field.name]) for field in msgspec.structs.fields(kind)}
+    known = [setting.name for setting in settings_of(kind)]
+    for name in [name for name in values if name not in known and f"{name}s" in known]:
+        one = values[name]
+        values = {**values, f"{name}s": tuple(one) if isinstance(one, list | tuple) else (one,)}
+        del values[name]
     given = {name: value for name, value in values.items() if name in fields}
     for name, inner in fields.items():
         within = {s.name: values[s.name] for s in settings_of(inner) if s.name in values} if inner else {}
         if inner is not None and within:
             given[name] = build(inner, within)
-    known = [setting.name for setting in settings_of(kind)]
     if unknown := sorted({*values} - {*known, *fields}):
         raise InputError(f"there is no setting {', '.join(map(repr, unknown))}; there are {', '.join(known)}.")
     return kind(**given)

@@ -50,7 +50,7 @@ def command(
         show: prints the verb's result; gets ``extra`` as keywords.
         extra: settings of the command alone.
     """
-    known, options, parts = annotations(verb), [], []
+    known, options, parts = annotations(verb), list[_Option](), list[Any]()
     for parameter in inspect.signature(verb).parameters.values():
         annotation = known[parameter.name]
         record, rest = record_of(annotation), parameter.kind is parameter.VAR_KEYWORD

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lrat_sim.agent.check import Check
     from lrat_sim.corpus.dataset import Dataset
     from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.study import Controls, Probe, StudyResult
     from lrat_sim.verbs import Evaluation, Model, Pairs, Run, SearchResult
 
 _BEGAN = time.monotonic()
@@ -121,6 +122,43 @@ def model(trained: Model) -> None:
     if trained.guard is not None:
         before, after = trained.guard
         say(f"nDCG@10 on the guard: {before:.4f} before, {after:.4f} after ({after - before:+.4f})")
+    ends()
+
+
+def study(result: StudyResult, full: bool = False) -> None:
+    """The comparisons of a study in short or in full, the rounds of a flywheel, and the answer last."""
+    from lrat_sim.comparison import table
+    from lrat_sim.study import FlywheelResult
+    from lrat_sim.study.tables import success_tables
+
+    brief = table.render if full else getattr(table, "summary", table.render)
+    if len(result.comparisons) == 1 or full or isinstance(result, FlywheelResult):
+        printed(*map(brief, result.comparisons.values()))
+    if len(result.comparisons) > 1 or result.record.kind == "sweep":
+        printed(*success_tables(result))
+    if isinstance(result, FlywheelResult):
+        if len(result.rounds.rounds) > 1 or full:
+            printed(result.rounds)
+        say(f"model: {result.model}")
+    say(f"study: {result.folder}")
+    for cell in result.comparisons if result.record.kind == "ablate" else (".",):
+        say(f"report: {result.folder / cell / 'report.html'}")
+    say(result.answer)
+    ends(result.folder)
+
+
+def controls(found: Controls) -> None:
+    """What held; exit code 1 where something did not."""
+    printed(found.table())
+    say(found.answer)
+    ends(found.folder)
+    if not found.held:
+        raise typer.Exit(1)
+
+
+def probe(found: Probe) -> None:
+    """How real an agent is, and whether it orders retrievers."""
+    behaviour((found.behaviour, found.order))
     ends()
 
 

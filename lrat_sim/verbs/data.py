@@ -14,7 +14,7 @@ from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint, read_json, write_json
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, console
-from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, TaskSet, folder_of, several, verb
+from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, TaskSet, TaskSets, folder_of, several, verb
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
@@ -151,15 +151,22 @@ def _record(dataset: Dataset, folder: Path) -> None:
         write_json(path, used)
 
 
-def task_sets(data: Any) -> dict[str, Dataset]:
-    """One or several task sets, by name.
+def task_sets(data: Any, *made: Any) -> dict[str, Dataset]:
+    """One or several task sets by name, as :func:`task_set` finds each.
 
     Raises:
         InputError: options are given for several, or two have one name.
     """
+    if isinstance(data, TaskSets):
+        if len(data.task_set) > 1 and (data.source or data.task_options):
+            raise InputError(
+                "--source and --task-option are for one task set; prepare the others first and give their folders."
+            )
+        names: tuple[str | None, ...] = data.task_set or (None,)
+        data = [TaskSet(task_set=name, source=data.source, task_options=data.task_options, data=data.data) for name in names]
     found: dict[str, Dataset] = {}
-    for each in several(data):
-        dataset = task_set(each)
+    for given in several(data):
+        dataset = task_set(given, *made)
         label = dataset.name if dataset.name not in found else dataset.folder.name
         if label in found:
             raise InputError(f"two task sets are called {label!r}; give folders of different names.")

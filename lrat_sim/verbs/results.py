@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lrat_sim.records import Document, Pair, Task, Trajectory
 from lrat_sim.tables import percent
@@ -14,7 +14,6 @@ from lrat_sim.tables import percent
 if TYPE_CHECKING:
     from lrat_sim.agent.estimate import Estimate
     from lrat_sim.agent.profile import AgentSettings
-    from lrat_sim.comparison import Comparison
     from lrat_sim.corpus.dataset import Dataset
     from lrat_sim.grading.agreement import Agreement
     from lrat_sim.grading.metrics import RunMetrics
@@ -178,42 +177,6 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.folder})"
-
-
-@dataclass(frozen=True, repr=False)
-class Study:
-    """What compare, sweep, ablate, flywheel and controls return.
-
-    Attributes:
-        folder: where it lies.
-        comparisons: by their folder, as seen from ``folder``.
-        report: the page to open, where there is one.
-        record: what else was found, as the study's own record.
-        model: the model in use at the end of a flywheel.
-        held: whether all controls held.
-    """
-
-    folder: Path
-    comparisons: dict[str, Comparison] = field(default_factory=dict)
-    report: Path | None = None
-    record: Any = None
-    model: Model | None = None
-    held: bool = True
-
-    @property
-    def comparison(self) -> Comparison:
-        """The only comparison, or the first."""
-        return next(iter(self.comparisons.values()))
-
-    @property
-    def answer(self) -> str:
-        """What was found, a sentence a comparison."""
-        if len(self.comparisons) == 1:
-            return self.comparison.answer
-        return "\n".join(f"{name}: {comparison.answer}" for name, comparison in self.comparisons.items())
-
-    def __repr__(self) -> str:
-        return f"Study({self.folder}: {self.answer})"
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ from lrat_sim.verbs.verb import (
 if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
     from lrat_sim.corpus.dataset import Dataset
-    from lrat_sim.experiment import CallOptions
+    from lrat_sim.study import CallOptions
     from lrat_sim.grading.answers import AnswerJudge
     from lrat_sim.grading.relevance import RelevanceJudge
     from lrat_sim.retrieval.base import Retriever
@@ -113,13 +113,13 @@ def rollout(
     """
     from lrat_sim.agent.estimate import estimate
     from lrat_sim.artifact import ensure_folder
-    from lrat_sim.experiment import Allowance, CallOptions, graded_rollout, runnable
+    from lrat_sim.study import CallOptions, graded_rollout, runnable_tasks
     from lrat_sim.models.budget import LimitReached
 
     check_retriever(retriever)
     settings, made = agent_named(agent, agent_options, k), build(CallOptions, calls)
     dataset = task_set(data)
-    tasks = runnable(dataset.tasks(split), settings, limit)
+    tasks = runnable_tasks(dataset.tasks(split), settings, limit)
     spec = getattr(retriever, "fingerprint", None) or str(retriever)
     folder = Path(out) if out is not None else default_folder(
         "rollout",
@@ -132,9 +132,8 @@ def rollout(
     with made_with(dataset, folder):
         try:
             graded_rollout(
-                tasks, settings, opened(retriever, dataset), folder, seed=seed, samples=samples,
-                allowance=Allowance(made),
-            )  # fmt: skip
+                tasks, settings, opened(retriever, dataset), folder, seed=seed, samples=samples, calls=made
+            )
         except LimitReached as reached:  # the table has said it
             return Run(folder, stopped=str(reached), agent=settings)
     return Run(folder, agent=settings)
@@ -341,7 +340,7 @@ def check_retriever(retriever: Retriever | Model | Path | str) -> None:
 
 def opened(retriever: Retriever | Model | Path | str, dataset: Dataset) -> Retriever:
     """A retriever over a task set's documents, its index built where it is missing."""
-    from lrat_sim.experiment import opened
+    from lrat_sim.study import opened
     from lrat_sim.retrieval.base import Retriever
 
     return retriever if isinstance(retriever, Retriever) else opened(str(retriever), dataset)

@@ -36,27 +36,29 @@ class Given(NamedTuple):
     kind: Any
 
 
-class TaskSet(Settings):
-    """A task set as the command line names it."""
+_ABOUT = "A task set by name, such as world, a prepared folder, or one with corpus.jsonl and task files of your own."
 
-    task_set: Annotated[
-        str | None,
-        Meta(description="A task set by name, a prepared folder, or a folder of your own documents and tasks."),
+
+class _Prepared(Settings):
+    """How task sets are prepared."""
+
+    source: Annotated[
+        str | None, Meta(description="Its local copy; by default its folder below $LRAT_SIM_DATA.")
     ] = None
-    source: Annotated[str | None, Meta(description="Its local copy; by default its folder below $LRAT_SIM_DATA.")] = (
-        None
-    )
     task_options: Annotated[dict[str, Any], Meta(description="An option of the task set.")] = {}
     data: Annotated[str, Meta(description="Where prepared task sets and indexes are kept.")] = str(DATA)
 
 
-class TaskSets(TaskSet):
+class TaskSet(_Prepared):
+    """A task set as the command line names it."""
+
+    task_set: Annotated[str | None, Meta(description=_ABOUT)] = None
+
+
+class TaskSets(_Prepared):
     """Several task sets; ``source`` and ``task_options`` are for one alone."""
 
-    task_set: Annotated[  # type: ignore[assignment]  # one becomes several
-        tuple[str, ...],
-        Meta(description="A task set by name, a prepared folder, or a folder of your own documents and tasks."),
-    ] = ()
+    task_set: Annotated[tuple[str, ...], Meta(description=_ABOUT)] = ()
 
 
 AnyPath = Path | str
@@ -168,7 +170,10 @@ def folder_of(value: Any) -> Path:
     return Path(getattr(value, "folder", value))
 
 
-ADDS = {"limit", "samples", "rounds", "train_tasks", "test_tasks", "seeds", "evaluate_k", "evaluate_splits", "patience"}
+ADDS = {
+    "limit", "samples", "rounds", "patience", "train_tasks", "test_tasks", "seeds", "ks", "evaluate_ks", "splits",
+    "baselines", "sizes", "arms",
+}  # fmt: skip
 """Settings that only add to what a folder holds, so that they do not name another one."""
 
 
