@@ -15,10 +15,12 @@ Importing this package loads nothing else; a name is imported when it is first u
 """
 
 import os
+import re
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -26,78 +28,13 @@ __version__ = "0.1.0"
 # times slower as soon as anything else runs on the same cores
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-if TYPE_CHECKING:
-    from lrat_sim.agent.profile import AgentSettings
-    from lrat_sim.corpus.dataset import Dataset
-    from lrat_sim.errors import InputError, LratSimError, NothingCame
-    from lrat_sim.grading.answers import AnswerJudge
-    from lrat_sim.grading.relevance import RelevanceJudge
-    from lrat_sim.mining.recipe import MiningRecipe
-    from lrat_sim.records import Call, Document, Grade, Hit, Hop, Pair, Plan, Task, Trajectory, Turn, Verdict
-    from lrat_sim.retrieval.base import Retriever
-    from lrat_sim.study import (
-        AblationSettings,
-        CallOptions,
-        CompareSettings,
-        ControlsSettings,
-        FlywheelResult,
-        FlywheelSettings,
-        ProbeSettings,
-        StudyResult,
-        SweepSettings,
-    )
-    from lrat_sim.training.settings import TrainingSettings
-    from lrat_sim.verbs import (
-        Evaluation,
-        Model,
-        Pairs,
-        Run,
-        SearchResult,
-        TaskSet,
-        TaskSets,
-        ablate,
-        behaviour,
-        check,
-        compare,
-        controls,
-        convert,
-        demo,
-        evaluate,
-        explain,
-        export_pairs,
-        flywheel,
-        grade,
-        index,
-        merge,
-        mine,
-        prepare,
-        probe,
-        report,
-        rollout,
-        search,
-        serve,
-        split,
-        sweep,
-        train,
-        view,
-    )
-
-_HOMES = {
-    "lrat_sim.agent.profile": "AgentSettings",
-    "lrat_sim.corpus.dataset": "Dataset",
-    "lrat_sim.errors": "InputError LratSimError NothingCame",
-    "lrat_sim.grading.answers": "AnswerJudge",
-    "lrat_sim.grading.relevance": "RelevanceJudge",
-    "lrat_sim.mining.recipe": "MiningRecipe",
-    "lrat_sim.records": "Call Document Grade Hit Hop Pair Plan Task Trajectory Turn Verdict",
-    "lrat_sim.retrieval.base": "Retriever",
-    "lrat_sim.study": "AblationSettings CallOptions CompareSettings ControlsSettings FlywheelResult FlywheelSettings "
-    "ProbeSettings StudyResult SweepSettings",
-    "lrat_sim.training.settings": "TrainingSettings",
-    "lrat_sim.verbs": "Evaluation Model Pairs Run SearchResult TaskSet TaskSets ablate behaviour check compare controls convert demo evaluate explain "
-    "export_pairs flywheel grade index merge mine prepare probe report rollout search serve split sweep train view",
+# the stub beside this file is the only list of what is public, for type checkers and for the import below
+_STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+_HOME = {
+    name: module
+    for module, names in re.findall(r"^from (\S+) import \(([^)]*)\)", _STUB, re.MULTILINE)
+    for name in re.findall(r"(\w+) as", names)
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = sorted(_HOME)
 

@@ -6,7 +6,6 @@ command-line options and the reference pages are made from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
@@ -58,25 +57,26 @@ def _choices(annotation: Any) -> list[str]:
 
 
 class Setting(NamedTuple):
-    """One setting; ``default`` is ``...`` where there is none."""
+    """One setting; ``default`` is ``...`` where there is none, ``part`` the field of the record that it stands in."""
 
     name: str
     annotation: Any
     default: Any
+    part: str = ""
 
 
 def settings_of(kind: type[Settings]) -> list[Setting]:
-    """All settings of a record, those of the records within it in their place."""
-    found: list[Setting] = []
+    """All settings of a record, and after them those of the records within it."""
+    own: list[Setting] = []
+    inner: list[Setting] = []
     for field in msgspec.structs.fields(kind):
-        if (inner := _record(_annotations(kind)[field.name])) is not None:
-            found += settings_of(inner)
+        annotation = _annotations(kind)[field.name]
+        if (record := _record(annotation)) is not None:
+            inner += [setting._replace(part=field.name) for setting in settings_of(record)]
             continue
         default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
-        found.append(
-            Setting(field.name, _annotations(kind)[field.name], ... if default is msgspec.NODEFAULT else default)
-        )
-    return found
+        own.append(Setting(field.name, annotation, ... if default is msgspec.NODEFAULT else default))
+    return own + inner
 
 
 def build(kind: type[S], values: dict[str, Any]) -> S:

@@ -20,15 +20,17 @@ import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import typer
 from msgspec import Meta
 
 from lrat_sim.errors import InputError
-from lrat_sim.settings import Setting, Settings, build, settings_of
-from lrat_sim.verbs.verb import Given, annotations, check, metadata, record_of
+from lrat_sim.settings import Setting, build, settings_of
+from lrat_sim.verbs.verb import Given, check, hints, metadata, record_of
 
+_PANELS = {"calls": "Model calls", "data": "Task set"}
+"""Of help, by the argument or field whose settings they are."""
 _SHORT = {"out": "-o", "task_set": "-t", "agent": "-a", "retriever": "-r", "k": "-k"}
 
 
@@ -50,13 +52,14 @@ def command(
         show: prints the verb's result; gets ``extra`` as keywords.
         extra: settings of the command alone.
     """
-    known, options, parts = annotations(verb), list[_Option](), list[Any]()
+    known, options, parts = hints(verb), list[_Option](), list[Any]()
     for parameter in inspect.signature(verb).parameters.values():
         annotation = known[parameter.name]
         record, rest = record_of(annotation), parameter.kind is parameter.VAR_KEYWORD
         if record is not None:
             needed = parameter.default is parameter.empty and not rest
-            own = [_option(setting, needed and not index) for index, setting in enumerate(settings_of(record))]
+            parts_of = [setting._replace(part=setting.part or parameter.name) for setting in settings_of(record)]
+            own = [_option(setting, needed and not index) for index, setting in enumerate(parts_of)]
         elif rest:
             own = [_option(Setting(parameter.name, dict[str, annotation], {}))]  # type: ignore[valid-type]
         else:
@@ -102,7 +105,8 @@ def _option(setting: Setting, required: bool = False, positional: bool = False) 
     flag, limits = option_name(setting.name, kind), _limits(setting.annotation)
     default = ... if required else setting.default
     said = [meta.description for meta in metadata(setting.annotation, Meta) if meta.description]
-    told: dict[str, Any] = {"help": said[0] if said else None, **limits}
+    panel = _PANELS.get(setting.part)
+    told: dict[str, Any] = {"help": said[0] if said else None, "rich_help_panel": panel, **limits}
     arguments = [flag, *filter(None, [_SHORT.get(flag[2:].replace("-", "_"))])]
     read = _reader(setting, flag, kind)
     if kind is bool:
@@ -110,7 +114,7 @@ def _option(setting: Setting, required: bool = False, positional: bool = False) 
     elif get_origin(kind) in (types.UnionType, Union):  # a text, or a switch
         off = inspect.Parameter(
             f"no_{setting.name}", inspect.Parameter.KEYWORD_ONLY, default=False,
-            annotation=Annotated[bool, typer.Option(f"--no-{flag[2:]}", help="The same, switched off.")],
+            annotation=Annotated[bool, typer.Option(f"--no-{flag[2:]}", help="None at all.", rich_help_panel=panel)],
         )  # fmt: skip
         on = _parameter(setting.name, str | None, None, typer.Option(*arguments, metavar="FILE", **told))
         return _Option(setting, [on, off], read)

@@ -21,7 +21,9 @@ def list_names() -> None:
     from lrat_sim.formats.pairs import PAIR_FORMATS
     from lrat_sim.tables import Group, Row, Table
 
-    found = {kind: {name: catalog.about(kind, name) for name in catalog.names(kind)} for kind in catalog.KINDS}
+    found: dict[str, dict[str, str]] = {
+        kind: {name: catalog.about(kind, name) for name in catalog.names(kind)} for kind in catalog.KINDS
+    }
     found |= {
         "retrievers": _retrievers(),
         "formats of trajectories": {name: format_named(name).title for name in FORMATS},

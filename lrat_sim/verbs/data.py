@@ -119,7 +119,7 @@ def recorded_task_set(data: Data, *made: Any) -> Dataset | None:
                 used = read_json(place / RECORD, UsedTaskSet, "the record of a task set", "delete it")
                 if not ((place / used.folder) / "dataset.json").is_file():
                     raise InputError(
-                        f"{place / RECORD} names the task set {used.name} in {place / used.folder}, which is not there; "
+                        f"{place / RECORD} names the task set {used.name} in {place / used.folder}, which is gone; "
                         "give it with --task-set."
                     )
                 return open_dataset(Path(os.path.normpath(place / used.folder)))
@@ -163,7 +163,9 @@ def task_sets(data: Any, *made: Any) -> dict[str, Dataset]:
                 "--source and --task-option are for one task set; prepare the others first and give their folders."
             )
         names: tuple[str | None, ...] = data.task_set or (None,)
-        data = [TaskSet(task_set=name, source=data.source, task_options=data.task_options, data=data.data) for name in names]
+        data = [
+            TaskSet(task_set=name, source=data.source, task_options=data.task_options, data=data.data) for name in names
+        ]
     found: dict[str, Dataset] = {}
     for given in several(data):
         dataset = task_set(given, *made)

@@ -46,10 +46,10 @@ from lrat_sim.verbs.verb import (
 if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
     from lrat_sim.corpus.dataset import Dataset
-    from lrat_sim.study import CallOptions
     from lrat_sim.grading.answers import AnswerJudge
     from lrat_sim.grading.relevance import RelevanceJudge
     from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.study import CallOptions
 
 PairsLike = Annotated[
     "Pairs | Path | str | Sequence[Pairs | Path | str]",
@@ -61,7 +61,7 @@ PairsLike = Annotated[
 @verb
 def index(
     retrievers: Annotated[
-        "Retriever | Path | str | Sequence[Path | str]",
+        Retriever | Path | str | Sequence[Path | str],
         Given(list[str]),
         Meta(description="Retrievers: bm25, dense, dense:model=PATH, a model folder, ..."),
     ],
@@ -113,8 +113,8 @@ def rollout(
     """
     from lrat_sim.agent.estimate import estimate
     from lrat_sim.artifact import ensure_folder
-    from lrat_sim.study import CallOptions, graded_rollout, runnable_tasks
     from lrat_sim.models.budget import LimitReached
+    from lrat_sim.study import CallOptions, graded_rollout, runnable_tasks
 
     check_retriever(retriever)
     settings, made = agent_named(agent, agent_options, k), build(CallOptions, calls)
@@ -131,9 +131,7 @@ def rollout(
     ensure_folder(folder)  # before an index is built
     with made_with(dataset, folder):
         try:
-            graded_rollout(
-                tasks, settings, opened(retriever, dataset), folder, seed=seed, samples=samples, calls=made
-            )
+            graded_rollout(tasks, settings, opened(retriever, dataset), folder, seed=seed, samples=samples, calls=made)
         except LimitReached as reached:  # the table has said it
             return Run(folder, stopped=str(reached), agent=settings)
     return Run(folder, agent=settings)
@@ -340,8 +338,8 @@ def check_retriever(retriever: Retriever | Model | Path | str) -> None:
 
 def opened(retriever: Retriever | Model | Path | str, dataset: Dataset) -> Retriever:
     """A retriever over a task set's documents, its index built where it is missing."""
-    from lrat_sim.study import opened
     from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.study import opened
 
     return retriever if isinstance(retriever, Retriever) else opened(str(retriever), dataset)
 

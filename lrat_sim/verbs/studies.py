@@ -56,7 +56,7 @@ DEMO = Path("runs/demo")
 @verb
 def compare(
     retrievers: Annotated[
-        "Mapping[str, Retriever | Model | Path | str] | Sequence[Path | str]",
+        Mapping[str, Retriever | Model | Path | str] | Sequence[Path | str],
         Given(list[str]),
         Meta(description="Two or more retrievers, each SPEC or NAME=SPEC; the first is the base."),
     ],

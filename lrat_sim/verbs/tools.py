@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,11 +24,9 @@ from lrat_sim.verbs.verb import (
     Folder,
     Given,
     K,
-    Out,
     RetrieverLike,
     Runs,
     Seed,
-    default_folder,
     folder_of,
     several,
     verb,

@@ -11,14 +11,20 @@ from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
-from lrat_sim.settings import Settings, Whole, settings_of
+from lrat_sim.settings import Settings, Whole
+
+if TYPE_CHECKING:
+    from lrat_sim.agent.profile import AgentSettings
+    from lrat_sim.corpus.dataset import Dataset
+    from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.verbs.results import Model, Pairs, Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,26 +45,27 @@ class Given(NamedTuple):
 _ABOUT = "A task set by name, such as world, a prepared folder, or one with corpus.jsonl and task files of your own."
 
 
-class _Prepared(Settings):
-    """How task sets are prepared."""
-
-    source: Annotated[
-        str | None, Meta(description="Its local copy; by default its folder below $LRAT_SIM_DATA.")
-    ] = None
-    task_options: Annotated[dict[str, Any], Meta(description="An option of the task set.")] = {}
-    data: Annotated[str, Meta(description="Where prepared task sets and indexes are kept.")] = str(DATA)
+_Source = Annotated[str | None, Meta(description="Its local copy; by default its folder below $LRAT_SIM_DATA.")]
+_TaskOptions = Annotated[dict[str, Any], Meta(description="An option of the task set.")]
+_DataFolder = Annotated[str, Meta(description="Where prepared task sets and indexes are kept.")]
 
 
-class TaskSet(_Prepared):
+class TaskSet(Settings, frozen=True, kw_only=True):
     """A task set as the command line names it."""
 
     task_set: Annotated[str | None, Meta(description=_ABOUT)] = None
+    source: _Source = None
+    task_options: _TaskOptions = {}
+    data: _DataFolder = str(DATA)
 
 
-class TaskSets(_Prepared):
+class TaskSets(Settings, frozen=True, kw_only=True):
     """Several task sets; ``source`` and ``task_options`` are for one alone."""
 
     task_set: Annotated[tuple[str, ...], Meta(description=_ABOUT)] = ()
+    source: _Source = None
+    task_options: _TaskOptions = {}
+    data: _DataFolder = str(DATA)
 
 
 AnyPath = Path | str
@@ -99,12 +106,13 @@ class _PublicNames(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         import lrat_sim
 
-        if name not in lrat_sim.__all__:
-            raise KeyError(name)
-        return getattr(lrat_sim, name)
+        try:
+            return getattr(lrat_sim, name)
+        except AttributeError as error:
+            raise KeyError(name) from error
 
 
-def annotations(function: Callable[..., Any]) -> dict[str, Any]:
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of a verb's arguments, with their metadata."""
     plain = inspect.unwrap(function)
     arguments = {name: annotation for name, annotation in plain.__annotations__.items() if name != "return"}
@@ -130,7 +138,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         bound = inspect.signature(function).bind(*args, **kwargs).arguments
-        known = annotations(function)
+        known = hints(function)
         for name in bound.keys() & known.keys():
             if not metadata(known[name], Given):
                 check(name, bound[name], known[name])
