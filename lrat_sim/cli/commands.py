@@ -42,12 +42,12 @@ COMMANDS = {
     "search": Command(STEPS, verbs.search, show.results, "search 'who designed Brindle Lighthouse' -t world"),
     "grade": Command(STEPS, verbs.grade, show.evaluation, "grade runs/collect"),
     "evaluate": Command(STEPS, verbs.evaluate, show.evaluation, "evaluate runs/collect runs/collect-dense"),
+    "explain": Command(STEPS, verbs.explain, show.printed, "explain runs/collect 3"),
     "sweep": Command(STUDIES, verbs.sweep, show.study, "sweep runs/collect --size 250 --size 500", (FULL,)),
     "ablate": Command(STUDIES, verbs.ablate, show.study, "ablate -t world --arm paper --arm naive", (FULL,)),
     "controls": Command(STUDIES, verbs.controls, show.controls, "controls -t world"),
     "probe": Command(STUDIES, verbs.probe, show.probe, "probe -t world --limit 50"),
     "behaviour": Command(STUDIES, verbs.behaviour, show.behaviour, "behaviour runs/collect -o runs/behaviour"),
-    "explain": Command(STEPS, verbs.explain, show.printed, "explain runs/collect 3"),
     "convert": Command(DATA_SETS, verbs.convert, show.sentence, "convert runs/collect --to openai -o collect.jsonl"),
     "export-pairs": Command(
         DATA_SETS, verbs.export_pairs, show.sentence, "export-pairs runs/collect --to flagembedding -o pairs.jsonl"

@@ -114,7 +114,7 @@ def _option(setting: Setting, required: bool = False, positional: bool = False) 
     elif get_origin(kind) in (types.UnionType, Union):  # a text, or a switch
         off = inspect.Parameter(
             f"no_{setting.name}", inspect.Parameter.KEYWORD_ONLY, default=False,
-            annotation=Annotated[bool, typer.Option(f"--no-{flag[2:]}", help="None at all.", rich_help_panel=panel)],
+            annotation=Annotated[bool, typer.Option(f"--no-{flag[2:]}", help="Do without it.", rich_help_panel=panel)],
         )  # fmt: skip
         on = _parameter(setting.name, str | None, None, typer.Option(*arguments, metavar="FILE", **told))
         return _Option(setting, [on, off], read)
