@@ -5,13 +5,12 @@ from typing import Any
 
 from rich.console import Console
 
-from lrat_sim.agent import load_agent
 from lrat_sim.comparison.table import render
 from lrat_sim.corpus import prepare
-from lrat_sim.experiment import compare_retrievers
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval import Retriever, open_retriever
 from lrat_sim.retrieval.local import ranked
+from lrat_sim.study import compare
 from lrat_sim.text import normalise
 
 DEPTH, ABOVE = 50, 1000.0  # hits that are looked at; what a named title adds to the score
@@ -56,5 +55,5 @@ if __name__ == "__main__":
         "title-first": open_title_first(data.corpus, indexes),
         "oracle": open_retriever("oracle", data.corpus, indexes),
     }
-    comparison = compare_retrievers(arms, data.tasks("test"), load_agent("simulated"), f"{OUT}/runs", base="bm25")
-    Console().print(render(comparison))
+    result = compare(arms, data, f"{OUT}/runs")
+    Console().print(render(result.comparisons["."]))

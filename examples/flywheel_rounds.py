@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from lrat_sim.corpus import prepare
-from lrat_sim.flywheel import FlywheelSettings, flywheel
+from lrat_sim.study import FlywheelSettings, flywheel
 
 OUT = "runs/rounds"
 sizes = {"documents": 1000, "train_tasks": 60, "dev_tasks": 40, "test_tasks": 60, "ood_tasks": 5}
@@ -17,5 +17,5 @@ settings = FlywheelSettings(
     training_options={"max_document_length": 64},
 )
 result = flywheel(data, f"{OUT}/flywheel", settings)
-Console().print(result.rounds)
+Console().print(result.rounds.table().to_terminal())
 print(result.comparisons["test-k5"].answer)

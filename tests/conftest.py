@@ -67,7 +67,7 @@ def one_layer(shared):
 @pytest.fixture(scope="session")
 def wheel_settings(one_layer):
     """A flywheel small enough for a test, training included."""
-    from lrat_sim.flywheel import FlywheelSettings
+    from lrat_sim.study import FlywheelSettings
 
     training = {
         "epochs": 1,
@@ -85,7 +85,7 @@ def wheel(shared, small_world, wheel_settings):
     """One finished flywheel for all tests: look at it, copy it, never change it."""
     from filelock import FileLock
 
-    from lrat_sim.flywheel import flywheel
+    from lrat_sim.study import flywheel
 
     with FileLock(shared / "wheel.lock"):
         return flywheel(small_world, shared / "wheel", wheel_settings)

@@ -439,10 +439,10 @@ FOREIGN = {
     "verdicts": ("run/verdicts.jsonl", LINE, "grade run --answers none"),
     "pairs": ("new/pairs.jsonl", LINE, "mine run -o new"),
     "an account of a mining": ("new/mining.json", "[1]", "mine run -o new"),
-    "an experiment": ("new/experiment.json", "[1]", "compare bm25 oracle -t set -o new"),
+    "a study": ("new/study.json", "[1]", "compare bm25 oracle -t set -o new"),
     "a comparison": ("new/comparison.json", '{"mine": 1}', "compare bm25 oracle -t set -o new"),
     "an arm": ("new/oracle/tasks.jsonl", LINE, "compare oracle bm25 -t set -o new"),
-    "rounds": ("new/rounds.json", "{}", "flywheel -t set -o new"),
+    "a flywheel": ("new/study.json", "{}", "flywheel -t set -o new"),
     "a corpus": ("new/corpus/corpus.json", "{}", "prepare world -o new --task-option documents=1000"),
     "tasks": ("new/tasks/train.jsonl", LINE, "prepare world -o new --task-option documents=1000"),
     "behaviour": ("new/behaviour.json", '{"mine": 1}', "behaviour run -o new"),
@@ -518,18 +518,11 @@ def test_manifest_of_a_later_version_is_refused(refused, place, line):
 
 
 def test_files_of_a_later_version_are_refused(tmp_path):
-    from lrat_sim.ablation.result import read_ablation
     from lrat_sim.comparison import load
     from lrat_sim.errors import InputError
-    from lrat_sim.experiment.cells import read_experiment
-    from lrat_sim.flywheel import rounds
+    from lrat_sim.study import read_study
 
-    readers = {
-        "ablation.json": read_ablation,
-        "comparison.json": lambda folder: load(folder / "comparison.json"),
-        "experiment.json": read_experiment,
-        "rounds.json": rounds.load,
-    }
+    readers = {"comparison.json": lambda folder: load(folder / "comparison.json"), "study.json": read_study}
     for name, read in readers.items():
         (tmp_path / name).write_text('{"schema_version": 9, "what": "else"}')
         with pytest.raises(InputError, match=f"{name} has schema_version 9, newer than"):

@@ -309,12 +309,3 @@ def test_check_of_an_endpoint_that_is_not_there_fails(command, monkeypatch):
     option = "base_url=http://127.0.0.1:9/v1"
     out, _ = command("check", "openai-tools", "--agent-option", option, "--agent-option", "timeout=2", code=1)
     assert re.search(r"endpoint +fail ", out)
-
-
-def test_controls_that_do_not_hold_give_exit_code_1(command, monkeypatch, small_world):
-    from lrat_sim import controls
-
-    broken = controls.Controls([controls.Control("it holds", False, "no")])
-    monkeypatch.setattr(controls, "run_controls", lambda *_, **__: broken)
-    out, _ = command("controls", "-t", small_world.folder, "-o", "runs", code=1)
-    assert re.search(r"it holds +│ no ", out)

@@ -32,7 +32,7 @@ def run(tmp_path):
 
 def test_every_example_has_a_test():
     tested = {"generate", "compare", "custom_judge", "custom_retriever", "flywheel_world", "flywheel_2wiki"}
-    tested |= {"flywheel_rounds"}  # in tests/flywheel
+    tested |= {"flywheel_rounds"}  # in tests/study
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 

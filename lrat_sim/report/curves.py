@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from lrat_sim.comparison import Comparison, Summary
-from lrat_sim.experiment import Sweep
 from lrat_sim.report import numbers
 from lrat_sim.report.colours import Looks
 from lrat_sim.report.comparison_tables import role
@@ -16,6 +15,7 @@ from lrat_sim.report.figure import Plot, add_legend, draw, noise_bars, percent_a
 from lrat_sim.report.numbers import QUANTILE, percent
 from lrat_sim.report.subject import Compared, slug_of
 from lrat_sim.report.table import Column, Group, Row, Table
+from lrat_sim.study.record import Trained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,19 +146,19 @@ def _by_k(slug: str, series: str, cells: Sequence[Compared], looks: Looks) -> Pl
     return draw(slug, f"Success against k: {series}", f"{said}.", paint, records, note=NOISE_NOTE)
 
 
-def size_plot(sweep: Sweep, found: Comparison, looks: Looks) -> Plot | None:
+def size_plot(sweep: Mapping[str, Trained], found: Comparison, looks: Looks) -> Plot | None:
     """Success against the number of pairs trained on (LRAT, Figure 8a); None where no size was run."""
     summaries = {each.name: each for each in found.summaries}
     records: list[dict[str, Any]] = [
         {
-            "arm": point.arm,
-            "pairs": fmean(point.pairs),
-            "tasks": fmean(point.tasks),
-            "success": summaries[point.arm].means.get("success"),
-            "error_over_tasks": summaries[point.arm].over_tasks.get("success"),
+            "arm": arm,
+            "pairs": fmean(trained.pairs),
+            "tasks": fmean(trained.tasks),
+            "success": summaries[arm].means.get("success"),
+            "error_over_tasks": summaries[arm].over_tasks.get("success"),
         }
-        for point in sorted(sweep.points, key=lambda point: point.size)
-        if point.arm in summaries and summaries[point.arm].means.get("success") is not None
+        for arm, trained in sorted(sweep.items(), key=lambda made: fmean(made[1].pairs))
+        if arm in summaries and summaries[arm].means.get("success") is not None
     ]
     base = summaries[found.base].means.get("success")
     if not records:

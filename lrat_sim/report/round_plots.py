@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrat_sim.comparison import Summary
-from lrat_sim.flywheel.rounds import Rounds
-from lrat_sim.flywheel.settings import BASE, TRAINED
 from lrat_sim.report.colours import INK, MUTED, Looks
 from lrat_sim.report.figure import Plot, add_legend, draw, name_of, noise_bars, percent_axis
 from lrat_sim.report.numbers import percent
 from lrat_sim.report.subject import Compared, Mined
+from lrat_sim.study.arms import BASE, TRAINED
+from lrat_sim.study.rounds import Rounds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from lrat_sim.flywheel.rounds import Figures, Round, Rounds
-from lrat_sim.flywheel.settings import BASE, TRAINED
 from lrat_sim.report import numbers
 from lrat_sim.report.subject import Mined
 from lrat_sim.report.table import Column, Group, Row, Table
+from lrat_sim.study.arms import BASE, TRAINED
+from lrat_sim.study.rounds import Figures, Round, Rounds
 
 
 def round_tables(rounds: Rounds | None, mined: Sequence[Mined]) -> list[Table]:

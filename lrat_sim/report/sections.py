@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from lrat_sim.comparison import Comparison, Pairing
 from lrat_sim.comparison.answer import answer_sentence
-from lrat_sim.flywheel.settings import TRAINED
 from lrat_sim.report.colours import Looks
 from lrat_sim.report.comparison_plots import comparison_plots
 from lrat_sim.report.comparison_tables import comparison_tables, task_records
@@ -21,6 +20,7 @@ from lrat_sim.report.round_tables import round_tables
 from lrat_sim.report.subject import Compared, Subject
 from lrat_sim.report.table import Column, Group, Row, Table
 from lrat_sim.rollout.index import read_manifest
+from lrat_sim.study.arms import TRAINED
 
 _NAMED = 2_000
 """Tasks that the page names a list; all of them stand in the CSV."""

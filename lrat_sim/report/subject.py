@@ -9,20 +9,16 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from lrat_sim.artifact import read_json, read_records
+from lrat_sim.artifact import read_records
 from lrat_sim.comparison import Comparison, load
 from lrat_sim.errors import InputError
-from lrat_sim.experiment import Experiment, Sweep
-from lrat_sim.experiment.cells import EXPERIMENT, read_experiment
-from lrat_sim.experiment.run import COMPARISON
-from lrat_sim.experiment.sweep import SWEEP
-from lrat_sim.flywheel import rounds as flywheel_rounds
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.report import Histogram, histogram
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.mining.run import REPORT as MINING
 from lrat_sim.records import Pair
-from lrat_sim.rollout.index import read_manifest
+from lrat_sim.study.record import COMPARISON, STUDY, StudyRecord, Trained, read_study
+from lrat_sim.study.rounds import Rounds
 
 Kind = Literal["comparison", "experiment", "sweep", "flywheel"]
 
@@ -81,8 +77,8 @@ class Subject(Struct, frozen=True, kw_only=True):
     compared: list[Compared]
     command: str | None = None
     settings: dict[str, Any] = {}
-    sweep: Sweep | None = None
-    rounds: flywheel_rounds.Rounds | None = None
+    sweep: dict[str, Trained] | None = None
+    rounds: Rounds | None = None
     mined: list[Mined] = []
 
     @property
@@ -97,20 +93,10 @@ def read_subject(folder: Path) -> Subject:
     Raises:
         InputError: nothing that a report can be about, or it cannot be read.
     """
-    if (folder / flywheel_rounds.ROUNDS).is_file() or (folder / "round-1").is_dir():
-        return _flywheel(folder)
-    if (folder / EXPERIMENT).is_file():
-        return _experiment(folder, read_experiment(folder))
+    if (folder / STUDY).is_file():
+        return _study(folder, read_study(folder))
     if (folder / COMPARISON).is_file():
-        sweep = _sweep(folder / SWEEP) if (folder / SWEEP).is_file() else None
-        return Subject(
-            kind="sweep" if sweep else "comparison",
-            folder=folder,
-            compared=[_compared(folder, "", "")],
-            command=sweep.command if sweep else None,
-            settings=sweep.settings if sweep else {},
-            sweep=sweep,
-        )
+        return Subject(kind="comparison", folder=folder, compared=[_compared(folder, "", "")])
     raise InputError(f"{folder} holds no comparison and no flywheel; give the --out folder of one.")
 
 
@@ -119,40 +105,27 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _experiment(folder: Path, experiment: Experiment) -> Subject:
-    alone = len(experiment.cells) == 1
+def _study(folder: Path, record: StudyRecord) -> Subject:
+    """What a study recorded, and what the rounds of a flywheel mined."""
+    wheel, alone = record.kind == "flywheel", len(record.cells) == 1
     compared: list[Compared] = []
-    for cell in experiment.cells:
-        series = f"{cell.agent} on {cell.task_set}, {cell.split}"
-        slug = "" if alone else _free(slug_of(cell.folder) or "cell", compared)
-        compared.append(_compared(folder / cell.folder, slug, f"{series}, k = {cell.k}", series))
-    return Subject(
-        kind="comparison" if alone else "experiment",
-        folder=folder,
-        compared=compared,
-        command=experiment.command,
-        settings=experiment.settings,
-    )
-
-
-def _flywheel(folder: Path) -> Subject:
-    manifest = read_manifest(folder)
-    places = sorted(path.parent for path in folder.glob(f"evaluate/*/{COMPARISON}"))
-    compared: list[Compared] = []
-    for place in places:
-        slug = "" if len(places) == 1 else _free(slug_of(place.name), compared)
-        series = re.sub(r"-k\d+$", "", place.name)
-        compared.append(_compared(place, slug, f"Evaluation {place.name}", series))
+    for cell in record.cells:
+        name = Path(cell.folder).name if wheel else cell.folder
+        series = cell.split if wheel else f"{cell.agent} on {cell.task_set}, {cell.split}"
+        slug = "" if alone else _free(slug_of(name) or "cell", compared)
+        title = f"Evaluation {name}" if wheel else "" if record.kind == "sweep" else f"{series}, k = {cell.k}"
+        compared.append(_compared(folder / cell.folder, slug, title, series))
+    kinds: dict[str, Kind] = {"flywheel": "flywheel", "sweep": "sweep"}
     numbered = {int(path.name[6:]): path for path in folder.glob("round-*") if path.name[6:].isdigit()}
     mined = [_mined(number, path) for number, path in sorted(numbered.items())]
-    command = manifest.get("command")
     return Subject(
-        kind="flywheel",
+        kind=kinds.get(record.kind, "comparison" if alone else "experiment"),
         folder=folder,
         compared=compared,
-        command=command if isinstance(command, str) else None,
-        settings=settings if isinstance(settings := manifest.get("settings"), dict) else {},
-        rounds=flywheel_rounds.load(folder) if (folder / flywheel_rounds.ROUNDS).is_file() else None,
+        command=record.command,
+        settings=record.settings,
+        sweep=record.cells[0].trained if record.kind == "sweep" and record.cells else None,
+        rounds=record.rounds,
         mined=[each for each in mined if each is not None],
     )
 
@@ -163,10 +136,6 @@ def _compared(folder: Path, slug: str, title: str, series: str = "") -> Compared
 
 def _free(slug: str, taken: list[Compared]) -> str:
     return slug if slug not in {each.slug for each in taken} else f"{slug}-{len(taken) + 1}"
-
-
-def _sweep(path: Path) -> Sweep:
-    return read_json(path, Sweep, "a sweep", "run it again")
 
 
 def _mined(number: int, folder: Path) -> Mined | None:

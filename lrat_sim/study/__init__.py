@@ -1,7 +1,7 @@
 """Studies: what compare, sweep, ablate, flywheel, controls and probe are made of, and these themselves.
 
-A study does steps in a folder (:class:`Study`): it runs arms (:class:`Arm`) under a condition (:class:`Condition`), mines
-and trains, and keeps a record of what it holds (:class:`StudyRecord`).  All of it is resumable.
+A study does steps in a folder (:class:`Study`): it runs arms (:class:`Arm`) under a condition (:class:`Condition`),
+mines and trains, and keeps a record of what it holds (:class:`StudyRecord`).  All of it is resumable.
 """
 
 from lrat_sim.study.ablate import ablate

@@ -16,7 +16,7 @@ from lrat_sim.study.arms import BASE, check_arm
 from lrat_sim.training.settings import TrainingSettings
 
 
-class ArmSettings(Settings):
+class ArmSettings(Settings, frozen=True, kw_only=True):
     """One arm: a retriever that is there already, or how one is made from the collected runs.
 
     Raises:
@@ -60,7 +60,7 @@ class ArmSettings(Settings):
         return catalog.load("recipes", self.training, TrainingSettings, self.training_options)
 
 
-class ArmTable(Settings):
+class ArmTable(Settings, frozen=True, kw_only=True):
     """A file of arms, by name."""
 
     arms: dict[str, ArmSettings]

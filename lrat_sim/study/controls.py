@@ -104,7 +104,9 @@ def controls(
 
 def shuffled_gains_nothing(comparison: Comparison, what: str = "shuffled positives") -> Control:
     """The interval of the gain of the retriever trained on such positives reaches 0 or lies below it."""
-    (pairing,) = (pairing for pairing in comparison.pairings if (pairing.arm, pairing.base) == (TRAINED, comparison.base))
+    (pairing,) = (
+        pairing for pairing in comparison.pairings if (pairing.arm, pairing.base) == (TRAINED, comparison.base)
+    )
     gain = pairing.measures["success"].difference
     held = gain.low is not None and gain.low <= 0
     known = gain.low is not None and gain.high is not None

@@ -18,13 +18,8 @@ from lrat_sim.rollout.index import read_trajectories
 
 
 class Exposure(Struct, frozen=True, kw_only=True):
-    """What became of a corpus's documents in some runs.
-
-    Attributes:
-        documents: of the corpus.
-        shown, opened: how many of them stood in a result list, or were opened, at least once.
-        shown_gini, opened_gini: inequality of how often each was, over the whole corpus; None where none was.
-    """
+    """What became of a corpus's documents in some runs: how many it has, how many of them were in a result list or were
+    opened, and how unequally often, over the whole corpus; None where none was."""
 
     documents: int
     shown: int
@@ -45,34 +40,25 @@ def exposure(runs: Iterable[Path], documents: int) -> Exposure:
     """
     shown: Counter[str] = Counter()
     opened: Counter[str] = Counter()
-    for trajectory in (trajectory for run in runs for trajectory in read_trajectories(run)):
-        for call in trajectory.calls():
-            shown.update(hit.docid for hit in call.hits or ())
-            if call.docid is not None:
-                opened[call.docid] += 1
+    for run in runs:
+        for trajectory in read_trajectories(run):
+            for call in trajectory.calls():
+                shown.update(hit.docid for hit in call.hits or ())
+                opened.update([call.docid] if call.docid is not None else [])
+    of_shown, of_opened = np.zeros(max(documents, len(shown))), np.zeros(max(documents, len(opened)))
+    of_shown[: len(shown)], of_opened[: len(opened)] = [*shown.values()], [*opened.values()]
     return Exposure(
         documents=documents,
         shown=len(shown),
         opened=len(opened),
-        shown_gini=_gini_of(shown, documents),
-        opened_gini=_gini_of(opened, documents),
+        shown_gini=gini(of_shown),
+        opened_gini=gini(of_opened),
     )
 
 
-def _gini_of(counts: Counter[str], documents: int) -> float | None:
-    every = np.zeros(max(documents, len(counts)), np.float64)
-    every[: len(counts)] = list(counts.values())
-    return gini(every)
-
-
 def gini(counts: npt.NDArray[np.float64]) -> float | None:
-    """The Gini coefficient: 0 where all counts are equal, (n - 1) / n where one has everything; None where all are 0.
-
-    With the n counts in rising order, x_1 to x_n, it is sum_i (2 i - n - 1) x_i / (n sum_i x_i).
-
-    Args:
-        counts: 0 or more each, shape (n,).
-    """
+    """The Gini coefficient of n counts: 0 where all are equal, (n - 1) / n where one has everything, None where all are
+    0.  With the counts in rising order, x_1 to x_n, it is sum_i (2 i - n - 1) x_i / (n sum_i x_i)."""
     total, n = float(counts.sum()), len(counts)
     if total == 0:
         return None

@@ -122,8 +122,8 @@ class Flywheel:
         self.training: TrainingSettings = settings.recipe()
         self.agent = settings.own_agent()
         self.baselines = settings.named("baselines", settings.baselines)
-        named = settings.named("retrievers of collect_with", [*settings.collect_with])
-        self.collectors = dict(zip(named, zip(named.values(), settings.collect_with.values(), strict=True), strict=True))
+        self.collectors = settings.named("retrievers of collect_with", [*settings.collect_with])
+        self.shares = dict(zip(self.collectors, settings.collect_with.values(), strict=True))
         if settings.guard is not None and not any(Path(settings.guard).glob("corpus.jsonl*")):
             raise InputError(
                 f"guard is {settings.guard!r}, which is no data set in the layout of BEIR (no corpus.jsonl); name its "
@@ -209,18 +209,15 @@ class Flywheel:
             The metrics by task of each retriever that got any; the model in use goes by its own name.
         """
         seed = self.settings.seed + number
-        shares = {name: share for name, (_, share) in self.collectors.items()}
         tables: dict[str, TaskTable] = {}
         self.study.step("collect", f"for round {number}, on {len(self.train_tasks):,} tasks")
-        for name, tasks in shared_out(self.train_tasks, shares, self.in_use, seed).items():
+        for name, tasks in shared_out(self.train_tasks, self.shares, self.in_use, seed).items():
             other = self.collectors.get(name)
-            retriever = self._using() if other is None else opened(other[0], self.dataset)
-            if shares:
+            retriever = self._using() if other is None else opened(other, self.dataset)
+            if self.shares:
                 console.print(f"{name} collects on {len(tasks):,} tasks", markup=False)
             run = self._collected(number, name)
-            tables[name] = self.study.run(
-                tasks, self.agent, retriever, run, seed=seed, samples=self.settings.samples
-            )
+            tables[name] = self.study.run(tasks, self.agent, retriever, run, seed=seed, samples=self.settings.samples)
         return tables
 
     def mine(self, number: int, runs: list[Path]) -> int:
@@ -348,9 +345,7 @@ class Flywheel:
         self, made: list[Round], stopped: str | None, comparisons: Mapping[str, Comparison] | None = None
     ) -> Rounds:
         base = {name: arm_figures(comparison, BASE) for name, comparison in (comparisons or {}).items()}
-        rounds = Rounds(
-            rounds=list(made), asked=self.settings.rounds, accepted=self.in_use, base=base, stopped=stopped
-        )
+        rounds = Rounds(rounds=list(made), asked=self.settings.rounds, accepted=self.in_use, base=base, stopped=stopped)
         self.study.note(rounds=rounds)
         self.study.save()
         return rounds

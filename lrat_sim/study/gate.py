@@ -1,15 +1,14 @@
 """The gate: whether a round's model takes the place of the one in use.
 
 Both run on the same frozen tasks, which are never trained or evaluated on, and are paired by task.  By the rule
-``mean`` the new one must win: succeed more often, or as often while its searches show more of the evidence.  A model
-that is equal in both does not win, since to stay costs nothing.  By ``clear`` the 95 % interval of the difference in
-success must lie above zero.
+``mean`` the new one must win: succeed more often, or as often while its searches show more of the evidence; to stay
+costs nothing, so a tie is no win.  By ``clear`` the 95 % interval of the difference in success must lie above zero.
 
-``mean`` is the default.  A gate guards the rounds to come against what would harm them, and a model that was spoilt
-loses tens of points, which any rule sees; the gain of a later round is a point or two, for which some hundred tasks
-have no clear interval, so that ``clear`` would end most flywheels after the first round.  The price is that of two
-equal models the new one is taken half the time, and that the best of several rounds looks better on these tasks than
-it is: the evaluation on other tasks says what it is worth.
+``mean`` is the default.  A gate guards later rounds against harm: a model that was spoilt loses tens of points, which
+any rule sees.  The gain of a later round is a point or two, for which some hundred tasks have no clear interval, so
+``clear`` would end most flywheels after the first round.  The price is that of two equal models the new one is taken
+half the time, and that the best of several rounds looks better on these tasks than it is: the evaluation on other tasks
+says what it is worth.
 """
 
 from __future__ import annotations
@@ -29,19 +28,16 @@ from lrat_sim.study.arms import runnable_tasks
 from lrat_sim.study.settings import Rule
 from lrat_sim.text import normalise
 
+_ROUNDING = 1e-9
+"""Means over tasks that are equal may differ by so much."""
+
 
 class Decision(Struct, frozen=True, kw_only=True):
     """What the gate decided on a round's model.
 
-    Attributes:
-        rule: by which.
-        against: the name of the model in use, ``base`` or ``round-N``.
-        tasks: on how many tasks.
-        errors: runs of both models that broke, which are failures.
-        success, evidence_recall: of the new model.
-        success_difference, recall_difference: from the model in use, paired by task; the latter's value is None where
-            no task has evidence.
-        accepted: whether the new model is used from now on.
+    ``against`` names the model in use; ``success`` and ``evidence_recall`` are the new model's, and the differences are
+    paired by task, with a recall difference of None where no task has evidence.  ``errors`` counts the runs of both
+    models that broke, which are failures.
     """
 
     rule: Rule
@@ -58,14 +54,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 def frozen_tasks(
     dataset: Dataset, split: str, others: Sequence[str], agent: AgentSettings, limit: int | None = None
 ) -> list[Task]:
-    """The gate's tasks, none of whose questions is asked in training or in evaluating.
-
-    Args:
-        dataset: has them.
-        split: theirs.
-        others: the splits that are trained or evaluated on.
-        agent: who is to run them.
-        limit: at most so many; None for all.
+    """The gate's tasks, at most ``limit``, none of whose questions is asked in the ``others`` splits.
 
     Raises:
         InputError: there is no such split, or another one asks a question of its.
@@ -88,8 +77,10 @@ def frozen_tasks(
     return tasks
 
 
-def decide(rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: Sequence[Task], *, seed: int = 0) -> Decision:
-    """Holds a new model against the one in use.
+def decide(
+    rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: Sequence[Task], *, seed: int = 0
+) -> Decision:
+    """Holds a new model against the one in use, called ``against``, by their metrics on the tasks.
 
     Args:
         rule: ``mean`` or ``clear``; ``none`` accepts everything.
@@ -99,9 +90,8 @@ def decide(rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: S
         tasks: those asked.
         seed: of the intervals.
     """
-    arms = {"in use": in_use, "new": new}
-    found = compare(arms, "in use", None, [task.id for task in tasks], seed=seed)
-    (pairing,) = found.pairings
+    comparison = compare({"in use": in_use, "new": new}, "in use", None, [task.id for task in tasks], seed=seed)
+    (pairing,) = comparison.pairings
     success, recall = pairing.measures["success"], pairing.measures["evidence_recall"]
     return Decision(
         rule=rule,
@@ -111,7 +101,7 @@ def decide(rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: S
         evidence_recall=recall.arm,
         success_difference=success.difference,
         recall_difference=recall.difference,
-        errors=sum(summary.errors for summary in found.summaries),
+        errors=sum(summary.errors for summary in comparison.summaries),
         accepted=rule == "none" or wins(rule, success.difference, recall.difference),
     )
 
@@ -122,7 +112,3 @@ def wins(rule: Rule, success: Estimate, recall: Estimate) -> bool:
         return success.low is not None and success.low > 0
     gain = success.value or 0.0
     return gain > _ROUNDING or (abs(gain) <= _ROUNDING and (recall.value or 0.0) > _ROUNDING)
-
-
-_ROUNDING = 1e-9
-"""Means over tasks that are equal may differ by so much."""

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta
 
 from lrat_sim import catalog
@@ -38,7 +37,7 @@ TrainTasks = Annotated[Whole, Meta(description="Training tasks to collect on; al
 TestTasks = Annotated[Whole, Meta(description="Held-out tasks to evaluate on; all by default.")]
 
 
-class CallOptions(Settings):
+class CallOptions(Settings, frozen=True, kw_only=True):
     """How the agents' model calls are sent, and what all of them may cost together; none of it decides an answer."""
 
     concurrency: Annotated[
@@ -54,7 +53,7 @@ class CallOptions(Settings):
     max_seconds: Annotated[Positive | None, Meta(description="Seconds that the study may take.")] = None
     cache: Annotated[
         str | bool,
-        Meta(description="File of answers paid for already; by default calls.sqlite in each run folder, false for none."),
+        Meta(description="File of answers paid for; by default calls.sqlite in each run folder, false for none."),
     ] = True
 
     def budget(self) -> Budget:
@@ -62,7 +61,7 @@ class CallOptions(Settings):
         return Budget(cost=self.max_cost, seconds=self.max_seconds)
 
 
-class StudySettings(Settings):
+class StudySettings(Settings, frozen=True, kw_only=True):
     """What every study has."""
 
     agent_options: Annotated[
@@ -77,7 +76,7 @@ class StudySettings(Settings):
         return load_agent(name, {**self.agent_options, **at_k, **(options or {})})
 
 
-class TrainingStudySettings(StudySettings):
+class TrainingStudySettings(StudySettings, frozen=True, kw_only=True):
     """What every study has that trains models."""
 
     agent: AgentName = "simulated"
@@ -96,7 +95,7 @@ class TrainingStudySettings(StudySettings):
         return self.load_agent(self.agent, self.k, options)
 
 
-class RecipeSettings(TrainingStudySettings):
+class RecipeSettings(TrainingStudySettings, frozen=True, kw_only=True):
     """What every study has that trains by one recipe."""
 
     training: Annotated[str, Meta(description="Training recipe, by name or path.")] = "train-small"
@@ -107,7 +106,7 @@ class RecipeSettings(TrainingStudySettings):
         return catalog.load("recipes", self.training, TrainingSettings, self.training_options)
 
 
-class CompareSettings(StudySettings):
+class CompareSettings(StudySettings, frozen=True, kw_only=True):
     """Retrievers head to head; every combination of agent, task set and k is a comparison of its own."""
 
     agents: tuple[AgentName, ...] = ("simulated",)
@@ -116,7 +115,8 @@ class CompareSettings(StudySettings):
     limit: Limit | None = None
     seeds: Seeds = (0,)
     max_length: Annotated[
-        int | None, Meta(ge=4, description="Tokens of a text that every encoder reads; by default a trained model's.")
+        Annotated[int, Meta(ge=4)] | None,
+        Meta(description="Tokens of a text that every encoder reads; by default a trained model's."),
     ] = None
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ class CompareSettings(StudySettings):
         check_seeds(self.seeds)
 
 
-class SweepSettings(RecipeSettings):
+class SweepSettings(RecipeSettings, frozen=True, kw_only=True):
     """Success against the number of pairs trained on."""
 
     sizes: Annotated[tuple[Whole, ...], Meta(description="Numbers of pairs to train on.")]
@@ -137,7 +137,7 @@ class SweepSettings(RecipeSettings):
         check_seeds(self.seeds)
 
 
-class AblationSettings(TrainingStudySettings):
+class AblationSettings(TrainingStudySettings, frozen=True, kw_only=True):
     """What each part of a recipe contributes."""
 
     arms: Annotated[tuple[str, ...], Meta(description="Arms of the table, in order; all by default.")] = ()
@@ -162,7 +162,7 @@ class AblationSettings(TrainingStudySettings):
             )
 
 
-class FlywheelSettings(RecipeSettings):
+class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
     """A retriever that is improved in rounds."""
 
     rounds: Annotated[Whole, Meta(description="How often to collect, mine and train.")] = 1
@@ -186,9 +186,7 @@ class FlywheelSettings(RecipeSettings):
         Literal["base", "last"],
         Meta(description="Train from the base model on all rounds' pairs, or go on from the last accepted model."),
     ] = "base"
-    replay: Annotated[Share, Meta(description="Going on from the last model: the share of earlier pairs seen again.")] = (
-        0.3
-    )
+    replay: Annotated[Share, Meta(description="With last: the share of earlier pairs seen again.")] = 0.3
     gate: Annotated[
         Rule | None,
         Meta(
@@ -239,7 +237,7 @@ class FlywheelSettings(RecipeSettings):
         return named
 
 
-class ControlsSettings(RecipeSettings):
+class ControlsSettings(RecipeSettings, frozen=True, kw_only=True):
     """The checks of the instrument."""
 
     train_tasks: TrainTasks = 150
@@ -249,7 +247,7 @@ class ControlsSettings(RecipeSettings):
     seed: Seed = 0
 
 
-class ProbeSettings(StudySettings):
+class ProbeSettings(StudySettings, frozen=True, kw_only=True):
     """An agent as an instrument: how real it is, and whether it notices a spoiled retriever."""
 
     agent: AgentName = "simulated-paper"
@@ -272,9 +270,3 @@ def check_seeds(seeds: Sequence[int]) -> None:
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"the seeds are {', '.join(map(str, seeds)) or 'none'}; give one or more, each once.")
-
-
-def plain(settings: Settings) -> dict[str, Any]:
-    """Settings as a record holds them."""
-    values: dict[str, Any] = msgspec.to_builtins(settings)
-    return values

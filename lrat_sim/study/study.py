@@ -43,7 +43,7 @@ from lrat_sim.rollout.index import RUN
 from lrat_sim.rollout.run import rollout
 from lrat_sim.study.arms import ORACLE, Arm, check_arm, runnable_tasks
 from lrat_sim.study.record import COMPARISON, STUDY, Cell, Kind, StudyRecord, Trained, read_study
-from lrat_sim.study.settings import CallOptions, StudySettings, check_seeds, plain
+from lrat_sim.study.settings import CallOptions, StudySettings, check_seeds
 from lrat_sim.training.settings import TrainingSettings
 
 Step = Literal["collect", "mine", "train", "index", "guard", "gate", "evaluate"]
@@ -139,10 +139,9 @@ class Study:
         self.folder, self.calls, self.judge = Path(folder), settings.calls, judge or MatchJudge()
         self.budget = settings.calls.budget()
         self.total = self.done = 0
-        wanted: dict[str, Any] = msgspec.to_builtins(dict(made_from or {}))
-        self.record = StudyRecord(
-            kind=kind, command=command, settings={**(recorded or {}), **plain(settings)}, made_from=wanted
-        )
+        wanted = _as_read({**(made_from or {})})
+        known = _as_read({**(recorded or {}), **msgspec.structs.asdict(settings)})
+        self.record = StudyRecord(kind=kind, command=command, settings=known, made_from=wanted)
         before = recorded_study(self.folder)
         if before is not None:
             if before.kind != kind:
@@ -198,9 +197,7 @@ class Study:
     ) -> MiningReport:
         """Judges what was opened in run folders, where that is missing, and mines their pairs."""
         with bar("judge what was opened, and mine pairs") as progress:
-            return mine_run(
-                runs, recipe, folder, judge=judge or RuleJudge(), corpus=dataset.corpus, progress=progress
-            )
+            return mine_run(runs, recipe, folder, judge=judge or RuleJudge(), corpus=dataset.corpus, progress=progress)
 
     def train(
         self,
@@ -252,15 +249,14 @@ class Study:
         for arm in arms:
             agent = arm.agent or condition.agent
             for seed, run in zip(seeds, runs[arm.name], strict=True):
-                self.step("evaluate", f"{arm.name} on {len(condition.tasks):,} tasks of {condition.task_set}, "
-                          f"k = {agent.limits.k}" + (f", seed {seed}" if len(seeds) > 1 else ""))  # fmt: skip
-                retriever = arm.open(seed)
+                retriever = arm.open(seed)  # which may train it first
                 described[arm.name] = retriever.describe()
-                for length in text_lengths({arm.name: described[arm.name]}).values():
-                    console.print(f"{arm.name} reads texts of {length} tokens", markup=False)
-                tables[arm.name].append(
-                    self.run(condition.tasks, agent, retriever, run, seed=seed, samples=samples)
-                )
+                length = text_lengths({arm.name: described[arm.name]}).get(arm.name)
+                read = f", texts of {length} tokens" if length else ""
+                of_seed = f", seed {seed}" if len(seeds) > 1 else ""
+                asked = f"{len(condition.tasks):,} tasks of {condition.task_set}, k = {agent.limits.k}"
+                self.step("evaluate", f"{arm.name} on {asked}{read}{of_seed}")
+                tables[arm.name].append(self.run(condition.tasks, agent, retriever, run, seed=seed, samples=samples))
         agent = condition.agent
         comparison = compare(
             tables,
@@ -311,6 +307,12 @@ class Study:
         cells = {known.folder: known for known in self.record.cells} | {folder: cell}
         self.note(cells=list(cells.values()))
         self.save()
+
+
+def _as_read(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as a record gives them back."""
+    read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(values))
+    return read
 
 
 def recorded_study(folder: Path | str) -> StudyRecord | None:

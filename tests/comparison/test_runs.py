@@ -3,8 +3,8 @@ import pytest
 from lrat_sim.agent import load_agent
 from lrat_sim.comparison import compare, run_table
 from lrat_sim.comparison.runs import mean_over_seeds
-from lrat_sim.experiment import graded_rollout, opened
 from lrat_sim.grading.run import run_tables
+from lrat_sim.study import graded_rollout, opened
 
 
 @pytest.fixture(scope="module")

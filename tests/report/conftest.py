@@ -43,16 +43,12 @@ def experiment(small_world, shared):
     """Two retrievers with two k and two seeds: two comparisons."""
     from filelock import FileLock
 
-    from lrat_sim.agent.profile import load_agent
-    from lrat_sim.experiment import run_experiment
+    from lrat_sim.study import CompareSettings, compare
 
     with FileLock(shared / "experiment.lock"):
         arms = {"bm25": "bm25", "oracle": "oracle"}
-        agents = [load_agent("simulated")]
-        run_experiment(
-            arms, {"world": small_world}, agents, shared / "experiment", ks=(3, 5), limit=6, seeds=(0, 1),
-            command="lrat-sim compare bm25 oracle <&>",
-        )  # fmt: skip
+        settings = CompareSettings(ks=(3, 5), limit=6, seeds=(0, 1))
+        compare(arms, small_world, shared / "experiment", settings, command="lrat-sim compare bm25 oracle <&>")
     return shared / "experiment"
 
 

@@ -142,7 +142,7 @@ def test_page_shows_settings_fingerprints_and_versions(wheel, flown):
         assert manifest["fingerprints"]["agent"] in text
         assert manifest["fingerprints"]["retriever"] in text
         assert f"torch {manifest['calls'][0]['versions']['torch']}" in text
-    assert "collect_k: 5" in text
+    assert "evaluate_ks: []" in text
 
 
 def test_recorded_command_is_shown_unless_another_is_given(experiment, experiments, page, tmp_path):
@@ -281,8 +281,8 @@ def test_report_lies_in_the_folder_itself_by_default(hostile):
     [
         (None, b""),
         ("comparison.json", b"{"),
-        ("experiment.json", b"[]"),
-        ("rounds.json", b'{"rounds": 1}'),
+        ("study.json", b"[]"),
+        ("study.json", b'{"kind": "flywheel", "rounds": 1}'),
     ],
 )
 def test_folder_that_cannot_be_reported_is_refused_in_a_sentence(name, content, tmp_path):

@@ -2,15 +2,15 @@ import csv
 
 import pytest
 
-from lrat_sim.artifact import write_records
+from lrat_sim.artifact import write_json, write_records
 from lrat_sim.comparison import compare, save
 from lrat_sim.comparison.paired import Estimate
-from lrat_sim.flywheel.exposure import Exposure
-from lrat_sim.flywheel.gate import Decision
-from lrat_sim.flywheel.rounds import Figures, Guarded, Round, Rounds, arm_figures
-from lrat_sim.flywheel.rounds import save as save_rounds
 from lrat_sim.mining.weights import Weighting
 from lrat_sim.records import Pair, Provenance
+from lrat_sim.study.exposure import Exposure
+from lrat_sim.study.gate import Decision
+from lrat_sim.study.record import STUDY, Cell, StudyRecord, Trained
+from lrat_sim.study.rounds import Figures, Guarded, Round, Rounds, arm_figures
 
 TASKS = [f"task-{number}" for number in range(8)]
 
@@ -18,6 +18,14 @@ TASKS = [f"task-{number}" for number in range(8)]
 def records(path):
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def record(folder, kind, where, comparison, trained=None, **fields):
+    cell = Cell(
+        agent="simulated", task_set="world", split="test", k=5, seeds=[0], tasks=comparison.tasks_asked, arms=[],
+        base=comparison.base, folder=where, identity="i", answer=comparison.answer, trained=trained or {},
+    )  # fmt: skip
+    write_json(folder / STUDY, StudyRecord(kind=kind, cells=[cell], **fields))
 
 
 @pytest.fixture
@@ -47,7 +55,8 @@ def flywheel(tables, tmp_path):
         made(3, "round-1", True, "trained"),
     ]
     base = {"test-k5": arm_figures(found, "base")}
-    save_rounds(Rounds(rounds=rounds, asked=4, accepted="round-3", base=base, stopped="stopped early"), tmp_path)
+    made = Rounds(rounds=rounds, asked=4, accepted="round-3", base=base, stopped="stopped early")
+    record(tmp_path, "flywheel", "evaluate/test-k5", found, rounds=made)
     return tmp_path
 
 
@@ -86,6 +95,7 @@ def test_flywheel_without_account_or_evaluation_is_reported(page, tmp_path):
         for number, weight in enumerate(weights)
     ]  # fmt: skip
     write_records(tmp_path / "round-1" / "pairs.jsonl", pairs)
+    write_json(tmp_path / STUDY, StudyRecord(kind="flywheel"))
     text, files = page(tmp_path, tmp_path / "out")
     assert sum(int(record["pairs"]) for record in records(files / "weights.csv")) == 3
     assert "A retriever improved in rounds" in text
@@ -98,15 +108,12 @@ def _numbers(values):
 
 
 def test_sweep_shows_success_against_the_pairs(tables, page, tmp_path):
-    import msgspec
-
-    from lrat_sim.experiment.sweep import Point, Sweep
-
     found = compare(tables(("base", "100-pairs", "400-pairs"), TASKS), "base", None, TASKS)
     save(found, tmp_path / "comparison.json")
-    points = [Point(arm=f"{size}-pairs", size=size, pairs=[size + 4, size + 8], tasks=[9, 11]) for size in (400, 100)]
-    sweep = Sweep(command="lrat-sim sweep", settings={"split": "test"}, points=points)
-    (tmp_path / "sweep.json").write_bytes(msgspec.json.encode(sweep))
+    trained = {
+        f"{size}-pairs": Trained(pairs=[size + 4, size + 8], tasks=[9, 11], seconds=[1.0, 1.0]) for size in (400, 100)
+    }
+    record(tmp_path, "sweep", ".", found, trained, command="lrat-sim sweep", settings={"split": "test"})
     text, files = page(tmp_path, tmp_path / "out")
     curve = records(files / "success-by-pairs.csv")
     assert [(float(row["pairs"]), float(row["success"])) for row in curve] == [(106.0, 0.125), (406.0, 0.25)]

@@ -3,10 +3,12 @@ import pytest
 
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison import compare
-from lrat_sim.controls import Controls, oracle_bounds_all, run_controls, shuffled_gains_nothing
 from lrat_sim.mining.run import REPORT
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.study import Controls, ControlsSettings
+from lrat_sim.study import controls as run_controls
+from lrat_sim.study.controls import oracle_bounds_all, shuffled_gains_nothing
 
 
 def compared(**success):
@@ -21,16 +23,14 @@ def compared(**success):
 @pytest.fixture(scope="module")
 def controls(small_world, wheel_settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("controls")
-    found = run_controls(
-        small_world,
-        folder,
+    settings = ControlsSettings(
         train_tasks=24,
         test_tasks=6,
         repeats=2,
         base_model=wheel_settings.base_model,
         training_options=wheel_settings.training_options,
     )
-    return folder, found
+    return folder, run_controls(small_world, folder, settings)
 
 
 @pytest.mark.slow
@@ -98,5 +98,5 @@ def test_controls_hold_at_the_size_of_a_real_run(tmp_path):
     from lrat_sim.corpus import prepare
 
     world = prepare("world", tmp_path / "world", options={"documents": 1000, "train_tasks": 60, "test_tasks": 60})
-    found = run_controls(world, tmp_path / "run", train_tasks=60, test_tasks=60)
+    found = run_controls(world, tmp_path / "run", ControlsSettings(train_tasks=60, test_tasks=60))
     assert found.held, [(result.what, result.figures) for result in found.results]

@@ -7,12 +7,11 @@ import pytest
 
 from lrat_sim.artifact import read_records, write_records
 from lrat_sim.errors import InputError
-from lrat_sim.flywheel import Flywheel, FlywheelSettings, flywheel
-from lrat_sim.flywheel.pairs import replayed
-from lrat_sim.flywheel.rounds import load
 from lrat_sim.mining.shuffle import exchange
 from lrat_sim.records import Pair, canonical
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
+from lrat_sim.study import Flywheel, FlywheelSettings, flywheel, read_study
+from lrat_sim.study.draws import replayed
 from lrat_sim.training.folder import read_record
 
 STAGES = ("collect", "mine", "train", "index", "remember", "gate")
@@ -45,7 +44,7 @@ def settings(wheel_settings, general):
         gate="clear",
         gate_split="test",
         gate_tasks=4,
-        evaluate_splits=("dev",),
+        splits=("dev",),
         baselines=(),
         train_tasks=10,
         guard=str(general),
@@ -92,7 +91,7 @@ def contents(folder):
     """What must not depend on where a flywheel was stopped."""
     runs = [path.parent for path in sorted(folder.rglob("trajectories.jsonl"))]
     found = {str(run.relative_to(folder)): sorted(map(canonical, read_trajectories(run))) for run in runs}
-    for name in ("pairs.jsonl", "mining.json", "model.safetensors", "rounds.json", "comparison.json"):
+    for name in ("pairs.jsonl", "mining.json", "model.safetensors", "study.json", "comparison.json"):
         found |= {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob(name)}
     return found
 
@@ -148,7 +147,7 @@ def test_forgetting_is_measured_against_the_first_base_in_every_round(whole, gen
 
 
 def test_the_rounds_on_disk_are_those_returned_with_their_held_out_figures(whole):
-    assert load(whole.folder) == whole.rounds
+    assert read_study(whole.folder).rounds == whole.rounds
     summaries = {summary.name: summary.means for summary in whole.comparisons["dev-k5"].summaries}
     assert [*summaries] == ["base", "round-1", "trained"]
     for made, arm in zip(whole.rounds.rounds, ("round-1", "trained"), strict=True):
@@ -191,7 +190,7 @@ def poisoned(small_world, tmp_path_factory):
         train_from="last",
         gate_split="test",
         gate_tasks=8,
-        evaluate_splits=("dev",),
+        splits=("dev",),
         baselines=(),
         samples=1,
         training_options=training,

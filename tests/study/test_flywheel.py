@@ -1,4 +1,3 @@
-import hashlib
 import os
 import shutil
 import signal
@@ -9,36 +8,17 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-import yaml
 
 from lrat_sim.artifact import read_records
-from lrat_sim.comparison.table import load
+from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
-from lrat_sim.flywheel import FlywheelSettings, flywheel
-from lrat_sim.mining.run import load_recipe, mine_run
-from lrat_sim.records import Pair, canonical
+from lrat_sim.mining.recipe import load_recipe
+from lrat_sim.mining.run import mine_run
+from lrat_sim.records import Pair
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
+from lrat_sim.study import FlywheelSettings, flywheel, read_study
 
 ARMS = ("base", "round-1", "bm25", "oracle")
-
-
-def snapshot(folder):
-    """Every file's content in short, but for locks, which are empty."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".lock" and path.name != ".lock"
-    }
-
-
-def trajectories(folder):
-    """Canonical forms by run folder below a flywheel's folder."""
-    runs = [path.parent for path in sorted(folder.rglob("trajectories.jsonl"))]
-    return {str(run.relative_to(folder)): sorted(map(canonical, read_trajectories(run))) for run in runs}
-
-
-def changed(settings, **fields):
-    return msgspec.structs.replace(settings, **fields)
 
 
 @pytest.fixture
@@ -49,7 +29,9 @@ def copied(wheel, tmp_path):
 
 def test_a_single_rounds_folder_holds_what_its_documentation_names(wheel):
     folder = wheel.folder
-    assert yaml.safe_load((folder / "run.yaml").read_text())["settings"]["collect_k"] == 5
+    record = read_study(folder)
+    assert (record.kind, record.settings["rounds"], record.made_from["k"]) == ("flywheel", 1, 5)
+    assert [cell.folder for cell in record.cells] == ["evaluate/test-k5"]
     collect = folder / "round-1" / "collect"
     assert len(list(read_trajectories(collect))) == len(asked_tasks(collect)) == 24
     for name in ("run.yaml", "index.parquet", "grades.jsonl", "verdicts.jsonl"):
@@ -75,7 +57,7 @@ def test_comparison_on_disk_is_the_one_returned(wheel):
     assert all(summary.ran == 8 and not summary.errors for summary in comparison.summaries)
 
 
-def test_second_call_reuses_everything_and_changes_no_byte(copied, small_world, wheel_settings, capsys):
+def test_second_call_reuses_everything_and_changes_no_byte(copied, small_world, wheel_settings, snapshot, capsys):
     before = snapshot(copied)
     flywheel(small_world, copied, wheel_settings)
     after = snapshot(copied)
@@ -88,7 +70,7 @@ def test_second_call_reuses_everything_and_changes_no_byte(copied, small_world, 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"collect_k": 3},
+        {"k": 3},
         {"seed": 1},
         {"agent": "simulated-hasty"},
         {"mining": "mine-naive"},
@@ -96,14 +78,14 @@ def test_second_call_reuses_everything_and_changes_no_byte(copied, small_world, 
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_other_settings_are_refused_and_touch_nothing(wheel, small_world, wheel_settings, fields):
+def test_other_settings_are_refused_and_touch_nothing(wheel, small_world, wheel_settings, snapshot, changed, fields):
     before = snapshot(wheel.folder)
     with pytest.raises(FingerprintMismatch, match="another --out folder"):
         flywheel(small_world, wheel.folder, changed(wheel_settings, **fields))
     assert snapshot(wheel.folder) == before
 
 
-def test_more_test_tasks_only_add(copied, small_world, wheel_settings):
+def test_more_test_tasks_only_add(copied, small_world, wheel_settings, changed):
     before = {path: path.read_bytes() for path in copied.rglob("trajectories.jsonl")}
     model = (copied / "round-1" / "model" / "model.safetensors").read_bytes()
     comparison = flywheel(small_world, copied, changed(wheel_settings, test_tasks=12)).comparisons["test-k5"]
@@ -113,7 +95,9 @@ def test_more_test_tasks_only_add(copied, small_world, wheel_settings):
     assert (copied / "round-1" / "model" / "model.safetensors").read_bytes() == model
 
 
-def test_a_further_round_goes_on_from_the_first_and_keeps_it(copied, small_world, wheel_settings):
+def test_a_further_round_goes_on_from_the_first_and_keeps_it(
+    copied, small_world, wheel_settings, trajectories, changed
+):
     before = trajectories(copied)
     result = flywheel(
         small_world, copied, changed(wheel_settings, rounds=2, gate="none", baselines=("oracle",), test_tasks=4)
@@ -134,7 +118,7 @@ def test_a_further_round_goes_on_from_the_first_and_keeps_it(copied, small_world
 
 
 @pytest.mark.slow
-def test_killed_twice_and_resumed_equals_uninterrupted(wheel, small_world, wheel_settings, tmp_path):
+def test_killed_twice_and_resumed_equals_uninterrupted(wheel, small_world, wheel_settings, trajectories, tmp_path):
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "lrat_sim.cli", "flywheel", "-t", str(small_world.folder), "-o", str(folder)]
     command += ["--base-model", str(wheel_settings.base_model), "--test-tasks", "8", "--samples", "1"]
@@ -165,7 +149,7 @@ def test_pairs_do_not_depend_on_the_order_in_which_runs_ended(wheel, tmp_path):
     run = shutil.copytree(wheel.folder / "round-1" / "collect", tmp_path / "run")
     lines = (run / "trajectories.jsonl").read_bytes().splitlines(keepends=True)
     (run / "trajectories.jsonl").write_bytes(b"".join(reversed(lines)))
-    mine_run(run, load_recipe("mine-paper"))
+    mine_run(run, load_recipe("mine-recommended"))
     assert (run / "pairs.jsonl").read_bytes() == (wheel.folder / "round-1" / "pairs.jsonl").read_bytes()
 
 
@@ -184,8 +168,8 @@ def test_training_and_test_tasks_that_share_a_question_are_refused(small_world, 
         ({"baselines": ("bm25", "nosuch")}, UnknownName, "nosuch"),
         ({"baselines": ("bm25", "trained=bm25")}, InputError, "names of their own"),
         ({"baselines": ("bm25", "bm25")}, InputError, "names of their own"),
-        ({"evaluate_splits": ("nosuch",)}, InputError, "no split 'nosuch'"),
-        ({"evaluate_splits": ("train",)}, InputError, "question"),
+        ({"splits": ("nosuch",)}, InputError, "no split 'nosuch'"),
+        ({"splits": ("train",)}, InputError, "question"),
         ({"agent": "nosuch"}, UnknownName, "nosuch"),
         ({"mining": "nosuch"}, UnknownName, "nosuch"),
         ({"training": "nosuch"}, UnknownName, "nosuch"),

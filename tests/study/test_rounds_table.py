@@ -2,10 +2,9 @@ import pytest
 from rich.console import Console
 
 from lrat_sim.comparison.paired import Estimate
-from lrat_sim.errors import InputError
-from lrat_sim.flywheel.exposure import Exposure
-from lrat_sim.flywheel.gate import Decision
-from lrat_sim.flywheel.rounds import Figures, Guarded, Round, Rounds, figures_of, load, save
+from lrat_sim.study.exposure import Exposure
+from lrat_sim.study.gate import Decision
+from lrat_sim.study.rounds import Figures, Guarded, Round, Rounds, figures_of
 
 HALF = Figures(success=0.5, evidence_recall=0.75, steps=6.0)
 
@@ -35,23 +34,9 @@ def rounds():
     return Rounds(rounds=made, asked=5, accepted="round-1", base=base, stopped="stopped after round 2")
 
 
-def test_rounds_on_disk_are_those_written(rounds, tmp_path):
-    save(rounds, tmp_path)
-    assert load(tmp_path) == rounds
-    assert [path.name for path in tmp_path.iterdir()] == ["rounds.json"]
-
-
-def test_rounds_that_cannot_be_read_are_refused(tmp_path):
-    with pytest.raises(InputError, match="give the folder of a flywheel"):
-        load(tmp_path)
-    (tmp_path / "rounds.json").write_text('{"rounds": 3}')
-    with pytest.raises(InputError, match="run the flywheel again"):
-        load(tmp_path)
-
-
 def printed(rounds):
     console = Console(width=140, record=True)
-    console.print(rounds)
+    console.print(rounds.table().to_terminal())
     return console.export_text()
 
 
@@ -60,11 +45,11 @@ def test_the_table_shows_what_became_of_each_round(rounds):
     assert "2 of 5 rounds, 1 accepted; in use: round-1" in text
     assert "stopped after round 2" in text
     base, first, second = (line.split() for line in text.splitlines() if line.strip()[:4] in ("base", "1   ", "2 re"))
-    assert base[-2:] == ["0.645", "-/0/25.0/-"]
-    assert first == ["1", "120", "25%", "0.812", "-", "-", "-", "50.0/0/75.0/6.0"]
+    assert base[-2:] == ["0.645", "–/0/25.0/–"]
+    assert first == ["1", "120", "25", "%", "0.812", "–", "–", "–", "50.0/0/75.0/6.0"]
     assert second == [
-        *("2", "refused", "120+36", "25%", "0.812", "-"),
-        *("-25.0", "(-40.0", "to", "-10.0)", "0.601", "50.0/0/75.0/6.0"),
+        *("2", "refused", "120+36", "25", "%", "0.812", "–"),
+        *("−25.0", "(−40.0", "to", "−10.0)", "0.601", "50.0/0/75.0/6.0"),
     ]
 
 

@@ -1,23 +1,17 @@
 import hashlib
-import json
 from collections import Counter
 from itertools import pairwise
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrat_sim.agent import load_agent
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError
-from lrat_sim.experiment import nested_subsets, training_size_sweep
 from lrat_sim.records import Pair, Provenance
+from lrat_sim.study import SweepSettings, nested_subsets, read_study, sweep
 from lrat_sim.training.folder import read_record
-from lrat_sim.training.settings import TrainingSettings
-
-AGENT = load_agent("simulated")
 
 
 def pair(task, number, satisfied=True):
@@ -73,50 +67,50 @@ def mined(wheel):
 
 
 @pytest.fixture(scope="module")
-def sweep(small_world, mined, wheel_settings, tmp_path_factory):
-    """sweep(**settings) trains on 10 and 30 pairs and asks three tasks, in the same folder: the folder and results."""
+def swept(small_world, mined, wheel_settings, tmp_path_factory):
+    """swept(**settings) trains on 10 and 30 pairs and asks three tasks, in the same folder: the result."""
     folder = tmp_path_factory.mktemp("sweep") / "out"
-    training = msgspec.convert(wheel_settings.training_options, type=TrainingSettings)
-    settings = {"training": training, "base_model": wheel_settings.base_model, "limit": 3}
+    usual = {"sizes": (30, 10), "base_model": wheel_settings.base_model, "limit": 3}
+    usual["training_options"] = wheel_settings.training_options
 
-    def run(sizes=(30, 10), **changed):
-        return folder, *training_size_sweep(mined, sizes, small_world, AGENT, folder, **settings | changed)
+    def run(**changed):
+        return sweep(mined, small_world, folder, SweepSettings(**usual | changed))
 
     run()
     return run
 
 
-def test_every_size_is_trained_and_compared_with_the_base(sweep, mined):
-    folder, found, comparison = sweep()
-    assert load(folder / "comparison.json") == comparison
+def test_every_size_is_trained_and_compared_with_the_base(swept, mined):
+    result = swept()
+    (comparison,) = result.comparisons.values()
+    assert load(result.folder / "comparison.json") == comparison
     assert [summary.name for summary in comparison.summaries] == ["base", "10-pairs", "30-pairs"]
     assert comparison.base == "base"
-    for point, size in zip(found.points, (10, 30), strict=True):
+    (cell,) = read_study(result.folder).cells
+    for (arm, trained), size in zip(cell.trained.items(), (10, 30), strict=True):
         part = nested_subsets(mined, [size], 0)[0]
-        assert (point.pairs, point.tasks) == ([len(part)], [len({each.provenance.task for each in part})])
-        record = read_record(folder / "models" / f"{size}-seed-0" / "model")
-        assert record.pairs == len(part)
-    described = json.loads((folder / "sweep.json").read_text())
-    assert described["points"][0]["arm"] == "10-pairs"
-    assert described["settings"]["training"]["epochs"] == 1
+        assert arm == f"{size}-pairs"
+        assert (trained.pairs, trained.tasks) == ([len(part)], [len({each.provenance.task for each in part})])
+        assert read_record(result.folder / "models" / f"{size}-seed-0" / "model").pairs == len(part)
+    assert result.record.settings["training_options"]["epochs"] == 1
 
 
-def test_same_sweep_again_trains_and_runs_nothing(sweep, capsys):
-    folder, found, comparison = sweep()
+def test_same_sweep_again_trains_and_runs_nothing(swept, capsys):
+    result = swept()
     capsys.readouterr()
-    assert sweep() == (folder, found, comparison)
+    assert swept() == result
     said = capsys.readouterr().err
     assert said.count("3 of 3 runs are in") == 3
     assert said.count("model, reused from") == 2
+    assert "step 5 of 5: evaluate 30-pairs" in said
 
 
-def test_other_training_is_refused_and_named(sweep, wheel_settings, small_world):
-    other = msgspec.convert({**wheel_settings.training_options, "epochs": 2}, type=TrainingSettings)
+def test_other_training_is_refused_and_named(swept, wheel_settings):
     with pytest.raises(FingerprintMismatch, match="training epochs was 1 and is now 2"):
-        sweep(training=other)
+        swept(training_options={**wheel_settings.training_options, "epochs": 2})
 
 
 def test_tasks_that_were_trained_on_cannot_be_asked(small_world, mined, tmp_path):
     with pytest.raises(InputError, match="choose another split"):
-        training_size_sweep(mined, [10], small_world, AGENT, tmp_path / "out", split="train")
+        sweep(mined, small_world, tmp_path / "out", SweepSettings(sizes=(10,), split="train"))
     assert not (tmp_path / "out").exists()

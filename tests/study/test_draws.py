@@ -1,8 +1,8 @@
 import pytest
 
 from lrat_sim.artifact import write_records
-from lrat_sim.flywheel.pairs import replayed, shared_out
 from lrat_sim.records import Pair, Provenance, Task
+from lrat_sim.study.draws import replayed, shared_out
 
 TASKS = [Task(id=f"t{place}", question=f"Question {place}?") for place in range(2000)]
 

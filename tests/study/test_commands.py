@@ -1,4 +1,4 @@
-"""The commands compare and sweep, in this process."""
+"""The commands of studies, in this process."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 from lrat_sim import cli
 from lrat_sim.comparison import load
-from lrat_sim.experiment.cells import read_experiment
+from lrat_sim.study import Control, Controls, read_study
 
 
 @pytest.fixture
@@ -33,17 +33,13 @@ def test_compare_takes_agents_ks_and_seeds_and_shows_success_against_k(command, 
     line += ["-a", "simulated", "-a", "simulated-hasty", "-k", "1", "-k", "5", "--seed", "0", "--seed", "1"]
     out, _ = command(*line)
     assert all(len(each) <= 80 for each in out.splitlines())
-    experiment = read_experiment(tmp_path / "out")
-    assert [(cell.agent, cell.k) for cell in experiment.cells] == [
-        ("simulated", 1),
-        ("simulated", 5),
-        ("simulated-hasty", 1),
-        ("simulated-hasty", 5),
-    ]
-    assert experiment.command == "lrat-sim " + " ".join(map(str, line))
+    record = read_study(tmp_path / "out")
+    cells = [(cell.agent, cell.k) for cell in record.cells]
+    assert cells == [("simulated", 1), ("simulated", 5), ("simulated-hasty", 1), ("simulated-hasty", 5)]
+    assert record.command == "lrat-sim " + " ".join(map(str, line))
     assert len(re.findall(r"^bound +[15] +\d", out, re.MULTILINE)) == 4
-    assert out.splitlines()[-2:] == ["experiment: out/experiment.json", "report: out/report.html"]
-    comparison = load(tmp_path / "out" / experiment.cells[0].folder / "comparison.json")
+    assert out.splitlines()[-2:] == ["study: out/study.json", "report: out/report.html"]
+    comparison = load(tmp_path / "out" / record.cells[0].folder / "comparison.json")
     assert comparison.setting["seeds"] == [0, 1]
     assert comparison.summaries[0].runs == ["bm25", "bm25-seed-1"]
 
@@ -54,9 +50,8 @@ def test_sweep_shows_success_against_the_number_of_pairs(command, wheel, wheel_s
     line += [f"--option={name}={value}" for name, value in wheel_settings.training_options.items()]
     out, err = command(*line)
     assert all(len(each) <= 80 for each in out.splitlines())
-    assert re.search(r"^none +- +\d", out, re.MULTILINE)
-    assert re.search(r"^2\d +\d+ +\d.* to ", out, re.MULTILINE)
-    assert out.splitlines()[-2:] == ["comparison: out/comparison.json", "report: out/report.html"]
+    assert re.search(r"^20-pairs +2\d +\d+ +\d.* to ", out, re.MULTILINE)
+    assert out.splitlines()[-2:] == ["study: out/study.json", "report: out/report.html"]
     assert "training steps" in err
 
 
@@ -68,10 +63,25 @@ def test_sweep_shows_success_against_the_number_of_pairs(command, wheel, wheel_s
         (["compare", "bm25", "oracle", "--seed", "1", "--seed", "1"], "each once"),
         (["sweep", "nowhere.jsonl", "--sizes", "ten"], "--sizes is 'ten'"),
         (["sweep", "nowhere.jsonl", "--sizes", "10"], "nowhere.jsonl"),
+        *((["flywheel", "--collect-with", option], "SPEC=SHARE, like bm25=0.2")
+          for option in ("bm25", "bm25=", "bm25=much", "=0.2")),
     ],
-)
+)  # fmt: skip
 def test_bad_input_is_one_sentence(command, small_world, tmp_path, line, said):
     out, err = command(*line, "-t", small_world.folder, "-o", "out", code=2)
     assert (out, err.count("\n")) == ("", 1)
     assert said in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_retriever_with_its_share_may_have_options_and_a_name():
+    from lrat_sim.cli.flywheel import _shares
+
+    assert _shares(["bm25=0.2", "lexical=bm25:b=0.5=0.1"]) == {"bm25": 0.2, "lexical=bm25:b=0.5": 0.1}
+
+
+def test_controls_that_do_not_hold_give_exit_code_1(command, monkeypatch, small_world):
+    broken = Controls([Control("it holds", False, "no")])
+    monkeypatch.setattr("lrat_sim.study.controls", lambda *_, **__: broken)
+    out, _ = command("controls", "-t", small_world.folder, "-o", "runs", code=1)
+    assert re.search(r"it holds +no ", out)

@@ -7,13 +7,13 @@ import pytest
 from lrat_sim.agent import load_agent
 from lrat_sim.cli import main
 from lrat_sim.errors import NothingCame, RetrieverError
-from lrat_sim.experiment import compare_retrievers, graded_rollout, opened
 from lrat_sim.grading.answers import Ruling
 from lrat_sim.grading.relevance import Opinion
 from lrat_sim.grading.run import grade_run, judge_run
 from lrat_sim.records import Failure
 from lrat_sim.retrieval import Retriever
 from lrat_sim.rollout.index import INDEX, index_grades, read_trajectories
+from lrat_sim.study import CompareSettings, compare, graded_rollout, opened
 
 AGENT = load_agent("simulated")
 
@@ -72,16 +72,17 @@ def test_rollout_in_which_every_run_broke_gives_the_first_cause(tasks, tmp_path)
     assert [run.status for run in read_trajectories(tmp_path)] == ["error"] * 3
 
 
-def test_comparison_does_not_go_on_with_an_arm_of_which_nothing_came(tasks, bm25, tmp_path):
+def test_comparison_does_not_go_on_with_an_arm_of_which_nothing_came(small_world, bm25, tmp_path):
     with pytest.raises(NothingCame):
-        compare_retrievers({"a": Broken(), "b": bm25}, tasks, AGENT, tmp_path, base="a")
+        compare({"a": Broken(), "b": bm25}, small_world, tmp_path, CompareSettings(limit=3))
     assert not (tmp_path / "comparison.json").exists()
     assert not (tmp_path / "b").exists()
 
 
-def test_where_something_came_the_errors_stand_beside_it(tasks, bm25, tmp_path):
+def test_where_something_came_the_errors_stand_beside_it(tasks, small_world, bm25, tmp_path):
     half = Broken(bm25, tasks[0].id)
-    found = compare_retrievers({"a": bm25, "half": half}, tasks, AGENT, tmp_path, base="a", samples=2)
+    result = compare({"a": bm25, "half": half}, small_world, tmp_path, CompareSettings(limit=3, samples=2))
+    (found,) = result.comparisons.values()
     assert [summary.errors for summary in found.summaries] == [0, 4]
     assert found.answer.startswith("Runs that broke count as failures: 4 of half.")
 
@@ -111,7 +112,7 @@ def test_index_shows_the_latest_grades_and_a_damaged_one_is_left_alone(tasks, sm
 def test_command_exits_with_1_and_a_sentence(small_world, tmp_path, monkeypatch, capsys):
     line = ["rollout", "-t", str(small_world.folder), "-o", str(tmp_path / "run"), "--limit", "2"]
     monkeypatch.setattr(sys, "argv", ["lrat-sim", *line])
-    monkeypatch.setattr("lrat_sim.experiment.opened", lambda *_, **__: Broken())
+    monkeypatch.setattr("lrat_sim.study.opened", lambda *_, **__: Broken())
     with pytest.raises(SystemExit) as left:
         main()
     out, err = capsys.readouterr()

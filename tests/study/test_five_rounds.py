@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lrat_sim.comparison import load as load_comparison
-from lrat_sim.flywheel.rounds import load
+from lrat_sim.study import read_study
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flywheel_rounds.py"
 
@@ -19,8 +19,9 @@ def test_success_and_recall_do_not_fall_over_five_rounds(tmp_path):
     done = subprocess.run([sys.executable, EXAMPLE], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs" / "rounds" / "flywheel"
-    rounds = load(folder).rounds
-    assert f"in use: {load(folder).accepted}" in done.stdout
+    made = read_study(folder).rounds
+    rounds = made.rounds
+    assert f"in use: {made.accepted}" in done.stdout
     assert len(rounds) == 5
     assert sum(made.accepted for made in rounds) >= 2
     # on the gate's tasks a model in use is never replaced by a worse one

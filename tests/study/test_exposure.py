@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrat_sim.errors import InputError
-from lrat_sim.flywheel.exposure import exposure, gini
 from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.study.exposure import exposure, gini
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=1, max_size=30).filter(any)
 
@@ -52,5 +52,5 @@ def test_exposure_counts_every_listing_and_every_opening_over_the_whole_corpus(w
 
 
 def test_a_folder_without_trajectories_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no run folder"):
+    with pytest.raises(InputError, match=r"trajectories\.jsonl cannot be read"):
         exposure([tmp_path], 10)

@@ -6,8 +6,8 @@ import pytest
 from lrat_sim.agent import load_agent
 from lrat_sim.comparison.paired import Estimate
 from lrat_sim.errors import InputError
-from lrat_sim.flywheel.gate import decide, frozen_tasks, wins
 from lrat_sim.records import Task
+from lrat_sim.study.gate import decide, frozen_tasks, wins
 
 TASKS = [Task(id=f"t{place}", question=f"Question {place}?") for place in range(12)]
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from lrat_sim.agent import load_agent
 from lrat_sim.corpus import prepare
-from lrat_sim.experiment.probe import SHUFFLED, probe
-from lrat_sim.retrieval import open_retriever
+from lrat_sim.study import ProbeSettings, probe
+from lrat_sim.study.probe import SHUFFLED
 
 
 @pytest.mark.slow
 def test_every_target_it_is_held_to_is_met_on_questions_of_a_new_world(tmp_path):
     data = prepare("world", tmp_path / "world", options={"seed": 4})
-    retriever = open_retriever("dense", data.corpus, tmp_path / "index")
-    agent = load_agent("simulated-paper")
-    found = probe(data.tasks("test")[:300], agent, retriever, data.corpus.ids(), tmp_path / "probe")
+    found = probe(data, tmp_path / "probe", ProbeSettings(limit=300))
     held = [gap for group in found.behaviour.groups for gap in group.gaps if gap.target.held]
     # every one is shown by one of the three runs
     assert {gap.target.measure for gap in held} == {
@@ -26,15 +23,12 @@ def test_every_target_it_is_held_to_is_met_on_questions_of_a_new_world(tmp_path)
 
 
 def test_probe_runs_the_four_kinds_and_goes_on_where_it_was(small_world, tmp_path):
-    retriever = open_retriever("bm25", small_world.corpus, tmp_path / "index")
-    agent = load_agent("simulated-paper", {"limits.turns": 6})
-    tasks = small_world.tasks("test")[:3]
-    line = tasks, agent, retriever, small_world.corpus.ids(), tmp_path / "probe"
-    found = probe(*line, rates=[1.0])
+    settings = ProbeSettings(retriever="bm25", agent_options={"limits.turns": 6}, limit=3, rates=(1.0,))
+    found = probe(small_world, tmp_path / "probe", settings)
     names = ["natural", SHUFFLED, "long-snippets"]
     assert [group.name for group in found.behaviour.groups] == names
     before = {path: path.read_bytes() for path in (tmp_path / "probe").rglob("trajectories.jsonl")}
     assert {path.parent.name for path in before} == {*names, "degraded-1"}
-    again = probe(*line, rates=[1.0])
+    again = probe(small_world, tmp_path / "probe", settings)
     assert {path: path.read_bytes() for path in before} == before
     assert again.order.tau.value == found.order.tau.value

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import shutil
 
-import msgspec
 import pytest
 import yaml
 from rich.console import Console
 
-from lrat_sim.ablation import AblationSettings, ablate, load_arms, read_ablation
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.study import AblationSettings, ablate, read_study
+from lrat_sim.study.arm_table import load_arms
+from lrat_sim.study.tables import success_tables
 from lrat_sim.training.folder import read_record
 
 TABLE = {
@@ -30,15 +29,6 @@ TABLE = {
         "oracle": {"retriever": "oracle"},
     }
 }
-
-
-def snapshot(folder):
-    """Every file's content in short, but for locks, which are empty, and the record of the last call."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(".lock") and path.name != "ablation.json"
-    }
 
 
 @pytest.fixture(scope="session")
@@ -74,35 +64,33 @@ def done(shared, small_world, settings):
     from filelock import FileLock
 
     with FileLock(shared / "ablation.lock"):
-        ablate({"world": small_world}, shared / "ablation", settings)
-    return shared / "ablation"
+        return ablate(small_world, shared / "ablation", settings)
 
 
 @pytest.fixture
 def copied(done, tmp_path):
-    return shutil.copytree(done, tmp_path / "copied")
-
-
-def changed(settings, **fields):
-    return msgspec.structs.replace(settings, **fields)
+    return shutil.copytree(done.folder, tmp_path / "copied")
 
 
 def test_folder_holds_what_its_documentation_names(done):
-    (cell,) = read_ablation(done).cells
+    folder = done.folder
+    (cell,) = read_study(folder).cells
     assert (cell.task_set, cell.split, cell.k, cell.tasks, cell.folder) == ("world", "test", 5, 4, "world/test-k5")
-    assert [arm.arm for arm in cell.arms] == ["base", "weights", "shuffled-within", "oracle"]
-    comparison = load(done / cell.folder / "comparison.json")
+    assert cell.arms == ["base", "weights", "shuffled-within", "oracle"]
+    comparison = load(folder / cell.folder / "comparison.json")
+    assert comparison == done.comparisons[cell.folder]
     assert cell.answer == comparison.answer
-    for summary, arm in zip(comparison.summaries, cell.arms, strict=True):
-        assert (summary.means["success"], summary.ran) == (arm.success, 4)
+    for summary in comparison.summaries:
+        assert summary.ran == 4
         for run in summary.runs:
-            assert len(list(read_trajectories(done / cell.folder / run))) == 4
-    assert len(list(read_trajectories(done / "world" / "collect"))) == 12
+            assert len(list(read_trajectories(folder / cell.folder / run))) == 4
+    assert len(list(read_trajectories(folder / "world" / "collect"))) == 12
 
 
 def test_table_fits_a_terminal_of_80_columns(done):
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(read_ablation(done))
+    for made in success_tables(done):
+        console.print(made.to_terminal())
     shown = console.export_text()
     assert all(word in shown for word in ("shuffled-within", "steps", "recall", "interval"))
     assert "…" not in shown
@@ -110,12 +98,12 @@ def test_table_fits_a_terminal_of_80_columns(done):
 
 def test_arms_are_mined_from_the_same_runs_each_in_its_own_way(done):
     weights, within = (
-        list(read_records(done / "world" / "arms" / name / "pairs.jsonl", Pair))
+        list(read_records(done.folder / "world" / "arms" / name / "pairs.jsonl", Pair))
         for name in ("weights", "shuffled-within")
     )
-    (cell,) = read_ablation(done).cells
-    pairs = {arm.arm: arm.pairs for arm in cell.arms}
-    assert pairs == {"base": None, "weights": len(weights), "shuffled-within": len(within), "oracle": None}
+    (cell,) = done.record.cells
+    pairs = {arm: trained.pairs for arm, trained in cell.trained.items()}
+    assert pairs == {"weights": [len(weights)], "shuffled-within": [len(within)]}
     assert [pair.query for pair in weights] == [pair.query for pair in within]
     assert [pair.positive for pair in weights] != [pair.positive for pair in within]
     assert all(
@@ -125,27 +113,25 @@ def test_arms_are_mined_from_the_same_runs_each_in_its_own_way(done):
     )
 
 
-def test_second_call_reuses_everything_and_changes_no_byte(copied, small_world, settings):
-    before, result = snapshot(copied), read_ablation(copied)
-    assert ablate({"world": small_world}, copied, settings) == result
+def test_second_call_reuses_everything_and_changes_no_byte(copied, done, small_world, settings, snapshot):
+    before = snapshot(copied)
+    assert ablate(small_world, copied, settings).record == done.record
     after = snapshot(copied)  # in another place a model gets another index
     assert {name: after.get(name) for name in before} == before
 
 
 @pytest.mark.slow
-def test_further_arms_and_seeds_only_add(copied, small_world, settings):
+def test_further_arms_and_seeds_only_add(copied, small_world, settings, snapshot, changed):
     before = snapshot(copied)
-    result = ablate({"world": small_world}, copied, changed(settings, arms=("weights", "agentir"), seeds=(0, 1)))
-    after = snapshot(copied)
-    renewed = "world/test-k5/comparison.json"
-    assert {name: after.get(name) for name in before if name != renewed} == {
-        name: value for name, value in before.items() if name != renewed
-    }
-    (cell,) = result.cells
-    base, weights, agentir = cell.arms
+    result = ablate(small_world, copied, changed(settings, arms=("weights", "agentir"), seeds=(0, 1)))
+    after, renewed = snapshot(copied), {"study.json", "world/test-k5/comparison.json"}
+    assert {name for name in before if after.get(name) != before[name]} == renewed
+    (cell,) = result.record.cells
+    _, weights, _ = result.comparisons[cell.folder].summaries
+    assert cell.arms == ["base", "weights", "agentir"]
     assert cell.seeds == [0, 1]
-    assert weights.over_seeds is not None
-    assert len(weights.seconds) == 2
+    assert weights.over_seeds["success"] is not None
+    assert len(cell.trained["weights"].seconds) == 2
     first, second = (read_record(copied / "world" / "arms" / "weights" / f"seed-{seed}" / "model") for seed in (0, 1))
     assert (first.identity["seed"], second.identity["seed"]) == (0, 1)
     # trained on the agent's reasoning, and searched with it
@@ -153,33 +139,35 @@ def test_further_arms_and_seeds_only_add(copied, small_world, settings):
     assert all("\n" in query for query in queries)
     for run, expected in (("agentir", "reasoning"), ("weights", "query")):
         assert next(read_trajectories(copied / cell.folder / run)).agent["search_with"] == expected
-    assert base.gain is None
-    assert agentir.gain is not None
+    (table,) = success_tables(result)
+    gains = {row.cells[0]: row.cells[table.columns.index("gain")] for row in table.rows}
+    assert gains["base"] == ""
+    assert gains["agentir"]
 
 
-def test_another_split_is_a_cell_of_its_own(copied, small_world, settings):
-    result = ablate({"world": small_world}, copied, changed(settings, split="dev", test_tasks=None, arms=("weights",)))
-    assert [(cell.split, cell.tasks) for cell in result.cells] == [("test", 4), ("dev", 2)]
-    assert read_ablation(copied) == result
-    assert json.loads((copied / "ablation.json").read_text())["settings"]["split"] == "dev"
+def test_another_split_is_a_cell_of_its_own(copied, small_world, settings, changed):
+    result = ablate(small_world, copied, changed(settings, split="dev", test_tasks=None, arms=("weights",)))
+    assert [(cell.split, cell.tasks) for cell in result.record.cells] == [("test", 4), ("dev", 2)]
+    assert read_study(copied) == result.record
+    assert result.record.settings["split"] == "dev"
 
 
-def test_reranker_ranks_what_the_base_found(copied, small_world, settings):
-    result = ablate({"world": small_world}, copied, changed(settings, arms=("reranker",), test_tasks=2))
+def test_reranker_ranks_what_the_base_found(copied, small_world, settings, changed):
+    result = ablate(small_world, copied, changed(settings, arms=("reranker",), test_tasks=2))
     model = copied / "world" / "arms" / "reranker" / "seed-0" / "model"
     assert read_record(model).kind == "reranker"
     retriever = next(read_trajectories(copied / "world" / "test-k5" / "reranker")).retriever
     assert (retriever["kind"], retriever["depth"], retriever["base"]["kind"]) == ("rerank", 5, "dense")
-    assert [arm.arm for arm in result.cells[0].arms] == ["base", "reranker"]
+    assert result.record.cells[0].arms == ["base", "reranker"]
 
 
-def test_models_of_another_recipe_are_refused(copied, small_world, settings, table, tmp_path):
+def test_models_of_another_recipe_are_refused(copied, small_world, settings, table, changed, tmp_path):
     arms = yaml.safe_load(table.read_text())
     arms["arms"]["weights"]["training_options"]["epochs"] = 2
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(arms))
     with pytest.raises(FingerprintMismatch, match="epochs"):
-        ablate({"world": small_world}, copied, changed(settings, table=str(other)))
+        ablate(small_world, copied, changed(settings, table=str(other)))
 
 
 def test_arms_of_the_projects_own_table_are_complete():
@@ -210,24 +198,10 @@ def test_arm_that_cannot_be_is_refused_before_anything_runs(small_world, tmp_pat
     path = tmp_path / "arms.yaml"
     path.write_text(yaml.safe_dump({"arms": {"mine": arm}}))
     with pytest.raises(error, match=words):
-        ablate({"world": small_world}, tmp_path / "out", AblationSettings(table=str(path)))
+        ablate(small_world, tmp_path / "out", AblationSettings(table=str(path)))
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"seeds": ()}, "seeds are none"),
-        ({"seeds": (0, 0)}, "each once"),
-        ({"seeds": (-1,)}, "whole numbers from 0"),
-        ({"split": "train"}, "held-out"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(fields, words):
-    with pytest.raises(InputError, match=words):
-        AblationSettings(**fields)
 
 
 def test_unknown_arm_is_named_with_those_that_there_are(small_world, tmp_path):
     with pytest.raises(InputError, match=r"no arm 'paper' in ablate-arms; it has base, bm25"):
-        ablate({"world": small_world}, tmp_path / "out", AblationSettings(arms=("paper",)))
+        ablate(small_world, tmp_path / "out", AblationSettings(arms=("paper",)))

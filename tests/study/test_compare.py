@@ -1,0 +1,268 @@
+"""Comparisons: cells of agent, task set and k, each with a run folder an arm and seed."""
+
+import sys
+from dataclasses import replace
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from lrat_sim.agent import load_agent
+from lrat_sim.comparison import load
+from lrat_sim.errors import InputError
+from lrat_sim.grading.answers import MatchJudge
+from lrat_sim.models.budget import LimitReached
+from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.study import Arm, CallOptions, CompareSettings, Condition, Study, compare, opened, read_study
+from lrat_sim.study.record import STUDY
+from lrat_sim.study.tables import success_tables
+
+SPECS = {"bm25": "bm25", "bound": "oracle"}
+
+
+@pytest.fixture
+def run(small_world, tmp_path):
+    """run(**settings) compares on three tasks of the small world, in the same folder."""
+
+    def comparing(retrievers=SPECS, datasets=None, command=None, **settings):
+        wanted = CompareSettings(**{"limit": 3} | settings)
+        return compare(retrievers, datasets or {"world": small_world}, tmp_path / "out", wanted, command=command)
+
+    return comparing
+
+
+def cells(tmp_path):
+    return {cell.folder: cell for cell in read_study(tmp_path / "out").cells}
+
+
+def test_single_cell_lies_in_the_folder_itself(run, tmp_path):
+    result = run(command="lrat-sim compare ...")
+    (comparison,) = result.comparisons.values()
+    assert load(tmp_path / "out" / "comparison.json") == comparison
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"bm25", "bound"}
+    record = read_study(tmp_path / "out")
+    assert record == result.record
+    (cell,) = record.cells
+    assert (cell.folder, cell.agent, cell.task_set, cell.split, cell.k) == (".", "simulated", "world", "test", 5)
+    assert (cell.arms, cell.base, cell.seeds, cell.tasks) == (["bm25", "bound"], "bm25", [0], 3)
+    assert cell.answer == comparison.answer == result.answer
+    assert comparison.answer in repr(result)
+    assert record.command == "lrat-sim compare ..."
+    assert record.settings["retrievers"] == SPECS
+
+
+def test_every_combination_of_agent_task_set_and_k_is_a_cell(run, small_world, tmp_path, capsys):
+    card = msgspec.structs.replace(small_world.card, made_from={"name": "another"})
+    other = replace(small_world, splits={"test": small_world.tasks("test")[3:6]}, card=card)
+    sets, agents = {"world": small_world, "other": other}, ("simulated", "simulated-hasty")
+    result = run(datasets=sets, agents=agents, ks=(1, 5), limit=2)
+    said = capsys.readouterr().err
+    assert [f"step {number} of 16: evaluate " in said for number in range(1, 17)] == [True] * 16
+    wanted = {f"{agent}-{name}-test-k{k}" for agent in agents for name in sets for k in (1, 5)}
+    assert {*result.comparisons} == wanted == {*cells(tmp_path)}
+    for folder, comparison in result.comparisons.items():
+        setting = comparison.setting
+        assert folder == f"{setting['agent']}-{setting['task_set']}-test-k{setting['k']}"
+        assert load(tmp_path / "out" / folder / "comparison.json") == comparison
+        assert comparison.tasks_asked == 2
+
+
+def test_further_k_adds_cells_and_finds_the_first_where_it_lies(run, tmp_path, contents, capsys):
+    run()
+    before = contents(tmp_path / "out")
+    capsys.readouterr()
+    assert [*run(ks=(5, 1)).comparisons] == [".", "simulated-world-test-k1"]
+    assert capsys.readouterr().err.count("3 of 3 runs are in") == 2
+    after = contents(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    assert {*after} - {*before} == {"simulated-world-test-k1/bm25", "simulated-world-test-k1/bound"}
+    run(ks=(10,))
+    assert {*cells(tmp_path)} == {".", "simulated-world-test-k1", "simulated-world-test-k10"}, "all are still listed"
+
+
+def test_same_call_again_runs_nothing_and_gives_the_same(run, tmp_path, snapshot, capsys):
+    first = run(ks=(1, 5), seeds=(0, 1), command="once")
+    before = snapshot(tmp_path / "out")
+    capsys.readouterr()
+    assert run(ks=(1, 5), seeds=(0, 1)) == first, "the command line outlasts a call without one"
+    assert capsys.readouterr().err.count("3 of 3 runs are in") == 8
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_other_settings_of_an_agent_of_the_same_name_lie_elsewhere(run, tmp_path, contents):
+    run(ks=(5, 1))
+    before = contents(tmp_path / "out")
+    (folder,) = run(agent_options={"limits.turns": 3}, ks=(5,)).comparisons
+    assert folder.startswith("simulated-world-test-k5-")
+    after = contents(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    assert len(cells(tmp_path)) == 3
+
+
+def test_another_retriever_and_more_tasks_only_add(run, capsys):
+    run()
+    capsys.readouterr()
+    (comparison,) = run({**SPECS, "short": "bm25:b=0.3"}, limit=4).comparisons.values()
+    assert [summary.name for summary in comparison.summaries] == ["bm25", "bound", "short"]
+    assert comparison.tasks_asked == 4
+    assert capsys.readouterr().err.count("3 of 4 runs are in") == 2
+
+
+def test_runs_of_other_settings_in_the_folder_are_refused_and_kept(run, tmp_path, contents):
+    run(agent_options={"limits.k": 3})
+    (tmp_path / "out" / STUDY).unlink()  # as a kill before the first cell was whole leaves it
+    before = contents(tmp_path / "out")
+    with pytest.raises(InputError, match=r"agent\.limits\.k was 3 and is now 5"):
+        run()
+    assert contents(tmp_path / "out") == before
+    assert not (tmp_path / "out" / STUDY).exists()
+
+
+def test_a_folder_holds_one_kind_of_study(run, small_world, tmp_path):
+    run()
+    with pytest.raises(InputError, match="holds a study of the kind 'compare', not 'sweep'"):
+        Study("sweep", tmp_path / "out", CompareSettings())
+
+
+def test_limit_on_time_holds_for_all_cells_together(run):
+    with pytest.raises(LimitReached, match="the limit on seconds is reached; rerun with a higher one to resume"):
+        run(ks=(1, 5), calls=CallOptions(max_seconds=1e-6))
+
+
+def test_same_cell_twice_is_refused_before_anything_runs(run, tmp_path):
+    with pytest.raises(InputError, match="asked for twice"):
+        run(ks=(5, 5))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"retrievers": {"bm25": "bm25"}}, "two retrievers"),
+        ({"retrievers": {"..": "bm25", "a": "oracle"}}, "'..'"),
+        ({"split": "nosuch"}, "no split 'nosuch'"),
+        ({"seeds": ()}, "each once"),
+        ({"seeds": (1, 1)}, "each once"),
+    ],
+)
+def test_bad_input_is_said_before_anything_is_written(run, tmp_path, settings, said):
+    with pytest.raises(InputError, match=said):
+        run(**settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_record_is_refused_by_name(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / STUDY).write_text('{"cells": 3}')
+    with pytest.raises(InputError, match=r"study\.json is not the record of a study"):
+        run()
+
+
+def test_table_shows_success_against_k_for_every_arm(run):
+    result = run(ks=(5, 1))
+    console = Console(width=80)
+    (table,) = success_tables(result)
+    with console.capture() as captured:
+        console.print(table.to_terminal())
+    lines = captured.get().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    rows = [line.split() for line in lines if line.startswith(("bm25 ", "bound "))]
+    assert [row[:2] for row in rows] == [["bm25", "1"], ["bm25", "5"], ["bound", "1"], ["bound", "5"]]
+    by_k = [*reversed(result.comparisons.values())] * 2
+    for row, comparison, arm in zip(rows, by_k, [0, 0, 1, 1], strict=True):
+        assert row[2] == f"{100 * comparison.summaries[arm].means['success']:.1f}"
+
+
+# --- one comparison, of retrievers that are open already
+
+
+@pytest.fixture(scope="module")
+def arms(small_world):
+    return {"bm25": opened("bm25", small_world), "oracle": opened("oracle", small_world)}
+
+
+@pytest.fixture
+def single(arms, small_world, tmp_path):
+    """single(**settings) compares two open retrievers on four tasks."""
+
+    def comparing(folder=".", retrievers=arms, **settings):
+        agents = [load_agent("simulated")]
+        wanted = CompareSettings(limit=4, **settings)
+        return compare(retrievers, small_world, tmp_path / folder, wanted, agents=agents).comparisons["."]
+
+    return comparing
+
+
+def test_comparison_says_what_was_compared_and_where_its_runs_lie(arms, small_world, tmp_path):
+    condition = Condition.of(small_world, "test", load_agent("simulated"), 4)
+    named = [
+        Arm(name="bm25", retriever=arms["bm25"], folder="first"),
+        Arm(name="oracle", retriever=lambda seed: arms["oracle"]),
+    ]
+    study = Study("compare", tmp_path, CompareSettings())
+    comparison = study.evaluate(named, condition, ".", base="bm25", seeds=[3])
+    assert load(tmp_path / "comparison.json") == comparison
+    assert comparison.setting == {
+        "agent": "simulated", "k": 5, "seeds": [3], "samples": 1, "judge": MatchJudge.name, "task_set": "world",
+        "split": "test",
+    }  # fmt: skip
+    runs = {summary.name: summary.runs for summary in comparison.summaries}
+    assert runs == {"bm25": ["first"], "oracle": ["oracle"]}
+    assert all((tmp_path / run / "index.parquet").is_file() for of_arm in runs.values() for run in of_arm)
+    means = {summary.name: summary.means for summary in comparison.summaries}
+    assert means["oracle"]["ndcg"] == pytest.approx(1.0)
+    assert 0 < means["bm25"]["ndcg"] < 1
+
+
+def test_each_seed_runs_in_a_folder_of_its_own_and_tasks_are_paired_by_their_mean(arms, single, tmp_path):
+    both = single("both", seeds=(0, 1))
+    runs = {summary.name: summary.runs for summary in both.summaries}
+    assert runs == {"bm25": ["bm25", "bm25-seed-1"], "oracle": ["oracle", "oracle-seed-1"]}
+    for run, seed in zip(runs["bm25"], (0, 1), strict=True):
+        assert {trajectory.seed for trajectory in read_trajectories(tmp_path / "both" / run)} == {seed}
+    alone = [single(str(seed), seeds=(seed,)) for seed in (0, 1)]
+    for index, name in enumerate(arms):
+        means = [comparison.summaries[index].means["steps"] for comparison in alone]
+        assert both.summaries[index].name == name
+        assert both.summaries[index].means["steps"] == pytest.approx(sum(means) / 2)
+        assert both.summaries[index].over_seeds["steps"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
+    assert both.pairings[0].measures["success"].tasks == 4
+
+
+def test_further_seed_only_adds_and_the_first_is_found_again(single, tmp_path, contents, capsys):
+    single(seeds=(7,))
+    before = contents(tmp_path)
+    capsys.readouterr()
+    comparison = single(seeds=(8, 7))
+    assert capsys.readouterr().err.count("4 of 4 runs are in") == 2
+    assert {name: contents(tmp_path)[name] for name in before} == before
+    assert comparison.summaries[0].runs == ["bm25-seed-8", "bm25"]
+    assert single(seeds=(8, 7)) == comparison
+    assert capsys.readouterr().err.count("4 of 4 runs are in") == 4
+
+
+def test_arms_that_would_share_a_folder_are_refused_before_anything_runs(arms, single, tmp_path):
+    named = {"a": arms["bm25"], "a-seed-1": arms["oracle"]}
+    with pytest.raises(InputError, match="would share the folder"):
+        single("out", retrievers=named, seeds=(0, 1))
+    assert not [*(tmp_path / "out").iterdir()]
+
+
+# --- the encoders of a comparison read texts of one length
+
+
+def test_comparison_opens_its_arms_at_one_text_length(encoder_folder, small_world, tmp_path, monkeypatch):
+    lengths, bm25 = {}, opened("bm25", small_world)
+
+    def open_(spec, dataset, **options):
+        lengths[spec] = options
+        return bm25
+
+    monkeypatch.setattr(sys.modules["lrat_sim.study.compare"], "opened", open_)
+    monkeypatch.setattr(Study, "evaluate", lambda *_, **__: (_ for _ in ()).throw(InterruptedError))
+    trained = encoder_folder("trained", own=96, trained=96)
+    specs = {"base": "dense", "trained": trained, "bm25": "bm25"}
+    for length, wanted in ((None, 96), (64, 64)):
+        with pytest.raises(InterruptedError):
+            compare(specs, small_world, tmp_path / "out", CompareSettings(max_length=length))
+        assert lengths == {"dense": {"max_length": wanted}, trained: {"max_length": wanted}, "bm25": {}}
