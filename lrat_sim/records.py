@@ -377,7 +377,7 @@ def decode(line: bytes | str, kind: type[R]) -> R:
 
 
 class _Versioned(Struct):
-    schema_version: int = 0
+    schema_version: int = SCHEMA_VERSION  # lines written by others have none
 
 
 def encode(record: Struct) -> bytes:

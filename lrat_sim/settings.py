@@ -88,7 +88,8 @@ def build(kind: type[S], values: dict[str, Any]) -> S:
     """
     fields = {field.name: _record(_annotations(kind)[field.name]) for field in msgspec.structs.fields(kind)}
     known = [setting.name for setting in settings_of(kind)]
-    for name in [name for name in values if name not in known and f"{name}s" in known]:
+    several = {setting.name for setting in settings_of(kind) if _is_tuple(setting.annotation)}
+    for name in [name for name in values if name not in known and f"{name}s" in several]:
         one = values[name]
         values = {**values, f"{name}s": tuple(one) if isinstance(one, list | tuple) else (one,)}
         del values[name]
@@ -100,6 +101,10 @@ def build(kind: type[S], values: dict[str, Any]) -> S:
     if unknown := sorted({*values} - {*known, *fields}):
         raise InputError(f"there is no setting {', '.join(map(repr, unknown))}; there are {', '.join(known)}.")
     return kind(**given)
+
+
+def _is_tuple(annotation: Any) -> bool:
+    return get_origin(getattr(annotation, "__origin__", annotation)) is tuple or get_origin(annotation) is tuple
 
 
 def _record(annotation: Any) -> type[Settings] | None:

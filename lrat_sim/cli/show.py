@@ -138,19 +138,19 @@ def study(result: StudyResult, full: bool = False) -> None:
         printed(*success_tables(result))
     if isinstance(result, FlywheelResult):
         if len(result.rounds.rounds) > 1 or full:
-            printed(result.rounds)
+            printed(result.rounds.table())
         say(f"model: {result.model}")
     say(f"study: {result.folder}")
     for cell in result.comparisons if result.record.kind == "ablate" else (".",):
         say(f"report: {result.folder / cell / 'report.html'}")
-    say(result.answer)
+    printed(result.answer)
     ends(result.folder)
 
 
 def controls(found: Controls) -> None:
     """What held; exit code 1 where something did not."""
     printed(found.table())
-    say(found.answer)
+    printed(found.answer)
     ends(found.folder)
     if not found.held:
         raise typer.Exit(1)

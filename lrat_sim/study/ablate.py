@@ -139,7 +139,7 @@ class _TaskSet:
             self.agent,
             self.base(),
             self._folder() / "collect",
-            seed=settings.seed + 1,
+            seed=settings.collect_seed + 1,
             samples=settings.samples,
         )
 

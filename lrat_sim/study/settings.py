@@ -148,7 +148,7 @@ class AblationSettings(TrainingStudySettings, frozen=True, kw_only=True):
     seeds: Annotated[
         tuple[Seed, ...], Meta(description="Random seeds; each is one training of every arm and its held-out runs.")
     ] = (0,)
-    seed: Annotated[int, Meta(description="Random seed of the collected runs, which all arms share.")] = 0
+    collect_seed: Annotated[int, Meta(description="Random seed of the collected runs, which all arms share.")] = 0
     train_tasks: TrainTasks | None = None
     test_tasks: TestTasks | None = None
     samples: Samples = 2
