@@ -30,11 +30,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # the stub beside this file is the only list of what is public, for type checkers and for the import below
 _STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
-_HOME = {
-    name: module
-    for module, names in re.findall(r"^from (\S+) import \(([^)]*)\)", _STUB, re.MULTILINE)
-    for name in re.findall(r"(\w+) as", names)
-}
+_HOME = {name: home for home, name in re.findall(r"^from (\S+) import (\w+) as", _STUB, re.MULTILINE)}
 
 __all__ = sorted(_HOME)
 

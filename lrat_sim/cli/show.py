@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
     from lrat_sim.retrieval.base import Retriever
     from lrat_sim.study import Controls, Probe, StudyResult
-    from lrat_sim.verbs import Evaluation, Model, Pairs, Run, SearchResult
+    from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
 
 _BEGAN = time.monotonic()
 _WORTH_A_LINE = 60.0

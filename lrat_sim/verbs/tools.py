@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
+from msgspec.structs import asdict
 
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, say
-from lrat_sim.settings import Whole
+from lrat_sim.settings import Settings, Whole, build
 from lrat_sim.verbs.data import task_set
 from lrat_sim.verbs.results import Run
 from lrat_sim.verbs.steps import agent_named, check_retriever, opened
@@ -44,14 +45,21 @@ if TYPE_CHECKING:
 NewFolder = Annotated[AnyPath, Given(Path), Meta(description="The folder to make.")]
 Target = Annotated[AnyPath, Given(Path), Meta(description="The file or folder to write.")]
 Format = Annotated[str, Meta(description="The format to write; `lrat-sim list` names them.")]
-Canaried = Annotated[bool, Meta(description="Write questions of benchmarks that ask not to be republished.")]
-CardName = Annotated[str | None, Meta(description="What a data set card calls it.")]
-Licence = Annotated[str, Meta(description="For the card, as the hub names it, e.g. cc-by-4.0.")]
-Language = Annotated[str, Meta(description="For the card, a code.")]
 Host = Annotated[str, Meta(description="The address to listen on; loopback by default.")]
 Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes a free port and says which.")]
 STUDIES = ("comparison.json", "experiment.json", "sweep.json", "rounds.json", "ablation.json", "study.json")
 """By which a folder is known to hold something to report."""
+
+
+class Publishing(Settings, frozen=True, kw_only=True):
+    """What is written of a data set for others."""
+
+    include_canaried: Annotated[
+        bool, Meta(description="Write questions of benchmarks that ask not to be republished.")
+    ] = False
+    name: Annotated[str | None, Meta(description="What a data set card calls it.")] = None
+    license: Annotated[str, Meta(description="For the card, as the hub names it, e.g. cc-by-4.0.")] = "unknown"
+    language: Annotated[str, Meta(description="For the card, a code.")] = "en"
 
 
 @verb
@@ -64,13 +72,10 @@ def convert(
     only: Annotated[
         Literal["all", "answered", "correct"], Meta(description="Which trajectories; correct needs grades.")
     ] = "all",
-    include_canaried: Canaried = False,
     skip_unreadable: Annotated[
         bool, Meta(description="Pass over records that cannot be read, and count them.")
     ] = False,
-    name: CardName = None,
-    license: Licence = "unknown",
-    language: Language = "en",
+    **publishing: Annotated[Any, Publishing],
 ) -> ConvertSummary:
     """Convert trajectories between the formats of the field, and into run folders."""
     from lrat_sim.formats import convert as convert_trajectories
@@ -78,8 +83,7 @@ def convert(
     with bar(f"convert {folder_of(source)}") as progress:
         return convert_trajectories(
             folder_of(source), Path(out), to=to, source_format=source_format, only=only,
-            include_canaried=include_canaried, skip_unreadable=skip_unreadable, name=name, license=license,
-            language=language, progress=progress,
+            skip_unreadable=skip_unreadable, progress=progress, **asdict(build(Publishing, publishing)),
         )  # fmt: skip
 
 
@@ -91,10 +95,7 @@ def export_pairs(
     to: Format,
     data: Data = None,
     negatives: Annotated[Whole, Meta(description="Columns of negatives, for sentence-transformers.")] = 9,
-    include_canaried: Canaried = False,
-    name: CardName = None,
-    license: Licence = "unknown",
-    language: Language = "en",
+    **publishing: Annotated[Any, Publishing],
 ) -> PairsSummary:
     """Write mined pairs for other trainers: LRAT, FlagEmbedding, Tevatron, sentence-transformers."""
     from lrat_sim.formats.pairs import export_pairs as export
@@ -102,8 +103,8 @@ def export_pairs(
     corpus = None if to == "pairs" else task_set(data, pairs).corpus
     with bar(f"export {folder_of(pairs)}") as progress:
         return export(
-            folder_of(pairs), Path(out), to=to, corpus=corpus, negatives=negatives,
-            include_canaried=include_canaried, name=name, license=license, language=language, progress=progress,
+            folder_of(pairs), Path(out), to=to, corpus=corpus, negatives=negatives, progress=progress,
+            **asdict(build(Publishing, publishing)),
         )  # fmt: skip
 
 
