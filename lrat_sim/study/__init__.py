@@ -1,4 +1,4 @@
-"""Studies: what compare, sweep, ablate, flywheel, controls and probe are made of, and these themselves.
+"""Studies: compare, sweep, ablate, flywheel, controls and probe, and what they are made of.
 
 A study does steps in a folder (:class:`Study`): it runs arms (:class:`Arm`) under a condition (:class:`Condition`),
 mines and trains, and keeps a record of what it holds (:class:`StudyRecord`).  All of it is resumable.
@@ -11,6 +11,7 @@ from lrat_sim.study.controls import Control, Controls, controls
 from lrat_sim.study.flywheel import Flywheel, FlywheelResult, demo, flywheel
 from lrat_sim.study.probe import Probe, probe
 from lrat_sim.study.record import StudyRecord, read_study
+from lrat_sim.study.runs import graded_rollout
 from lrat_sim.study.settings import (
     AblationSettings,
     CallOptions,
@@ -20,42 +21,13 @@ from lrat_sim.study.settings import (
     ProbeSettings,
     SweepSettings,
 )
-from lrat_sim.study.study import Condition, Study, StudyResult, graded_rollout
+from lrat_sim.study.study import Condition, Study, StudyResult
 from lrat_sim.study.sweep import nested_subsets, sweep
 
 __all__ = [
-    "BASE",
-    "ORACLE",
-    "TRAINED",
-    "AblationSettings",
-    "Arm",
-    "CallOptions",
-    "CompareSettings",
-    "Condition",
-    "Control",
-    "Controls",
-    "ControlsSettings",
-    "Flywheel",
-    "FlywheelResult",
-    "FlywheelSettings",
-    "Probe",
-    "ProbeSettings",
-    "Study",
-    "StudyRecord",
-    "StudyResult",
-    "SweepSettings",
-    "ablate",
-    "alike",
-    "compare",
-    "controls",
-    "demo",
-    "flywheel",
-    "graded_rollout",
-    "named_retriever",
-    "nested_subsets",
-    "opened",
-    "probe",
-    "read_study",
-    "runnable_tasks",
-    "sweep",
-]
+    "BASE", "ORACLE", "TRAINED", "AblationSettings", "Arm", "CallOptions", "CompareSettings", "Condition", "Control",
+    "Controls", "ControlsSettings", "Flywheel", "FlywheelResult", "FlywheelSettings", "Probe", "ProbeSettings",
+    "Study", "StudyRecord", "StudyResult", "SweepSettings", "ablate", "alike", "compare", "controls", "demo",
+    "flywheel", "graded_rollout", "named_retriever", "nested_subsets", "opened", "probe", "read_study",
+    "runnable_tasks", "sweep",
+]  # fmt: skip

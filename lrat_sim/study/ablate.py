@@ -14,7 +14,7 @@ Every step finds what an earlier call finished, so that arms, seeds, splits and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -53,14 +53,10 @@ def ablate(
 
     Args:
         datasets: a task set, or several by name, each with a ``train`` split and the one to evaluate on.
-        folder: see above; the same call again resumes where it was stopped, and a call with more arms, seeds, splits or
-            task sets runs only what is missing.
+        folder: see above.
         settings: what to do; the defaults where None.
         judge: of the relevance of opened documents; by default the offline rules.
         command: the command line that asked for it, for the record.
-
-    Returns:
-        The comparisons of this call, by their folder; the record has those of all calls.
 
     Raises:
         InputError: a setting, an arm or a name is wrong, or training and held-out tasks share a question.
@@ -72,122 +68,86 @@ def ablate(
     sets = {datasets.name: datasets} if isinstance(datasets, Dataset) else dict(datasets)
     if not sets:
         raise InputError("an ablation needs a task set; name one or more.")
-    work = [_TaskSet(name, dataset, arms, settings, judge) for name, dataset in sets.items()]
+    work = [_TaskSet(name, dataset, arms, settings) for name, dataset in sets.items()]
     recorded = {"table_of_arms": msgspec.to_builtins(arms)}
-    study = Study("ablate", folder, settings, recorded=recorded, command=command)
+    made_from = {
+        "agent": settings.own_agent().describe()["fingerprint"],
+        "base_model": settings.base_model,
+        "samples": settings.samples,
+        "seed": settings.collect_seed,
+    }
+    study = Study("ablate", folder, settings, made_from=made_from, recorded=recorded, command=command)
+    study.save()
     trained, seeds = sum(arm.mining is not None for arm in arms.values()), len(settings.seeds)
     study.total = len(work) * ((trained > 0) + trained * (1 + seeds) + len(arms) * seeds)
-    return study.result(dict(task_set.run(study) for task_set in work))
+    return study.result(dict(task_set.run(study, judge) for task_set in work))
 
 
 class _TaskSet:
     """The arms on one task set; everything is checked before anything runs."""
 
-    def __init__(
-        self,
-        name: str,
-        dataset: Dataset,
-        arms: Mapping[str, ArmSettings],
-        settings: AblationSettings,
-        judge: RelevanceJudge | None,
-    ):
-        self.name, self.dataset, self.arms, self.settings, self.judge = name, dataset, arms, settings, judge
+    def __init__(self, name: str, dataset: Dataset, arms: Mapping[str, ArmSettings], settings: AblationSettings):
+        self.name, self.dataset, self.arms, self.settings = name, dataset, arms, settings
         check_leak(dataset.tasks("train"), dataset.tasks(settings.split))
         self.agent = settings.own_agent()
         self.agents = {arm: settings.own_agent(**options.agent_options) for arm, options in arms.items()}
         self.train_tasks = runnable_tasks(dataset.tasks("train"), self.agent, settings.train_tasks)
         self.condition = Condition.of(dataset, settings.split, self.agent, settings.test_tasks, name)
-        lengths = [arm.trained_by().max_document_length for arm in arms.values() if arm.mining]
-        self.length = max(lengths, default=_DOCUMENT)
         self.trained = [name for name, arm in arms.items() if arm.mining is not None]
-        self._base: Retriever | None = None
+        lengths = [arms[name].trained_by().max_document_length for name in self.trained]
+        self.length = max(lengths, default=_DOCUMENT)
 
-    def run(self, study: Study) -> tuple[str, Comparison]:
+    def run(self, study: Study, judge: RelevanceJudge | None) -> tuple[str, Comparison]:
         """All arms, and the folder of their comparison."""
-        settings, self.study = self.settings, study
-        pairs = {}
+        settings, self.study, self.folder = self.settings, study, study.folder / self.name
+        # documents as long as the longest that an arm is trained on
+        self.base = open_base(self.dataset, settings.base, self.length)
         if self.trained:
-            self.collect()
-            pairs = {name: self.mine(name) for name in self.trained}
+            study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}")
+            run, seed = self.folder / "collect", settings.collect_seed + 1  # as the first round of a flywheel
+            models = (self.folder / "arms").glob("*/seed-*/model")
+            study.collect(self.train_tasks, self.agent, self.base, run, seed, settings.samples, models)
+        for name in self.trained:
+            study.step("mine", f"{name} on {self.name}")
+            report = study.mine([run], self.arms[name].recipe(), self.folder / "arms" / name, self.dataset, judge)
+            console.print(f"{report.pairs:,} pairs", markup=False)
         arms = [
             Arm(name=name, retriever=partial(self.retriever, name), agent=self.agents[name], differs=arm.agent_options)
             for name, arm in self.arms.items()
         ]
         folder = f"{self.name}/{settings.split}-k{self.agent.limits.k}"
         comparison = study.evaluate(arms, self.condition, folder, base=BASE, seeds=settings.seeds)
-        made = {name: list(read_records(self._arm(name) / PAIRS, Pair)) for name in self.trained}
-        study.trained(
-            folder,
-            {
-                name: Trained(
-                    pairs=[pairs[name]] * len(settings.seeds),
-                    tasks=[len({pair.provenance.task for pair in made[name]})] * len(settings.seeds),
-                    seconds=[read_record(self._model(name, seed)).seconds for seed in settings.seeds],
-                )
-                for name in self.trained
-            },
-        )
+        study.trained(folder, {name: self._account(name) for name in self.trained})
         return folder, comparison
-
-    def collect(self) -> None:
-        """Runs the training tasks with the base, once for all arms."""
-        settings = self.settings
-        self.study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}")
-        # the seed is that of a flywheel's first round
-        self.study.run(
-            self.train_tasks,
-            self.agent,
-            self.base(),
-            self._folder() / "collect",
-            seed=settings.collect_seed + 1,
-            samples=settings.samples,
-        )
-
-    def mine(self, name: str) -> int:
-        """Mines an arm's pairs; returns how many."""
-        self.study.step("mine", f"{name} on {self.name}")
-        report = self.study.mine(
-            [self._folder() / "collect"], self.arms[name].recipe(), self._arm(name), self.dataset, self.judge
-        )
-        console.print(f"{report.pairs:,} pairs", markup=False)
-        return report.pairs
 
     def retriever(self, name: str, seed: int) -> Retriever:
         """The retriever of an arm; a trained one is trained now, where it is missing."""
         arm = self.arms[name]
         if arm.retriever == BASE:
-            return self.base()
+            return self.base
         if arm.retriever is not None:
             return opened(arm.retriever, self.dataset, **alike({name: arm.retriever}, self.length)[name])
         training, model = arm.trained_by(), self._model(name, seed)
         training = msgspec.structs.replace(training, seed=training.seed + seed)
         self.study.step("train", f"{name} on {self.name}, seed {seed}")
-        pairs = read_records(self._arm(name) / PAIRS, Pair)
-        self.study.train(pairs, self.dataset, self.settings.base, training, model, arm.kind)
+        self.study.train(self._pairs(name), self.dataset, self.settings.base, training, model, arm.kind)
         if arm.kind == "reranker":
-            return self._reranker(name, model)
+            base = f"dense:model={self.settings.base},max_length={self.length}"
+            indexes = self.dataset.folder / "indexes" / f"rerank-{fingerprint(base)[:8]}"
+            options = {"base": base, **arm.rerank, "model": str(model)}
+            return opened("rerank", self.dataset, f"the base of {name}", indexes=indexes, **options)
         # documents as long as those of every other arm; queries with what the arm is sent beside them
         longer = training.max_query_length > self.length
         options = {"max_query_length": training.max_query_length} if longer else {}
         return open_trained(self.dataset, model, self.length, **options)
 
-    def base(self) -> Retriever:
-        """The base model over the corpus, its documents as long as the longest that an arm is trained on."""
-        if self._base is None:
-            self._base = open_base(self.dataset, self.settings.base, self.length)
-        return self._base
+    def _account(self, name: str) -> Trained:
+        tasks = [pair.provenance.task for pair in self._pairs(name)]
+        seconds = [read_record(self._model(name, seed)).seconds for seed in self.settings.seeds]
+        return Trained(pairs=[len(tasks)] * len(seconds), tasks=[len({*tasks})] * len(seconds), seconds=seconds)
 
-    def _reranker(self, name: str, model: Path) -> Retriever:
-        base = f"dense:model={self.settings.base},max_length={self.length}"
-        indexes = self.dataset.folder / "indexes" / f"rerank-{fingerprint(base)[:8]}"
-        options = {"base": base, **self.arms[name].rerank, "model": str(model)}
-        return opened("rerank", self.dataset, f"the base of {name}", indexes=indexes, **options)
-
-    def _folder(self) -> Path:
-        return self.study.folder / self.name
-
-    def _arm(self, name: str) -> Path:
-        return self._folder() / "arms" / name
+    def _pairs(self, name: str) -> Iterator[Pair]:
+        return read_records(self.folder / "arms" / name / PAIRS, Pair)
 
     def _model(self, name: str, seed: int) -> Path:
-        return self._arm(name) / f"seed-{seed}" / "model"
+        return self.folder / "arms" / name / f"seed-{seed}" / "model"

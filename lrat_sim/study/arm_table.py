@@ -68,11 +68,7 @@ class ArmTable(Settings, frozen=True, kw_only=True):
 
 
 def load_arms(names: Sequence[str] = (), table: str = "ablate-arms") -> dict[str, ArmSettings]:
-    """Arms by name, checked with everything that they name: recipes, fields, retrievers.
-
-    Args:
-        names: which, in this order; all of the table's by default. ``base`` always comes first, named or not.
-        table: name or path of the table.
+    """Arms of a table by name, checked with everything that they name; all of them by default, ``base`` always first.
 
     Raises:
         UnknownName: there is no such table, recipe or retriever.

@@ -35,14 +35,10 @@ _LONGEST = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One arm of a comparison.
+    """One arm of a comparison: its retriever, or a function that makes it for a seed, such as one that trains first.
 
-    Args:
-        name: of the arm.
-        retriever: what it searches with, or a function that makes it for a seed, such as one that trains first.
-        agent: who runs, where that is another than for the other arms.
-        differs: in which of the agent's settings, so that the comparison says so.
-        folder: name of its run folder, where that is not the arm's own.
+    ``agent`` is who runs, where that is another than for the other arms, and ``differs`` the settings in which it does,
+    so that the comparison says so; ``folder`` names its run folder, where that is not the arm's own name.
     """
 
     name: str
@@ -61,16 +57,12 @@ def opened(
 ) -> Retriever:
     """A retriever over a data set's corpus, its index built with a progress bar where it is missing.
 
+    Args and errors are those of :func:`lrat_sim.retrieval.open_retriever`, and:
+
     Args:
-        spec: as for :func:`lrat_sim.retrieval.open_retriever`.
-        dataset: whose corpus it ranks.
         title: what the progress bar calls it.
         indexes: the folder for its index; by default one beside the corpus for each spec and set of options, which
             every run shares.
-        options: of the retriever.
-
-    Raises:
-        InputError: see :func:`lrat_sim.retrieval.open_retriever`.
     """
     key = fingerprint([str(spec), {name: str(value) for name, value in options.items()}])[:8]
     folder = indexes or dataset.folder / "indexes" / f"{parse_spec(str(spec))[0]}-{key}"
@@ -92,15 +84,12 @@ def open_trained(dataset: Dataset, model: Path, length: int, **options: object) 
 
 
 def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict[str, Any]]:
-    """The options to open the arms of a comparison with, so that their encoders read texts of one length.
+    """The options to open arms (specs by name) with, so that their encoders read texts of one length, in tokens.
 
     It is the one asked for; else the one that a spec gives (``dense:max_length=96``); else the longest that one of the
     trained models was trained on; else the shortest of the encoders' own.  A spec that gives its own keeps it, and the
     comparison then says so.
 
-    Args:
-        specs: name of the arm to spec.
-        length: tokens of a text; None where nothing is asked for.
     """
     encoders = [encoder for spec in specs.values() for encoder in _encoders(spec)]
     given = {int(options["max_length"]) for _, options in encoders if str(options.get("max_length", "")).isdecimal()}
@@ -169,10 +158,7 @@ def named_retriever(spec: str) -> tuple[str, str]:
     """The name of an arm and its spec, from ``NAME=SPEC`` or from a spec that names itself.
 
     An equals sign after a colon belongs to the spec; a model folder is called by its name, and one called ``model``
-    by that of the round or run that holds it.
-
-    Raises:
-        InputError: the name cannot be that of the arm's run folder.
+    by that of the round or run that holds it.  Raises an InputError where the name cannot be that of a run folder.
     """
     name, equals, rest = spec.partition("=")
     if equals and not {":", "/"} & {*name}:
@@ -184,12 +170,9 @@ def named_retriever(spec: str) -> tuple[str, str]:
 
 
 def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
-    """The tasks that an agent can be asked, at most ``limit`` of them; those left out are named first.
+    """The tasks that an agent can be asked, at most ``limit``; those without a plan that it needs are named.
 
-    A simulated agent needs a plan; a comparison asks every arm the same tasks, so they are left out for all.
-
-    Raises:
-        InputError: none is left.
+    Raises an InputError where none is left.
     """
     kept, left_out = runnable(list(tasks), agent)
     if left_out:
@@ -198,10 +181,6 @@ def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | Non
 
 
 def check_arm(name: str) -> None:
-    """Refuses the name of an arm that cannot be that of its run folder.
-
-    Raises:
-        InputError: it cannot.
-    """
+    """Raises an InputError where the name of an arm cannot be that of its run folder."""
     if name != Path(name).name or name in ("", ".."):
         raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")

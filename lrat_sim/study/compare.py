@@ -47,14 +47,11 @@ def compare(
         retrievers: name of the arm to spec, as for :func:`lrat_sim.retrieval.open_retriever`, or to a retriever that is
             open already; the first is the base.
         datasets: a task set, or several by name.
-        folder: gets a folder a cell (see above) and ``study.json``.
+        folder: gets a folder a cell, by which the result names its comparisons, and ``study.json``.
         settings: what to do; the defaults where None.
         agents: who runs, in place of those that the settings name.
         judge: of answers; by default the offline match.
         command: the command line that asked for it, for the record.
-
-    Returns:
-        The comparisons of this call, by the folder of their cell.
 
     Raises:
         InputError: fewer than two retrievers, a name that cannot be a folder's, the same cell twice, or a task set
@@ -110,12 +107,11 @@ def _cell_folders(conditions: Sequence[Condition], before: Sequence[Cell]) -> li
     alone = len(conditions) == 1
     folders: list[str] = []
     for condition in conditions:
-        identity = condition.identity
+        identity, name, k = condition.identity, condition.agent.name, condition.agent.limits.k
         if identity in known and known[identity] in folders:
-            raise InputError(f"{condition.title} is asked for twice; leave one out.")
+            raise InputError(f"{name} on {condition.task_set} with k = {k} is asked for twice; leave one out.")
         if identity not in known:
-            k = condition.agent.limits.k
-            folder = re.sub(r"[^\w.-]+", "-", f"{condition.agent.name}-{condition.task_set}-{condition.split}-k{k}")
+            folder = re.sub(r"[^\w.-]+", "-", f"{name}-{condition.task_set}-{condition.split}-k{k}")
             folder = "." if alone and not taken else folder if folder not in taken else f"{folder}-{identity[:8]}"
             known[identity], taken[folder] = folder, identity
         folders.append(known[identity])

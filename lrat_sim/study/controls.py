@@ -11,24 +11,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import ensure_folder
 from lrat_sim.comparison import Comparison
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
 from lrat_sim.progress import console
-from lrat_sim.records import Task, canonical
-from lrat_sim.retrieval.base import Retriever
+from lrat_sim.records import canonical
 from lrat_sim.rollout.index import RUN, read_trajectories
-from lrat_sim.rollout.run import rollout
 from lrat_sim.study.arms import TRAINED, open_base, runnable_tasks
 from lrat_sim.study.flywheel import flywheel
+from lrat_sim.study.runs import graded_rollout
 from lrat_sim.study.settings import ControlsSettings, FlywheelSettings
 from lrat_sim.tables import Table, percent, with_interval
 
@@ -72,41 +70,51 @@ def controls(
     Args:
         dataset: with splits ``train`` and ``test``.
         folder: gets the runs; the same call again resumes, but the repeated runs are always made anew.
-        settings: what to do; the defaults where None.
-        command: the command line that asked for it, for the record.
     """
     settings, folder = settings or ControlsSettings(), ensure_folder(Path(folder))
-    # each of the two flywheels mines by the paper's recipe, and then exchanges positives
+    budget, agent = settings.calls.budget(), settings.own_agent()
     shared = {name: getattr(settings, name) for name in settings.__struct_fields__ if name != "repeats"}
-    shuffle = settings.seed + 1
-    exchanged = FlywheelSettings(**shared, mining="mine-paper", mining_options={"shuffle_positives": shuffle})
-    drawn = msgspec.structs.replace(
-        exchanged, baselines=(), mining_options={"shuffle_positives": {"within": "list", "seed": shuffle}}
-    )
-    console.rule("control: shuffled positives")
-    (shuffled,) = flywheel(dataset, folder / "shuffled", exchanged, command=command).comparisons.values()
-    console.rule("control: positives drawn from the same list")
-    (listed,) = flywheel(dataset, folder / "listed", drawn, command=command).comparisons.values()
-    console.rule("control: repeated runs")
-    agent = settings.own_agent()
-    base = open_base(dataset, settings.base, settings.recipe().max_document_length)
+
+    def shuffled(name: str, shuffle: object, **fields: Any) -> Comparison:
+        console.rule(f"control: {name}")
+        options = {"shuffle_positives": shuffle}
+        wheel = FlywheelSettings(**shared, mining="mine-paper", mining_options=options, **fields)
+        result = flywheel(dataset, folder / name, wheel, command=command, budget=budget)
+        (comparison,) = result.comparisons.values()
+        return comparison
+
+    exchanged = shuffled("shuffled", settings.seed + 1)
+    listed = shuffled("listed", {"within": "list", "seed": settings.seed + 1}, baselines=())
+    console.rule("control: equal")
     tasks = runnable_tasks(dataset.tasks("test"), agent, settings.repeats)
-    return Controls(
-        [
-            shuffled_gains_nothing(shuffled),
-            shuffled_gains_nothing(listed, "positives drawn from the same list"),
-            oracle_bounds_all(shuffled),
-            *_equal_runs(base, folder / "equal", agent, tasks, settings.seed),
-        ],
-        folder,
-    )
+    base = open_base(dataset, settings.base, settings.recipe().max_document_length)
+    forms = {}
+    for name, concurrency in (("once", 1), ("again", 1), ("together", 16)):
+        run = folder / "equal" / name
+        if run.exists() and not (run / RUN).is_file():
+            raise InputError(f"{run} is no run folder; give the controls another --out folder.")
+        shutil.rmtree(run, ignore_errors=True)  # what an earlier call left would compare with itself
+        calls = msgspec.structs.replace(settings.calls, concurrency=concurrency, cache=False)
+        graded_rollout(tasks, agent, base, run, seed=settings.seed, calls=calls, budget=budget)
+        forms[name] = sorted(canonical(trajectory) for trajectory in read_trajectories(run))
+
+    def equal(what: str, other: str) -> Control:
+        held = forms["once"] == forms[other] and len(forms["once"]) == len(tasks)
+        return Control(what, held, f"{len(tasks)} runs")
+
+    results = [
+        shuffled_gains_nothing(exchanged),
+        shuffled_gains_nothing(listed, "positives drawn from the same list"),
+        oracle_bounds_all(exchanged),
+        equal("two runs with one seed are equal", "again"),
+        equal("concurrency 1 and 16 give the same runs", "together"),
+    ]
+    return Controls(results, folder)
 
 
 def shuffled_gains_nothing(comparison: Comparison, what: str = "shuffled positives") -> Control:
     """The interval of the gain of the retriever trained on such positives reaches 0 or lies below it."""
-    (pairing,) = (
-        pairing for pairing in comparison.pairings if (pairing.arm, pairing.base) == (TRAINED, comparison.base)
-    )
+    (pairing,) = (pair for pair in comparison.pairings if (pair.arm, pair.base) == (TRAINED, comparison.base))
     gain = pairing.measures["success"].difference
     held = gain.low is not None and gain.low <= 0
     known = gain.low is not None and gain.high is not None
@@ -121,22 +129,3 @@ def oracle_bounds_all(comparison: Comparison) -> Control:
     errors = {summary.name: f" ({summary.errors} errors)" for summary in comparison.summaries if summary.errors}
     figures = ", ".join(f"{name} {percent(value)}{errors.get(name, '')}" for name, value in success.items())
     return Control("the oracle bounds all", all(value <= bound for value in success.values()), figures)
-
-
-def _equal_runs(
-    retriever: Retriever, folder: Path, agent: AgentSettings, tasks: Sequence[Task], seed: int
-) -> list[Control]:
-    forms = {}
-    for name, concurrency in (("once", 1), ("again", 1), ("together", 16)):
-        if (folder / name).exists() and not (folder / name / RUN).is_file():
-            raise InputError(f"{folder / name} is no run folder; give the controls another --out folder.")
-        shutil.rmtree(folder / name, ignore_errors=True)  # what an earlier call left would compare with itself
-        rollout(tasks, agent, retriever, folder / name, seed=seed, concurrency=concurrency, table=False)
-        forms[name] = sorted(canonical(trajectory) for trajectory in read_trajectories(folder / name))
-    return [
-        Control(what, forms["once"] == forms[other] and len(forms["once"]) == len(tasks), f"{len(tasks)} runs")
-        for what, other in (
-            ("two runs with one seed are equal", "again"),
-            ("concurrency 1 and 16 give the same runs", "together"),
-        )
-    ]

@@ -17,17 +17,8 @@ def draw(*keys: object) -> float:
 
 
 def shared_out(tasks: Sequence[Task], shares: Mapping[str, float], rest: str, seed: int) -> dict[str, list[Task]]:
-    """Gives each task to one of several retrievers, in about these shares.
-
-    Args:
-        tasks: in order.
-        shares: name to share, above 0; together 1 at most.
-        rest: the name of who gets the others.
-        seed: of the round.
-
-    Returns:
-        The tasks of each name that got any, ``rest`` first.
-    """
+    """Gives each task to one of several retrievers, in about these shares (above 0, together 1 at most), and the others
+    to ``rest``; returns the tasks of each name that got any, ``rest`` first."""
     given: dict[str, list[Task]] = {name: [] for name in (rest, *shares)}
     for task in tasks:
         left, taker = draw("collect", seed, task.id), rest
@@ -41,13 +32,7 @@ def shared_out(tasks: Sequence[Task], shares: Mapping[str, float], rest: str, se
 
 
 def replayed(files: Iterable[Path], share: float, seed: int) -> Iterator[Pair]:
-    """A share of the pairs of earlier rounds.
-
-    Args:
-        files: of pairs, in the order of the rounds.
-        share: 0 to 1; each pair is drawn by its content.
-        seed: of the round.
-    """
+    """A share (0 to 1) of the pairs of earlier rounds, in order; each pair is drawn by its content."""
     for path in files:
         for pair in read_records(path, Pair):
             if share >= 1 or draw("replay", seed, encode(pair)) < share:

@@ -34,6 +34,7 @@ from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.grading.relevance import RelevanceJudge
 from lrat_sim.mining.recipe import MiningRecipe, load_recipe
 from lrat_sim.mining.run import PAIRS
+from lrat_sim.models.budget import Budget
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
@@ -53,8 +54,8 @@ DEMO = FlywheelSettings(training_options={"max_document_length": 96})
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class FlywheelResult(StudyResult):
-    """``model`` is the one in use at the end, the last accepted one or the base model; the comparisons are named
-    ``<split>-k<k>``."""
+    """With the model in use at the end (the last accepted one, or the base model) and what became of the rounds; the
+    comparisons are named ``<split>-k<k>``."""
 
     model: Path
     rounds: Rounds
@@ -67,15 +68,17 @@ def flywheel(
     *,
     judge: RelevanceJudge | None = None,
     command: str | None = None,
+    budget: Budget | None = None,
 ) -> FlywheelResult:
     """Improves a retriever from what agents did with it, and measures by how much.
 
     Args:
         dataset: with a ``train`` split, the splits to evaluate on, and that of the gate where there is one.
-        folder: see above; the same call again resumes where it was stopped, and says what it reuses.
+        folder: see above.
         settings: what to do; the defaults where None.
         judge: of the relevance of opened documents; by default the offline rules.
         command: the command line that asked for it, for the record.
+        budget: of a study that this one is a part of.
 
     Raises:
         InputError: a setting, a file or a name is wrong, training and held-out tasks share a question, or the folder
@@ -83,17 +86,11 @@ def flywheel(
         FingerprintMismatch: the folder holds a flywheel with other settings.
         LimitReached: a limit of the calls ended it; the same call with a higher one resumes from there.
     """
-    return Flywheel(dataset, folder, settings, judge=judge, command=command).run()
+    return Flywheel(dataset, folder, settings, judge=judge, command=command, budget=budget).run()
 
 
 def demo(folder: Path | str, settings: FlywheelSettings = DEMO, *, command: str | None = None) -> FlywheelResult:
-    """The whole loop once on a small generated world: minutes on two cores, no key, no network.
-
-    Args:
-        folder: gets the world and the flywheel; a second call says what it reuses.
-        settings: of the flywheel.
-        command: the command line that asked for it, for the record.
-    """
+    """The whole loop once on a small generated world, both in ``folder``: minutes on two cores, no key, no network."""
     with bar("generate the world") as progress:
         dataset = prepare("world", Path(folder) / "world", options=DEMO_WORLD, progress=progress)
     return flywheel(dataset, Path(folder) / "flywheel", settings, command=command)
@@ -108,14 +105,9 @@ class Flywheel:
     """
 
     def __init__(
-        self,
-        dataset: Dataset,
-        folder: Path | str,
-        settings: FlywheelSettings | None = None,
-        *,
-        judge: RelevanceJudge | None = None,
-        command: str | None = None,
-    ):
+        self, dataset: Dataset, folder: Path | str, settings: FlywheelSettings | None = None, *,
+        judge: RelevanceJudge | None = None, command: str | None = None, budget: Budget | None = None,
+    ):  # fmt: skip
         self.dataset, self.folder, self.judge = dataset, Path(folder), judge
         self.settings = settings = settings or FlywheelSettings()
         self.recipe: MiningRecipe = load_recipe(settings.mining, settings.mining_options)
@@ -142,10 +134,10 @@ class Flywheel:
             self.gate_tasks = frozen_tasks(dataset, settings.gate_split, others, self.agent, settings.gate_tasks)
         # nothing was made after a single round, so that it may be gated later
         later = ("gate",) if before and before.settings.get("rounds") == 1 else ()
-        self.study = Study("flywheel", folder, settings, made_from=self._made_from(), later=later, command=command)
+        self.study = Study(
+            "flywheel", folder, settings, made_from=self._made_from(), later=later, command=command, budget=budget
+        )
         self.accepted: list[int] = []
-        self._base: Retriever | None = None
-        self._open: Retriever | None = None
         self._known: float | None = None
 
     @property
@@ -156,12 +148,15 @@ class Flywheel:
     def run(self) -> FlywheelResult:
         """All rounds, and the evaluation."""
         settings, made, stopped = self.settings, list[Round](), None
-        self.accepted, self._open = [], self.base()
+        self.base = self.using = self.open_base()
         self.study.save()  # not before: a base that cannot be opened binds no folder
-        self._count_steps(1)
+        evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
+        # how many models are accepted, and evaluated, shows only at the end
+        in_round = 3 + (settings.guard is not None) + (self.rule != "none")
+        self.study.total = settings.rounds * in_round + evaluations * (1 + settings.rounds + len(self.baselines))
         for number in range(1, settings.rounds + 1):
             made.append(self.round(number))
-            self._note(made, None)
+            self._note(made, None, {})
             refused = number - (self.accepted[-1] if self.accepted else 0)
             if refused >= settings.patience > 0 and number < settings.rounds:
                 stopped = f"stopped after round {number}: the gate refused {refused} in a row"
@@ -170,10 +165,13 @@ class Flywheel:
         comparisons = self.evaluate()
         rounds = self._note(_evaluated(made, comparisons, self.in_use), stopped, comparisons)
         model = self._round(self.accepted[-1]) / "model" if self.accepted else Path(settings.base)
-        result = self.study.result(comparisons)
         return FlywheelResult(
-            folder=result.folder, comparisons=comparisons, record=result.record, model=model, rounds=rounds
+            folder=self.folder, comparisons=comparisons, record=self.study.record, model=model, rounds=rounds
         )
+
+    def open_base(self) -> Retriever:
+        """The base model over the corpus."""
+        return open_base(self.dataset, self.settings.base, self.training.max_document_length)
 
     def round(self, number: int) -> Round:
         """One round with the model in use, which its own replaces where the gate accepts it."""
@@ -187,7 +185,7 @@ class Flywheel:
         decision = self.gate(number, retriever)
         if decision is None or decision.accepted:
             self.accepted.append(number)
-            self._open = retriever
+            self.using = retriever
         return Round(
             number=number,
             in_use=in_use,
@@ -203,21 +201,22 @@ class Flywheel:
         )
 
     def collect(self, number: int) -> dict[str, TaskTable]:
-        """Runs the training tasks with the model in use, or with the retrievers that they are shared out among.
+        """Runs the training tasks with the model in use, and with the retrievers that get a share of them.
 
-        Returns:
-            The metrics by task of each retriever that got any; the model in use goes by its own name.
+        Returns the metrics by task of each that got any.
         """
         seed = self.settings.seed + number
         tables: dict[str, TaskTable] = {}
         self.study.step("collect", f"for round {number}, on {len(self.train_tasks):,} tasks")
         for name, tasks in shared_out(self.train_tasks, self.shares, self.in_use, seed).items():
             other = self.collectors.get(name)
-            retriever = self._using() if other is None else opened(other, self.dataset)
+            retriever = self.using if other is None else opened(other, self.dataset)
             if self.shares:
                 console.print(f"{name} collects on {len(tasks):,} tasks", markup=False)
-            run = self._collected(number, name)
-            tables[name] = self.study.run(tasks, self.agent, retriever, run, seed=seed, samples=self.settings.samples)
+            tables[name] = self.study.collect(
+                tasks, self.agent, retriever, self._collected(number, name), seed, self.settings.samples,
+                [self._round(number) / "model"],
+            )  # fmt: skip
         return tables
 
     def mine(self, number: int, runs: list[Path]) -> int:
@@ -275,9 +274,9 @@ class Flywheel:
         self.study.step("gate", f"for round {number}, on {len(tasks):,} tasks")
 
         def ran(name: str, with_retriever: Retriever) -> TaskTable:
-            return self.study.run(tasks, self.agent, with_retriever, self.folder / "gate" / name, seed=seed)
+            return self.study.run(tasks, self.agent, with_retriever, self.folder / "gate" / name, seed)
 
-        in_use, new = ran(self.in_use, self._using()), ran(f"round-{number}", retriever)
+        in_use, new = ran(self.in_use, self.using), ran(f"round-{number}", retriever)
         decision = decide(self.rule, self.in_use, in_use, new, tasks, seed=seed)
         taken = "accepted" if decision.accepted else f"refused, {self.in_use} stays in use"
         points = 100 * (decision.success_difference.value or 0.0)
@@ -286,12 +285,10 @@ class Flywheel:
         return decision
 
     def evaluate(self) -> dict[str, Comparison]:
-        """Runs the base, every accepted model and the baselines on the held-out tasks, for each split and k.
-
-        These tasks are looked at here alone, after the last round.
-        """
+        """Runs the base, every accepted model and the baselines on the held-out tasks, for each split and k.  They are
+        looked at here alone, after the last round."""
         settings, last = self.settings, self.accepted[-1] if self.accepted else 0
-        arms = [Arm(name=BASE, retriever=self.base())]
+        arms = [Arm(name=BASE, retriever=self.base)]
         for number in self.accepted:
             # a further round leaves the last one where it is
             name, folder = TRAINED if number == last else f"round-{number}", f"round-{number}"
@@ -299,15 +296,15 @@ class Flywheel:
         lengths = alike(self.baselines, self.training.max_document_length)
         for name, spec in self.baselines.items():
             arms.append(Arm(name=name, retriever=opened(spec, self.dataset, **lengths[name])))
-        self._count_steps(len(arms))
+        cells = [(split, k) for split in settings.splits for k in settings.evaluate_ks or (self.agent.limits.k,)]
+        self.study.total = self.study.done + len(cells) * len(arms)
         comparisons = {}
-        for split in settings.splits:
-            for k in settings.evaluate_ks or (self.agent.limits.k,):
-                agent = settings.load_agent(settings.agent, k)
-                condition = Condition.of(self.dataset, split, agent, settings.test_tasks)
-                comparisons[f"{split}-k{k}"] = self.study.evaluate(
-                    arms, condition, f"evaluate/{split}-k{k}", base=BASE, seeds=(settings.seed,)
-                )
+        for split, k in cells:
+            agent, name = settings.load_agent(settings.agent, k), f"{split}-k{k}"
+            condition = Condition.of(self.dataset, split, agent, settings.test_tasks)
+            comparisons[name] = self.study.evaluate(
+                arms, condition, f"evaluate/{name}", base=BASE, seeds=(settings.seed,)
+            )
         if last:
             from lrat_sim.training.folder import add_figures
 
@@ -315,36 +312,14 @@ class Flywheel:
             add_figures(self._round(last) / "model", answers)
         return comparisons
 
-    def base(self) -> Retriever:
-        """The base model over the corpus."""
-        if self._base is None:
-            self._base = open_base(self.dataset, self.settings.base, self.training.max_document_length)
-        return self._base
-
-    def _using(self) -> Retriever:
-        return self._open or self.base()
-
     def _round(self, number: int) -> Path:
         return self.folder / f"round-{number}"
 
     def _collected(self, number: int, name: str) -> Path:
         return self._round(number) / (f"collect-{name}" if name in self.collectors else "collect")
 
-    def _count_steps(self, arms: int) -> None:
-        """How many steps there are, as far as it is known: how many models are accepted shows only at the end."""
-        settings = self.settings
-        evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
-        if self.study.done:
-            self.study.total = self.study.done + arms * evaluations
-        else:
-            a_round = 3 + (settings.guard is not None) + (self.rule != "none")
-            arms += settings.rounds + len(self.baselines)
-            self.study.total = settings.rounds * a_round + arms * evaluations
-
-    def _note(
-        self, made: list[Round], stopped: str | None, comparisons: Mapping[str, Comparison] | None = None
-    ) -> Rounds:
-        base = {name: arm_figures(comparison, BASE) for name, comparison in (comparisons or {}).items()}
+    def _note(self, made: list[Round], stopped: str | None, comparisons: Mapping[str, Comparison]) -> Rounds:
+        base = {name: arm_figures(comparison, BASE) for name, comparison in comparisons.items()}
         rounds = Rounds(rounds=list(made), asked=self.settings.rounds, accepted=self.in_use, base=base, stopped=stopped)
         self.study.note(rounds=rounds)
         self.study.save()
@@ -358,7 +333,7 @@ class Flywheel:
             "agent": self.agent.name,
             "agent's fingerprint": self.agent.describe()["fingerprint"],
             "k": self.agent.limits.k,
-            "base_model": settings.base,
+            "base_model": settings.base_model,
             "collect_with": settings.collect_with,
             "train_from": settings.train_from,
             "replay": settings.replay if settings.train_from == "last" else None,

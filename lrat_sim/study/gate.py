@@ -80,13 +80,12 @@ def frozen_tasks(
 def decide(
     rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: Sequence[Task], *, seed: int = 0
 ) -> Decision:
-    """Holds a new model against the one in use, called ``against``, by their metrics on the tasks.
+    """Holds a new model against the one in use, called ``against``, by their metrics on the tasks asked.
 
     Args:
-        rule: ``mean`` or ``clear``; ``none`` accepts everything.
+        rule: ``none`` accepts everything.
         against: the name of the model in use.
-        in_use: its metrics by task, as :func:`lrat_sim.study.study.graded_rollout` gives them.
-        new: those of the new model.
+        in_use, new: metrics by task, as :func:`lrat_sim.study.runs.graded_rollout` gives them.
         tasks: those asked.
         seed: of the intervals.
     """

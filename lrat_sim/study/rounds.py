@@ -32,22 +32,12 @@ class Guarded(Struct, frozen=True, kw_only=True):
 
 
 class Round(Struct, frozen=True, kw_only=True):
-    """One round.
+    """One round, from 1; models are called ``base`` or ``round-N``.
 
-    Attributes:
-        number: from 1.
-        in_use: the model that it collected with and is held against, ``base`` or ``round-N``.
-        tasks: training tasks by the retriever that they were collected with; the model in use has its own name.
-        collected: how the agents did on them.
-        exposure: of the documents in these runs.
-        mined: pairs of this round.
-        replayed: pairs of earlier rounds that it was trained on beside them.
-        trained_from: the model that training started from, ``base`` or ``round-N``.
-        gate: what the gate decided; None without one.
-        accepted: whether its model is used from now on; always without a gate.
-        guard: what its model forgot; None where that was not asked for.
-        evaluated: how agents do on held-out tasks with the model that is in use after this round, by ``<split>-k<k>``;
-            empty until the flywheel has been evaluated.
+    It collected with the model ``in_use``, whose name stands with those of other retrievers in ``tasks`` (how many
+    training tasks each got).  ``mined`` and ``replayed`` count the pairs of this and of earlier rounds that its model
+    was trained on.  ``evaluated`` is how agents do on held-out tasks with the model that is in use after it, by
+    ``<split>-k<k>``; empty until the flywheel has been evaluated.
     """
 
     number: int
@@ -65,15 +55,8 @@ class Round(Struct, frozen=True, kw_only=True):
 
 
 class Rounds(Struct, frozen=True, kw_only=True):
-    """All rounds of a flywheel.
-
-    Attributes:
-        rounds: those that were made, in order.
-        asked: how many were asked for.
-        accepted: the model in use at the end, ``base`` or ``round-N``.
-        base: how agents do on held-out tasks with the base model, by ``<split>-k<k>``; empty until evaluated.
-        stopped: why fewer rounds were made than asked for; None where all were.
-    """
+    """The rounds made of those ``asked``, the model in use at the end (``accepted``), how agents do on held-out tasks
+    with the ``base`` model, by ``<split>-k<k>``, and why fewer were made than asked (``stopped``)."""
 
     rounds: list[Round]
     asked: int

@@ -70,10 +70,13 @@ class StudySettings(Settings, frozen=True, kw_only=True):
     samples: Samples = 1
     calls: CallOptions = CallOptions()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_seeds(getattr(self, "seeds", (0,)))
+
     def load_agent(self, name: str, k: int | None = None, options: dict[str, Any] | None = None) -> AgentSettings:
         """An agent with the settings' options, results per search and further options."""
-        at_k = {} if k is None else {"limits.k": k}
-        return load_agent(name, {**self.agent_options, **at_k, **(options or {})})
+        return load_agent(name, {**self.agent_options, **({} if k is None else {"limits.k": k}), **(options or {})})
 
 
 class TrainingStudySettings(StudySettings, frozen=True, kw_only=True):
@@ -119,10 +122,6 @@ class CompareSettings(StudySettings, frozen=True, kw_only=True):
         Meta(description="Tokens of a text that every encoder reads; by default a trained model's."),
     ] = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_seeds(self.seeds)
-
 
 class SweepSettings(RecipeSettings, frozen=True, kw_only=True):
     """Success against the number of pairs trained on."""
@@ -132,34 +131,23 @@ class SweepSettings(RecipeSettings, frozen=True, kw_only=True):
     limit: Limit | None = None
     seeds: Seeds = (0,)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_seeds(self.seeds)
-
 
 class AblationSettings(TrainingStudySettings, frozen=True, kw_only=True):
     """What each part of a recipe contributes."""
 
     arms: Annotated[tuple[str, ...], Meta(description="Arms of the table, in order; all by default.")] = ()
     table: Annotated[str, Meta(description="Table of arms, by name or path.")] = "ablate-arms"
-    split: Annotated[
-        str, Meta(description="Held-out tasks to evaluate on: dev to choose an arm, test to report it.")
-    ] = "test"
-    seeds: Annotated[
-        tuple[Seed, ...], Meta(description="Random seeds; each is one training of every arm and its held-out runs.")
-    ] = (0,)
-    collect_seed: Annotated[int, Meta(description="Random seed of the collected runs, which all arms share.")] = 0
+    split: Annotated[str, Meta(description="Held-out tasks: dev to choose an arm by, test to report it.")] = "test"
+    seeds: Annotated[tuple[Seed, ...], Meta(description="Random seeds; each is one training of every arm.")] = (0,)
+    collect_seed: Annotated[Seed, Meta(description="Random seed of the collected runs, all arms share it.")] = 0
     train_tasks: TrainTasks | None = None
     test_tasks: TestTasks | None = None
     samples: Samples = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_seeds(self.seeds)
         if self.split == "train":
-            raise InputError(
-                "split is 'train', which the arms are trained on; name held-out tasks, such as dev or test."
-            )
+            raise InputError("split is 'train', which the arms are trained on; name held-out tasks, such as dev.")
 
 
 class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
@@ -170,13 +158,10 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
         dict[str, Annotated[float, Meta(gt=0, le=1)]],
         Meta(description="Other retrievers to collect with, each with its share of the tasks, such as bm25=0.2."),
     ] = {}
-    evaluate_ks: Annotated[
-        tuple[Whole, ...], Meta(description="Results per search while evaluating, a comparison each; by default k.")
-    ] = ()
-    baselines: Annotated[tuple[str, ...], Meta(description="Retrievers to evaluate beside, SPEC or NAME=SPEC.")] = (
-        "bm25",
-        ORACLE,
-    )
+    evaluate_ks: Annotated[tuple[Whole, ...], Meta(description="Results per search in evaluation; k by default.")] = ()
+    baselines: Annotated[
+        tuple[str, ...], Meta(description="Further retrievers to evaluate, each SPEC or NAME=SPEC.")
+    ] = ("bm25", ORACLE)
     splits: Annotated[tuple[str, ...], Meta(description="Held-out tasks to evaluate on, by split.")] = ("test",)
     mining: Annotated[str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")] = (
         "mine-recommended"
@@ -190,8 +175,8 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
     gate: Annotated[
         Rule | None,
         Meta(
-            description="When a round's model replaces the one in use: always (none), if better on average (mean) or "
-            "clearly better (clear); by default mean for several rounds, none for one."
+            description="When to accept a round's model: always (none), or if better on average (mean) or clearly "
+            "(clear); mean by default for several rounds, none for one."
         ),
     ] = None
     gate_split: Annotated[str, Meta(description="Held-out tasks for the gate alone.")] = "dev"
@@ -263,10 +248,6 @@ class ProbeSettings(StudySettings, frozen=True, kw_only=True):
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuses seeds of runs that are none, or not each given once.
-
-    Raises:
-        InputError: so they are.
-    """
+    """Raises an InputError where there are no seeds of runs, or one is given twice."""
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"the seeds are {', '.join(map(str, seeds)) or 'none'}; give one or more, each once.")

@@ -28,22 +28,22 @@ from lrat_sim.comparison import Comparison, compare, load, run_table, save
 from lrat_sim.comparison.fairness import text_lengths
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
-from lrat_sim.grading.answers import AnswerJudge, MatchJudge, match_grade
+from lrat_sim.grading.answers import AnswerJudge, MatchJudge
 from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge
-from lrat_sim.grading.run import grade_run
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import MiningReport
 from lrat_sim.mining.run import mine_run
-from lrat_sim.models.budget import Budget, LimitReached
+from lrat_sim.models.budget import Budget
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.index import RUN
-from lrat_sim.rollout.run import rollout
+from lrat_sim.rollout.index import RUN, asked_tasks
 from lrat_sim.study.arms import ORACLE, Arm, check_arm, runnable_tasks
 from lrat_sim.study.record import COMPARISON, STUDY, Cell, Kind, StudyRecord, Trained, read_study
-from lrat_sim.study.settings import CallOptions, StudySettings, check_seeds
+from lrat_sim.study.runs import graded_rollout
+from lrat_sim.study.settings import StudySettings, check_seeds
+from lrat_sim.training.folder import RECORD
 from lrat_sim.training.settings import TrainingSettings
 
 Step = Literal["collect", "mine", "train", "index", "guard", "gate", "evaluate"]
@@ -77,11 +77,6 @@ class Condition:
         card = self.dataset.card
         return fingerprint((self.agent.describe()["fingerprint"], card.made_from, card.corpus, self.split))
 
-    @property
-    def title(self) -> str:
-        """In words."""
-        return f"{self.agent.name} on {self.task_set}, {self.split}, k = {self.agent.limits.k}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResult:
@@ -94,10 +89,8 @@ class StudyResult:
     @property
     def answer(self) -> str:
         """The answer of every comparison, in a line each."""
-        answers = [comparison.answer for comparison in self.comparisons.values()]
-        if len(answers) == 1:
-            return answers[0]
-        return "\n".join(f"{name}: {answer}" for name, answer in zip(self.comparisons, answers, strict=True))
+        answers = {name: comparison.answer for name, comparison in self.comparisons.items()}
+        return "\n".join(answer if len(answers) == 1 else f"{name}: {answer}" for name, answer in answers.items())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r}: {self.answer})"
@@ -115,6 +108,7 @@ class Study:
         recorded: further settings for the record.
         command: the command line that asked for it; a recorded one stays where none is given.
         judge: of answers; by default the offline match.
+        budget: of a study that this one is a part of.
 
     Attributes:
         total: how many steps there are, for the count that is shown.
@@ -135,9 +129,10 @@ class Study:
         recorded: Mapping[str, Any] | None = None,
         command: str | None = None,
         judge: AnswerJudge | None = None,
+        budget: Budget | None = None,
     ):
         self.folder, self.calls, self.judge = Path(folder), settings.calls, judge or MatchJudge()
-        self.budget = settings.calls.budget()
+        self.budget = budget or settings.calls.budget()
         self.total = self.done = 0
         wanted = _as_read({**(made_from or {})})
         known = _as_read({**(recorded or {}), **msgspec.structs.asdict(settings)})
@@ -151,6 +146,8 @@ class Study:
             kept = {key: value for key, value in wanted.items() if key not in later or key in before.made_from}
             check_fingerprint(f"the {kind} in {folder}", before.made_from, kept, "choose another --out folder")
             self.note(command=command or before.command, cells=before.cells, rounds=before.rounds)
+        elif (self.folder / RUN).exists():
+            raise InputError(f"{folder} is a run folder, which holds no study; choose another --out folder.")
         ensure_folder(self.folder)  # before indexes are built
 
     def note(self, **fields: Any) -> None:
@@ -172,42 +169,35 @@ class Study:
         console.print(f"{counted}{name} {what}", markup=False, soft_wrap=True)
 
     def run(
-        self,
-        tasks: Sequence[Task],
-        agent: AgentSettings,
-        retriever: Retriever,
-        folder: Path,
-        *,
-        seed: int = 0,
-        samples: int = 1,
+        self, tasks: Sequence[Task], agent: AgentSettings, retriever: Retriever, run: Path, seed: int, samples: int = 1
     ) -> TaskTable:
         """:func:`graded_rollout` with the study's judge, within its budget."""
-        return graded_rollout(
-            tasks, agent, retriever, folder, seed=seed, samples=samples, judge=self.judge, calls=self.calls,
-            budget=self.budget,
-        )  # fmt: skip
+        how: dict[str, Any] = {"judge": self.judge, "calls": self.calls, "budget": self.budget}
+        return graded_rollout(tasks, agent, retriever, run, seed=seed, samples=samples, **how)
+
+    def collect(
+        self, tasks: Sequence[Task], agent: AgentSettings, retriever: Retriever, run: Path, seed: int, samples: int,
+        models: Iterable[Path],
+    ) -> TaskTable:  # fmt: skip
+        """:meth:`run` on training tasks, until one of the models is trained on them: to run again what broke would then
+        change the pairs that it was trained on."""
+        trained = any((model / RECORD).is_file() for model in models)
+        if trained and {task.id for task in tasks} <= {task.id for task in asked_tasks(run)}:
+            console.print(f"the runs in {run} were trained on already: reused", markup=False, soft_wrap=True)
+            return run_table(run, tasks, agent.limits.k, self.judge.name)
+        return self.run(tasks, agent, retriever, run, seed, samples)
 
     def mine(
-        self,
-        runs: Sequence[Path],
-        recipe: MiningRecipe,
-        folder: Path,
-        dataset: Dataset,
-        judge: RelevanceJudge | None = None,
+        self, runs: Sequence[Path], recipe: MiningRecipe, folder: Path, dataset: Dataset, judge: RelevanceJudge | None
     ) -> MiningReport:
-        """Judges what was opened in run folders, where that is missing, and mines their pairs."""
+        """Judges what was opened in run folders, where that is missing (by rules without a judge), and mines pairs."""
         with bar("judge what was opened, and mine pairs") as progress:
             return mine_run(runs, recipe, folder, judge=judge or RuleJudge(), corpus=dataset.corpus, progress=progress)
 
     def train(
-        self,
-        pairs: Iterable[Pair],
-        dataset: Dataset,
-        base_model: str,
-        training: TrainingSettings,
-        model: Path,
+        self, pairs: Iterable[Pair], dataset: Dataset, base_model: str, training: TrainingSettings, model: Path,
         kind: Literal["encoder", "reranker"] = "encoder",
-    ) -> Path:
+    ) -> Path:  # fmt: skip
         """Trains a model, where it is missing."""
         from lrat_sim.training.reranker import train_reranker
         from lrat_sim.training.trainer import train  # torch, which nothing before this needs
@@ -240,14 +230,13 @@ class Study:
             InputError: the name of an arm cannot be that of its folder, or a seed is given twice.
             LimitReached: a limit of the budget ended it before all was run.
         """
-        where = self.folder / folder
+        where, agent = self.folder / folder, condition.agent
         runs = _run_folders(arms, seeds, where)
         if (where / COMPARISON).exists():
             load(where / COMPARISON)  # what is none of ours is refused before anything runs
         tables: dict[str, list[TaskTable]] = {arm.name: [] for arm in arms}
         described: dict[str, dict[str, Any]] = {}
         for arm in arms:
-            agent = arm.agent or condition.agent
             for seed, run in zip(seeds, runs[arm.name], strict=True):
                 retriever = arm.open(seed)  # which may train it first
                 described[arm.name] = retriever.describe()
@@ -256,63 +245,41 @@ class Study:
                 of_seed = f", seed {seed}" if len(seeds) > 1 else ""
                 asked = f"{len(condition.tasks):,} tasks of {condition.task_set}, k = {agent.limits.k}"
                 self.step("evaluate", f"{arm.name} on {asked}{read}{of_seed}")
-                tables[arm.name].append(self.run(condition.tasks, agent, retriever, run, seed=seed, samples=samples))
-        agent = condition.agent
+                table = self.run(condition.tasks, arm.agent or agent, retriever, run, seed, samples)
+                tables[arm.name].append(table)
+        setting: dict[str, Any] = {
+            "agent": agent.name or agent.model, "k": agent.limits.k, "seeds": list(seeds), "samples": samples,
+            "judge": self.judge.name, "task_set": condition.task_set, "split": condition.split,
+        }  # fmt: skip
         comparison = compare(
             tables,
             base,
             ORACLE if ORACLE in tables else None,
             [task.id for task in condition.tasks],
             seed=seeds[0],
-            setting={
-                "agent": agent.name or agent.model,
-                "k": agent.limits.k,
-                "seeds": list(seeds),
-                "samples": samples,
-                "judge": self.judge.name,
-                "task_set": condition.task_set,
-                "split": condition.split,
-            },
+            setting=setting,
             runs={name: [run.name for run in of_arm] for name, of_arm in runs.items()},
             retrievers=described,
             others={arm.name: arm.differs for arm in arms},
         )
         save(comparison, where / COMPARISON)
-        self._add(comparison, condition, folder)
+        cell = Cell(
+            agent=setting["agent"], task_set=condition.task_set, split=condition.split, k=agent.limits.k,
+            seeds=list(seeds), tasks=len(condition.tasks), arms=[arm.name for arm in arms], base=base, folder=folder,
+            identity=condition.identity, answer=comparison.answer,
+        )  # fmt: skip
+        self._add(cell)
         return comparison
 
     def trained(self, folder: str, arms: Mapping[str, Trained]) -> None:
         """Records what arms of a comparison were trained on."""
-        cells = [
-            msgspec.structs.replace(cell, trained=dict(arms)) if cell.folder == folder else cell
-            for cell in self.record.cells
-        ]
-        self.note(cells=cells)
-        self.save()
+        (cell,) = (cell for cell in self.record.cells if cell.folder == folder)
+        self._add(msgspec.structs.replace(cell, trained=dict(arms)))
 
-    def _add(self, comparison: Comparison, condition: Condition, folder: str) -> None:
-        cell = Cell(
-            agent=comparison.setting["agent"],
-            task_set=condition.task_set,
-            split=condition.split,
-            k=condition.agent.limits.k,
-            seeds=comparison.setting["seeds"],
-            tasks=comparison.tasks_asked,
-            arms=[summary.name for summary in comparison.summaries],
-            base=comparison.base,
-            folder=folder,
-            identity=condition.identity,
-            answer=comparison.answer,
-        )
-        cells = {known.folder: known for known in self.record.cells} | {folder: cell}
+    def _add(self, cell: Cell) -> None:
+        cells = {known.folder: known for known in self.record.cells} | {cell.folder: cell}
         self.note(cells=list(cells.values()))
         self.save()
-
-
-def _as_read(values: dict[str, Any]) -> dict[str, Any]:
-    """Values as a record gives them back."""
-    read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(values))
-    return read
 
 
 def recorded_study(folder: Path | str) -> StudyRecord | None:
@@ -320,57 +287,10 @@ def recorded_study(folder: Path | str) -> StudyRecord | None:
     return read_study(Path(folder)) if (Path(folder) / STUDY).exists() else None
 
 
-def graded_rollout(
-    tasks: Sequence[Task],
-    agent: AgentSettings,
-    retriever: Retriever,
-    folder: Path,
-    *,
-    seed: int = 0,
-    samples: int = 1,
-    judge: AnswerJudge | None = None,
-    calls: CallOptions | None = None,
-    budget: Budget | None = None,
-) -> TaskTable:
-    """Runs and grades what is missing in a run folder, and gives its metrics by task.
-
-    Args:
-        tasks: those asked.
-        agent: who runs.
-        retriever: what it searches with.
-        folder: the run folder.
-        seed: of the runs.
-        samples: runs of each task.
-        judge: of answers; by default the offline match.
-        calls: how model calls are sent.
-        budget: what they may cost; by default that of ``calls``, for this rollout alone.
-
-    Raises:
-        LimitReached: the budget is spent; what was run is kept and graded.
-        NothingCame: every run broke, or the judge failed on every answer.
-    """
-    calls, judge = calls or CallOptions(), judge or MatchJudge()
-    summary = rollout(
-        tasks,
-        agent,
-        retriever,
-        folder,
-        seed=seed,
-        samples=samples,
-        grade=match_grade if type(judge) is MatchJudge else None,
-        concurrency=calls.concurrency,
-        adaptive=calls.adaptive,
-        processes=calls.processes,
-        cache=calls.cache,
-        budget=budget or calls.budget(),
-    )
-    summary.check(agent.name or agent.model)
-    grade_run(folder, judge)
-    if summary.stopped is not None:
-        raise LimitReached(
-            summary.stopped, f"the limit on {summary.stopped} is reached; rerun with a higher one to resume."
-        )
-    return run_table(folder, tasks, agent.limits.k, judge.name)
+def _as_read(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as a record gives them back."""
+    read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(values))
+    return read
 
 
 def _seed_folder(folder: Path, name: str, seed: int, first: int) -> Path:

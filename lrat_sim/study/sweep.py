@@ -46,10 +46,9 @@ def sweep(
     Args:
         pairs: mined from training tasks.
         dataset: whose documents the pairs name, and whose tasks are asked.
-        folder: see above.
         settings: what to do.  Each seed decides a draw of tasks, a training and the runs.
-        judge: of answers; by default the offline match.
-        command: the command line that asked for it, for the record.
+
+    The other arguments are those of :func:`lrat_sim.study.compare.compare`.
 
     Raises:
         InputError: a size is not to be had, tasks of the pairs are among those asked, or another study is there.
@@ -65,7 +64,7 @@ def sweep(
         "agent": condition.agent.describe()["fingerprint"],
         "task set": fingerprint([dataset.card.made_from, dataset.card.corpus]),
         "split": settings.split,
-        "base model": settings.base,
+        "base model": settings.base_model,
         **{f"training {field}": value for field, value in msgspec.to_builtins(training).items()},
     }
     study = Study("sweep", folder, settings, made_from=made_from, command=command, judge=judge)
@@ -101,13 +100,8 @@ def sweep(
 def nested_subsets(pairs: Iterable[Pair], sizes: Sequence[int], seed: int) -> list[list[Pair]]:
     """Parts of a set of pairs, each holding the smaller ones: whole tasks, drawn at random, until a size is reached.
 
-    Args:
-        pairs: the set; those whose document the agent rejected are left out, since none is trained on.
-        sizes: how many pairs, at least; a part is larger by what its last task has too many.
-        seed: of the draw.
-
-    Returns:
-        One part a size, the pairs in the order of ``pairs``.
+    Pairs whose document the agent rejected are left out, since none is trained on.  A part is larger than its size by
+    what its last task has too many, and in the order of ``pairs``.
 
     Raises:
         InputError: a size is below 1 or more than there are.

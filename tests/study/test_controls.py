@@ -3,7 +3,8 @@ import pytest
 
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison import compare
-from lrat_sim.mining.run import REPORT
+from lrat_sim.mining.recipe import load_recipe
+from lrat_sim.mining.run import REPORT, mine_run
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.study import Controls, ControlsSettings
@@ -42,10 +43,11 @@ def test_every_control_holds_on_a_small_world(controls):
 
 
 @pytest.mark.slow
-def test_the_shuffled_flywheel_trains_on_the_same_queries_with_exchanged_positives(controls, wheel):
+def test_the_shuffled_flywheel_trains_on_the_same_queries_with_exchanged_positives(controls, wheel, tmp_path):
     folder, _ = controls
     shuffled = list(read_records(folder / "shuffled" / "round-1" / "pairs.jsonl", Pair))
-    mined = list(read_records(wheel.folder / "round-1" / "pairs.jsonl", Pair))
+    mine_run(wheel.folder / "round-1" / "collect", load_recipe("mine-paper"), tmp_path)
+    mined = list(read_records(tmp_path / "pairs.jsonl", Pair))
     first = [pair for pair in shuffled if f"{pair.provenance.task}.0." in pair.provenance.trajectory]
     assert len(first) < len(shuffled)  # the controls run each task twice, the wheel once
     assert sorted(pair.query for pair in first) == sorted(pair.query for pair in mined)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -46,11 +48,8 @@ def test_a_single_rounds_folder_holds_what_its_documentation_names(wheel):
     evaluate = folder / "evaluate" / "test-k5"
     assert {path.name for path in evaluate.iterdir() if path.is_dir()} == {*ARMS}
     assert all(len(list(read_trajectories(evaluate / arm))) == 8 for arm in ARMS)
-
-
-def test_comparison_on_disk_is_the_one_returned(wheel):
     assert [*wheel.comparisons] == ["test-k5"]
-    comparison = load(wheel.folder / "evaluate" / "test-k5" / "comparison.json")
+    comparison = load(evaluate / "comparison.json")
     assert comparison == wheel.comparisons["test-k5"]
     assert [summary.name for summary in comparison.summaries] == ["base", "trained", "bm25", "oracle"]
     assert (comparison.base, comparison.oracle, comparison.tasks_asked) == ("base", "oracle", 8)
@@ -182,3 +181,30 @@ def test_wrong_settings_are_refused_before_anything_runs(small_world, tmp_path, 
     with pytest.raises(error, match=words):
         flywheel(small_world, tmp_path / "run", FlywheelSettings(**fields))
     assert not os.listdir(tmp_path)
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "flywheel_rounds.py"
+
+
+@pytest.mark.slow
+def test_success_and_recall_do_not_fall_over_five_rounds(tmp_path):
+    """By the example: what agents reach with the model in use does not fall."""
+    done = subprocess.run([sys.executable, EXAMPLE], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "runs" / "rounds" / "flywheel"
+    made = read_study(folder).rounds
+    rounds = made.rounds
+    assert f"in use: {made.accepted}" in done.stdout
+    assert len(rounds) == 5
+    assert sum(made.accepted for made in rounds) >= 2
+    # on the gate's tasks a model in use is never replaced by a worse one
+    assert all(made.gate.success_difference.value >= 0 for made in rounds if made.accepted)
+    # on tasks that no decision has seen: well above the base at the end, and no accepted model clearly below the last
+    comparison = load(folder / "evaluate" / "test-k5" / "comparison.json")
+    against = {(pairing.arm, pairing.base): pairing.measures for pairing in comparison.pairings}
+    in_use = [summary.name for summary in comparison.summaries if summary.name not in ("base", "bm25", "oracle")]
+    assert in_use[-1] == "trained"
+    for measure in ("success", "evidence_recall"):
+        assert against["trained", "base"][measure].difference.low > 0
+        for earlier, later in pairwise(in_use):
+            assert against[later, earlier][measure].difference.high >= 0

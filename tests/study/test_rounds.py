@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from lrat_sim.artifact import read_records, write_records
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.mining.shuffle import exchange
-from lrat_sim.records import Pair, canonical
+from lrat_sim.records import Pair
+from lrat_sim.retrieval import Retriever
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.study import Flywheel, FlywheelSettings, flywheel, read_study
 from lrat_sim.study.draws import replayed
@@ -87,10 +88,14 @@ for each in STAGES:
     setattr(Stopping, each, _stopping(each))
 
 
-def contents(folder):
+@pytest.fixture
+def everything(trajectories):
     """What must not depend on where a flywheel was stopped."""
-    runs = [path.parent for path in sorted(folder.rglob("trajectories.jsonl"))]
-    found = {str(run.relative_to(folder)): sorted(map(canonical, read_trajectories(run))) for run in runs}
+    return lambda folder: trajectories(folder) | files_of(folder)
+
+
+def files_of(folder):
+    found = {}
     for name in ("pairs.jsonl", "mining.json", "model.safetensors", "study.json", "comparison.json"):
         found |= {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob(name)}
     return found
@@ -100,7 +105,9 @@ EVERY = [*((1, stage) for stage in STAGES), *((2, stage) for stage in STAGES[::2
 
 
 @pytest.mark.parametrize("stops", [[(1, "train"), (2, "mine")], pytest.param(EVERY, marks=pytest.mark.slow)])
-def test_killed_after_each_stage_and_resumed_equals_uninterrupted(stops, whole, small_world, settings, tmp_path):
+def test_killed_after_each_stage_and_resumed_equals_uninterrupted(
+    stops, whole, small_world, settings, everything, tmp_path
+):
     folder = tmp_path / "run"
     for after in stops:
         stopping = Stopping(small_world, folder, settings)
@@ -109,9 +116,9 @@ def test_killed_after_each_stage_and_resumed_equals_uninterrupted(stops, whole, 
             stopping.run()
         assert not (folder / "evaluate").exists()
     Accepting(small_world, folder, settings).run()
-    wanted = contents(whole.folder)
+    wanted = everything(whole.folder)
     assert {"round-2/pairs.jsonl", "gate/round-2", "round-2/collect-bm25", "evaluate/dev-k5/base"} <= wanted.keys()
-    assert contents(folder) == wanted
+    assert everything(folder) == wanted
 
 
 def test_tasks_are_shared_out_among_the_model_in_use_and_the_other_retriever(whole):
@@ -262,10 +269,47 @@ def test_a_flywheel_stops_when_its_patience_is_spent(small_world, settings, tmp_
     assert [summary.name for summary in result.comparisons["dev-k5"].summaries] == ["base"]
 
 
-def test_a_gate_without_tasks_of_its_own_is_refused_before_anything_runs(small_world, settings, tmp_path):
-    for fields, words in (({"gate_split": "held"}, "no split 'held'"), ({"gate_split": "dev"}, "both ask")):
-        with pytest.raises(InputError, match=words):
-            flywheel(small_world, tmp_path / "run", msgspec.structs.replace(settings, **fields))
-    with pytest.raises(InputError, match=r"guard is .*name its folder"):
-        flywheel(small_world, tmp_path / "run", msgspec.structs.replace(settings, guard=str(tmp_path)))
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({"gate_split": "dev"}, "both ask"), ({"guard": "nowhere"}, r"guard is .*name its folder")],
+)
+def test_what_a_round_lacks_is_said_before_anything_runs(small_world, settings, tmp_path, fields, words):
+    with pytest.raises(InputError, match=words):
+        flywheel(small_world, tmp_path / "run", msgspec.structs.replace(settings, **fields))
     assert not list(tmp_path.iterdir())
+
+
+class Unreliable(Retriever):
+    """Breaks for one task, until it is mended."""
+
+    def __init__(self, whole, broken):
+        self.whole, self.broken = whole, broken
+
+    def for_task(self, task):
+        if task.id == self.broken:
+            raise RetrieverError("out of order")
+        return self.whole
+
+    def search(self, queries, k):
+        return self.whole.search(queries, k)
+
+    def document(self, docid):
+        return self.whole.document(docid)
+
+    def describe(self):
+        return self.whole.describe()
+
+
+def test_what_broke_while_collecting_is_not_tried_again_once_a_model_was_trained(
+    small_world, wheel_settings, tmp_path, contents
+):
+    settings = msgspec.structs.replace(wheel_settings, train_tasks=6, test_tasks=2, baselines=())
+    wheel = Flywheel(small_world, tmp_path / "run", settings)
+    base = Unreliable(wheel.open_base(), wheel.train_tasks[0].id)
+    wheel.open_base = lambda: base
+    wheel.evaluate = lambda: {}
+    assert wheel.run().rounds.rounds[0].collected.errors == 1
+    before = contents(tmp_path / "run")
+    resumed = flywheel(small_world, tmp_path / "run", settings)
+    assert resumed.rounds.rounds[0].collected.errors == 1
+    assert {name: contents(tmp_path / "run")[name] for name in before} == before

@@ -2,7 +2,6 @@ import pytest
 
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.study import AblationSettings, CompareSettings, Flywheel, FlywheelSettings, read_study
-from lrat_sim.study.record import STUDY
 
 
 @pytest.mark.parametrize(
@@ -56,11 +55,7 @@ def test_several_rounds_are_gated_and_a_single_one_is_not():
 def begin(small_world, tmp_path):
     """begin(**fields) begins a flywheel in the same folder, as far as its record."""
 
-    def begun(command=None, **fields):
-        wheel = Flywheel(small_world, tmp_path, FlywheelSettings(**fields), command=command)
-        wheel.study.save()
-
-    return begun
+    return lambda **fields: Flywheel(small_world, tmp_path, FlywheelSettings(**fields)).study.save()
 
 
 def test_a_single_round_may_be_gated_later_and_several_may_not(begin, tmp_path):
@@ -86,15 +81,3 @@ def test_what_changes_a_round_is_refused_in_the_folder_of_another(begin, tmp_pat
         begin(rounds=2, **fields)
     (tmp_path / "corpus.jsonl").touch()  # a guard only measures, and nothing is replayed
     begin(rounds=5, patience=1, guard=str(tmp_path), replay=0.9)
-
-
-def test_the_command_line_is_recorded_and_outlasts_a_call_without_one(begin, tmp_path):
-    begin(command="lrat-sim flywheel --out x")
-    begin(rounds=2)
-    assert read_study(tmp_path).command == "lrat-sim flywheel --out x"
-
-
-def test_a_folder_of_something_else_is_refused(begin, tmp_path):
-    (tmp_path / STUDY).write_text("[]\n")
-    with pytest.raises(InputError, match="not the record of a study"):
-        begin()
