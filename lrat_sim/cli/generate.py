@@ -35,7 +35,7 @@ _SHORT = {"out": "-o", "task_set": "-t", "agent": "-a", "retriever": "-r", "k": 
 
 
 class _Option(NamedTuple):
-    """What one setting is on the command line; ``group`` is the record it is a part of."""
+    """What one setting is on the command line, and how its value is read from there."""
 
     setting: Setting
     parameters: list[inspect.Parameter]
@@ -106,7 +106,7 @@ def _option(setting: Setting, required: bool = False, positional: bool = False) 
     default = ... if required else setting.default
     said = [meta.description for meta in metadata(setting.annotation, Meta) if meta.description]
     panel = _PANELS.get(setting.part)
-    told: dict[str, Any] = {"help": said[0] if said else None, "rich_help_panel": panel, **limits}
+    info: dict[str, Any] = {"help": said[0] if said else None, "rich_help_panel": panel, **limits}
     arguments = [flag, *filter(None, [_SHORT.get(flag[2:].replace("-", "_"))])]
     read = _reader(setting, flag, kind)
     if kind is bool:
@@ -116,17 +116,17 @@ def _option(setting: Setting, required: bool = False, positional: bool = False) 
             f"no_{setting.name}", inspect.Parameter.KEYWORD_ONLY, default=False,
             annotation=Annotated[bool, typer.Option(f"--no-{flag[2:]}", help="Do without it.", rich_help_panel=panel)],
         )  # fmt: skip
-        on = _parameter(setting.name, str | None, None, typer.Option(*arguments, metavar="FILE", **told))
+        on = _parameter(setting.name, str | None, None, typer.Option(*arguments, metavar="FILE", **info))
         return _Option(setting, [on, off], read)
     elif get_origin(kind) is dict:
-        told |= {"metavar": "KEY=VALUE"}
+        info |= {"metavar": "KEY=VALUE"}
         kind, default = list[str], [] if default in (..., {}) else [f"{key}={value}" for key, value in default.items()]
     elif get_origin(kind) is list:
         default = default if default is ... else [] if default is None else _listed(default)
     if positional:
-        return _Option(setting, [_parameter(setting.name, kind, default, typer.Argument(**told))], read)
-    told["help"] = f"{told['help']} Repeatable." if get_origin(kind) is list and told["help"] else told["help"]
-    return _Option(setting, [_parameter(setting.name, kind, default, typer.Option(*arguments, **told))], read)
+        return _Option(setting, [_parameter(setting.name, kind, default, typer.Argument(**info))], read)
+    info["help"] = f"{info['help']} Repeatable." if get_origin(kind) is list and info["help"] else info["help"]
+    return _Option(setting, [_parameter(setting.name, kind, default, typer.Option(*arguments, **info))], read)
 
 
 def _parameter(name: str, kind: Any, default: Any, told: Any) -> inspect.Parameter:
