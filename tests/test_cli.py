@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from lrat_sim import __version__, catalog, cli
 from lrat_sim.artifact import read_records, write_records
 from lrat_sim.cli.commands import COMMANDS
-from lrat_sim.comparison.table import load
+from lrat_sim.comparison import load
 from lrat_sim.formats import FORMATS
 from lrat_sim.formats.pairs import PAIR_FORMATS
 from lrat_sim.grading.run import GRADES, VERDICTS
@@ -276,7 +276,6 @@ def test_flywheel_goes_on_with_another_k(command, wheel, wheel_settings, small_w
     out, err = command(*line, "--test-tasks", "3", "--evaluate-k", "1", "--evaluate-k", "5", "--baseline", "oracle")
     assert {path.name for path in (folder / "evaluate").iterdir()} == {"test-k1", "test-k5"}
     assert load(folder / "evaluate" / "test-k1" / "comparison.json").tasks_asked == 3
-    assert len(re.findall(r"^against base *$", out, re.MULTILINE)) == 2
     assert f"model: {folder / 'round-1' / 'model'}\nstudy: {folder}\nreport: {folder / 'report.html'}\n" in out
     assert fits(out, ["model:", "study:", "report:", "test-k"])
     assert "were trained on already: reused" in err

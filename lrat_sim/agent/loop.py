@@ -48,7 +48,7 @@ from lrat_sim.models.client import (
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, EndReason, Failure, Status, Task, Trajectory, Turn, Usage
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.shown import Shown
+from lrat_sim.retrieval.result_format import ResultFormat
 from lrat_sim.text import count_tokens
 
 PROVIDERS["sim"] = register
@@ -170,7 +170,7 @@ class _Run:
         if self.agent.simulated and self.task.plan is None:
             raise TaskError(f"task {self.task.id!r} has no plan, which a simulated agent needs")
         limits = self.agent.limits
-        shown = Shown(limits.k, limits.snippet_tokens, limits.document_tokens)
+        shown = ResultFormat(limits.k, limits.snippet_tokens, limits.document_tokens)
         tools = Toolbox(
             retriever.for_task(self.task),
             texts_of(retriever),

@@ -131,9 +131,8 @@ def study(result: StudyResult, full: bool = False) -> None:
     from lrat_sim.study import FlywheelResult
     from lrat_sim.study.tables import success_tables
 
-    brief = table.render if full else getattr(table, "summary", table.render)
     if len(result.comparisons) == 1 or full or isinstance(result, FlywheelResult):
-        printed(*map(brief, result.comparisons.values()))
+        printed(*map(table.render if full else table.summary, result.comparisons.values()))
     if len(result.comparisons) > 1 or result.record.kind == "sweep":
         printed(*success_tables(result))
     if isinstance(result, FlywheelResult):

@@ -203,7 +203,7 @@ def mine(
     in the task set of the runs do not count.
     """
     from lrat_sim.artifact import ensure_folder
-    from lrat_sim.formats.given import add_verdicts
+    from lrat_sim.formats.verdicts import add_verdicts
     from lrat_sim.mining.run import load_recipe, mine_run
 
     settings = load_recipe(recipe, dict(options))

@@ -47,8 +47,6 @@ Target = Annotated[AnyPath, Given(Path), Meta(description="The file or folder to
 Format = Annotated[str, Meta(description="The format to write; `lrat-sim list` names them.")]
 Host = Annotated[str, Meta(description="The address to listen on; loopback by default.")]
 Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes a free port and says which.")]
-STUDIES = ("comparison.json", "experiment.json", "sweep.json", "rounds.json", "ablation.json", "study.json")
-"""By which a folder is known to hold something to report."""
 
 
 class Publishing(Settings, frozen=True, kw_only=True):
@@ -181,11 +179,7 @@ def report(
     """Write the report of a study: a page that opens offline, its plots as SVG, its tables as CSV and LaTeX."""
     from lrat_sim.report import write_report
 
-    found = folder_of(folder)
-    if found.is_dir() and not any((found / name).is_file() for name in STUDIES):
-        below = [path for path in sorted(found.iterdir()) if any((path / name).is_file() for name in STUDIES)]
-        found = below[0] if len(below) == 1 else found  # runs/demo holds its flywheel
-    return write_report(found, None if out is None else Path(out))
+    return write_report(folder_of(folder), None if out is None else Path(out))
 
 
 @verb
@@ -230,11 +224,11 @@ def serve(
     k: K = 5,
 ) -> None:
     """Serve a retriever over HTTP (ours, and Search-R1's /retrieve) and as an MCP server."""
-    from lrat_sim.retrieval.shown import Shown
-    from lrat_sim.retrieval.wire import read_token
+    from lrat_sim.retrieval.result_format import ResultFormat
+    from lrat_sim.retrieval.schemas import read_token
 
     check_retriever(retriever)
-    token, shown = read_token(token_env), Shown(k=k)
+    token, shown = read_token(token_env), ResultFormat(k=k)
     used = opened(retriever, task_set(data, retriever))
     if stdio:
         from lrat_sim.retrieval.mcp_server import serve_stdio

@@ -7,7 +7,7 @@ import pytest
 
 from lrat_sim.artifact import read_records, write_records
 from lrat_sim.errors import InputError, RetrieverError
-from lrat_sim.mining.shuffle import exchange
+from lrat_sim.mining.guards import exchange
 from lrat_sim.records import Pair
 from lrat_sim.retrieval import Retriever
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
