@@ -137,7 +137,6 @@ class Flywheel:
         self.study = Study(
             "flywheel", folder, settings, made_from=self._made_from(), later=later, command=command, budget=budget
         )
-        self.accepted: list[int] = []
         self._known: float | None = None
 
     @property
@@ -148,7 +147,9 @@ class Flywheel:
     def run(self) -> FlywheelResult:
         """All rounds, and the evaluation."""
         settings, made, stopped = self.settings, list[Round](), None
-        self.base = self.using = self.open_base()
+        self.accepted: list[int] = []
+        self.base = self.open_base()
+        self.using = self.base
         self.study.save()  # not before: a base that cannot be opened binds no folder
         evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
         # how many models are accepted, and evaluated, shows only at the end
