@@ -35,8 +35,8 @@ from typing import Any
 import numpy as np
 
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.models import import_litellm
 from lrat_sim.models.client import Retries
+from lrat_sim.models.litellm_model import import_litellm
 from lrat_sim.records import Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.run import rollout

@@ -15,7 +15,8 @@ from rich.text import Text
 from lrat_sim.agent.context import Context
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.errors import InputError
-from lrat_sim.models.facts import Price, model_facts
+from lrat_sim.models.facts import model_facts
+from lrat_sim.models.usage import Price
 from lrat_sim.records import Task
 from lrat_sim.text import TOKENIZER, count_tokens
 

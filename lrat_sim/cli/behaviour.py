@@ -23,7 +23,6 @@ from lrat_sim.cli.options import (
     MaxSeconds,
     NoCache,
     Out,
-    Processes,
     Seed,
     Source,
     Split,
@@ -100,7 +99,6 @@ def probe(
     seed: Seed = 0,
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
-    processes: Processes = 0,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
     cache: Cache = None,
@@ -118,7 +116,7 @@ def probe(
     from lrat_sim.progress import Screen
 
     check_retrievers(retriever)
-    calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
+    calls = call_options(concurrency, adaptive, max_cost, max_seconds, cache, no_cache)
     settings = agent_named(agent, k, agent_option)
     dataset = dataset_named(task_set, source, task_option, data)
     tasks = runnable(dataset.tasks(split), settings, limit)

@@ -27,7 +27,6 @@ from lrat_sim.cli.options import (
     MaxSeconds,
     NoCache,
     Out,
-    Processes,
     Samples,
     Source,
     Split,
@@ -77,7 +76,6 @@ def compare(
     ] = None,
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
-    processes: Processes = 0,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
     cache: Cache = None,
@@ -102,7 +100,7 @@ def compare(
         raise InputError("compare needs two retrievers or more, each under a name of its own; name them NAME=SPEC.")
     check_retrievers(*named.values())
     agents = [agent_named(name, None, agent_option) for name in agent]
-    calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
+    calls = call_options(concurrency, adaptive, max_cost, max_seconds, cache, no_cache)
     of_answers = judge_of(ANSWERS, judge, 1, pairs_of(judge_option))
     comparisons = run_experiment(
         named,
@@ -152,7 +150,6 @@ def sweep(
     ] = [0],
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
-    processes: Processes = 0,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
     cache: Cache = None,
@@ -179,7 +176,7 @@ def sweep(
     if not all(size.isdecimal() and int(size) for size in wanted):
         raise InputError(f"--sizes is {sizes!r}; give numbers of pairs with commas between, such as 250,500,1000.")
     settings = agent_named(agent, k, agent_option)
-    calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
+    calls = call_options(concurrency, adaptive, max_cost, max_seconds, cache, no_cache)
     found, comparison = training_size_sweep(
         chain.from_iterable(map(read_pairs, pairs)),
         [int(size) for size in wanted],

@@ -47,9 +47,6 @@ Adaptive = Annotated[
     bool,
     typer.Option("--adaptive/--no-adaptive", help="Begin with 20 calls in flight and let 429s decide."),
 ]
-Processes = Annotated[
-    int, typer.Option(min=0, max=1024, help="Other processes that make the calls; 0 is this one alone.")
-]
 MaxCost = Annotated[float | None, typer.Option(help="US dollars that all agents' calls may cost together.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the agents' runs may take together.")]
 Cache = Annotated[
@@ -157,7 +154,6 @@ def judge_of(
 def call_options(
     concurrency: int,
     adaptive: bool,
-    processes: int,
     max_cost: float | None,
     max_seconds: float | None,
     cache: Path | None,
@@ -175,7 +171,6 @@ def call_options(
     return CallOptions(
         concurrency=concurrency,
         adaptive=adaptive,
-        processes=processes,
         cost=max_cost,
         seconds=max_seconds,
         cache=False if no_cache else True if cache is None else str(cache),

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from lrat_sim.models.budget import LimitReached
-from lrat_sim.settings import Positive
+from lrat_sim.rollout.calls import CallSettings
 
-
-class CallOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the model calls of rollouts are sent, as :func:`lrat_sim.rollout.rollout` takes it; none of it decides an
-    answer.  ``cost`` (US dollars) and ``seconds`` bound all the rollouts of an experiment together."""
-
-    concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 20
-    adaptive: bool = True
-    processes: Annotated[int, Meta(ge=0, le=1024)] = 0
-    cost: Positive | None = None
-    seconds: Positive | None = None
-    cache: str | bool = True
+CallOptions = CallSettings
 
 
 class Allowance:

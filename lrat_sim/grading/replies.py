@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from lrat_sim.errors import BoundaryError, InputError
 from lrat_sim.keys import refuse_secrets
-from lrat_sim.models.client import Client, Completion, Gate, Request, Retries
+from lrat_sim.models.client import AdaptiveLimiter, Client, Completion, Request, Retries
 from lrat_sim.records import Failure, Usage
 
 _CEILING = 1024
@@ -79,7 +79,7 @@ def ask_model(settings: JudgeModel, client: Client | None = None) -> Ask:
         client: what the calls share; by default one of this judge alone, which adapts how many calls are under way
             to what the provider allows.
     """
-    shared = client or Client(gate=Gate(_CEILING))
+    shared = client or Client(limiter=AdaptiveLimiter(_CEILING))
 
     async def ask(prompt: str, vote: int) -> Reply:
         sampling = settings.sampling
@@ -105,7 +105,7 @@ def ask_model(settings: JudgeModel, client: Client | None = None) -> Ask:
 
 
 def _said(completion: Completion) -> str:
-    message, cut = completion.message, completion.finish_reason == "length"
+    message, cut = completion.message, completion.cut_off
     if message.text and message.text.strip():
         return plain(message.text, cut=cut)
     # thinking that was never closed: the client takes all of it for reasoning

@@ -101,7 +101,8 @@ class CallCache:
 
     def _identity(self, connection: sqlite3.Connection) -> bool:
         """Whether the file is new; refuses one that is neither new nor ours."""
-        mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _IDENTITY)
+        names = ("application_id", "user_version")
+        mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
         new = (mark, connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]) == (0, 0)
         if not new and (mark, version) != (_OURS, _VERSION):
             raise InputError(f"{self.path} is no cache of calls that this lrat-sim reads; give another file.")
@@ -164,9 +165,6 @@ class CallCache:
             remedy = "make room or give another file"
             return InputError(f"the cache of calls {self.path} cannot be used ({error}); {remedy}.")
         return InputError(f"the cache of calls {self.path} is damaged ({error}); delete it or give another file.")
-
-
-_IDENTITY = ("application_id", "user_version")
 
 
 def _short(key: bytes) -> int:

@@ -15,10 +15,9 @@ from msgspec import Struct
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import read_environment, read_key, redact
-from lrat_sim.models import import_litellm
-from lrat_sim.models.attempt import failure
-from lrat_sim.models.direct import direct_client
-from lrat_sim.models.retry import wait_as_asked
+from lrat_sim.models.litellm_model import import_litellm
+from lrat_sim.models.openai_model import openai_client
+from lrat_sim.models.retry import failure, wait_as_asked
 from lrat_sim.models.transport import on_loop, reach_directly
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
@@ -118,7 +117,7 @@ class ApiEncoder:
         try:
             answer = self._retrying()(on_loop, lambda: self._ask(inputs, given))
         except self._litellm.exceptions.openai.OpenAIError as error:
-            raise RetrieverError(f"{settings.model} gave no vectors ({redact(failure(error).said)})") from error
+            raise RetrieverError(f"{settings.model} gave no vectors ({redact(failure(error).message)})") from error
         return self._vectors(answer, len(texts))
 
     async def _ask(self, inputs: list[str], given: dict[str, Any]) -> Any:
@@ -126,7 +125,7 @@ class ApiEncoder:
         if settings.api_base is not None and settings.model.startswith("openai/"):
             # a server of one's own is asked as one for chat is: its reply has a bound
             key = self._key or os.environ.get("OPENAI_API_KEY") or "none"
-            given = {**given, "client": direct_client(settings.api_base, key)}
+            given = {**given, "client": openai_client(settings.api_base, key)}
         try:
             async with asyncio.timeout(settings.timeout * 1.05 + 1):
                 return await self._litellm.aembedding(

@@ -1,8 +1,11 @@
+import asyncio
 import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
+
+from lrat_sim.models.client import attempt, close_connections, model_for
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,19 @@ def scripted():
         sys.modules["scripted"] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules["scripted"])
     return sys.modules["scripted"]
+
+
+@pytest.fixture(scope="session")
+def attempts():
+    """One attempt at each of some requests, by the model that answers it; its outcomes, in order."""
+
+    def make(*requests):
+        async def ask():
+            try:
+                return [await attempt(model_for(request), request) for request in requests]
+            finally:
+                await close_connections()
+
+        return asyncio.run(ask())
+
+    return make
