@@ -11,7 +11,8 @@ import lrat_sim.agent.simulated  # noqa: F401  # enters the simulated model
 from lrat_sim.agent.context import Context
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import fingerprint
-from lrat_sim.models.client import CallRefused, Client, Completion, Request
+from lrat_sim.models.call import CallRefused, Completion, Request
+from lrat_sim.models.client import Client
 from lrat_sim.records import Task
 
 _TOOL_CHOICE = re.compile(r"tool[_ ]?choice", re.IGNORECASE)

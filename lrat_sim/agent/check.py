@@ -12,7 +12,8 @@ from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.errors import UnknownDocument
-from lrat_sim.models.client import Client, Completion, Request, Retries, close_connections
+from lrat_sim.models.call import Completion, Request, Retries
+from lrat_sim.models.client import Client, close_connections
 from lrat_sim.models.facts import model_facts, require_key
 from lrat_sim.models.message import Message
 from lrat_sim.records import Document, Hit, Hop, Plan, Task, Trajectory

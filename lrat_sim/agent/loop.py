@@ -28,7 +28,8 @@ from lrat_sim.agent.recording import Recording
 from lrat_sim.agent.tools import Toolbox, refused, texts_of
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import BoundaryError, RetrieverError, TaskError
-from lrat_sim.models.client import CallFailed, CallRefused, Client, Completion, ContextOverflow, DeadlinePassed
+from lrat_sim.models.call import CallFailed, CallRefused, Completion, ContextOverflow, DeadlinePassed
+from lrat_sim.models.client import Client
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import EndReason, Failure, Status, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever

@@ -9,7 +9,7 @@ import msgspec
 from lrat_sim.agent.calls import is_mended, read_call
 from lrat_sim.agent.protocols import ParsedMessage
 from lrat_sim.agent.tools import MOST_ANSWERED, refused
-from lrat_sim.models.client import CallFailed, Completion
+from lrat_sim.models.call import CallFailed, Completion
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, Turn, Usage
 from lrat_sim.text import count_tokens

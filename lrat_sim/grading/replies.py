@@ -16,7 +16,9 @@ from msgspec import Struct
 
 from lrat_sim.errors import BoundaryError, InputError
 from lrat_sim.keys import refuse_secrets
-from lrat_sim.models.client import AdaptiveLimiter, Client, Completion, Request, Retries
+from lrat_sim.models.call import Completion, Request, Retries
+from lrat_sim.models.client import Client
+from lrat_sim.models.limiter import AdaptiveLimiter
 from lrat_sim.records import Failure, Usage
 
 _CEILING = 1024

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from lrat_sim.foreign.values import recordable
 from lrat_sim.keys import redact_all
-from lrat_sim.models.budget import Budget, LimitReached
+from lrat_sim.models.budget import Budget
 from lrat_sim.models.cache import CallCache, call_key
 from lrat_sim.models.call import (
     OWN_MODELS,
@@ -24,7 +24,6 @@ from lrat_sim.models.call import (
     DeadlinePassed,
     Model,
     Request,
-    Retries,
 )
 from lrat_sim.models.limiter import AdaptiveLimiter
 from lrat_sim.models.litellm_model import LiteLLMModel, close_litellm
@@ -32,27 +31,6 @@ from lrat_sim.models.message import read_message
 from lrat_sim.models.openai_model import OpenAIModel, close_clients
 from lrat_sim.models.retry import Failed, failure, wait_as_asked
 from lrat_sim.records import Attempt
-
-__all__ = [
-    "OWN_MODELS",
-    "AdaptiveLimiter",
-    "Answer",
-    "Budget",
-    "CallCache",
-    "CallFailed",
-    "CallRefused",
-    "Client",
-    "Completion",
-    "ContextOverflow",
-    "DeadlinePassed",
-    "LimitReached",
-    "Model",
-    "Request",
-    "Retries",
-    "close_connections",
-    "complete",
-    "model_for",
-]
 
 _WAIT = wait_as_asked()
 
@@ -115,9 +93,12 @@ class Client:
             CallFailed: the model did not answer; the message says why and after how many attempts.
             LimitReached: the budget is spent.
         """
+        messages = recordable(request.messages)  # half a surrogate pair that a model wrote cannot be sent
+        if messages is not request.messages:
+            request = msgspec.structs.replace(request, messages=messages)
         if self.cache is None:
-            return await _Call(self, _sendable(request), priority, deadline).finish()
-        request, key = _keyed(request)
+            return await _Call(self, request, priority, deadline).finish()
+        key = call_key(request)
         if (kept := self.cache.get(key)) is not None:
             self.cached += 1
             self.spend(kept)
@@ -130,11 +111,6 @@ class Client:
         """Counts the cost of an answer."""
         if self.budget is not None:
             self.budget.spend(completion.usage.cost)
-
-
-async def complete(request: Request) -> Completion:
-    """One call by a plain client; see :meth:`Client.complete`."""
-    return await Client().complete(request)
 
 
 async def attempt(model: Model, request: Request) -> Answer | Failed:
@@ -172,9 +148,7 @@ class _Call:
             raise self._out_of_time()
         try:
             async with asyncio.timeout(None if ends is None else ends - time.monotonic()) as bound:
-                outcome = await self._attempt()
-                if _may_pass(outcome):  # most calls are answered at once, and are spared what tenacity costs
-                    outcome = await self._retry(outcome)
+                outcome: Answer | Failed = await self._retrying()(self._attempt)
         except TimeoutError:
             if bound.expired():
                 raise self._out_of_time() from None
@@ -190,22 +164,14 @@ class _Call:
         self.client.spend(completion)
         return completion
 
-    async def _retry(self, first: Answer | Failed) -> Answer | Failed:
-        """More attempts after a first one that failed; the last outcome."""
-        outcomes = [first]
-
-        async def next_outcome() -> Answer | Failed:
-            return outcomes.pop() if outcomes else await self._attempt()
-
-        retrying = AsyncRetrying(
+    def _retrying(self) -> AsyncRetrying:
+        return AsyncRetrying(
             retry=retry_if_result(_may_pass),
             stop=self._enough,
             wait=_WAIT,
             sleep=self._pause,
             retry_error_callback=lambda state: state.outcome.result() if state.outcome is not None else None,
         )
-        last: Answer | Failed = await retrying(next_outcome)
-        return last
 
     def _enough(self, state: RetryCallState) -> bool:
         """Whether another attempt is one too many, or would begin too late."""
@@ -273,18 +239,3 @@ class _Call:
 
 def _may_pass(outcome: Answer | Failed) -> bool:
     return isinstance(outcome, Failed) and outcome.may_pass
-
-
-def _sendable(request: Request) -> Request:
-    """The request without what no JSON can hold, such as half a surrogate pair that a model wrote."""
-    messages = recordable(request.messages)
-    return request if messages is request.messages else msgspec.structs.replace(request, messages=messages)
-
-
-def _keyed(request: Request) -> tuple[Request, bytes]:
-    """A sendable request and its key, encoding the conversation only once: it is long."""
-    try:
-        return request, call_key(request)
-    except (UnicodeEncodeError, OverflowError):
-        request = _sendable(request)
-        return request, call_key(request)

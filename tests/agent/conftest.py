@@ -8,7 +8,8 @@ import pytest
 
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, Limits
-from lrat_sim.models.client import Client, Completion, Request
+from lrat_sim.models.call import Completion, Request
+from lrat_sim.models.client import Client
 from lrat_sim.models.message import read_message
 from lrat_sim.records import Task, Usage
 

@@ -8,7 +8,7 @@ from litellm.llms.custom_llm import CustomLLMError
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.models.client import Retries
+from lrat_sim.models.call import Retries
 from lrat_sim.records import Hop, Plan, Task, canonical
 from lrat_sim.text import TOKENIZER, count_tokens
 

@@ -8,23 +8,20 @@ from email.utils import format_datetime
 import pytest
 
 from lrat_sim.errors import ModelError
-from lrat_sim.models.client import (
+from lrat_sim.models.budget import Budget, LimitReached
+from lrat_sim.models.cache import CallCache
+from lrat_sim.models.call import (
     OWN_MODELS,
-    AdaptiveLimiter,
     Answer,
-    Budget,
-    CallCache,
     CallFailed,
-    Client,
     Completion,
     ContextOverflow,
     DeadlinePassed,
-    LimitReached,
     Request,
     Retries,
-    complete,
-    model_for,
 )
+from lrat_sim.models.client import Client, model_for
+from lrat_sim.models.limiter import AdaptiveLimiter
 from lrat_sim.models.litellm_model import LiteLLMModel
 from lrat_sim.models.openai_model import OpenAIModel
 from lrat_sim.records import Usage
@@ -34,7 +31,7 @@ HELLO = [{"role": "user", "content": "hello"}]
 
 def ask(server, **settings):
     settings = {"model": "hosted_vllm/m", "base_url": server.url, "timeout": 5.0, **settings}
-    return asyncio.run(complete(Request(messages=HELLO, **settings)))
+    return asyncio.run(Client().complete(Request(messages=HELLO, **settings)))
 
 
 def test_reasoning_text_and_usage_come_back(scripted):
@@ -166,7 +163,7 @@ def test_nobody_listening_is_a_failure_of_the_model():
     retries = Retries(attempts=1)
     request = Request(model="hosted_vllm/m", messages=HELLO, base_url="http://127.0.0.1:9/v1", retries=retries)
     with pytest.raises(CallFailed):
-        asyncio.run(complete(request))
+        asyncio.run(Client().complete(request))
 
 
 class Own:

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from lrat_sim import keys
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.errors import FingerprintMismatch, InputError
-from lrat_sim.models.client import Retries
+from lrat_sim.models.call import Retries
 from lrat_sim.records import Grade, Hop, Plan, Task, canonical
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.rollout.run import rollout

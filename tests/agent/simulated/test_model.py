@@ -12,7 +12,8 @@ import pytest
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.simulated.policy import think
 from lrat_sim.agent.simulated.prose import reasoning
-from lrat_sim.models.client import CallRefused, Request, complete
+from lrat_sim.models.call import CallRefused, Request
+from lrat_sim.models.client import Client
 from lrat_sim.text import count_tokens
 
 TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
@@ -21,7 +22,7 @@ TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"typ
 def ask(conversation, **parameters):
     """The completion of a plain client."""
     parameters.setdefault("extra", {"simulation": {"plan": msgspec.to_builtins(conversation.plan), "seed": 1}})
-    return asyncio.run(complete(Request(model="sim/default", messages=conversation.messages, **parameters)))
+    return asyncio.run(Client().complete(Request(model="sim/default", messages=conversation.messages, **parameters)))
 
 
 def test_a_turn_has_reasoning_a_tool_call_and_counted_tokens_and_costs_nothing(converse):
