@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 NONE = "–"
 """What a cell without a value shows."""
+
+_CLOSE, _SHORT = 9, 28
+"""Columns from which on a terminal sets them close; letters of a name that is kept on one line of a page."""
 
 NORMAL_QUANTILE = 1.96
 """Standard errors on either side of a mean that hold 95 % of the noise."""
@@ -53,6 +56,7 @@ class Table(Struct, frozen=True, kw_only=True):
         records: the values as computed, for the CSV; without them the CSV has the cells.
         slug: its name as a file.
         text_columns: the positions of columns that hold text, which stand to the left; others stand to the right.
+        wide_columns: the positions of columns for which a terminal has no room.
     """
 
     title: str
@@ -62,6 +66,7 @@ class Table(Struct, frozen=True, kw_only=True):
     records: list[dict[str, Any]] = []
     slug: str = "table"
     text_columns: tuple[int, ...] = (0,)
+    wide_columns: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], **options: Any) -> Table:
@@ -74,26 +79,28 @@ class Table(Struct, frozen=True, kw_only=True):
         return [row for group in self.groups for row in group.rows]
 
     def to_terminal(self) -> RenderableType:
-        """For rich's console."""
+        """For rich's console; the headings of numbers are broken at spaces, to keep the columns narrow."""
         from rich import box
         from rich.console import Group as Parts
         from rich.table import Table as Drawn
         from rich.text import Text
 
+        kept = [position for position in range(len(self.columns)) if position not in self.wide_columns]
+        gap = 1 if len(kept) < _CLOSE else 0
         drawn = Drawn(
-            title=Text(self.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False,
+            title=Text(self.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, gap, 0, 0), pad_edge=False,
             show_edge=False,
         )  # fmt: skip
-        for position, heading in enumerate(self.columns):
-            text = position in self.text_columns
+        for position in kept:
+            text, heading = position in self.text_columns, self.columns[position]
+            heading = heading if text else "\n".join(heading.split())
             drawn.add_column(Text(heading), justify="left" if text else "right", overflow="fold", no_wrap=not text)
         for group in self.groups:
             if group.title is not None:
                 drawn.add_row(Text(group.title, style="bold"))
             for row in group.rows:
-                drawn.add_row(
-                    *(Text(cell, "bold" if position in row.strong else "") for position, cell in enumerate(row.cells))
-                )
+                cells = ((row.cells[at] if at < len(row.cells) else "", at in row.strong) for at in kept)
+                drawn.add_row(*(Text(cell, "bold" if strong else "") for cell, strong in cells))
             drawn.add_section()
         return Parts(drawn, *(Text(note, style="dim") for note in self.notes))
 
@@ -113,35 +120,50 @@ class Table(Struct, frozen=True, kw_only=True):
                 lines.append(line(strong))
         return "\n".join([*lines, *(part for note in self.notes for part in ("", note)), ""])
 
-    def to_html(self) -> str:
-        """A ``<table>``, everything escaped; the classes ``number``, ``strong`` and ``group`` are for its style."""
+    def to_html(self, colour: Callable[[str], str] | None = None) -> str:
+        """A ``<table>`` that scrolls within its part of a page, everything escaped, and its notes.
 
-        def cell(tag: str, text: str, position: int, strong: bool = False) -> str:
-            kinds = [
-                kind for kind, holds in (("number", position not in self.text_columns), ("strong", strong)) if holds
-            ]
-            of = f' class="{" ".join(kinds)}"' if kinds else ""
-            return f"<{tag}{of}>{html.escape(text).replace(chr(10), '<br>')}</{tag}>"
+        Classes for its style: ``wide`` (what scrolls), ``number``, ``short`` (a name of one line), ``group``,
+        ``swatch`` and ``note``.
 
-        head = "".join(cell("th", heading, position) for position, heading in enumerate(self.columns))
-        lines = ["<table>", f"<caption>{html.escape(self.title)}</caption>", f"<thead><tr>{head}</tr></thead>"]
+        Args:
+            colour: the colour of an arm in CSS, shown before its name.
+        """
+
+        def cell(tag: str, text: str, position: int, scope: str = "", strong: bool = False) -> str:
+            kind = ' class="number"' if position not in self.text_columns else ""
+            shown = html.escape(text).replace("\n", "<br>")
+            return f"<{tag}{scope}{kind}>{f'<strong>{shown}</strong>' if strong else shown}</{tag}>"
+
+        def named(name: str, arm: str | None) -> str:
+            swatch = f'<span class="swatch" style="background: {colour(arm)}"></span>' if colour and arm else ""
+            return f"{swatch}<bdi>{html.escape(name)}</bdi>"
+
+        def line(row: Row) -> str:
+            short = ' class="short"' if len(row.cells[0]) <= _SHORT else ""
+            cells = [f'<th scope="row"{short}>{named(row.cells[0], row.arm)}</th>']
+            cells += [cell("td", text, at, strong=at in row.strong) for at, text in enumerate(row.cells[1:], start=1)]
+            return f"<tr>{''.join(cells)}</tr>"
+
+        head = "".join(cell("th", heading, position, ' scope="col"') for position, heading in enumerate(self.columns))
+        caption = f"{self.slug}-caption"
+        lines = [
+            f'<div class="wide" role="region" tabindex="0" aria-labelledby="{caption}">',
+            "<table>",
+            f'<caption id="{caption}"><span>{html.escape(self.title)}</span></caption>',
+            f"<thead><tr>{head}</tr></thead>",
+        ]
         for group in self.groups:
             lines.append("<tbody>")
             if group.title is not None:
-                title = html.escape(group.title)
-                lines.append(f'<tr class="group"><th colspan="{len(self.columns)}">{title}</th></tr>')
-            for row in group.rows:
-                cells = (cell("td", text, position, position in row.strong) for position, text in enumerate(row.cells))
-                lines.append(f"<tr>{''.join(cells)}</tr>")
-            lines.append("</tbody>")
-        notes = [f'<p class="note">{html.escape(note)}</p>' for note in self.notes]
-        return "\n".join([*lines, "</table>", *notes])
+                title = f"<span>{named(group.title, group.arm)}</span>"
+                lines.append(f'<tr class="group"><th scope="rowgroup" colspan="{len(self.columns)}">{title}</th></tr>')
+            lines += [*map(line, group.rows), "</tbody>"]
+        return "\n".join([*lines, "</table>", "</div>", *(f'<p class="note">{html.escape(n)}</p>' for n in self.notes)])
 
     def to_csv(self) -> str:
-        """The records with a heading, numbers as computed, nothing for None; texts are kept from being formulas."""
-        records = self.records or [dict(zip(self.columns, row.cells, strict=False)) for row in self.rows]
-        columns = list(dict.fromkeys(column for record in records for column in record))
-        return csv_text([columns, *([record.get(column) for column in columns] for record in records)])
+        """The records, or else the cells, as CSV."""
+        return records_csv(self.records or [dict(zip(self.columns, row.cells, strict=False)) for row in self.rows])
 
     def to_latex(self) -> str:
         """With the rules of the package booktabs, for pasting into a paper."""
@@ -166,11 +188,17 @@ class Table(Struct, frozen=True, kw_only=True):
                 lines.append(line([rf"\multicolumn{{{len(letters)}}}{{l}}{{\textbf{{{escape_latex(group.title)}}}}}"]))
             for row in group.rows:
                 cells = map(escape_latex, row.cells)
-                lines.append(line(rf"\textbf{{{each}}}" if at in row.strong else each for at, each in enumerate(cells)))
+                lines.append(line(rf"\textbf{{{cell}}}" if at in row.strong else cell for at, cell in enumerate(cells)))
         lines += [r"    \bottomrule", r"  \end{tabular}"]
         if self.notes:
             lines.append(rf"  \par\smallskip\footnotesize {escape_latex(' '.join(self.notes))}")
         return "\n".join([*lines, r"\end{table}", ""])
+
+
+def records_csv(records: Sequence[dict[str, Any]]) -> str:
+    """Records with a heading, numbers as computed, nothing for None; texts are kept from being formulas."""
+    columns = list(dict.fromkeys(column for record in records for column in record))
+    return csv_text([columns, *([record.get(column) for column in columns] for record in records)])
 
 
 def escape_latex(text: str) -> str:

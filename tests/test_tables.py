@@ -28,6 +28,15 @@ def test_terminal_shows_every_cell_title_and_note():
         assert text in shown
 
 
+def test_terminal_leaves_out_wide_columns_and_breaks_the_headings_of_numbers():
+    table = Table.of("t", ["name of arm", "first value", "left out"], [["x", "1", "nowhere"]], wide_columns=(2,))
+    screen = Screen(width=60, record=True, file=io.StringIO())
+    screen.print(table.to_terminal())
+    lines = [line.strip() for line in screen.export_text().splitlines()]
+    assert lines[1:3] == ["first", "name of arm  value"]
+    assert "nowhere" not in " ".join(lines)
+
+
 def test_markdown_is_a_pipe_table_in_which_every_row_has_every_column():
     lines = [line for line in TABLE.to_markdown().splitlines() if line.startswith("|")]
     assert lines[1] == "| --- | ---: | ---: |"
@@ -37,9 +46,9 @@ def test_markdown_is_a_pipe_table_in_which_every_row_has_every_column():
 
 def test_html_escapes_texts_and_marks_numbers_and_strong_cells():
     written = TABLE.to_html()
-    assert "&lt;b&gt;mine&lt;/b&gt;" in written
-    assert '<td class="number strong">44.0</td>' in written
-    assert '<tr class="group"><th colspan="3">k = 5</th></tr>' in written
+    assert '<th scope="row" class="short"><bdi>&lt;b&gt;mine&lt;/b&gt;</bdi></th>' in written
+    assert '<td class="number"><strong>44.0</strong></td>' in written
+    assert '<tr class="group"><th scope="rowgroup" colspan="3"><span><bdi>k = 5</bdi></span></th></tr>' in written
     assert "success,<br>%" in written
 
 
