@@ -52,8 +52,9 @@ class Amount(Struct, frozen=True, kw_only=True):
 
     def times(self, runs: int) -> Amount:
         """The amount of several runs."""
-        amounts: dict[str, Any] = msgspec.structs.asdict(self)
-        return Amount(**{name: None if amount is None else amount * runs for name, amount in amounts.items()})
+        amounts = msgspec.structs.asdict(self).items()
+        scaled: dict[str, Any] = {name: None if amount is None else amount * runs for name, amount in amounts}
+        return Amount(**scaled)
 
 
 class RolloutEstimate(Struct, frozen=True, kw_only=True):

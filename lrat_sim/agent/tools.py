@@ -103,7 +103,7 @@ class Toolbox:
         Raises:
             RetrieverError: the retriever failed.
         """
-        done = list(await asyncio.gather(*(self._one(call, place, reasoning) for place, call in enumerate(calls))))
+        done = list(await asyncio.gather(*(self._one(call, index, reasoning) for index, call in enumerate(calls))))
         for call in done:
             if call.hits is not None and call.executed is not None:
                 self.queries[call.executed["query"]] = None
@@ -111,9 +111,9 @@ class Toolbox:
                 self.seen |= {harmless(hit.docid): hit.docid, hit.docid: hit.docid}
         return done
 
-    async def _one(self, call: ToolCall, place: int, reasoning: str | None) -> Call:
+    async def _one(self, call: ToolCall, index: int, reasoning: str | None) -> Call:
         asked = read_call(call, form=self.form)
-        if place >= MOST_CALLS:
+        if index >= MOST_CALLS:
             return refused(call, asked, f"not run, since a turn has {MOST_CALLS} calls at most")
         if asked.problem is not None:
             return refused(call, asked, asked.problem)

@@ -124,8 +124,8 @@ def take_in(thought: Thought, event: Event, persona: Persona, seed: int) -> None
         for glimpse in event.glimpses:
             thought.sightings[glimpse.docid] = thought.sightings.get(glimpse.docid, 0) + 1
             if hop is not None:
-                place, height = (hop, glimpse.docid), 1.0 / math.sqrt(math.log2(1 + glimpse.rank))
-                thought.standing[place] = thought.standing.get(place, 0.0) + height
+                index, height = (hop, glimpse.docid), 1.0 / math.sqrt(math.log2(1 + glimpse.rank))
+                thought.standing[index] = thought.standing.get(index, 0.0) + height
             if checked is not None:
                 _correct(thought, checked, glimpse)
             _read(thought, glimpse.docid, glimpse.title, glimpse.snippet, persona.trust, seed)
@@ -269,9 +269,9 @@ def _wording(thought: Thought, hop: int, asked: set[str], persona: Persona, seed
     assert subject is not None
     phrasings = fact.phrasings or [f"{{subject}} {fact.relation}"]
     queries = [phrasing.replace("{subject}", subject) for phrasing in shuffled(phrasings, seed, "wording", hop)]
-    for place, query in enumerate(queries):
-        rambles = uniform(seed, "rambles", hop, place) < persona.rambling
-        worded = f"{query} {_context(thought, hop, subject, seed, place)}".strip() if rambles else query
+    for index, query in enumerate(queries):
+        rambles = uniform(seed, "rambles", hop, index) < persona.rambling
+        worded = f"{query} {_context(thought, hop, subject, seed, index)}".strip() if rambles else query
         if worded not in asked:
             return worded
     for turn in range(len(asked), len(asked) + 8):
@@ -289,7 +289,7 @@ def _check(thought: Thought, hop: int, seed: int) -> str:
     return f"{phrasing.replace('{subject}', subject)} {thought.beliefs[hop].value}"
 
 
-def _context(thought: Thought, hop: int, subject: str, seed: int, place: int) -> str:
+def _context(thought: Thought, hop: int, subject: str, seed: int, index: int) -> str:
     """A few words that an agent adds to a query: of the question, of a step it has done, or of what it has read."""
     texts = [thought.question]
     texts += [f"{thought.plan.hops[done].relation} {thought.subject(done)}" for done in thought.beliefs if done < hop]
@@ -299,8 +299,8 @@ def _context(thought: Thought, hop: int, subject: str, seed: int, place: int) ->
         for title, text in _shown(event)
         if likeness(title, subject) > _LOOKALIKE and not stands_in(thought.plan.hops[hop].object, text)
     ]
-    words = pick(texts, seed, "context", hop, place).split()
-    start = int(uniform(seed, "words", hop, place) * max(1, len(words) - _TERMS + 1))
+    words = pick(texts, seed, "context", hop, index).split()
+    start = int(uniform(seed, "words", hop, index) * max(1, len(words) - _TERMS + 1))
     return " ".join(word.strip(".,;:!?()\"'") for word in words[start : start + _TERMS])
 
 
