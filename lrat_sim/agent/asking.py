@@ -19,7 +19,7 @@ _TOOL_CHOICE = re.compile(r"tool[_ ]?choice", re.IGNORECASE)
 
 
 class Asker:
-    """The requests of one run; ``sampling`` and ``simulation`` are sent with each.
+    """The requests of one run; ``sampling`` and ``simulation`` are sent with each, ``context`` knows what fits.
 
     Args:
         task: what is asked; a simulated agent gets its plan as a parameter, never in a message.
@@ -33,7 +33,7 @@ class Asker:
     def __init__(self, task: Task, agent: AgentSettings, sample: int, seed: int, client: Client, priority: int):
         self._agent, self._sample, self._client, self._priority = agent, sample, client, priority
         self._protocol = agent.talks
-        self._context = Context(agent, self._protocol.tools)
+        self.context = Context(agent, self._protocol.tools)
         self._used = 0  # tokens, of the run's limit
         # whether the request for an answer says by a parameter that no tool is to be called
         self._sends_tool_choice = self._protocol.tool_choice is not None
@@ -45,13 +45,9 @@ class Asker:
             plan = msgspec.to_builtins(task.plan)
             self.simulation = {"plan": plan, "persona": agent.simulation, "seed": own_seed}
 
-    def fits_window(self, messages: list[dict[str, Any]]) -> bool:
-        """Whether the model's window has room for the messages and an answer."""
-        return self._context.fits_window(messages)
-
     def fits(self, messages: list[dict[str, Any]]) -> bool:
         """Whether the window and the run's limit of tokens have room for the messages."""
-        return self._context.fits_window(messages) and self._context.fits_limit(messages, self._used)
+        return self.context.fits_window(messages) and self.context.fits_limit(messages, self._used)
 
     async def ask(
         self, messages: list[dict[str, Any]], *, answer: bool = False, deadline: float | None = None
@@ -86,8 +82,8 @@ class Asker:
             sample=self._sample,
         )
         completion = await self._client.complete(request, priority=self._priority, deadline=deadline)
-        self._used += self._context.used(messages, completion.usage, completion.message)
-        self._context.sent(messages, completion.usage.prompt_tokens)
+        self._used += self.context.used(messages, completion.usage, completion.message)
+        self.context.sent(messages, completion.usage.prompt_tokens)
         return completion
 
     def may_ask_again(self, error: CallRefused) -> bool:

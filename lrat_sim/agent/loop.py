@@ -197,7 +197,7 @@ class _Run:
     async def _answer_now(self, reason: EndReason) -> _End:
         """One more call, for an answer from what was found; outputs that leave no room for it are left out."""
         conversation = self.conversation
-        while not self.asker.fits_window(conversation.answer_request()) and conversation.make_room(
+        while not self.asker.context.fits_window(conversation.answer_request()) and conversation.make_room(
             self.recording.turns
         ):
             pass

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from lrat_sim.agent.answer import states_answer
 from lrat_sim.agent.text_calls import call_start, read_text_calls
-from lrat_sim.models.message import Message, ToolCall, read_message
+from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
 
 PassReasoning = Literal["no", "reasoning_content", "reasoning", "reasoning_details", "inline"]
@@ -70,6 +70,8 @@ class Protocol(ABC):
     reminder: ClassVar[str]
     described: ClassVar[str] = ""
     """The tools as a prompt describes them, in place of its slot."""
+    prompts: ClassVar[tuple[str, str]]
+    """The names of the prompts that go with it: the system prompt, and what demands an answer."""
 
     def wording(self) -> dict[str, Any]:
         """All that decides what a model is told, for the agent's fingerprint."""
@@ -111,11 +113,10 @@ class Protocol(ABC):
 
 
 def thinking_apart(message: Message) -> str | None:
-    """The reasoning that came in a field of its own, not in the text."""
-    if message.content is None or message.reasoning is None:
+    """The reasoning that came in a field of its own and does not also stand in the text."""
+    if message.content is None:
         return message.reasoning
-    inline = f"\n{read_message({'content': message.content}).reasoning}"
-    return message.reasoning.removesuffix(inline) if message.reasoning.endswith(inline) else None
+    return message.apart if message.apart and message.apart != message.reasoning else None
 
 
 def as_received(message: Message, content: str | None, reasoning: str | None) -> dict[str, Any]:

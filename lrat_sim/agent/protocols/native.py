@@ -33,6 +33,7 @@ class Native(Protocol):
     name = "tools"
     tools: ClassVar[list[dict[str, Any]] | None] = TOOLS
     tool_choice = "none"
+    prompts = ("search-agent", "answer-now")
     form = 'call a tool by a native tool call with a name and JSON arguments, {"query": "..."}'
     reminder = (
         "That was meant as a call of a tool, but it could not be read. Either call a tool by a native tool call with a "

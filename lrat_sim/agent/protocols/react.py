@@ -33,6 +33,7 @@ class React(Protocol):
     """
 
     name = "react"
+    prompts = ("search-agent-react", "answer-now-react")
     stop: ClassVar[tuple[str, ...]] = ("\nObservation:",)
     form = "write the name of a tool, and its query or id in square brackets, after the label Action"
     reminder = (

@@ -40,6 +40,7 @@ class Tagged(Protocol):
     """
 
     name = "tagged"
+    prompts = ("search-agent-tagged", "answer-now-tagged")
     stop: ClassVar[tuple[str, ...]] = ("\n<tool_response>", "<tool_response>")
     form = "write one JSON object, with the fields name and arguments, inside the tool_call tags"
     reminder = (
