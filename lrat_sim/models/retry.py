@@ -19,6 +19,7 @@ from tenacity import RetryCallState, wait_random_exponential
 
 from lrat_sim.errors import LratSimError
 from lrat_sim.keys import redact
+from lrat_sim.models.transport import ReplyTooLarge
 
 LONGEST_BACKOFF = 30.0
 """Seconds that the wait grows to where the server names none."""
@@ -75,6 +76,8 @@ def failure(error: Exception) -> Failed:
         if type(cause).__name__ == "HTTPStatusError":  # httpx's, with the response as it arrived
             status = cause.response.status_code  # type: ignore[attr-defined]
         unreadable = unreadable or isinstance(cause, JSONDecodeError | RecursionError)
+        if isinstance(cause, ReplyTooLarge):  # of which openai's client only says "Connection error."
+            message = f"{type(cause).__name__}: {cause}"
     status = status if isinstance(status, int) else None
     return Failed(
         cause=_cause(status, message, unreadable, too_long=type(error).__name__ == "ContextWindowExceededError"),
