@@ -141,7 +141,9 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
             checked = msgspec.convert(msgspec.to_builtins(self), type=AgentSettings)
             if self.simulated:
                 persona = msgspec.to_builtins(msgspec.convert(self.simulation or {}, type=Persona))
-                checked = msgspec.structs.replace(checked, simulation=persona)
+                # habits are left out where there are none, so that personas without them keep their fingerprint
+                given = {name: value for name, value in persona.items() if value is not None}
+                checked = msgspec.structs.replace(checked, simulation=given)
         except msgspec.ValidationError as error:
             raise InputError(f"agent {self.name!r}: {error}; correct that field.") from error
         texts = {field: _text(getattr(self, field)) for field in ("prompt", "answer_prompt")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from lrat_sim.settings import NotNegative, Positive, Settings, Share
 
@@ -102,5 +102,4 @@ class Persona(Settings, frozen=True, kw_only=True):
     verbosity_spread: Annotated[
         NotNegative, Meta(description="Sigma of the lognormal of reasoning's length, within and between runs.")
     ] = 0.7
-    # left out where it is not set, so that profiles without habits keep their fingerprint
-    habits: Annotated[Habits | UnsetType, Meta(description="Habits of a practised searcher, if it has them.")] = UNSET
+    habits: Annotated[Habits | None, Meta(description="Habits of a practised searcher, if it has them.")] = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from msgspec import UNSET, Struct, field
+from msgspec import Struct, field
 
 from lrat_sim.agent.simulated import memory
 from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform
@@ -136,7 +136,7 @@ def take_in(thought: Thought, event: Event, persona: Persona, seed: int) -> None
         if hop is not None and hop not in thought.beliefs:
             _misread(thought, hop, event, persona, seed)
     thought.gained = sorted(set(thought.beliefs) - before)
-    if persona.habits is not UNSET:
+    if persona.habits is not None:
         doubt = persona.habits.doubt
         thought.checks += [hop for hop in thought.gained if uniform(seed, "doubt", hop) < doubt]
 
@@ -220,7 +220,7 @@ def _most_promising(thought: Thought, hop: int, persona: Persona, seed: int) -> 
         return None
     fruitless = max(0, thought.searches.get(hop, 0) - 1)
     best, threshold = None, persona.pickiness - persona.eagerness * fruitless + persona.satiety * read
-    if persona.habits is not UNSET:
+    if persona.habits is not None:
         threshold -= persona.habits.diligence * own_verbosity(seed)
         if isinstance(thought.events[-1], Page) and not thought.gained:
             lists = thought.searches.get(hop, 0)
@@ -234,7 +234,7 @@ def _most_promising(thought: Thought, hop: int, persona: Persona, seed: int) -> 
             + persona.snippet_noise * _glance(thought, hop, glimpse, persona, seed)
             - persona.rank_prior * math.log(glimpse.rank)
         )
-        if persona.habits is not UNSET:
+        if persona.habits is not None:
             score += _considered(thought, hop, glimpse, persona.habits)
         if score >= threshold:
             best, threshold = glimpse, score
@@ -249,7 +249,7 @@ def own_verbosity(seed: int) -> float:
 def _glance(thought: Thought, hop: int, glimpse: Glimpse, persona: Persona, seed: int) -> float:
     """The error of a look at a snippet, a standard normal number."""
     new = normal(seed, "glance", hop, glimpse.docid, thought.sightings[glimpse.docid])
-    if persona.habits is UNSET:
+    if persona.habits is None:
         return new
     lasting = persona.habits.conviction
     return math.sqrt(lasting) * normal(seed, "impression", hop, glimpse.docid) + math.sqrt(1 - lasting) * new

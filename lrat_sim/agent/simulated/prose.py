@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from msgspec import UNSET
 
 from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform
 from lrat_sim.agent.simulated.memory import Page, Results
@@ -61,7 +60,7 @@ def _about_page(thought: Thought, page: Page, persona: Persona, seed: int, turn:
     here = _WITHIN * normal(seed, "length", page.docid, turn)
     mean = persona.verbosity * _more_to_say(thought, persona)
     budget = mean * math.exp(spread * (own + here) - spread**2 / 2) / _TOKENS_A_WORD
-    if persona.habits is not UNSET:
+    if persona.habits is not None:
         budget -= _NEXT_WORDS
         if budget < _TERSE_WORDS:
             return [_in_short(thought, page, seed, turn)]
@@ -106,7 +105,7 @@ def _more_to_say(thought: Thought, persona: Persona) -> float:
     shrinks while nothing comes.
     """
     habits = persona.habits
-    if habits is UNSET:
+    if habits is None:
         return _MORE_TO_SAY if thought.gained else 1.0
     known = len(thought.beliefs) / len(thought.plan.hops)
     sought = thought.gained[0] if thought.gained else thought.hop
