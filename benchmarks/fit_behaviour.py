@@ -23,7 +23,7 @@ from rich.console import Console
 from lrat_sim.agent import load_agent
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.behaviour import behaviour
-from lrat_sim.behaviour.report import Group
+from lrat_sim.behaviour.report import BehaviourGroup
 from lrat_sim.behaviour.tables import render
 from lrat_sim.corpus import prepare
 from lrat_sim.grading.run import grade_run
@@ -88,7 +88,7 @@ def changed(agent: AgentSettings, traits: dict[str, float]) -> AgentSettings:
     return msgspec.structs.replace(agent, simulation=simulation)
 
 
-def observed(tasks: list[Task], agent: AgentSettings, retriever: Retriever, folder: Path) -> Group:
+def observed(tasks: list[Task], agent: AgentSettings, retriever: Retriever, folder: Path) -> BehaviourGroup:
     """What an agent does on some tasks."""
     shutil.rmtree(folder, ignore_errors=True)
     rollout(tasks, agent, retriever, folder, table=False)
@@ -96,7 +96,7 @@ def observed(tasks: list[Task], agent: AgentSettings, retriever: Retriever, fold
     return behaviour([folder], resamples=2).groups[0]
 
 
-def loss(group: Group) -> float:
+def loss(group: BehaviourGroup) -> float:
     """How far a run is from the targets it is held to: nothing is gained within a third of what is allowed."""
     total = 0.0
     for gap in group.gaps:

@@ -166,7 +166,7 @@ def write_json(path: Path, content: Any, indent: int = 2) -> None:
         beside.write_bytes(msgspec.json.format(plain, indent=indent) + b"\n")
 
 
-def read_json(path: Path, kind: type[T], what: str, remedy: str) -> T:
+def read_json(path: Path, kind: type[T], what: str, remedy: str, known: int = 1) -> T:
     """What fills a file, as :func:`write_json` left it.
 
     Args:
@@ -174,6 +174,7 @@ def read_json(path: Path, kind: type[T], what: str, remedy: str) -> T:
         kind: its type, a struct or a mapping.
         what: what it should be, for the message ("a comparison").
         remedy: what the user should do where it is missing or something else.
+        known: the latest schema version that can be read.
 
     Raises:
         InputError: it cannot be read, is something else, or was written by a later lrat-sim.
@@ -181,7 +182,7 @@ def read_json(path: Path, kind: type[T], what: str, remedy: str) -> T:
     try:
         content = path.read_bytes()
         # before the rest: a later version may have other fields
-        check_version(path, msgspec.json.decode(content, type=_Versioned).schema_version)
+        check_version(path, msgspec.json.decode(content, type=_Versioned).schema_version, known)
         return msgspec.json.decode(content, type=kind)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}.") from error

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from lrat_sim.colours import INK, MUTED, PAPER, RULE, Colour
-from lrat_sim.tables import number
+from lrat_sim.tables import NORMAL_QUANTILE, number
 
 Point = tuple[float, float]
 
@@ -27,7 +27,7 @@ readable where a plot shrinks to a phone's width."""
 _GAP = 24
 """Between panels beside one another."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
-_LONGEST = 26
+_LONGEST, _END = 26, 12
 _RADIUS = 3.6
 _SHAPES: dict[str, list[Point]] = {
     "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
@@ -66,7 +66,7 @@ class Axis(Struct, frozen=True, kw_only=True):
     grid: bool = True
 
 
-class Mark(Struct, frozen=True, kw_only=True, tag=True):
+class Mark(Struct, frozen=True, kw_only=True):
     """What every mark has: a colour, dashes, and a name where the legend is to show it."""
 
     colour: Colour
@@ -151,6 +151,11 @@ class Plot(Struct, frozen=True, kw_only=True):
     columns: int = 1
     width: float = 450
 
+    @classmethod
+    def of(cls, marks: Sequence[Line | Bars | Across | Note], x: Axis, y: Axis, **fields: Any) -> Plot:
+        """A plot of one panel; ``fields`` are the others."""
+        return cls(panels=[Panel(marks=marks, x=x, y=y)], **fields)
+
     def to_svg(self, *, page: bool = False) -> str:
         """The drawing.
 
@@ -160,10 +165,16 @@ class Plot(Struct, frozen=True, kw_only=True):
         return _Drawing(page).plot(self)
 
 
+def noise_interval(share: float, error: float | None) -> Point:
+    """Where 95 % of a share's noise lies, within 0 and 1; the share itself where its standard error is unknown."""
+    noise = NORMAL_QUANTILE * (error or 0.0)
+    return max(0.0, share - noise), min(1.0, share + noise)
+
+
 def short_name(name: str) -> str:
-    """A name as a plot can hold it."""
+    """A name as a plot can hold it; long ones keep both ends, since names often differ in the last letters."""
     name = printable(name)
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    return name if len(name) <= _LONGEST else f"{name[:_END]}…{name[-_END:]}"
 
 
 def printable(text: str) -> str:
@@ -254,6 +265,7 @@ class _Drawing:
             f'<title id="{plot.slug}-title">{escape(printable(plot.title))}</title>',
             f'<desc id="{plot.slug}-desc">{escape(printable(plot.description))}</desc>',
         ]
+        # a page has its paper; without one a file would be transparent, and black on black in some viewers
         paper = [] if self._page else [f'<rect width="100%" height="100%" fill="{PAPER.light}"/>']
         return "\n".join([*head, *paper, *self._parts, "</svg>\n"])
 
@@ -311,6 +323,7 @@ class _Drawing:
             top += _LINE + 6
         xs, ys = _values(panel)
         bottom, end = top + panel.height, left + width - panel.right
+        # y first: how wide its labels are says where x begins
         y = _Scale(panel.y, ys, bottom, top + 5)
         beside = max((text_width(text) + 8 for text in y.ticks.values()), default=1.0)
         start = left + beside + (_LINE + 3 if panel.y.label else 0)

@@ -361,6 +361,8 @@ def decode(line: bytes | str, kind: type[R]) -> R:
     """
     if "schema_version" not in kind.__struct_fields__:
         return msgspec.json.decode(line, type=kind)
+    if line[: len(_CURRENT)] in (_CURRENT, _CURRENT.encode()):  # as we write it: no second look at a long record
+        return msgspec.json.decode(line, type=kind)
     version = msgspec.json.decode(line, type=_Versioned).schema_version
     if version == SCHEMA_VERSION:
         return msgspec.json.decode(line, type=kind)
@@ -374,6 +376,9 @@ def decode(line: bytes | str, kind: type[R]) -> R:
     for step in range(version, SCHEMA_VERSION):
         old = MIGRATIONS[step](old)
     return msgspec.convert({**old, "schema_version": SCHEMA_VERSION}, type=kind)
+
+
+_CURRENT = f'{{"schema_version":{SCHEMA_VERSION},'
 
 
 class _Versioned(Struct):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterable, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 NONE = "–"
 """What a cell without a value shows."""
 
-_CLOSE, _SHORT = 9, 28
-"""Columns from which on a terminal sets them close; letters of a name that is kept on one line of a page."""
+_CLOSE, _SHORT, _HEADING = 9, 28, 20
+"""Columns from which on a terminal sets them close; letters of a name that is kept on one line of a page; those of a
+heading that a terminal shows on one line."""
 
 NORMAL_QUANTILE = 1.96
 """Standard errors on either side of a mean that hold 95 % of the noise."""
@@ -93,7 +95,9 @@ class Table(Struct, frozen=True, kw_only=True):
         )  # fmt: skip
         for position in kept:
             text, heading = position in self.text_columns, self.columns[position]
-            heading = heading if text else "\n".join(heading.split())
+            # a column is no wider for its heading, which may be a path without a space
+            words = [part for word in re.split(r"[ \n]+", heading) for part in wrap(word, _HEADING)]
+            heading = heading if text else "\n".join(words)
             drawn.add_column(Text(heading), justify="left" if text else "right", overflow="fold", no_wrap=not text)
         for group in self.groups:
             if group.title is not None:
@@ -103,6 +107,9 @@ class Table(Struct, frozen=True, kw_only=True):
                 drawn.add_row(*(Text(cell, "bold" if strong else "") for cell, strong in cells))
             drawn.add_section()
         return Parts(drawn, *(Text(note, style="dim") for note in self.notes))
+
+    def __rich__(self) -> RenderableType:
+        return self.to_terminal()
 
     def to_markdown(self) -> str:
         """As a pipe table, with the title above and the notes below."""

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from lrat_sim import __version__, catalog, cli
 from lrat_sim.artifact import read_records, write_records
-from lrat_sim.comparison.table import load
+from lrat_sim.comparison import load
 from lrat_sim.formats import FORMATS
 from lrat_sim.formats.pairs import PAIR_FORMATS
 from lrat_sim.grading.run import GRADES, VERDICTS
@@ -280,7 +280,7 @@ def test_flywheel_goes_on_with_another_k(command, wheel, wheel_settings, small_w
     out, err = command(*line, "--test-tasks", "3", "--evaluate-k", "1", "--evaluate-k", "5", "--baseline", "oracle")
     assert {path.name for path in (folder / "evaluate").iterdir()} == {"test-k1", "test-k5"}
     assert load(folder / "evaluate" / "test-k1" / "comparison.json").tasks_asked == 3
-    assert len(re.findall(r"^against base *$", out, re.MULTILINE)) == 2
+    assert len(re.findall(r"^Differences from base,", out, re.MULTILINE)) == 2
     assert out.splitlines()[-2:] == [f"model: {folder / 'round-1' / 'model'}", f"report: {folder / 'report.html'}"]
     assert fits(out, ["comparison:", "model:", "report:"])
     assert "24 of 24 runs are in" in err

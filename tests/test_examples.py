@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lrat_sim.artifact import read_records
-from lrat_sim.comparison.table import load
+from lrat_sim.comparison import load
 from lrat_sim.grading.run import VERDICTS
 from lrat_sim.records import Verdict
 from lrat_sim.rollout import read_trajectories

@@ -14,9 +14,8 @@ from lrat_sim.behaviour.measures import measures
 from lrat_sim.behaviour.observed import observe
 from lrat_sim.behaviour.reliability import ordering
 from lrat_sim.comparison import compare, run_table
-from lrat_sim.formats import convert
-from lrat_sim.formats.formats import Entry
-from lrat_sim.formats.run_folder import RunWriter
+from lrat_sim.formats import Entry, convert
+from lrat_sim.formats.run_folder import write_run
 from lrat_sim.grading.run import run_tables
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.rollout.index import INDEX, Row, asked_tasks
@@ -38,19 +37,19 @@ OUTCOMES = {
 
 def written(folder: Path, asked: list[list[str]]) -> Path:
     """A run folder: for each task that was asked the outcomes of its samples, none where it was not run."""
-    with RunWriter(folder, {"converted": "by hand"}) as writer:
-        for number, outcomes in enumerate(asked):
-            task = Task(id=f"t{number}", question=f"question {number}", answers=["yes"])
-            writer.ask(task)
-            for sample, outcome in enumerate(outcomes):
-                status, end_reason, grade = OUTCOMES[outcome]
-                name = f"{task.id}.{sample}"
-                run = Trajectory(
-                    id=name, task_id=task.id, question=task.question, sample=sample, agent={"name": "a"},
-                    retriever={"kind": "r"}, seed=0, status=status, end_reason=end_reason, answer=None, turns=[],
-                )  # fmt: skip
-                graded = [Grade(trajectory_id=name, state=grade, judge="hand")] if grade else []
-                writer.add(Entry(trajectory=run, task=task, grades=graded))
+    tasks = [Task(id=f"t{number}", question=f"question {number}", answers=["yes"]) for number in range(len(asked))]
+    entries = []
+    for task, outcomes in zip(tasks, asked, strict=True):
+        for sample, outcome in enumerate(outcomes):
+            status, end_reason, grade = OUTCOMES[outcome]
+            name = f"{task.id}.{sample}"
+            run = Trajectory(
+                id=name, task_id=task.id, question=task.question, sample=sample, agent={"name": "a"},
+                retriever={"kind": "r"}, seed=0, status=status, end_reason=end_reason, answer=None, turns=[],
+            )  # fmt: skip
+            graded = [Grade(trajectory_id=name, state=grade, judge="hand")] if grade else []
+            entries.append(Entry(trajectory=run, task=task, grades=graded))
+    write_run(entries, folder, {"converted": "by hand"}, asked=tasks)
     return folder
 
 
@@ -80,7 +79,7 @@ def everywhere(run: Path, beside: Path) -> dict[str, float | None]:
         "behaviour": measures(seen)["success"].value,
         "compare": found.summaries[0].means["success"],
         "viewer": arm.success,
-        "card": None if shown == "not graded" else float(shown) / 100,
+        "card": None if shown == "–" else float(shown) / 100,
     }
     if all(index.values()):
         said["live"] = live(rows)

@@ -1,7 +1,10 @@
 import csv
 import io
+import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lrat_sim import tables
 from lrat_sim.progress import Screen
@@ -53,6 +56,7 @@ def test_html_escapes_texts_and_marks_numbers_and_strong_cells():
 
 
 def test_csv_has_the_records_as_computed_and_no_formula():
+    assert tables.records_csv([{"a": 1 / 3}]) == "a\n0.3333333333333333\n"
     rows = list(csv.reader(io.StringIO(TABLE.to_csv())))
     assert rows == [["arm", "success", "more"], ["bm25", "0.31", ""], ["'=mine", "", "1"]]
 
@@ -68,6 +72,42 @@ def test_latex_escapes_and_has_the_rules():
     assert r"\textless{}b\textgreater{}mine" in written
     assert r"& \textbf{44.0} & $-$1.2 \\" in written
     assert written.count(r"\midrule") == 2
+
+
+SPECIAL = re.compile(r"(?<!\\)[&%#_~^<>|\"]|(?<!\\)\$(?!-\$|\\pm\$)(?<!-\$)(?<!\\pm\$)")
+
+
+def balance(text):
+    """The depth of braces at the end; -1 where one closes before it opens."""
+    depth = 0
+    for brace in re.findall(r"\\.|[{}]", text, re.DOTALL):
+        depth += (brace == "{") - (brace == "}")
+        if depth < 0:
+            return -1
+    return depth
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_latex_escapes_every_text(text):
+    shown = tables.escape_latex(text)
+    assert balance(shown) == 0
+    assert not SPECIAL.search(shown)
+    assert "\n" not in shown
+    assert not re.search(r"\\(?![&%$#_{}]|text|char34|pm|ldots)", shown)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(), min_size=3, max_size=3), st.text(), st.text())
+def test_latex_table_keeps_its_columns_whatever_it_holds(row, title, caption):
+    table = Table(
+        title=caption, columns=["a", "b", "c & d"], groups=[Group([Row(row, strong=[1])], title)], notes=[title]
+    )
+    latex = table.to_latex()
+    assert balance(latex) == 0
+    inside = latex.split(r"\toprule")[1].split(r"\bottomrule")[0].splitlines()
+    lines = [line for line in inside if line.endswith(r"\\") and "multicolumn" not in line]
+    assert [len(re.split(r"(?<!\\)&", line)) for line in lines] == [3, 3]
 
 
 @pytest.mark.parametrize(

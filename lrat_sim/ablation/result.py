@@ -14,7 +14,7 @@ from rich.text import Text
 from lrat_sim import __version__
 from lrat_sim.artifact import read_json, write_json
 from lrat_sim.comparison import Comparison, Estimate
-from lrat_sim.comparison.table import value_range
+from lrat_sim.tables import interval
 
 ABLATION = "ablation.json"
 
@@ -155,4 +155,4 @@ def _percent(value: float | None) -> str:
 def _gain(gain: Estimate | None) -> tuple[str, str]:
     if gain is None or gain.value is None:
         return "", ""
-    return f"{100 * gain.value:+.1f}", value_range(gain, 100, 1)
+    return f"{100 * gain.value:+.1f}", interval(gain.low, gain.high, scale=100)

@@ -15,7 +15,7 @@ from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.artifact import ensure_folder, fingerprint, read_records
 from lrat_sim.comparison import Comparison, compare
 from lrat_sim.comparison import save as save_comparison
-from lrat_sim.comparison.measures import Arm
+from lrat_sim.comparison.measures import ArmMetrics
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.corpus.split import check_leak
 from lrat_sim.errors import InputError
@@ -107,7 +107,7 @@ class _TaskSet:
         """All arms, and their comparison."""
         if any(arm.mining for arm in self.arms.values()):
             self.collect()
-        tables: dict[str, list[Arm]] = {}
+        tables: dict[str, list[ArmMetrics]] = {}
         pairs: dict[str, int] = {}
         seconds: dict[str, list[float]] = {}
         for name, arm in self.arms.items():
@@ -193,13 +193,13 @@ class _TaskSet:
             lengths["max_query_length"] = training.max_query_length
         return opened("dense", self.dataset, name, indexes=model.parent / "indexes", model=str(model), **lengths)
 
-    def evaluate(self, name: str, retriever: Retriever, seed: int) -> Arm:
+    def evaluate(self, name: str, retriever: Retriever, seed: int) -> ArmMetrics:
         """Runs the held-out tasks with an arm, of one seed."""
         return graded_rollout(
             self.tasks, self.agents[name], retriever, self._run(name, seed), seed=seed, allowance=self.allowance
         )
 
-    def compare(self, tables: Mapping[str, list[Arm]]) -> Comparison:
+    def compare(self, tables: Mapping[str, list[ArmMetrics]]) -> Comparison:
         """Every arm against every other, as means over seeds."""
         settings = self.settings
         comparison = compare(

@@ -17,7 +17,7 @@ from msgspec import Struct
 from lrat_sim.agent.mending import read_mappings, read_strictly
 from lrat_sim.foreign.values import recordable
 from lrat_sim.models.message import ToolCall
-from lrat_sim.retrieval.shown import BROWSE, SEARCH
+from lrat_sim.retrieval.result_format import BROWSE, SEARCH
 
 _TOOLS = {
     **dict.fromkeys(("search", "websearch", "searchdocuments", "localsearch", "googlesearch", "retrieve"), SEARCH),

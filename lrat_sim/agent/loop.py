@@ -33,7 +33,7 @@ from lrat_sim.models.client import Client
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import EndReason, Failure, Status, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.shown import Shown
+from lrat_sim.retrieval.result_format import ResultFormat
 
 _REMINDERS = 2
 """Reminders in a row for messages that are neither call nor answer; after them the model must answer."""
@@ -130,7 +130,7 @@ class _Run:
         if self.agent.simulated and self.task.plan is None:
             raise TaskError(f"task {self.task.id!r} has no plan, which a simulated agent needs")
         limits, task = self.agent.limits, self.task
-        shown = Shown(limits.k, limits.snippet_tokens, limits.document_tokens)
+        shown = ResultFormat(limits.k, limits.snippet_tokens, limits.document_tokens)
         seen = retriever.for_task(task), texts_of(retriever), shown
         tools = Toolbox(*seen, self.protocol.form, self.agent.search_with, task.question)
         reminded = 0

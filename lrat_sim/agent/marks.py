@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from lrat_sim.agent.calls import FUNCTION_TAG
-from lrat_sim.retrieval.harmless import OWN_TOOL as OWN
-from lrat_sim.retrieval.harmless import TOOL_NAMES
+from lrat_sim.retrieval.control_tokens import OWN_TOOL as OWN
+from lrat_sim.retrieval.control_tokens import TOOL_NAMES
 
 WRAPPER = (
     r"(?:tool_?calls?(?:_\w{1,10})?|function_?calls?|tool_?use|tool_request|tool_code|use_mcp_tool|execute_tool|tools?"

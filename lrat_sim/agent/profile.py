@@ -17,7 +17,7 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.models.call import Retries
-from lrat_sim.retrieval.harmless import RULES
+from lrat_sim.retrieval.control_tokens import RULES
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
 

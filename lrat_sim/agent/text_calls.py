@@ -35,7 +35,7 @@ from lrat_sim.agent.calls import (
 from lrat_sim.agent.labels import LABEL, before_observation, labelled_calls, labelled_parts
 from lrat_sim.agent.mending import read_mappings
 from lrat_sim.models.message import ToolCall
-from lrat_sim.retrieval.harmless import OWN_TOOL
+from lrat_sim.retrieval.control_tokens import OWN_TOOL
 
 _LONGEST = 100_000
 """Characters in which calls are looked for; nobody writes a call after as many, and looking takes time."""

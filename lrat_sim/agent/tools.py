@@ -22,9 +22,9 @@ from lrat_sim.errors import RetrieverError
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, Hit
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.harmless import harmless
-from lrat_sim.retrieval.shown import LONGEST_QUERY, SEARCH, Shown, Text, show_document, show_hits
-from lrat_sim.retrieval.shown import TOOLS as SHOWN_TOOLS
+from lrat_sim.retrieval.control_tokens import escape_control_tokens
+from lrat_sim.retrieval.result_format import LONGEST_QUERY, SEARCH, ResultFormat, Text, show_document, show_hits
+from lrat_sim.retrieval.result_format import TOOLS as SHOWN_TOOLS
 from lrat_sim.text import first_tokens, query_with_history, query_with_reasoning
 
 TOOLS: list[dict[str, Any]] = [
@@ -79,7 +79,7 @@ class Toolbox:
         self,
         retriever: Retriever,
         texts: Text,
-        shown: Shown,
+        shown: ResultFormat,
         form: str = "",
         search_with: SearchWith = "query",
         question: str = "",
@@ -109,7 +109,7 @@ class Toolbox:
             if call.hits is not None and call.executed is not None:
                 self.queries[call.executed["query"]] = None
             for hit in call.hits or []:
-                self.seen |= {harmless(hit.docid): hit.docid, hit.docid: hit.docid}
+                self.seen |= {escape_control_tokens(hit.docid): hit.docid, hit.docid: hit.docid}
         return done
 
     async def _one(self, call: ToolCall, index: int, reasoning: str | None) -> Call:
@@ -177,7 +177,7 @@ def _as_retriever_error(what: str) -> Iterator[None]:
 
 def refused(call: ToolCall, asked: Asked, problem: str) -> Call:
     """A call that did not run, with what the model is told of it."""
-    output = harmless(f"Error: {problem}.")
+    output = escape_control_tokens(f"Error: {problem}.")
     return Call(id=call.id, tool=asked.tool, arguments=asked.arguments, output=output, error=problem)
 
 

@@ -5,7 +5,7 @@
 """
 
 from lrat_sim.behaviour.report import Behaviour, behaviour
-from lrat_sim.behaviour.resample import Estimate
+from lrat_sim.behaviour.resample import MeasureEstimate
 from lrat_sim.behaviour.targets import Targets, load_targets
 
-__all__ = ["Behaviour", "Estimate", "Targets", "behaviour", "load_targets"]
+__all__ = ["Behaviour", "MeasureEstimate", "Targets", "behaviour", "load_targets"]

@@ -33,11 +33,9 @@ class Altered(Retriever):
         for query, hits in zip(queries, found, strict=True):
             seed = blake2b(f"{self.seed}\x1f{query}".encode(), digest_size=8).digest()
             docids = self.alter([hit.docid for hit in hits], Random(int.from_bytes(seed, "big")))
+            count = len(docids)
             altered.append(
-                [
-                    Hit(docid=docid, score=float(len(docids) - place), rank=place + 1)
-                    for place, docid in enumerate(docids)
-                ]
+                [Hit(docid=docid, score=float(count - index), rank=index + 1) for index, docid in enumerate(docids)]
             )
         return altered
 
@@ -74,7 +72,7 @@ class Shuffled(Altered):
 class Degraded(Altered):
     """Each hit is a random document of the corpus with a given probability: worse by construction the higher it is.
 
-    A place that is spoiled at one rate is spoiled at every higher one, and by the same document.
+    A hit that is spoiled at one rate is spoiled at every higher one, and by the same document.
 
     Args:
         base: the retriever itself.

@@ -4,155 +4,145 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lrat_sim.artifact import ensure_folder, writing
-from lrat_sim.behaviour.measures import EVIDENCE_BINS, RANKS
-from lrat_sim.behaviour.observed import Observed
-from lrat_sim.behaviour.report import FIGURES, Behaviour
-from lrat_sim.behaviour.resample import Estimate
-from lrat_sim.behaviour.targets import Lognormal, Targets
+from lrat_sim.artifact import write_text
+from lrat_sim.behaviour.measures import EVIDENCE_BINS, RANKS, Measures
+from lrat_sim.behaviour.observed import ObservedRuns
+from lrat_sim.behaviour.resample import MeasureEstimate
+from lrat_sim.behaviour.targets import Target, Targets
+from lrat_sim.colours import INK, Looks
+from lrat_sim.plots import Axis, Bars, Line, Panel, Plot, Point, stairs
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+FIGURES = ("figure-4.svg", "judge.svg")
 
-_COLOURS = ("#2a6f97", "#d1495b", "#2a7f62", "#edae49", "#6a4c93", "#8a8f98")
-_TARGET = "#111111"
+_DASHES = "6 3"
 _BINS = np.geomspace(4, 2000, 41)
+_NOTE = "Intervals are 95 % over tasks."
 
 _AFTER = {
-    "search → browse,\ncorrect": "after_search.browse.correct",
-    "search → browse,\nincorrect": "after_search.browse.incorrect",
-    "browse → browse,\ncorrect": "after_browse.browse.correct",
-    "browse → browse,\nincorrect": "after_browse.browse.incorrect",
+    "search →\nbrowse,\ncorrect": "after_search.browse.correct",
+    "search →\nbrowse,\nincorrect": "after_search.browse.incorrect",
+    "browse →\nbrowse,\ncorrect": "after_browse.browse.correct",
+    "browse →\nbrowse,\nincorrect": "after_browse.browse.incorrect",
 }
 _LENGTHS = {name: f"length.{name}" for name in ("correct", "incorrect", "evidence", "other")}
 _ACCURACY = {f"{low}–{high}": f"accuracy.{low}-{high}" for low, high in EVIDENCE_BINS}
 _KEPT = {"evidence": "kept.evidence", "other": "kept.other"}
 
+Found = Mapping[str, Measures]
+"""The measures of each group, by name."""
 
-def draw(seen: Sequence[Observed], found: Behaviour, targets: Targets | None, folder: Path) -> None:
-    """Draws figure-4 and judge, each as SVG and PNG; the same behaviour gives the same SVG.
+
+def draw(groups: Sequence[ObservedRuns], found: Sequence[Measures], targets: Targets | None, folder: Path) -> None:
+    """Draws figure-4 and judge as SVG; the same behaviour gives the same files.
 
     Args:
-        seen: the groups, in the order of ``found``.
-        found: their measures.
+        groups: the runs.
+        found: the measures of each group.
         targets: marked in the plots, where given.
         folder: made if missing.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    ensure_folder(folder)
-    wanted = {each.measure: each.value for each in targets.targets if each.lognormal is None} if targets else {}
-    with rc_context({"svg.hashsalt": "lrat-sim", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(11, 7.5), layout="constrained")
-        (after, ranks), (lengths, accuracy) = figure.subplots(2, 2)
-        _bars(after, "(a) what follows a search, and a browse", "share of steps", _AFTER, found, wanted)
-        _ranks(ranks, found, targets)
-        _bars(lengths, "(c) reasoning right after a browse", "mean tokens", _LENGTHS, found, wanted)
-        _bars(accuracy, "(d) accuracy by evidence documents opened", "share correct", _ACCURACY, found, wanted)
-        _save(figure, found, folder / FIGURES[0])
-        figure = Figure(figsize=(11, 4), layout="constrained")
-        kept, spread = figure.subplots(1, 2, width_ratios=(1, 2))
-        _bars(kept, "opened documents that the judge keeps", "share", _KEPT, found, wanted)
-        _spread(spread, seen, targets)
-        _save(figure, found, folder / FIGURES[1])
-
-
-def _save(figure: Figure, found: Behaviour, path: Path) -> None:
-    names, places = figure.axes[0].get_legend_handles_labels()
-    figure.legend(names, places, loc="outside lower center", ncols=min(6, len(places)), frameon=False)
-    figure.suptitle(f"{sum(group.runs for group in found.groups):,} runs; bars are 95 % intervals over tasks")
-    with writing(path):
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(path.with_suffix(".png"), dpi=150)
-
-
-def _colour(place: int) -> str:
-    return _COLOURS[place % len(_COLOURS)]
+    by_name = {runs.name: measures for runs, measures in zip(groups, found, strict=True)}
+    wanted = targets.targets if targets else []
+    looks = Looks(by_name)
+    runs = f"{sum(group.runs for group in groups):,} runs"
+    figure_4 = (
+        _bars("(a) what follows a search, and a browse", "share of steps", _AFTER, by_name, wanted, looks),
+        _ranks(by_name, wanted, looks),
+        _bars("(c) reasoning right after a browse", "mean tokens", _LENGTHS, by_name, wanted, looks),
+        _bars("(d) accuracy by evidence documents opened", "share correct", _ACCURACY, by_name, wanted, looks),
+    )
+    judge = (
+        _bars("opened documents that the judge keeps", "share", _KEPT, by_name, wanted, looks),
+        _spread(groups, wanted, looks),
+    )
+    for name, title, panels in zip(FIGURES, ("Behaviour", "The relevance judge"), (figure_4, judge), strict=True):
+        description = f"{title} in {runs}. " + "; ".join(panel.title for panel in panels)
+        plot = Plot(
+            slug=name.removesuffix(".svg"),
+            title=f"{title} in {runs}",
+            description=description,
+            panels=panels,
+            note=_NOTE,
+            columns=2,
+            width=960,
+        )
+        write_text(folder / name, plot.to_svg())
 
 
 def _bars(
-    axes: Axes,
-    title: str,
-    unit: str,
-    names: Mapping[str, str],
-    found: Behaviour,
-    wanted: Mapping[str, float | None],
-) -> None:
+    title: str, unit: str, names: Mapping[str, str], found: Found, wanted: Sequence[Target], looks: Looks
+) -> Panel:
     """One cluster a measure, one bar a group; the target as a line across the cluster."""
-    width = 0.8 / len(found.groups)
-    for place, group in enumerate(found.groups):
-        x = [cluster - 0.4 + width * (place + 0.5) for cluster in range(len(names))]
-        values = [group.measures[measure] for measure in names.values()]
-        axes.bar(x, [each.value or 0.0 for each in values], width * 0.9, color=_colour(place), label=group.name)
-        axes.errorbar(x, [each.value or 0.0 for each in values], _errors(values), fmt="none", ecolor="#333", lw=0.8)
-    for cluster, measure in enumerate(names.values()):
-        target = wanted.get(measure)
-        if target is not None:
-            label = "target" if cluster == 0 else "_"
-            axes.hlines(target, cluster - 0.45, cluster + 0.45, colors=_TARGET, ls="--", lw=1.2, label=label)
-    axes.set_xticks(range(len(names)), list(names))
-    axes.set_ylim(bottom=0)
-    axes.set_title(title)
-    axes.set_ylabel(unit)
+    width = 0.8 / len(found)
+    marks: list[Bars | Line] = []
+    for index, (group, measures) in enumerate(found.items()):
+        values = [measures[measure] for measure in names.values()]
+        starts = [cluster - 0.4 + width * index for cluster in range(len(names))]
+        boxes = [
+            (start, start + width * 0.9, 0.0, value.value or 0.0) for start, value in zip(starts, values, strict=True)
+        ]
+        middles = [((start + end) / 2, value) for start, end, _, value in boxes]
+        marks += [
+            Bars(boxes=boxes, colour=looks.of(group).colour, name=group),
+            Line(points=middles, intervals=_intervals(values), joined=False, colour=INK),
+        ]
+    clusters = {measure: cluster for cluster, measure in enumerate(names.values())}
+    for target in wanted:
+        if target.value is not None and target.lognormal is None and target.measure in clusters:
+            middle = clusters[target.measure]
+            ends = [(middle - 0.45, target.value), (middle + 0.45, target.value)]
+            marks.append(Line(points=ends, colour=INK, dashes=_DASHES, name="target"))
+    ticks = {float(cluster): name for cluster, name in enumerate(names)}
+    x = Axis(low=-0.5, high=len(names) - 0.5, ticks=ticks, grid=False)
+    return Panel(marks=marks, title=title, x=x, y=Axis(label=unit, low=0))
 
 
-def _errors(values: Sequence[Estimate]) -> list[list[float]]:
-    below = [0.0 if each.value is None or each.low is None else max(0.0, each.value - each.low) for each in values]
-    above = [0.0 if each.value is None or each.high is None else max(0.0, each.high - each.value) for each in values]
-    return [below, above]
+def _intervals(values: Sequence[MeasureEstimate]) -> list[Point]:
+    """The interval of each value, of no width where it has none."""
+    shown = [value.value or 0.0 for value in values]
+    return [
+        (at if value.low is None else value.low, at if value.high is None else value.high)
+        for at, value in zip(shown, values, strict=True)
+    ]
 
 
-def _ranks(axes: Axes, found: Behaviour, targets: Targets | None) -> None:
-    ranks = range(1, RANKS + 1)
-    for place, group in enumerate(found.groups):
-        values = [group.measures[f"rank.{rank}"] for rank in ranks]
-        shown = [each.value or 0.0 for each in values]
-        axes.errorbar(ranks, shown, _errors(values), color=_colour(place), marker="o", ms=3, lw=1, label=group.name)
-    for target in targets.targets if targets else ():
+def _ranks(found: Found, wanted: Sequence[Target], looks: Looks) -> Panel:
+    marks = []
+    for group, measures in found.items():
+        values, look = [measures[f"rank.{rank}"] for rank in range(1, RANKS + 1)], looks.of(group)
+        points = [(float(rank), value.value or 0.0) for rank, value in enumerate(values, start=1)]
+        marks.append(
+            Line(points=points, intervals=_intervals(values), colour=look.colour, marker=look.marker, name=group)
+        )
+    for target in wanted:
         if target.measure == "rank" and target.distribution is not None:
-            axes.plot(ranks, target.distribution, color=_TARGET, ls="--", lw=1.2, label="target, shuffled lists")
-            axes.annotate(
-                "target, shuffled lists",
-                (RANKS, target.distribution[-1]),
-                (0, 8),
-                textcoords="offset points",
-                ha="right",
-            )
-    axes.set_xticks(list(ranks))
-    axes.set_ylim(bottom=0)
-    axes.set_title("(b) rank at which an opened document stood")
-    axes.set_xlabel("rank")
-    axes.set_ylabel("share of browses")
+            points = [(float(rank), share) for rank, share in enumerate(target.distribution, start=1)]
+            marks.append(Line(points=points, colour=INK, dashes=_DASHES, name="target, shuffled lists"))
+    x = Axis(label="rank", ticks={float(rank): str(rank) for rank in range(1, RANKS + 1)}, grid=False)
+    title = "(b) rank at which an opened document stood"
+    return Panel(marks=marks, title=title, x=x, y=Axis(label="share of browses", low=0))
 
 
-def _spread(axes: Axes, seen: Sequence[Observed], targets: Targets | None) -> None:
+def _spread(groups: Sequence[ObservedRuns], wanted: Sequence[Target], looks: Looks) -> Panel:
     """How lengths lie, by whether the document is evidence: solid where it is."""
-    for place, group in enumerate(seen):
-        for of, style in (("evidence", "-"), ("other", ":")):
-            values, _ = group.lengths(of)
-            if len(values):
-                share = np.histogram(values, _BINS)[0] / len(values)
-                axes.stairs(share, _BINS, color=_colour(place), ls=style, lw=1.3, label=f"{group.name}, {of}")
-    for target in targets.targets if targets else ():
-        if target.lognormal is not None:
-            axes.plot(_BINS[1:], _lognormal(target.lognormal), color=_TARGET, ls="--", lw=1.2, label="released pairs")
-    axes.set_xscale("log")
-    axes.set_xlim(_BINS[0], _BINS[-1])
-    axes.set_title("length of the reasoning right after a browse")
-    axes.set_xlabel("tokens")
-    axes.set_ylabel("share of browses")
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False)
-
-
-def _lognormal(wanted: Lognormal) -> list[float]:
     from scipy import stats
 
-    shares: list[float] = np.diff(stats.lognorm(s=wanted.sigma, scale=wanted.median).cdf(_BINS)).tolist()
-    return shares
+    marks = []
+    for runs in groups:
+        for of, dashes in (("evidence", ""), ("other", "1.5 2.5")):
+            lengths, _ = runs.lengths(of)
+            if len(lengths):
+                outline = stairs(_BINS.tolist(), (np.histogram(lengths, _BINS)[0] / len(lengths)).tolist())
+                colour = looks.of(runs.name).colour
+                marks.append(Line(points=outline, colour=colour, dashes=dashes, name=f"{runs.name}, {of}"))
+    for target in wanted:
+        if target.lognormal is not None:
+            curve = stats.lognorm(s=target.lognormal.sigma, scale=target.lognormal.median)
+            points = list(zip(_BINS[1:].tolist(), np.diff(curve.cdf(_BINS)).tolist(), strict=True))
+            marks.append(Line(points=points, colour=INK, dashes=_DASHES, name="released pairs"))
+    x = Axis(label="tokens", low=float(_BINS[0]), high=float(_BINS[-1]), log=True)
+    title = "length of the reasoning right after a browse"
+    return Panel(marks=marks, title=title, x=x, y=Axis(label="share of browses", low=0))

@@ -9,126 +9,114 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lrat_sim.behaviour.observed import Observed
-from lrat_sim.behaviour.resample import Estimate, Values, auc, log_spread, quantile
-from lrat_sim.behaviour.walk import FIRST_SEARCHES
+from lrat_sim.behaviour.observed import ObservedRuns
+from lrat_sim.behaviour.resample import MeasureEstimate, Values, auc, log_spread, quantile
+from lrat_sim.behaviour.steps import FIRST_SEARCHES
 
 OUTCOMES = ("all", "correct", "incorrect")
 RANKS = 10
 EVIDENCE_BINS = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
 LENGTHS = ("all", "correct", "incorrect", "evidence", "other", "relevant", "irrelevant", "pairs")
 
-Measures = dict[str, Estimate]
+Measures = dict[str, MeasureEstimate]
+Named = Iterator[tuple[str, MeasureEstimate]]
 
 
-def measures(observed: Observed) -> Measures:
+def measures(runs: ObservedRuns) -> Measures:
     """All measures of a group of runs, each with its interval over tasks; None where there is nothing to count."""
-    return dict(
-        pair
-        for part in (_outcomes, _table_1, _transitions, _ranks, _lengths, _by_evidence, _judge, _audits)
-        for pair in part(observed)
-    )
+    parts = (_outcomes, _table_1, _transitions, _ranks, _lengths, _by_evidence, _judge, _audits)
+    return dict(named for part in parts for named in part(runs))
 
 
-Named = Iterator[tuple[str, Estimate]]
+def _outcomes(runs: ObservedRuns) -> Named:
+    yield "completed", runs.tasks.ratio(runs.tasks_with_broken, runs.answered_with_broken)
+    known = np.array([value is not None for value in runs.success], np.bool_)
+    yield "success", runs.tasks.ratio(runs.asked_tasks, [value or 0.0 for value in runs.success], known)
+    right, wrong = runs.those("correct"), runs.those("incorrect")
+    yield "correct_of_completed", runs.tasks.ratio(runs.task, right, (right | wrong) & runs.completed)
 
 
-def _outcomes(seen: Observed) -> Named:
-    graded = (seen.outcome == "correct") | (seen.outcome == "incorrect")
-    right = seen.outcome == "correct"
-    asked, answered = seen.asked
-    yield "completed", seen.tasks.ratio(asked, answered)
-    known = np.array([value is not None for value in seen.success], np.bool_)
-    yield "success", seen.tasks.ratio(seen.asked_tasks, [value or 0.0 for value in seen.success], known)
-    yield "correct_of_completed", seen.tasks.ratio(seen.place, right, graded & seen.completed)
-
-
-def _table_1(seen: Observed) -> Named:
+def _table_1(runs: ObservedRuns) -> Named:
+    counts = {"searches": runs.searches, "browses": runs.browses, "steps": runs.searches + runs.browses}
     for outcome in OUTCOMES:
-        mask = seen.those(outcome)
-        for name, counts in (
-            ("searches", seen.searches),
-            ("browses", seen.browses),
-            ("steps", seen.searches + seen.browses),
-        ):
-            yield f"{name}.{outcome}", seen.tasks.ratio(seen.place, counts * mask, mask)
-        yield (
-            f"browses_per_search.{outcome}",
-            seen.tasks.ratio(seen.place, seen.browses * mask, seen.searches * mask),
-        )
-    yield "browses_per_search.correct_minus_incorrect", _gap(seen)
+        mask = runs.those(outcome)
+        for name, count in counts.items():
+            yield f"{name}.{outcome}", runs.tasks.ratio(runs.task, count * mask, mask)
+        rate = runs.tasks.ratio(runs.task, runs.browses * mask, runs.searches * mask)
+        yield f"browses_per_search.{outcome}", rate
+    yield "browses_per_search.correct_minus_incorrect", _rate_gap(runs)
 
 
-def _gap(seen: Observed) -> Estimate:
-    right, wrong = seen.those("correct"), seen.those("incorrect")
+def _rate_gap(runs: ObservedRuns) -> MeasureEstimate:
+    right, wrong = runs.those("correct"), runs.those("incorrect")
 
     def compute(weights: Values) -> Values:
         with np.errstate(invalid="ignore", divide="ignore"):
-            rates = [(weights @ (seen.browses * mask)) / (weights @ (seen.searches * mask)) for mask in (right, wrong)]
+            rates = [(weights @ (runs.browses * mask)) / (weights @ (runs.searches * mask)) for mask in (right, wrong)]
         gap: Values = rates[0] - rates[1]
         return gap
 
-    return seen.tasks.statistic(seen.place, compute)
+    return runs.tasks.statistic(runs.task, compute)
 
 
-def _transitions(seen: Observed) -> Named:
+def _transitions(runs: ObservedRuns) -> Named:
     """Figure 4 (a): what follows a search, and what follows a browse; the answer is no step."""
     for outcome in OUTCOMES:
-        moves = seen.moves * seen.those(outcome)[:, None]
+        moves = runs.moves * runs.those(outcome)[:, None]
         for after, first in (("after_search", 0), ("after_browse", 2)):
             total = moves[:, first] + moves[:, first + 1]
-            for place, step in enumerate(("search", "browse")):
-                yield f"{after}.{step}.{outcome}", seen.tasks.ratio(seen.place, moves[:, first + place], total)
+            for column, step in enumerate(("search", "browse"), first):
+                yield f"{after}.{step}.{outcome}", runs.tasks.ratio(runs.task, moves[:, column], total)
 
 
-def _ranks(seen: Observed) -> Named:
+def _ranks(runs: ObservedRuns) -> Named:
     """Figure 4 (b): the rank at which the latest list showed what was opened."""
-    known = np.isfinite(seen.rank)
-    places = seen.place[seen.owner[known]]
-    ranks = seen.rank[known]
+    known = np.isfinite(runs.rank)
+    tasks, ranks = runs.browse_task[known], runs.rank[known]
     for rank in range(1, RANKS + 1):
-        yield f"rank.{rank}", seen.tasks.ratio(places, ranks == rank)
-    yield "rank_top3", seen.tasks.ratio(places, ranks <= 3)
-    yield "rank_unknown", seen.tasks.ratio(seen.place[seen.owner], ~known)
+        yield f"rank.{rank}", runs.tasks.ratio(tasks, ranks == rank)
+    yield "rank_top3", runs.tasks.ratio(tasks, ranks <= 3)
+    yield "rank_unknown", runs.tasks.ratio(runs.browse_task, ~known)
 
 
-def _lengths(seen: Observed) -> Named:
+def _lengths(runs: ObservedRuns) -> Named:
     """Figure 4 (c): the reasoning right after a browse, in tokens."""
     for of in LENGTHS:
-        values, places = seen.lengths(of)
-        yield f"length.{of}", seen.tasks.ratio(places, values)
+        values, tasks = runs.lengths(of)
+        yield f"length.{of}", runs.tasks.ratio(tasks, values)
         if of in ("all", "pairs"):
-            yield f"length_median.{of}", seen.tasks.statistic(places, quantile(values, 0.5))
-            yield f"length_p95.{of}", seen.tasks.statistic(places, quantile(values, 0.95))
-            yield f"length_sigma.{of}", seen.tasks.statistic(places, log_spread(values))
-    used, used_places = seen.lengths("evidence")
-    other, other_places = seen.lengths("other")
-    if len(used) and len(other):
-        values, places = np.concatenate([used, other]), np.concatenate([used_places, other_places])
-        yield "length_auc", seen.tasks.statistic(places, auc(values, np.arange(len(values)) < len(used)))
+            yield f"length_median.{of}", runs.tasks.statistic(tasks, quantile(values, 0.5))
+            yield f"length_p95.{of}", runs.tasks.statistic(tasks, quantile(values, 0.95))
+            yield f"length_sigma.{of}", runs.tasks.statistic(tasks, log_spread(values))
+    evidence, evidence_tasks = runs.lengths("evidence")
+    other, other_tasks = runs.lengths("other")
+    if len(evidence) and len(other):
+        values, tasks = np.concatenate([evidence, other]), np.concatenate([evidence_tasks, other_tasks])
+        is_evidence = np.arange(len(values)) < len(evidence)
+        yield "length_auc", runs.tasks.statistic(tasks, auc(values, is_evidence))
     else:
-        yield "length_auc", Estimate(value=None)
+        yield "length_auc", MeasureEstimate(value=None)
 
 
-def _by_evidence(seen: Observed) -> Named:
+def _by_evidence(runs: ObservedRuns) -> Named:
     """Figure 4 (d): accuracy by the number of different evidence documents opened."""
-    graded = (seen.outcome == "correct") | (seen.outcome == "incorrect")
+    right = runs.those("correct")
+    graded = right | runs.those("incorrect")
     for low, high in EVIDENCE_BINS:
-        inside = graded & (seen.evidence_opened >= low) & (seen.evidence_opened <= high)
-        yield f"accuracy.{low}-{high}", seen.tasks.ratio(seen.place, (seen.outcome == "correct") & inside, inside)
+        inside = graded & (runs.evidence_opened >= low) & (runs.evidence_opened <= high)
+        yield f"accuracy.{low}-{high}", runs.tasks.ratio(runs.task, right & inside, inside)
 
 
-def _judge(seen: Observed) -> Named:
+def _judge(runs: ObservedRuns) -> Named:
     """The relevance judge's filter: the share of browses that it keeps, by whether the document is evidence."""
-    judged = seen.verdict >= 0
     for name, evidence in (("evidence", 1), ("other", 0)):
-        mask = judged & (seen.evidence == evidence)
-        yield f"kept.{name}", seen.tasks.ratio(seen.place[seen.owner[mask]], seen.verdict[mask] == 1)
+        mask = (runs.verdict >= 0) & (runs.evidence == evidence)
+        yield f"kept.{name}", runs.tasks.ratio(runs.browse_task[mask], runs.verdict[mask] == 1)
 
 
-def _audits(seen: Observed) -> Named:
+def _audits(runs: ObservedRuns) -> Named:
     for number in range(FIRST_SEARCHES):
-        fresh, shown = seen.new[:, number, 0], seen.new[:, number, 1]
-        yield f"new_results.{number + 1}", seen.tasks.ratio(seen.place, fresh, shown)
-    yield "returned_again", seen.tasks.ratio(seen.place[seen.owner], seen.again)
-    yield "terms_adopted", seen.tasks.ratio(seen.place, seen.terms[:, 0], seen.terms[:, 1])
+        fresh, shown = runs.new[:, number, 0], runs.new[:, number, 1]
+        yield f"new_results.{number + 1}", runs.tasks.ratio(runs.task, fresh, shown)
+    yield "returned_again", runs.tasks.ratio(runs.browse_task, runs.again)
+    yield "terms_adopted", runs.tasks.ratio(runs.task, runs.terms[:, 0], runs.terms[:, 1])

@@ -1,4 +1,4 @@
-"""The walks of a group of runs as arrays, one row a run or a browse, from which every measure is computed."""
+"""The runs of a group as arrays, one row a run or a browse, from which every measure is computed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import asdict
 
-from lrat_sim.behaviour.resample import RESAMPLES, Places, Tasks, Values
-from lrat_sim.behaviour.walk import FIRST_SEARCHES, Outcome, Setting, Walk, walk_of
+from lrat_sim.behaviour.resample import RESAMPLES, Indices, TaskResamples, Values
+from lrat_sim.behaviour.steps import FIRST_SEARCHES, RunSetting, RunSteps, steps_of
 from lrat_sim.errors import InputError
 from lrat_sim.formats import read_any, recognise
 from lrat_sim.progress import ProgressCallback
@@ -21,17 +22,16 @@ from lrat_sim.success import task_success
 By = Literal["run", "agent", "retriever"]
 Mask = npt.NDArray[np.bool_]
 
-_OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _KNOWN = {True: 1, False: 0, None: -1}
 _VERDICTS = {"relevant": 1, "irrelevant": 0, "unjudged": -1, None: -1}
 
 
-class Observed:
+class ObservedRuns:
     """The runs of a group; those that broke are counted, are failures, and are left out of all the rest.
 
     Args:
         name: what the group is called.
-        walks: its runs.
+        runs: its runs.
         unrun: tasks that were asked and have no run: failures, too.
         seed: of the resampling of tasks.
         resamples: how often.
@@ -40,76 +40,73 @@ class Observed:
         setting: what all runs have in common of what they were made with; empty or None where they differ.
         outcomes: runs by outcome, those that broke included.
         judges: who graded and who judged.
-        success: of each task asked, None where none of its answers is graded; in the order of ``asked_tasks``.
+        tasks: the resamples of tasks.
+        task, browse_task: the task of each run and of each browse.
+        success: of each task asked, None where none of its answers is graded.
     """
 
     def __init__(
         self,
         name: str,
-        walks: Iterable[Walk],
+        runs: Iterable[RunSteps],
         unrun: Iterable[str] = (),
         *,
         seed: int = 0,
         resamples: int = RESAMPLES,
     ):
-        everything = list(walks)
-        kept = [walk for walk in everything if walk.outcome != "error"]
+        everything = list(runs)
+        kept = [run for run in everything if run.outcome != "error"]
         self.name = name
-        self.outcomes = Counter(walk.outcome for walk in everything)
-        self.judges = sorted({each for walk in kept for each in (walk.graded_by, walk.judged_by) if each})
-        self.setting = common_setting([walk.setting for walk in kept])
+        self.outcomes = Counter(run.outcome for run in everything)
+        self.judges = sorted({judge for run in kept for judge in (run.graded_by, run.judged_by) if judge})
+        self.setting = common_setting([run.setting for run in kept])
         of_task: dict[str, list[float | None]] = {task: [] for task in unrun}
-        for walk in everything:
-            of_task.setdefault(walk.task, []).append(walk.success)
-        self.success = [task_success(runs).value for runs in of_task.values()]
-        self.tasks = Tasks(list(of_task), seed=seed, resamples=resamples)
-        self.asked_tasks = self.tasks.places(list(of_task))
-        self._asked = self.tasks.places([walk.task for walk in everything])
-        self._answered = np.array([walk.completed for walk in everything], np.bool_)
-        self.place: Places = self.tasks.places([walk.task for walk in kept])
-        self.outcome = np.array([walk.outcome for walk in kept], np.str_)
-        self.completed = np.array([walk.completed for walk in kept], np.bool_)
-        self.searches = np.array([walk.searches for walk in kept], np.float64)
-        self.browses = np.array([walk.browses for walk in kept], np.float64)
-        self.moves = np.array([walk.moves for walk in kept], np.float64).reshape(-1, 4)
-        self.evidence_opened = _numbers([walk.evidence_opened for walk in kept])
-        self.terms = np.array([walk.terms for walk in kept], np.float64).reshape(-1, 2)
-        self.new = np.full((len(kept), FIRST_SEARCHES, 2), 0.0)
-        for row, walk in enumerate(kept):
-            self.new[row, : len(walk.new)] = walk.new or np.empty((0, 2))
-        owners = [row for row, walk in enumerate(kept) for _ in walk.opened]
-        opened = [each for walk in kept for each in walk.opened]
-        self.owner: Places = np.array(owners, np.int64)
-        self.rank = _numbers([each.rank for each in opened])
-        self.length = _numbers([each.length for each in opened])
-        self.evidence = np.array([_KNOWN[each.evidence] for each in opened], np.int8)
-        self.verdict = np.array([_VERDICTS[each.verdict] for each in opened], np.int8)
-        self.again = np.array([each.again for each in opened], np.bool_)
+        for run in everything:
+            of_task.setdefault(run.task, []).append(run.success)
+        self.success = [task_success(samples).value for samples in of_task.values()]
+        self.tasks = TaskResamples(list(of_task), seed=seed, resamples=resamples)
+        self.asked_tasks = self.tasks.indices(list(of_task))
+        self.tasks_with_broken = self.tasks.indices([run.task for run in everything])
+        self.answered_with_broken = _flags(run.completed for run in everything)
+        self.task: Indices = self.tasks.indices([run.task for run in kept])
+        self.outcome = np.array([run.outcome for run in kept], np.str_)
+        self.completed = _flags(run.completed for run in kept)
+        self.searches = np.array([run.searches for run in kept], np.float64)
+        self.browses = np.array([run.browses for run in kept], np.float64)
+        self.moves = np.array([run.moves for run in kept], np.float64).reshape(-1, 4)
+        self.evidence_opened = _numbers(run.evidence_opened for run in kept)
+        self.terms = np.array([run.terms for run in kept], np.float64).reshape(-1, 2)
+        self.new = np.zeros((len(kept), FIRST_SEARCHES, 2))
+        for row, run in enumerate(kept):
+            self.new[row, : len(run.new)] = run.new or np.empty((0, 2))
+        self.run_of_browse: Indices = np.array([row for row, run in enumerate(kept) for _ in run.opened], np.int64)
+        self.browse_task: Indices = self.task[self.run_of_browse]
+        opened = [document for run in kept for document in run.opened]
+        self.rank = _numbers(document.rank for document in opened)
+        self.length = _numbers(document.length for document in opened)
+        self.evidence = np.array([_KNOWN[document.evidence] for document in opened], np.int8)
+        self.verdict = np.array([_VERDICTS[document.verdict] for document in opened], np.int8)
+        self.again = _flags(document.again for document in opened)
 
     @property
     def runs(self) -> int:
         """Runs that did not break."""
         return len(self.outcome)
 
-    @property
-    def asked(self) -> tuple[Places, npt.NDArray[np.bool_]]:
-        """The task of each run, those that broke included, and whether it gave an answer."""
-        return self._asked, self._answered
-
     def those(self, outcome: str) -> Mask:
         """The runs of an outcome, or of ``all``."""
         return np.ones(self.runs, np.bool_) if outcome == "all" else self.outcome == outcome
 
-    def lengths(self, of: str) -> tuple[Values, Places]:
+    def lengths(self, of: str) -> tuple[Values, Indices]:
         """Tokens of the reasoning after browses that have any, and the task of each.
 
         Args:
             of: ``all``; ``correct`` or ``incorrect`` by outcome; ``evidence`` or ``other`` by document; ``relevant``
                 or ``irrelevant`` by verdict; ``pairs`` for those that mining would keep: relevant, of correct runs.
         """
-        outcome = self.outcome[self.owner] if len(self.owner) else np.empty(0, np.str_)
+        outcome = self.outcome[self.run_of_browse]
         chosen: dict[str, Mask] = {
-            "all": np.ones(len(self.owner), np.bool_),
+            "all": np.ones(len(outcome), np.bool_),
             "correct": outcome == "correct",
             "incorrect": outcome == "incorrect",
             "evidence": self.evidence == 1,
@@ -119,25 +116,15 @@ class Observed:
             "pairs": (self.verdict == 1) & (outcome == "correct"),
         }
         mask = chosen[of] & np.isfinite(self.length)
-        return self.length[mask], self.place[self.owner[mask]]
+        return self.length[mask], self.browse_task[mask]
 
 
-def common_setting(settings: Sequence[Setting]) -> Setting:
+def common_setting(settings: Sequence[RunSetting]) -> RunSetting:
     """What settings have in common."""
-    if not settings:
-        return Setting()
-    first, others = settings[0], settings[1:]
-
-    def alike(field: str) -> bool:
-        return all(getattr(other, field) == getattr(first, field) for other in others)
-
-    return Setting(
-        agent=first.agent if alike("agent") else "several",
-        retriever=first.retriever if alike("retriever") else "several",
-        k=first.k if alike("k") else None,
-        snippet_tokens=first.snippet_tokens if alike("snippet_tokens") else None,
-        shuffled=first.shuffled and alike("shuffled"),
-    )
+    values = {field: {getattr(setting, field) for setting in settings} for field in RunSetting.__struct_fields__}
+    shared = {field: kinds.pop() for field, kinds in values.items() if len(kinds) == 1}
+    several = {field: "several" for field in ("agent", "retriever") if len(values[field]) > 1}
+    return RunSetting(**{**asdict(RunSetting()), **shared, **several})
 
 
 def observe(
@@ -147,7 +134,7 @@ def observe(
     seed: int = 0,
     resamples: int = RESAMPLES,
     progress: ProgressCallback | None = None,
-) -> list[Observed]:
+) -> list[ObservedRuns]:
     """Reads trajectories of any format, one at a time, and groups them.
 
     Args:
@@ -165,26 +152,26 @@ def observe(
     """
     if by not in get_args(By):
         raise InputError(f"--by is {by!r}; give one of {', '.join(get_args(By))}.")
-    walks: dict[str, list[Walk]] = {}
+    runs: dict[str, list[RunSteps]] = {}
     unrun: dict[str, list[str]] = {}
-    settings: dict[Setting, Setting] = {}
+    settings: dict[RunSetting, RunSetting] = {}
     done = 0
     for source, name in zip(sources, names_of(sources), strict=True):
         groups: set[str] = set()
         for entry in read_any(source):
-            walk = walk_of(entry, settings)
-            group = name if by == "run" else getattr(walk.setting, by)
+            run = steps_of(entry, settings)
+            group = name if by == "run" else getattr(run.setting, by)
             groups.add(group)
-            walks.setdefault(group, []).append(walk)
+            runs.setdefault(group, []).append(run)
             done += 1
             if progress is not None:
                 progress(done, None, "trajectories")
         missing = [task.id for task in unrun_of(source)]
         for group in groups:
             unrun.setdefault(group, []).extend(missing)
-    if not walks:
+    if not runs:
         raise InputError(f"{', '.join(map(str, sources))} hold no trajectory; run or import some first.")
-    return [Observed(name, each, unrun[name], seed=seed, resamples=resamples) for name, each in walks.items()]
+    return [ObservedRuns(name, own, unrun[name], seed=seed, resamples=resamples) for name, own in runs.items()]
 
 
 def unrun_of(source: Path) -> Iterator[Task]:
@@ -207,6 +194,10 @@ def names_of(sources: Sequence[Path]) -> list[str]:
     raise InputError("a source is given twice; give each once.")
 
 
-def _numbers(values: Sequence[int | None]) -> Values:
+def _numbers(values: Iterable[int | None]) -> Values:
     """None as NaN."""
     return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _flags(values: Iterable[bool]) -> Mask:
+    return np.array(list(values), np.bool_)

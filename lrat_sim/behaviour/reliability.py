@@ -10,26 +10,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import Struct
-from rich import box
-from rich.table import Table
 
 from lrat_sim.behaviour.observed import names_of, unrun_of
-from lrat_sim.behaviour.resample import RESAMPLES, Estimate, Tasks, Values, estimate
+from lrat_sim.behaviour.resample import RESAMPLES, MeasureEstimate, TaskResamples, Values, estimate
 from lrat_sim.errors import InputError
 from lrat_sim.formats import read_any
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.success import runs_by_task, task_success
+from lrat_sim.tables import Table, with_interval
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class RetrieverStep(Struct, frozen=True, kw_only=True):
     """Two retrievers next to one another in the known order; ``gain`` is in success, over the tasks both ran."""
 
     worse: str
     better: str
-    gain: Estimate
+    gain: MeasureEstimate
 
     @property
     def clear(self) -> bool:
@@ -56,28 +59,32 @@ class Ordering(Struct, frozen=True, kw_only=True):
 
     names: list[str]
     tasks: int
-    success: list[Estimate]
+    success: list[MeasureEstimate]
     errors: list[int]
-    tau: Estimate
-    steps: list[Step]
+    tau: MeasureEstimate
+    steps: list[RetrieverStep]
 
-    def __rich__(self) -> Table:
-        table = Table(
-            title=f"order of {len(self.names)} retrievers on {self.tasks} tasks: Kendall's tau {_shown(self.tau)}",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-        )
-        table.add_column("retriever, worst first")
-        table.add_column("success, %", justify="right", no_wrap=True)
-        table.add_column("errors", justify="right", no_wrap=True)
-        table.add_column("gain over the one\nbefore, points", justify="right", no_wrap=True)
-        table.add_column("told apart")
-        for place, name in enumerate(self.names):
-            step = self.steps[place - 1] if place else None
+    def table(self) -> Table:
+        """Success by retriever, the worst first, and whether each is told from the one before."""
+        rows = []
+        steps = [None, *self.steps]
+        for name, success, errors, step in zip(self.names, self.success, self.errors, steps, strict=True):
             verdict = "" if step is None else "yes" if step.clear else "reversed" if step.reversed else "no"
-            gain = _percent(step.gain) if step else ""
-            table.add_row(name, _percent(self.success[place]), str(self.errors[place]), gain, verdict)
-        return table
+            rows.append([name, _percent(success), str(errors), "" if step is None else _percent(step.gain), verdict])
+        tau = with_interval(self.tau.value, self.tau.low, self.tau.high, 3)
+        return Table.of(
+            f"order of {len(self.names)} retrievers on {self.tasks} tasks: Kendall's tau {tau}",
+            ["retriever, worst first", "success, %", "errors", "gain over the one\nbefore, points", "told apart"],
+            rows,
+            text_columns=(0, 4),
+        )
+
+    def __rich__(self) -> RenderableType:
+        return self.table().to_terminal()
+
+
+def _percent(found: MeasureEstimate) -> str:
+    return with_interval(found.value, found.low, found.high, scale=100)
 
 
 def ordering(
@@ -107,22 +114,22 @@ def ordering(
     if not shared:
         raise InputError("the runs share no graded task; give runs on the same tasks, and grade them first.")
     values = np.array([[column[task] for column in table] for task in shared])
-    drawn = Tasks(shared, seed=seed, resamples=resamples).weights
+    drawn = TaskResamples(shared, seed=seed, resamples=resamples).weights
     means = np.concatenate([values.mean(axis=0, keepdims=True), drawn @ values / len(shared)])
 
-    def found(rows: Values) -> Estimate:
+    def found(rows: Values) -> MeasureEstimate:
         return estimate(float(rows[0]), rows[1:], len(shared))
 
     called = list(names or names_of(runs))
     return Ordering(
         names=called,
         tasks=len(shared),
-        success=[found(means[:, place]) for place in range(len(called))],
+        success=[found(column) for column in means.T],
         errors=errors,
         tau=found(_tau(means)),
         steps=[
-            Step(worse=worse, better=better, gain=found(means[:, place + 1] - means[:, place]))
-            for place, (worse, better) in enumerate(pairwise(called))
+            RetrieverStep(worse=worse, better=better, gain=found(means[:, index + 1] - means[:, index]))
+            for index, (worse, better) in enumerate(pairwise(called))
         ],
     )
 
@@ -133,7 +140,6 @@ def _successes(runs: Sequence[Path], progress: ProgressCallback | None) -> tuple
     errors: list[int] = []
     done = 0
     for run in runs:
-        errors.append(0)
         outcomes: list[tuple[str, str, str | None]] = []
         for entry in read_any(run):
             done += 1
@@ -141,10 +147,10 @@ def _successes(runs: Sequence[Path], progress: ProgressCallback | None) -> tuple
                 progress(done, None, "trajectories")
             state = entry.grade.state if entry.grade is not None else None
             outcomes.append((entry.trajectory.task_id, entry.trajectory.status, state))
-            errors[-1] += entry.trajectory.status == "error"
         by_task = runs_by_task(outcomes, (task.id for task in unrun_of(run)))
         known = {task: task_success(samples).value for task, samples in by_task.items()}
         columns.append({task: value for task, value in known.items() if value is not None})
+        errors.append(sum(status == "error" for _, status, _ in outcomes))
         if not outcomes or not columns[-1]:
             raise InputError(f"{run} holds no graded run; grade it first (lrat-sim grade).")
     return columns, errors
@@ -152,19 +158,6 @@ def _successes(runs: Sequence[Path], progress: ProgressCallback | None) -> tuple
 
 def _tau(means: Values) -> Values:
     """Kendall's tau-a of each row with the order of its columns."""
-    pairs = list(combinations(range(means.shape[1]), 2))
-    signs = [np.sign(means[:, later] - means[:, earlier]) for earlier, later in pairs]
-    tau: Values = np.mean(signs, axis=0)
+    pairs = combinations(range(means.shape[1]), 2)
+    tau: Values = np.mean([np.sign(means[:, later] - means[:, earlier]) for earlier, later in pairs], axis=0)
     return tau
-
-
-def _percent(found: Estimate) -> str:
-    if found.value is None or found.low is None or found.high is None:
-        return "-" if found.value is None else f"{100 * found.value:.1f}"
-    return f"{100 * found.value:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
-
-
-def _shown(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return "-" if found.value is None else f"{found.value:.3f}"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

@@ -1,29 +1,28 @@
-"""Behaviour of one or more groups of runs: computed, saved, and shown."""
+"""Behaviour of one or more groups of runs: measured, saved, and drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from lrat_sim.artifact import read_json, write_json, write_text
+from lrat_sim.behaviour.figures import FIGURES, draw
 from lrat_sim.behaviour.measures import Measures, measures
-from lrat_sim.behaviour.observed import By, Observed, observe
-from lrat_sim.behaviour.resample import RESAMPLES, Estimate
-from lrat_sim.behaviour.targets import TARGETS, Gap, Targets, distances, load_targets
-from lrat_sim.behaviour.walk import Setting
+from lrat_sim.behaviour.observed import By, observe
+from lrat_sim.behaviour.resample import RESAMPLES, MeasureEstimate
+from lrat_sim.behaviour.steps import RunSetting
+from lrat_sim.behaviour.targets import TARGETS, TargetGap, Targets, distances, load_targets
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.spreadsheet import csv_text
 
 MEASURES_CSV, TARGETS_CSV, JSON = "measures.csv", "targets.csv", "behaviour.json"
-FIGURES = ("figure-4", "judge")
-"""The plots, each as ``.svg`` and ``.png``."""
 
 
-class Group(Struct, frozen=True, kw_only=True):
+class BehaviourGroup(Struct, frozen=True, kw_only=True):
     """One group of runs.
 
     Attributes:
@@ -35,13 +34,13 @@ class Group(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    setting: Setting
+    setting: RunSetting
     runs: int
     tasks: int
     outcomes: dict[str, int]
     judges: list[str]
     measures: Measures
-    gaps: list[Gap]
+    gaps: list[TargetGap]
 
 
 class Behaviour(Struct, frozen=True, kw_only=True):
@@ -53,41 +52,38 @@ class Behaviour(Struct, frozen=True, kw_only=True):
     seed: int
     resamples: int
     interval: str = "95 %, percentile bootstrap over tasks"
-    groups: list[Group]
+    groups: list[BehaviourGroup]
 
-    def missed(self) -> list[Gap]:
+    def missed(self) -> list[TargetGap]:
         """The targets that were missed, those that the simulated agent is held to first."""
         gaps = [gap for group in self.groups for gap in group.gaps if gap.state == "missed"]
         return sorted(gaps, key=lambda gap: not gap.target.held)
 
     def save(self, folder: Path) -> None:
-        """Writes behaviour.json, measures.csv and targets.csv.
-
-        Args:
-            folder: made if missing.
-        """
+        """Writes behaviour.json, measures.csv and targets.csv into a folder, which is made if missing."""
         write_json(folder / JSON, self)
-        _write(
-            folder / MEASURES_CSV,
-            ("group", "measure", "value", "low", "high", "n"),
-            ((group.name, name, *_cells(found)) for group in self.groups for name, found in group.measures.items()),
+        heading: tuple[str, ...] = ("group", "measure", "value", "low", "high", "n")
+        rows: list[tuple[Any, ...]] = [
+            (group.name, name, *_cells(found)) for group in self.groups for name, found in group.measures.items()
+        ]
+        write_text(folder / MEASURES_CSV, csv_text([heading, *rows]))
+        heading = (
+            *("group", "measure", "population", "target", "found", "low", "high", "n"),
+            *("distance", "distance_low", "distance_high", "kind", "allowed", "held", "state", "why"),
         )
-        _write(
-            folder / TARGETS_CSV,
+        rows = [
             (
-                *("group", "measure", "population", "target", "found", "low", "high", "n"),
-                *("distance", "distance_low", "distance_high", "kind", "allowed", "held", "state", "why"),
-            ),
-            (
-                (
-                    *(gap.group, gap.target.measure, gap.population.title, gap.target.value, *_cells(gap.found)),
-                    *_cells(gap.distance)[:3],
-                    *(gap.kind, gap.allowed, gap.target.held, gap.state, gap.why),
-                )
-                for group in self.groups
-                for gap in group.gaps
-            ),
-        )
+                *(gap.group, gap.target.measure, gap.population.title, gap.target.value, *_cells(gap.found)),
+                *(*_cells(gap.distance)[:3], gap.kind, gap.allowed, gap.target.held, gap.state, gap.why),
+            )
+            for group in self.groups
+            for gap in group.gaps
+        ]
+        write_text(folder / TARGETS_CSV, csv_text([heading, *rows]))
+
+
+def _cells(found: MeasureEstimate) -> tuple[Any, ...]:
+    return found.value, found.low, found.high, found.n
 
 
 def behaviour(
@@ -119,48 +115,35 @@ def behaviour(
     wanted = load_targets(targets) if isinstance(targets, str) else targets
     if out is not None:
         _refuse_foreign(out)
-    seen = observe([Path(source) for source in sources], by=by, seed=seed, resamples=resamples, progress=progress)
-    found = Behaviour(
+    groups = observe([Path(source) for source in sources], by=by, seed=seed, resamples=resamples, progress=progress)
+    found = [measures(runs) for runs in groups]
+    result = Behaviour(
         targets=wanted.title if wanted else "",
         source=wanted.source if wanted else "",
         seed=seed,
         resamples=resamples,
-        groups=[_group(each, wanted) for each in seen],
+        groups=[
+            BehaviourGroup(
+                name=runs.name,
+                setting=runs.setting,
+                runs=runs.runs,
+                tasks=runs.tasks.count,
+                outcomes=dict(sorted(runs.outcomes.items())),
+                judges=runs.judges,
+                measures=of_group,
+                gaps=distances(runs, of_group, wanted) if wanted else [],
+            )
+            for runs, of_group in zip(groups, found, strict=True)
+        ],
     )
     if out is not None:
-        from lrat_sim.behaviour.figures import draw
-
-        found.save(out)
-        draw(seen, found, wanted, out)
-    return found
+        result.save(out)
+        draw(groups, found, wanted, out)
+    return result
 
 
 def _refuse_foreign(folder: Path) -> None:
     if (folder / JSON).exists():
         read_json(folder / JSON, Behaviour, "a measurement of behaviour", "give another folder")
-        return
-    plots = (f"{name}.{form}" for name in FIGURES for form in ("svg", "png"))
-    if strangers := [name for name in (MEASURES_CSV, TARGETS_CSV, *plots) if (folder / name).exists()]:
+    elif strangers := [name for name in (MEASURES_CSV, TARGETS_CSV, *FIGURES) if (folder / name).exists()]:
         raise InputError(f"{folder} holds {strangers[0]} but no {JSON}; give another folder.")
-
-
-def _group(observed: Observed, targets: Targets | None) -> Group:
-    found = measures(observed)
-    return Group(
-        name=observed.name,
-        setting=observed.setting,
-        runs=observed.runs,
-        tasks=observed.tasks.count,
-        outcomes=dict(sorted(observed.outcomes.items())),
-        judges=observed.judges,
-        measures=found,
-        gaps=distances(observed, found, targets) if targets else [],
-    )
-
-
-def _cells(found: Estimate) -> tuple[Any, ...]:
-    return found.value, found.low, found.high, found.n
-
-
-def _write(path: Path, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    write_text(path, csv_text([heading, *rows]))

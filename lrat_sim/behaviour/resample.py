@@ -17,12 +17,12 @@ _CELLS = 4_000_000
 """Weights held at once, which bounds memory."""
 
 Values = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 Statistic = Callable[[Values], Values]
 """From weights (resamples, observations) to one value a resample; NaN where it is undefined."""
 
 
-class Estimate(Struct, frozen=True, kw_only=True):
+class MeasureEstimate(Struct, frozen=True, kw_only=True):
     """A value over ``n`` observations with its 95 % interval; None where it is undefined, or cannot be resampled."""
 
     value: float | None
@@ -31,7 +31,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
     n: int = 0
 
 
-class Tasks:
+class TaskResamples:
     """Resamples of the tasks of a group.
 
     Args:
@@ -43,7 +43,7 @@ class Tasks:
     def __init__(self, tasks: Sequence[str], *, seed: int = 0, resamples: int = RESAMPLES):
         names = sorted(set(tasks))
         self.count = len(names)
-        self._place = {name: place for place, name in enumerate(names)}
+        self._index = {name: index for index, name in enumerate(names)}
         rng = np.random.default_rng(seed)
         count = len(names)
         self._weights: npt.NDArray[np.uint8] | None = None
@@ -56,44 +56,46 @@ class Tasks:
         """All resamples, shape (resamples, tasks), tasks in the order of their names; none for a single task."""
         return np.empty((0, self.count)) if self._weights is None else self._weights.astype(np.float64)
 
-    def places(self, tasks: Sequence[str]) -> Places:
-        """The places of tasks, one an observation."""
-        return np.array([self._place[task] for task in tasks], np.int64)
+    def indices(self, tasks: Sequence[str]) -> Indices:
+        """The tasks of observations, as the other methods take them."""
+        return np.array([self._index[task] for task in tasks], np.int64)
 
-    def ratio(self, places: Places, numerator: npt.ArrayLike, denominator: npt.ArrayLike | None = None) -> Estimate:
+    def ratio(
+        self, tasks: Indices, numerator: npt.ArrayLike, denominator: npt.ArrayLike | None = None
+    ) -> MeasureEstimate:
         """The sum of one quantity over the sum of another (1 an observation by default: a mean).
 
         Args:
-            places: the task of each observation.
+            tasks: the task of each observation.
             numerator, denominator: shape (observations,).
         """
         top = np.asarray(numerator, np.float64)
         bottom = np.ones_like(top) if denominator is None else np.asarray(denominator, np.float64)
         total = bottom.sum()
         if not total:
-            return Estimate(value=None)
+            return MeasureEstimate(value=None)
         value, n = float(top.sum() / total), int(total if denominator is not None else len(top))
         if self._weights is None:
-            return Estimate(value=value, n=n)
+            return MeasureEstimate(value=value, n=n)
         count = self._weights.shape[1]
-        sums = np.stack([np.bincount(places, each, minlength=count) for each in (top, bottom)], axis=1)
+        sums = np.stack([np.bincount(tasks, each, minlength=count) for each in (top, bottom)], axis=1)
         drawn = np.concatenate([weights @ sums for weights in self._batches(count)])
         return estimate(value, np.divide(drawn[:, 0], drawn[:, 1], where=drawn[:, 1] > 0, out=_nan(len(drawn))), n)
 
-    def statistic(self, places: Places, compute: Statistic) -> Estimate:
+    def statistic(self, tasks: Indices, compute: Statistic) -> MeasureEstimate:
         """Any statistic of weighted observations.
 
         Args:
-            places: the task of each observation.
+            tasks: the task of each observation.
             compute: see :data:`Statistic`; weights of 1 give the value itself.
         """
-        if not len(places):
-            return Estimate(value=None)
-        value = float(compute(np.ones((1, len(places))))[0])
+        if not len(tasks):
+            return MeasureEstimate(value=None)
+        value = float(compute(np.ones((1, len(tasks))))[0])
         if not np.isfinite(value) or self._weights is None:
-            return Estimate(value=value if np.isfinite(value) else None, n=len(places))
-        drawn = np.concatenate([compute(weights[:, places]) for weights in self._batches(len(places))])
-        return estimate(value, drawn, len(places))
+            return MeasureEstimate(value=value if np.isfinite(value) else None, n=len(tasks))
+        drawn = np.concatenate([compute(weights[:, tasks]) for weights in self._batches(len(tasks))])
+        return estimate(value, drawn, len(tasks))
 
     def _batches(self, observations: int) -> Iterator[Values]:
         assert self._weights is not None
@@ -106,13 +108,13 @@ def _nan(count: int) -> Values:
     return np.full(count, np.nan, np.float64)
 
 
-def estimate(value: float, drawn: Values, n: int) -> Estimate:
+def estimate(value: float, drawn: Values, n: int) -> MeasureEstimate:
     """A value with the 2.5 % and 97.5 % quantiles of its resamples; undefined ones are passed over."""
     known = drawn[np.isfinite(drawn)]
     if not len(known):
-        return Estimate(value=value, n=n)
+        return MeasureEstimate(value=value, n=n)
     low, high = np.quantile(known, (0.025, 0.975))
-    return Estimate(value=value, low=float(low), high=float(high), n=n)
+    return MeasureEstimate(value=value, low=float(low), high=float(high), n=n)
 
 
 def auc(values: Values, positive: npt.NDArray[np.bool_]) -> Statistic:
@@ -144,8 +146,8 @@ def quantile(values: Values, share: float) -> Statistic:
 
     def compute(weights: Values) -> Values:
         reached = np.cumsum(weights[:, order], axis=1)
-        places = (reached >= share * reached[:, -1:]).argmax(axis=1)
-        found: Values = np.where(reached[:, -1] > 0, values[order][places], np.nan)
+        first = (reached >= share * reached[:, -1:]).argmax(axis=1)
+        found: Values = np.where(reached[:, -1] > 0, values[order][first], np.nan)
         return found
 
     return compute

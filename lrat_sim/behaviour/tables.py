@@ -1,39 +1,73 @@
-"""Behaviour on the terminal."""
+"""Behaviour as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-
-from rich import box
-from rich.console import Group as Parts
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from lrat_sim.behaviour.measures import EVIDENCE_BINS, RANKS
-from lrat_sim.behaviour.report import Behaviour, Group
-from lrat_sim.behaviour.resample import Estimate
-from lrat_sim.behaviour.targets import Gap, Target
+from lrat_sim.behaviour.report import Behaviour, BehaviourGroup
+from lrat_sim.behaviour.resample import MeasureEstimate
+from lrat_sim.behaviour.targets import Target, TargetGap
+from lrat_sim.tables import NONE, Group, Row, Table, number, percent, with_interval
 
-_COLOURS = {"met": "green", "missed": "red", "not comparable": "dim", "unknown": "dim"}
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
+_SHARE, _COUNT, _TOKENS = 3, 2, 0
+"""Digits after the point of a share, of steps, and of tokens."""
 
-def _share(value: float) -> str:
-    """Three digits, without the zero before the point."""
-    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.2f}"
-
-
-_SHARE, _COUNT, _TOKENS = _share, "{:.2f}".format, "{:.0f}".format
-_Form = Callable[[float], str]
+_LENGTHS = {
+    "a correct run's": "length.correct",
+    "an incorrect run's": "length.incorrect",
+    "evidence": "length.evidence",
+    "other documents": "length.other",
+    "relevant by the judge": "length.relevant",
+    "irrelevant": "length.irrelevant",
+    "positives of correct runs": "length.pairs",
+}
+_OPENED = {
+    **{f"rank {rank}": f"rank.{rank}" for rank in range(1, RANKS + 1)},
+    "ranks 1 to 3": "rank_top3",
+    **{f"accuracy, {low}-{high} evidence opened": f"accuracy.{low}-{high}" for low, high in EVIDENCE_BINS},
+    "judge keeps of evidence": "kept.evidence",
+    "judge keeps of other": "kept.other",
+    "results new at search 8": "new_results.8",
+    "opened and returned again": "returned_again",
+    "new query words read before": "terms_adopted",
+    "success": "success",
+    "completed": "completed",
+    "correct of completed": "correct_of_completed",
+}
 
 
 def render(found: Behaviour) -> RenderableType:
-    """Everything: what was run, Table 1, the panels of Figure 4, the judge's filter, and the targets."""
-    parts: list[RenderableType] = [_runs(found), _table_1(found), _after(found), _lengths(found), _opened(found)]
-    if any(group.gaps for group in found.groups):
-        parts += [_targets(group, found.targets) for group in found.groups]
-        parts += [_populations(found.groups[0].gaps), Text(verdict(found))]
-    return Parts(*(each for part in parts for each in (part, Text(""))))
+    """All tables and the verdict, for a rich console."""
+    from rich.console import Group as Parts
+
+    parts: list[RenderableType] = [part for table in tables(found) for part in (table.to_terminal(), "")]
+    return Parts(*parts, *([verdict(found)] if any(group.gaps for group in found.groups) else []))
+
+
+def tables(found: Behaviour) -> list[Table]:
+    """What was run, Table 1, the panels of Figure 4, the judge's filter, and the targets."""
+    steps = {name: (name, _COUNT) for name in ("searches", "browses", "steps")}
+    after = {
+        f"after a {before}: {step}": (f"after_{before}.{step}", _SHARE)
+        for before in ("search", "browse")
+        for step in ("search", "browse")
+    }
+    lengths = {title: (name, _TOKENS) for title, name in _LENGTHS.items()} | {"AUC of evidence": ("length_auc", _SHARE)}
+    opened = {title: (name, _SHARE) for title, name in _OPENED.items()}
+    made = [
+        _what_was_run(found),
+        _by_outcome(found, "steps a run (Table 1)", {**steps, "browses a search": ("browses_per_search", _SHARE)}),
+        _by_outcome(found, "what follows (Figure 4 a)", after),
+        _by_group(found, "reasoning after a browse, mean tokens (Figure 4 c)", lengths),
+        _by_group(found, "what was opened (Figure 4 b, d), and audits", opened),
+    ]
+    held = [group for group in found.groups if group.gaps]
+    return [*made, *(_targets(group, found.targets) for group in held), *(_populations(group) for group in held[:1])]
 
 
 def verdict(found: Behaviour) -> str:
@@ -52,129 +86,73 @@ def verdict(found: Behaviour) -> str:
     return said + "."
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
-    return table
+def _what_was_run(found: Behaviour) -> Table:
+    def values(group: BehaviourGroup) -> dict[str, object]:
+        return {
+            "agent": group.setting.agent,
+            "retriever": group.setting.retriever,
+            "results per search": group.setting.k,
+            "tokens of a snippet": group.setting.snippet_tokens,
+            "runs that did not break": group.runs,
+            "tasks": group.tasks,
+            "outcomes": ",\n".join(f"{count} {name}" for name, count in group.outcomes.items()),
+            "judges": ",\n".join(group.judges),
+        }
+
+    columns = [values(group) for group in found.groups]
+    rows = [[title, *(_text(column[title]) for column in columns)] for title in columns[0]]
+    return Table.of("what was run", ["", *(group.name for group in found.groups)], rows)
 
 
-def _runs(found: Behaviour) -> Table:
-    table = _table("what was run", "", *(group.name for group in found.groups))
-    settings = [group.setting for group in found.groups]
-    rows: dict[str, Iterable[object]] = {
-        "agent": (setting.agent for setting in settings),
-        "retriever": (setting.retriever for setting in settings),
-        "hits a search": (setting.k for setting in settings),
-        "tokens of a snippet": (setting.snippet_tokens for setting in settings),
-        "runs that did not break": (group.runs for group in found.groups),
-        "tasks": (group.tasks for group in found.groups),
-        "outcomes": (_listed(f"{count} {name}" for name, count in group.outcomes.items()) for group in found.groups),
-        "judges": (_listed(group.judges) for group in found.groups),
-    }
-    for title, cells in rows.items():
-        table.add_row(title, *(Text("-" if cell is None else str(cell)) for cell in cells))
-    return table
+def _text(value: object) -> str:
+    return NONE if value is None else str(value)
 
 
-def _listed(texts: Iterable[str]) -> str:
-    return ",\n".join(texts)
-
-
-def _by_outcome(found: Behaviour, title: str, columns: Mapping[str, tuple[str, _Form]]) -> Table:
-    table = _table(title, "group", "runs", *columns)
+def _by_outcome(found: Behaviour, title: str, columns: Mapping[str, tuple[str, int]]) -> Table:
+    groups = []
     for group in found.groups:
+        rows = []
         for outcome in ("correct", "incorrect", "all"):
-            cells = [_shown(group.measures[f"{name}.{outcome}"], form, "\n") for name, form in columns.values()]
-            table.add_row(Text(group.name if outcome == "correct" else ""), outcome, *cells)
-        table.add_section()
-    return table
+            found_of = [(group.measures[f"{name}.{outcome}"], digits) for name, digits in columns.values()]
+            rows.append(Row([outcome, *(_shown(estimate, digits) for estimate, digits in found_of)]))
+        groups.append(Group(rows, group.name))
+    return Table(title=title, columns=["runs", *columns], groups=groups)
 
 
-def _table_1(found: Behaviour) -> Table:
-    names = {name: (name, _COUNT) for name in ("searches", "browses", "steps")}
-    return _by_outcome(found, "steps a run (Table 1)", {**names, "browses a search": ("browses_per_search", _SHARE)})
-
-
-def _after(found: Behaviour) -> Table:
-    columns = {
-        f"after a {after}: {step}": (f"after_{after}.{step}", _SHARE)
-        for after in ("search", "browse")
-        for step in ("search", "browse")
-    }
-    return _by_outcome(found, "what follows (Figure 4 a)", columns)
-
-
-def _lengths(found: Behaviour) -> Table:
+def _by_group(found: Behaviour, title: str, measures: Mapping[str, tuple[str, int]]) -> Table:
     """One column a group, since there are many rows."""
-    table = _table("reasoning after a browse, mean tokens (Figure 4 c)", "after", *(each.name for each in found.groups))
-    rows = {
-        "a correct run's": "correct",
-        "an incorrect run's": "incorrect",
-        "evidence": "evidence",
-        "other documents": "other",
-        "relevant by the judge": "relevant",
-        "irrelevant": "irrelevant",
-        "positives of correct runs": "pairs",
-    }
-    for title, name in rows.items():
-        table.add_row(title, *(_shown(group.measures[f"length.{name}"], _TOKENS) for group in found.groups))
-    table.add_row("AUC of evidence", *(_shown(group.measures["length_auc"], _SHARE) for group in found.groups))
-    return table
+    rows = [
+        [name, *(_shown(group.measures[measure], digits) for group in found.groups)]
+        for name, (measure, digits) in measures.items()
+    ]
+    return Table.of(title, ["", *(group.name for group in found.groups)], rows)
 
 
-def _opened(found: Behaviour) -> Table:
-    """One column a group, since there are many rows."""
-    table = _table("what was opened (Figure 4 b, d), and audits", "measure", *(group.name for group in found.groups))
-    rows = {
-        **{f"rank {rank}": f"rank.{rank}" for rank in range(1, RANKS + 1)},
-        "ranks 1 to 3": "rank_top3",
-        **{f"accuracy, {low}-{high} evidence opened": f"accuracy.{low}-{high}" for low, high in EVIDENCE_BINS},
-        "judge keeps of evidence": "kept.evidence",
-        "judge keeps of other": "kept.other",
-        "results new at search 8": "new_results.8",
-        "opened and returned again": "returned_again",
-        "new query words read before": "terms_adopted",
-        "success": "success",
-        "completed": "completed",
-        "correct of completed": "correct_of_completed",
-    }
-    for title, name in rows.items():
-        table.add_row(title, *(_shown(group.measures[name], _SHARE) for group in found.groups))
-    return table
-
-
-def _targets(group: Group, title: str) -> Table:
-    table = _table(
-        f"{_who(group)}, held against {title}; * marks what the simulated agent is held to",
-        *("measure", "target", "found", "off by", "state"),
-    )
-    table.expand = True
-    for column, ratio in zip(table.columns, (26, 13, 15, 7, 12), strict=True):
-        column.ratio = ratio
-    population = None
-    for gap in group.gaps:
-        if gap.target.population != population:
-            population = gap.target.population
-            table.add_row(Text(population, style="bold"))
-        state = Text(gap.state + (f": {gap.why}" if gap.why else ""), style=_COLOURS[gap.state])
-        name = gap.target.measure + ("*" if gap.target.held else "")
-        table.add_row(f" {name}", _wanted(gap.target), _found(gap), _distance(gap), state)
-    return table
-
-
-def _who(group: Group) -> str:
+def _targets(group: BehaviourGroup, title: str) -> Table:
     setting = group.setting
     made = (setting.agent, setting.retriever, "" if setting.k is None else f"k {setting.k}")
-    return f"{group.name} ({', '.join(part for part in made if part)})"
+    by_population: dict[str, list[Row]] = {}
+    for gap in group.gaps:
+        by_population.setdefault(gap.target.population, []).append(_target_row(gap))
+    return Table(
+        title=f"{group.name} ({', '.join(part for part in made if part)}), held against {title}",
+        columns=["measure", "target", "found", "off by", "state"],
+        groups=[Group(rows, population) for population, rows in by_population.items()],
+        notes=["* the simulated agent is held to these"],
+        text_columns=(0, 4),
+    )
 
 
-def _populations(gaps: list[Gap]) -> Table:
-    table = _table("what the targets were measured on", "name", "runs", "retriever", "k", "snippet", "judge")
-    for name, where in {gap.target.population: gap.population for gap in gaps}.items():
-        numbers = ("-" if each is None else str(each) for each in (where.k, where.snippet_tokens))
-        table.add_row(name, where.title, where.retriever, *numbers, where.judge or "-")
-    return table
+def _target_row(gap: TargetGap) -> Row:
+    target = gap.target
+    value = target.value or 0.0
+    digits = _SHARE if value < 2 else _COUNT if value < 50 else _TOKENS
+    found = "" if target.distribution is not None else _shown(gap.found, digits)
+    short = {"total variation": "TV ", "Kolmogorov-Smirnov": "KS "}.get(gap.kind, "")
+    # its interval is in the table on disk
+    off = percent(gap.distance.value, 0) if gap.kind == "relative error" else number(gap.distance.value, _SHARE)
+    state = gap.state + (f": {gap.why}" if gap.why else "")
+    return Row([target.measure + ("*" if target.held else ""), _wanted(target), found, short + off, state])
 
 
 def _wanted(target: Target) -> str:
@@ -186,29 +164,18 @@ def _wanted(target: Target) -> str:
         return f"{target.value:g} ± {target.relative:.0%}"
     if target.within is not None:
         return f"{target.value:g} ± {target.within:g}"
-    return f"{'' if target.low is None else f'{target.low:g}'}..{'' if target.high is None else f'{target.high:g}'}"
+    return " to ".join("any" if end is None else f"{end:g}" for end in (target.low, target.high))
 
 
-def _found(gap: Gap) -> str:
-    return "" if gap.target.distribution is not None else _shown(gap.found, _form(gap.target), "\n")
+def _populations(group: BehaviourGroup) -> Table:
+    populations = {gap.target.population: gap.population for gap in group.gaps}
+    rows = [
+        [name, where.title, where.retriever, _text(where.k), _text(where.snippet_tokens), where.judge or NONE]
+        for name, where in populations.items()
+    ]
+    columns = ["name", "runs", "retriever", "k", "snippet", "judge"]
+    return Table.of("what the targets were measured on", columns, rows, text_columns=(0, 1, 2, 5))
 
 
-def _form(target: Target) -> _Form:
-    return _SHARE if (target.value or 0.0) < 2 else _COUNT if (target.value or 0.0) < 50 else _TOKENS
-
-
-def _distance(gap: Gap) -> str:
-    """Without its interval, which the table on disk has."""
-    if gap.distance.value is None:
-        return "-"
-    short = {"total variation": "TV ", "Kolmogorov-Smirnov": "KS "}.get(gap.kind, "")
-    value = gap.distance.value
-    return short + (f"{value:.0%}" if gap.kind == "relative error" else _share(value))
-
-
-def _shown(found: Estimate, form: _Form, between: str = " ") -> str:
-    if found.value is None:
-        return "-"
-    if found.low is None or found.high is None:
-        return form(found.value)
-    return f"{form(found.value)}{between}({form(found.low)}–{form(found.high)})"
+def _shown(found: MeasureEstimate, digits: int) -> str:
+    return with_interval(found.value, found.low, found.high, digits)

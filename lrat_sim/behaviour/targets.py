@@ -14,9 +14,10 @@ from msgspec import Meta, Struct
 
 from lrat_sim import catalog
 from lrat_sim.behaviour.measures import RANKS, Measures
-from lrat_sim.behaviour.observed import Observed
-from lrat_sim.behaviour.resample import Estimate, Values, kolmogorov_smirnov
+from lrat_sim.behaviour.observed import ObservedRuns
+from lrat_sim.behaviour.resample import MeasureEstimate, Values, kolmogorov_smirnov
 from lrat_sim.errors import InputError
+from lrat_sim.settings import Positive, Settings
 
 TARGETS = "behaviour-tongyi"
 """The targets that come with lrat-sim."""
@@ -29,47 +30,42 @@ _GRID = 33
 """Points of an interval at which a distance is looked at."""
 
 
-class Lognormal(Struct, frozen=True, forbid_unknown_fields=True):
+class Lognormal(Settings, frozen=True):
     """A lognormal distribution of lengths in tokens."""
 
-    median: Annotated[float, Meta(gt=0)]
-    sigma: Annotated[float, Meta(gt=0)]
+    median: Annotated[Positive, Meta(description="Median length.")]
+    sigma: Annotated[Positive, Meta(description="Standard deviation of the logarithm.")]
 
 
-class Population(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a target was measured on; None where it is not known or does not matter."""
+class Population(Settings, frozen=True):
+    """What a target was measured on."""
 
-    title: str
-    retriever: str = ""
-    k: int | None = None
-    snippet_tokens: int | None = None
-    shuffled: bool = False
-    judge: str = ""
+    title: Annotated[str, Meta(description="Which runs.")]
+    retriever: Annotated[str, Meta(description="With which retriever.")] = ""
+    k: Annotated[int | None, Meta(description="Results per search, where that matters.")] = None
+    snippet_tokens: Annotated[int | None, Meta(description="Tokens of a snippet, where that matters.")] = None
+    shuffled: Annotated[bool, Meta(description="Whether result lists were in random order.")] = False
+    judge: Annotated[str, Meta(description="Who judged the documents.")] = ""
 
 
-class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Target(Settings, frozen=True):
     """One figure to be near to.
 
-    Exactly one way of being near is given: ``within`` (absolute) or ``relative`` of ``value``; between ``low`` and
-    ``high`` (one may be open; ``value`` is then for information); ``within`` total variation of ``distribution``, or
-    ``within`` the Kolmogorov-Smirnov distance of ``lognormal``.
-
-    Args:
-        measure: its name, as in :func:`lrat_sim.behaviour.measures.measures`; ``rank`` is the distribution of ranks.
-        population: the name of what it was measured on.
-        held: whether the simulated agent is held to it.
+    Exactly one way of being near is given: ``within`` or ``relative`` of ``value``; between ``low`` and ``high`` (one
+    may be open; ``value`` is then for information); ``within`` the total variation of ``distribution``, or the
+    Kolmogorov-Smirnov distance of ``lognormal``.
     """
 
-    measure: str
-    population: str
-    value: float | None = None
-    within: Annotated[float, Meta(gt=0)] | None = None
-    relative: Annotated[float, Meta(gt=0)] | None = None
-    low: float | None = None
-    high: float | None = None
-    distribution: list[float] | None = None
-    lognormal: Lognormal | None = None
-    held: bool = False
+    measure: Annotated[str, Meta(description="A measure's name; rank is the distribution of ranks.")]
+    population: Annotated[str, Meta(description="The name of what it was measured on.")]
+    value: Annotated[float | None, Meta(description="The figure.")] = None
+    within: Annotated[Positive | None, Meta(description="The largest distance, in the unit of the figure.")] = None
+    relative: Annotated[Positive | None, Meta(description="The largest distance, as a share of the figure.")] = None
+    low: Annotated[float | None, Meta(description="The lower end of a range.")] = None
+    high: Annotated[float | None, Meta(description="The upper end of a range.")] = None
+    distribution: Annotated[list[float] | None, Meta(description="The share of each rank.")] = None
+    lognormal: Annotated[Lognormal | None, Meta(description="How lengths lie.")] = None
+    held: Annotated[bool, Meta(description="Whether the simulated agent is held to it.")] = False
 
     def __post_init__(self) -> None:
         ranged = self.low is not None or self.high is not None
@@ -83,13 +79,13 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"target {self.measure}: a distribution needs `within`")
 
 
-class Targets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Targets(Settings, frozen=True, kw_only=True):
     """A set of targets, as ``lrat_sim/recipes/behaviour-*.yaml`` holds one."""
 
-    title: str
-    source: str = ""
-    populations: dict[str, Population]
-    targets: list[Target]
+    title: Annotated[str, Meta(description="Whose behaviour it is.")]
+    source: Annotated[str, Meta(description="Where it was published.")] = ""
+    populations: Annotated[dict[str, Population], Meta(description="What the targets were measured on, by name.")]
+    targets: Annotated[list[Target], Meta(description="The figures.")]
 
     def __post_init__(self) -> None:
         for target in self.targets:
@@ -97,7 +93,7 @@ class Targets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError(f"target {target.measure}: there is no population {target.population!r}")
 
 
-class Gap(Struct, frozen=True, kw_only=True):
+class TargetGap(Struct, frozen=True, kw_only=True):
     """One target beside what a group of runs did.
 
     Attributes:
@@ -112,9 +108,9 @@ class Gap(Struct, frozen=True, kw_only=True):
     group: str
     target: Target
     population: Population
-    found: Estimate
+    found: MeasureEstimate
     kind: Distance
-    distance: Estimate
+    distance: MeasureEstimate
     allowed: float
     state: State
     why: str = ""
@@ -130,29 +126,29 @@ def load_targets(name: str = TARGETS) -> Targets:
     return catalog.load("recipes", name, Targets)
 
 
-def distances(observed: Observed, found: Measures, targets: Targets) -> list[Gap]:
+def distances(runs: ObservedRuns, found: Measures, targets: Targets) -> list[TargetGap]:
     """How far a group of runs is from each target.
 
     Args:
-        observed: the runs.
+        runs: the group.
         found: their measures.
         targets: what they are held against.
 
     Raises:
         InputError: a target names no measure.
     """
-    return [_gap(observed, found, target, targets.populations[target.population]) for target in targets.targets]
+    return [_gap(runs, found, target, targets.populations[target.population]) for target in targets.targets]
 
 
-def _gap(observed: Observed, found: Measures, target: Target, population: Population) -> Gap:
-    kind, value, distance = _distance(observed, found, target)
-    why = _other_population(observed, population)
+def _gap(runs: ObservedRuns, found: Measures, target: Target, population: Population) -> TargetGap:
+    kind, value, distance = _distance(runs, found, target)
+    why = _other_population(runs, population)
     allowed = 0.0 if kind == "outside the range" else target.within or target.relative or 0.0
     state: State = "unknown"
     if distance.value is not None:
         state = "not comparable" if why else "met" if distance.value <= allowed else "missed"
-    return Gap(
-        group=observed.name,
+    return TargetGap(
+        group=runs.name,
         target=target,
         population=population,
         found=value,
@@ -164,14 +160,14 @@ def _gap(observed: Observed, found: Measures, target: Target, population: Popula
     )
 
 
-def _distance(observed: Observed, found: Measures, target: Target) -> tuple[Distance, Estimate, Estimate]:
+def _distance(runs: ObservedRuns, found: Measures, target: Target) -> tuple[Distance, MeasureEstimate, MeasureEstimate]:
     if target.distribution is not None:
-        return "total variation", found["rank_top3"], total_variation(observed, target.distribution)
+        return "total variation", found["rank_top3"], total_variation(runs, target.distribution)
     if target.measure not in found:
         raise InputError(f"a target names the measure {target.measure!r}, which is none; correct it.")
     value = found[target.measure]
     if target.lognormal is not None:
-        return "Kolmogorov-Smirnov", value, _from_lognormal(observed, target)
+        return "Kolmogorov-Smirnov", value, _from_lognormal(runs, target)
     if target.within is None and target.relative is None:
         return "outside the range", value, _mapped(value, lambda x: _beyond(x, target))
     wanted = target.value or 0.0
@@ -186,24 +182,24 @@ def _beyond(value: float, target: Target) -> float:
     return max(below, above, 0.0)
 
 
-def _mapped(value: Estimate, distance: Callable[[float], float]) -> Estimate:
+def _mapped(value: MeasureEstimate, distance: Callable[[float], float]) -> MeasureEstimate:
     """The distance of a value and of all that its interval holds; the distance falls and then rises."""
     if value.value is None:
-        return Estimate(value=None)
+        return MeasureEstimate(value=None)
     here = distance(value.value)
     if value.low is None or value.high is None:
-        return Estimate(value=here, n=value.n)
+        return MeasureEstimate(value=here, n=value.n)
     ends = [distance(end) for end in np.linspace(value.low, value.high, _GRID).tolist()]
-    return Estimate(value=here, low=min(ends), high=max(ends), n=value.n)
+    return MeasureEstimate(value=here, low=min(ends), high=max(ends), n=value.n)
 
 
-def total_variation(observed: Observed, wanted: Sequence[float]) -> Estimate:
+def total_variation(runs: ObservedRuns, wanted: Sequence[float]) -> MeasureEstimate:
     """Half the sum of the differences between the shares of ranks 1, 2, ... and given ones.
 
     Its bootstrap interval lies above its value where that is small: resampling adds differences of its own.
     """
-    known = np.isfinite(observed.rank) & (observed.rank <= len(wanted))
-    onehot = (observed.rank[known, None] == np.arange(1, len(wanted) + 1)).astype(np.float64)
+    known = np.isfinite(runs.rank) & (runs.rank <= len(wanted))
+    onehot = (runs.rank[known, None] == np.arange(1, len(wanted) + 1)).astype(np.float64)
     target = np.array(wanted) / sum(wanted)
 
     def compute(weights: Values) -> Values:
@@ -213,26 +209,26 @@ def total_variation(observed: Observed, wanted: Sequence[float]) -> Estimate:
         halved: Values = np.abs(shares - target).sum(axis=1) / 2
         return halved
 
-    return observed.tasks.statistic(observed.place[observed.owner[known]], compute)
+    return runs.tasks.statistic(runs.browse_task[known], compute)
 
 
-def _from_lognormal(observed: Observed, target: Target) -> Estimate:
+def _from_lognormal(runs: ObservedRuns, target: Target) -> MeasureEstimate:
     from scipy import stats
 
     assert target.lognormal is not None
-    values, places = observed.lengths(target.measure.partition(".")[2])
+    values, tasks = runs.lengths(target.measure.partition(".")[2])
     curve = stats.lognorm(s=target.lognormal.sigma, scale=target.lognormal.median)
-    return observed.tasks.statistic(places, kolmogorov_smirnov(values, curve.cdf))
+    return runs.tasks.statistic(tasks, kolmogorov_smirnov(values, curve.cdf))
 
 
-def _other_population(observed: Observed, population: Population) -> str:
+def _other_population(runs: ObservedRuns, population: Population) -> str:
     """Why a run says nothing on a target; empty where it does."""
-    run = observed.setting
-    if run.shuffled != population.shuffled:
-        return "the lists were shuffled" if run.shuffled else "the lists were not shuffled"
-    wanted, had = population.snippet_tokens, run.snippet_tokens
+    setting = runs.setting
+    if setting.shuffled != population.shuffled:
+        return "the lists were shuffled" if setting.shuffled else "the lists were not shuffled"
+    wanted, had = population.snippet_tokens, setting.snippet_tokens
     if wanted is not None and had is not None and not wanted / 2 <= had <= wanted * 2:
         return f"snippets of {had} tokens, not {wanted}"
-    if population.shuffled and run.k is not None and run.k != RANKS:
-        return f"k is {run.k}, not {RANKS}"
+    if population.shuffled and setting.k is not None and setting.k != RANKS:
+        return f"k is {setting.k}, not {RANKS}"
     return ""

@@ -240,7 +240,7 @@ def mine(
     """Mine training pairs from what agents opened and how they reasoned about it."""
     from lrat_sim.artifact import ensure_folder
     from lrat_sim.errors import InputError
-    from lrat_sim.formats.given import add_verdicts
+    from lrat_sim.formats.verdicts import add_verdicts
     from lrat_sim.mining.run import PAIRS, load_recipe, mine_run
     from lrat_sim.progress import Screen, bar
 

@@ -111,11 +111,11 @@ def serve(
 ) -> None:
     """Serve a retriever over HTTP (ours, and Search-R1's /retrieve) and as an MCP server."""
     from lrat_sim.experiment import opened
-    from lrat_sim.retrieval.shown import Shown
-    from lrat_sim.retrieval.wire import read_token
+    from lrat_sim.retrieval.result_format import ResultFormat
+    from lrat_sim.retrieval.schemas import read_token
 
     check_retrievers(retriever)
-    token, shown = read_token(token_env), Shown(k=k)
+    token, shown = read_token(token_env), ResultFormat(k=k)
     found = opened(retriever, dataset_named(task_set, source, task_option, data))
     if stdio:
         from lrat_sim.retrieval.mcp_server import serve_stdio

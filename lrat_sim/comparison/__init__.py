@@ -5,9 +5,8 @@
 """
 
 from lrat_sim.comparison.arms import compare
-from lrat_sim.comparison.file import load, save
 from lrat_sim.comparison.paired import Estimate, Paired
-from lrat_sim.comparison.record import Comparison, Pairing, Summary
+from lrat_sim.comparison.record import Comparison, Pairing, Summary, load, save
 from lrat_sim.comparison.runs import run_table
 
 __all__ = ["Comparison", "Estimate", "Paired", "Pairing", "Summary", "compare", "load", "run_table", "save"]

@@ -11,21 +11,14 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
-from lrat_sim.comparison.answer import answer_sentence, broken
+from lrat_sim.comparison.answer import broken, gains
 from lrat_sim.comparison.calibration import compare_calibration, error_of, exchange_of, parts_of
 from lrat_sim.comparison.fairness import Described, differences, text_lengths
-from lrat_sim.comparison.measures import MEASURES, Arm, Measure, Row, values_of
-from lrat_sim.comparison.paired import (
-    CONFIDENCE,
-    NOTHING,
-    Paired,
-    compare_pair,
-    gap_closed,
-    standard_error,
-)
+from lrat_sim.comparison.measures import MEASURES, ArmMetrics, Measure, TaskMetrics, values_of
+from lrat_sim.comparison.paired import CONFIDENCE, Paired, compare_pair, gap_closed, standard_error
 from lrat_sim.comparison.record import Comparison, Pairing, Summary
 from lrat_sim.comparison.runs import mean_over_seeds
 from lrat_sim.comparison.significance import PERMUTATIONS, Exchange, Values, holm, permutation_tests
@@ -39,7 +32,7 @@ _PER_TEST, _AT_MOST = 200, 50_000
 
 
 def compare(
-    arms: Mapping[str, Arm | Sequence[Arm]],
+    arms: Mapping[str, ArmMetrics | Sequence[ArmMetrics]],
     base: str,
     oracle: str | None,
     tasks_asked: Sequence[str],
@@ -85,19 +78,19 @@ def compare(
     if resamples < 1 or permutations < 1:
         raise InputError(f"resamples is {resamples} and permutations {permutations}; give 1 or more of each.")
     work = _Comparing(tables, oracle, tasks_asked, seed, resamples)
+    # pairs against the base first: they are what the answer is about
     pairs = [(base, name) for name in tables if name != base]
     pairs += combinations([name for name in tables if name != base], 2)
     pairings = [work.pairing(first, second, base) for first, second in pairs]
-    tests = sum(paired.test is not None for each in pairings for paired in each.measures.values())
+    tests = sum(paired.test is not None for pairing in pairings for paired in pairing.measures.values())
     permutations = max(permutations, min(_PER_TEST * tests, _AT_MOST))
+    # tested last, since the correction needs to know the whole family
     pairings = _tested(work, pairings, permutations)
-    against_base = [each for each in pairings if each.base == base]
-    told = [each for each in against_base if each.arm != oracle] or against_base  # the oracle only if there is no other
     summaries = [work.summary(name, list((runs or {}).get(name, ()))) for name in tables]
     first = [differences(retrievers or {}, others), broken({each.name: each.errors for each in summaries})]
     lengths = text_lengths(retrievers or {})
     return Comparison(
-        answer=" ".join([*filter(None, first), *(answer_sentence(each.arm, base, each.measures) for each in told)]),
+        answer=" ".join([*filter(None, first), *gains(pairings, base, oracle).values()]),
         base=base,
         oracle=oracle,
         tasks_asked=len(tasks_asked),
@@ -119,7 +112,7 @@ class _Comparing:
 
     def __init__(
         self,
-        tables: Mapping[str, Sequence[Arm]],
+        tables: Mapping[str, Sequence[ArmMetrics]],
         oracle: str | None,
         tasks: Sequence[str],
         seed: int,
@@ -134,27 +127,21 @@ class _Comparing:
             if any(arm.get(task, {}).get("evidence_recall") is not None for arm in self.arms.values())
         }
 
-    def columns(self, measure: Measure, *arms: Arm) -> list[Values]:
-        """The values of a measure, one array an arm, over the tasks that count under all of them."""
-        return _columns([values for _, values in values_of(measure, arms, self.tasks, self.evidence)], len(arms))
+    def values(self, measure: Measure, *arms: ArmMetrics) -> tuple[list[str], list[Values]]:
+        """The tasks that count under all arms, and the values of a measure over them, one array an arm."""
+        by_task = values_of(measure, arms, self.tasks, self.evidence)
+        table = np.array([values for _, values in by_task], dtype=np.float64).reshape(-1, len(arms))
+        return [task for task, _ in by_task], [np.ascontiguousarray(column) for column in table.T]
 
     def summary(self, name: str, runs: list[str]) -> Summary:
         arm, seeds = self.arms[name], self.tables[name]
-        means: dict[str, float | None] = {}
-        over_tasks: dict[str, float | None] = {}
-        over_seeds: dict[str, float | None] = {}
-        for measure in MEASURES:
-            if measure.population == "both_solve":  # a matter of two arms
-                continue
-            means[measure.name] = self._value(measure, arm)
-            over_seeds[measure.name] = _spread([self._value(measure, each) for each in seeds])
-            if measure.population != "stated":
-                over_tasks[measure.name] = standard_error(self.columns(measure, arm)[0])
+        own = [measure for measure in MEASURES if measure.population != "both_solve"]  # that one is of two arms
         rows = [arm[task] for task in self.tasks if task in arm]
+        # runs are counted over all seeds, shares over the tasks, which count once
         every = [table[task] for table in seeds for task in self.tasks if task in table]
         return Summary(
             name=name,
-            means=means,
+            means={measure.name: self._mean(measure, arm) for measure in own},
             ran=len(rows),
             not_run=len(self.tasks) - len(rows),
             errors=sum(_count(row, "errors", "steps") for row in every),
@@ -162,8 +149,12 @@ class _Comparing:
             success_low=sum(_bound(row, "success_low", 0.0) for row in rows) / len(self.tasks),
             success_high=sum(_bound(row, "success_high", 1.0) for row in rows) / len(self.tasks),
             seeds=len(seeds),
-            over_tasks=over_tasks,
-            over_seeds=over_seeds,
+            over_tasks={
+                measure.name: standard_error(self.values(measure, arm)[1][0])
+                for measure in own
+                if measure.population != "stated"
+            },
+            over_seeds={measure.name: _spread([self._mean(measure, table) for table in seeds]) for measure in own},
             runs=runs,
         )
 
@@ -172,13 +163,10 @@ class _Comparing:
         start, end = self.arms[first], self.arms[second]
         closed = None
         if self.oracle is not None and second != self.oracle and first == base != self.oracle:
-            closed = gap_closed(
-                *self.columns(_SUCCESS, start, end, self.arms[self.oracle]), seed=self.seed, resamples=self.resamples
-            )
-        gains = {
-            task: after - before
-            for task, (before, after) in values_of(_SUCCESS, [start, end], self.tasks, self.evidence)
-        }
+            _, successes = self.values(_SUCCESS, start, end, self.arms[self.oracle])
+            closed = gap_closed(*successes, seed=self.seed, resamples=self.resamples)
+        tasks, (before, after) = self.values(_SUCCESS, start, end)
+        gains = dict(zip(tasks, after - before, strict=True))
         return Pairing(
             arm=second,
             base=first,
@@ -194,76 +182,73 @@ class _Comparing:
         start, end = self.arms[first], self.arms[second]
         if measure.population == "stated":
             return exchange_of(parts_of(start, self.tasks), parts_of(end, self.tasks))
-        values = values_of(measure, [start, end], self.tasks, self.evidence)
-        gains = {task: after - before for task, (before, after) in values}
+        tasks, (before, after) = self.values(measure, start, end)
+        gains = dict(zip(tasks, after - before, strict=True))
         return Exchange(differences=np.array([[gains.get(task, 0.0)] for task in self.tasks]))
 
     def _paired(self, measure: Measure, first: str, second: str) -> Paired:
         start, end = self.arms[first], self.arms[second]
         if measure.population == "stated":
             parts = [parts_of(arm, self.tasks) for arm in (start, end)]
-            paired = compare_calibration(*parts, seed=self.seed, resamples=self.resamples) or NOTHING
+            paired = compare_calibration(*parts, seed=self.seed, resamples=self.resamples)
         else:
-            values = self.columns(measure, start, end)
+            _, values = self.values(measure, start, end)
             paired = compare_pair(*values, better=measure.better, seed=self.seed, resamples=self.resamples)
         seeds = self.tables[first], self.tables[second]
+        # the spread of the difference needs seeds that go together one by one
         if min(map(len, seeds)) < 2 or len(seeds[0]) != len(seeds[1]):
             return paired
-        differences = [self._difference(measure, *tables) for tables in zip(*seeds, strict=True)]
-        return msgspec.structs.replace(paired, over_seeds=_spread(differences))
+        return replace(
+            paired, over_seeds=_spread([self._difference(measure, *arms) for arms in zip(*seeds, strict=True)])
+        )
 
-    def _value(self, measure: Measure, arm: Arm) -> float | None:
+    def _mean(self, measure: Measure, arm: ArmMetrics) -> float | None:
         if measure.population == "stated":
             parts = parts_of(arm, self.tasks)
             return float(error_of(parts.sum(axis=0))) if parts[:, -1].any() else None
-        (values,) = self.columns(measure, arm)
+        _, (values,) = self.values(measure, arm)
         return float(values.mean()) if len(values) else None
 
-    def _difference(self, measure: Measure, start: Arm, end: Arm) -> float | None:
+    def _difference(self, measure: Measure, start: ArmMetrics, end: ArmMetrics) -> float | None:
         """Of one seed."""
         if measure.population == "stated":
-            values = self._value(measure, start), self._value(measure, end)
-            return None if values[0] is None or values[1] is None else values[1] - values[0]
-        before, after = self.columns(measure, start, end)
-        return float(after.mean() - before.mean()) if len(before) else None
+            before, after = self._mean(measure, start), self._mean(measure, end)
+            return None if before is None or after is None else after - before
+        _, (base, arm) = self.values(measure, start, end)
+        return float(arm.mean() - base.mean()) if len(base) else None
 
 
 def _tested(work: _Comparing, pairings: list[Pairing], permutations: int) -> list[Pairing]:
     """The pairings with their p-values, all from the same exchanges, and corrected together."""
     measures = {measure.name: measure for measure in MEASURES}
     p_values = {
-        (place, name): paired.p
-        for place, pairing in enumerate(pairings)
+        (index, name): paired.p
+        for index, pairing in enumerate(pairings)
         for name, paired in pairing.measures.items()
         if paired.test is not None
     }
     missing = [key for key, p in p_values.items() if p is None]
-    exchanges = [work.exchange(measures[name], pairings[place].base, pairings[place].arm) for place, name in missing]
+    exchanges = [work.exchange(measures[name], pairings[index].base, pairings[index].arm) for index, name in missing]
     permuted = permutation_tests(exchanges, seed=work.seed, permutations=permutations)
     known = {key: p for key, p in p_values.items() if p is not None} | dict(zip(missing, permuted, strict=True))
     corrected = dict(zip(known, holm(list(known.values())), strict=True))
 
-    def tested(place: int, pairing: Pairing) -> Pairing:
-        found = {
-            name: msgspec.structs.replace(paired, p=known.get((place, name)), p_holm=corrected.get((place, name)))
-            for name, paired in pairing.measures.items()
+    def tested(index: int, pairing: Pairing) -> Pairing:
+        paired = {
+            name: replace(each, p=known.get((index, name)), p_holm=corrected.get((index, name)))
+            for name, each in pairing.measures.items()
         }
-        return msgspec.structs.replace(pairing, measures=found)
+        return replace(pairing, measures=paired)
 
-    return [tested(place, pairing) for place, pairing in enumerate(pairings)]
-
-
-def _columns(values: list[tuple[float, ...]], arms: int) -> list[Values]:
-    table = np.array(values, dtype=np.float64).reshape(-1, arms)
-    return [np.ascontiguousarray(column) for column in table.T]
+    return [tested(index, pairing) for index, pairing in enumerate(pairings)]
 
 
-def _count(row: Row, what: str, absent: str) -> int:
+def _count(row: TaskMetrics, what: str, absent: str) -> int:
     """How many of a task's runs are so; where the row does not count them, one whose metric ``absent`` is unknown."""
     return round(row.get(what, float(row.get(absent) is None)) or 0)
 
 
-def _bound(row: Row, end: str, ungraded: float) -> float:
+def _bound(row: TaskMetrics, end: str, ungraded: float) -> float:
     """A bound of a task's success, by its success where the row has none."""
     value = row.get(end, row.get("success"))
     return ungraded if value is None else value

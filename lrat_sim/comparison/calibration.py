@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lrat_sim.comparison.paired import NORMAL_QUANTILE, Paired, changes, resampled
-from lrat_sim.comparison.significance import Exchange, Values, smallest_difference
+from lrat_sim.comparison.paired import Paired, pair, resampled
+from lrat_sim.comparison.significance import Exchange, Values
 from lrat_sim.grading.confidence import confidence_bins
 
 BINS = 10
@@ -46,12 +46,11 @@ def error_of(sums: Values) -> Values:
     return np.asarray(np.round(wrong / np.where(stated > 0, stated, 1.0), 12))
 
 
-def compare_calibration(base: Values, arm: Values, *, seed: int, resamples: int) -> Paired | None:
+def compare_calibration(base: Values, arm: Values, *, seed: int, resamples: int) -> Paired:
     """Difference of the calibration errors, with its interval from resampled tasks.
 
     A task is won or lost where both arms state a confidence, by the error of its own answers.  Few answers make the
-    error itself too large, under both arms alike; the standard error over tasks is that of a normal distribution as
-    wide as the interval.
+    error itself too large, under both arms alike.
 
     Args:
         base: what each task adds, shape (tasks, parts).
@@ -60,34 +59,16 @@ def compare_calibration(base: Values, arm: Values, *, seed: int, resamples: int)
         resamples: bootstrap resamples of the tasks.
 
     Returns:
-        None where one of the arms never states a confidence.
+        Empty where one of the arms never states a confidence.
     """
     sums = base.sum(axis=0), arm.sum(axis=0)
     if not sums[0][-1] or not sums[1][-1]:
-        return None
-    errors = [float(error_of(each)) for each in sums]
-    drawn = [error_of(resampled(values, seed=seed, resamples=resamples).T) for values in (base, arm)]
-    difference, relative = changes(errors[0], errors[1], drawn[0], drawn[1])
+        return Paired()
+    start, end = (error_of(resampled(values, seed=seed, resamples=resamples).T) for values in (base, arm))
     own = (base[:, -1] > 0) & (arm[:, -1] > 0)
     gain = error_of(base[own]) - error_of(arm[own])
     tasks = int(((base[:, -1] > 0) | (arm[:, -1] > 0)).sum())
-    wins, losses = int((gain > 0).sum()), int((gain < 0).sum())
-    error = None
-    if difference.low is not None and difference.high is not None:
-        error = (difference.high - difference.low) / (2 * NORMAL_QUANTILE)
-    return Paired(
-        tasks=tasks,
-        base=errors[0],
-        arm=errors[1],
-        difference=difference,
-        relative=relative,
-        wins=wins,
-        ties=tasks - wins - losses,
-        losses=losses,
-        test="permutation",
-        smallest=None if error is None else smallest_difference(error),
-        over_tasks=error,
-    )
+    return pair((float(error_of(sums[0])), float(error_of(sums[1]))), (start, end), gain, tasks=tasks)
 
 
 def exchange_of(base: Values, arm: Values) -> Exchange:

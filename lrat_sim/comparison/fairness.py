@@ -41,17 +41,17 @@ def differences(arms: Mapping[str, Described], others: Mapping[str, Mapping[str,
         arms: name to what its retriever says of itself.
         others: name to further settings that the arm was run with, by name; one that an arm lacks is ``none``.
     """
-    found = {arm: _settings(described) for arm, described in arms.items()}
+    by_arm = {arm: _settings(described) for arm, described in arms.items()}
     for what in dict.fromkeys(key for settings in (others or {}).values() for key in settings):
-        for arm, settings in found.items():
+        for arm, settings in by_arm.items():
             settings[what] = {(others or {}).get(arm, {}).get(what)}
-    if all(settings.get(QUERY_LENGTH) == settings.get(LENGTH) for settings in found.values()):
-        for settings in found.values():  # one limit holds for both
+    if all(settings.get(QUERY_LENGTH) == settings.get(LENGTH) for settings in by_arm.values()):
+        for settings in by_arm.values():  # one limit holds for both
             settings.pop(QUERY_LENGTH, None)
     parts = []
-    for what in dict.fromkeys(what for settings in found.values() for what in settings):
+    for what in dict.fromkeys(what for settings in by_arm.values() for what in settings):
         by_value: dict[str, list[str]] = {}
-        for arm, settings in found.items():
+        for arm, settings in by_arm.items():
             if what in settings:
                 by_value.setdefault(" and ".join(map(_shown, sorted(settings[what], key=str))), []).append(arm)
         if len(by_value) > 1:

@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lrat_sim.comparison.significance import BATCH_CELLS, Values, mcnemar, smallest_difference
+from lrat_sim.tables import NORMAL_QUANTILE, interval
 
 CONFIDENCE = 0.95
-NORMAL_QUANTILE = 1.96
-"""Half the width of such an interval in standard errors, where the estimate is about normal."""
 
 Better = Literal["higher", "lower"]
 Test = Literal["mcnemar", "permutation"]
@@ -35,7 +35,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
     than two tasks leave nothing to resample.
     """
 
-    value: float | None
+    value: float | None = None
     low: float | None = None
     high: float | None = None
 
@@ -44,28 +44,30 @@ class Estimate(Struct, frozen=True, kw_only=True):
         """Whether the interval lies on one side of zero."""
         return (self.low is not None and self.low > 0) or (self.high is not None and self.high < 0)
 
+    def interval(self, digits: int = 1, *, scale: float = 1.0) -> str:
+        """Its interval as a table shows it."""
+        return interval(self.low, self.high, digits, scale=scale)
+
 
 class Paired(Struct, frozen=True, kw_only=True):
-    """One metric under an arm and the base, over the tasks where both have a value.
+    """One metric under an arm and the base, over the tasks where both have a value; empty where no task has.
 
     ``difference`` is arm - base; ``relative`` is that divided by the base's mean.  A win is a task where the arm is
-    better, whichever direction that is.  ``mcnemar_p`` is the exact two-sided test, where every value is 0 or 1.
-
-    ``p`` is the two-sided p-value by ``test``, ``p_holm`` that corrected for all tests of the comparison; None where
-    nothing was tested.  ``smallest`` is the smallest difference that these tasks could show
-    (:func:`~lrat_sim.comparison.significance.smallest_difference`).  ``over_tasks`` is the difference's standard error
-    from the spread over tasks, ``over_seeds`` its standard deviation between seeds, where both arms have several.
+    better, whichever direction that is.  ``p`` is the two-sided p-value by ``test``, ``p_holm`` that corrected for all
+    tests of the comparison; None where nothing was tested.  ``smallest`` is the smallest difference that these tasks
+    could show (:func:`~lrat_sim.comparison.significance.smallest_difference`).  ``over_tasks`` is the difference's
+    standard error from the spread over tasks, ``over_seeds`` its standard deviation between seeds, where both arms
+    have several.
     """
 
-    tasks: int
-    base: float | None
-    arm: float | None
-    difference: Estimate
-    relative: Estimate
-    wins: int
-    ties: int
-    losses: int
-    mcnemar_p: float | None = None
+    tasks: int = 0
+    base: float | None = None
+    arm: float | None = None
+    difference: Estimate = Estimate()
+    relative: Estimate = Estimate()
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
     p: float | None = None
     p_holm: float | None = None
     test: Test | None = None
@@ -74,23 +76,10 @@ class Paired(Struct, frozen=True, kw_only=True):
     over_seeds: float | None = None
 
 
-NOTHING = Paired(
-    tasks=0,
-    base=None,
-    arm=None,
-    difference=Estimate(value=None),
-    relative=Estimate(value=None),
-    wins=0,
-    ties=0,
-    losses=0,
-)
-"""Of a metric that no task has under both arms."""
-
-
 def compare_pair(base: Values, arm: Values, *, better: Better, seed: int, resamples: int) -> Paired:
-    """Difference, relative difference, win/tie/loss, the smallest difference that could show, McNemar's test.
+    """Difference, relative difference, wins, ties and losses, the smallest difference that could show.
 
-    The last for values of 0 and 1; permutation tests are left to who knows all of them
+    Values of 0 and 1 are tested by McNemar's test; permutation tests are left to the caller, who knows all of them
     (:func:`~lrat_sim.comparison.significance.permutation_tests`).
 
     Args:
@@ -101,28 +90,45 @@ def compare_pair(base: Values, arm: Values, *, better: Better, seed: int, resamp
         resamples: bootstrap resamples of the tasks.
     """
     if len(base) == 0:
-        return NOTHING
-
+        return Paired()
     start, end = (resampled(values, seed=seed, resamples=resamples) for values in (base, arm))
-    difference, relative = changes(base.mean(), arm.mean(), start, end)
     # equal up to rounding is a tie: means over samples such as 1/3 + 1/3 need not be equal to the last bit
     gain = np.where(np.isclose(arm, base), 0.0, arm - base) * (1 if better == "higher" else -1)
-    wins, losses = int((gain > 0).sum()), int((gain < 0).sum())
+    paired = pair(
+        (float(base.mean()), float(arm.mean())), (start, end), gain, tasks=len(base), error=standard_error(arm - base)
+    )
     is_binary = bool(np.isin(base, (0.0, 1.0)).all() and np.isin(arm, (0.0, 1.0)).all())
-    p = mcnemar(wins, losses) if is_binary else None
-    error = standard_error(arm - base)
+    return replace(paired, test="mcnemar", p=mcnemar(paired.wins, paired.losses)) if is_binary else paired
+
+
+def pair(
+    values: tuple[float, float], drawn: tuple[Values, Values], gain: Values, *, tasks: int, error: float | None = None
+) -> Paired:
+    """Two values of a metric as :class:`Paired`, to be tested by permutation.
+
+    Args:
+        values: the base's and the arm's.
+        drawn: the same in resamples of the tasks, shape (resamples,).
+        gain: by how much the arm is better, one a task that can be won or lost.
+        tasks: how many there are.
+        error: the standard error of the difference; by default that of a normal distribution as wide as the interval.
+    """
+    (base, arm), (start, end) = values, drawn
+    difference = estimate(arm - base, end - start)
+    relative = float(ratio(np.array(arm - base), np.array(base)))
+    if error is None and difference.low is not None and difference.high is not None:
+        error = (difference.high - difference.low) / (2 * NORMAL_QUANTILE)
+    wins, losses = int((gain > 0).sum()), int((gain < 0).sum())
     return Paired(
-        tasks=len(base),
-        base=float(base.mean()),
-        arm=float(arm.mean()),
+        tasks=tasks,
+        base=base,
+        arm=arm,
         difference=difference,
-        relative=relative,
+        relative=estimate(relative, ratio(end - start, start)),
         wins=wins,
-        ties=len(base) - wins - losses,
+        ties=tasks - wins - losses,
         losses=losses,
-        mcnemar_p=p,
-        p=p,
-        test="mcnemar" if is_binary else "permutation",
+        test="permutation",
         smallest=None if error is None else smallest_difference(error),
         over_tasks=error,
     )
@@ -147,25 +153,12 @@ def gap_closed(base: Values, arm: Values, oracle: Values, *, seed: int, resample
         Value None where the oracle does not exceed the base.
     """
     if len(base) == 0 or oracle.mean() <= base.mean():
-        return Estimate(value=None)
+        return Estimate()
 
     start, end, bound = (resampled(values, seed=seed, resamples=resamples) for values in (base, arm, oracle))
     # a resample in which the oracle does not exceed the base lies beyond the pole: no bound, not a negative share
     shares = ratio(end - start, np.maximum(bound - start, 0.0))
     return estimate(float((arm.mean() - base.mean()) / (oracle.mean() - base.mean())), shares)
-
-
-def changes(base: float, arm: float, start: Values, end: Values) -> tuple[Estimate, Estimate]:
-    """The difference of two values, and that divided by the first, each with its interval.
-
-    Args:
-        base: the first one.
-        arm: the second one.
-        start: the first one in resamples of the tasks, shape (resamples,).
-        end: the second one in the same resamples.
-    """
-    difference, relative = np.array(arm - base), ratio(np.array(arm - base), np.array(base))
-    return estimate(float(difference), end - start), estimate(float(relative), ratio(end - start, start))
 
 
 def estimate(value: float, drawn: Values) -> Estimate:
@@ -206,8 +199,8 @@ def _resampled(data: bytes, parts: int, seed: int, resamples: int) -> Values:
     def means(drawn: npt.NDArray[np.int64], axis: int = -1) -> Values:
         rows = drawn.reshape(-1, tasks)
         # how often each task was drawn, by which means over draws are a product of matrices
-        places = (rows + tasks * np.arange(len(rows))[:, None]).ravel()
-        counts = np.bincount(places, minlength=rows.size).reshape(*drawn.shape[:-1], tasks)
+        positions = (rows + tasks * np.arange(len(rows))[:, None]).ravel()
+        counts = np.bincount(positions, minlength=rows.size).reshape(*drawn.shape[:-1], tasks)
         return np.moveaxis(counts @ table / tasks, -1, 0)
 
     result = stats.bootstrap(
@@ -219,9 +212,9 @@ def _resampled(data: bytes, parts: int, seed: int, resamples: int) -> Values:
         method="percentile",
         rng=np.random.default_rng(seed),
     )
-    found: Values = result.bootstrap_distribution
-    found.setflags(write=False)
-    return found
+    distribution: Values = result.bootstrap_distribution
+    distribution.setflags(write=False)
+    return distribution
 
 
 def ratio(numerator: Values, denominator: Values) -> Values:

@@ -31,25 +31,22 @@ class Queries:
         names = {"ndcg": f"nDCG@{k}", "recall": f"R@{k}", "mrr": f"RR@{k}"}
         self._measures = {ir_measures.parse_measure(text): name for name, text in names.items()}
         self._waiting: list[tuple[str, str, list[Hit]]] = []
-        self._found: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(dict)
+        self._values: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(dict)
 
     def add(self, trajectory: Trajectory) -> None:
         """Takes in the searches of one trajectory; of one that was recorded again under its id, the last count."""
         task = self._tasks.get(trajectory.task_id)
         if task is None or not task.evidence:
             return
-        self._found[task.id][trajectory.id] = {name: [] for name in self._measures.values()}
-        for turn in trajectory.turns:
-            for call in turn.calls:
-                if call.hits is not None:
-                    self._waiting.append((task.id, trajectory.id, call.hits))
+        self._values[task.id][trajectory.id] = {name: [] for name in self._measures.values()}
+        self._waiting += [(task.id, trajectory.id, call.hits) for call in trajectory.calls() if call.hits is not None]
         if len(self._waiting) >= _AT_ONCE:
             self._measure()
 
     def by_task(self) -> Iterator[tuple[str, dict[str, float | None]]]:
         """Each task with its ``ndcg``, ``recall`` and ``mrr``: mean over a run's searches, then over its runs."""
         self._measure()
-        for task, runs in self._found.items():
+        for task, runs in self._values.items():
             means = {name: [fmean(run[name]) for run in runs.values() if run[name]] for name in self._measures.values()}
             yield task, {name: fmean(values) if values else None for name, values in means.items()}
 
@@ -72,5 +69,5 @@ class Queries:
             values[self._measures[measured.measure]][int(measured.query_id)] = float(measured.value)
         for name, of_queries in values.items():
             for (task, trajectory, _), value in zip(self._waiting, of_queries, strict=True):
-                self._found[task][trajectory][name].append(value)
+                self._values[task][trajectory][name].append(value)
         self._waiting = []

@@ -1,11 +1,13 @@
-"""What a comparison holds: the arms, each pair of them, and how that was computed."""
+"""What a comparison holds: the arms, each pair of them, and how that was computed; kept as ``comparison.json``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from lrat_sim.artifact import read_json, write_json
 from lrat_sim.comparison.measures import Measure
 from lrat_sim.comparison.paired import Estimate, Paired
 
@@ -76,3 +78,39 @@ class Comparison(Struct, frozen=True, kw_only=True):
     summaries: list[Summary]
     pairings: list[Pairing]
     measures: list[Measure]
+
+    @property
+    def arms(self) -> list[str]:
+        """The names of the arms."""
+        return [summary.name for summary in self.summaries]
+
+    def arm(self, name: str) -> Summary:
+        """The arm of that name, which must be there."""
+        return next(summary for summary in self.summaries if summary.name == name)
+
+    def pairing(self, arm: str, base: str | None = None) -> Pairing | None:
+        """An arm against another, by default the base; None where they were not paired so."""
+        against = self.base if base is None else base
+        return next((pairing for pairing in self.pairings if (pairing.arm, pairing.base) == (arm, against)), None)
+
+    def against_base(self) -> list[Pairing]:
+        """The pairs of an arm and the base."""
+        return [pairing for pairing in self.pairings if pairing.base == self.base]
+
+
+def save(comparison: Comparison, path: Path) -> None:
+    """Writes the comparison as indented JSON: every number of the tables, with intervals, counts and definitions.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    write_json(path, comparison)
+
+
+def load(path: Path) -> Comparison:
+    """Reads what :func:`save` wrote.
+
+    Raises:
+        InputError: the file is missing, does not hold a comparison, or was written by a later lrat-sim.
+    """
+    return read_json(path, Comparison, "a comparison", "compare the runs again", known=SCHEMA_VERSION)

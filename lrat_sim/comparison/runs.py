@@ -9,7 +9,7 @@ from statistics import fmean
 
 from lrat_sim.artifact import Store
 from lrat_sim.comparison.calibration import STATED, calibration_parts
-from lrat_sim.comparison.measures import MEASURES, Arm, Row, untold
+from lrat_sim.comparison.measures import MEASURES, ArmMetrics, TaskMetrics, untold
 from lrat_sim.comparison.queries import Queries
 from lrat_sim.grading.answers import latest_grades
 from lrat_sim.grading.metrics import TaskTable, measure, task_table
@@ -51,12 +51,12 @@ def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None
             answers[row.task_id].append((row.confidence, row.success))
     for task, metrics in table.items():
         metrics |= calibration_parts(answers[task])
-    for task, found in queries.by_task():
-        table[task] |= found
+    for task, values in queries.by_task():
+        table[task] |= values
     return table
 
 
-def mean_over_seeds(tables: Sequence[Arm]) -> Arm:
+def mean_over_seeds(tables: Sequence[ArmMetrics]) -> ArmMetrics:
     """One row a task from the rows that several seeds gave it: the mean of every metric.
 
     A seed in which a task was not run is a failure of that seed: no success, no evidence; lengths are means over the
@@ -71,16 +71,16 @@ def mean_over_seeds(tables: Sequence[Arm]) -> Arm:
     return {task: _mean([table.get(task) for table in tables]) for task in tasks}
 
 
-def _mean(rows: Sequence[Row | None]) -> dict[str, float | None]:
+def _mean(rows: Sequence[TaskMetrics | None]) -> dict[str, float | None]:
     ran = [row for row in rows if row is not None]
     means: dict[str, float | None] = {}
     for metric in dict.fromkeys(metric for row in ran for metric in row):
         values = [value for row in ran if (value := row.get(metric)) is not None]
         if any(untold(row, metric) for row in ran):
-            values = []
+            values = []  # a mean over the seeds that tell would pass for that of all
         elif metric in _FAILED_IF_ABSENT and (values or metric == "success"):
             values += [0.0] * (len(rows) - len(ran))
-        elif metric == STATED or metric.startswith("calibration_"):
+        elif metric == STATED or metric.startswith("calibration_"):  # sums: a seed without an answer adds nothing
             values += [0.0] * (len(rows) - len(values))
         means[metric] = fmean(values) if values else None
     return means

@@ -91,8 +91,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     most that probability, however the tests depend on one another.
     """
     corrected, highest = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, (len(p_values) - place) * p_values[index])
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, (len(p_values) - rank) * p_values[index])
         corrected[index] = min(1.0, highest)
     return corrected
 

@@ -219,6 +219,12 @@ def open_dataset(folder: Path | str) -> Dataset:
     return Dataset(card.name, folder, splits, card, _corpus=corpus)
 
 
+def dataset_name(corpus: Corpus) -> str:
+    """The name of the data set that a corpus belongs to; of its folder where it belongs to none."""
+    folder = corpus.folder.resolve()
+    return _card(folder.parent).name if (folder.parent / "dataset.json").is_file() else folder.name
+
+
 def _card(folder: Path) -> DatasetCard:
     path = folder / "dataset.json"
     try:

@@ -18,7 +18,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from lrat_sim.corpus.values import Span, parse_date, parse_number
+from lrat_sim.dates import Span, parse_date
+from lrat_sim.numerals import parse_number
 from lrat_sim.records import Hop, Operator, Plan
 from lrat_sim.text import normalise
 
@@ -121,7 +122,7 @@ def compare(operator: Operator, branches: Sequence[tuple[str, Sequence[str]]]) -
         sets = [{normalise(value) for value in values} for _, values in branches]
         return "yes" if set.intersection(*sets) else "no"
     reading = _moment if operator in ("earlier", "later") else _length
-    for parse in (parse_date, parse_number):
+    for parse in (parse_date, _exactly):
         spans = [reading(values, parse) for _, values in branches]
         if not all(spans):
             continue
@@ -136,14 +137,19 @@ def compare(operator: Operator, branches: Sequence[tuple[str, Sequence[str]]]) -
     return None
 
 
+def _exactly(text: str) -> Span | None:
+    value = parse_number(text)
+    return None if value is None else Span(value, value)
+
+
 def _moment(values: Sequence[str], parse: Callable[[str], Span | None]) -> Span | None:
     return parse(values[0]) if len(values) == 1 else None
 
 
 def _length(values: Sequence[str], parse: Callable[[str], Span | None]) -> Span | None:
-    if len(values) == 1 and parse is parse_number:
-        return parse(values[0])
-    if len(values) != 2 or parse is parse_number:
+    if parse is _exactly:
+        return _moment(values, parse)
+    if len(values) != 2:
         return None
     first, second = (parse(value) for value in values)
     if first is None or second is None:

@@ -11,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lrat_sim.comparison import Comparison, Estimate, Pairing, Summary
-from lrat_sim.comparison.paired import NORMAL_QUANTILE
-from lrat_sim.comparison.table import p_value, value_range
+from lrat_sim.tables import NORMAL_QUANTILE, interval, p_value
 
 _NOTE = "±: 95 % of the noise from tasks. err.: runs that broke. gain: over the first retriever, by task."
 
@@ -98,7 +97,7 @@ def _gain(pairing: Pairing | None) -> tuple[str, str, str]:
     success = pairing.measures["success"]
     estimate: Estimate = success.difference
     value = "-" if estimate.value is None else f"{100 * estimate.value:+z.1f}"
-    return value, value_range(estimate, 100, 1), p_value(success.p_holm)
+    return value, interval(estimate.low, estimate.high, scale=100), p_value(success.p_holm)
 
 
 def _rest(summary: Summary) -> tuple[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from lrat_sim.mining.runs import places, read_runs
+from lrat_sim.rollout.index import read_trajectories
 
 
 class Exposure(Struct, frozen=True, kw_only=True):
@@ -45,9 +45,9 @@ def exposure(runs: Iterable[Path], documents: int) -> Exposure:
     """
     shown: Counter[str] = Counter()
     opened: Counter[str] = Counter()
-    for run in read_runs(place for _, place in places(runs)):
-        for turn in run.turns:
-            for call in turn.calls:
+    for run in runs:
+        for trajectory in read_trajectories(run):
+            for call in trajectory.calls():
                 shown.update(hit.docid for hit in call.hits or ())
                 if call.docid is not None:
                     opened[call.docid] += 1

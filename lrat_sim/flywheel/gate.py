@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.comparison import compare
-from lrat_sim.comparison.measures import Arm
+from lrat_sim.comparison.measures import ArmMetrics
 from lrat_sim.comparison.paired import Estimate
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
@@ -88,7 +88,9 @@ def frozen_tasks(
     return tasks
 
 
-def decide(rule: Rule, against: str, in_use: Arm, new: Arm, tasks: Sequence[Task], *, seed: int = 0) -> Decision:
+def decide(
+    rule: Rule, against: str, in_use: ArmMetrics, new: ArmMetrics, tasks: Sequence[Task], *, seed: int = 0
+) -> Decision:
     """Holds a new model against the one in use.
 
     Args:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lrat_sim.artifact import read_json, write_json
 from lrat_sim.comparison import Comparison
-from lrat_sim.comparison.measures import Arm
+from lrat_sim.comparison.measures import ArmMetrics
 from lrat_sim.flywheel.exposure import Exposure
 from lrat_sim.flywheel.gate import Decision
 
@@ -109,7 +109,7 @@ def load(folder: Path) -> Rounds:
     )
 
 
-def figures_of(table: Arm) -> Figures:
+def figures_of(table: ArmMetrics) -> Figures:
     """The means of a run's metrics by task."""
 
     def mean(metric: str) -> float | None:

@@ -12,7 +12,7 @@ from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.artifact import ensure_folder, fingerprint, read_records
 from lrat_sim.comparison import Comparison
-from lrat_sim.comparison.measures import Arm
+from lrat_sim.comparison.measures import ArmMetrics
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.corpus.split import check_leak
 from lrat_sim.errors import InputError
@@ -94,7 +94,7 @@ class Stages:
         """The name of the model in use."""
         return f"round-{self.accepted[-1]}" if self.accepted else BASE
 
-    def collect(self, number: int) -> dict[str, Arm]:
+    def collect(self, number: int) -> dict[str, ArmMetrics]:
         """Runs the training tasks with the model in use, or with the retrievers that they are shared out among.
 
         Returns:
@@ -102,7 +102,7 @@ class Stages:
         """
         seed = self.settings.seed + number
         shares = {name: share for name, (_, share) in self.collectors.items()}
-        found: dict[str, Arm] = {}
+        found: dict[str, ArmMetrics] = {}
         for name, tasks in shared_out(self.train_tasks, shares, self.in_use, seed).items():
             other = self.collectors.get(name)
             retriever = self._using() if other is None else opened(other[0], self.dataset)
@@ -182,7 +182,7 @@ class Stages:
             return None
         tasks, seed = self.gate_tasks, self.settings.seed
 
-        def ran(name: str, with_: Retriever) -> Arm:
+        def ran(name: str, with_: Retriever) -> ArmMetrics:
             console.print(f"gate: {name} on {len(tasks):,} tasks", markup=False)
             return self._graded(with_, self.folder / "gate" / name, tasks, seed=seed)
 
@@ -237,7 +237,9 @@ class Stages:
     def _using(self) -> Retriever:
         return self._open or self.base()
 
-    def _graded(self, retriever: Retriever, folder: Path, tasks: list[Task], *, seed: int, samples: int = 1) -> Arm:
+    def _graded(
+        self, retriever: Retriever, folder: Path, tasks: list[Task], *, seed: int, samples: int = 1
+    ) -> ArmMetrics:
         agent = self._agent(self.settings.collect_k)
         return graded_rollout(tasks, agent, retriever, folder, seed=seed, samples=samples, allowance=self.allowance)
 

@@ -29,6 +29,10 @@ LARGEST = 1 << 31
 """Bytes of a value that has to be in memory as a whole: a small archive can hold any number of them."""
 
 
+_BUFFER = 1 << 18
+"""Bytes read at once: more than most records have, so that one call reads one."""
+
+
 def open_bytes(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:
     """A file for reading bytes; ``.gz`` and ``.xz`` are decompressed on the way.
 
@@ -38,7 +42,7 @@ def open_bytes(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:
     with reading(f"{path} cannot be read", "give an existing file"):
         if path.suffix == ".gz":
             return gzip.open(path, "rb")
-        return lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb")
+        return lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb", buffering=_BUFFER)
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -84,6 +84,8 @@ def json_value(data: bytes | str, path: Path, line: int = 0) -> Any:
     try:
         try:
             value = msgspec.json.decode(data)
+            if _openings(data) <= DEPTH:  # nearly always: no deeper than that, and what msgspec reads a record holds
+                return value
         except (msgspec.DecodeError, UnicodeDecodeError):
             value = json.loads(data, parse_constant=str, parse_float=_finite, parse_int=_integer)
     except RecursionError as error:
@@ -94,6 +96,10 @@ def json_value(data: bytes | str, path: Path, line: int = 0) -> Any:
         remedy = "get or write the file again" if several or not line else "correct or delete that line"
         raise RecordError(path, line and line + beyond, f"not JSON ({error})", remedy) from error
     return kept(value, path, line)
+
+
+def _openings(data: bytes | str) -> int:
+    return data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
 
 
 def kept(value: Any, path: Path, line: int) -> Any:

@@ -1,28 +1,110 @@
-"""The card of a data set of trajectories: README.md with the head that the Hugging Face hub and ``datasets`` read."""
+"""The card of a data set: README.md with the head that the Hugging Face hub and ``datasets`` read.
+
+Its text is in ``cards/``, what the columns mean in ``cards/columns.yaml``.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lrat_sim import __version__
-from lrat_sim.formats.formats import About, Entry
+from lrat_sim.catalog import read_yaml
+from lrat_sim.formats.entry import Entry
+from lrat_sim.formats.registry import About
 from lrat_sim.success import run_success, success
+from lrat_sim.tables import Table, number
 
-Group = tuple[str, str]
+_CARDS = Path(__file__).with_name("cards")
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-class Tally:
+@lru_cache(maxsize=1)
+def _columns() -> dict[str, Any]:
+    return read_yaml(_CARDS / "columns.yaml")
+
+
+def column_meanings(table: str) -> dict[str, str]:
+    """The columns of a table and what each means."""
+    columns: Mapping[str, str | list[str]] = _columns()[table]
+    return {name: known if isinstance(known, str) else known[1] for name, known in columns.items()}
+
+
+def column_kinds(table: str) -> dict[str, str]:
+    """The columns of a table and their kinds, for :func:`lrat_sim.formats.columns.schema_of`."""
+    return {name: kind for name, (kind, _) in _columns()[table].items()}
+
+
+def column_table(title: str, meanings: Mapping[str, str]) -> str:
+    """What each column means, as Markdown."""
+    rows = [(f"`{name}`", meaning) for name, meaning in meanings.items()]
+    return Table.of(title, ["column", "meaning"], rows, text_columns=(0, 1)).to_markdown()
+
+
+def write_card(
+    folder: Path,
+    template: str,
+    about: About,
+    *,
+    rows: int,
+    tables: Sequence[str],
+    categories: Sequence[str],
+    tags: Sequence[str],
+    canaries: Iterable[str],
+    **values: Any,
+) -> None:
+    """Writes README.md.
+
+    Args:
+        folder: where the data set is.
+        template: its text's name in ``cards/``.
+        about: name, license and language.
+        rows: how many the main table has.
+        tables: the names of its tables' files in ``data``; the first is the main one.
+        categories: tasks that the data are for, as the hub names them.
+        tags: beside those of every data set of ours.
+        canaries: of the benchmarks whose questions are in it.
+        values: what else the template needs.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    head = {
+        "pretty_name": about.name,
+        "license": about.license,
+        "language": [about.language],
+        "task_categories": [*categories],
+        "tags": [*tags, "agent-trajectories", "search-agents", "lrat-sim"],
+        "size_categories": [next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")],
+        "configs": [
+            {
+                "config_name": name,
+                **({"default": True} if name == tables[0] else {}),
+                "data_files": [{"split": "train", "path": f"data/{name}-*.parquet"}],
+            }
+            for name in tables
+        ],
+    }
+    values |= {"about": about, "rows": rows, "tables": tables, "canaries": sorted(canaries), "version": __version__}
+    written = yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip()
+    cards = Environment(loader=FileSystemLoader(_CARDS), undefined=StrictUndefined, autoescape=False)
+    text = cards.get_template(f"{template}.md").render(head=written, **values)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+class EntryCounts:
     """Counts entries as they are written, for the card."""
 
     def __init__(self) -> None:
         self.trajectories = 0
         self.tasks: set[str] = set()
         self.canaries: set[str] = set()
-        self._groups: dict[Group, Counter[str]] = {}
-        self._runs: dict[Group, dict[str, list[float | None]]] = {}
+        self._counts: dict[tuple[str, str], Counter[str]] = {}
+        self._runs: dict[tuple[str, str], dict[str, list[float | None]]] = {}
 
     def add(self, entry: Entry) -> None:
         """Counts one."""
@@ -31,128 +113,28 @@ class Tally:
         self.tasks.add(trajectory.task_id)
         if entry.canary is not None:
             self.canaries.add(entry.canary)
-        group = agent_name(entry), retriever_name(entry)
-        counts = self._groups.setdefault(group, Counter())
-        calls = list(trajectory.calls())
+        arm = entry.agent_name, entry.retriever_name
         grade = entry.grade.state if entry.grade is not None else "ungraded"
-        of_task = self._runs.setdefault(group, {}).setdefault(trajectory.task_id, [])
-        of_task.append(run_success(trajectory.status, grade))
-        counts.update(
-            {
-                "trajectories": 1,
-                trajectory.status: 1,
-                "graded " + grade: trajectory.status == "answered",
-                "searches": sum(call.hits is not None for call in calls),
-                "browses": sum(call.docid is not None for call in calls),
-            }
-        )
+        self._runs.setdefault(arm, {}).setdefault(trajectory.task_id, []).append(run_success(trajectory.status, grade))
+        counts = self._counts.setdefault(arm, Counter())
+        counts.update(["trajectories", trajectory.status])
+        counts["graded " + grade] += trajectory.status == "answered"
+        counts["searches"] += sum(1 for _ in trajectory.searches())
+        counts["browses"] += sum(1 for _ in trajectory.browses())
 
-    def table(self, asked: int) -> list[str]:
-        """Lines of a Markdown table: one an agent and retriever.
-
-        Args:
-            asked: how many tasks were, those that nobody ran included.
-        """
-        heads = ["agent", "retriever", "trajectories", "answered", "unanswered", "errors", "correct", "incorrect"]
-        heads += ["success, %", "searches a run", "documents opened a run"]
-        lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    def table(self, asked: int) -> str:
+        """A Markdown table with a row an agent and retriever; ``asked`` are the tasks, those nobody ran included."""
+        columns = ["agent", "retriever", "trajectories", "answered", "unanswered", "errors", "correct", "incorrect"]
+        columns += ["success, %", "searches a run", "documents opened a run"]
+        counted = ("trajectories", "answered", "unanswered", "error", "graded correct", "graded incorrect")
         unrun: list[list[float | None]] = [[] for _ in range(asked - len(self.tasks))]
-        for (agent, retriever), counts in sorted(self._groups.items()):
-            runs = counts["trajectories"]
-            right, wrong = counts["graded correct"], counts["graded incorrect"]
-            found = success([*self._runs[agent, retriever].values(), *unrun]).value
-            cells = [
-                *(agent, retriever, f"{runs:,}", f"{counts['answered']:,}", f"{counts['unanswered']:,}"),
-                *(f"{counts['error']:,}", f"{right:,}", f"{wrong:,}"),
-                "not graded" if found is None else f"{100 * found:.1f}",
-                *(f"{counts[what] / runs:.2f}" for what in ("searches", "browses")),
+        rows = [
+            [
+                *arm,
+                *(number(counts[name], 0) for name in counted),
+                number(success([*self._runs[arm].values(), *unrun]).value, scale=100),
+                *(number(counts[name] / counts["trajectories"], 2) for name in ("searches", "browses")),
             ]
-            lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
-        return lines
-
-
-def agent_name(entry: Entry) -> str:
-    """What people call the agent: its name, else its model."""
-    agent = entry.trajectory.agent
-    return str(agent.get("name") or agent.get("model") or "unknown")
-
-
-def retriever_name(entry: Entry) -> str:
-    """What people call the retriever: its kind."""
-    return str(entry.trajectory.retriever.get("kind") or "unknown")
-
-
-def card(about: About, tally: Tally, tasks: int, fields: dict[str, str]) -> str:
-    """The text of README.md.
-
-    Args:
-        about: name, license and language.
-        tally: of what was written.
-        tasks: how many tasks were asked.
-        fields: each column and what it holds.
-    """
-    head: dict[str, Any] = {
-        "pretty_name": about.name,
-        "license": about.license,
-        "language": [about.language],
-        "task_categories": ["question-answering", "text-retrieval"],
-        "tags": ["agent-trajectories", "search-agents", "deep-research", "lrat-sim"],
-        "size_categories": [size_category(tally.trajectories)],
-        "configs": [
-            _config("trajectories", default=True),
-            _config("tasks"),
-        ],
-    }
-    lines = [
-        "---",
-        yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip(),
-        "---",
-        "",
-        f"# {about.name}",
-        "",
-        f"{tally.trajectories:,} trajectories of search agents on {len(tally.tasks):,} of {tasks:,} tasks: every "
-        f"turn's reasoning, tool calls and what they returned. Written by lrat-sim {__version__}.",
-        "",
-        "```python",
-        "from datasets import load_dataset",
-        "",
-        'trajectories = load_dataset("PATH", split="train")',
-        'tasks = load_dataset("PATH", "tasks", split="train")',
-        "```",
-        "",
-        "## What made it",
-        "",
-        *tally.table(tasks),
-        "",
-        "Success is correct / tasks asked, a task with the mean over its trajectories: one without an answer, or that "
-        "broke, is a failure; answers that no judge graded are left out.",
-        "",
-        "## Fields",
-        "",
-        "| column | meaning |",
-        "|---|---|",
-        *(f"| `{name}` | {meaning} |" for name, meaning in fields.items()),
-        "",
-    ]
-    if tally.canaries:
-        lines += [
-            "## Benchmark data",
-            "",
-            "Questions of a benchmark are among these that asks not to be republished in plain text, so that it does "
-            "not enter training data. Do not publish this data set. Its canary:",
-            "",
-            *(f"    {canary}" for canary in sorted(tally.canaries)),
-            "",
+            for arm, counts in sorted(self._counts.items())
         ]
-    return "\n".join(lines)
-
-
-def _config(name: str, *, default: bool = False) -> dict[str, Any]:
-    files = [{"split": "train", "path": f"data/{name}-*.parquet"}]
-    return {"config_name": name, **({"default": True} if default else {}), "data_files": files}
-
-
-def size_category(count: int) -> str:
-    """The size as the hub names it."""
-    steps = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-    return next((name for limit, name in steps if count < limit), "1M<n<10M")
+        return Table.of("Runs by agent and retriever", columns, rows, text_columns=(0, 1)).to_markdown()

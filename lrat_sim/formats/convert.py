@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from lrat_sim.artifact import cleaned, fingerprint
 from lrat_sim.errors import InputError
-from lrat_sim.formats.formats import About, Entry, Format, Notes, format_named
+from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.output import check_target, new_output
+from lrat_sim.formats.registry import About, Notes, format_named
 from lrat_sim.formats.sources import read_any, recognise
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Task
@@ -21,7 +22,7 @@ from lrat_sim.records import Task
 Only = Literal["all", "answered", "correct"]
 
 
-class ConvertSummary(Struct, frozen=True, kw_only=True):
+class ConvertSummary(Struct, kw_only=True):
     """What a conversion did.
 
     ``withheld`` were left out since their question is of a benchmark that asks not to be republished, tasks that
@@ -32,11 +33,13 @@ class ConvertSummary(Struct, frozen=True, kw_only=True):
     target: Path
     source_format: str
     format: str
-    written: int
-    withheld: int
-    left_out: int
-    repeated: int
     notes: Notes
+    read: int = 0
+    graded: int = 0
+    written: int = 0
+    withheld: int = 0
+    left_out: int = 0
+    repeated: int = 0
 
     def sentence(self) -> str:
         """The summary for people."""
@@ -79,7 +82,7 @@ def convert(
         source_format: the format of the source; by default it is recognised.
         only: ``answered`` or ``correct`` trajectories alone; correct are those whose latest grade says so.
         include_canaried: writes questions of benchmarks with a canary too, with the canary.
-        skip_unreadable: passes over records that cannot be read, and counts them; else the first of them is an error.
+        skip_unreadable: skips records that cannot be read, and counts them; otherwise the first is an error.
         name: what a data set card calls it; by default the source's name.
         license: for the card, as the hub names it (``cc-by-4.0``).
         language: for the card, a code.
@@ -98,46 +101,49 @@ def convert(
     if wanted.write is None:
         raise InputError(f"the format {to} is read only; convert to another.")
     given = recognise(source) if source_format is None else format_named(source_format)
-    _check_places(source, target)
-    counts: Counter[str] = Counter()
-    notes = Notes(skip_unreadable=skip_unreadable)
-    read = _once(read_any(source, given.name, notes), counts)
-    selected = _selected(read, only, include_canaried, counts, progress)
-    about = About(
-        name=name or source.resolve().name,
-        license=license,
-        language=language,
-        unrun=_unrun(given, source, include_canaried, counts),
+    check_target(target)
+    paths = source.resolve(), target.resolve()
+    if paths[0] == paths[1] or paths[0] in paths[1].parents or paths[1] in paths[0].parents:
+        raise InputError(f"{target} and {source} lie in one another; choose a target of its own.")
+    done = ConvertSummary(
+        target=target, source_format=given.name, format=to, notes=Notes(skip_unreadable=skip_unreadable)
     )
+
+    def selected() -> Iterator[Entry]:
+        for entry in _once(read_any(source, given.name, done.notes), done):
+            done.read += 1
+            done.graded += entry.grade is not None
+            if progress is not None:
+                progress(done.read, None, "trajectories")
+            if entry.canary is not None and not include_canaried:
+                done.withheld += 1
+            elif not _is_wanted(entry, only):
+                done.left_out += 1
+            else:
+                yield _marked(msgspec.structs.replace(entry, trajectory=cleaned(entry.trajectory)))
+
+    def unrun() -> Iterator[Task]:
+        for task in given.unrun(source) if given.unrun is not None else ():
+            if task.canary is not None and not include_canaried:
+                done.withheld += 1
+            else:
+                yield task
+
+    left = unrun()
+    about = About(name=name or source.resolve().name, license=license, language=language, unrun=left)
     made: dict[str, object] = {"from": source.name, "from_format": given.name, "format": to, "only": only}
     with new_output(target, made) as part:
-        written = wanted.write(selected, part, about)
-        deque(about.unrun, maxlen=0)  # counted also where the format has no place for them
-        if not counts["read"]:
-            raise InputError(f"{source} holds no trajectory that can be converted{notes.sentence()}.")
-        if only == "correct" and counts["read"] and not counts["graded"]:
+        done.written = wanted.write(selected(), part, about)
+        deque(left, maxlen=0)  # counted also where the format has no place for them
+        if not done.read:
+            raise InputError(f"{source} holds no trajectory that can be converted{done.notes.sentence()}.")
+        if only == "correct" and not done.graded:
             raise InputError(f"{source} has no grades, which --only correct needs; grade it first (lrat-sim grade).")
-        made |= {"written": written, "withheld": counts["withheld"], "left_out": counts["left out"]}
-    return ConvertSummary(
-        target=target,
-        source_format=given.name,
-        format=to,
-        written=written,
-        withheld=counts["withheld"],
-        left_out=counts["left out"],
-        repeated=counts["repeated"],
-        notes=notes,
-    )
+        made |= {"written": done.written, "withheld": done.withheld, "left_out": done.left_out}
+    return done
 
 
-def _check_places(source: Path, target: Path) -> None:
-    check_target(target)
-    inside = source.resolve(), target.resolve()
-    if inside[0] == inside[1] or inside[0] in inside[1].parents or inside[1] in inside[0].parents:
-        raise InputError(f"{target} and {source} lie in one another; choose a target of its own.")
-
-
-def _once(entries: Iterable[Entry], counts: Counter[str]) -> Iterator[Entry]:
+def _once(entries: Iterable[Entry], done: ConvertSummary) -> Iterator[Entry]:
     """Each trajectory once; only the fingerprints of those before are in memory."""
     seen: dict[str, str] = {}
     for entry in entries:
@@ -147,30 +153,10 @@ def _once(entries: Iterable[Entry], counts: Counter[str]) -> Iterator[Entry]:
         if seen[name] is content:
             yield entry
         else:
-            counts["repeated"] += 1
+            done.repeated += 1
 
 
-def _selected(
-    entries: Iterable[Entry],
-    only: Only,
-    include_canaried: bool,
-    counts: Counter[str],
-    progress: ProgressCallback | None,
-) -> Iterator[Entry]:
-    for entry in entries:
-        counts["read"] += 1
-        counts["graded"] += entry.grade is not None
-        if progress is not None:
-            progress(counts["read"], None, "trajectories")
-        if entry.canary is not None and not include_canaried:
-            counts["withheld"] += 1
-        elif not _wanted(entry, only):
-            counts["left out"] += 1
-        else:
-            yield _marked(msgspec.structs.replace(entry, trajectory=cleaned(entry.trajectory)))
-
-
-def _wanted(entry: Entry, only: Only) -> bool:
+def _is_wanted(entry: Entry, only: Only) -> bool:
     if only == "all":
         return True
     answered = entry.trajectory.status == "answered"
@@ -183,11 +169,3 @@ def _marked(entry: Entry) -> Entry:
         return entry
     extra = {**entry.trajectory.extra, "canary": entry.canary}
     return msgspec.structs.replace(entry, trajectory=msgspec.structs.replace(entry.trajectory, extra=extra))
-
-
-def _unrun(given: Format, source: Path, include_canaried: bool, counts: Counter[str]) -> Iterator[Task]:
-    for task in given.unrun(source) if given.unrun is not None else ():
-        if task.canary is not None and not include_canaried:
-            counts["withheld"] += 1
-        else:
-            yield task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 from lrat_sim.records import Usage
 
 _MOST = 1 << 53
-"""Beyond it a count is none, and a number that was a float no longer exact."""
+"""Beyond it a number is no count, and one that was a float is no longer exact."""
 
 
 def text(value: Any) -> str | None:
@@ -26,6 +27,11 @@ def mapping(value: Any) -> dict[str, Any]:
 def items(value: Any) -> list[Any]:
     """A list; an empty one of anything else."""
     return value if isinstance(value, list) else []
+
+
+def filled(record: dict[str, Any], *without: str) -> dict[str, Any]:
+    """The fields of a record that hold something, except those named."""
+    return {key: value for key, value in record.items() if key not in without and value not in (None, [], {}, "")}
 
 
 def text_of(content: Any, gap: str = "") -> str:
@@ -47,6 +53,21 @@ def texts_in(value: Any) -> Iterator[str]:
         yield str(value)
 
 
+def read_arguments(text: str) -> dict[str, Any] | str:
+    """A call's arguments as a mapping, or the text itself where it is no JSON of one that a record can hold."""
+    try:
+        value = msgspec.json.decode(text)
+        msgspec.json.encode(value)  # a number of any length can be read, but not kept
+    except (msgspec.DecodeError, UnicodeError, OverflowError, RecursionError):
+        return text
+    return value if isinstance(value, dict) else text
+
+
+def arguments_text(arguments: dict[str, Any] | str, *, ascii: bool = False) -> str:
+    """A call's arguments as a text of JSON, as :func:`read_arguments` reads it."""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=ascii)
+
+
 def count(value: Any) -> int | None:
     """A whole number, perhaps written as a float; None of anything else."""
     if isinstance(value, float) and value.is_integer():
@@ -62,6 +83,11 @@ def usage(
     return Usage(prompt_tokens=prompt, completion_tokens=completion, reasoning_tokens=reasoning, cost=dollars)
 
 
+def total_usage(usages: list[Usage]) -> Usage:
+    """The sum; nothing is known of the sum of none."""
+    return sum(usages[1:], usages[0]) if usages else Usage()
+
+
 def seconds_of(value: Any) -> float:
     """Seconds, of a span or since 1970; 0 of anything else."""
     return float(value) if _is_number(value) and 0 <= value < 1e11 else 0.0
@@ -71,6 +97,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def same_json(one: Any, other: Any) -> bool:
+def same_json(value: Any, other: Any) -> bool:
     """Whether two values are the same JSON, up to the order of keys; 1, 1.0 and true are three values."""
-    return msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")
+    return msgspec.json.encode(value, order="sorted") == msgspec.json.encode(other, order="sorted")

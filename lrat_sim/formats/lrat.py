@@ -1,10 +1,15 @@
 """LRAT's trajectory JSON: one file a question, read and written without loss.
 
-:mod:`lrat_sim.formats.lrat_steps` says how its flat list of steps becomes turns.  A step of another type, and
-every field that a trajectory does not give back as it was, stands in ``extra["lrat"]``; :func:`record_of` puts it in
-its place again, so that read and written the record is the same.
+Its flat list of steps becomes turns.
 
-The scores of hits are not in the format: they are 1/rank, and the trajectory's ``retriever`` says so.
+- A reasoning step opens a turn; text and one call join the turn that is open.  So of two reasoning steps in a row
+  each is a turn, and what was written *directly* after a browse stays the reasoning of the turn after it.
+- A call after a call opens a turn without reasoning (``None``): the format does not say whether calls were made in
+  parallel, and the released miner takes the reasoning directly after a browse, which for the first of two is none.
+
+A step of another type, and every field that a trajectory does not give back as it was, stands in ``extra["lrat"]``;
+:func:`record_of` puts it in its place again, so that read and written the record is the same.  The format has no
+scores of hits: they are 1/rank, and the trajectory's ``retriever`` says so.
 """
 
 from __future__ import annotations
@@ -12,24 +17,26 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from lrat_sim.artifact import ensure_folder, fingerprint
+from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import RecordError
-from lrat_sim.formats.fields import count, mapping, text
-from lrat_sim.formats.formats import About, Entry, Format, Head, Notes
-from lrat_sim.formats.lrat_kept import Kept, kept_of, restored
-from lrat_sim.formats.lrat_steps import REMEDY, steps_of, turns_of
+from lrat_sim.formats.entry import EndWords, Entry, ended, imported, model_name, reason_in
+from lrat_sim.formats.fields import arguments_text, count, mapping, read_arguments, text, text_of
+from lrat_sim.formats.kept import Kept, kept_of, read_kept, restored
 from lrat_sim.formats.messages import answer_in
-from lrat_sim.formats.names import file_name
-from lrat_sim.formats.observations import RANKS_AS_SCORES
-from lrat_sim.formats.sources import Kind, read_records
-from lrat_sim.records import EndReason, Failure, Status, Task, Trajectory
-from lrat_sim.text import TOKENIZER
+from lrat_sim.formats.observations import observe
+from lrat_sim.formats.output import write_files
+from lrat_sim.formats.registry import About, Format, Head, Notes
+from lrat_sim.formats.sources import record_reader
+from lrat_sim.records import Call, EndReason, Failure, Status, Task, Trajectory, Turn
+from lrat_sim.text import TOKENIZER, count_tokens
 
+_REMEDY = "correct the file, or leave it out"
 _STATUSES: dict[EndReason, str] = {
     "turn_limit": "exceed available llm calls",
     "token_limit": "token limit reached",
@@ -40,7 +47,7 @@ _STATUSES: dict[EndReason, str] = {
     "gave_up": "answer not found",
     "error": "failed",
 }
-_REASONS: tuple[tuple[EndReason, tuple[str, ...]], ...] = (
+_REASONS: EndWords = (
     ("length", ("output length",)),
     ("content_filter", ("content filter",)),
     ("token_limit", ("token", "context")),
@@ -49,28 +56,7 @@ _REASONS: tuple[tuple[EndReason, tuple[str, ...]], ...] = (
     ("turn_limit", ("llm calls", "turn", "iteration", "incomplete", "exceed")),
     ("gave_up", ("completed", "not found", "no answer")),
 )
-"""Words of a status without an answer, and why such a run ended; a status without any of them is a failure."""
-
-
-def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
-    """The runs of a file, or of the files below a folder that hold some, in the order of their names.
-
-    Raises:
-        InputError: there are none.
-        RecordError: a record is no LRAT trajectory; names file, step and field.
-    """
-    return read_runs(path, notes, "lrat", asked=True)
-
-
-def read_runs(path: Path, notes: Notes | None, name: str, *, asked: bool) -> Iterator[Entry]:
-    """As :func:`read`, for both formats of these runs; ``asked`` where they must have the question."""
-    fields = ("query_id", "query", "result") if asked else ("query_id", "result")
-    kind = Kind(
-        name=name,
-        is_one=lambda record: isinstance(record, dict) and any(field in record for field in fields),
-        entries=lambda record, path, line: [entry_of(record, path, line, asked=asked)],
-    )
-    return read_records(path, kind, notes)
+"""A status without an answer and without any of these words is a failure."""
 
 
 def entry_of(record: Any, path: Path, line: int = 0, *, asked: bool = True) -> Entry:
@@ -86,54 +72,58 @@ def entry_of(record: Any, path: Path, line: int = 0, *, asked: bool = True) -> E
         RecordError: a field that makes a run is missing or of another kind.
     """
     if not isinstance(record, dict):
-        raise RecordError(path, line, f"a run is a JSON object, not {type(record).__name__}", REMEDY)
+        raise RecordError(path, line, f"a run is a JSON object, not {type(record).__name__}", _REMEDY)
     name = _text_field(record, "query_id", path, line)
     question = _text_field(record, "query", path, line) if asked or isinstance(record.get("query"), str) else ""
-    turns, inserted = turns_of(record.get("result"), path, line)
-    said = next((turn.text for turn in reversed(turns) if turn.text is not None), None)
-    answer = answer_in(said)
+    turns, inserted = _turns_of(record.get("result"), path, line)
+    answer = answer_in(next((turn.text for turn in reversed(turns) if turn.text is not None), None))
     status, end_reason = _ended(str(record.get("status")), answer)
-    canary, sample, metadata = text(record.get("canary")), count(record.get("sample")), mapping(record.get("metadata"))
+    sample, metadata, gold = count(record.get("sample")), mapping(record.get("metadata")), text(record.get("answer"))
     sample = sample if sample is not None and sample < 1 << 31 else 0
-    trajectory = Trajectory(
+    model = text(metadata.get("model"))
+    entry = imported(
+        Task(
+            id=name,
+            question=question,
+            answers=[] if gold is None else [gold],
+            canary=text(record.get("canary")),
+        ),
+        {
+            "name": model_name(model),
+            "model": metadata.get("model"),
+            "metadata": metadata,
+            "tokenizer": TOKENIZER,
+        },
         id=f"{name}.{sample}.{fingerprint(record)[:8]}",
-        task_id=name,
-        question=question,
         sample=sample,
-        agent=_agent(metadata),
-        retriever=_retriever(metadata),
-        seed=0,
+        retriever=text(metadata.get("searcher_type")) or "unknown",
+        scored=False,
         status=status,
         end_reason=end_reason,
         answer=answer,
         turns=turns,
         error=_failure(record) if status == "error" else None,
-        extra={"canary": canary} if canary is not None else {},
     )
-    gold = record.get("answer")
-    answers = [gold] if isinstance(gold, str) else []
-    task = Task(id=name, question=question, answers=answers, canary=canary)
-    entry = Entry(trajectory=trajectory, task=task)
+    # nothing is assumed to survive: the run is written anew, and what comes out otherwise is kept
     kept = kept_of(record, record_of(entry, asked=asked), inserted)
-    if kept != Kept():
-        extra = {**trajectory.extra, "lrat": msgspec.to_builtins(kept)}
-        entry = Entry(trajectory=msgspec.structs.replace(trajectory, extra=extra), task=task)
-    return entry
+    if kept == Kept():
+        return entry
+    extra = {**entry.trajectory.extra, "lrat": msgspec.to_builtins(kept)}
+    return msgspec.structs.replace(entry, trajectory=msgspec.structs.replace(entry.trajectory, extra=extra))
 
 
 def record_of(entry: Entry, *, asked: bool = True) -> dict[str, Any]:
     """One run as LRAT's JSON; ``asked`` adds question and gold answer, as LRAT does and BrowseComp-Plus does not."""
     trajectory = entry.trajectory
     calls = list(trajectory.calls())
-    shown = {hit.docid for call in calls for hit in call.hits or ()}
     record: dict[str, Any] = {
         "metadata": _metadata(trajectory),
         "query_id": trajectory.task_id,
         "tool_call_counts": dict(Counter(call.tool for call in calls if call.executed is not None)),
         "tool_call_counts_all": dict(Counter(call.tool for call in calls)),
         "status": "completed" if trajectory.status == "answered" else _STATUSES.get(trajectory.end_reason, "failed"),
-        "retrieved_docids": sorted(shown),
-        "result": steps_of(trajectory),
+        "retrieved_docids": sorted({hit.docid for call in calls for hit in call.hits or ()}),
+        "result": _steps_of(trajectory),
     }
     if asked:
         record["query"] = trajectory.question
@@ -145,27 +135,96 @@ def record_of(entry: Entry, *, asked: bool = True) -> dict[str, Any]:
         record["error"] = msgspec.to_builtins(trajectory.error)
     if entry.canary is not None:
         record["canary"] = entry.canary
-    try:
-        return restored(record, msgspec.convert(trajectory.extra.get("lrat", {}), type=Kept))
-    except msgspec.ValidationError:  # written by another hand
-        return record
+    kept = read_kept(trajectory.extra, "lrat")
+    return record if kept is None else restored(record, kept)
 
 
-def write(entries: Iterable[Entry], path: Path, about: About) -> int:
+def read_runs(path: Path, notes: Notes | None = None, *, name: str = "lrat", asked: bool = True) -> Iterator[Entry]:
+    """The runs of a file, or of the files below a folder that hold some, in the order of their names.
+
+    ``asked`` is as in :func:`entry_of`; BrowseComp-Plus' runs do without a question.
+
+    Raises:
+        InputError: there are none.
+        RecordError: a record is not a run; names file, step and field.
+    """
+    fields = ("query_id", "query", "result") if asked else ("query_id", "result")
+
+    def is_one(record: Any) -> bool:
+        return isinstance(record, dict) and any(field in record for field in fields)
+
+    return record_reader(name, is_one, partial(entry_of, asked=asked))(path, notes)
+
+
+def write_runs(entries: Iterable[Entry], path: Path, about: About, *, prefix: str = "", asked: bool = True) -> int:
     """Writes a folder with one file a run, named for its question, and its sample where that is not the first."""
-    return write_files(entries, path, "", asked=True)
+
+    def name(run: Trajectory) -> str:
+        return prefix + run.task_id + (f"_{run.sample}" if run.sample else "")
+
+    return write_files(path, ((name(entry.trajectory), record_of(entry, asked=asked)) for entry in entries))
 
 
-def write_files(entries: Iterable[Entry], path: Path, prefix: str, *, asked: bool) -> int:
-    """Writes a folder with one file a run; runs of the same question and sample are numbered."""
-    ensure_folder(path)
-    taken: set[str] = set()
-    for entry in entries:
-        sample = entry.trajectory.sample
-        name = file_name(prefix + entry.trajectory.task_id + (f"_{sample}" if sample else ""), taken)
-        written = json.dumps(record_of(entry, asked=asked), ensure_ascii=False, indent=2)
-        (path / f"{name}.json").write_text(written, encoding="utf-8")
-    return len(taken)
+def _turns_of(steps: Any, path: Path, line: int) -> tuple[list[Turn], dict[int, dict[str, Any]]]:
+    """The steps as turns, and those of other types by their position (from 0)."""
+    if not isinstance(steps, list):
+        raise RecordError(path, line, f"the field `result` should be a list, not {type(steps).__name__}", _REMEDY)
+    turns: list[Turn] = []
+    inserted: dict[int, dict[str, Any]] = {}
+    open_turn = False  # without a call yet
+    for number, step in enumerate(steps):
+        kind = step.get("type") if isinstance(step, dict) else None
+        if kind == "reasoning":
+            reasoning = _step_text(step.get("output"))
+            turns.append(Turn(reasoning=reasoning, reasoning_tokens=count_tokens(reasoning)))
+            open_turn = True
+        elif kind == "output_text":
+            if not open_turn or turns[-1].text is not None:
+                turns.append(Turn(reasoning=None, reasoning_tokens=0))
+            turns[-1] = msgspec.structs.replace(turns[-1], text=_step_text(step.get("output")))
+            open_turn = True
+        elif kind == "tool_call" and isinstance(step.get("tool_name"), str):
+            if not open_turn:
+                turns.append(Turn(reasoning=None, reasoning_tokens=0))
+            turns[-1] = msgspec.structs.replace(turns[-1], calls=[_call(step, len(turns) - 1)])
+            open_turn = False
+        elif isinstance(step, dict) and isinstance(kind, str):
+            inserted[number] = step
+        else:
+            raise RecordError(path, line, f"step {number + 1} of `result` is not an object with a `type`", _REMEDY)
+    return turns, inserted
+
+
+def _call(step: dict[str, Any], turn: int) -> Call:
+    given = step.get("arguments")
+    arguments = read_arguments(given) if isinstance(given, str) else mapping(given)
+    call = Call(id=f"call_{turn}_0", tool=step["tool_name"], arguments=arguments)
+    return observe(call, _step_text(step.get("output")))[0]
+
+
+def _step_text(output: Any) -> str:
+    """A step's text; some writers split it into parts."""
+    return text_of(output, "\n") if isinstance(output, str | list | None) else json.dumps(output, ensure_ascii=False)
+
+
+def _steps_of(trajectory: Trajectory) -> list[dict[str, Any]]:
+    def step(kind: str, output: str, tool: str | None = None, arguments: str | None = None) -> dict[str, Any]:
+        return {"type": kind, "tool_name": tool, "arguments": arguments, "output": output}
+
+    steps: list[dict[str, Any]] = []
+    for turn in trajectory.turns:
+        if turn.reasoning is not None:
+            steps.append(step("reasoning", turn.reasoning))
+        said = [step("output_text", turn.text)] if turn.text is not None else []
+        # the published files escape what is not ASCII here, and nowhere else
+        called = [
+            step("tool_call", call.output, call.tool, arguments_text(call.arguments, ascii=True)) for call in turn.calls
+        ]
+        # an answer is looked for in the last step, also where calls came with it that no longer ran
+        steps += called + said if turn is trajectory.turns[-1] else said + called
+    if trajectory.answer is not None and all(turn.text is None for turn in trajectory.turns):
+        steps.append(step("output_text", trajectory.answer))
+    return steps
 
 
 def _text_field(record: dict[str, Any], field: str, path: Path, line: int) -> str:
@@ -173,16 +232,13 @@ def _text_field(record: dict[str, Any], field: str, path: Path, line: int) -> st
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value:
-        raise RecordError(path, line, f"the field `{field}` should be a text that is not empty", REMEDY)
+        raise RecordError(path, line, f"the field `{field}` should be a text that is not empty", _REMEDY)
     return value
 
 
 def _ended(status: str, answer: str | None) -> tuple[Status, EndReason]:
-    said = status.lower()
-    reason = next((reason for reason, words in _REASONS if any(word in said for word in words)), None)
-    if answer is not None:
-        return "answered", "answer" if reason in (None, "gave_up") else reason
-    return ("error", "error") if reason is None else ("unanswered", reason)
+    reason = reason_in(status, _REASONS)
+    return ("error", "error") if answer is None and reason is None else ended(answer, reason)
 
 
 def _failure(record: dict[str, Any]) -> Failure:
@@ -190,19 +246,6 @@ def _failure(record: dict[str, Any]) -> Failure:
         return msgspec.convert(record.get("error"), type=Failure)
     except msgspec.ValidationError:
         return Failure(boundary="task", message=f"the run ended with the status {record.get('status')!r}")
-
-
-def _agent(metadata: dict[str, Any]) -> dict[str, Any]:
-    model = metadata.get("model")
-    name = model.rstrip("/").rsplit("/", 1)[-1] if isinstance(model, str) else "unknown"
-    described = {"name": name, "model": model, "metadata": metadata, "tokenizer": TOKENIZER}
-    return {**described, "fingerprint": fingerprint(described)}
-
-
-def _retriever(metadata: dict[str, Any]) -> dict[str, Any]:
-    kind = metadata.get("searcher_type")
-    described = {"kind": kind if isinstance(kind, str) else "unknown", "scores": RANKS_AS_SCORES}
-    return {**described, "fingerprint": fingerprint(described)}
 
 
 def _metadata(trajectory: Trajectory) -> dict[str, Any]:
@@ -221,16 +264,13 @@ def _metadata(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def _recognise(head: Head) -> bool:
-    return (
-        head.has("query_id", "query", "result") and head.record is not None and isinstance(head.record["result"], list)
-    )
+    return head.has("query_id", "query", "result") and isinstance(mapping(head.record)["result"], list)
 
 
 FORMAT = Format(
     name="lrat",
     title="LRAT's trajectory JSON, one file a question",
     recognise=_recognise,
-    read=read,
-    write=write,
-    folder=True,
+    read=read_runs,
+    write=write_runs,
 )

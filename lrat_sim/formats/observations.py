@@ -1,8 +1,8 @@
 """What a tool's output says of the call: what ran, which documents it listed or opened.
 
-Records of other tools keep the text that the agent was shown, and seldom more.  Known are: result lists and documents
-as LRAT's tools and ours write them, and JSON as BrowseComp-Plus' tools do.  What is not certain is left unsaid: the
-call then keeps its output and has neither hits nor document.
+Records of other tools keep the text that the agent was shown, and seldom more.  Result lists and documents are read
+as LRAT's tools and ours write them, and as JSON, which BrowseComp-Plus' tools write.  What is not certain is left
+unsaid: the call then keeps its output and has neither hits nor document.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import re
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
-from lrat_sim.records import Hit
+from lrat_sim.records import Call, Hit
 
 RANKS_AS_SCORES = "1/rank: the source states no scores"
 """What a retriever's ``scores`` says where hits were read from a list without scores."""
@@ -35,46 +34,43 @@ _DOCIDS = ("docid", "doc_id", "document_id", "_id", "id")
 _LISTS = ("results", "result", "documents", "hits")
 
 
-class Observed(Struct, frozen=True, kw_only=True):
-    """What an output says: the fields of :class:`lrat_sim.records.Call` beside the arguments and the output itself.
-
-    ``scored`` says whether the hits' scores are the source's own; else they are 1/rank.
-    """
-
-    executed: dict[str, Any] | None
-    hits: list[Hit] | None = None
-    docid: str | None = None
-    error: str | None = None
-    scored: bool = False
-
-
-def observe(tool: str, arguments: dict[str, Any] | str, output: str) -> Observed:
-    """Reads the output of one call; never raises.
+def observe(call: Call, output: str) -> tuple[Call, bool]:
+    """A call with its output and what that says; never raises.
 
     Args:
-        tool: the tool's name, of any project.
-        arguments: what was asked.
+        call: the tool, of any project, and its arguments.
         output: the text that the agent was shown.
+
+    Returns:
+        The call, and whether the scores of its hits are the source's own, not 1/rank.
     """
+
+    def ran(executed: dict[str, Any], **more: Any) -> Call:
+        return msgspec.structs.replace(call, output=output, executed=executed, **more)
+
+    def failed(error: str) -> Call:
+        return msgspec.structs.replace(call, output=output, executed=None, error=error)
+
     if found := _LIST.match(output):
-        return Observed(executed={"query": found[1]}, hits=_listed(output[found.end() :], int(found[2][:9])))
-    asked = arguments if isinstance(arguments, dict) else {}
-    searches = bool(_SEARCHES.search(tool))
+        return ran({"query": found[1]}, hits=_listed(output[found.end() :], int(found[2][:9]))), False
+    asked = call.arguments if isinstance(call.arguments, dict) else {}
+    searches = bool(_SEARCHES.search(call.tool))
     if searches and (nothing := _NOTHING.match(output)):
-        return Observed(executed={"query": nothing[1]}, hits=[])
+        return ran({"query": nothing[1]}, hits=[]), False
     opened = _DOCUMENT.match(output)
-    if opened and (_BROWSES.search(tool) or opened[1] in map(str, asked.values())):
-        return Observed(executed={"docid": opened[1]}, docid=opened[1])
+    if opened and (_BROWSES.search(call.tool) or opened[1] in map(str, asked.values())):
+        return ran({"docid": opened[1]}, docid=opened[1]), False
     value = _json(output)
     if isinstance(value, dict) and isinstance(value.get("error"), str) and value["error"]:
-        return Observed(executed=None, error=value["error"])
-    if searches and (hits := _hits(value)) is not None:
-        return Observed(executed=asked, hits=hits[0], scored=hits[1])
-    if opens_documents(tool) and isinstance(value, dict) and (docid := _docid(value)):
-        return Observed(executed={"docid": docid}, docid=docid)
+        return failed(value["error"]), False
+    if searches and (listed := _hits(value)) is not None:
+        hits, scored = listed
+        return ran(asked, hits=hits), scored
+    if opens_documents(call.tool) and isinstance(value, dict) and (docid := _docid(value)):
+        return ran({"docid": docid}, docid=docid), False
     if not output.strip() or _FAILED.match(output):
-        return Observed(executed=None, error=output.strip().split("\n")[0] or "no output")
-    return Observed(executed=asked)
+        return failed(output.strip().split("\n")[0] or "no output"), False
+    return ran(asked), False
 
 
 def opens_documents(tool: str) -> bool:
@@ -126,13 +122,3 @@ def _docid(item: dict[str, Any]) -> str | None:
         if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
             return str(value)
     return None
-
-
-def read_arguments(text: str) -> dict[str, Any] | str:
-    """A call's arguments as a mapping, or the text itself where it is no JSON of one that a record can hold."""
-    try:
-        value = msgspec.json.decode(text)
-        msgspec.json.encode(value)  # a number of any length can be read, and not be kept
-    except (msgspec.DecodeError, UnicodeError, OverflowError, RecursionError):
-        return text
-    return value if isinstance(value, dict) else text

@@ -1,22 +1,29 @@
-"""Outputs that appear whole or not at all, and never in place of something else."""
+"""Outputs that appear whole or not at all, never in place of something else, and the files that they are made of."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import jsonlines
 import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
 from lrat_sim import __version__
-from lrat_sim.artifact import ensure_folder, fingerprint_file, write_json, writing
+from lrat_sim.artifact import ensure_folder, fingerprint, fingerprint_file, write_json, writing
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
-from lrat_sim.formats.formats import CONVERSION
+
+CONVERSION = "conversion.json"
+"""What a conversion leaves beside its output: where it came from and what it holds."""
+_LONGEST_NAME = 150
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{device}{n}" for device in ("com", "lpt") for n in range(10))}
 
 
 class _Mark(Struct, frozen=True, kw_only=True):
@@ -59,7 +66,7 @@ def new_output(target: Path, made: dict[str, Any]) -> Iterator[Path]:
                     target.rename(old)
                 if part.is_file():
                     mark.files[target.name] = mark.files.pop(part.name)
-                    write_json(target.with_name(f"{target.name}.{CONVERSION}"), mark)
+                    write_json(_mark_of(target), mark)
                 part.rename(target)
             finally:
                 _remove(part)
@@ -72,7 +79,7 @@ def new_output(target: Path, made: dict[str, Any]) -> Iterator[Path]:
 
 
 def check_target(target: Path) -> None:
-    """Refuses a target that is there and is not an earlier output, as it was left.
+    """Refuses a target that exists and is not an earlier output, as it was left.
 
     Raises:
         InputError: it is something else, or was changed.
@@ -80,15 +87,14 @@ def check_target(target: Path) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:
-        mark = msgspec.json.decode(mark_of(target).read_bytes(), type=_Mark)
+        mark = msgspec.json.decode(_mark_of(target).read_bytes(), type=_Mark)
     except (OSError, *NOT_JSON):
         raise InputError(f"{target} is there and no output of a conversion; choose another, or delete it.") from None
     if mark.files != _files(target):
         raise InputError(f"{target} was changed since it was written; choose another target, or delete it.")
 
 
-def mark_of(target: Path) -> Path:
-    """Where an output says how it was made."""
+def _mark_of(target: Path) -> Path:
     return target / CONVERSION if target.is_dir() else target.with_name(f"{target.name}.{CONVERSION}")
 
 
@@ -104,3 +110,45 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def write_lines(path: Path, records: Iterable[Any]) -> int:
+    """Writes a file of one record a line, streaming; returns how many."""
+    count = 0
+    with path.open("wb") as stream, jsonlines.Writer(stream, dumps=msgspec.json.encode) as lines:
+        for record in records:
+            lines.write(record)
+            count += 1
+    return count
+
+
+def write_files(folder: Path, records: Iterable[tuple[str, Any]]) -> int:
+    """Writes a folder of one readable JSON file a record, each with a name for its file; returns how many."""
+    ensure_folder(folder)
+    taken: set[str] = set()
+    for name, record in records:
+        written = json.dumps(record, ensure_ascii=False, indent=2)
+        (folder / f"{file_name(name, taken)}.json").write_text(written, encoding="utf-8")
+    return len(taken)
+
+
+def file_name(name: str, taken: set[str]) -> str:
+    """A file name, for any file system, that stands for ``name``: the same where that is plain, different for each.
+
+    Some file systems do not tell capitals from small letters, so names that differ in these alone count as one.
+
+    Args:
+        name: any text.
+        taken: the names given before, in small letters; the new one is added.
+    """
+    plain = quote(name, safe=" +,=@()[]")
+    if plain.startswith(".") or plain.split(".")[0].rstrip().lower() in _RESERVED:
+        plain = f"%{ord(plain[0]):02X}{plain[1:]}"
+    plain = plain or "%"
+    plain = plain if len(plain) <= _LONGEST_NAME else f"{plain[:_LONGEST_NAME]}~{fingerprint(name)}"
+    made, number = plain, 1
+    while made.lower() in taken:
+        number += 1
+        made = f"{plain}~{number}"
+    taken.add(made.lower())
+    return made

@@ -7,41 +7,96 @@ rejected documents (``satisfied: false``) go to the formats that have the flag, 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import Struct
 
+from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RecordError, UnknownName
 from lrat_sim.foreign.files import records
-from lrat_sim.foreign.values import Found
-from lrat_sim.formats import pairs_lines, pairs_parquet
-from lrat_sim.formats.formats import About
-from lrat_sim.formats.output import check_target, new_output
-from lrat_sim.formats.pairs_lines import Texts, lrat_pairs
+from lrat_sim.formats import pairs_parquet
+from lrat_sim.formats.output import check_target, new_output, write_lines
+from lrat_sim.formats.pairs_parquet import PairTexts
+from lrat_sim.formats.registry import About
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Document, Pair
+from lrat_sim.records import Document, Negative, Pair, Provenance
+from lrat_sim.settings import NotNegative
 
 NEGATIVES = 9
 """Columns of negatives in sentence-transformers' format: the paper's group of ten."""
+
+
+# --- formats: what each writes
+
+
+def _lrat_line(pair: Pair, texts: PairTexts, number: int) -> dict[str, Any]:
+    ids = [negative.docid for negative in pair.negatives]
+    return {
+        "query": pair.query,
+        "pos": [texts.text(pair.positive)],
+        "neg": [texts.text(docid) for docid in ids],
+        "pos_id": [pair.positive],
+        "neg_id": ids,
+        "reasoning_len": pair.length,
+        "satisfied": pair.satisfied,
+        "reweight_rate": pair.weight,
+    }
+
+
+def _flagembedding_line(pair: Pair, texts: PairTexts, number: int) -> dict[str, Any]:
+    weights = [negative.weight for negative in pair.negatives]
+    # weights where FlagEmbedding has scores; they are none to distil from, so they are left out where all are 1
+    scores = {"pos_scores": [pair.weight], "neg_scores": weights}
+    return {
+        "query": pair.query,
+        "pos": [texts.text(pair.positive)],
+        "neg": [texts.text(negative.docid) for negative in pair.negatives],
+        **(scores if any(weight != 1 for weight in (pair.weight, *weights)) else {}),
+    }
+
+
+def _tevatron_line(pair: Pair, texts: PairTexts, number: int) -> dict[str, Any]:
+    def passage(docid: str) -> dict[str, str]:
+        document = texts.document(docid)
+        return {"docid": docid, "title": document.title, "text": document.text}
+
+    where = pair.provenance
+    return {
+        "query_id": f"{where.trajectory or where.task}:{where.turn}:{number}",
+        "query": pair.query,
+        "positive_passages": [passage(pair.positive)],
+        "negative_passages": [passage(negative.docid) for negative in pair.negatives],
+    }
+
+
+PairWriter = Callable[[Iterable[Pair], Path, PairTexts, About, int], int]
+"""Writes pairs to a path with their documents; the number is that of the columns of negatives."""
+
+
+def _lines(line: Callable[[Pair, PairTexts, int], Any]) -> PairWriter:
+    def write(pairs: Iterable[Pair], path: Path, texts: PairTexts, about: About, negatives: int) -> int:
+        return write_lines(path, (line(pair, texts, number) for number, pair in enumerate(pairs, start=1)))
+
+    return write
 
 
 class PairFormat(NamedTuple):
     """One format: what it is, how it is written, and whether it says of a row that it was rejected."""
 
     title: str
-    write: Callable[[Iterable[Pair], Path, Texts, About, int], int]
+    write: PairWriter
     flag: bool = False
 
 
 PAIR_FORMATS: Mapping[str, PairFormat] = {
-    "pairs": PairFormat("lrat-sim's pairs.jsonl", pairs_lines.write_ours, flag=True),
-    "lrat": PairFormat("LRAT's training pairs, jsonl", pairs_lines.write_lrat, flag=True),
-    "flagembedding": PairFormat("FlagEmbedding's jsonl", pairs_lines.write_flagembedding),
-    "tevatron": PairFormat("Tevatron's jsonl", pairs_lines.write_tevatron),
+    "pairs": PairFormat("lrat-sim's pairs.jsonl", _lines(lambda pair, texts, number: pair), flag=True),
+    "lrat": PairFormat("LRAT's training pairs, jsonl", _lines(_lrat_line), flag=True),
+    "flagembedding": PairFormat("FlagEmbedding's jsonl", _lines(_flagembedding_line)),
+    "tevatron": PairFormat("Tevatron's jsonl", _lines(_tevatron_line)),
     "sentence-transformers": PairFormat(
         "Parquet of anchor, positive and negatives with a card, for sentence-transformers and the Hugging Face hub",
         pairs_parquet.write,
@@ -50,7 +105,10 @@ PAIR_FORMATS: Mapping[str, PairFormat] = {
 """Every format of pairs by name."""
 
 
-class PairsSummary(Struct, frozen=True, kw_only=True):
+# --- export
+
+
+class PairsSummary(Struct, kw_only=True):
     """What an export did.
 
     Pairs that are not in it: ``withheld``, of benchmarks that ask not to be republished; ``rejected``, which the
@@ -59,10 +117,10 @@ class PairsSummary(Struct, frozen=True, kw_only=True):
 
     target: Path
     format: str
-    written: int
-    withheld: int
-    rejected: int
-    without_negatives: int
+    written: int = 0
+    withheld: int = 0
+    rejected: int = 0
+    without_negatives: int = 0
 
     def sentence(self) -> str:
         """The summary for people."""
@@ -107,7 +165,7 @@ def export_pairs(
     Raises:
         UnknownName: there is no such format.
         InputError: the corpus is missing or lacks a document, or the target is something else.
-        RecordError: a line holds no pair, or one that nobody can train on.
+        RecordError: a line holds no pair, or one that cannot be trained on.
     """
     if to not in PAIR_FORMATS:
         raise UnknownName("format of pairs", to, sorted(PAIR_FORMATS))
@@ -116,7 +174,7 @@ def export_pairs(
     if corpus is None and to != "pairs":
         raise InputError(f"the format {to} holds texts, so it needs the corpus; give the one that the agents searched.")
     check_target(target)
-    form, counts = PAIR_FORMATS[to], Counter[str]()
+    wanted, done = PAIR_FORMATS[to], PairsSummary(target=target, format=to)
     source = read_pairs(pairs) if isinstance(pairs, Path) else pairs
 
     def selected() -> Iterator[Pair]:
@@ -124,27 +182,24 @@ def export_pairs(
             if progress is not None:
                 progress(number, None, "pairs")
             if pair.provenance.canary is not None and not include_canaried:
-                counts["withheld"] += 1
-            elif not pair.satisfied and not form.flag:
-                counts["rejected"] += 1
+                done.withheld += 1
+            elif not pair.satisfied and not wanted.flag:
+                done.rejected += 1
             elif to == "sentence-transformers" and not pair.negatives:
-                counts["without_negatives"] += 1
+                done.without_negatives += 1
             else:
                 yield pair
 
     about = About(name=name or target.name, license=license, language=language)
     made: dict[str, object] = {"format": to}
     with new_output(target, made) as part:
-        written = form.write(selected(), part, Texts(corpus), about, negatives)
-        made |= {"written": written, **counts}
-    return PairsSummary(
-        target=target,
-        format=to,
-        written=written,
-        withheld=counts["withheld"],
-        rejected=counts["rejected"],
-        without_negatives=counts["without_negatives"],
-    )
+        done.written = wanted.write(selected(), part, PairTexts(corpus), about, negatives)
+        counted = ("written", "withheld", "rejected", "without_negatives")
+        made |= {what: getattr(done, what) for what in counted if getattr(done, what) or what == "written"}
+    return done
+
+
+# --- reading
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
@@ -158,17 +213,18 @@ def read_pairs(path: Path) -> Iterator[Pair]:
 
     Raises:
         InputError: there is no such file.
-        RecordError: a line holds no pair, or one that nobody can train on.
+        RecordError: a line holds no pair, or one that cannot be trained on.
     """
     path = path / "pairs.jsonl" if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"{path} does not exist; mine pairs first, or give a file of them.")
     if _is_lrat(path):
-        yield from (pair for pair, _ in lrat_pairs(path))
+        yield from (pair for pair, _ in _lrat_pairs(path))
         return
     for found in records(path):
         pair = found.decoded(Pair)
-        _check(pair, found)
+        if (problem := _problem(pair)) is not None:
+            raise RecordError(found.path, found.line, problem, "mine the pairs again, or delete that line")
         yield pair
 
 
@@ -180,8 +236,8 @@ def pair_documents(path: Path) -> Iterator[Document]:
     """
     if not _is_lrat(path):
         raise InputError(f"{path} holds no texts, only ids; its documents are in the corpus that the agents searched.")
-    seen: dict[str, int] = {}
-    for _, documents in lrat_pairs(path):
+    seen: dict[str, int] = {}  # hashes, since the texts of millions of documents would not fit into memory
+    for _, documents in _lrat_pairs(path):
         for document in documents:
             if document.id not in seen:
                 seen[document.id] = hash(document.text)
@@ -195,16 +251,64 @@ def _is_lrat(path: Path) -> bool:
     return isinstance(first, dict) and "pos" in first
 
 
-def _check(pair: Pair, found: Found) -> None:
-    problem = None
+def _problem(pair: Pair) -> str | None:
+    """Why a pair cannot be trained on; None where it can."""
     if not pair.positive.strip():
-        problem = "the pair has no positive"
-    elif any(negative.docid == pair.positive for negative in pair.negatives):
-        problem = f"{pair.positive!r} is positive and negative at once"
-    else:
-        weights = [("weight", pair.weight), *(("weight of a negative", each.weight) for each in pair.negatives)]
-        for what, weight in weights:
-            if not (math.isfinite(weight) and weight >= 0):
-                problem = f"the {what} is {weight}, and must be 0 or more"
-    if problem is not None:
-        raise RecordError(found.path, found.line, problem, "mine the pairs again, or delete that line")
+        return "the pair has no positive"
+    if any(negative.docid == pair.positive for negative in pair.negatives):
+        return f"{pair.positive!r} is positive and negative at once"
+    weights = [("weight", pair.weight), *(("weight of a negative", negative.weight) for negative in pair.negatives)]
+    for what, weight in weights:
+        if not (math.isfinite(weight) and weight >= 0):
+            return f"the {what} is {weight}, and must be 0 or more"
+    return None
+
+
+class _LratPair(Struct, frozen=True):
+    """A line of LRAT's or FlagEmbedding's; the latter has no ids."""
+
+    query: str
+    pos: list[str]
+    neg: list[str] = []
+    pos_id: list[str | int] | None = None
+    neg_id: list[str | int] | None = None
+    reasoning_len: NotNegative | None = None
+    reweight_rate: NotNegative | None = None
+    satisfied: bool = True
+
+
+def _lrat_pairs(path: Path) -> Iterator[tuple[Pair, list[Document]]]:
+    """LRAT's or FlagEmbedding's lines as pairs, one for each positive, with the documents that the line holds."""
+    for found in records(path):
+        try:
+            line = msgspec.convert(found.value(), type=_LratPair)
+            positives, negatives = _documents("pos", line.pos, line.pos_id), _documents("neg", line.neg, line.neg_id)
+            if not positives:
+                raise ValueError("`pos` is empty, so the pair has no positive")
+            if both := {document.id for document in positives} & {document.id for document in negatives}:
+                raise ValueError(f"{min(both)!r} is positive and negative at once")
+        except ValueError as error:
+            raise RecordError(found.path, found.line, f"not a pair: {error}", "correct or delete that line") from error
+        weight = 1.0 if line.reweight_rate is None else line.reweight_rate
+        for positive in positives:
+            pair = Pair(
+                query=line.query,
+                positive=positive.id,
+                negatives=[Negative(docid=negative.id) for negative in negatives],
+                weight=weight,
+                raw_weight=weight,
+                length=int(line.reasoning_len or 0),
+                provenance=Provenance(
+                    task=f"query-{fingerprint(line.query)}", trajectory="", turn=0, rank=0, rule="imported"
+                ),
+                satisfied=line.satisfied,
+            )
+            yield pair, [*positives, *negatives]
+
+
+def _documents(field: str, texts: list[str], ids: list[str | int] | None) -> list[Document]:
+    if ids is None:
+        ids = [f"text-{fingerprint(text)}" for text in texts]
+    if len(ids) != len(texts):
+        raise ValueError(f"the field `{field}_id` should be a list of ids, one for each text of `{field}`")
+    return [Document(id=str(docid), text=text) for docid, text in zip(ids, texts, strict=True)]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.files import begins_as_records, records
 from lrat_sim.foreign.values import Found, json_value, without_nulls
-from lrat_sim.formats.formats import CONVERSION, FORMATS, Entry, Format, Head, Notes, format_named, shortened
+from lrat_sim.formats.entry import Entry
+from lrat_sim.formats.output import CONVERSION
+from lrat_sim.formats.registry import FORMATS, Format, Head, Notes, format_named, shortened
 
 _JSON = re.compile(r"\.(json|jsonl|ndjson|parquet)(\.gz|\.xz)?\Z", re.IGNORECASE)
 LOOKED_AT = 30
@@ -24,52 +25,29 @@ _NESTED = ("messages", "tools", "metadata", "agent", "steps", "result", "prompt"
 """Fields that are lists or objects, and that a table may hold as a text of JSON."""
 
 
-class Kind(Struct, frozen=True, kw_only=True):
-    """The records of one format.
-
-    Attributes:
-        name: the format's.
-        is_one: whether a record is of it, perhaps a faulty one; a folder's files are taken by their first record.
-        entries: reads one; told the file and the line for its errors.
-        sampled: whether a record says which sample of its task it is; others are numbered in their order.
-    """
-
-    name: str
-    is_one: Callable[[Any], bool]
-    entries: Callable[[Any, Path, int], Iterable[Entry]]
-    sampled: Callable[[Any], bool] = lambda record: True
-
-
 def recognise(path: Path | str) -> Format:
     """The format of a file or folder, by its names and its first records.
 
     Raises:
         InputError: there is no such file, it is damaged, or no format recognises it.
     """
+    readable = [found for found in map(format_named, FORMATS) if found.read is not None]
     damage: InputError | None = None
-    for head in look(Path(path)):
+    for head in _looks(Path(path)):
         if isinstance(head, InputError):
             damage = damage or head
-            continue
-        for name in FORMATS:
-            found = format_named(name)
-            if found.read is not None and found.recognise(head):
-                return found
+        elif recognised := next((found for found in readable if found.recognise(head)), None):
+            return recognised
     if damage is not None:
         raise damage
-    readable = ", ".join(name for name in FORMATS if format_named(name).read is not None)
-    raise InputError(f"the format of {path} was not recognised; name it, one of {readable}.")
+    names = ", ".join(found.name for found in readable)
+    raise InputError(f"the format of {path} was not recognised; name it, one of {names}.")
 
 
-def look(path: Path) -> Iterator[Head | InputError]:
-    """First looks at a source: by its names alone, then with the first record of each file; or what damages it.
-
-    Raises:
-        InputError: there is no such file or folder.
-    """
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give an existing file or folder.")
-    names = tuple(sorted(each.name for each in path.iterdir())) if path.is_dir() else ()
+def _looks(path: Path) -> Iterator[Head | InputError]:
+    """First looks at a source: by its names alone, then with the first record of each file; or what damages it."""
+    _check_exists(path)
+    names = tuple(sorted(file.name for file in path.iterdir())) if path.is_dir() else ()
     yield Head(path=path, names=names)
     for file in islice(files_of(path), LOOKED_AT):
         try:
@@ -82,23 +60,27 @@ def look(path: Path) -> Iterator[Head | InputError]:
             yield Head(path=path, names=names, record=value)
 
 
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give an existing file or folder.")
+
+
 def read_any(path: Path | str, format: str | None = None, notes: Notes | None = None) -> Iterator[Entry]:
     """The entries of a file or folder of any format that can be read, streaming.
 
     Args:
         path: the source.
         format: its format by name; by default it is recognised.
-        notes: filled with what is noticed; says whether records that cannot be read are passed over.
+        notes: filled with what is noticed; says whether records that cannot be read are skipped.
 
     Raises:
-        InputError: it cannot be read, or its format is written only or not recognised.
+        InputError: it cannot be read, or its format is only written or not recognised.
         RecordError: a record is not of the format.
     """
     chosen = recognise(path) if format is None else format_named(format)
     if chosen.read is None:
         raise InputError(f"the format {chosen.name} can only be written; choose another source format.")
-    if not Path(path).exists():
-        raise InputError(f"{path} does not exist; give an existing file or folder.")
+    _check_exists(Path(path))
     return chosen.read(Path(path), notes or Notes())
 
 
@@ -117,46 +99,60 @@ def _natural(name: str) -> tuple[int, int, str]:
     return (0, int(stem), name) if number else (1, 0, name)
 
 
-def read_records(path: Path, kind: Kind, notes: Notes | None = None) -> Iterator[Entry]:
-    """The entries of a file, or of those files below a folder whose first record is of a kind.
+def record_reader(
+    name: str,
+    is_one: Callable[[Any], bool],
+    read: Callable[[Any, Path, int], Entry | list[Entry]],
+    is_sampled: Callable[[Any], bool] = lambda record: True,
+) -> Callable[..., Iterator[Entry]]:
+    """Makes the reader of a format whose sources are records, whatever file holds them.
 
-    Raises:
-        InputError: no file is of the kind, or one is damaged.
-        RecordError: a record is not of it.
+    Args:
+        name: the format's, for messages.
+        is_one: whether a record is of it, perhaps a faulty one; a folder's files are taken by their first record.
+        read: reads one record; told the file and the line for its errors.
+        is_sampled: whether a record says which sample of its task it is; others are numbered in their order.
+
+    Returns:
+        A function of a path and notes that streams entries.  It raises InputError where no file is of the format or
+        one is damaged, RecordError where a record is not.
     """
-    notes = notes or Notes()
-    seen: Counter[tuple[str, str]] = Counter()
-    samples: dict[str, int] = {}
-    for record, place, line in of_kind(path, kind.name, kind.is_one, notes):
-        try:
-            entries = list(kind.entries(record, place, line))
-        except RecordError as error:
-            notes.refuse(error)
-            continue
-        for entry in entries:
-            name, task = entry.trajectory.id, entry.trajectory.task_id
-            same = task, str(entry.trajectory.agent.get("fingerprint"))
-            if name not in samples:  # the same record once more is no other sample
-                samples[name] = seen[same]
-                seen[same] += 1
-            yield entry if kind.sampled(record) else _of_sample(entry, samples[name])
+
+    def entries(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
+        notes = notes or Notes()
+        seen: Counter[tuple[str, str]] = Counter()
+        samples: dict[str, int] = {}
+        for record, file, line in records_of(path, name, is_one, notes):
+            try:
+                found = read(record, file, line)
+            except RecordError as error:
+                notes.refuse(error)
+                continue
+            for entry in found if isinstance(found, list) else [found]:
+                run, same = entry.trajectory, (entry.trajectory.task_id, str(entry.trajectory.agent.get("fingerprint")))
+                if run.id not in samples:  # the same record once more is no other sample
+                    samples[run.id] = seen[same]
+                    seen[same] += 1
+                yield entry if is_sampled(record) else _of_sample(entry, samples[run.id])
+
+    return entries
 
 
-def of_kind(
+def records_of(
     path: Path, name: str, is_one: Callable[[Any], bool], notes: Notes, nulls: bool = False
 ) -> Iterator[tuple[Any, Path, int]]:
-    """The records of a file, or of those files below a folder whose first one is of a kind, with file and line.
+    """The records of a file, or of those files below a folder whose first record is of a kind, with file and line.
 
     Args:
         path: the file or folder.
         name: of the format, for messages.
         is_one: whether a record is of the kind.
-        notes: told the files that are left out, and the records that are no JSON.
+        notes: told the files that are left out, and the records that are not JSON.
         nulls: whether nulls in a table stand for themselves, not for fields that a record does not have.
 
     Raises:
         InputError: no file is of the kind, or one is damaged.
-        RecordError: a record is no JSON.
+        RecordError: a record is not JSON.
     """
     taken = 0
     for file in files_of(path):
@@ -173,28 +169,28 @@ def of_kind(
                 notes.refuse(error)
             continue
         taken += 1
-        yield from _each(chain([first] if first else [], found), notes, nulls)
+        yield from _values(chain([first] if first else [], found), notes, nulls)
     if not taken:
         there = f"; it has {shortened(notes.left_out)}" if notes.left_out else ""
         raise InputError(f"{path} holds no file of trajectories in the format {name}{there}.")
 
 
 def _is_talk(items: list[Any]) -> bool:
-    """A list of chat messages is one record."""
+    """Whether a list is of chat messages, which together are one record."""
     return bool(items) and all(isinstance(item, dict) and isinstance(item.get("role"), str) for item in items)
 
 
-def _each(found: Iterator[Found], notes: Notes, nulls: bool) -> Iterator[tuple[Any, Path, int]]:
+def _values(found: Iterator[Found], notes: Notes, nulls: bool) -> Iterator[tuple[Any, Path, int]]:
     while True:
         try:
-            each = next(found, None)
-            if each is None:
+            record = next(found, None)
+            if record is None:
                 return
-            value = each.value() if nulls else _opened(each)
+            value = record.value() if nulls else _opened(record)
         except RecordError as error:
             notes.refuse(error)
             continue  # a generator that raised has ended: then there is no next one
-        yield value, each.path, each.line
+        yield value, record.path, record.line
 
 
 def _opened(found: Found) -> Any:
@@ -221,7 +217,7 @@ def _opened(found: Found) -> Any:
 def _transposed(columns: dict[str, Any]) -> Any:
     """A list of objects that a table keeps as an object of lists, as some versions of ``datasets`` do."""
     lists = list(columns.values())
-    if not lists or not all(isinstance(each, list) and len(each) == len(lists[0]) for each in lists):
+    if not lists or not all(isinstance(column, list) and len(column) == len(lists[0]) for column in lists):
         return columns
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True))
     return [without_nulls(row) for row in rows]

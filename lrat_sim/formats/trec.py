@@ -5,8 +5,8 @@
     FOLDER/run.trec      question Q0 document rank score tag: the documents in the order in which a run was shown them
     FOLDER/qrels.trec    question 0 document 1: the evidence of the tasks, where it is known
 
-The score is 1/rank, since lists of several searches have none in common.  A question with several runs has one list
-a run, told apart by the tag: evaluate one tag at a time.
+The score is 1/rank, since the scores of several searches cannot be compared.  A question with several runs has one
+list a run, told apart by the tag: evaluate one tag at a time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from lrat_sim.artifact import ensure_folder, fingerprint
 from lrat_sim.errors import InputError
-from lrat_sim.formats.card import agent_name, retriever_name
-from lrat_sim.formats.formats import About, Entry, Format, Head
+from lrat_sim.formats.entry import Entry
+from lrat_sim.formats.registry import About, Format
 from lrat_sim.records import Task
 
 
@@ -35,14 +35,12 @@ def write(entries: Iterable[Entry], path: Path, about: About) -> int:
             trajectory = entry.trajectory
             if entry.task is not None:
                 tasks[entry.task.id] = entry.task
-            calls = list(trajectory.calls())
-            shown = dict.fromkeys(hit.docid for call in calls for hit in call.hits or ())
+            shown = dict.fromkeys(hit.docid for call in trajectory.calls() for hit in call.hits or ())
             who = [trajectory.agent, trajectory.retriever, trajectory.seed]
-            tag = "_".join([*f"{agent_name(entry)} {retriever_name(entry)}".split(), fingerprint(who)[:6]])
-            tag += f".{trajectory.sample}"
+            names = f"{entry.agent_name} {entry.retriever_name}".split()
+            tag = f"{'_'.join([*names, fingerprint(who)[:6]])}.{trajectory.sample}"
             for rank, docid in enumerate(shown, start=1):
-                line = f"{_id(trajectory.task_id)} Q0 {_id(docid)} {rank} {1 / rank:.6f} {tag}"
-                stream.write(line + "\n")
+                stream.write(f"{_id(trajectory.task_id)} Q0 {_id(docid)} {rank} {1 / rank:.6f} {tag}\n")
             count += 1
     tasks |= {task.id: task for task in about.unrun}
     with (path / "qrels.trec").open("w", encoding="utf-8") as stream:
@@ -57,10 +55,9 @@ def _id(name: str) -> str:
     return name
 
 
-def _recognise(head: Head) -> bool:
-    return False
-
-
 FORMAT = Format(
-    name="trec", title="TREC run and judgements of what was shown", recognise=_recognise, write=write, folder=True
+    name="trec",
+    title="TREC run and judgements of what was shown",
+    recognise=lambda head: False,
+    write=write,
 )

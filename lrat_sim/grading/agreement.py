@@ -15,16 +15,15 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from rich.table import Table
-from rich.text import Text
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.sheet import STATES, Filled, What
+from lrat_sim.tables import Table, number, percent, with_interval
 
 _RESAMPLES = 1000
 
 
-class Difference(Struct, frozen=True, kw_only=True):
+class Disagreement(Struct, frozen=True, kw_only=True):
     """An item on which a judge and the person differ, with its row in the sheet."""
 
     row: int
@@ -36,7 +35,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 class Agreement(Struct, frozen=True, kw_only=True):
     """One judge beside the person.
 
-    Args:
+    Attributes:
         what: ``answers`` or ``browses``.
         judge: its name.
         items: those on which both said something.
@@ -62,7 +61,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
     kappa_high: float | None
     agreement_in_sheet: float | None
     kappa_in_sheet: float | None
-    differences: list[Difference]
+    differences: list[Disagreement]
 
 
 def agreements(
@@ -132,7 +131,7 @@ def _agreement(
         agreement_in_sheet=float(np.mean(judge == person)) if both else None,
         kappa_in_sheet=kappa(judge, person, np.ones(len(both))) if both else None,
         differences=[
-            Difference(row=row.row, key=row.key, judge=verdicts[row.key], person=str(row.verdict))
+            Disagreement(row=row.row, key=row.key, judge=verdicts[row.key], person=str(row.verdict))
             for row in both
             if verdicts[row.key] != row.verdict
         ],
@@ -156,11 +155,11 @@ def _interval(judge: Any, person: Any, weight: Any, stratum: Any, seed: int) -> 
     from sklearn import config_context
 
     random = np.random.default_rng(seed)
-    strata = [np.flatnonzero(stratum == one) for one in np.unique(stratum)]
+    strata = [np.flatnonzero(stratum == state) for state in np.unique(stratum)]
     found = []
     with config_context(skip_parameter_validation=True):
         for _ in range(_RESAMPLES):
-            chosen = np.concatenate([random.choice(places, len(places)) for places in strata])
+            chosen = np.concatenate([random.choice(items, len(items)) for items in strata])
             if (value := kappa(judge[chosen], person[chosen], weight[chosen])) is not None:
                 found.append(value)
     if len(found) < _RESAMPLES / 2:
@@ -170,45 +169,42 @@ def _interval(judge: Any, person: Any, weight: Any, stratum: Any, seed: int) -> 
 
 
 def agreement_tables(found: Sequence[Agreement], *, listed: int = 20) -> list[Table]:
-    """For reading: the judges side by side, and the first items on which each differs from the person.
+    """The judges side by side, and the first items on which each differs from the person.
 
     Args:
         found: as :func:`agreements` gives it.
         listed: items listed a judge.
     """
-    head = Table(title=f"Judges of {found[0].what} and the person", show_edge=False)
-    head.add_column("")
-    for one in found:
-        head.add_column(Text(one.judge), justify="right", overflow="fold")
-    columns = [_column(one) for one in found]
-    for name in columns[0]:
-        head.add_row(name, *(column[name] for column in columns))
-    head.caption = "weighted to the run; in brackets the sheet's own figures, in which the rarer verdict is overdrawn"
-    return [head, *(_differing(one, listed) for one in found if one.differences)]
+    columns = [_column(agreement) for agreement in found]
+    note = "weighted to the run; in brackets the sheet's own figures, in which the rarer verdict is overdrawn"
+    head = Table.of(
+        f"Judges of {found[0].what} and the person",
+        ["", *(agreement.judge for agreement in found)],
+        ([name, *(column[name] for column in columns)] for name in columns[0]),
+        notes=[note],
+    )
+    return [head, *(_differing(agreement, listed) for agreement in found if agreement.differences)]
 
 
-def _column(one: Agreement) -> dict[str, str]:
-    interval = "" if one.kappa_low is None else f" ({one.kappa_low:.2f} to {one.kappa_high:.2f})"
+def _column(agreement: Agreement) -> dict[str, str]:
+    kappa = with_interval(agreement.kappa, agreement.kappa_low, agreement.kappa_high, 2)
     return {
-        "items": f"{one.items:,} ({one.empty:,} left empty, {one.undecided:,} without this judge's verdict)",
-        "agreement": f"{_number(one.agreement, '.1%')} [{_number(one.agreement_in_sheet, '.1%')}]",
-        "Cohen's kappa": f"{_number(one.kappa, '.2f')}{interval} [{_number(one.kappa_in_sheet, '.2f')}]",
+        "items": f"{agreement.items:,}",
+        "rows left empty": f"{agreement.empty:,}",
+        "rows without this judge's verdict": f"{agreement.undecided:,}",
+        "agreement": f"{percent(agreement.agreement)} [{percent(agreement.agreement_in_sheet)}]",
+        "Cohen's kappa": f"{kappa} [{number(agreement.kappa_in_sheet, 2)}]",
         **{
             f"judge {said}, person {theirs}": f"{count:,}"
-            for said, row in one.counts.items()
+            for said, row in agreement.counts.items()
             for theirs, count in row.items()
         },
     }
 
 
-def _differing(one: Agreement, listed: int) -> Table:
-    table = Table("row", "item", "judge", "person", title=Text(f"where {one.judge} differs"), show_edge=False)
-    for each in one.differences[:listed]:
-        table.add_row(str(each.row), Text(each.key), each.judge, each.person)
-    if len(one.differences) > listed:
-        table.caption = f"and {len(one.differences) - listed:,} more"
-    return table
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def _differing(agreement: Agreement, listed: int) -> Table:
+    rows = [[str(item.row), item.key, item.judge, item.person] for item in agreement.differences[:listed]]
+    more = len(agreement.differences) - listed
+    notes = [f"and {more:,} more"] if more > 0 else []
+    columns = ["row", "item", "judge", "person"]
+    return Table.of(f"where {agreement.judge} differs", columns, rows, notes=notes, text_columns=(1, 2, 3))

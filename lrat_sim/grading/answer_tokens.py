@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import regex
 
-from lrat_sim.grading.dates import Date, find_dates
-from lrat_sim.grading.numerals import FEW, chinese, in_digits, number
+from lrat_sim.dates import Date, find_dates
+from lrat_sim.numerals import FEW, chinese, in_digits, number
 from lrat_sim.text import fold
 
 _READ = 50_000  # characters: what goes on longer is no answer
@@ -203,9 +203,9 @@ def _word_token(match: regex.Match[str], text: str) -> Token:
 def _joined(found: Sequence[Token]) -> list[Token]:
     """Units in one spelling after their number, and ranges without the words that make them."""
     joined: list[Token] = []
-    for place, token in enumerate(found):
+    for position, token in enumerate(found):
         before = joined[-1] if joined else _NOTHING
-        after = found[place + 1] if place + 1 < len(found) else _NOTHING
+        after = found[position + 1] if position + 1 < len(found) else _NOTHING
         if before.article and before.key == "a" and before.capital:
             token = token._replace(after_a=True)
         if token.key in _TO and _is_number(after) and (_is_number(before) or token.key == "from"):

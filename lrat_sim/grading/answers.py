@@ -11,17 +11,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
-from lrat_sim import catalog
 from lrat_sim.agent.answer import read_answer, states_answer
-from lrat_sim.artifact import Store, fingerprint
+from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
 from lrat_sim.grading.confidence import stated_confidence
-from lrat_sim.grading.judging import judged
+from lrat_sim.grading.judge_model import Ask, JudgeModel, Poll, VotingModel
+from lrat_sim.grading.judging import judge_all
 from lrat_sim.grading.match import can_be_covered, covered_answer, is_match, is_text
-from lrat_sim.grading.replies import Ask, JudgeModel, ask_model, fill, one_of, polarity, stated
-from lrat_sim.grading.votes import Poll, check_votes, poll
+from lrat_sim.grading.replies import one_of, polarity, stated
 from lrat_sim.models.client import Client
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Failure, Grade, GradeState, Task, Trajectory, Usage
@@ -77,7 +77,7 @@ class MatchJudge:
         confidence = stated_confidence(said)
         extracted = read_answer(trajectory.answer)
         if extracted and not states_answer(said) and is_text(extracted, task.answers):
-            return _ruling_on_text(extracted, [one for one in task.answers if one.strip()], confidence)
+            return _ruling_on_text(extracted, [accepted for accepted in task.answers if accepted.strip()], confidence)
         state: GradeState = "correct" if extracted and is_match(extracted, task.answers) else "incorrect"
         return Ruling(state=state, extracted=extracted, confidence=confidence)
 
@@ -104,7 +104,7 @@ class ModelAnswerJudge:
         model: the model and how it is called.
         votes: rulings asked for; a tie, or none that can be read, leaves the answer ungraded.
         prompt: name or path of the prompt, with the slots ``{question}``, ``{accepted}`` and ``{response}``.
-        client: what the calls share; see :func:`lrat_sim.grading.replies.ask_model`.
+        client: what the calls share; see :class:`lrat_sim.grading.judge_model.VotingModel`.
         ask: sends the prompts, in place of the language-model client.
 
     Raises:
@@ -120,17 +120,15 @@ class ModelAnswerJudge:
         client: Client | None = None,
         ask: Ask | None = None,
     ):
-        self._votes = check_votes(votes)
-        self._prompt = catalog.read_text("prompts", prompt)
-        fill(self._prompt, question="", accepted="", response="")
-        self._ask = ask or ask_model(model, client)
-        self.name = f"{model.model}:{fingerprint([model.decisive(), votes, self._prompt])}"
+        self._model = VotingModel(model, votes, prompt, ("question", "accepted", "response"), client, ask)
+        self.name = self._model.name
 
     async def ruling(self, task: Task, trajectory: Trajectory) -> Ruling:
         """The majority of the votes; ungraded where there is none."""
         said = response(trajectory)
-        prompt = fill(self._prompt, question=task.question, accepted="\n".join(task.answers), response=said)
-        found: Poll[GradeState] = await poll(self._ask, prompt, self._votes, read_ruling)
+        found: Poll[GradeState] = await self._model.poll(
+            read_ruling, question=task.question, accepted="\n".join(task.answers), response=said
+        )
         confidence = stated_confidence(said)
         if confidence is None:
             confidence = _most([stated_confidence(reply.text) for reply in found.winners])
@@ -215,19 +213,26 @@ def grade_answers(
     done = {grade.trajectory_id for grade in store or () if grade.judge == judge.name and grade.error is None}
 
     async def worker(trajectory: Trajectory) -> list[Grade]:
-        if trajectory.task_id not in by_id:
-            raise InputError(
-                f"trajectory {trajectory.id} is of task {trajectory.task_id}, which is not among the tasks given; "
-                "give the tasks that it was run on."
-            )
-        return [await _grade(trajectory, by_id[trajectory.task_id], judge)]
+        task = task_of(trajectory, by_id)
+        return [_graded(trajectory, judge, await judge.ruling(task, trajectory) if _has_answer(task) else _NO_ANSWER)]
 
-    waiting = (t for t in trajectories if t.status == "answered" and t.id not in done)
-    yield from judged(worker, waiting, store=store, concurrency=concurrency, progress=progress, what="grading")
+    waiting = (run for run in trajectories if run.status == "answered" and run.id not in done)
+    yield from judge_all(worker, waiting, store=store, concurrency=concurrency, progress=progress, what="grading")
 
 
-async def _grade(trajectory: Trajectory, task: Task, judge: AnswerJudge) -> Grade:
-    return _graded(trajectory, judge.name, await judge.ruling(task, trajectory) if _has_answer(task) else _NO_ANSWER)
+def task_of(trajectory: Trajectory, tasks: Mapping[str, Task]) -> Task:
+    """The task of a run.
+
+    Raises:
+        InputError: it is not among the tasks.
+    """
+    task = tasks.get(trajectory.task_id)
+    if task is None:
+        raise InputError(
+            f"trajectory {trajectory.id} is of task {trajectory.task_id}, which is not among the tasks given; "
+            "give the tasks that it was run on."
+        )
+    return task
 
 
 def match_grade(task: Task, trajectory: Trajectory) -> Grade | None:
@@ -235,7 +240,7 @@ def match_grade(task: Task, trajectory: Trajectory) -> Grade | None:
     if trajectory.status != "answered":
         return None
     judge = MatchJudge()
-    return _graded(trajectory, judge.name, judge.rule(task, trajectory) if _has_answer(task) else _NO_ANSWER)
+    return _graded(trajectory, judge, judge.rule(task, trajectory) if _has_answer(task) else _NO_ANSWER)
 
 
 _NO_ANSWER = Ruling(state="ungraded", rationale="the task has no accepted answer")
@@ -245,18 +250,8 @@ def _has_answer(task: Task) -> bool:
     return any(accepted.strip() for accepted in task.answers)
 
 
-def _graded(trajectory: Trajectory, judge: str, ruling: Ruling) -> Grade:
-    return Grade(
-        trajectory_id=trajectory.id,
-        state=ruling.state,
-        judge=judge,
-        votes=ruling.votes,
-        extracted=ruling.extracted,
-        confidence=ruling.confidence,
-        rationale=ruling.rationale,
-        error=ruling.error,
-        usage=ruling.usage,
-    )
+def _graded(trajectory: Trajectory, judge: AnswerJudge, ruling: Ruling) -> Grade:
+    return Grade(trajectory_id=trajectory.id, judge=judge.name, **msgspec.structs.asdict(ruling))
 
 
 def latest_grades(grades: Iterable[Grade], judge: str | None = None) -> dict[str, Grade]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lrat_sim.agent.answer import table_cells
-from lrat_sim.grading.numerals import in_digits
+from lrat_sim.numerals import in_digits
 
 _STATED = re.compile(
     r"confidence\b(?:[^:：=|→\n]{0,30}?(?:[:：=|→]|\s[-–—]\s|\b(?:is|of)\s(?=[^\w\n]*(?:about |around )?\d))"

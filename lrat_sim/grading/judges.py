@@ -1,20 +1,17 @@
-"""Judges by name, and what judging came to: verdicts, failures, tokens and cost, apart from the agents'."""
+"""Judges by name."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from msgspec import Struct
 
 from lrat_sim import catalog
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, ModelAnswerJudge
+from lrat_sim.grading.judge_model import JudgeModel
 from lrat_sim.grading.relevance import ModelJudge, RelevanceJudge, RuleJudge
-from lrat_sim.grading.replies import JudgeModel
 from lrat_sim.models.client import Client
 from lrat_sim.models.facts import require_key
-from lrat_sim.records import Grade, Usage, Verdict
 
 RULE = "rule"
 
@@ -24,7 +21,7 @@ def judge_model(name: str, options: Mapping[str, Any] | None = None) -> JudgeMod
 
     Args:
         name: litellm's name of it.
-        options: fields of :class:`lrat_sim.grading.replies.JudgeModel` by name, dots reach into nested ones
+        options: fields of :class:`lrat_sim.grading.judge_model.JudgeModel` by name, dots reach into nested ones
             (``sampling.temperature``); strings are read as YAML scalars.
 
     Raises:
@@ -71,60 +68,3 @@ def relevance_judge(
 def _no_options(votes: int, options: Mapping[str, Any] | None) -> None:
     if votes != 1 or options:
         raise InputError("the offline judge takes neither votes nor options; name a model, or leave them out.")
-
-
-class JudgeMetrics(Struct, frozen=True, kw_only=True):
-    """What judging a run came to.
-
-    Args:
-        relevant, irrelevant, unjudged: browses by their latest verdict.
-        unjudged_failed: of the unjudged, those where the judge failed; asked again, they may be judged.
-        ungraded_failed: answers that are ungraded because the judge failed.
-        prompt_tokens, completion_tokens, reasoning_tokens: of all judges, repeated calls too; None where any is
-            unknown.
-        cost: likewise, in US dollars.
-    """
-
-    relevant: int
-    irrelevant: int
-    unjudged: int
-    unjudged_failed: int
-    ungraded_failed: int
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    reasoning_tokens: int | None
-    cost: float | None
-
-
-def judge_metrics(grades: Iterable[Grade], verdicts: Iterable[Verdict], trajectories: Container[str]) -> JudgeMetrics:
-    """What the judges of a run said and used.
-
-    Args:
-        grades: in the order in which they were written.
-        verdicts: likewise.
-        trajectories: the ids of those that count.
-    """
-    usage = Usage.zero()
-    states: dict[tuple[str, int, int], tuple[str, bool]] = {}
-    ungraded: dict[str, bool] = {}
-    for grade in grades:
-        if grade.trajectory_id in trajectories:
-            usage = usage + grade.usage
-            ungraded[grade.trajectory_id] = grade.error is not None
-    for verdict in verdicts:
-        if verdict.trajectory_id in trajectories:
-            usage = usage + verdict.usage
-            place = (verdict.trajectory_id, verdict.turn, verdict.call)
-            states[place] = (verdict.state, verdict.error is not None)
-    found = list(states.values())
-    return JudgeMetrics(
-        relevant=sum(state == "relevant" for state, _ in found),
-        irrelevant=sum(state == "irrelevant" for state, _ in found),
-        unjudged=sum(state == "unjudged" for state, _ in found),
-        unjudged_failed=sum(failed for _, failed in found),
-        ungraded_failed=sum(ungraded.values()),
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        cost=usage.cost,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 from lrat_sim.artifact import Store
@@ -17,7 +17,7 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 
-def judged(
+def judge_all(
     worker: Callable[[Trajectory], Awaitable[list[R]]],
     trajectories: Iterable[Trajectory],
     *,
@@ -41,15 +41,21 @@ def judged(
     Raises:
         InputError: ``concurrency`` is below 1, or the caller is itself inside an event loop.
     """
-    if concurrency < 1:
-        raise InputError(f"concurrency is {concurrency}; it must be 1 or more.")
-    if _inside_event_loop():
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
         raise InputError("a judge was called inside a running event loop; call it in a thread (asyncio.to_thread).")
     stream = bounded_map(worker, trajectories, concurrency)
+
+    async def following() -> tuple[Trajectory, list[R]] | None:
+        return await anext(stream, None)
+
     done = 0
     with asyncio.Runner() as runner:
         try:
-            while (result := _run(runner.get_loop(), _next(stream))) is not None:
+            while (result := _run(runner.get_loop(), following())) is not None:
                 for record in result[1]:
                     if store is not None:
                         store.append(record)
@@ -58,8 +64,7 @@ def judged(
                 if progress is not None:
                     progress(done, None, what)
         finally:
-            # where the consumer stopped early, this cancels what is under way
-            runner.run(_close(stream))
+            runner.run(_close(stream.aclose()))  # cancels what is under way where the consumer stopped early
             runner.run(close_connections())
 
 
@@ -75,19 +80,5 @@ def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> 
         raise
 
 
-def _inside_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-async def _next(stream: AsyncIterator[tuple[Trajectory, list[R]]]) -> tuple[Trajectory, list[R]] | None:
-    return await anext(stream, None)
-
-
-async def _close(stream: AsyncIterator[tuple[Trajectory, list[R]]]) -> None:
-    close = getattr(stream, "aclose", None)
-    if close is not None:
-        await close()
+async def _close(closing: Awaitable[None]) -> None:
+    await closing  # Runner.run takes coroutines alone

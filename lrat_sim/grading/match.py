@@ -11,7 +11,7 @@ An answer is cut into words, numbers and dates (:mod:`lrat_sim.grading.answer_to
 
 Numbers count by value, whatever their notation: digits of any script, separators, fractions, powers, scales ("1.5M"),
 English words and ordinals, a unit or currency by sign or name; words of seven other languages where they are the whole
-answer.  "1950s", "18+" and "<5" are not numbers.  Dates are read in every usual order (:mod:`lrat_sim.grading.dates`);
+answer.  "1950s", "18+" and "<5" are not numbers.  Dates are read in every usual order (:mod:`lrat_sim.dates`);
 "12/03/1950" fits either way.  An answer is correct if
 
 1. **yes/no**, where that is the accepted answer: it is the answer's first word, or the only one of the two in it;
@@ -37,9 +37,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lrat_sim.dates import Date
 from lrat_sim.grading.answer_tokens import Token, tokens, words
-from lrat_sim.grading.dates import Date
-from lrat_sim.grading.numerals import roman, spelled
+from lrat_sim.numerals import roman, spelled
 from lrat_sim.text import normalise
 
 _LONGER = 20
@@ -61,22 +61,22 @@ def is_match(answer: str, accepted: Sequence[str]) -> bool:
         answer: the extracted answer.
         accepted: all that counts as right; blank ones are passed over.
     """
-    wanted = [words(tokens(one)) for one in accepted if one.strip()]
+    wanted = [words(tokens(name)) for name in accepted if name.strip()]
     longest = _LONGER + max(map(len, wanted), default=0)
     if len(answer) > _LETTERS_A_WORD * longest:
         return False
     given = tokens(answer)
-    denied = _UNKNOWN.search(normalise(answer)) and not any(_UNKNOWN.search(normalise(one)) for one in accepted)
+    denied = _UNKNOWN.search(normalise(answer)) and not any(_UNKNOWN.search(normalise(name)) for name in accepted)
     if denied or not words(given):
         return False
     if not any(token.depth for token in given):
         # an explanation in brackets, as titles have it, need not be given
-        wanted += [words(tokens(name)) for one in accepted if (name := _EXPLAINED.sub("", one)) != one]
-    if any(len(one) == 1 and _stands_alone(one[0].key, answer) for one in wanted):
+        wanted += [words(tokens(bare)) for name in accepted if (bare := _EXPLAINED.sub("", name)) != name]
+    if any(len(name) == 1 and _stands_alone(name[0].key, answer) for name in wanted):
         return True
-    fitting = [one for one in wanted if one and len(words(given)) <= len(one) + _LONGER]
-    return any(_matches(given, one, wanted) for one in fitting) or any(
-        one[0].value is not None and spelled(answer.strip(" .")) == one[0].value for one in wanted if len(one) == 1
+    fitting = [name for name in wanted if name and len(words(given)) <= len(name) + _LONGER]
+    return any(_matches(given, name, wanted) for name in fitting) or any(
+        name[0].value is not None and spelled(answer.strip(" .")) == name[0].value for name in wanted if len(name) == 1
     )
 
 
@@ -88,7 +88,7 @@ def _stands_alone(marks: str, answer: str) -> bool:
 def is_text(answer: str, accepted: Sequence[str]) -> bool:
     """Whether an answer is a text: more than twenty words longer than every accepted one."""
     length = len(words(tokens(answer)))
-    return all(length > len(words(tokens(one))) + _LONGER for one in accepted)
+    return all(length > len(words(tokens(name))) + _LONGER for name in accepted)
 
 
 def can_be_covered(accepted: str) -> bool:
@@ -108,9 +108,9 @@ def covered_answer(text: str, accepted: Sequence[str]) -> str | None:
         accepted: all that counts as right; those that :func:`can_be_covered` denies are passed over.
     """
     given = tokens(text)
-    for one in filter(can_be_covered, accepted):
-        if _covered(given, _sought(one)):
-            return one
+    for name in filter(can_be_covered, accepted):
+        if _covered(given, _sought(name)):
+            return name
     return None
 
 
@@ -161,20 +161,20 @@ def _is_named(given: Sequence[Token], wanted: list[Token], accepted: list[list[T
 
 
 def _covered(given: Sequence[Token], wanted: list[Token]) -> set[int]:
-    """The places in ``given`` where the wanted words stand next to each other, marks between them included.
+    """The positions in ``given`` where the wanted words stand next to each other, marks between them included.
 
     Where a word is divided does not matter ("Spider-Man", "Spiderman"), only that words begin and end there.
     """
     bare = all(token.article for token in wanted)
-    places = [place for place, token in enumerate(given) if not token.mark and (bare or not token.article)]
-    found = [given[place] for place in places]
+    positions = [position for position, token in enumerate(given) if not token.mark and (bare or not token.article)]
+    found = [given[position] for position in positions]
     covered: set[int] = set()
     for read in (_keys, _keys_with_roman_numerals):
         keys, sought = read(found), "".join(read(wanted))
         for start in range(len(keys)):
             end = _end(keys, start, sought)
-            if end is not None and not _is_another(given, places, start, end, wanted):
-                covered.update(range(places[start], places[end - 1] + 1))
+            if end is not None and not _is_another(given, positions, start, end, wanted):
+                covered.update(range(positions[start], positions[end - 1] + 1))
     return covered
 
 
@@ -185,8 +185,8 @@ def _keys(found: Sequence[Token]) -> list[str]:
 def _keys_with_roman_numerals(found: Sequence[Token]) -> list[str]:
     """Names of rulers and events are counted in Roman numerals or others; a letter that opens a name is no numeral."""
     keys = []
-    for place, token in enumerate(found):
-        value = roman(token.key) if place or len(token.key) > 1 else None
+    for position, token in enumerate(found):
+        value = roman(token.key) if position or len(token.key) > 1 else None
         keys.append(token.key if value is None else f"#{value};")
     return keys
 
@@ -203,17 +203,17 @@ def _end(keys: list[str], start: int, sought: str) -> int | None:
     return None
 
 
-def _is_another(given: Sequence[Token], places: list[int], start: int, end: int, wanted: list[Token]) -> bool:
+def _is_another(given: Sequence[Token], positions: list[int], start: int, end: int, wanted: list[Token]) -> bool:
     """Whether the words beside the wanted ones make them mean something else: "not", "Jr", "VIII", "B" for "A"."""
-    before = given[places[start - 1]] if start else None
-    after = given[places[end]] if end < len(places) else None
+    before = given[positions[start - 1]] if start else None
+    after = given[positions[end]] if end < len(positions) else None
     if before is not None and (
         before.key in _DENIALS or (wanted[0].after_a and len(before.key) == 1 and before.key.isalpha())
     ):
         return True
-    if after is None or after.depth > given[places[end - 1]].depth:
+    if after is None or after.depth > given[positions[end - 1]].depth:
         return False
-    adjacent = places[end] == places[end - 1] + 1
+    adjacent = positions[end] == positions[end - 1] + 1
     numbered = after.value is not None and after.value < 1000 and not after.aside and wanted[-1].value is None
     return (
         after.key in _OTHER_ONE
@@ -224,26 +224,26 @@ def _is_another(given: Sequence[Token], places: list[int], start: int, end: int,
 
 def _has_other_candidate(given: Sequence[Token], accepted: list[list[Token]]) -> bool:
     given = [token for token in given if not token.article]
-    covered = {place for wanted in accepted for place in _covered(given, wanted)}
+    covered = {position for wanted in accepted for position in _covered(given, wanted)}
     joints, commas = set(), set()
-    for place, token in enumerate(given):
-        if place in covered or token.depth > 0:
+    for position, token in enumerate(given):
+        if position in covered or token.depth > 0:
             continue
-        before_name = any(after.capital for after in given[place + 1 : place + 2])
+        before_name = any(after.capital for after in given[position + 1 : position + 2])
         if token.key in ("or", ";", "/") or (token.key == "and" and before_name):
-            joints.add(place)
+            joints.add(position)
         elif token.key == ",":
-            commas.add(place)
+            commas.add(position)
     return _others(given, covered, joints) > 0 or _others(given, covered, joints | commas) > 2
 
 
 def _others(given: Sequence[Token], covered: set[int], separators: set[int]) -> int:
     """How many parts between the separators hold words outside brackets, and no accepted answer."""
     others, filled, right = 0, False, False
-    for place, token in enumerate(given):
-        if place in separators:
+    for position, token in enumerate(given):
+        if position in separators:
             others += filled and not right
             filled = right = False
         elif token.depth == 0 and not token.mark:
-            filled, right = True, right or place in covered
+            filled, right = True, right or position in covered
     return others + (filled and not right)

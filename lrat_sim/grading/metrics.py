@@ -1,4 +1,4 @@
-"""Task metrics: success, evidence, steps, tokens and cost, for a trajectory, a task and a run.
+"""Success, evidence, steps, tokens and cost of a trajectory, a task and a run; and what judging a run came to.
 
 Definitions.  A *step* is an executed call (LRAT, Table 1).  ``success`` is that of :mod:`lrat_sim.success`.
 ``evidence_recall`` = mean over tasks of |shown and evidence| / |evidence|, ``evidence_opened`` the same for
@@ -9,17 +9,19 @@ task counts once, with the mean of its samples.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping
 from statistics import fmean
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
+from lrat_sim.grading.answers import task_of
 from lrat_sim.grading.confidence import calibration_error
-from lrat_sim.grading.judges import JudgeMetrics
 from lrat_sim.grading.samples import SampleMetrics, sample_metrics
-from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory, known_sum
+from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory, Usage, Verdict, known_sum
 from lrat_sim.success import run_success, success, task_success
 
 
@@ -67,6 +69,29 @@ METRICS = (
 )
 _OF_BROKEN_RUNS = {"success", "evidence_recall", "evidence_opened", "evidence_hit", "cost"}
 """What is known of a run that broke, too; its length says nothing."""
+
+
+class JudgeMetrics(Struct, frozen=True, kw_only=True):
+    """What judging a run came to.
+
+    Attributes:
+        relevant, irrelevant, unjudged: browses by their latest verdict.
+        unjudged_failed: of the unjudged, those where the judge failed; asked again, they may be judged.
+        ungraded_failed: answers that are ungraded because the judge failed.
+        prompt_tokens, completion_tokens, reasoning_tokens: of all judges, repeated calls too; None where any is
+            unknown.
+        cost: likewise, in US dollars.
+    """
+
+    relevant: int
+    irrelevant: int
+    unjudged: int
+    unjudged_failed: int
+    ungraded_failed: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
+    cost: float | None
 
 
 class RunMetrics(Struct, frozen=True, kw_only=True):
@@ -118,10 +143,10 @@ def trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | GradeS
     state = grade.state if isinstance(grade, Grade) else grade
     calls = list(trajectory.calls())
     opened = {call.docid for call in calls if call.docid is not None}
+    # a document may be opened that no list showed, by an id from the question
     shown = {hit.docid for call in calls for hit in call.hits or ()} | opened
     evidence = set(task.evidence)
-    searches = sum(call.hits is not None for call in calls)
-    browses = sum(call.docid is not None for call in calls)
+    searches, browses = sum(call.is_search for call in calls), sum(call.is_browse for call in calls)
     return TrajectoryMetrics(
         trajectory_id=trajectory.id,
         task_id=trajectory.task_id,
@@ -138,10 +163,7 @@ def trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | GradeS
         searches=searches,
         browses=browses,
         tokens=trajectory.usage.tokens,
-        prompt_tokens=trajectory.usage.prompt_tokens,
-        completion_tokens=trajectory.usage.completion_tokens,
-        reasoning_tokens=trajectory.usage.reasoning_tokens,
-        cost=trajectory.usage.cost,
+        **msgspec.structs.asdict(trajectory.usage),
         seconds=trajectory.seconds,
     )
 
@@ -165,12 +187,7 @@ def measure(
     by_id = tasks if isinstance(tasks, Mapping) else {task.id: task for task in tasks}
     rows: dict[str, TrajectoryMetrics] = {}
     for trajectory in trajectories:
-        task = by_id.get(trajectory.task_id)
-        if task is None:
-            raise InputError(
-                f"trajectory {trajectory.id} is of task {trajectory.task_id}, which is not among the tasks given; "
-                "give the tasks that it was run on."
-            )
+        task = task_of(trajectory, by_id)
         rows[trajectory.id] = trajectory_metrics(trajectory, task, grades.get(trajectory.id))
     return list(rows.values())
 
@@ -240,32 +257,59 @@ def run_metrics(
         return fmean(values) if values else None
 
     with_evidence = sum(bool(task.evidence) for task in missing)
+    statuses = Counter(run.status for run in runs)
+    means: dict[str, Any] = {
+        **{metric: mean(metric, with_evidence) for metric in ("evidence_recall", "evidence_opened", "evidence_hit")},
+        **{metric: mean(metric) for metric in ("turns", "steps", "searches", "browses")},
+    }
     stated = [(run.confidence, run.success) for run in runs if run.confidence is not None and run.success is not None]
     return RunMetrics(
         tasks=len(asked),
         missing=len(missing),
         trajectories=len(runs),
-        answered=sum(run.status == "answered" for run in runs),
-        unanswered=sum(run.status == "unanswered" for run in runs),
-        errors=sum(run.status == "error" for run in runs),
+        answered=statuses["answered"],
+        unanswered=statuses["unanswered"],
+        errors=statuses["error"],
         ungraded=sum(run.success is None for run in runs),
         tasks_without_evidence=sum(not task.evidence for task in asked),
         success=found.value,
         success_low=found.low,
         success_high=found.high,
-        evidence_recall=mean("evidence_recall", with_evidence),
-        evidence_opened=mean("evidence_opened", with_evidence),
-        evidence_hit=mean("evidence_hit", with_evidence),
-        turns=mean("turns"),
-        steps=mean("steps"),
-        searches=mean("searches"),
-        browses=mean("browses"),
-        prompt_tokens=known_sum(run.prompt_tokens for run in runs),
-        completion_tokens=known_sum(run.completion_tokens for run in runs),
-        reasoning_tokens=known_sum(run.reasoning_tokens for run in runs),
-        cost=known_sum(run.cost for run in runs),
+        **means,
+        **{field: known_sum(getattr(run, field) for run in runs) for field in Usage.__struct_fields__},
         confident=len(stated),
         calibration_error=calibration_error([confidence for confidence, _ in stated], [right for _, right in stated]),
         samples=sample_metrics(((run.task_id, run.sample, run.success) for run in runs), len(missing)),
         judges=judges,
+    )
+
+
+def judge_metrics(grades: Iterable[Grade], verdicts: Iterable[Verdict], trajectories: Container[str]) -> JudgeMetrics:
+    """What the judges of a run said and used.
+
+    Args:
+        grades: in the order in which they were written.
+        verdicts: likewise.
+        trajectories: the ids of those that count.
+    """
+    usage = Usage.zero()
+    failed_grades: dict[str, bool] = {}
+    latest: dict[tuple[str, int, int], tuple[str, bool]] = {}
+    for grade in grades:
+        if grade.trajectory_id in trajectories:
+            usage = usage + grade.usage
+            failed_grades[grade.trajectory_id] = grade.error is not None
+    for verdict in verdicts:
+        if verdict.trajectory_id in trajectories:
+            usage = usage + verdict.usage
+            browse = (verdict.trajectory_id, verdict.turn, verdict.call)
+            latest[browse] = (verdict.state, verdict.error is not None)
+    states = Counter(state for state, _ in latest.values())
+    return JudgeMetrics(
+        relevant=states["relevant"],
+        irrelevant=states["irrelevant"],
+        unjudged=states["unjudged"],
+        unjudged_failed=sum(failed for _, failed in latest.values()),
+        ungraded_failed=sum(failed_grades.values()),
+        **msgspec.structs.asdict(usage),
     )

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
-from lrat_sim import catalog
-from lrat_sim.artifact import Store, fingerprint
-from lrat_sim.grading.judging import judged
-from lrat_sim.grading.replies import Ask, JudgeModel, ask_model, fill, one_of, polarity, stated
+from lrat_sim.artifact import Store
+from lrat_sim.grading.judge_model import Ask, JudgeModel, Poll, VotingModel
+from lrat_sim.grading.judging import judge_all
+from lrat_sim.grading.replies import one_of, polarity, stated
 from lrat_sim.grading.rules import judge_by_rules, rules_fingerprint
-from lrat_sim.grading.votes import Poll, check_votes, poll
 from lrat_sim.models.client import Client
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Failure, Trajectory, Usage, Verdict, VerdictState
@@ -59,17 +59,15 @@ class RelevanceJudge(Protocol):
 
 def browses(trajectory: Trajectory) -> Iterator[Browse]:
     """The documents a run opened, in order, with the reasoning right after each; failed calls are no browses."""
-    for number, turn in enumerate(trajectory.turns):
-        after = trajectory.turn_after(number)
-        for index, call in enumerate(turn.calls):
-            if call.docid is not None:
-                yield Browse(
-                    turn=number,
-                    call=index,
-                    docid=call.docid,
-                    reasoning=after.reasoning if after else None,
-                    length=after.reasoning_tokens if after and after.reasoning and after.reasoning.strip() else 0,
-                )
+    for turn, position, call in trajectory.browses():
+        after = trajectory.turn_after(turn)
+        yield Browse(
+            turn=turn,
+            call=position,
+            docid=call.docid or "",
+            reasoning=after.reasoning if after else None,
+            length=after.reasoning_tokens if after and after.reasoning and after.reasoning.strip() else 0,
+        )
 
 
 class RuleJudge:
@@ -91,7 +89,7 @@ class ModelJudge:
         model: the model and how it is called.
         votes: opinions asked for; a tie, or none that can be read, leaves the browse unjudged.
         prompt: name or path of the prompt; it has the slot ``{reasoning}``.
-        client: what the calls share; see :func:`lrat_sim.grading.replies.ask_model`.
+        client: what the calls share; see :class:`lrat_sim.grading.judge_model.VotingModel`.
         ask: sends the prompts, in place of the language-model client.
 
     Raises:
@@ -107,16 +105,12 @@ class ModelJudge:
         client: Client | None = None,
         ask: Ask | None = None,
     ):
-        self._votes = check_votes(votes)
-        self._prompt = catalog.read_text("prompts", prompt)
-        fill(self._prompt, reasoning="")
-        self._ask = ask or ask_model(model, client)
-        self.name = f"{model.model}:{fingerprint([model.decisive(), votes, self._prompt])}"
+        self._model = VotingModel(model, votes, prompt, ("reasoning",), client, ask)
+        self.name = self._model.name
 
     async def opinion(self, reasoning: str) -> Opinion:
         """The majority of the votes that could be read."""
-        prompt = fill(self._prompt, reasoning=reasoning)
-        found: Poll[VerdictState] = await poll(self._ask, prompt, self._votes, _readable)
+        found: Poll[VerdictState] = await self._model.poll(_readable, reasoning=reasoning)
         return Opinion(
             state=found.state or "unjudged",
             votes=[vote or "unjudged" for vote in found.votes],
@@ -173,11 +167,10 @@ def judge_browses(
             done.setdefault(verdict.trajectory_id, set()).add((verdict.turn, verdict.call))
 
     async def worker(trajectory: Trajectory) -> list[Verdict]:
-        known = done.get(trajectory.id, set())
-        return await _judge_run(trajectory, judge, known)
+        return await _judge_run(trajectory, judge, done.get(trajectory.id, set()))
 
     whole = (trajectory for trajectory in trajectories if trajectory.status != "error")
-    yield from judged(worker, whole, store=store, concurrency=concurrency, progress=progress, what="judging")
+    yield from judge_all(worker, whole, store=store, concurrency=concurrency, progress=progress, what="judging")
 
 
 async def _judge_run(trajectory: Trajectory, judge: RelevanceJudge, known: set[tuple[int, int]]) -> list[Verdict]:
@@ -192,21 +185,15 @@ async def _judge_run(trajectory: Trajectory, judge: RelevanceJudge, known: set[t
                 opinion = Opinion(state="unjudged", reason="no reasoning")
             else:
                 opinion = await judge.opinion(browse.reasoning)
-            shared[browse.turn] = opinion
-            usage = opinion.usage
-        else:
-            usage = Usage.zero()  # asked once for the turn, so paid once
+            # asked once for the turn, so paid once
+            shared[browse.turn] = msgspec.structs.replace(opinion, usage=Usage.zero())
         verdicts.append(
             Verdict(
                 trajectory_id=trajectory.id,
                 turn=browse.turn,
                 call=browse.call,
-                state=opinion.state,
                 judge=judge.name,
-                votes=opinion.votes,
-                reason=opinion.reason,
-                error=opinion.error,
-                usage=usage,
+                **msgspec.structs.asdict(opinion),
             )
         )
     return verdicts

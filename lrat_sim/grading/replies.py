@@ -1,4 +1,4 @@
-"""What both model judges share: the model, asking it, and reading a reply that is dressed up.
+"""Prompts for judges, and their replies read however they are dressed up.
 
 A verdict is read from the line or the JSON field that states it, else from a sentence that gives it plainly; through
 markup, code fences, any case, and after a thinking block.  A reply that names two different verdicts, or none, has
@@ -9,20 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
 
-from msgspec import Struct
-
-from lrat_sim.errors import BoundaryError, InputError
-from lrat_sim.keys import refuse_secrets
-from lrat_sim.models.call import Completion, Request, Retries
-from lrat_sim.models.client import Client
-from lrat_sim.models.limiter import AdaptiveLimiter
-from lrat_sim.records import Failure, Usage
-
-_CEILING = 1024
-"""Calls in flight at most; what is graded at once bounds them before."""
+from lrat_sim.errors import InputError
+from lrat_sim.models.call import Completion
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _TAG = re.compile(r"</?(\w+)>")
@@ -35,78 +24,8 @@ _STATEMENT = re.compile(r"[^\w\n]*\w[\w ]{0,30}\W{0,4}[:=]")
 _MARKUP = re.compile(r"[*_`]+")
 
 
-class JudgeModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The language model behind a judge.
-
-    ``model`` is a litellm string; ``sampling`` is sent as it stands, but a ``seed`` in it grows with the number of
-    the vote; ``base_url`` and ``key_env`` (the environment variable with the key) are for endpoints that litellm does
-    not know; ``timeout`` is in seconds an attempt; ``retries`` is how long a failed call is tried again.
-    """
-
-    model: str
-    sampling: dict[str, Any] = {}
-    base_url: str | None = None
-    key_env: str | None = None
-    timeout: float = 120.0
-    retries: Retries = Retries()
-
-    def __post_init__(self) -> None:
-        fields = ("model", "sampling", "base_url", "key_env")
-        refuse_secrets("the judge", {field: getattr(self, field) for field in fields})
-
-    def decisive(self) -> dict[str, Any]:
-        """What may change a reply, for the judge's name; how a call is sent is left out."""
-        return {"model": self.model, "sampling": self.sampling, "base_url": self.base_url}
-
-
-class Reply(Struct, frozen=True, kw_only=True):
-    """What a model said, or why it did not; ``text`` is without thinking blocks and code fences."""
-
-    text: str = ""
-    usage: Usage = Usage.zero()
-    error: Failure | None = None
-
-
-Ask = Callable[[str, int], Awaitable[Reply]]
-"""Sends one prompt for one vote (from 0); never raises for what a model or a network does."""
-
-
-def ask_model(settings: JudgeModel, client: Client | None = None) -> Ask:
-    """A function that sends a prompt to a judge's model.
-
-    A call that was given up comes back as a reply with its error, at the judge's boundary.
-
-    Args:
-        settings: the model and how it is called.
-        client: what the calls share; by default one of this judge alone, which adapts how many calls are under way
-            to what the provider allows.
-    """
-    shared = client or Client(limiter=AdaptiveLimiter(_CEILING))
-
-    async def ask(prompt: str, vote: int) -> Reply:
-        sampling = settings.sampling
-        if isinstance(sampling.get("seed"), int):
-            sampling = {**sampling, "seed": sampling["seed"] + vote}  # else every vote is the same one
-        request = Request(
-            model=settings.model,
-            messages=[{"role": "user", "content": prompt}],
-            sampling=sampling,
-            base_url=settings.base_url,
-            key_env=settings.key_env,
-            timeout=settings.timeout,
-            retries=settings.retries,
-            sample=vote,
-        )
-        try:
-            completion = await shared.complete(request)
-        except BoundaryError as error:
-            return Reply(error=Failure(boundary="judge", message=str(error)))
-        return Reply(text=_said(completion), usage=completion.usage)
-
-    return ask
-
-
-def _said(completion: Completion) -> str:
+def reply_text(completion: Completion) -> str:
+    """What a judge's model said, as :func:`plain` gives it."""
     message, cut = completion.message, completion.cut_off
     if message.text and message.text.strip():
         return plain(message.text, cut=cut)

@@ -1,9 +1,8 @@
 """The rule judge beside the verdicts given for published runs, for a reader to check.
 
 The folder holds LRAT trajectories (one JSON a question) and ``mined-pairs.release.json`` with the verdict given on
-each of their browses, in order.  Only what the table needs is read here: the reasoning right after each browse; import
-as trajectories belongs to the interchange of formats.  The given verdicts were an input of the published miner, not
-annotations: some say the opposite of the reasoning beside them, so agreement with them is printed and not sought.
+each of their browses, in order.  The given verdicts were an input of the published miner, not annotations: some say
+the opposite of the reasoning beside them, so agreement with them is printed and not sought.
 """
 
 from __future__ import annotations
@@ -14,15 +13,38 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-from rich.table import Table
 
+from lrat_sim.artifact import read_json
 from lrat_sim.errors import InputError
 from lrat_sim.grading.rules import RuleVerdict, judge_by_rules
+from lrat_sim.tables import Group, Row, Table
 
 GIVEN = "mined-pairs.release.json"
+_REMEDY = "give the folder of the published runs"
+_COLUMNS = ["run", "document", "given", "rules", "what decided", "reasoning"]
 
 
-class GivenVerdict(Struct, frozen=True, kw_only=True):
+class _PublishedStep(Struct, frozen=True):
+    type: str
+    output: Any = None
+    tool_name: str | None = None
+    arguments: str | None = None
+
+
+class _PublishedRun(Struct, frozen=True):
+    result: list[_PublishedStep]
+
+
+class _MinedRun(Struct, frozen=True):
+    query_id: str
+    browse_verdicts: list[bool]
+
+
+class _MinedFile(Struct, frozen=True):
+    trajectories: list[_MinedRun]
+
+
+class PublishedBrowse(Struct, frozen=True, kw_only=True):
     """A browse of a published run: the reasoning right after it, and the verdict it was given."""
 
     question: str
@@ -31,64 +53,37 @@ class GivenVerdict(Struct, frozen=True, kw_only=True):
     reasoning: str | None
     relevant: bool
 
+    @property
+    def rules(self) -> RuleVerdict:
+        """The verdict of the rules."""
+        return judge_by_rules(self.reasoning)
 
-def given_verdicts(folder: Path) -> Iterator[GivenVerdict]:
+
+def published_browses(folder: Path) -> Iterator[PublishedBrowse]:
     """The browses of the published runs in a folder, with their verdicts.
 
     Raises:
         InputError: a file is missing or is not of that form, or browses and verdicts differ in number.
     """
-    for run in _read(folder / GIVEN)["trajectories"]:
-        path = folder / f"{run['query_id']}.json"
-        found = list(_browses(_read(path)["result"]))
-        if len(found) != len(run["browse_verdicts"]):
+    for run in read_json(folder / GIVEN, _MinedFile, "a file of mined pairs", _REMEDY).trajectories:
+        path = folder / f"{run.query_id}.json"
+        found = list(_browses(read_json(path, _PublishedRun, "a published run", _REMEDY).result))
+        if len(found) != len(run.browse_verdicts):
             raise InputError(
-                f"{path} has {len(found)} browses and {GIVEN} {len(run['browse_verdicts'])} verdicts; "
+                f"{path} has {len(found)} browses and {GIVEN} {len(run.browse_verdicts)} verdicts; "
                 "give the files that belong together."
             )
-        for number, ((docid, reasoning), relevant) in enumerate(zip(found, run["browse_verdicts"], strict=True)):
-            yield GivenVerdict(
-                question=run["query_id"], browse=number, docid=docid, reasoning=reasoning, relevant=relevant
+        for number, ((docid, reasoning), relevant) in enumerate(zip(found, run.browse_verdicts, strict=True)):
+            yield PublishedBrowse(
+                question=run.query_id, browse=number, docid=docid, reasoning=reasoning, relevant=relevant
             )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give the folder of the published runs.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON ({error}); fetch it again.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no JSON object; fetch it again.")
-    return content
-
-
-def _browses(steps: list[dict[str, Any]]) -> Iterator[tuple[str, str | None]]:
-    for place, step in enumerate(steps):
-        if step["type"] != "tool_call" or step["tool_name"] == "search":
-            continue
-        after = steps[place + 1] if place + 1 < len(steps) else {}
-        yield (
-            str(json.loads(step["arguments"] or "{}").get("docid", "")),
-            after["output"] if after.get("type") == "reasoning" else None,
-        )
-
-
-class Judged(Struct, frozen=True, kw_only=True):
-    """A given verdict and that of the rules."""
-
-    given: GivenVerdict
-    rules: RuleVerdict
-
-
-def compare(folder: Path) -> list[Judged]:
-    """The rules' verdict on every browse of the published runs.
-
-    Raises:
-        InputError: as :func:`given_verdicts`.
-    """
-    return [Judged(given=given, rules=judge_by_rules(given.reasoning)) for given in given_verdicts(folder)]
+def _browses(steps: list[_PublishedStep]) -> Iterator[tuple[str, str | None]]:
+    for step, after in zip(steps, [*steps[1:], _PublishedStep("end")], strict=True):
+        if step.type == "tool_call" and step.tool_name != "search":
+            docid = str(json.loads(step.arguments or "{}").get("docid", ""))
+            yield docid, after.output if after.type == "reasoning" else None
 
 
 def judge_report(folder: Path, *, characters: int = 240) -> Table:
@@ -99,37 +94,22 @@ def judge_report(folder: Path, *, characters: int = 240) -> Table:
         characters: how much of the reasoning is shown.
 
     Raises:
-        InputError: as :func:`given_verdicts`.
+        InputError: as :func:`published_browses`.
     """
-    rows = compare(folder)
-    agree = sum((row.rules.state == "relevant") == row.given.relevant for row in rows if row.rules.state != "unjudged")
-    judged = sum(row.rules.state != "unjudged" for row in rows)
-    table = Table(
+    rows, judged, agree = [], 0, 0
+    for browse in published_browses(folder):
+        given = "relevant" if browse.relevant else "irrelevant"
+        state, reason = browse.rules
+        judged += state != "unjudged"
+        agree += state == given
+        start = " ".join((browse.reasoning or "").split())[:characters]
+        cells = [f"{browse.question}.{browse.browse}", browse.docid, given, state, reason, start]
+        rows.append(Row(cells, strong=[] if state == given else [3]))
+    note = f"the same verdict on {agree} of {judged} browses, {len(rows) - judged} unjudged"
+    return Table(
         title="The rule judge beside the given verdicts",
-        caption=f"the same verdict on {agree} of {judged} browses, {len(rows) - judged} unjudged",
-        show_lines=True,
+        columns=_COLUMNS,
+        groups=[Group(rows)],
+        notes=[note],
+        text_columns=tuple(range(len(_COLUMNS))),
     )
-    for column in ("run", "document", "given", "rules", "what decided", "reasoning"):
-        table.add_column(column, ratio=3 if column == "reasoning" else 2 if column == "what decided" else None)
-    for row in rows:
-        given = "relevant" if row.given.relevant else "irrelevant"
-        style = "bold red" if row.rules.state != given else None
-        start = " ".join((row.given.reasoning or "").split())[:characters]
-        table.add_row(
-            f"{row.given.question}.{row.given.browse}",
-            row.given.docid,
-            given,
-            row.rules.state,
-            row.rules.reason,
-            start,
-            style=style,
-        )
-    return table
-
-
-if __name__ == "__main__":
-    import sys
-
-    from lrat_sim.progress import Screen
-
-    Screen().print(judge_report(Path(sys.argv[1])))

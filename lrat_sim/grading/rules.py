@@ -91,16 +91,16 @@ def judge_by_rules(reasoning: str | None) -> RuleVerdict:
     patterns = _patterns()
     head = head.lower().replace("_", " ")
     opening = _opening(head, patterns)
-    for place, statement in enumerate(opening):
+    for position, statement in enumerate(opening):
         if not patterns.may_reject(statement):
             continue
         if not patterns.hint.search(head):
             break
-        rejection = patterns.rejects(statement, any(patterns.is_fact(earlier) for earlier in opening[:place]))
+        rejection = patterns.rejects(statement, any(patterns.is_fact(earlier) for earlier in opening[:position]))
         if rejection is None:
             continue
         beside = statement[: rejection.start()] + " ; " + statement[rejection.end() :]
-        around = [*opening[:place], *opening[place + 1 :]]
+        around = [*opening[:position], *opening[position + 1 :]]
         if patterns.finding(beside) or any(patterns.finding_of_document(other) for other in around):
             return RuleVerdict("relevant", f"in contrast: {statement.strip()}")
         return RuleVerdict("irrelevant", statement.strip())

@@ -8,8 +8,7 @@ from pathlib import Path
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError, NothingCame
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, grade_answers, latest_grades
-from lrat_sim.grading.judges import judge_metrics
-from lrat_sim.grading.metrics import RunMetrics, TaskTable, measure, run_metrics, task_table
+from lrat_sim.grading.metrics import RunMetrics, TaskTable, judge_metrics, measure, run_metrics, task_table
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Task, Verdict
@@ -83,11 +82,11 @@ def judge_run(
 def _counted(new: Iterable[Grade | Verdict], store: Store[Grade] | Store[Verdict], judge: str, what: str) -> int:
     """How many were added; refuses where the judge failed on all of them, and never judged another."""
     count, failed, cause = 0, 0, ""
-    for each in new:
+    for record in new:
         count += 1
-        if each.error is not None:
-            failed, cause = failed + 1, cause or each.error.message
-    if count and failed == count and not any(each.judge == judge and each.error is None for each in store):
+        if record.error is not None:
+            failed, cause = failed + 1, cause or record.error.message
+    if count and failed == count and not any(record.judge == judge and record.error is None for record in store):
         raise NothingCame(
             f"the judge {judge} failed on all {count:,} {what}; first error: {cause}; test its endpoint with `lrat-sim "
             "check openai-tools --agent-option model=NAME`, then rerun the same command."

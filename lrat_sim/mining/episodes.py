@@ -1,4 +1,4 @@
-"""A run cut into episodes: a turn's searches and the chain of browses up to the next search.
+"""A run cut into episodes: the searches of one turn and the chain of browses up to the next turn that searches.
 
 This settles what "browsed next" means in LRAT's section 5.1:
 
@@ -6,116 +6,209 @@ This settles what "browsed next" means in LRAT's section 5.1:
 - A turn's calls are written before any of their outputs are seen, so a browse in the same turn as a search belongs to
   the chain of the search before.
 - Searches made in parallel in one turn share the chain; a browse belongs to the latest of them whose list holds it.
-- A browse of a document that stands only in an older list, or in none, belongs to no search of the chain.
+- A browse of a document that only an older list showed, or none, belongs to no search of the chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from lrat_sim.agent.calls import tool_of
 from lrat_sim.grading.relevance import Browse
-from lrat_sim.mining.runs import Listed, Run, RunCall, browse_at, run_of
-from lrat_sim.records import Trajectory
-from lrat_sim.retrieval.shown import SEARCH
+from lrat_sim.records import Call, Hit, Trajectory, VerdictState
+from lrat_sim.retrieval.result_format import SEARCH
 
-Origin = Literal["chain", "older_list", "never_shown"]
+Judgement = Callable[[Browse], VerdictState | None]
+"""The verdict on a browse; None where there is none."""
 
 
-class Search(Struct, frozen=True, kw_only=True):
-    """A search that ran: its turn and place among the turn's calls (from 0), query, and result list in rank order.
+class ExecutedSearch(Struct, frozen=True, kw_only=True):
+    """A search that ran: its turn and position among the turn's calls, from 0, its query and its hits in rank order.
 
-    ``query`` is what ran; ``asked`` what was asked for, the first where the agent gave several.
+    ``query`` is what ran; ``asked`` what the agent asked for, the first query where it gave several.
     """
 
     turn: int
     call: int
     query: str
     asked: str
-    hits: list[Listed]
+    hits: list[Hit]
 
     def rank(self, docid: str) -> int | None:
         """The rank of a document in the list, from 1; None where it is not in it."""
         return next((hit.rank for hit in self.hits if hit.docid == docid), None)
 
 
-class Opened(Struct, frozen=True, kw_only=True):
-    """A browse of a chain; ``search`` is the place of its search in the episode, None where it belongs to none."""
+class ChainBrowse(Struct, frozen=True, kw_only=True):
+    """A browse in a chain.
+
+    ``search`` is the index of its search in the episode, None where it belongs to none of them; ``rank`` that in the
+    latest list that had shown the document, None where none had.
+    """
 
     browse: Browse
-    origin: Origin
     search: int | None
+    rank: int | None
+
+    @property
+    def origin(self) -> Literal["chain", "older_list", "never_shown"]:
+        """Which list showed the document: one of this episode, an older one, or none."""
+        if self.search is not None:
+            return "chain"
+        return "never_shown" if self.rank is None else "older_list"
 
 
 class Episode(Struct, frozen=True, kw_only=True):
-    """The searches of one turn and their chain; ``wanted`` are all ids the chain asked for, failed calls included.
+    """The searches of one turn and their chain; ``wanted`` are all ids that the chain asked for, failed calls included.
 
     What a run browses before its first search forms an episode without searches.
     """
 
-    searches: list[Search]
-    chain: list[Opened]
-    wanted: set[str]
-    failed_browses: int
-
-
-def episodes(trajectory: Trajectory | Run) -> Iterator[Episode]:
-    """Cuts a run into its episodes, in order."""
-    run = run_of(trajectory)
-    searches: list[Search] = []
-    chain: list[Opened] = []
+    searches: list[ExecutedSearch] = []
+    chain: list[ChainBrowse] = []
     wanted: set[str] = set()
-    shown: set[str] = set()
+    failed_browses: int = 0
+
+
+def episodes(run: Trajectory) -> list[Episode]:
+    """The episodes of a run, in order."""
+    found: list[Episode] = []
+    searches: list[ExecutedSearch] = []
+    chain: list[ChainBrowse] = []
+    wanted: set[str] = set()
+    shown: dict[str, int] = {}
     failed = 0
+
+    def close() -> None:
+        if searches or chain or failed:
+            found.append(Episode(searches=searches, chain=chain, wanted=wanted, failed_browses=failed))
+
     for number, turn in enumerate(run.turns):
-        for index, call in enumerate(turn.calls):
-            if call.docid is not None:
-                chain.append(_opened(browse_at(run, number, index, call.docid), searches, shown))
+        started: list[ExecutedSearch] = []
+        for position, call in enumerate(turn.calls):
+            if call.is_search:
+                started.append(executed_search(number, position, call))
+            elif call.docid is not None:
+                listing = [index for index, search in enumerate(searches) if search.rank(call.docid) is not None]
+                browse = browse_at(run, number, position, call.docid)
+                own = listing[-1] if listing else None
+                rank = shown.get(call.docid) if own is None else searches[own].rank(call.docid)
+                chain.append(ChainBrowse(browse=browse, search=own, rank=rank))
                 wanted.add(call.docid)
-            elif call.hits is None and tool_of(call.tool) != SEARCH:
+            elif tool_of(call.tool) != SEARCH:
                 failed += 1
-                wanted.update(_asked_for(call))
-        found = [search_of(number, index, call) for index, call in enumerate(turn.calls) if call.hits is not None]
-        if found:
-            if searches or chain or failed:
-                yield Episode(searches=searches, chain=chain, wanted=wanted, failed_browses=failed)
-            searches, chain, wanted, failed = found, [], set(), 0
-            shown.update(hit.docid for search in found for hit in search.hits)
-    if searches or chain or failed:
-        yield Episode(searches=searches, chain=chain, wanted=wanted, failed_browses=failed)
+                wanted.update(_texts(call.executed), _texts(call.arguments))
+        if started:
+            close()
+            searches, chain, wanted, failed = started, [], set(), 0
+            shown.update({hit.docid: hit.rank for search in started for hit in search.hits})
+    close()
+    return found
 
 
-def search_of(turn: int, index: int, call: RunCall) -> Search:
-    """A search call as a search; one that failed has an empty list."""
+def executed_search(turn: int, position: int, call: Call) -> ExecutedSearch:
+    """A search call as a search; one that failed has no hits."""
     ran, asked = query_in(call.executed), query_in(call.arguments)
-    return Search(
+    return ExecutedSearch(
         turn=turn,
-        call=index,
+        call=position,
         query=(ran if ran is not None else asked or "").strip(),
         asked=asked if asked is not None else ran or "",
         hits=call.hits or [],
     )
 
 
-def query_in(source: object) -> str | None:
-    """The query among a call's arguments, the first if several; None where there is none."""
-    query = source.get("query") if isinstance(source, dict) else None
+def query_in(arguments: object) -> str | None:
+    """The query among a call's arguments, the first where there are several; None where there is none."""
+    query = arguments.get("query") if isinstance(arguments, dict) else None
     if isinstance(query, list):
         query = query[0] if query else None
     return query if isinstance(query, str) else None
 
 
-def _opened(browse: Browse, searches: list[Search], shown: set[str]) -> Opened:
-    for place in reversed(range(len(searches))):
-        if searches[place].rank(browse.docid) is not None:
-            return Opened(browse=browse, origin="chain", search=place)
-    return Opened(browse=browse, origin="older_list" if browse.docid in shown else "never_shown", search=None)
+def browse_at(run: Trajectory, turn: int, position: int, docid: str) -> Browse:
+    """The browse of a document at a call of the run, with the reasoning of the turn right after it."""
+    after = run.turn_after(turn)
+    reasoning = after.reasoning if after else None
+    length = after.reasoning_tokens if after and reasoning and reasoning.strip() else 0
+    return Browse(turn=turn, call=position, docid=docid, reasoning=reasoning, length=length)
 
 
-def _asked_for(call: RunCall) -> Iterator[str]:
-    for source in (call.executed, call.arguments):
-        if isinstance(source, dict):
-            yield from (value for value in source.values() if isinstance(value, str))
+def is_silent(browse: Browse) -> bool:
+    """Whether the agent wrote nothing right after a browse."""
+    return browse.reasoning is None or not browse.reasoning.strip()
+
+
+def _texts(arguments: object) -> Iterator[str]:
+    if isinstance(arguments, dict):
+        yield from (value for value in arguments.values() if isinstance(value, str))
+
+
+DocumentState = Literal[
+    "useful_now",
+    "rejected_now",
+    "unjudged_now",
+    "useful_before",
+    "rejected_before",
+    "unjudged_before",
+    "opened_later",
+    "seen_before",
+    "new",
+    "rejected",
+    "unopened",
+]
+"""What a run had done with a listed document before a search, does with it in the search's chain, or does later.
+
+``useful``, ``rejected`` and ``unjudged`` documents were opened, ``now`` in the chain or ``before`` it; a document that
+was asked for in vain is unjudged, too.  ``opened_later`` is never opened so far, and opened later in the run.
+``seen_before`` and ``new`` are never opened; an earlier search had listed the former.  ``rejected`` and ``unopened``
+are all that the walk ``since_useful`` tells apart.
+"""
+
+_OPENED: dict[VerdictState, tuple[DocumentState, DocumentState]] = {  # in rising order of strength
+    "unjudged": ("unjudged_before", "unjudged_now"),
+    "irrelevant": ("rejected_before", "rejected_now"),
+    "relevant": ("useful_before", "useful_now"),
+}
+_STRENGTH = list(_OPENED).index
+
+
+class DocumentHistory:
+    """What a run did with every document it saw, by episode.
+
+    Args:
+        parts: the run's episodes.
+        state: the verdict on a browse; a document that was opened twice has the stronger of its verdicts.
+    """
+
+    def __init__(self, parts: Sequence[Episode], state: Callable[[Browse], VerdictState]):
+        self._opened: dict[str, dict[int, VerdictState]] = {}
+        self._first_seen: dict[str, int] = {}
+        self._last_wanted: dict[str, int] = {}
+        for number, episode in enumerate(parts):
+            for search in episode.searches:
+                for hit in search.hits:
+                    self._first_seen.setdefault(hit.docid, number)
+            for docid in episode.wanted:
+                self._opened.setdefault(docid, {})[number] = "unjudged"
+                self._last_wanted[docid] = number
+            for opened in episode.chain:
+                states = self._opened[opened.browse.docid]
+                states[number] = max(states[number], state(opened.browse), key=_STRENGTH)
+
+    def state(self, docid: str, episode: int) -> DocumentState:
+        """The state of a document at the searches of an episode that list it."""
+        states = self._opened.get(docid)
+        if states is None:
+            return "seen_before" if self._first_seen.get(docid, episode) < episode else "new"
+        if episode in states:
+            return _OPENED[states[episode]][1]
+        before = [state for number, state in states.items() if number < episode]
+        return _OPENED[max(before, key=_STRENGTH)][0] if before else "opened_later"
+
+    def opened_after(self, docid: str, episode: int) -> bool:
+        """Whether the run opens a document, or asks for it in vain, after an episode."""
+        return self._last_wanted.get(docid, -1) > episode

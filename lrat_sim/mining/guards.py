@@ -1,20 +1,26 @@
-"""Guards that need more than one run: positives of a question, likeness to the positive, counts per document."""
+"""What looks over several runs: guards against false negatives and repetition, and the shuffled controls."""
 
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, UnknownDocument
-from lrat_sim.mining.collect import Row
+from lrat_sim.mining.recipe import NearPositive
+from lrat_sim.records import Negative, Pair
+
+if TYPE_CHECKING:
+    from lrat_sim.retrieval.vectors import Encoder
 
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
@@ -22,41 +28,25 @@ Hashes = npt.NDArray[np.uint64]
 _VECTORS = 50_000
 """Vectors of documents that are kept, the latest used."""
 _TOGETHER = 32
-"""Rows whose documents are encoded together."""
+"""Pairs whose documents are encoded together."""
+_SWAPS = 200
+"""Random partners that are tried for a positive that may not stay where a shuffle put it."""
 
 
-class Encoder(Protocol):
-    """What scores a document for a query: :class:`lrat_sim.retrieval.encoder.SentenceEncoder` or its like."""
-
-    def documents(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """One unit vector a text."""
-
-    def query(self, text: str) -> npt.NDArray[np.float32]:
-        """The unit vector of a query."""
-
-
-def key(*parts: object) -> int:
+def key(*values: object) -> int:
     """Sixty-four bits that stand for some values, the same on any machine."""
-    text = "\0".join(map(str, parts))
+    text = "\0".join(map(str, values))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def origin(row: Row) -> int:
-    """The key of where a row comes from, by which draws are made that depend on no order."""
-    return key(row.trajectory, row.turn, row.call, row.browse_turn, row.browse_call)
-
-
-def positives_by_question(rows: Iterable[Row]) -> dict[str, set[str]]:
-    """The positives of each question, over all its runs; rejected rows are none."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        if row.satisfied:
-            found[row.task].add(row.positive)
-    return found
+def origin(pair: Pair) -> int:
+    """The key of where a pair comes from, by which draws are made that depend on no order."""
+    where = pair.provenance
+    return key(where.trajectory, where.turn, where.call, where.browse_turn, where.browse_call)
 
 
 def first_of_each(keys: Hashes, lengths: npt.NDArray[np.int64], origins: Hashes) -> Mask:
-    """Of the rows with the same key the longest, by origin where several are."""
+    """Of the pairs with the same key the longest, by origin where several are."""
     kept = np.zeros(len(keys), np.bool_)
     order = np.lexsort((origins, -lengths, keys))
     first = np.ones(len(keys), np.bool_)
@@ -71,38 +61,46 @@ def at_most(count: int, documents: Hashes, origins: Hashes) -> Mask:
     order = np.lexsort((origins, documents))
     ordered = documents[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.array([], np.int64)
-    place = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
-    kept[order[place < count]] = True
+    position = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
+    kept[order[position < count]] = True
     return kept
 
 
-class Likeness:
+class NearPositives:
     """Which negatives an encoder finds nearly as good as their positive.
 
     Args:
+        guard: how near is too near.
         encoder: scores by the dot product of its vectors.
         corpus: the documents' texts.
-        share: a negative above this share of the positive's score is too near.
+
+    Raises:
+        InputError: there is no encoder or no corpus.
     """
 
-    def __init__(self, encoder: Encoder, corpus: Corpus, share: float):
-        self._encoder, self._corpus, self._share = encoder, corpus, share
+    def __init__(self, guard: NearPositive, encoder: Encoder | None, corpus: Container[str] | None):
+        if encoder is None or not isinstance(corpus, Corpus):
+            raise InputError(
+                "the recipe drops negatives near their positive, which needs an encoder and the corpus; "
+                "give the corpus that the agents searched, or leave guards.near_positive out."
+            )
+        self._encoder, self._corpus, self._share = encoder, corpus, guard.share
         self._vectors: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
 
-    def too_near(self, rows: Iterable[tuple[Row, set[str]]]) -> Iterator[tuple[Row, set[str]]]:
-        """Each row with those of some of its documents that are too near its positive.
+    def find(self, pairs: Iterable[tuple[Pair, set[str]]]) -> Iterator[set[str]]:
+        """Of some documents of each pair those that are too near its positive.
 
         Raises:
             InputError: the corpus lacks a document.
         """
-        rows = iter(rows)
-        while batch := list(islice(rows, _TOGETHER)):
-            self._encode({docid for row, docids in batch for docid in (row.positive, *docids)})
-            for row, docids in batch:
-                query = self._encoder.query(row.query)
-                best = float(query @ self._vectors[row.positive])
+        pairs = iter(pairs)
+        while batch := list(islice(pairs, _TOGETHER)):
+            self._encode({docid for pair, docids in batch for docid in (pair.positive, *docids)})
+            for pair, docids in batch:
+                query = self._encoder.query(pair.query)
+                best = float(query @ self._vectors[pair.positive])
                 limit = best - (1 - self._share) * abs(best)  # the share of it, where it is above 0
-                yield row, {docid for docid in docids if float(query @ self._vectors[docid]) > limit}
+                yield {docid for docid in docids if float(query @ self._vectors[docid]) > limit}
             while len(self._vectors) > _VECTORS:
                 self._vectors.popitem(last=False)
 
@@ -122,3 +120,66 @@ class Likeness:
                 f"the document {docid!r} is not in the corpus at {self._corpus.folder}, by which negatives are scored; "
                 "give the corpus that the agents searched."
             ) from error
+
+
+# --- shuffled controls: positives that say nothing of what the agents found useful ---
+
+
+def exchange(positives: Sequence[str], tasks: Sequence[str], seed: int) -> list[str]:
+    """A random exchange of positives in which no pair gets a positive of its own task.
+
+    A query is so taught to find documents that have nothing to do with it.  Where the tasks are too few for that, no
+    pair keeps its own positive.
+
+    Args:
+        positives, tasks: of each pair.
+        seed: random seed.
+
+    Raises:
+        InputError: there is no exchange, since one document is the positive of more than half the pairs.
+    """
+    own: dict[str, set[str]] = defaultdict(set)
+    for positive, task in zip(positives, tasks, strict=True):
+        own[task].add(positive)
+    result = _deranged(positives, lambda index, docid: docid not in own[tasks[index]], random.Random(seed))
+    if result is None:
+        result = _deranged(positives, lambda index, docid: docid != positives[index], random.Random(seed))
+    if result is None:
+        raise InputError(
+            f"the positives of {len(positives)} pairs cannot be exchanged, since one of them stands in more than half; "
+            "mine more runs for a shuffled control."
+        )
+    return result
+
+
+def _deranged(positives: Sequence[str], allowed: Callable[[int, str], bool], draw: random.Random) -> list[str] | None:
+    """A shuffle whose forbidden places were repaired by random swaps; None where that did not succeed."""
+    result = list(positives)
+    draw.shuffle(result)
+    for _ in range(3):  # a swap may be possible only after another
+        wrong = [index for index, docid in enumerate(result) if not allowed(index, docid)]
+        if not wrong:
+            return result
+        for index in wrong:
+            for _ in range(_SWAPS):
+                partner = draw.randrange(len(result))
+                if allowed(index, result[partner]) and allowed(partner, result[index]):
+                    result[index], result[partner] = result[partner], result[index]
+                    break
+    return result if all(allowed(index, docid) for index, docid in enumerate(result)) else None
+
+
+def drawn_from_list(
+    positive: str, negatives: Sequence[Negative], seed: int, *pair: object
+) -> tuple[str, list[Negative]]:
+    """A positive drawn from a pair's own documents, all alike likely; the one that it was takes its place.
+
+    All that is left to learn is what the retriever found itself, and not which of it an agent opened.  The draw depends
+    on the seed and on ``pair``, what tells the pair from others, alone.
+    """
+    index = random.Random(f"{seed} {pair}").randrange(len(negatives) + 1)
+    if index == len(negatives):
+        return positive, list(negatives)
+    chosen = negatives[index]
+    moved = [*negatives[:index], structs.replace(chosen, docid=positive), *negatives[index + 1 :]]
+    return chosen.docid, moved

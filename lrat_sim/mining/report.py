@@ -2,66 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import Struct
-from rich.table import Table
 
-from lrat_sim.artifact import write_json
+from lrat_sim.artifact import write_json, write_text
+from lrat_sim.catalog import read_yaml
+from lrat_sim.colours import ARMS, INK, TIED
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.weights import Numbers
+from lrat_sim.plots import Across, Axis, Bars, Note, Panel, Plot
+from lrat_sim.tables import Group, Row, Table, number, percent
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 _BINS = 20
 
-MEANING = {
-    "kept": "positives of a pair",
-    "flagged": "written with a flag and never trained on: the judge called the document irrelevant",
-    "older_list": "dropped: the document stood in an older result list only",
-    "never_shown": "dropped: no result list had shown the document",
-    "repeated": "dropped: the document was browsed before in the same chain",
-    "failed": "dropped: the browse did not succeed",
-    "no_query": "dropped: the search had an empty query",
-    "search_left_out": "dropped: the recipe leaves out the search",
-    "not_in_corpus": "dropped: the corpus does not hold the document",
-    "irrelevant": "unlabelled: the judge called the document irrelevant, or the run made no use of it",
-    "unjudged": "unlabelled: the judge could not say, or whether the run made use of it is unclear",
-    "no_reasoning": "unlabelled: no reasoning follows the browse",
-    "no_verdict": "unlabelled: the browse was never judged",
-    "not_answered": "left out: the run gave no answer",
-    "error": "left out: the run broke",
-    "other_outcome": "left out: the recipe asks for another outcome",
-    "ungraded": "left out: the answer was not graded",
-    "duplicate": "pairs dropped: the same query and positive stand in another",
-    "pairs_per_document": "pairs dropped: the document is the positive of enough others",
-}
-"""What the reasons mean, for runs, browses and pairs."""
+_KEPT, _DROPPED = ARMS[2], ARMS[1]
+_GROUPS = 12
+"""Agents and outcomes that are drawn, those with the most weight."""
+_LABEL, _ROW = 60, 40
+"""Characters of a line of a label, and the height of a row in the drawing."""
 
-UNLABELLED = {
-    "useful_now": "opened from this list, and relevant",
-    "rejected_now": "opened from this list, and irrelevant",
-    "unjudged_now": "opened from this list without a verdict, or asked for in vain",
-    "useful_before": "opened earlier, and relevant",
-    "rejected_before": "opened earlier, and irrelevant",
-    "unjudged_before": "opened earlier without a verdict",
-    "opened_later": "opened later in the run",
-    "seen_before": "listed before and never opened",
-    "new": "never opened",
-    "rejected": "opened and rejected",
-    "unopened": "not opened",
-    "not_in_corpus": "not in the corpus",
-    "question_positive": "a positive of the same question",
-    "near_positive": "as like the query as the positive, for the encoder",
-    "over_limit": "beyond the limit of its rule",
-    "negatives_per_document": "a negative of enough other pairs",
-}
+_REASONS = read_yaml(Path(__file__).with_name("reasons.yaml"))
+MEANING: dict[str, str] = _REASONS["runs_browses_and_pairs"]
+"""What the reasons mean, for runs, browses and pairs."""
+UNLABELLED: dict[str, str] = _REASONS["listed_documents"]
 """Why a listed document is no negative, counted for each pair."""
 
 
-class Share(Struct, frozen=True, kw_only=True):
+class WeightShare(Struct, frozen=True, kw_only=True):
     """What a group of pairs takes: how many they are, their share of all weight, their mean weight and length."""
 
     pairs: int
@@ -111,97 +88,50 @@ class MiningReport(Struct, frozen=True, kw_only=True):
     weights: dict[str, float] | None
     weight_histogram: Histogram | None = None
     length_histogram: Histogram | None = None
-    by_agent: dict[str, Share] = {}
-    by_outcome: dict[str, Share] = {}
+    by_agent: dict[str, WeightShare] = {}
+    by_outcome: dict[str, WeightShare] = {}
 
     def save(self, path: Path) -> None:
         """Writes the report as JSON."""
         write_json(path, self)
 
-    def __rich__(self) -> Table:
-        table = Table(title=f"Mining: {self.pairs:,} pairs from {self.mined:,} of {self.trajectories:,} runs")
-        table.add_column("count", justify="right")
-        table.add_column("what", overflow="fold")
-        for counts in (self.left_out, self.browses, self.dropped):
-            for name, count in counts.items():
-                table.add_row(f"{count:,}", MEANING[name])
-            table.add_section()
-        table.add_row(f"{self.searches:,}", f"searches, {self.searches_with_pairs:,} of them with a pair")
-        for tier, count in self.negatives.items():
-            table.add_row(f"{count:,}", f"negatives: {tier}")
-        for name, count in self.unlabelled.items():
-            table.add_row(f"{count:,}", f"neither: {UNLABELLED[name]}")
-        table.add_row(f"{self.pairs_without_negatives:,}", "pairs without a negative of their own")
-        table.add_section()
-        unit = self.recipe.length
+    def table(self) -> Table:
+        """The report as a table of counts."""
+
+        def counted(counts: Mapping[str, int], meaning: Mapping[str, str], prefix: str = "") -> list[Row]:
+            return [Row([number(count, 0), prefix + meaning.get(name, name)]) for name, count in counts.items()]
+
+        listed = [
+            Row([number(self.searches, 0), f"searches, {self.searches_with_pairs:,} of them with a pair"]),
+            *counted(self.negatives, {}, "negatives: "),
+            *counted(self.unlabelled, UNLABELLED, "neither: "),
+            Row([number(self.pairs_without_negatives, 0), "pairs without a negative of their own"]),
+        ]
+        unit, numbers = self.recipe.length, []
         if self.beta is not None:
-            table.add_row(f"{self.beta:g}", f"beta: the median length of the reasoning after the browse, in {unit}")
+            meaning = f"beta: the median length of the reasoning after the browse, in {unit}"
+            numbers.append(Row([f"{self.beta:g}", meaning]))
         if self.mean_raw is not None:
-            table.add_row(f"{self.mean_raw:.4f}", "mean raw weight")
-        for what, quantiles in ((unit, self.lengths), ("weight", self.weights)):
-            if quantiles is not None:
-                shown = ", ".join(f"{name} {value:.3g}" for name, value in quantiles.items())
-                table.add_row("", f"{what}: {shown}")
-        table.add_section()
+            numbers.append(Row([number(self.mean_raw, 4), "mean raw weight"]))
+        for what, values in ((unit, self.lengths), ("weight", self.weights)):
+            shown = ", ".join(f"{name} {value:.3g}" for name, value in (values or {}).items())
+            numbers += [Row(["", f"{what}: {shown}"])] if shown else []
+        shares = []
         for kind, groups in (("agent", self.by_agent), ("outcome", self.by_outcome)):
             for name, share in groups.items():
-                table.add_row(
-                    f"{share.weight_share:.1%}",
-                    f"of the weight: {kind} {name}, {share.pairs:,} pairs, mean weight {share.mean_weight:.2f}, "
-                    f"mean length {share.mean_length:.0f}",
-                )
-        return table
+                means = f"mean weight {number(share.mean_weight, 2)}, mean length {number(share.mean_length, 0)}"
+                said = f"of the weight: {kind} {name}, {share.pairs:,} pairs, {means}"
+                shares.append(Row([percent(share.weight_share), said]))
+        parts = (counted(counts, MEANING) for counts in (self.left_out, self.browses, self.dropped))
+        return Table(
+            title=f"Mining: {self.pairs:,} pairs from {self.mined:,} of {self.trajectories:,} runs",
+            columns=["count", "what"],
+            groups=[Group(rows) for rows in (*parts, listed, numbers, shares) if rows],
+            text_columns=(1,),
+        )
 
-
-def report(
-    *,
-    recipe: MiningRecipe,
-    runs: list[str],
-    judge: str | None,
-    trajectories: int,
-    left_out: dict[str, int],
-    searches: int,
-    searches_with_pairs: int,
-    browses: dict[str, int],
-    dropped: dict[str, int],
-    flagged: int,
-    pairs_without_negatives: int,
-    negatives: dict[str, int],
-    unlabelled: dict[str, int],
-    beta: float | None,
-    mean_raw: float | None,
-    lengths: Numbers,
-    weights: Numbers,
-    agents: Sequence[str],
-    outcomes: Sequence[str],
-) -> MiningReport:
-    """A report from counts, and from the length, weight, agent and outcome of each pair."""
-    return MiningReport(
-        recipe=recipe,
-        recipe_fingerprint=recipe.fingerprint,
-        runs=runs,
-        judge=judge,
-        trajectories=trajectories,
-        mined=trajectories - sum(left_out.values()),
-        left_out=left_out,
-        searches=searches,
-        searches_with_pairs=searches_with_pairs,
-        browses=browses,
-        dropped=dropped,
-        pairs=len(lengths),
-        flagged=flagged,
-        pairs_without_negatives=pairs_without_negatives,
-        negatives=negatives,
-        unlabelled=unlabelled,
-        beta=beta,
-        mean_raw=mean_raw,
-        lengths=quantiles(lengths),
-        weights=quantiles(weights),
-        weight_histogram=histogram(weights),
-        length_histogram=histogram(lengths),
-        by_agent=shares(agents, lengths, weights),
-        by_outcome=shares(outcomes, lengths, weights),
-    )
+    def __rich__(self) -> RenderableType:
+        return self.table().to_terminal()
 
 
 def quantiles(values: Numbers) -> dict[str, float] | None:
@@ -220,15 +150,14 @@ def histogram(values: Numbers) -> Histogram | None:
     return Histogram(edges=edges.tolist(), counts=counts.tolist())
 
 
-def shares(groups: Sequence[str], lengths: Numbers, weights: Numbers) -> dict[str, Share]:
-    """What each group of pairs takes, by name."""
-    number = {name: place for place, name in enumerate(sorted(set(groups)))}
-    places = np.array([number[name] for name in groups], np.int64)
+def weight_shares(groups: Sequence[str], lengths: Numbers, weights: Numbers) -> dict[str, WeightShare]:
+    """What each group of pairs takes, by name, given the group of each pair."""
     total = float(weights.sum()) or 1.0
-    found: dict[str, Share] = {}
-    for name, place in number.items():
-        own = places == place
-        found[name] = Share(
+    group = np.array(groups, np.str_)
+    found: dict[str, WeightShare] = {}
+    for name in sorted(set(groups)):
+        own = group == name
+        found[name] = WeightShare(
             pairs=int(own.sum()),
             weight_share=float(weights[own].sum()) / total,
             mean_weight=float(weights[own].mean()),
@@ -237,6 +166,62 @@ def shares(groups: Sequence[str], lengths: Numbers, weights: Numbers) -> dict[st
     return found
 
 
-def in_order(counts: Counter[str], meaning: Mapping[str, str]) -> dict[str, int]:
-    """The counts above 0, in the order in which their reasons are explained."""
-    return {name: counts[name] for name in meaning if counts[name]}
+def draw(report: MiningReport, path: Path) -> None:
+    """Draws what became of browses and listed documents, and who takes the weight, as an SVG.
+
+    The same report gives the same file.
+    """
+    title = f"{report.pairs:,} pairs from {report.mined:,} of {report.trajectories:,} runs"
+    listed = {f"negative: {tier}": count for tier, count in report.negatives.items()} | report.unlabelled
+    panels = [
+        _counts_panel("opened documents", report.browses | report.dropped, MEANING),
+        _counts_panel("listed documents, counted for each pair", listed, UNLABELLED),
+    ]
+    if report.weight_histogram is not None:
+        edges, counts = report.weight_histogram.edges, report.weight_histogram.counts
+        bars = [(*ends, 0.0, count) for ends, count in zip(pairwise(edges), counts, strict=True)]
+        marks: list[Bars | Across] = [Bars(boxes=bars, colour=_KEPT), Across(at=1.0, along_x=False, colour=INK)]
+        title_of_weights = "weights of the pairs; the line is their mean"
+        panels += [
+            Panel(marks=marks, title=title_of_weights, x=Axis(label="weight"), y=Axis(label="pairs")),
+            _shares_panel(report),
+        ]
+    plot = Plot(slug="mining", title=title, description=title, panels=panels, width=900)
+    write_text(path, plot.to_svg())
+
+
+def _counts_panel(title: str, counts: dict[str, int], meaning: dict[str, str]) -> Panel:
+    labels = [fill(meaning.get(name, name), _LABEL) for name in counts]
+    colours = [
+        _KEPT if name == "kept" or name not in meaning else _DROPPED if "dropped" in meaning[name] else TIED
+        for name in counts
+    ]
+    beside = 0.01 * max(counts.values(), default=0)
+    marks = [
+        mark
+        for row, (count, colour) in enumerate(zip(counts.values(), colours, strict=True))
+        for mark in (
+            Bars(boxes=[(0.0, count, -row - 0.35, -row + 0.35)], colour=colour),
+            Note(at=(count + beside, -row), text=f"{count:,}", colour=INK),
+        )
+    ]
+    return _rows_panel(title, labels, marks, Axis(low=0, whole=True))
+
+
+def _shares_panel(report: MiningReport) -> Panel:
+    groups = report.by_agent | {f"answer {name}": share for name, share in report.by_outcome.items()}
+    most = sorted(groups, key=lambda name: -groups[name].weight_share)[:_GROUPS]
+    weight, pairs = [], []
+    for row, name in enumerate(most):
+        weight.append((0.0, groups[name].weight_share, -row, -row + 0.4))
+        pairs.append((0.0, groups[name].pairs / report.pairs, -row - 0.4, -row))
+    marks = [
+        Bars(boxes=weight, colour=_KEPT, name="share of the weight"),
+        Bars(boxes=pairs, colour=TIED, name="share of the pairs"),
+    ]
+    return _rows_panel("who takes the weight", most, marks, Axis(low=0, percent=True))
+
+
+def _rows_panel(title: str, labels: Sequence[str], marks: Sequence[Bars | Note], x: Axis) -> Panel:
+    rows = Axis(low=0.5 - len(labels), high=0.5, ticks={-row: label for row, label in enumerate(labels)}, grid=False)
+    return Panel(marks=marks, title=title, x=x, y=rows, height=20 + _ROW * len(labels), right=60)

@@ -1,37 +1,52 @@
-"""Mining of run folders: RUN/pairs.jsonl, with the account of it in RUN/mining.json and RUN/mining.svg."""
+"""Mining of run folders: RUN/pairs.jsonl, with the account of it in RUN/mining.json and RUN/mining.svg.
+
+Runs are read in pieces, here or in several processes.  Where the rules judge, they do so in the same pass, and their
+verdicts are stored as they come.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+from collections import deque
 from collections.abc import Container, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct, structs
 
 from lrat_sim.artifact import Store, check_records, read_json, read_records, write_records
+from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import grade_table
-from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge
+from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, browses
+from lrat_sim.grading.rules import RuleVerdict, judge_by_rules
 from lrat_sim.grading.run import GRADES, VERDICTS, judge_run
-from lrat_sim.mining.collect import Collected
-from lrat_sim.mining.finish import Finisher, Spool
-from lrat_sim.mining.guards import Encoder
-from lrat_sim.mining.judged import by_run
-from lrat_sim.mining.mine import likeness_of
+from lrat_sim.mining.pairs import BrowseVerdict, Counts, PairAssembler, RunVerdicts, label
 from lrat_sim.mining.recipe import MiningRecipe, load_recipe
-from lrat_sim.mining.report import MiningReport
-from lrat_sim.mining.runs import places
-from lrat_sim.mining.shards import Setup, collect_all, pieces
+from lrat_sim.mining.report import MiningReport, draw
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Grade, Pair, Verdict
-from lrat_sim.rollout.index import read_manifest
+from lrat_sim.records import Grade, GradeState, Pair, Trajectory, Usage, Verdict
+from lrat_sim.rollout.index import TRAJECTORIES, offsets_by_task, read_at, read_manifest
 from lrat_sim.text import minilm_folder
+
+if TYPE_CHECKING:
+    from lrat_sim.retrieval.vectors import Encoder
 
 _R = TypeVar("_R", Verdict, Grade)
 
 __all__ = ["PAIRS", "PLOT", "REPORT", "load_recipe", "mine_run"]
 
 PAIRS, REPORT, PLOT = "pairs.jsonl", "mining.json", "mining.svg"
+
+_RUNS = 64
+"""Runs in a piece: enough that handing it over costs nothing, few enough that a kill loses little."""
+_AHEAD = 3
+"""Pieces under way for each process."""
 
 
 def mine_run(
@@ -49,8 +64,8 @@ def mine_run(
 ) -> MiningReport:
     """Mines one run folder, or several together, and writes the pairs and the report.
 
-    Killed at any moment and called again, it ends as if it had not been: verdicts are stored as they come, and the
-    pairs of before stay until the new ones are whole.
+    If interrupted, call it again; the result is identical.  Verdicts are stored as they come, and the pairs of an
+    earlier mining stay until the new ones are whole.
 
     Args:
         runs: the run folders; their trajectory ids differ.
@@ -60,20 +75,24 @@ def mine_run(
             does so in the same pass. By default the latest verdicts of any.
         corpus: the ids that count; by default all do. A corpus is needed for the guard ``near_positive``.
         encoder: for that guard; by default the one that the recipe names.
-        processes: that read, judge by rules and mine; the result is the same.
+        processes: that read, judge by rules and mine; the result is the same. A script that asks for more than 1 needs
+            the usual ``if __name__ == "__main__"``.
         concurrency: of a judge that is a model, runs under way at once.
         plot: draws the report, too.
         progress: told the runs read.
 
     Raises:
-        InputError: there are no trajectories, or the recipe needs verdicts or grades and a folder has none.
+        InputError: there are no trajectories, the recipe needs verdicts or grades and a folder has none, or
+            ``processes`` is below 1.
     """
     paths = [runs] if isinstance(runs, Path) else list(runs)
     if not paths:
         raise InputError("no run folder is given to mine; give at least one.")
+    if processes < 1:
+        raise InputError(f"processes is {processes}; give 1 or more.")
     for path in paths:
         read_manifest(path)  # a run of a later lrat-sim is not mined
-    located = places(paths)
+    located = _locate(paths)
     folder = folder or paths[0]
     check_records(folder / PAIRS, Pair)
     if (folder / REPORT).exists():
@@ -82,9 +101,12 @@ def mine_run(
         raise InputError(f"{folder} holds {PLOT} but no {REPORT}; choose another folder for the pairs.")
     if recipe.needs_grades:
         _require(paths, GRADES, "grades", "grade its answers first (lrat-sim grade)")
-    if encoder is None and recipe.guards.near_positive is not None and corpus is not None:
-        encoder = _encoder(recipe.guards.near_positive.encoder)
-    likeness = likeness_of(recipe, encoder, corpus)
+    near = recipe.guards.near_positive
+    if near is not None and encoder is None and corpus is not None:
+        from lrat_sim.retrieval.encoder import SentenceEncoder
+
+        encoder = SentenceEncoder(near.encoder or str(minilm_folder()))
+    assembler = PairAssembler(recipe, corpus=corpus, encoder=encoder)
     by_rules = isinstance(judge, RuleJudge)
     if judge is not None and not isinstance(judge, str | RuleJudge):
         for path in paths:
@@ -92,35 +114,42 @@ def mine_run(
     if recipe.needs_verdicts and not by_rules:
         _require(paths, VERDICTS, "verdicts", "judge its browses first (lrat-sim grade)")
     name = judge if judge is None or isinstance(judge, str) else judge.name
-    setup = Setup(recipe=recipe, corpus=corpus, judge=name if by_rules else None)
-    judged = by_run(_records(paths, VERDICTS, Verdict), name)
-    work = pieces(located, judged, grade_table(_records(paths, GRADES, Grade)))
-    found, rows = Collected(), Spool()
+    setup = _Setup(recipe, corpus, name if by_rules else None)
+    verdicts = _verdicts_by_run(_records(paths, VERDICTS, Verdict), name)
+    pieces = _cut(located, verdicts, grade_table(_records(paths, GRADES, Grade)))
     with ExitStack() as stack:
         stores = {path: stack.enter_context(Store(path / VERDICTS, Verdict)) for path in paths} if by_rules else {}
-        for path, piece in collect_all(setup, work, processes):
-            if piece.verdicts:
-                stores[path.parent].extend(piece.verdicts)
-            rows.extend(piece.collected.rows)
-            found.extend(piece.collected)
+        for piece, labelled in _label_all(setup, pieces, processes):
+            if labelled.verdicts:
+                stores[piece.folder].extend(labelled.verdicts)
+            assembler.add(labelled.rows, labelled.counts)
             if progress is not None:
-                progress(found.runs, len(located), "runs")
-    finisher = Finisher(recipe, found, rows, likeness)
-    write_records(folder / PAIRS, finisher.pairs())
+                progress(assembler.counts["runs", "read"], sum(map(len, located.values())), "runs")
+    write_records(folder / PAIRS, assembler.pairs())
     # from the report's own place, so that they are found again after all was moved together
-    report = finisher.report(runs=[Path(os.path.relpath(path, folder)).as_posix() for path in paths], judge=name)
+    report = assembler.report(runs=[Path(os.path.relpath(path, folder)).as_posix() for path in paths], judge=name)
     report.save(folder / REPORT)
     if plot:
-        from lrat_sim.mining.plot import draw
-
         draw(report, folder / PLOT)
     return report
 
 
-def _encoder(model: str | None) -> Encoder:
-    from lrat_sim.retrieval.encoder import SentenceEncoder
-
-    return SentenceEncoder(model or str(minilm_folder()))
+def _locate(folders: Iterable[Path]) -> dict[Path, list[tuple[str, int]]]:
+    """The trajectories of each folder and where their records start, in an order that depends on the runs alone."""
+    located: dict[Path, list[tuple[str, int]]] = {}
+    home: dict[str, Path] = {}
+    for folder in folders:
+        if not (folder / TRAJECTORIES).is_file():
+            raise InputError(f"{folder} holds no {TRAJECTORIES}, so it is no run folder; give one that a rollout made.")
+        located[folder] = offsets_by_task(folder / TRAJECTORIES)
+        for name, _ in located[folder]:
+            if name in home:
+                raise InputError(
+                    f"{home[name]} and {folder} both hold the trajectory {name!r}; "
+                    "give each run once, or merge them first."
+                )
+            home[name] = folder
+    return located
 
 
 def _require(paths: list[Path], name: str, what: str, remedy: str) -> None:
@@ -133,3 +162,133 @@ def _records(paths: list[Path], name: str, kind: type[_R]) -> Iterator[_R]:
     for path in paths:
         if (path / name).is_file():
             yield from read_records(path / name, kind)
+
+
+def _verdicts_by_run(verdicts: Iterable[Verdict], judge: str | None) -> dict[str, RunVerdicts]:
+    """The latest verdict on each browse, of one judge or of any, by run."""
+    found: dict[str, RunVerdicts] = {}
+    for verdict in verdicts:
+        if judge is None or verdict.judge == judge:
+            readable = [vote for vote in verdict.votes if vote != "unjudged"]
+            share = readable.count("relevant") / len(readable) if readable else 1.0
+            of_run = found.setdefault(verdict.trajectory_id, {})
+            of_run[verdict.turn, verdict.call] = _browse_verdict(verdict.state, share)
+    return found
+
+
+# few differ, and the table of verdicts holds one for every browse
+_browse_verdict = lru_cache(maxsize=1 << 10)(BrowseVerdict)
+
+
+class _Setup(Struct, frozen=True):
+    """What all pieces share; ``judge`` is the rule judge's name where it is to judge."""
+
+    recipe: MiningRecipe
+    corpus: Container[str] | None
+    judge: str | None
+
+
+class _Piece(Struct, frozen=True):
+    """Some runs of one folder, by the bytes at which their records start, with what is known of them."""
+
+    folder: Path
+    offsets: list[int]
+    verdicts: dict[str, RunVerdicts]
+    grades: dict[str, GradeState]
+
+
+class _Labelled(Struct, frozen=True):
+    """What a piece gave, and the verdicts that were made for it."""
+
+    rows: list[bytes]
+    counts: Counts
+    verdicts: list[Verdict]
+
+
+def _cut(
+    located: dict[Path, list[tuple[str, int]]], verdicts: dict[str, RunVerdicts], grades: dict[str, GradeState]
+) -> Iterator[_Piece]:
+    for folder, records in located.items():
+        for start in range(0, len(records), _RUNS):
+            some = records[start : start + _RUNS]
+            yield _Piece(
+                folder,
+                [offset for _, offset in some],
+                {name: verdicts[name] for name, _ in some if name in verdicts},
+                {name: grades[name] for name, _ in some if name in grades},
+            )
+
+
+def _label_all(setup: _Setup, pieces: Iterable[_Piece], processes: int) -> Iterator[tuple[_Piece, _Labelled]]:
+    """What each piece gives, in order."""
+    if processes == 1:
+        yield from ((piece, _label(setup, piece)) for piece in pieces)
+        return
+    mapped = None
+    if isinstance(setup.corpus, Corpus):  # goes by its folder, since it is mapped, not copied
+        mapped = setup.corpus.folder
+        setup = structs.replace(setup, corpus=None)
+    # not forked: this process may hold threads, whose locks a fork would copy as they are
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(setup, mapped)) as pool:
+        waiting: deque[tuple[_Piece, Future[_Labelled]]] = deque()
+        try:
+            for piece in pieces:
+                waiting.append((piece, pool.submit(_label_here, piece)))
+                if len(waiting) >= _AHEAD * processes:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            yield from ((piece, future.result()) for piece, future in waiting)
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a process that mined was killed, perhaps for want of memory; run it again with fewer processes."
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_SETUP: list[_Setup] = []
+"""In a process of the pool: what its pieces share."""
+
+
+def _start(setup: _Setup, mapped: Path | None) -> None:
+    _SETUP[:] = [setup if mapped is None else structs.replace(setup, corpus=Corpus.open(mapped))]
+
+
+def _label_here(piece: _Piece) -> _Labelled:
+    return _label(_SETUP[0], piece)
+
+
+def _label(setup: _Setup, piece: _Piece) -> _Labelled:
+    found = _Labelled([], Counts(), [])
+    for run in read_at(piece.folder / TRAJECTORIES, piece.offsets):
+        known = piece.verdicts.get(run.id, {})
+        if setup.judge is not None:
+            found.verdicts.extend(_judge_rest(run, known, setup.judge))
+        rows, counts = label(run, known, piece.grades.get(run.id), setup.recipe, setup.corpus)
+        found.rows.extend(rows)
+        found.counts.update(counts)
+    return found
+
+
+def _judge_rest(run: Trajectory, known: RunVerdicts, judge: str) -> Iterator[Verdict]:
+    """The rules' verdicts on the browses of a run that have none, which are added to the known ones."""
+    if run.status == "error":  # it is run again
+        return
+    verdicts: dict[int, RuleVerdict] = {}
+    for browse in browses(run):
+        if (browse.turn, browse.call) not in known:
+            # browses made in parallel share the reasoning after them
+            if browse.turn not in verdicts:
+                verdicts[browse.turn] = judge_by_rules(browse.reasoning)
+            state, reason = verdicts[browse.turn]
+            known[browse.turn, browse.call] = _browse_verdict(state, 1.0)
+            yield Verdict(
+                trajectory_id=run.id,
+                turn=browse.turn,
+                call=browse.call,
+                state=state,
+                judge=judge,
+                reason=reason,
+                usage=Usage.zero(),
+            )

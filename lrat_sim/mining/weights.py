@@ -15,7 +15,7 @@ CLIP = (0.25, 0.75)
 """Bounds of a clipped raw weight: no pair weighs more than three times what another does."""
 
 
-class Measures(NamedTuple):
+class PairNumbers(NamedTuple):
     """What is known of each pair: l, who ran (a number an agent), and the share of the judge's votes for it."""
 
     lengths: Numbers
@@ -26,7 +26,7 @@ class Measures(NamedTuple):
 class Weighting(NamedTuple):
     """Raw weights, one a pair, and the half-life they were made with, where there is one.
 
-    ``counted`` says which of them make the mean; a pair that does not count weighs 1.  ``mean`` is that mean.
+    ``counted`` says which of them make the mean; a pair that does not count weighs 1.
     """
 
     raw: Numbers
@@ -46,23 +46,19 @@ class Weighting(NamedTuple):
         scaled = self.raw / mean if mean else np.ones_like(self.raw)
         return scaled if self.counted is None else np.where(self.counted, scaled, 1.0)
 
-    def times(self, factors: Numbers) -> Weighting:
-        """The same with each raw weight multiplied."""
-        return self._replace(raw=self.raw * factors)
 
-
-def by_length(measures: Measures) -> Weighting:
+def by_length(pairs: PairNumbers) -> Weighting:
     """raw(l) = 1 - exp(-ln 2 * l / beta), beta the median of l (section 5.1, intensity), so that raw(beta) = 0.5."""
-    lengths = measures.lengths
+    lengths = pairs.lengths
     beta = float(np.median(lengths)) if lengths.size else 0.0
     if beta <= 0:  # no length to tell pairs apart by
         return Weighting(np.ones_like(lengths), beta if lengths.size else None)
     return Weighting(-np.expm1(-np.log(2.0) * lengths / beta), beta)
 
 
-def by_positive_length(measures: Measures) -> Weighting:
+def by_positive_length(pairs: PairNumbers) -> Weighting:
     """As the published miner: beta and mean over the lengths above 0; a pair of length 0 weighs 1."""
-    lengths = measures.lengths
+    lengths = pairs.lengths
     counted = lengths > 0
     if not counted.any():
         return Weighting(np.zeros_like(lengths), None, counted)
@@ -72,44 +68,35 @@ def by_positive_length(measures: Measures) -> Weighting:
     return Weighting(np.array(raw), beta, counted)
 
 
-def clipped(measures: Measures) -> Weighting:
+def clipped(pairs: PairNumbers) -> Weighting:
     """As ``length``, with raw weights kept between 0.25 and 0.75: lengths from 0.42 to 2 beta tell pairs apart."""
-    raw, beta, _ = by_length(measures)
+    raw, beta, _ = by_length(pairs)
     return Weighting(np.clip(raw, *CLIP), beta)
 
 
-def within_agent(measures: Measures) -> Weighting:
+def within_agent(pairs: PairNumbers) -> Weighting:
     """Phi(z), z the logarithm of the length standardised within its agent, so that verbose agents gain nothing by it.
 
     Every agent's pairs have a raw weight about 0.5; those of an agent whose lengths do not differ have just that.
     """
     from scipy.special import ndtr
 
-    lengths = np.log1p(measures.lengths)
+    lengths = np.log1p(pairs.lengths)
     z = np.zeros_like(lengths)
-    for agent in np.unique(measures.agents):
-        own = measures.agents == agent
+    for agent in np.unique(pairs.agents):
+        own = pairs.agents == agent
         spread = lengths[own].std()
         if spread > 0:
             z[own] = (lengths[own] - lengths[own].mean()) / spread
     return Weighting(np.asarray(ndtr(z), np.float64), None)
 
 
-def by_judge(measures: Measures) -> Weighting:
-    """The share of the judge's readable votes that called the document relevant; 1 where there were no votes."""
-    return Weighting(measures.shares.copy(), None)
-
-
-def equal(measures: Measures) -> Weighting:
-    """Every pair weighs the same."""
-    return Weighting(np.ones_like(measures.lengths), None)
-
-
-WEIGHTS: Mapping[str, Callable[[Measures], Weighting]] = {
+WEIGHTS: Mapping[str, Callable[[PairNumbers], Weighting]] = {
     "length": by_length,
     "length_above_zero": by_positive_length,
     "length_clipped": clipped,
     "length_within_agent": within_agent,
-    "judge": by_judge,
-    "none": equal,
+    # the share of the judge's readable votes for the document; 1 where there were no votes
+    "judge": lambda pairs: Weighting(pairs.shares.copy(), None),
+    "none": lambda pairs: Weighting(np.ones_like(pairs.lengths), None),
 }

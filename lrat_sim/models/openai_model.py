@@ -19,7 +19,7 @@ from lrat_sim.keys import read_environment, read_key
 from lrat_sim.models.call import Answer, NoAnswer, Request
 from lrat_sim.models.facts import model_facts
 from lrat_sim.models.litellm_model import import_litellm, with_content
-from lrat_sim.models.transport import bounded_client
+from lrat_sim.models.transport import pooled_client
 from lrat_sim.models.usage import read_usage
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def openai_client(base_url: str, key: str) -> AsyncOpenAI:
         read_environment()  # a server's message may quote any key of this machine
         # timeouts are given with each call, and attempts are ours to count
         own[base_url, key] = AsyncOpenAI(
-            base_url=base_url, api_key=key, max_retries=0, http_client=bounded_client(base_url)
+            base_url=base_url, api_key=key, max_retries=0, http_client=pooled_client(base_url)
         )
     return own[base_url, key]
 

@@ -78,7 +78,7 @@ async def _unpacked(response: httpx.Response) -> bytes:
     return bytes(content)
 
 
-def bounded_client(url: str) -> httpx.AsyncClient:
+def pooled_client(url: str) -> httpx.AsyncClient:
     """A client for many requests at once to one server, over aiohttp; it belongs to the running event loop.
 
     Args:

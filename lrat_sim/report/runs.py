@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +12,13 @@ from msgspec import Struct
 
 from lrat_sim.comparison.paired import standard_error
 from lrat_sim.foreign import reading
-from lrat_sim.mining.runs import Run, places, read_runs
-from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, asked_tasks
+from lrat_sim.records import Trajectory
+from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, asked_tasks, read_trajectories
 
 Values = npt.NDArray[np.float64]
 
 
-class Curve(Struct, frozen=True, kw_only=True):
+class RecallByTurn(Struct, frozen=True, kw_only=True):
     """Evidence recall after each turn, from turn 1: means over tasks, and their standard errors."""
 
     tasks: int
@@ -42,7 +41,7 @@ def steps_of(runs: Sequence[Path], tasks: Collection[str] | None = None) -> list
     indexed = [run / INDEX for run in runs if (run / INDEX).is_file()]
     steps: list[int] = []
     for path in indexed:
-        with reading(f"{path} cannot be read", "run the rollout's command again, which writes it anew"):
+        with reading(f"{path} cannot be read", "rerun the rollout's command, which writes it anew"):
             table = parquet.read_table(path, columns=["task_id", "status", "searches", "browses"])
         steps += [
             searches + browses
@@ -52,7 +51,7 @@ def steps_of(runs: Sequence[Path], tasks: Collection[str] | None = None) -> list
     return steps if indexed else None
 
 
-def recall_by_turn(runs: Sequence[Path], tasks: Collection[str] | None = None) -> Curve | None:
+def recall_by_turn(runs: Sequence[Path], tasks: Collection[str] | None = None) -> RecallByTurn | None:
     """Evidence recall after each turn: mean over tasks of |shown by then and evidence| / |evidence|.
 
     A run that has ended keeps what it was shown; a task that was never run was shown nothing.  So the curve ends where
@@ -65,7 +64,7 @@ def recall_by_turn(runs: Sequence[Path], tasks: Collection[str] | None = None) -
     Returns:
         None where nothing was run, or no task has evidence.
     """
-    found: dict[str, list[Values]] = defaultdict(list)
+    by_task: dict[str, list[Values]] = defaultdict(list)
     for run in runs:
         if not (run / TRAJECTORIES).is_file() or not (run / TASKS).is_file():
             continue
@@ -75,37 +74,29 @@ def recall_by_turn(runs: Sequence[Path], tasks: Collection[str] | None = None) -
             if task.evidence and (tasks is None or task.id in tasks)
         }
         samples: dict[str, list[Values]] = {task: [] for task in evidence}
-        for trajectory in read_runs(place for _, place in places([run])):
+        for trajectory in read_trajectories(run, by_task=True):  # sums then do not depend on who ended first
             if trajectory.task_id in evidence:
                 samples[trajectory.task_id].append(_recall(trajectory, evidence[trajectory.task_id]))
         for task, curves in samples.items():
-            found[task].append(_mean(curves) if curves else np.zeros(1))
-    longest = max((len(curve) for curves in found.values() for curve in curves), default=0)
+            by_task[task].append(_mean(curves) if curves else np.zeros(1))
+    longest = max((len(curve) for curves in by_task.values() for curve in curves), default=0)
     if longest < 2:  # no turn at all
         return None
-    table = np.stack([_mean([_carried(curve, longest) for curve in curves]) for curves in found.values()])[:, 1:]
-    return Curve(
-        tasks=len(table),
-        means=table.mean(axis=0).tolist(),
-        errors=[standard_error(column) for column in table.T],
-    )
+    table = np.stack([_mean([_carried(curve, longest) for curve in curves]) for curves in by_task.values()])[:, 1:]
+    errors = [standard_error(column) for column in table.T]
+    return RecallByTurn(tasks=len(table), means=table.mean(axis=0).tolist(), errors=errors)
 
 
-def _recall(run: Run, evidence: set[str]) -> Values:
+def _recall(trajectory: Trajectory, evidence: set[str]) -> Values:
     """Recall before the first turn and after each."""
     shown: set[str] = set()
     recall = [0.0]
-    for turn in run.turns:
-        shown |= evidence.intersection(_documents(turn.calls))
-        recall.append(len(shown) / len(evidence))
+    for turn in trajectory.turns:
+        for call in turn.calls:
+            shown.update(hit.docid for hit in call.hits or ())
+            shown.update([call.docid] if call.docid is not None else ())
+        recall.append(len(shown & evidence) / len(evidence))
     return np.array(recall)
-
-
-def _documents(calls: Sequence[Any]) -> Iterator[str]:
-    for call in calls:
-        yield from (hit.docid for hit in call.hits or ())
-        if call.docid is not None:
-            yield call.docid
 
 
 def _mean(curves: Sequence[Values]) -> Values:
@@ -114,4 +105,5 @@ def _mean(curves: Sequence[Values]) -> Values:
 
 
 def _carried(curve: Values, length: int) -> Values:
+    """A curve that keeps its last value up to a length."""
     return np.pad(curve, (0, length - len(curve)), mode="edge")

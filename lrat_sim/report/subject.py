@@ -1,4 +1,7 @@
-"""What a folder holds that a report can be about: a comparison, an experiment of several, a sweep or a flywheel."""
+"""What a folder holds that a report can be about: comparisons, a sweep or a flywheel.
+
+The only file of the report that knows how the folders of other stations are laid out.
+"""
 
 from __future__ import annotations
 
@@ -6,63 +9,56 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
+import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lrat_sim.artifact import read_json, read_records
 from lrat_sim.comparison import Comparison, load
+from lrat_sim.comparison.results import arms_of, series_of
 from lrat_sim.errors import InputError
-from lrat_sim.experiment import Experiment, Sweep
-from lrat_sim.experiment.cells import EXPERIMENT, read_experiment
-from lrat_sim.experiment.run import COMPARISON
+from lrat_sim.experiment import Sweep
+from lrat_sim.experiment.cells import COMPARISON, EXPERIMENT
 from lrat_sim.experiment.sweep import SWEEP
-from lrat_sim.flywheel import rounds as flywheel_rounds
-from lrat_sim.foreign import NOT_JSON
+from lrat_sim.flywheel.rounds import ROUNDS, Figures, Round, Rounds
+from lrat_sim.flywheel.rounds import load as load_rounds
+from lrat_sim.flywheel.settings import BASE, TRAINED
 from lrat_sim.mining.report import Histogram, histogram
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.mining.run import REPORT as MINING
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_manifest
 
+__all__ = ["BASE", "TRAINED", "Compared", "Figures", "Mined", "Reported", "Round", "Rounds", "Sweep", "read_subject"]
+
 Kind = Literal["comparison", "experiment", "sweep", "flywheel"]
 
 
 class Compared(Struct, frozen=True, kw_only=True):
-    """One comparison of a report.
+    """One comparison of a report; ``prefix`` stands before the names of its files, empty where it is alone."""
 
-    ``slug`` stands before the names of its files, empty where there is one comparison alone.  ``series`` names those
-    that differ in k only.
-    """
-
-    slug: str
+    prefix: str
     title: str
-    series: str
     folder: Path
     comparison: Comparison
 
     @property
-    def k(self) -> int | None:
-        """Hits a search, where that is known."""
-        k = self.comparison.setting.get("k")
-        return k if isinstance(k, int) else None
-
-    @property
     def runs(self) -> dict[str, list[Path]]:
         """The run folders of each arm that are there."""
-        named = {each.name: each.runs or [each.name] for each in self.comparison.summaries}
+        named = {arm.name: arm.runs or [arm.name] for arm in self.comparison.summaries}
         return {arm: [path for name in names if (path := self.folder / name).is_dir()] for arm, names in named.items()}
 
     @property
     def tasks(self) -> set[str] | None:
         """The tasks that were asked; None where the comparison does not name all of them."""
-        named = {task for each in self.comparison.pairings for task in (*each.won, *each.tied, *each.lost)}
+        named = {task for pairing in self.comparison.pairings for task in (*pairing.won, *pairing.tied, *pairing.lost)}
         return named if len(named) == self.comparison.tasks_asked else None
 
 
 class Mined(Struct, frozen=True, kw_only=True):
     """What a round mined, as far as its account says."""
 
-    round: int
+    round: int = 0
     trajectories: int | None = None
     mined: int | None = None
     searches: int | None = None
@@ -73,7 +69,7 @@ class Mined(Struct, frozen=True, kw_only=True):
     weight_histogram: Histogram | None = None
 
 
-class Subject(Struct, frozen=True, kw_only=True):
+class Reported(Struct, frozen=True, kw_only=True):
     """All that a report is about; ``settings`` and ``command`` are those recorded, as far as they were."""
 
     kind: Kind
@@ -82,36 +78,38 @@ class Subject(Struct, frozen=True, kw_only=True):
     command: str | None = None
     settings: dict[str, Any] = {}
     sweep: Sweep | None = None
-    rounds: flywheel_rounds.Rounds | None = None
+    rounds: Rounds | None = None
     mined: list[Mined] = []
 
     @property
     def arms(self) -> list[str]:
         """The names of all arms, in the order in which they come."""
-        return list(dict.fromkeys(each.name for cell in self.compared for each in cell.comparison.summaries))
+        return arms_of([each.comparison for each in self.compared])
 
 
-def read_subject(folder: Path) -> Subject:
-    """What a folder holds.
+class _Made(Struct):
+    """What the record of an experiment or a sweep says of how it was made."""
+
+    command: str | None = None
+    settings: dict[str, Any] = {}
+
+
+def read_subject(folder: Path) -> Reported:
+    """What a folder holds, or the one folder in it that holds something, such as the flywheel of a demo.
 
     Raises:
         InputError: nothing that a report can be about, or it cannot be read.
     """
-    if (folder / flywheel_rounds.ROUNDS).is_file() or (folder / "round-1").is_dir():
-        return _flywheel(folder)
-    if (folder / EXPERIMENT).is_file():
-        return _experiment(folder, read_experiment(folder))
-    if (folder / COMPARISON).is_file():
-        sweep = _sweep(folder / SWEEP) if (folder / SWEEP).is_file() else None
-        return Subject(
-            kind="sweep" if sweep else "comparison",
-            folder=folder,
-            compared=[_compared(folder, "", "")],
-            command=sweep.command if sweep else None,
-            settings=sweep.settings if sweep else {},
-            sweep=sweep,
-        )
-    raise InputError(f"{folder} holds no comparison and no flywheel; give the --out folder of one.")
+    subject = _read(folder)
+    if subject is None:
+        inside = [path for path in sorted(folder.glob("*")) if path.is_dir() and _kind(path) is not None]
+        if len(inside) > 1:
+            names = ", ".join(path.name for path in inside)
+            raise InputError(f"{folder} holds several folders to report ({names}); give one of them.")
+        subject = _read(inside[0]) if inside else None
+    if subject is None:
+        raise InputError(f"{folder} holds no comparison and no flywheel; give the --out folder of one.")
+    return subject
 
 
 def slug_of(name: str) -> str:
@@ -119,69 +117,75 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _experiment(folder: Path, experiment: Experiment) -> Subject:
-    alone = len(experiment.cells) == 1
-    compared: list[Compared] = []
-    for cell in experiment.cells:
-        series = f"{cell.agent} on {cell.task_set}, {cell.split}"
-        slug = "" if alone else _free(slug_of(cell.folder) or "cell", compared)
-        compared.append(_compared(folder / cell.folder, slug, f"{series}, k = {cell.k}", series))
-    return Subject(
-        kind="comparison" if alone else "experiment",
+def _kind(folder: Path) -> Kind | None:
+    if (folder / ROUNDS).is_file() or (folder / "round-1").is_dir():
+        return "flywheel"
+    # the folder of a sweep holds a comparison, too
+    for name, kind in ((EXPERIMENT, "experiment"), (SWEEP, "sweep"), (COMPARISON, "comparison")):
+        if (folder / name).is_file():
+            return kind  # type: ignore[return-value]  # a member of the tuple above
+    return None
+
+
+def _read(folder: Path) -> Reported | None:
+    kind = _kind(folder)
+    if kind is None:
+        return None
+    if kind == "flywheel":
+        return _flywheel(folder)
+    name, pattern = {"experiment": (EXPERIMENT, f"*/{COMPARISON}"), "sweep": (SWEEP, "")}.get(kind, ("", ""))
+    made = read_json(folder / name, _Made, f"the record of {kind}", "run it again") if name else _Made()
+    files = [folder / COMPARISON] if (folder / COMPARISON).is_file() else sorted(folder.glob(pattern))
+    return Reported(
+        kind="comparison" if kind == "experiment" and len(files) == 1 else kind,
         folder=folder,
-        compared=compared,
-        command=experiment.command,
-        settings=experiment.settings,
+        compared=_compared(files, ""),
+        command=made.command,
+        settings=made.settings,
+        sweep=read_json(folder / SWEEP, Sweep, "a sweep", "run it again") if kind == "sweep" else None,
     )
 
 
-def _flywheel(folder: Path) -> Subject:
-    manifest = read_manifest(folder)
-    places = sorted(path.parent for path in folder.glob(f"evaluate/*/{COMPARISON}"))
+def _compared(files: list[Path], title: str) -> list[Compared]:
+    """The comparisons of some files; where there are several, each has a prefix for the names of its own files."""
     compared: list[Compared] = []
-    for place in places:
-        slug = "" if len(places) == 1 else _free(slug_of(place.name), compared)
-        series = re.sub(r"-k\d+$", "", place.name)
-        compared.append(_compared(place, slug, f"Evaluation {place.name}", series))
+    for path in files:
+        comparison, slug = load(path), slug_of(path.parent.name) or "comparison"
+        if any(each.prefix == f"{slug}-" for each in compared):
+            slug = f"{slug}-{len(compared) + 1}"
+        compared.append(
+            Compared(
+                prefix=f"{slug}-" if len(files) > 1 else "",
+                title=title.format(path.parent.name) or f"{series_of(comparison)}, k = {comparison.setting.get('k')}",
+                folder=path.parent,
+                comparison=comparison,
+            )
+        )
+    return sorted(compared, key=lambda each: (series_of(each.comparison), each.comparison.setting.get("k") or 0))
+
+
+def _flywheel(folder: Path) -> Reported:
+    manifest = read_manifest(folder)
+    command, settings = manifest.get("command"), manifest.get("settings")
     numbered = {int(path.name[6:]): path for path in folder.glob("round-*") if path.name[6:].isdigit()}
     mined = [_mined(number, path) for number, path in sorted(numbered.items())]
-    command = manifest.get("command")
-    return Subject(
+    return Reported(
         kind="flywheel",
         folder=folder,
-        compared=compared,
+        compared=_compared(sorted(folder.glob(f"evaluate/*/{COMPARISON}")), "Evaluation {}"),
         command=command if isinstance(command, str) else None,
-        settings=settings if isinstance(settings := manifest.get("settings"), dict) else {},
-        rounds=flywheel_rounds.load(folder) if (folder / flywheel_rounds.ROUNDS).is_file() else None,
+        settings=settings if isinstance(settings, dict) else {},
+        rounds=load_rounds(folder) if (folder / ROUNDS).is_file() else None,
         mined=[each for each in mined if each is not None],
     )
 
 
-def _compared(folder: Path, slug: str, title: str, series: str = "") -> Compared:
-    return Compared(slug=slug, title=title, series=series, folder=folder, comparison=load(folder / COMPARISON))
-
-
-def _free(slug: str, taken: list[Compared]) -> str:
-    return slug if slug not in {each.slug for each in taken} else f"{slug}-{len(taken) + 1}"
-
-
-def _sweep(path: Path) -> Sweep:
-    return read_json(path, Sweep, "a sweep", "run it again")
-
-
 def _mined(number: int, folder: Path) -> Mined | None:
     """From the round's account; the weights of an account without them from its pairs."""
-    path, found = folder / MINING, None
+    path, mined = folder / MINING, None
     if path.is_file():
-        try:
-            recorded = msgspec.json.decode(path.read_bytes())
-            found = msgspec.convert({**recorded, "round": number}, type=Mined)
-        except (*NOT_JSON, TypeError) as error:
-            raise InputError(f"{path} is no account of a mining ({error}); mine again.") from error
-    if (found is None or found.weight_histogram is None) and (folder / PAIRS).is_file():
-        import numpy as np
-
+        mined = replace(read_json(path, Mined, "an account of a mining", "mine again"), round=number)
+    if (mined is None or mined.weight_histogram is None) and (folder / PAIRS).is_file():
         weights = np.array([pair.weight for pair in read_records(folder / PAIRS, Pair) if pair.satisfied], np.float64)
-        found = found or Mined(round=number, pairs=len(weights))
-        found = msgspec.structs.replace(found, weight_histogram=histogram(weights))
-    return found
+        mined = replace(mined or Mined(round=number, pairs=len(weights)), weight_histogram=histogram(weights))
+    return mined

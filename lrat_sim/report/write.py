@@ -10,12 +10,12 @@ from markupsafe import Markup
 
 from lrat_sim import __version__
 from lrat_sim.artifact import ensure_folder, write_text
+from lrat_sim.colours import Looks, variables
 from lrat_sim.errors import InputError
 from lrat_sim.progress import shown
-from lrat_sim.report.colours import Looks, variables
 from lrat_sim.report.sections import Section, sections
-from lrat_sim.report.subject import Kind, Subject, read_subject
-from lrat_sim.report.table import to_csv, to_latex
+from lrat_sim.report.subject import Kind, Reported, read_subject
+from lrat_sim.tables import records_csv
 
 PAGE, FILES = "report.html", "report"
 _TITLES: dict[Kind, str] = {
@@ -24,6 +24,8 @@ _TITLES: dict[Kind, str] = {
     "sweep": "Success by the number of pairs trained on",
     "flywheel": "A retriever improved in rounds",
 }
+_NAMED = 2_000
+"""Tasks that the page names in a list; all of them stand in the CSV."""
 _OURS = '<meta name="generator" content="lrat-sim">'
 """By which a page is known to be one of these, which may be replaced."""
 
@@ -46,12 +48,13 @@ def write_report(folder: Path, out: Path | None = None, *, command: str | None =
         InputError: the folder holds nothing to report, a file of it cannot be read, or ``out`` not be written to, or
             holds a page or a folder of those names that is no report.
     """
+    # all of it is read and drawn before anything is written
     subject = read_subject(folder)
     parts, looks = sections(subject)
     out = ensure_folder(folder if out is None else out)
     _refuse_foreign(out)
     # the page first: by it the files are known to be ours
-    write_text(out / PAGE, shown(_page(subject, parts, looks, command or subject.command)))
+    write_text(out / PAGE, shown(_page(folder.resolve().name, subject, parts, looks, command or subject.command)))
     _write_files(ensure_folder(out / FILES), parts)
     return out / PAGE
 
@@ -64,7 +67,7 @@ def _refuse_foreign(out: Path) -> None:
         raise InputError(f"{out} holds a {name} that is no report of lrat-sim; move it away, or give another folder.")
 
 
-def _page(subject: Subject, parts: list[Section], looks: Looks, command: str | None) -> str:
+def _page(name: str, subject: Reported, parts: list[Section], looks: Looks, command: str | None) -> str:
     templates = Environment(
         loader=PackageLoader("lrat_sim.report"),
         autoescape=True,
@@ -75,22 +78,23 @@ def _page(subject: Subject, parts: list[Section], looks: Looks, command: str | N
     templates.globals.update(drawn=Markup, looks=looks, light=variables(dark=False), dark=variables(dark=True))
     return templates.get_template("report.html").render(
         title=_TITLES[subject.kind],
-        name=subject.folder.resolve().name,
+        name=name,
         sections=parts,
         command=command,
         written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         version=__version__,
         files=FILES,
+        named=_NAMED,
     )
 
 
 def _write_files(folder: Path, parts: list[Section]) -> None:
     for part in parts:
         for table in part.tables:
-            write_text(folder / f"{table.slug}.csv", to_csv(table.records))
-            write_text(folder / f"{table.slug}.tex", to_latex(table))
-        for plot in part.plots:
-            write_text(folder / f"{plot.slug}.svg", plot.file)
-            write_text(folder / f"{plot.slug}.csv", to_csv(plot.records))
+            write_text(folder / f"{table.slug}.csv", table.to_csv())
+            write_text(folder / f"{table.slug}.tex", table.to_latex())
+        for plot in (*part.figures, *part.plots):
+            write_text(folder / f"{plot.slug}.svg", plot.to_svg())
+            write_text(folder / f"{plot.slug}.csv", records_csv(plot.records))
         for name, records in part.records.items():
-            write_text(folder / f"{name}.csv", to_csv(records))
+            write_text(folder / f"{name}.csv", records_csv(records))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lrat_sim.artifact import fingerprint
@@ -54,3 +54,14 @@ class Retriever(ABC):
     def for_task(self, task: Task) -> Retriever:
         """The retriever as seen from one task: itself, but for an oracle, which knows the task's evidence."""
         return self
+
+
+def corpora_of(description: Any) -> Iterator[str]:
+    """The fingerprints of all corpora that a retriever's description names, those of its members too."""
+    if isinstance(description, dict):
+        if isinstance(description.get("corpus"), str):
+            yield description["corpus"]
+        description = list(description.values())
+    if isinstance(description, list):
+        for part in description:
+            yield from corpora_of(part)

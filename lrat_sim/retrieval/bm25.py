@@ -17,7 +17,7 @@ import bm25s
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
@@ -25,25 +25,22 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.index import ensure_index, reading_index
 from lrat_sim.retrieval.local import LocalRetriever
-from lrat_sim.retrieval.registry import settings_from
-from lrat_sim.retrieval.words import WORDS, words
-from lrat_sim.settings import NotNegative
+from lrat_sim.retrieval.registry import takes_settings
+from lrat_sim.retrieval.tokenize import RULES, tokenize
+from lrat_sim.settings import NotNegative, Settings, Share
 
 SHARD_ROWS = 1 << 17
 
 
-class Bm25Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of ``bm25``.
+class Bm25Settings(Settings, frozen=True, kw_only=True):
+    """Settings of ``bm25``."""
 
-    Args:
-        engine: ``bm25s`` (Lucene's formula, memory-mapped) or ``rank-bm25`` (Okapi's, in memory, for small corpora).
-        k1: how slowly a word's repetition stops to count.
-        b: how much long documents are held back, from 0 to 1.
-    """
-
-    engine: Literal["bm25s", "rank-bm25"] = "bm25s"
-    k1: NotNegative = 0.9
-    b: Annotated[float, Meta(ge=0, le=1)] = 0.4
+    engine: Annotated[
+        Literal["bm25s", "rank-bm25"],
+        Meta(description="bm25s: Lucene's formula, memory-mapped; rank-bm25: Okapi's, in memory, for small corpora."),
+    ] = "bm25s"
+    k1: Annotated[NotNegative, Meta(description="How slowly repetitions of a word stop counting.")] = 0.9
+    b: Annotated[Share, Meta(description="How much long documents are held back, from 0 to 1.")] = 0.4
 
 
 class Engine(Protocol):
@@ -60,42 +57,33 @@ class Bm25Retriever(LocalRetriever):
     """
 
     def __init__(self, corpus: Corpus, engine: Engine, description: dict[str, Any]):
-        super().__init__(corpus)
-        self._engine, self._description = engine, description
-
-    def describe(self) -> dict[str, Any]:
-        """See :meth:`Retriever.describe`."""
-        return dict(self._description)
+        super().__init__(corpus, description)
+        self._engine = engine
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
         return [self._rank(query, k) for query in queries]
 
     def _rank(self, query: str, k: int) -> list[Hit]:
-        scores = self._engine.scores(words(query))
+        scores = self._engine.scores(tokenize(query))
         rows = np.flatnonzero(scores > 0)
         return self.best(rows, scores[rows], k)
 
     def scores(self, query: str, rows: Sequence[int]) -> list[float]:
         """The scores of some documents, by row, for a query."""
-        found: list[float] = self._engine.scores(words(query))[list(rows)].tolist()
-        return found
+        scores: list[float] = self._engine.scores(tokenize(query))[list(rows)].tolist()
+        return scores
 
 
+@takes_settings("bm25", Bm25Settings)
 def open_bm25(
-    corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
+    corpus: Corpus, indexes: Path, settings: Bm25Settings, progress: ProgressCallback | None
 ) -> Bm25Retriever:
-    """Opens ``bm25``; the fields of :class:`Bm25Settings` are its options.
-
-    Raises:
-        InputError: an option is not allowed, or the index is damaged.
-        FingerprintMismatch: the index was built from another corpus, with other settings or another library version.
-    """
-    settings = settings_from("bm25", Bm25Settings, options)
+    """Opens ``bm25``; the fields of :class:`Bm25Settings` are its options, and it raises as :func:`open_retriever`."""
     identity = {
         "kind": "bm25",
         **msgspec.to_builtins(settings),
-        "words": WORDS,
+        "words": RULES,
         settings.engine: version(settings.engine),
         "corpus": corpus.fingerprint,
     }
@@ -126,7 +114,7 @@ class _RankBm25:
 
         texts = []
         for document in corpus:
-            texts.append(words(passage_text(document)))
+            texts.append(tokenize(passage_text(document)))
             if progress and len(texts) % 1000 == 0:
                 progress(len(texts), len(corpus), "documents")
         if not any(texts):
@@ -176,15 +164,15 @@ def _count(
     corpus: Corpus, start: int, vocabulary: dict[str, int], progress: ProgressCallback | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """One shard's postings (word in the upper, row in the shard in the lower half; sorted), counts and lengths."""
-    found, lengths = array("i"), array("i")
+    words, lengths = array("i"), array("i")
     stop = min(start + SHARD_ROWS, len(corpus))
     for row, document in enumerate(corpus.slice(start, stop), start=start + 1):
-        numbers = [vocabulary.setdefault(word, len(vocabulary)) for word in words(passage_text(document))]
-        found.extend(numbers)
+        numbers = [vocabulary.setdefault(word, len(vocabulary)) for word in tokenize(passage_text(document))]
+        words.extend(numbers)
         lengths.append(len(numbers))
         if progress and (row % 1000 == 0 or row == stop):
             progress(row, len(corpus), "documents")
     length = np.frombuffer(lengths, np.int32)
     rows = np.repeat(np.arange(len(length), dtype=np.int64), length)
-    postings, counts = np.unique(np.frombuffer(found, np.int32).astype(np.int64) << 32 | rows, return_counts=True)
+    postings, counts = np.unique(np.frombuffer(words, np.int32).astype(np.int64) << 32 | rows, return_counts=True)
     return postings, counts, length

@@ -1,70 +1,58 @@
-"""Dense search with vectors from a provider's embedding endpoint, through litellm."""
+"""Dense search with vectors from an embedding endpoint: a server of one's own, or a provider through litellm."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
+import httpx
 import numpy as np
-import tenacity
-from msgspec import Struct
+import openai
+from msgspec import Meta
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import read_environment, read_key, redact
 from lrat_sim.models.litellm_model import import_litellm
-from lrat_sim.models.openai_model import openai_client
-from lrat_sim.models.retry import failure, wait_as_asked
-from lrat_sim.models.transport import on_loop, reach_directly
 from lrat_sim.progress import ProgressCallback
+from lrat_sim.retrieval.connection import bounded_client, send
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
 from lrat_sim.retrieval.nearest import IndexKind
-from lrat_sim.retrieval.registry import settings_from
-from lrat_sim.retrieval.vectors import Matrix
-from lrat_sim.settings import Positive, Whole
+from lrat_sim.retrieval.registry import takes_settings
+from lrat_sim.retrieval.vectors import Matrix, ShardRows
+from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER, first_tokens
 
-_AT_ONCE = 4
-_LONGEST_WAIT = 60.0
+_REQUESTS_AT_ONCE = 4
 
 
-class EmbeddingApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of ``embedding-api``.
+class EmbeddingApiSettings(Settings, frozen=True, kw_only=True):
+    """Settings of ``embedding-api``."""
 
-    Args:
-        model: litellm's name of the model, as ``openai/text-embedding-3-small``.
-        dimensions: of the vectors, for models that can cut them.
-        api_base: the endpoint, where it is not the provider's own.
-        api_key_env: the environment variable that holds the key, where it is not the provider's usual one.
-        query_prompt: put before each query.
-        document_prompt: put before each document.
-        max_length: tokens of a text that are sent; the rest is cut off.
-        batch_size: texts a request.
-        attempts: tries a request, in all.
-        timeout: seconds a try.
-        index: see :class:`~lrat_sim.retrieval.dense.DenseSettings`.
-        shard_rows: documents a shard; a kill loses at most the shard under way.
-    """
-
-    model: str
-    dimensions: Whole | None = None
-    api_base: str | None = None
-    api_key_env: str | None = None
-    query_prompt: str = ""
-    document_prompt: str = ""
-    max_length: Whole = 512
-    batch_size: Whole = 64
-    attempts: Whole = 6
-    timeout: Positive = 60.0
+    model: Annotated[str, Meta(description="litellm's name of the model, as openai/text-embedding-3-small.")]
+    dimensions: Annotated[
+        Whole | None, Meta(description="Dimensions of the vectors, for models that can cut them.")
+    ] = None
+    api_base: Annotated[str | None, Meta(description="The endpoint, where it is not the provider's own.")] = None
+    api_key_env: Annotated[
+        str | None, Meta(description="Environment variable of the key, if not the provider's usual one.")
+    ] = None
+    query_prompt: Annotated[str, Meta(description="Put before each query.")] = ""
+    document_prompt: Annotated[str, Meta(description="Put before each document.")] = ""
+    max_length: Annotated[Whole, Meta(description="Tokens of a text that are sent; the rest is cut off.")] = 512
+    batch_size: Annotated[Whole, Meta(description="Texts per request.")] = 64
+    attempts: Annotated[Whole, Meta(description="Tries per request.")] = 6
+    timeout: Annotated[Positive, Meta(description="Seconds per try.")] = 60.0
     index: IndexKind = "exact"
-    shard_rows: Whole = SHARD_ROWS
+    shard_rows: ShardRows = SHARD_ROWS
 
 
 class ApiEncoder:
-    """Encodes by requests; a failed one is tried again if its cause may pass: limits, timeouts, outages.
+    """Encodes by requests, sent again by :func:`lrat_sim.retrieval.connection.send` where their failure may pass.
+
+    A server of one's own that speaks OpenAI's protocol is asked by openai's client, with a bound on its replies.
 
     Args:
         settings: the model and how it is reached.
@@ -75,20 +63,24 @@ class ApiEncoder:
 
     def __init__(self, settings: EmbeddingApiSettings):
         self._settings = settings
-        self._key: str | None = None
-        if settings.api_key_env:
-            self._key = read_key(settings.api_key_env)
-            if not self._key:
-                raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
-        read_environment()  # litellm may take a key from there
-        self._litellm = cast(Any, import_litellm())
-        reach_directly(settings.api_base)
         self._dimensions = settings.dimensions
+        self._key = read_key(settings.api_key_env) if settings.api_key_env else None
+        if settings.api_key_env and not self._key:
+            raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
+        read_environment()  # litellm may take a key from there
+        self._own_server: openai.AsyncOpenAI | None = None
+        if settings.api_base is not None and settings.model.startswith("openai/"):
+            self._own_server = openai.AsyncOpenAI(
+                base_url=settings.api_base,
+                api_key=self._key or os.environ.get("OPENAI_API_KEY") or "none",
+                max_retries=0,  # `send` counts the tries
+                http_client=bounded_client(settings.api_base, timeout=settings.timeout),
+            )
 
     def identity(self) -> dict[str, Any]:
         """Model, dimensions, prompts and length; not where it is reached."""
-        shown = ("model", "dimensions", "query_prompt", "document_prompt", "max_length")
-        return {**{name: getattr(self._settings, name) for name in shown}, "tokenizer": TOKENIZER}
+        fields = ("model", "dimensions", "query_prompt", "document_prompt", "max_length")
+        return {**{name: getattr(self._settings, name) for name in fields}, "tokenizer": TOKENIZER}
 
     def documents(self, texts: list[str]) -> Matrix:
         """See :meth:`Encoder.documents`; requests run side by side, their order is kept.
@@ -98,10 +90,9 @@ class ApiEncoder:
         """
         size = self._settings.batch_size
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return np.concatenate(
-                list(pool.map(lambda batch: self._embed(self._settings.document_prompt, batch), batches))
-            )
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+            vectors = pool.map(lambda batch: self._embed(self._settings.document_prompt, batch), batches)
+            return np.concatenate(list(vectors))
 
     def query(self, text: str) -> Matrix:
         """See :meth:`Encoder.query`; raises as :meth:`documents`."""
@@ -109,48 +100,57 @@ class ApiEncoder:
 
     def _embed(self, prompt: str, texts: list[str]) -> Matrix:
         settings = self._settings
-        given: dict[str, Any] = {"api_base": settings.api_base, "api_key": self._key}
-        if settings.dimensions:
-            # litellm knows the models that take it by name, and would refuse it to a server of one's own
-            given |= {"dimensions": settings.dimensions, "allowed_openai_params": ["dimensions"]}
         inputs = [prompt + first_tokens(text, settings.max_length) for text in texts]
+        ask = self._ask_server if self._own_server is not None else self._ask_provider
         try:
-            answer = self._retrying()(on_loop, lambda: self._ask(inputs, given))
-        except self._litellm.exceptions.openai.OpenAIError as error:
-            raise RetrieverError(f"{settings.model} gave no vectors ({redact(failure(error).message)})") from error
+            answer = send(lambda: ask(inputs), attempts=settings.attempts, timeout=settings.timeout)
+        except (openai.OpenAIError, httpx.HTTPError) as error:
+            said = redact(f"{type(error).__name__}: {error}")
+            raise RetrieverError(f"{settings.model} gave no vectors ({said[:2000]})") from error
         return self._vectors(answer, len(texts))
 
-    async def _ask(self, inputs: list[str], given: dict[str, Any]) -> Any:
+    async def _ask_server(self, inputs: list[str]) -> Any:
+        assert self._own_server is not None
         settings = self._settings
-        if settings.api_base is not None and settings.model.startswith("openai/"):
-            # a server of one's own is asked as one for chat is: its reply has a bound
-            key = self._key or os.environ.get("OPENAI_API_KEY") or "none"
-            given = {**given, "client": openai_client(settings.api_base, key)}
         try:
-            async with asyncio.timeout(settings.timeout * 1.05 + 1):
-                return await self._litellm.aembedding(
-                    model=settings.model,
-                    input=inputs,
-                    encoding_format="float",
-                    timeout=settings.timeout,
-                    max_retries=0,
-                    **given,
-                )
-        except TimeoutError as error:  # which a reply that comes byte by byte would put off in the client
-            said = f"no whole answer came within {settings.timeout:g} seconds"
-            raise self._litellm.exceptions.Timeout(said, settings.model, "openai") from error
+            return await self._own_server.embeddings.create(
+                model=settings.model.removeprefix("openai/"),
+                input=inputs,
+                encoding_format="float",
+                dimensions=settings.dimensions or openai.omit,
+            )
+        except openai.APIConnectionError as error:
+            # "Connection error." hides what happened, and whether it may pass
+            raise error.__cause__ or error from None
+
+    async def _ask_provider(self, inputs: list[str]) -> Any:
+        settings, litellm = self._settings, cast(Any, import_litellm())
+        given: dict[str, Any] = {}
+        if settings.dimensions:
+            # litellm knows the models that take it by name, and would refuse it to others
+            given = {"dimensions": settings.dimensions, "allowed_openai_params": ["dimensions"]}
+        return await litellm.aembedding(
+            model=settings.model, input=inputs, encoding_format="float", timeout=settings.timeout, max_retries=0,
+            api_base=settings.api_base, api_key=self._key, **given,
+        )  # fmt: skip
 
     def _vectors(self, answer: Any, wanted: int) -> Matrix:
         """The vectors in the order of the texts, of length 1; refuses those by which nothing can be ranked."""
         model = self._settings.model
         try:
-            found = {item["index"]: item["embedding"] for item in answer.data}
-            places = [item["index"] for item in answer.data]
-            vectors = np.array([found[place] for place in sorted(found)], np.float64)
+            # litellm gives mappings, openai's client objects
+            items = [item if isinstance(item, dict) else item.to_dict() for item in answer.data]
+            numbers = [item["index"] for item in items]
+            vectors = np.array(
+                [item["embedding"] for item in sorted(items, key=lambda item: item["index"])], np.float64
+            )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise RetrieverError(f"{model} gave what is not a table of numbers ({error!r})") from error
-        if sorted(places) != list(range(wanted)):
-            raise RetrieverError(f"{model} gave {len(places)} vectors for {wanted} texts, numbered {_few(places)}")
+        if sorted(numbers) != list(range(wanted)):
+            first = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+            raise RetrieverError(
+                f"{model} gave {len(numbers)} vectors for {wanted} texts, numbered {first or 'not at all'}"
+            )
         if vectors.ndim != 2 or not vectors.shape[1]:
             raise RetrieverError(f"{model} gave what is not a table of numbers (shape {vectors.shape})")
         if self._dimensions not in (None, vectors.shape[1]):
@@ -165,51 +165,20 @@ class ApiEncoder:
         unit: Matrix = (vectors / lengths).astype(np.float32)
         return unit
 
-    def _retrying(self) -> tenacity.Retrying:
-        named = self._litellm.exceptions
-        passing = (
-            named.RateLimitError,
-            named.Timeout,
-            named.APIConnectionError,
-            named.InternalServerError,
-            named.ServiceUnavailableError,
-            named.BadGatewayError,
-        )
-        return tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self._settings.attempts),
-            retry=tenacity.retry_if_exception_type(passing),
-            wait=wait_as_asked(otherwise=_LONGEST_WAIT, longest=_LONGEST_WAIT),
-            reraise=True,
-        )
 
-
-def _few(places: list[Any]) -> str:
-    return ", ".join(map(str, places[:8])) + (", ..." if len(places) > 8 else "") if places else "not at all"
-
-
+@takes_settings("embedding-api", EmbeddingApiSettings)
 def open_embedding_api(
-    corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
+    corpus: Corpus, indexes: Path, settings: EmbeddingApiSettings, progress: ProgressCallback | None
 ) -> DenseRetriever:
-    """Opens ``embedding-api``; the fields of :class:`EmbeddingApiSettings` are its options.
-
-    Raises:
-        InputError: an option is not allowed, the provider gave no vectors for the documents, or the index is damaged.
-        FingerprintMismatch: the index was built from another corpus or model, or with other settings.
-    """
-    settings = settings_from("embedding-api", EmbeddingApiSettings, options)
+    """Opens ``embedding-api``; the fields of :class:`EmbeddingApiSettings` are its options."""
     folder = indexes / f"embedding-api-{settings.model.replace('/', '--')}"
     try:
         return open_vectors(
-            {"kind": "embedding-api"},
-            corpus,
-            folder,
-            ApiEncoder(settings),
-            settings.index,
-            shard_rows=settings.shard_rows,
-            progress=progress,
-        )
+            {"kind": "embedding-api"}, corpus, folder, ApiEncoder(settings), settings.index,
+            shard_rows=settings.shard_rows, progress=progress,
+        )  # fmt: skip
     except RetrieverError as error:
         raise InputError(
-            f"the index at {folder} is unfinished: {error}; mend the cause and run the same command again, "
-            "which keeps the shards that are done."
+            f"the index at {folder} is unfinished: {error}; correct the cause and rerun the same command, which keeps "
+            "the shards that are done."
         ) from error

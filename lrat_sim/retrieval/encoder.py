@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import reading
-from lrat_sim.retrieval.hardware import best_device
+from lrat_sim.retrieval.hardware import device_named
 from lrat_sim.retrieval.vectors import Dtype, Matrix
 
 LONGEST = 512
@@ -30,16 +31,8 @@ DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 class SentenceEncoder:
     """Encodes documents in batches, in bf16 if asked to, and queries one by one in fp32.
 
-    A batch rounds each of its rows differently than another batch would, so a query is never encoded in one.
-
-    Args:
-        model: a folder, read without network, or a hub id.
-        max_length: tokens of a query or document; by default the model's own limit, at most :data:`LONGEST`.
-        max_query_length: tokens of a query, where they are not ``max_length``.
-        query_prompt: put before each query; by default the model's own.
-        document_prompt: the same for documents.
-        dtype: in which documents are encoded.
-        device: ``cuda``, ``cpu``, or ``auto``.
+    A batch rounds each of its rows differently than another batch would, so a query is never encoded in one.  The
+    arguments are those of :class:`lrat_sim.retrieval.dense.DenseSettings`.
 
     Raises:
         InputError: the model cannot be loaded, or is too short for ``max_length``.
@@ -56,7 +49,7 @@ class SentenceEncoder:
         dtype: Dtype = "float32",
         device: str = "auto",
     ):
-        self.device = best_device() if device == "auto" else device
+        self.device = device_named(device)
         self.dtype: Dtype = dtype
         self._model = load_model(model, self.device)
         self._max_length = self._model.max_seq_length = self._length(model, max_length)
@@ -89,10 +82,7 @@ class SentenceEncoder:
         with self._lock, torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
             self._model.max_seq_length = self._max_length
             vectors = self._model.encode_document(
-                texts,
-                prompt=self._document_prompt,
-                batch_size=256 if kind == "cuda" else 32,
-                show_progress_bar=False,
+                texts, prompt=self._document_prompt, batch_size=256 if kind == "cuda" else 32, show_progress_bar=False
             )
         return _unit(np.asarray(vectors, np.float32))
 
@@ -113,7 +103,7 @@ class SentenceEncoder:
         return wanted or min(own or LONGEST, LONGEST)
 
 
-def load_model(model: str | Path, device: str) -> SentenceTransformer:
+def load_model(model: str | Path, device: str, *, attention: str | None = None) -> SentenceTransformer:
     """The encoder in a folder, read without network, or by its hub id, in fp32.
 
     A checkpoint in half precision is widened: queries are encoded in fp32, and a training step of 1e-6 would be lost.
@@ -121,27 +111,32 @@ def load_model(model: str | Path, device: str) -> SentenceTransformer:
     Args:
         model: a folder, or a hub id; a path is never a hub id.
         device: where to.
+        attention: the implementation of attention, as transformers names it; by default its own choice.
 
     Raises:
         InputError: it cannot be loaded, with the reason.
     """
-    with loading(model, "model", "a sentence-transformers folder") as local:
-        loaded = SentenceTransformer(str(model), device=device, local_files_only=local).float()
-        loaded.encode("a trial", show_progress_bar=False)  # parts that do not fit together fail only here
+    with loading(model, "model", "a sentence-transformers folder", attention) as options:
+        loaded = SentenceTransformer(str(model), device=device, **options).float()
+        # flash attention computes in half precision alone
+        half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
+        with half:
+            loaded.encode("a trial", show_progress_bar=False)  # parts that do not fit together fail only here
         return loaded
 
 
 @contextmanager
-def loading(model: str | Path, kind: str, wanted: str) -> Iterator[bool]:
-    """Stands around the loading of a model by another library, whose progress bars it keeps from the screen.
+def loading(model: str | Path, kind: str, wanted: str, attention: str | None = None) -> Iterator[dict[str, Any]]:
+    """Stands around the loading of a model by another library.
 
     Args:
         model: a folder, or a hub id; a path is never a hub id.
         kind: what it is, for the message.
         wanted: what to give instead.
+        attention: see :func:`load_model`.
 
     Yields:
-        Whether it is a folder, which is read without network.
+        What to load it with; a folder is read without network.
 
     Raises:
         InputError: it cannot be loaded, with the reason.
@@ -149,13 +144,31 @@ def loading(model: str | Path, kind: str, wanted: str) -> Iterator[bool]:
     local = Path(model).is_dir()
     if isinstance(model, Path) and not local:
         raise InputError(f"there is no model folder {model}; give an existing one, or a hub id.")
+    problem, remedy = f"the {kind} {model} cannot be loaded", f"give {wanted}, or a hub id that can be reached"
+    options: dict[str, Any] = {"local_files_only": local}
+    if attention is not None:
+        problem += f" with attn_implementation {attention!r}"
+        remedy = f"leave attn_implementation out, install what it needs, or {remedy}"
+        options["model_kwargs"] = {"attn_implementation": attention}
+    with quiet(), reading(problem, remedy):
+        yield options
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences what transformers and sentence-transformers print of themselves, progress bars included."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers", "accelerate")]
+    levels = [logger.level for logger in loggers]
     bars: Any = transformers_logging
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
-        with reading(f"the {kind} {model} cannot be loaded", f"give {wanted}, or a hub id that can be reached"):
-            yield local
+        yield
     finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if shown:
             bars.enable_progress_bar()
 

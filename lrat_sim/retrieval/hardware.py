@@ -1,13 +1,23 @@
-"""What the machine is good at; loads torch."""
+"""The device on which models run, and what it is good at; loads torch."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from msgspec import Meta
+
+Device = Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="cpu, cuda, cuda:N, or auto.")]
 
 
 def best_device() -> str:
     """``cuda`` where there is one, else ``cpu``."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_named(name: str) -> str:
+    """A device by its name, the best one for ``auto``."""
+    return best_device() if name == "auto" else name
 
 
 def gains_from_bf16(device: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
@@ -15,22 +15,20 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit, Task
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.local import LocalRetriever, ranked
-from lrat_sim.retrieval.registry import open_retriever, settings_from
-from lrat_sim.settings import NotNegative, Whole
+from lrat_sim.retrieval.registry import open_retriever, takes_settings
+from lrat_sim.settings import NotNegative, Settings, Whole
 
 
-class HybridSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of ``hybrid``.
+class HybridSettings(Settings, frozen=True, kw_only=True):
+    """Settings of ``hybrid``."""
 
-    Args:
-        members: the retrievers to fuse, as a list or as ``bm25+dense``.
-        constant: k of the formula; the larger, the less the first ranks stand out.
-        depth: hits that each member gives, at least; a search for more asks for as many.
-    """
-
-    members: list[str] | str = "bm25+dense"
-    constant: NotNegative = 60.0
-    depth: Whole = 100
+    members: Annotated[list[str] | str, Meta(description="Retrievers to fuse, as a list or as bm25+dense.")] = (
+        "bm25+dense"
+    )
+    constant: Annotated[
+        NotNegative, Meta(description="Constant of the formula; the larger, the less the first ranks stand out.")
+    ] = 60.0
+    depth: Annotated[Whole, Meta(description="Hits taken from each member, or k where that is more.")] = 100
 
 
 class HybridRetriever(LocalRetriever):
@@ -39,24 +37,18 @@ class HybridRetriever(LocalRetriever):
     Args:
         corpus: the documents, the same that the members rank.
         members: two or more retrievers.
-        constant: see :class:`HybridSettings`.
-        depth: see :class:`HybridSettings`.
+        constant, depth: see :class:`HybridSettings`.
     """
 
     def __init__(self, corpus: Corpus, members: Sequence[Retriever], constant: float = 60.0, depth: int = 100):
-        super().__init__(corpus)
+        described = [member.describe() for member in members]
+        super().__init__(corpus, {"kind": "hybrid", "members": described, "constant": constant, "depth": depth})
         self.members, self.constant, self.depth = tuple(members), constant, depth
-
-    def describe(self) -> dict[str, Any]:
-        """See :meth:`Retriever.describe`."""
-        members = [member.describe() for member in self.members]
-        return {"kind": "hybrid", "members": members, "constant": self.constant, "depth": self.depth}
 
     def for_task(self, task: Task) -> HybridRetriever:
         """See :meth:`Retriever.for_task`; passed on to the members."""
-        return HybridRetriever(
-            self.corpus, [member.for_task(task) for member in self.members], self.constant, self.depth
-        )
+        members = [member.for_task(task) for member in self.members]
+        return HybridRetriever(self.corpus, members, self.constant, self.depth)
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
@@ -71,15 +63,11 @@ class HybridRetriever(LocalRetriever):
         return ranked([(score, docid) for docid, score in scores.items()], k)
 
 
+@takes_settings("hybrid", HybridSettings)
 def open_hybrid(
-    corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
+    corpus: Corpus, indexes: Path, settings: HybridSettings, progress: ProgressCallback | None
 ) -> HybridRetriever:
-    """Opens ``hybrid``; the fields of :class:`HybridSettings` are its options.
-
-    Raises:
-        InputError: there are fewer than two members, or one of them cannot be opened.
-    """
-    settings = settings_from("hybrid", HybridSettings, options)
+    """Opens ``hybrid``; the fields of :class:`HybridSettings` are its options.  Raises as :func:`open_retriever`."""
     members = settings.members.split("+") if isinstance(settings.members, str) else settings.members
     if len(members) < 2 or not all(members):
         raise InputError(f"hybrid has the members {settings.members!r}; give two or more, as in hybrid:bm25+dense.")

@@ -63,10 +63,10 @@ def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path],
             if card is not None:
                 _check(folder, card, identity)
             if card is None or card.files is None:
-                _write_card(folder, IndexCard(identity))
+                write_json(folder / _CARD, IndexCard(identity))
                 build(folder)
                 card = IndexCard(identity, seal(folder, _files(folder)))
-                _write_card(folder, card)
+                write_json(folder / _CARD, card)
     _check(folder, card, identity)
     with reading_index(folder):
         fault = broken(folder, card.files or {})
@@ -94,10 +94,6 @@ def _check(folder: Path, card: IndexCard, identity: dict[str, Any]) -> None:
     check_fingerprint(
         f"the {what} at {folder}", card.identity, current, "delete that folder or choose another one for indexes"
     )
-
-
-def _write_card(folder: Path, card: IndexCard) -> None:
-    write_json(folder / _CARD, card)
 
 
 def _files(folder: Path) -> list[str]:

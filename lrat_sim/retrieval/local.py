@@ -16,15 +16,21 @@ from lrat_sim.retrieval.base import Retriever
 
 
 class LocalRetriever(Retriever):
-    """A retriever that holds its corpus; a kind of it implements :meth:`rank`.
+    """A retriever that holds its corpus; a subclass implements :meth:`rank`.
 
     Args:
         corpus: the documents.
+        description: what :meth:`describe` returns.
     """
 
-    def __init__(self, corpus: Corpus):
+    def __init__(self, corpus: Corpus, description: dict[str, Any]):
         self.corpus = corpus
+        self._description = description
         self._ids = corpus.ids()
+
+    def describe(self) -> dict[str, Any]:
+        """See :meth:`Retriever.describe`."""
+        return dict(self._description)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`Retriever.search`.
@@ -49,11 +55,11 @@ class LocalRetriever(Retriever):
         Args:
             rows: shape (n,), each row once.
             scores: shape (n,).
-            k: hits wanted.
+            k: number of hits.
         """
         if len(rows) > k:
             floor = np.partition(scores, len(scores) - k)[len(scores) - k]
-            # all that are tied at the last place stay in, since the id decides among them
+            # every row tied at the last rank is kept, since the id decides among them
             rows, scores = rows[scores >= floor], scores[scores >= floor]
         return ranked([(score, self._ids[int(row)]) for score, row in zip(scores.tolist(), rows, strict=True)], k)
 

@@ -28,9 +28,9 @@ from mcp_types import (
 from lrat_sim import __version__
 from lrat_sim.errors import LratSimError
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.result_format import SEARCH, TOOLS, ResultFormat
+from lrat_sim.retrieval.schemas import Refused, ServerLimits
 from lrat_sim.retrieval.service import Service
-from lrat_sim.retrieval.shown import SEARCH, TOOLS, Shown
-from lrat_sim.retrieval.wire import Refused, ServerLimits
 
 
 def mcp_server(service: Service) -> Server[Any]:
@@ -69,7 +69,7 @@ def mcp_server(service: Service) -> Server[Any]:
     return Server("lrat-sim", version=__version__, on_list_tools=list_tools, on_call_tool=call_tool)
 
 
-def serve_stdio(retriever: Retriever, *, limits: ServerLimits | None = None, shown: Shown | None = None) -> None:
+def serve_stdio(retriever: Retriever, *, limits: ServerLimits | None = None, shown: ResultFormat | None = None) -> None:
     """Serves a retriever as an MCP server on this process's standard input and output, until the input ends.
 
     Args:

@@ -13,9 +13,7 @@ METRICS = ("nDCG@10", "R@10", "R@100", "RR")
 
 
 def retrieval_metrics(
-    run: Mapping[str, Sequence[Hit]],
-    qrels: Mapping[str, Mapping[str, int]],
-    metrics: Sequence[str] = METRICS,
+    run: Mapping[str, Sequence[Hit]], qrels: Mapping[str, Mapping[str, int]], metrics: Sequence[str] = METRICS
 ) -> dict[str, float]:
     """The mean of each metric over the queries that have judgements; one that found nothing counts as 0.
 

@@ -9,18 +9,22 @@ the batch, the cut into shards, the number of threads, or the device.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from msgspec import Meta
 
 from lrat_sim.artifact import replacing
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.index import ensure_index, reading_index
 from lrat_sim.retrieval.vectors import Matrix, Vectors
 
-IndexKind = Literal["exact", "faiss", "faiss-hnsw"]
+IndexKind = Annotated[
+    Literal["exact", "faiss", "faiss-hnsw"],
+    Meta(description="exact, or with faiss installed faiss (exact, too) or faiss-hnsw (a graph, approximate)."),
+]
 
 _QUERIES_AT_ONCE, _ROWS_AT_ONCE = 64, 8192
 _SPARE = 16
@@ -29,7 +33,7 @@ _BREADTH = 128
 """Nodes of the graph that a search keeps open: more find more of the true best, in more time."""
 
 
-class Search(Protocol):
+class NearestSearch(Protocol):
     """Finds the rows that may belong to the best k of each query."""
 
     def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
@@ -39,9 +43,7 @@ class Search(Protocol):
 class ExactSearch:
     """Compares a query with every vector, by torch.
 
-    Args:
-        vectors: of the corpus.
-        device: on ``cuda`` the vectors are copied there once, where half of its free memory holds them.
+    On ``cuda`` the vectors are copied there once, where half of its free memory holds them.
     """
 
     def __init__(self, vectors: Vectors, device: str):
@@ -54,11 +56,10 @@ class ExactSearch:
         self._dimensions = vectors.dimensions
 
     def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
-        """See :meth:`Search.candidates`; every row of the true best k is among them."""
-        found: list[npt.NDArray[np.int64]] = []
-        for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            found.extend(self._candidates(queries[start : start + _QUERIES_AT_ONCE], k))
-        return found
+        """See :meth:`NearestSearch.candidates`; every row of the true best k is among them."""
+        starts = range(0, len(queries), _QUERIES_AT_ONCE)
+        batches = (self._candidates(queries[start : start + _QUERIES_AT_ONCE], k) for start in starts)
+        return [rows for batch in batches for rows in batch]
 
     @torch.inference_mode()
     def _candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
@@ -91,13 +92,7 @@ class ExactSearch:
 
 
 class FaissSearch:
-    """Asks a faiss index: all vectors (``faiss``), or a graph that skips most of them (``faiss-hnsw``), inexact.
-
-    Args:
-        vectors: of the corpus.
-        folder: where the index is kept.
-        kind: which index.
-        identity: of the vectors.
+    """Asks a faiss index in a folder of its own: all vectors (``faiss``), or a graph that skips most of them, inexact.
 
     Raises:
         InputError: faiss is not installed, or the index is damaged.
@@ -113,11 +108,8 @@ class FaissSearch:
             ) from error
 
         def build(folder: Path) -> None:
-            product = faiss.METRIC_INNER_PRODUCT
-            flat = kind == "faiss"
-            index = (
-                faiss.IndexFlatIP(vectors.dimensions) if flat else faiss.IndexHNSWFlat(vectors.dimensions, 32, product)
-            )
+            size, product = vectors.dimensions, faiss.METRIC_INNER_PRODUCT
+            index = faiss.IndexFlatIP(size) if kind == "faiss" else faiss.IndexHNSWFlat(size, 32, product)
             for shard in vectors:
                 index.add(np.ascontiguousarray(shard))
             with replacing(folder / "index.faiss") as beside:
@@ -131,12 +123,11 @@ class FaissSearch:
             self._index.hnsw.efSearch = _BREADTH
 
     def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
-        """See :meth:`Search.candidates`."""
-        found = []
-        for query in queries:  # one by one: in a batch they would be rounded differently
-            _, rows = self._index.search(query[None], min(k + _SPARE, self._index.ntotal))
-            found.append(rows[0][rows[0] >= 0].astype(np.int64))
-        return found
+        """See :meth:`NearestSearch.candidates`."""
+        wanted = min(k + _SPARE, self._index.ntotal)
+        # one by one: in a batch they would be rounded differently
+        lists = [self._index.search(query[None], wanted)[1][0] for query in queries]
+        return [rows[rows >= 0].astype(np.int64) for rows in lists]
 
 
 def exact_scores(vectors: Vectors, rows: npt.NDArray[np.int64], query: Matrix) -> npt.NDArray[np.float64]:

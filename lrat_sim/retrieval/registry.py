@@ -1,17 +1,21 @@
 """Finds retrievers by name.
 
-A retriever is a callable under the entry-point group ``lrat_sim.retrievers``, built-in or of a user's own package::
+To add one, name a callable under the entry-point group ``lrat_sim.retrievers`` in your package's metadata (the built-in
+ones stand in this project's ``pyproject.toml``)::
 
     [project.entry-points."lrat_sim.retrievers"]
-    mine = "my_package.search:MyRetriever"
+    mine = "my_package.search:open_mine"
 
-It is called as ``factory(corpus, indexes, progress=progress, **options)`` and returns a
-:class:`~lrat_sim.retrieval.base.Retriever`; ``indexes`` is the folder for what it wants to keep.
+It is called as ``open_mine(corpus, indexes, progress=progress, **options)`` and returns a
+:class:`~lrat_sim.retrieval.base.Retriever`; ``indexes`` is the folder for what it wants to keep.  With
+:func:`takes_settings` its options are the fields of a settings record.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from functools import wraps
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +26,7 @@ from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.settings import Settings
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.documents import Corpus
@@ -30,7 +35,8 @@ GROUP = "lrat_sim.retrievers"
 
 _MODEL_FILES = ("modules.json", "config.json")
 
-S = TypeVar("S", bound=msgspec.Struct)
+S = TypeVar("S", bound=Settings)
+R = TypeVar("R", bound=Retriever)
 
 
 def open_retriever(
@@ -45,12 +51,12 @@ def open_retriever(
         corpus: the documents to rank.
         indexes: folder of the indexes, one subfolder each.
         progress: told how far the building of an index is.
-        options: further options by name; they go before those in ``spec``.
+        options: further options by name; they override those in ``spec``.
 
     Raises:
         UnknownName: no retriever has that name.
         InputError: an option is unknown or its value not allowed, or an index is damaged.
-        FingerprintMismatch: the index there was built from something else; the message says what differs.
+        FingerprintMismatch: the index was built from something else; the message says what differs.
     """
     check_retriever(spec)
     name, given = parse_spec(str(spec))
@@ -81,15 +87,15 @@ def check_retriever(spec: str | Path) -> None:
 
 
 def known_retrievers() -> list[str]:
-    """The names that :func:`open_retriever` answers to now, sorted."""
+    """The names that :func:`open_retriever` accepts, sorted."""
     return sorted(_entry_points())
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     """A spec as a name and options; see :func:`open_retriever` for the grammar.
 
-    Values stay texts; what they mean is for the retriever's settings to say.  ``hybrid:bm25+dense`` is short for
-    ``hybrid`` with the option ``members``.
+    Values stay texts; the retriever's settings say what they mean.  ``hybrid:bm25+dense`` is short for ``hybrid`` with
+    the option ``members``.
 
     Raises:
         InputError: an option has no value or no name, or a folder holds no model.
@@ -108,19 +114,33 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     return ("dense", {"model": _model_folder(name), **options}) if _is_folder(name) else (name, options)
 
 
-def settings_from(name: str, kind: type[S], options: dict[str, Any]) -> S:
-    """A retriever's settings from its options, checked; texts are read as the numbers or switches they stand for.
+def takes_settings(
+    name: str, kind: type[S]
+) -> Callable[[Callable[[Corpus, Path, S, ProgressCallback | None], R]], Callable[..., R]]:
+    """Makes an entry point of ``(corpus, indexes, settings, progress)``; its options are the fields of ``kind``.
 
-    Raises:
-        InputError: an option is unknown or its value is not allowed; the message lists the options there are.
+    Options given as text are read as the numbers or switches that they stand for.  The entry point raises
+    :class:`InputError` for an option that is unknown or not allowed, with those there are.
     """
-    plain = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
-    try:
-        return msgspec.convert(plain, type=kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise InputError(
-            f"the retriever {name!r} cannot take these options: {error}; it has {', '.join(kind.__struct_fields__)}."
-        ) from error
+
+    def entry_point(open_with: Callable[[Corpus, Path, S, ProgressCallback | None], R]) -> Callable[..., R]:
+        @wraps(open_with)
+        def opened(corpus: Any, indexes: Any = None, *, progress: ProgressCallback | None = None, **options: Any) -> R:
+            plain = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+            try:
+                settings = msgspec.convert(plain, type=kind, strict=False)
+            except msgspec.ValidationError as error:
+                fields = ", ".join(kind.__struct_fields__)
+                raise InputError(
+                    f"the retriever {name!r} cannot take these options: {error}; it has {fields}."
+                ) from error
+            return open_with(corpus, indexes, settings, progress)
+
+        # `wraps` would show the options as parameters of the function within
+        del opened.__wrapped__
+        return opened
+
+    return entry_point
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -5,28 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Hit
-from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.connection import Connection, Shelf, sentence_of
+from lrat_sim.retrieval.base import Retriever, corpora_of
+from lrat_sim.retrieval.connection import Connection, DocumentCache, sentence_of
 from lrat_sim.retrieval.local import check_search
-from lrat_sim.retrieval.registry import settings_from
+from lrat_sim.retrieval.registry import takes_settings
+from lrat_sim.retrieval.schemas import FINGERPRINT_HEADER, SearchAnswer, ServerCard, read_token
 from lrat_sim.retrieval.search_r1 import SearchR1Retriever
-from lrat_sim.retrieval.wire import FINGERPRINT_HEADER, SearchAnswer, ServerCard, read_token
-from lrat_sim.settings import Positive, Whole
+from lrat_sim.settings import Positive, Settings, Whole
 
-_SHELF = 1 << 26
-_QUERIES = 256
-"""Queries a request, at most; the server may allow fewer."""
+_CACHED_CHARACTERS = 1 << 26
+_QUERIES_AT_ONCE = 256
+"""Queries per request, at most; the server may allow fewer."""
 
 _WITH_TEXT = 20
 """Up to so many hits a query come with their texts: an agent is shown them all, and each would be another request."""
@@ -34,35 +34,30 @@ _WITH_TEXT = 20
 S = TypeVar("S", bound=Struct)
 
 
-class RemoteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of ``remote``.
+class RemoteSettings(Settings, frozen=True, kw_only=True):
+    """Settings of ``remote``."""
 
-    Args:
-        url: the server's root, as ``http://127.0.0.1:8000``.
-        protocol: ``lrat-sim`` for ``lrat-sim serve``; ``search-r1`` for ``POST /retrieve`` of Search-R1.
-        token_env: the environment variable that holds the server's token, where it wants one.
-        timeout: seconds a try.
-        attempts: tries a request, in all.
-    """
-
-    url: str
-    protocol: Literal["lrat-sim", "search-r1"] = "lrat-sim"
-    token_env: str | None = None
-    timeout: Positive = 60.0
-    attempts: Whole = 5
+    url: Annotated[str, Meta(description="The server's root, as http://127.0.0.1:8000.")]
+    protocol: Annotated[
+        Literal["lrat-sim", "search-r1"],
+        Meta(description="lrat-sim for lrat-sim serve; search-r1 for POST /retrieve of Search-R1."),
+    ] = "lrat-sim"
+    token_env: Annotated[
+        str | None, Meta(description="Environment variable that holds the server's token, if it requires one.")
+    ] = None
+    timeout: Annotated[Positive, Meta(description="Seconds per try.")] = 60.0
+    attempts: Annotated[Whole, Meta(description="Tries per request.")] = 5
 
 
 class RemoteRetriever(Retriever):
     """The retriever behind a search server; it describes itself as that one, since it gives the same answers.
 
-    Args:
-        connection: to the server.
-        card: what the server said of itself; it is held to that.
+    ``card`` is what the server said of itself when it was opened; it is held to that.
     """
 
     def __init__(self, connection: Connection, card: ServerCard):
         self._connection, self.card = connection, card
-        self._shelf = Shelf(_SHELF)
+        self._documents = DocumentCache(_CACHED_CHARACTERS)
 
     @property
     def documents(self) -> int | None:
@@ -90,27 +85,27 @@ class RemoteRetriever(Retriever):
         most = self.card.limits.k
         if k > most:
             raise InputError(f"k is {k}, and the search server at {self._connection.url} gives {most} at most.")
-        body = {"k": k, "text": k <= _WITH_TEXT}
-        found: list[list[Hit]] = []
+        results: list[list[Hit]] = []
         for part in self._parts(queries, k):
-            answer = self._checked(self._connection.post("/search", {"queries": part, **body}), SearchAnswer)
+            body = {"queries": part, "k": k, "text": k <= _WITH_TEXT}
+            answer = self._checked(self._connection.post("/search", body), SearchAnswer)
             if len(answer.results) != len(part):
                 raise self._wrong(f"{len(answer.results)} lists of hits for {len(part)} queries")
             for hits in answer.results:
                 for hit in hits:
                     if hit.text is not None:
-                        self._shelf.put(Document(id=hit.docid, title=hit.title or "", text=hit.text))
-                found.append([hit.hit for hit in hits])
-        return found
+                        self._documents.put(Document(id=hit.docid, title=hit.title or "", text=hit.text))
+                results.append([Hit(docid=hit.docid, score=hit.score, rank=hit.rank) for hit in hits])
+        return results
 
     def document(self, docid: str) -> Document:
-        """See :meth:`Retriever.document`; documents lately seen are at hand.
+        """See :meth:`Retriever.document`; documents lately seen are not asked for again.
 
         Raises:
             UnknownDocument: the server has no such document.
             RetrieverError: as :meth:`search`.
         """
-        document = self._shelf.get(docid)
+        document = self._documents.get(docid)
         if document is None:
             try:
                 # dots too: a path segment of nothing but dots would be resolved on the way
@@ -118,13 +113,13 @@ class RemoteRetriever(Retriever):
             except UnicodeEncodeError:
                 raise UnknownDocument(f"{docid!r} is no document id") from None
             document = self._checked(self._connection.get(f"/document/{path}"), Document)
-            self._shelf.put(document)
+            self._documents.put(document)
         return document
 
     def _parts(self, queries: Sequence[str], k: int) -> Iterator[list[str]]:
         """The queries in requests that are within the server's limits."""
         limits = self.card.limits
-        most = max(1, min(_QUERIES, limits.queries, limits.hits // k))
+        most = max(1, min(_QUERIES_AT_ONCE, limits.queries, limits.hits // k))
         part: list[str] = []
         room = limits.body // 2
         for query in queries:
@@ -146,51 +141,40 @@ class RemoteRetriever(Retriever):
             )
         if response.status_code == 404 and served is not None:
             raise UnknownDocument(f"the search server at {url}: {sentence_of(response)}")
-        if response.status_code != 200:
-            raise RetrieverError(
-                f"the search server at {url} refused (HTTP {response.status_code}): {sentence_of(response)}"
-            )
-        if served is None:
+        if response.status_code == 200 and served is None:
             raise self._wrong("an answer that does not name its fingerprint")
-        try:
-            return msgspec.json.decode(response.content, type=kind)
-        except (ValueError, RecursionError) as error:
-            raise self._wrong(f"what is not the answer to a request ({error})") from error
+        return self._connection.read(response, kind, "gave what is not an answer; is it lrat-sim serve?")
 
     def _wrong(self, what: str) -> RetrieverError:
         return RetrieverError(f"the search server at {self._connection.url} gave {what}; is it lrat-sim serve?")
 
 
+@takes_settings("remote", RemoteSettings)
 def open_remote(
-    corpus: Corpus | None, indexes: Path | None = None, *, progress: ProgressCallback | None = None, **options: Any
+    corpus: Corpus | None, indexes: Path, settings: RemoteSettings, progress: ProgressCallback | None
 ) -> Retriever:
-    """Opens ``remote``; the fields of :class:`RemoteSettings` are its options.
+    """Opens ``remote``; the fields of :class:`RemoteSettings` are its options, and it raises as :func:`open_retriever`.
 
-    Args:
-        corpus: that of the task set, if there is one: the server must rank the same.
-        indexes: not needed; the server has its own.
-        progress: not told anything.
-        options: see :class:`RemoteSettings`.
-
-    Raises:
-        InputError: an option is not allowed, nothing answers at the address, or not as it should.
-        FingerprintMismatch: the server ranks another corpus.
+    ``corpus`` is that of the task set, if there is one: the server must rank the same.
     """
-    settings = settings_from("remote", RemoteSettings, options)
-    url = settings.url.rstrip("/").removesuffix("/retrieve") if settings.protocol == "search-r1" else settings.url
-    connection = Connection(
-        url, token=read_token(settings.token_env), timeout=settings.timeout, attempts=settings.attempts
-    )
+    search_r1 = settings.protocol == "search-r1"
+    url = settings.url.rstrip("/").removesuffix("/retrieve") if search_r1 else settings.url
+    token = read_token(settings.token_env)
+    connection = Connection(url, token=token, timeout=settings.timeout, attempts=settings.attempts)
     try:
-        if settings.protocol == "search-r1":
+        if search_r1:
             retriever = SearchR1Retriever(connection)
             retriever.search(["what is there"], 1)
             return retriever
         card = _read_card(connection)
     except RetrieverError as error:
         raise InputError(f"{error}; start it there, or give another url.") from error
-    if corpus is not None:
-        _check_corpus(card, corpus, connection.url)
+    others = {*corpora_of(card.retriever)} - {corpus.fingerprint} if corpus is not None else set()
+    if corpus is not None and others:
+        raise FingerprintMismatch(
+            f"the search server at {connection.url} ranks the corpus {', '.join(sorted(others))} and the task set has "
+            f"{corpus.fingerprint}, so its documents are not the evidence; serve that task set, or choose its own."
+        )
     return RemoteRetriever(connection, card)
 
 
@@ -210,22 +194,3 @@ def _read_card(connection: Connection) -> ServerCard:
             f"what answers at {connection.url} is not lrat-sim serve ({error}); give another url, or "
             "protocol=search-r1 for a server of Search-R1."
         ) from error
-
-
-def _check_corpus(card: ServerCard, corpus: Corpus, url: str) -> None:
-    others = sorted(_corpora(card.retriever) - {corpus.fingerprint})
-    if others:
-        raise FingerprintMismatch(
-            f"the search server at {url} ranks the corpus {', '.join(others)} and the task set has "
-            f"{corpus.fingerprint}, so its documents are not the evidence; serve that task set, or choose its own."
-        )
-
-
-def _corpora(description: Any) -> set[str]:
-    """The fingerprints of all corpora that a retriever's description names, those of its members too."""
-    if isinstance(description, list):
-        return {found for part in description for found in _corpora(part)}
-    if not isinstance(description, dict):
-        return set()
-    own = {description["corpus"]} if isinstance(description.get("corpus"), str) else set()
-    return own.union(*(_corpora(part) for part in description.values()))

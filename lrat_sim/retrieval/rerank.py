@@ -6,11 +6,11 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
-from msgspec import Meta, Struct
+from msgspec import Meta
 from sentence_transformers import CrossEncoder
 
 from lrat_sim.artifact import fingerprint
@@ -21,52 +21,39 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit, Task
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.encoder import loading, weights_fingerprint
-from lrat_sim.retrieval.hardware import best_device
+from lrat_sim.retrieval.hardware import Device, device_named
 from lrat_sim.retrieval.local import LocalRetriever, ranked
-from lrat_sim.retrieval.registry import open_retriever, settings_from
-from lrat_sim.settings import Whole
+from lrat_sim.retrieval.registry import open_retriever, takes_settings
+from lrat_sim.settings import Settings, Whole
 
 _REMEMBERED_QUERIES = 4096
 _AT_ONCE = 32
 
 
-class RerankSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of ``rerank``.
+class RerankSettings(Settings, frozen=True, kw_only=True):
+    """Settings of ``rerank``."""
 
-    Args:
-        model: the folder of a sentence-transformers cross-encoder with one output, or a hub id.
-        base: the retriever whose hits are ranked anew, as a spec.
-        depth: hits that the base gives, at least; a search for more asks for as many.
-        max_length: tokens of query and document together; by default the model's own limit.
-        device: ``cpu``, ``cuda``, or ``auto``.
-    """
-
-    model: str
-    base: str = "dense"
-    depth: Whole = 50
-    max_length: Annotated[int, Meta(ge=8, le=1_000_000_000)] | None = None
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    model: Annotated[
+        str, Meta(description="Folder or hub id of a sentence-transformers cross-encoder with one output.")
+    ]
+    base: Annotated[str, Meta(description="The retriever whose hits are reranked.")] = "dense"
+    depth: Annotated[Whole, Meta(description="Hits taken from the base, or k where that is more.")] = 50
+    max_length: Annotated[
+        Annotated[int, Meta(ge=8, le=1_000_000_000)] | None,
+        Meta(description="Tokens of query and document together; by default the model's own limit."),
+    ] = None
+    device: Device = "auto"
 
 
 class RerankRetriever(LocalRetriever):
     """Ranks the best hits of another retriever by a cross-encoder's score of (query, document), before any activation.
 
     A document is read as it is indexed: title, line break, text.  An empty query keeps the order of the base.
-
-    Args:
-        corpus: the documents.
-        base: the retriever that finds them.
-        scorer: the cross-encoder.
-        depth: see :class:`RerankSettings`.
     """
 
     def __init__(self, corpus: Corpus, base: Retriever, scorer: Scorer, depth: int = 50):
-        super().__init__(corpus)
+        super().__init__(corpus, {"kind": "rerank", "base": base.describe(), "depth": depth, **scorer.identity})
         self.base, self.scorer, self.depth = base, scorer, depth
-
-    def describe(self) -> dict[str, Any]:
-        """See :meth:`Retriever.describe`."""
-        return {"kind": "rerank", "base": self.base.describe(), "depth": self.depth, **self.scorer.identity}
 
     def for_task(self, task: Task) -> RerankRetriever:
         """See :meth:`Retriever.for_task`; passed on to the base."""
@@ -75,8 +62,8 @@ class RerankRetriever(LocalRetriever):
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
-        found = self.base.search(queries, max(k, self.depth))
-        return [self._reranked(query, hits, k) for query, hits in zip(queries, found, strict=True)]
+        lists = self.base.search(queries, max(k, self.depth))
+        return [self._reranked(query, hits, k) for query, hits in zip(queries, lists, strict=True)]
 
     def _reranked(self, query: str, hits: list[Hit], k: int) -> list[Hit]:
         if not hits or not query.strip():
@@ -87,12 +74,7 @@ class RerankRetriever(LocalRetriever):
 
 
 class Scorer:
-    """Scores texts for one query at a time, since a batch rounds each of its rows differently than another would.
-
-    Args:
-        model: the cross-encoder.
-        name: of it, to be read.
-    """
+    """Scores texts for one query at a time, since a batch rounds each of its rows differently than another would."""
 
     def __init__(self, model: CrossEncoder, name: str):
         self._model = model
@@ -120,17 +102,19 @@ class Scorer:
         return tuple(float(score) for score in scores)
 
 
-def load_cross_encoder(model: str | Path, device: str, *, max_length: int | None = None) -> CrossEncoder:
+def load_cross_encoder(
+    model: str | Path, device: str, *, max_length: int | None = None, attention: str | None = None
+) -> CrossEncoder:
     """A cross-encoder with one output from a folder, read without network, or by its hub id, in fp32.
 
     Raises:
         InputError: it cannot be loaded, or has another number of outputs.
     """
-    with loading(model, "cross-encoder", "a folder of one") as local:
-        loaded: CrossEncoder = CrossEncoder(
-            str(model), device=device, local_files_only=local, max_length=max_length
-        ).float()
-        loaded.predict([("a", "trial")], show_progress_bar=False)  # parts that do not fit together fail only here
+    with loading(model, "cross-encoder", "a folder of one", attention) as options:
+        loaded: CrossEncoder = CrossEncoder(str(model), device=device, max_length=max_length, **options).float()
+        half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
+        with half:
+            loaded.predict([("a", "trial")], show_progress_bar=False)  # parts that do not fit together fail only here
     if loaded.num_labels != 1:
         raise InputError(
             f"the cross-encoder {model} has {loaded.num_labels} outputs; give one that has a single score."
@@ -138,18 +122,13 @@ def load_cross_encoder(model: str | Path, device: str, *, max_length: int | None
     return loaded
 
 
+@takes_settings("rerank", RerankSettings)
 def open_rerank(
-    corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
+    corpus: Corpus, indexes: Path, settings: RerankSettings, progress: ProgressCallback | None
 ) -> RerankRetriever:
-    """Opens ``rerank``; the fields of :class:`RerankSettings` are its options.
-
-    Raises:
-        InputError: the model cannot be loaded, or the base cannot be opened.
-    """
-    settings = settings_from("rerank", RerankSettings, options)
-    device = best_device() if settings.device == "auto" else settings.device
+    """Opens ``rerank``; the fields of :class:`RerankSettings` are its options.  Raises as :func:`open_retriever`."""
     folder = Path(settings.model)
-    name = folder.resolve().name if folder.is_dir() else settings.model
-    scorer = Scorer(load_cross_encoder(settings.model, device, max_length=settings.max_length), name)
+    model = load_cross_encoder(settings.model, device_named(settings.device), max_length=settings.max_length)
+    scorer = Scorer(model, folder.resolve().name if folder.is_dir() else settings.model)
     base = open_retriever(settings.base, corpus, indexes, progress=progress)
     return RerankRetriever(corpus, base, scorer, settings.depth)

@@ -29,11 +29,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from lrat_sim.errors import InputError, LratSimError, UnknownDocument
+from lrat_sim.retrieval.access import AccessControl, check_token, refusal
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.door import Door, check_token, refusal
-from lrat_sim.retrieval.service import Service
-from lrat_sim.retrieval.shown import Shown
-from lrat_sim.retrieval.wire import (
+from lrat_sim.retrieval.result_format import ResultFormat
+from lrat_sim.retrieval.schemas import (
     FINGERPRINT_HEADER,
     Refused,
     RetrieveBody,
@@ -42,6 +41,7 @@ from lrat_sim.retrieval.wire import (
     encode_answer,
     read_body,
 )
+from lrat_sim.retrieval.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def search_app(
     token: str | None = None,
     limits: ServerLimits | None = None,
     mcp: bool = True,
-    shown: Shown | None = None,
+    shown: ResultFormat | None = None,
 ) -> ASGIApp:
     """The search server as an ASGI application, for a server of one's own; ``serve`` runs it by itself.
 
@@ -104,21 +104,20 @@ def search_app(
         return encode_answer(await service.document(request.path_params["docid"]))
 
     # guides write addresses with a slash at the end, and few clients follow a redirect with a body
+    both_ways = [
+        ("/describe", describe, "GET"), ("/health", health, "GET"), ("/search", search, "POST"),
+        ("/retrieve", retrieve, "POST"),
+    ]  # fmt: skip
     routes: list[BaseRoute] = [
-        Route(path + slash, _answering(endpoint, service), methods=[method])
-        for path, endpoint, method in [
-            ("/describe", describe, "GET"),
-            ("/health", health, "GET"),
-            ("/search", search, "POST"),
-            ("/retrieve", retrieve, "POST"),
-        ]
-        for slash in ("", "/")
-    ]
-    routes += [
         Route("/", _answering(describe, service)),
         Route("/document/{docid:docid}", _answering(document, service)),
+        *(
+            Route(path + slash, _answering(endpoint, service), methods=[method])
+            for path, endpoint, method in both_ways
+            for slash in ("", "/")
+        ),
     ]
-    running = contextlib.AsyncExitStack()
+    manager = None
     if mcp:
         from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 
@@ -133,15 +132,13 @@ def search_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with running:
-            running.callback(service.close)
-            if mcp:
-                await running.enter_async_context(manager.run())
-            yield
+        with contextlib.closing(service):
+            async with manager.run() if manager is not None else contextlib.nullcontext():
+                yield
 
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such})
     app.router.redirect_slashes = False
-    return Door(app, host=host, token=token, limits=service.card.limits)
+    return AccessControl(app, host=host, token=token, limits=service.card.limits)
 
 
 def _answering(endpoint: Endpoint, service: Service) -> Callable[[Request], Awaitable[Response]]:

@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import RetrieverError, UnknownDocument
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.connection import Connection, Shelf, sentence_of
+from lrat_sim.retrieval.connection import Connection, DocumentCache
 from lrat_sim.retrieval.local import check_search, ranked
 
-_SHELF = 1 << 28
-_QUERIES = 256
+_CACHED_CHARACTERS = 1 << 28
+_QUERIES_AT_ONCE = 256
 
 
 class _Item(Struct, frozen=True):
@@ -33,15 +32,11 @@ class _Answer(Struct, frozen=True):
 
 
 class SearchR1Retriever(Retriever):
-    """A server that speaks Search-R1's protocol.
-
-    Args:
-        connection: to the server.
-    """
+    """A server that speaks Search-R1's protocol."""
 
     def __init__(self, connection: Connection):
         self._connection = connection
-        self._shelf = Shelf(_SHELF)
+        self._documents = DocumentCache(_CACHED_CHARACTERS)
 
     def describe(self) -> dict[str, Any]:
         """The address and the protocol; the corpus and the ranking behind them are unknown."""
@@ -57,18 +52,9 @@ class SearchR1Retriever(Retriever):
             RetrieverError: the server did not answer, refused, or gave something else.
         """
         check_search(queries, k)
-        found: list[list[Hit]] = []
-        for start in range(0, len(queries), _QUERIES):
-            part = list(queries[start : start + _QUERIES])
-            for items in self._retrieve(part, k):
-                scored: dict[str, float] = {}
-                for rank, item in enumerate(items, start=1):
-                    document = self._read(item.document)
-                    if document.id not in scored:
-                        scored[document.id] = 1.0 / rank if item.score is None else item.score
-                        self._shelf.put(document)
-                found.append(ranked([(score, docid) for docid, score in scored.items()], k))
-        return found
+        starts = range(0, len(queries), _QUERIES_AT_ONCE)
+        answers = (self._retrieve(list(queries[start : start + _QUERIES_AT_ONCE]), k) for start in starts)
+        return [self._hits(items, k) for answer in answers for items in answer]
 
     def document(self, docid: str) -> Document:
         """A document of an earlier search, among those that brought 256 million characters last.
@@ -76,7 +62,7 @@ class SearchR1Retriever(Retriever):
         Raises:
             UnknownDocument: no search has brought it, or long ago.
         """
-        document = self._shelf.get(docid)
+        document = self._documents.get(docid)
         if document is None:
             raise UnknownDocument(f"no search at {self._connection.url} has brought a document {docid!r} lately")
         return document
@@ -84,17 +70,19 @@ class SearchR1Retriever(Retriever):
     def _retrieve(self, queries: list[str], k: int) -> list[list[_Item]]:
         body = {"queries": queries, "topk": k, "return_scores": True}
         response, url = self._connection.post("/retrieve", body), self._connection.url
-        if response.status_code != 200:
-            raise RetrieverError(
-                f"the search server at {url} refused (HTTP {response.status_code}): {sentence_of(response)}"
-            )
-        try:
-            result = msgspec.json.decode(response.content, type=_Answer).result
-        except (ValueError, RecursionError) as error:
-            raise RetrieverError(f"the search server at {url} does not speak Search-R1's protocol ({error})") from error
+        result = self._connection.read(response, _Answer, "does not speak Search-R1's protocol").result
         if len(result) != len(queries):
             raise RetrieverError(f"the search server at {url} gave {len(result)} lists for {len(queries)} queries")
         return result
+
+    def _hits(self, items: list[_Item], k: int) -> list[Hit]:
+        scores: dict[str, float] = {}
+        for rank, item in enumerate(items, start=1):
+            document = self._read(item.document)
+            if document.id not in scores:
+                scores[document.id] = 1.0 / rank if item.score is None else item.score
+                self._documents.put(document)
+        return ranked([(score, docid) for docid, score in scores.items()], k)
 
     def _read(self, document: dict[str, Any]) -> Document:
         """A document from its fields, or from ``contents``: the title in quotes on a line of its own, then the text."""

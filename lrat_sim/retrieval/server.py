@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -11,19 +12,22 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.clients import BoundedProtocol
+from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.search_app import search_app
-from lrat_sim.retrieval.shown import Shown
-from lrat_sim.retrieval.wire import ServerLimits
 
 _BACKLOG = 2048
 """Connections that may wait to be accepted: a thousand agents may come at once."""
 _ACCEPTED = 16
 """Those that are accepted in a row: asyncio would take all that wait, and fail for want of file descriptors before
 :class:`BoundedProtocol` hears of the first."""
+_KEPT_FREE = 128
+"""File descriptors left for indexes, documents and logs."""
+
+_SECONDS = ServerLimits().seconds
 
 
 def serve(
@@ -31,30 +35,48 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    token: str | None = None,
-    limits: ServerLimits | None = None,
-    mcp: bool = True,
-    shown: Shown | None = None,
     announce: Callable[[str], object] = print,
+    **options: Any,
 ) -> None:
     """Serves a retriever over HTTP until Ctrl-C or SIGTERM; requests under way are answered first.
 
     Args:
-        retriever, token, limits, mcp, shown: see :func:`search_app`.
+        retriever: answers the queries.
         host: the address to listen on.
         port: the port; 0 takes any that is free.
         announce: told where it listens once it does.
+        options: the others of :func:`search_app`.
 
     Raises:
         InputError: as :func:`search_app`, or the address cannot be listened on.
     """
+
+    def listening(url: str) -> None:
+        tools = f", MCP at {url}/mcp" if options.get("mcp", True) else ""
+        kind = retriever.describe().get("kind", type(retriever).__name__)
+        announce(f"serving {kind} ({retriever.fingerprint}) at {url}{tools}; Ctrl-C stops it.")
+
     serve_app(
-        lambda address: search_app(retriever, host=address, token=token, limits=limits, mcp=mcp, shown=shown),
-        host=host,
-        port=port,
-        seconds=(limits or ServerLimits()).seconds,
-        announce=lambda url: announce(_announcement(retriever, url, mcp)),
-    )
+        lambda address: search_app(retriever, host=address, **options),
+        host=host, port=port, seconds=_head_seconds(options), announce=listening,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def serving(retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[str]:
+    """Serves a retriever from a thread for as long as the block runs, and gives its URL.
+
+    Arguments as :func:`serve` has them::
+
+        with serving(retriever) as url:
+            open_retriever(f"remote:url={url}", corpus, indexes)
+    """
+
+    def app(address: str) -> ASGIApp:
+        return search_app(retriever, host=address, **options)
+
+    with serving_app(app, host=host, port=port, seconds=_head_seconds(options)) as url:
+        yield url
 
 
 def serve_app(
@@ -62,7 +84,7 @@ def serve_app(
     *,
     host: str,
     port: int,
-    seconds: float = ServerLimits().seconds,
+    seconds: float = _SECONDS,
     announce: Callable[[str], object] = print,
 ) -> None:
     """Serves an application over HTTP until Ctrl-C or SIGTERM; requests under way are answered first.
@@ -84,33 +106,8 @@ def serve_app(
 
 
 @contextlib.contextmanager
-def serving(retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[str]:
-    """Serves a retriever from a thread for as long as the block runs, and gives its URL::
-
-        with serving(retriever) as url:
-            open_retriever(f"remote:url={url}", corpus, indexes)
-
-    Args:
-        retriever: what answers.
-        host: the address to listen on.
-        port: the port; 0 takes any that is free.
-        options: the others of :func:`search_app`.
-
-    Raises:
-        InputError: see :func:`serve`.
-    """
-    seconds = (options.get("limits") or ServerLimits()).seconds
-
-    def app(address: str) -> ASGIApp:
-        return search_app(retriever, host=address, **options)
-
-    with serving_app(app, host=host, port=port, seconds=seconds) as url:
-        yield url
-
-
-@contextlib.contextmanager
 def serving_app(
-    app: Callable[[str], ASGIApp], *, host: str = "127.0.0.1", port: int = 0, seconds: float = ServerLimits().seconds
+    app: Callable[[str], ASGIApp], *, host: str = "127.0.0.1", port: int = 0, seconds: float = _SECONDS
 ) -> Iterator[str]:
     """Serves an application from a thread for as long as the block runs, and gives its URL; see :func:`serve_app`."""
     with _listening(host, port) as listener:
@@ -126,6 +123,62 @@ def serving_app(
         finally:
             server.should_exit = True
             thread.join()
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's protocol, with an end to waiting: uvicorn itself waits for ever for the head of a request.
+
+    A connection on which the head of a request (line and headers) does not arrive within uvicorn's
+    ``timeout_keep_alive`` is closed.  Where this process has no file descriptor to spare, the one that has waited
+    longest makes room for a new one: a thousand clients that send half a head would leave none for any other.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """A client has connected."""
+        super().connection_made(transport)
+        self._watch()
+        if len(self.connections) > most_connections():
+            others = [each for each in self.connections if isinstance(each, BoundedProtocol)]
+            idlest = min(others, key=BoundedProtocol._closes_at)
+            self.connections.discard(idlest)  # now, since of many that come at once each must displace another
+            idlest.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """A client has sent something."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A client has gone."""
+        super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _watch(self) -> None:
+        """Sets the deadline of a head that is not here yet, once: each further byte would put it off."""
+        waiting = self.cycle is None or self.cycle.response_complete
+        if waiting and self._deadline is None:
+            self._deadline = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+        elif not waiting and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _closes_at(self) -> float:
+        """When it is closed unless a request comes; never, while one is under way."""
+        timer = self._deadline or self.timeout_keep_alive_task
+        return timer.when() if timer is not None else float("inf")
+
+
+def most_connections() -> int:
+    """Connections that this process has file descriptors for."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return 1 << 30
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 30 if limit == resource.RLIM_INFINITY else max(1, limit - _KEPT_FREE)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -203,7 +256,5 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _announcement(retriever: Retriever, url: str, mcp: bool) -> str:
-    tools = f", MCP at {url}/mcp" if mcp else ""
-    kind = retriever.describe().get("kind", type(retriever).__name__)
-    return f"serving {kind} ({retriever.fingerprint}) at {url}{tools}; Ctrl-C stops it."
+def _head_seconds(options: dict[str, Any]) -> float:
+    return (options.get("limits") or ServerLimits()).seconds

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -14,28 +14,28 @@ from lrat_sim.errors import InputError, LratSimError, RetrieverError, UnknownDoc
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.batching import Batcher
-from lrat_sim.retrieval.harmless import as_it_was
-from lrat_sim.retrieval.shown import Shown, show_document, show_hits
-from lrat_sim.retrieval.wire import Found, Refused, RetrieveBody, SearchBody, ServerCard, ServerLimits, encode_answer
+from lrat_sim.retrieval.control_tokens import unescaped
+from lrat_sim.retrieval.result_format import ResultFormat, show_document, show_hits
+from lrat_sim.retrieval.schemas import (
+    Refused,
+    RetrieveBody,
+    SearchBody,
+    SearchHit,
+    ServerCard,
+    ServerLimits,
+    encode_answer,
+)
 from lrat_sim.text import first_tokens
 
 RETRIEVE_TOPK = 3
 """Hits a query where a client of ``/retrieve`` names no number; Search-R1's server has the same."""
 
-T = TypeVar("T")
-
 
 class Service:
-    """One retriever, asked by many.  Make it on the event loop that will use it.
+    """One retriever, asked by many; ``shown`` is how much the tools show.  Make it on the event loop that uses it."""
 
-    Args:
-        retriever: what answers.
-        limits: what a request may ask for.
-        shown: what the tools show.
-    """
-
-    def __init__(self, retriever: Retriever, limits: ServerLimits | None = None, shown: Shown | None = None):
-        self.retriever, self.shown = retriever, shown or Shown()
+    def __init__(self, retriever: Retriever, limits: ServerLimits | None = None, shown: ResultFormat | None = None):
+        self.retriever, self.shown = retriever, shown or ResultFormat()
         self.card = describe_server(retriever, limits or ServerLimits())
         self._batcher = Batcher(retriever, waiting=self.card.limits.waiting)
         self._text = lru_cache(maxsize=1 << 15)(self._first_tokens)  # result lists show the same ones again and again
@@ -51,7 +51,17 @@ class Service:
             Refused: the request is over a limit.
             LratSimError: the retriever failed.
         """
-        self._check(queries, k)
+        limits = self.card.limits
+        for value, most, what in (
+            (k, limits.k, "hits a query"),
+            (len(queries), limits.queries, "queries a request"),
+            (k * len(queries), limits.hits, "hits a request, over all its queries"),
+            (max(map(len, queries), default=0), limits.query_characters, "characters a query"),
+        ):
+            if value > most:
+                # a number of a thousand digits is not repeated
+                asked = value if value < 10**12 else "many more"
+                raise Refused(422, f"this server gives {most} {what} at most, not {asked}; ask for less.")
         return await self._batcher.search(queries, k)
 
     async def document(self, docid: str) -> Document:
@@ -68,14 +78,14 @@ class Service:
         if (body.query is None) == (body.queries is None):
             raise Refused(422, "the body has neither or both of `query` and `queries`; give one of them.")
         queries = [body.query] if body.query is not None else body.queries or []
-        found = await self.search(queries, body.k)
+        lists = await self.search(queries, body.k)
         return await asyncio.to_thread(
-            lambda: encode_answer({"results": [[self._found(hit, body) for hit in hits] for hits in found]})
+            lambda: encode_answer({"results": [[self._with_texts(hit, body) for hit in hits] for hits in lists]})
         )
 
     async def answer_retrieve(self, body: RetrieveBody) -> bytes:
         """The answer to Search-R1's ``POST /retrieve``, as JSON; without scores the documents stand alone."""
-        found = await self.search(body.queries, body.topk or RETRIEVE_TOPK)
+        lists = await self.search(body.queries, body.topk or RETRIEVE_TOPK)
 
         def render(hit: Hit) -> dict[str, Any]:
             document = self._document(hit.docid)
@@ -84,47 +94,38 @@ class Service:
             return {"document": entry, "score": hit.score} if body.return_scores else entry
 
         return await asyncio.to_thread(
-            lambda: encode_answer({"result": [[render(hit) for hit in hits] for hits in found]})
+            lambda: encode_answer({"result": [[render(hit) for hit in hits] for hits in lists]})
         )
 
     async def show_search(self, query: str) -> str:
         """The result list of a query as an agent is shown it."""
-        found = await self.search([query], self.shown.k)
-        return await asyncio.to_thread(show_hits, query, found[0], self._text, self.shown.snippet_tokens)
+        (hits,) = await self.search([query], self.shown.k)
+        return await asyncio.to_thread(show_hits, query, hits, self._text, self.shown.snippet_tokens)
 
     async def show_document(self, docid: str) -> str:
-        """A document as an agent is shown it; its id may be written as result lists show it.
+        """A document as an agent is shown it; its id may be written as result lists show it, where a backslash breaks
+        what could pass for a control token (:mod:`lrat_sim.retrieval.control_tokens`)."""
+        return await asyncio.to_thread(show_document, unescaped(docid), self._text, self.shown.document_tokens)
 
-        There a backslash breaks what could pass for a chat template's token (:mod:`lrat_sim.retrieval.harmless`).
-        """
-        docid = as_it_was(docid)
-        return await asyncio.to_thread(show_document, docid, self._text, self.shown.document_tokens)
-
-    def _check(self, queries: Sequence[str], k: int) -> None:
-        limits = self.card.limits
-        for value, most, what in (
-            (k, limits.k, "hits a query"),
-            (len(queries), limits.queries, "queries a request"),
-            (k * len(queries), limits.hits, "hits a request, over all its queries"),
-            (max(map(len, queries), default=0), limits.query_characters, "characters a query"),
-        ):
-            if value > most:
-                # a number of a thousand digits is not repeated
-                asked = value if value < 10**12 else "many more"
-                raise Refused(422, f"this server gives {most} {what} at most, not {asked}; ask for less.")
-
-    def _found(self, hit: Hit, body: SearchBody) -> Found:
-        plain = {"docid": hit.docid, "score": hit.score, "rank": hit.rank}
+    def _with_texts(self, hit: Hit, body: SearchBody) -> SearchHit:
+        texts: dict[str, str] = {}
         if body.text:
             document = self._document(hit.docid)
-            plain |= {"title": document.title, "text": document.text}
+            texts |= {"title": document.title, "text": document.text}
         if body.snippet_tokens is not None:
-            title, snippet = self._text(hit.docid, body.snippet_tokens)
-            plain |= {"title": title, "snippet": snippet}
-        return Found(**plain)  # type: ignore[arg-type]  # each field by its own name
+            texts["title"], texts["snippet"] = self._text(hit.docid, body.snippet_tokens)
+        return SearchHit(docid=hit.docid, score=hit.score, rank=hit.rank, **texts)
 
     def _document(self, docid: str) -> Document:
-        return _guarded(lambda: self.retriever.document(docid), f"document {docid!r}")
+        try:
+            return self.retriever.document(docid)
+        except UnknownDocument as error:
+            raise UnknownDocument(f"there is no document {docid!r}; ask for an id of a result list") from error
+        except LratSimError:
+            raise
+        except Exception as error:  # as in the batcher
+            said = f"the retriever failed ({type(error).__name__}: {error})"
+            raise RetrieverError(f"document {docid!r}: {said}") from error
 
     def _first_tokens(self, docid: str, tokens: int) -> tuple[str, str]:
         document = self._document(docid)
@@ -135,8 +136,7 @@ def describe_server(retriever: Retriever, limits: ServerLimits) -> ServerCard:
     """What ``/describe`` says.
 
     Raises:
-        InputError: the retriever answers each task in another way, which a server is not told; or a limit is not
-            allowed.
+        InputError: the retriever answers each task differently, which a server is not told; or a limit is not allowed.
     """
     if answers_by_task(retriever):
         raise InputError(
@@ -169,14 +169,3 @@ def corpus_size(retriever: Retriever) -> int | None:
     corpus = getattr(retriever, "corpus", None)
     documents = getattr(retriever, "documents", None) if corpus is None else len(corpus)
     return documents if isinstance(documents, int) else None
-
-
-def _guarded(call: Callable[[], T], what: str) -> T:
-    try:
-        return call()
-    except UnknownDocument as error:
-        raise UnknownDocument(f"there is no {what}; ask for an id of a result list") from error
-    except LratSimError:
-        raise
-    except Exception as error:  # as in the batcher
-        raise RetrieverError(f"{what}: the retriever failed ({type(error).__name__}: {error})") from error

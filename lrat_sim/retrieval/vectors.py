@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from lrat_sim.artifact import replacing
 from lrat_sim.corpus.documents import Corpus
@@ -20,9 +21,11 @@ from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.index import damaged, reading_index
+from lrat_sim.settings import Whole
 
 Matrix = npt.NDArray[np.float32]
 Dtype = Literal["float32", "bfloat16"]
+ShardRows = Annotated[Whole, Meta(description="Documents per shard; a killed build loses at most one shard.")]
 
 _MOST_SHARDS = 512
 """Every memory-mapped file holds a descriptor, and 1,024 is what a process commonly has."""
@@ -49,14 +52,7 @@ def rows_a_shard(documents: int, wanted: int) -> int:
 def encode_corpus(
     folder: Path, corpus: Corpus, encoder: Encoder, shard_rows: int, progress: ProgressCallback | None
 ) -> None:
-    """Encodes every document into shards; those that an earlier, killed call finished are kept.
-
-    Args:
-        folder: where the shards go.
-        corpus: the documents.
-        encoder: encodes them.
-        shard_rows: documents a shard; a kill loses at most the shard under way.
-        progress: told the documents that are done.
+    """Encodes every document into shards of a folder; those that an earlier, killed call finished are kept.
 
     Raises:
         InputError: the encoder gave something that is not a finite number, or vectors of several dimensions.
@@ -76,10 +72,11 @@ def encode_corpus(
                     f"{folder} and index with one model."
                 )
             dimensions = vectors.shape[1]
-            if not np.isfinite(vectors).all():
-                row = start + int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+            broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+            if len(broken):
+                docid = corpus[start + int(broken[0])].id
                 raise InputError(
-                    f"the encoder gave no finite vector for document {corpus[row].id!r}; use another model or dtype."
+                    f"the encoder gave no finite vector for document {docid!r}; use another model or dtype."
                 )
             with replacing(path) as beside, beside.open("wb") as stream:
                 np.save(stream, vectors)
@@ -93,27 +90,24 @@ _BLOCK = 512
 
 def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress: ProgressCallback | None) -> Matrix:
     order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-    blocks: list[Matrix] = []
+    vectors: Matrix | None = None
     for begin in range(0, len(order), _BLOCK):
         if progress and begin:
             progress(start + begin, total, "documents")
-        blocks.append(encoder.documents([texts[row] for row in order[begin : begin + _BLOCK]]))
-    for block, begin in zip(blocks, range(0, len(order), _BLOCK), strict=True):
-        wanted = (min(_BLOCK, len(order) - begin), blocks[0].shape[1])
+        rows = order[begin : begin + _BLOCK]
+        block = encoder.documents([texts[row] for row in rows])
+        if vectors is None:
+            vectors = np.empty((len(texts), block.shape[-1]), np.float32)
+        wanted = (len(rows), vectors.shape[1])
         if block.shape != wanted:
             raise InputError(f"the encoder gave vectors of shape {block.shape}, not {wanted}; use another model.")
-    vectors = np.empty((len(texts), blocks[0].shape[1]), np.float32)
-    vectors[order] = np.concatenate(blocks)
+        vectors[rows] = block
+    assert vectors is not None, "a shard holds at least one document"
     return vectors
 
 
 class Vectors:
-    """The vectors of a corpus, memory-mapped.
-
-    Args:
-        folder: where :func:`encode_corpus` wrote them.
-        rows: documents of the corpus.
-        shard_rows: documents a shard.
+    """The vectors of a corpus of so many ``rows``, memory-mapped from where :func:`encode_corpus` wrote them.
 
     Raises:
         InputError: a shard is missing or damaged.
@@ -134,12 +128,12 @@ class Vectors:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Matrix:
         """Some rows, shape (len(rows), dimensions)."""
-        found = np.empty((len(rows), self.dimensions), np.float32)
+        taken = np.empty((len(rows), self.dimensions), np.float32)
         shard_of = rows // self.shard_rows
         for number in np.unique(shard_of):
-            place = shard_of == number
-            found[place] = self.shards[number][rows[place] - number * self.shard_rows]
-        return found
+            within = shard_of == number
+            taken[within] = self.shards[number][rows[within] - number * self.shard_rows]
+        return taken
 
     def __iter__(self) -> Iterator[Matrix]:
         return iter(self.shards)

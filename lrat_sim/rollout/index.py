@@ -166,19 +166,39 @@ def read_trajectories(run: Path | str, *, by_task: bool = False) -> Iterator[Tra
     """
     run = Path(run)
     path = run / TRAJECTORIES if run.is_dir() else run
-    last = {named.id: (named.task_id, named.sample, offset) for offset, named in read_with_offsets(path, _Named)}
+    if run.is_dir() and not path.is_file():
+        raise InputError(f"{run} holds no {TRAJECTORIES}, so it is no run folder; give one that a rollout made.")
     if by_task:
-        with open_bytes(path) as stream:
-            for _, _, offset in sorted(last.values()):
-                stream.seek(offset)
-                try:
-                    yield decode(stream.readline(), Trajectory)
-                except NOT_JSON:  # read as a file, it says which line
-                    yield from (found for _, found in read_with_offsets(path, Trajectory, offset.__eq__))
+        yield from read_at(path, (offset for _, offset in offsets_by_task(path)))
         return
-    kept = {offset for _, _, offset in last.values()}
+    kept = {offset for _, offset in offsets_by_task(path)}
     for _, trajectory in read_with_offsets(path, Trajectory, kept.__contains__):
         yield trajectory
+
+
+def offsets_by_task(path: Path) -> list[tuple[str, int]]:
+    """The ids of a file of trajectories, by task and sample, and the byte at which the last record of each starts.
+
+    Raises:
+        RecordError: a line is not a trajectory.
+    """
+    last = {named.id: (named.task_id, named.sample, offset) for offset, named in read_with_offsets(path, _Named)}
+    return [(name, where[-1]) for where, name in sorted((where, name) for name, where in last.items())]
+
+
+def read_at(path: Path, offsets: Iterable[int]) -> Iterator[Trajectory]:
+    """The trajectories whose records start at some bytes of a file, in that order.
+
+    Raises:
+        RecordError: a record is not a trajectory; names file, line and field.
+    """
+    with open_bytes(path) as stream:
+        for offset in offsets:
+            stream.seek(offset)
+            try:
+                yield decode(stream.readline(), Trajectory)
+            except NOT_JSON:  # read as a file, it says which line
+                yield from (found for _, found in read_with_offsets(path, Trajectory, offset.__eq__))
 
 
 def record_asked(run: Path, tasks: Iterable[Task]) -> None:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy
-import numpy.typing
-from torch.utils.data import Dataset, Sampler
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.records import Pair, encode
 from lrat_sim.training.settings import TrainingSettings
-
-Key = tuple[int, int]
-"""An epoch and a row, both from 0: the same pair may show other negatives in another epoch."""
 
 
 class Example(NamedTuple):
@@ -32,8 +28,13 @@ class Example(NamedTuple):
     teacher: tuple[float, ...] = ()
     """A cross-encoder's scores of the positive and of the negatives; none without distillation."""
 
+    @property
+    def documents(self) -> tuple[int, ...]:
+        """The rows of the positive and of the negatives, in that order."""
+        return (self.positive, *self.negatives)
 
-class PairDataset(Dataset[Example]):
+
+class PairDataset:
     """The pairs of a training run, checked, with their documents as rows of the corpus.
 
     A pair whose positive the agent rejected (``satisfied`` false) is passed over, as if it were not there.
@@ -41,12 +42,14 @@ class PairDataset(Dataset[Example]):
     Args:
         pairs: read once, in order; their order is part of the fingerprint.
         corpus: holds every positive and negative.
-        settings: group size, choice of negatives, whether weights count, share of questions held out, seed.
+        settings: of the training.
 
     Attributes:
-        development: the pairs of the questions that are held out, whole, in order.
+        examples: the pairs to train on, with all their negatives.
+        development: the pairs of the questions that are held out, likewise.
         rejected: how many pairs were passed over.
         fingerprint: of the pairs, those held out included.
+        steps: batches of all epochs together.
 
     Raises:
         InputError: no pairs; a pair without positive, or with a document that the corpus does not hold; a weight that
@@ -58,72 +61,75 @@ class PairDataset(Dataset[Example]):
         self.corpus, self.settings = corpus, settings
         self.rejected = 0
         digest = hashlib.sha256()
-        self._examples: list[Example] = []
-        questions: list[str] = []
+        examples: list[tuple[Example, str]] = []
         for number, pair in enumerate(pairs, start=1):
             if not pair.satisfied:
                 self.rejected += 1
                 continue
             digest.update(encode(pair) + b"\n")
-            self._examples.append(self._example(number, pair))
-            questions.append(pair.provenance.task)
+            examples.append((self._example(number, pair), pair.provenance.task))
         self.fingerprint = digest.hexdigest()[:16]
-        if not self._examples:
+        if not examples:
             why = f"all {self.rejected} pairs are rejected documents" if self.rejected else "there are no pairs"
             raise InputError(f"{why} to train on; mine pairs from trajectories that browse documents.")
-        self.development: list[Example] = []
-        if settings.development_share:
-            held_out = _held_out(questions, settings)
-            self.development = [e for e, q in zip(self._examples, questions, strict=True) if q in held_out]
-            self._examples = [e for e, q in zip(self._examples, questions, strict=True) if q not in held_out]
-        if not settings.in_batch_negatives and not any(example.negatives for example in self._examples):
+        held_out = _held_out({question for _, question in examples}, settings)
+        self.examples = [example for example, question in examples if question not in held_out]
+        self.development = [example for example, question in examples if question in held_out]
+        if not settings.in_batch_negatives and not any(example.negatives for example in self.examples):
             raise InputError("no pair has a negative and in_batch_negatives is off; turn it on or mine negatives.")
+        self._steps_an_epoch = math.ceil(len(self.examples) / settings.batch_size)
+        self.steps = settings.epochs * self._steps_an_epoch
 
     def _example(self, number: int, pair: Pair) -> Example:
-        place = f"pair {number} (query {pair.query!r})"
+        where = f"pair {number} (query {pair.query!r})"
         if not pair.positive:
-            raise InputError(f"{place} has no positive; mine the pairs again.")
+            raise InputError(f"{where} has no positive; mine the pairs again.")
         for what, weight in [("weight", pair.weight), *((n.docid, n.weight) for n in pair.negatives)]:
             if not (math.isfinite(weight) and weight >= 0):
                 name = "weight" if what == "weight" else f"weight of negative {what!r}"
-                raise InputError(f"{place}: the {name} is {weight}; it must be 0 or more, so mine the pairs again.")
+                raise InputError(f"{where}: the {name} is {weight}; it must be 0 or more, so mine the pairs again.")
         if any(negative.docid == pair.positive for negative in pair.negatives):
-            raise InputError(f"{place}: {pair.positive!r} is positive and negative at once; mine the pairs again.")
+            raise InputError(f"{where}: {pair.positive!r} is positive and negative at once; mine the pairs again.")
         return Example(
             query=pair.query,
             weight=pair.weight if self.settings.pair_weights else 1.0,
-            positive=self._row(place, pair.positive),
-            negatives=tuple(self._row(place, negative.docid) for negative in pair.negatives),
+            positive=self._row(where, pair.positive),
+            negatives=tuple(self._row(where, negative.docid) for negative in pair.negatives),
             negative_weights=tuple(negative.weight for negative in pair.negatives),
         )
 
-    def _row(self, place: str, docid: str) -> int:
+    def _row(self, where: str, docid: str) -> int:
         try:
             return self.corpus.row(docid)
         except UnknownDocument as error:
             raise InputError(
-                f"{place}: its document {docid!r} is not in the corpus at {self.corpus.folder}; "
+                f"{where}: its document {docid!r} is not in the corpus at {self.corpus.folder}; "
                 "train with the corpus that the agents searched."
             ) from error
 
-    def __len__(self) -> int:
-        return len(self._examples)
+    def batch(self, step: int) -> list[Example]:
+        """The pairs of a step, counted from 0, of all processes together.
 
-    def __getitem__(self, key: Key) -> Example:
-        epoch, row = key
-        example, room = self._examples[row], self.settings.group_size - 1
+        Order and sampled negatives follow from seed, epoch and row alone, so resuming needs no generator's state.
+        """
+        epoch, index = divmod(step, self._steps_an_epoch)
+        first, last = index * self.settings.batch_size, (index + 1) * self.settings.batch_size
+        order = _shuffled(self.settings.seed, epoch, len(self.examples))
+        return [self.example(epoch, int(row)) for row in order[first:last]]
+
+    def example(self, epoch: int, row: int) -> Example:
+        """A pair with as many of its negatives as a group holds."""
+        example, room = self.examples[row], self.settings.group_size - 1
         if len(example.negatives) <= room:
             return example
-        if self.settings.negatives == "first":
-            chosen = list(range(room))
-        else:
+        chosen = list(range(room))
+        if self.settings.negatives == "sample":
             generator = numpy.random.default_rng([self.settings.seed, epoch, row])
             chosen = sorted(generator.choice(len(example.negatives), size=room, replace=False).tolist())
-        teacher = example.teacher
         return example._replace(
-            negatives=tuple(example.negatives[place] for place in chosen),
-            negative_weights=tuple(example.negative_weights[place] for place in chosen),
-            teacher=(teacher[0], *(teacher[1 + place] for place in chosen)) if teacher else (),
+            negatives=tuple(example.negatives[index] for index in chosen),
+            negative_weights=tuple(example.negative_weights[index] for index in chosen),
+            teacher=example.teacher and (example.teacher[0], *(example.teacher[1 + index] for index in chosen)),
         )
 
     def groups(self) -> list[tuple[str, str]]:
@@ -131,54 +137,32 @@ class PairDataset(Dataset[Example]):
         texts: dict[int, str] = {}
         return [
             (example.query, texts.setdefault(row, passage_text(self.corpus[row])))
-            for example in self._examples
-            for row in (example.positive, *example.negatives)
+            for example in self.examples
+            for row in example.documents
         ]
 
-    def teach(self, scores: numpy.typing.NDArray[numpy.float32]) -> None:
+    def teach(self, scores: numpy.ndarray[Any, numpy.dtype[numpy.float32]]) -> None:
         """Gives each pair a teacher's scores of its texts, as :meth:`groups` lists them."""
-        taught, start = [], 0
-        for example in self._examples:
-            end = start + 1 + len(example.negatives)
-            taught.append(example._replace(teacher=tuple(scores[start:end].tolist())))
+        start = 0
+        for index, example in enumerate(self.examples):
+            end = start + len(example.documents)
+            self.examples[index] = example._replace(teacher=tuple(scores[start:end].tolist()))
             start = end
-        self._examples = taught
-
-    @property
-    def mean_group(self) -> float:
-        """Texts a pair has on average within the group size, for the record."""
-        room = self.settings.group_size - 1
-        return 1 + sum(min(room, len(example.negatives)) for example in self._examples) / len(self)
 
 
-def _held_out(questions: list[str], settings: TrainingSettings) -> set[str]:
-    distinct = sorted(set(questions))
-    if len(distinct) < 2:
+def _held_out(questions: set[str], settings: TrainingSettings) -> set[str]:
+    if not settings.development_share:
+        return set()
+    if len(questions) < 2:
         raise InputError(
             f"development_share is {settings.development_share}, but all pairs are of one question; "
             "mine more questions or set it to 0."
         )
-    count = min(max(1, round(settings.development_share * len(distinct))), len(distinct) - 1)
-    chosen = numpy.random.default_rng([settings.seed, 1]).choice(len(distinct), size=count, replace=False)
-    return {distinct[place] for place in chosen}
+    count = min(max(1, round(settings.development_share * len(questions))), len(questions) - 1)
+    chosen = numpy.random.default_rng([settings.seed, 1]).choice(len(questions), size=count, replace=False)
+    return {sorted(questions)[index] for index in chosen}
 
 
-class EpochBatches(Sampler[list[Key]]):
-    """Every batch of every epoch, in the order of the run: shuffled by seed and epoch alone.
-
-    The whole run is laid out as one sequence, so that going on from a step means passing over the batches before it,
-    with no state of a generator to restore.  A batch is that of all processes together.
-    """
-
-    def __init__(self, rows: int, settings: TrainingSettings):
-        self.rows, self.settings = rows, settings
-        self.batch_size, self.drop_last = settings.batch_size, False
-
-    def __len__(self) -> int:
-        return self.settings.epochs * math.ceil(self.rows / self.batch_size)
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        for epoch in range(self.settings.epochs):
-            order = numpy.random.default_rng([self.settings.seed, epoch]).permutation(self.rows).tolist()
-            for start in range(0, self.rows, self.batch_size):
-                yield [(epoch, row) for row in order[start : start + self.batch_size]]
+@lru_cache(maxsize=1)
+def _shuffled(seed: int, epoch: int, rows: int) -> Any:
+    return numpy.random.default_rng([seed, epoch]).permutation(rows)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import msgspec
 import yaml
 from msgspec import Struct, field
 
 from lrat_sim.artifact import check_fingerprint, read_json, write_json, write_text
 from lrat_sim.errors import InputError
-from lrat_sim.foreign import NOT_JSON
 from lrat_sim.training.settings import TrainingSettings
 
 RECORD, _IDENTITY = "training.json", "identity.json"
+
+_LOGGED = 200
+"""Entries of the loss log of a whole run, about."""
 
 
 class StepLoss(Struct, frozen=True):
@@ -38,13 +43,16 @@ class TrainingRecord(Struct, frozen=True, kw_only=True):
     """``training.json``: all that is known of how a model was made.
 
     ``identity`` decides the weights (settings, fingerprints of pairs, corpus and base model); ``machine`` is what it
-    ran on; ``figures`` are results that were measured later and belong on the card.  ``kept_step`` is the step whose
-    weights these are, ``rejected`` counts pairs that were passed over since the agent rejected their document,
-    ``licence`` is the base model's as its card names it.
+    ran on; ``figures`` are results that were measured later and belong on the card.  ``base_model`` is where the base
+    lay, ``base_name`` what others know it by, ``dataset`` the name of the data set of the documents.  ``kept_step`` is
+    the step whose weights these are, ``rejected`` counts pairs that were passed over since the agent rejected their
+    document, ``licence`` is the base model's as its card names it.
     """
 
     identity: dict[str, Any]
     base_model: str
+    base_name: str
+    dataset: str
     pairs: int
     steps: int
     losses: list[StepLoss]
@@ -58,13 +66,14 @@ class TrainingRecord(Struct, frozen=True, kw_only=True):
     figures: dict[str, float | str] = field(default_factory=dict)
 
 
-_ALWAYS = {
-    "epochs", "batch_size", "learning_rate", "warmup", "temperature", "similarity", "group_size", "negatives",
-    "in_batch_negatives", "pair_weights", "max_query_length", "max_document_length", "freeze_layers", "dropout",
-    "weight_decay", "max_gradient_norm", "bf16", "seed",
-}  # fmt: skip
-"""Settings that an identity names whatever their value; the rest where it is not the default, so that a folder from
-before they existed is still known."""
+def mean_losses(losses: Sequence[float]) -> list[StepLoss]:
+    """The losses of all steps as about 200 means; the first and the last step have one in any case."""
+    every = math.ceil(len(losses) / _LOGGED)
+    ends = sorted({1, len(losses), *range(every, len(losses), every)})
+    return [
+        StepLoss(end, sum(losses[start:end]) / (end - start))
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]  # fmt: skip
 
 
 def identity(settings: TrainingSettings, **fingerprints: str) -> dict[str, Any]:
@@ -74,12 +83,8 @@ def identity(settings: TrainingSettings, **fingerprints: str) -> dict[str, Any]:
         settings: of the run; how often it saves itself plays no part.
         fingerprints: those of ``pairs``, ``corpus``, ``base_model``, and of a ``teacher`` where there is one.
     """
-    usual = TrainingSettings()
-    fields = {
-        key: value
-        for key, value in msgspec.to_builtins(settings).items()
-        if key != "checkpoint_steps" and (key in _ALWAYS or value != getattr(usual, key))
-    }
+    fields: dict[str, Any] = msgspec.to_builtins(settings)
+    del fields["checkpoint_steps"], fields["teacher"]  # of a teacher its fingerprint counts, not where it lies
     return {**fields, **fingerprints}
 
 
@@ -89,11 +94,7 @@ def read_record(folder: Path) -> TrainingRecord:
     Raises:
         InputError: the folder holds no model that lrat-sim trained.
     """
-    path = folder / RECORD
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
-    except (OSError, *NOT_JSON) as error:
-        raise InputError(f"{path} does not describe a trained model ({error}); train into another folder.") from error
+    return read_json(folder / RECORD, TrainingRecord, "the record of a trained model", "train into another folder")
 
 
 def is_trained(folder: Path, wanted: dict[str, Any]) -> bool:
@@ -116,19 +117,20 @@ def claim(unfinished: Path, wanted: dict[str, Any]) -> None:
 
     Raises:
         FingerprintMismatch: a run of another identity was left there unfinished; names what differs.
+        InputError: the folder holds something else.
     """
     path = unfinished / _IDENTITY
-    if not path.exists() and (strangers := {each.name for each in unfinished.iterdir()} - {"lock"}):
-        raise InputError(
-            f"{unfinished} is to hold the training until it is finished, and holds {min(strangers)}, which is of none; "
-            "train into another folder."
-        )
     if path.exists():
         check_fingerprint(
             f"the unfinished training at {unfinished}",
             read_json(path, dict[str, Any], "what a training was begun with", "train into another folder"),
             wanted,
             "delete that folder or train into another one",
+        )
+    elif strangers := {entry.name for entry in unfinished.iterdir()} - {"lock"}:
+        raise InputError(
+            f"{unfinished} is to hold the training until it is finished, and holds {min(strangers)}, which is of none; "
+            "train into another folder."
         )
     else:
         write_json(path, wanted)
@@ -137,9 +139,19 @@ def claim(unfinished: Path, wanted: dict[str, Any]) -> None:
 def settle(finished: Path, folder: Path, record: TrainingRecord) -> None:
     """Writes record and card beside the weights, and puts the whole in its place by one renaming."""
     _describe(finished, record)
+    mode = (finished / RECORD).stat().st_mode  # as the umask has it; safetensors lets nobody else read its files
+    for path in finished.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
     if folder.is_dir():
         folder.rmdir()  # empty, as is_trained has seen; anything else stays and the error says so
     finished.replace(folder)
+
+
+def discard(unfinished: Path) -> None:
+    """Removes the files of a run; its checkpoints never leave the training folder."""
+    if (unfinished / _IDENTITY).exists():
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def add_figures(folder: Path, figures: Mapping[str, float | str]) -> None:
@@ -150,8 +162,7 @@ def add_figures(folder: Path, figures: Mapping[str, float | str]) -> None:
         figures: a name ("success on 300 held-out tasks") to a value, or to a text with its interval.
     """
     record = read_record(folder)
-    record = msgspec.structs.replace(record, figures={**record.figures, **figures})
-    _describe(folder, record)
+    _describe(folder, msgspec.structs.replace(record, figures={**record.figures, **figures}))
 
 
 def _describe(folder: Path, record: TrainingRecord) -> None:
@@ -161,79 +172,42 @@ def _describe(folder: Path, record: TrainingRecord) -> None:
 
 def model_card(record: TrainingRecord) -> str:
     """The README.md of a trained model: data, recipe, figures, fingerprints, licence, how to use it."""
-    encoder = record.kind == "encoder"
-    head: dict[str, Any] = {
+    task, *tags = {
+        "encoder": ("sentence-similarity", "sentence-similarity", "dense-retrieval"),
+        "reranker": ("text-ranking", "cross-encoder"),
+    }[record.kind]
+    head = {
         "library_name": "sentence-transformers",
-        "pipeline_tag": "sentence-similarity" if encoder else "text-ranking",
-        "tags": ["sentence-transformers", "sentence-similarity" if encoder else "cross-encoder", "lrat"],
+        "pipeline_tag": task,
+        "tags": ["sentence-transformers", *tags, "lrat"],
+        "base_model": record.base_name,
+        "datasets": [record.dataset],
+        **({"license": record.licence} if record.licence else {}),
     }
-    if encoder:
-        head["tags"].append("dense-retrieval")
-    if "/" in record.base_model and not Path(record.base_model).is_absolute():
-        head["base_model"] = record.base_model
-    if record.licence:
-        head["license"] = record.licence
     fingerprints = {"pairs", "corpus", "base_model", "teacher", "kind"} & record.identity.keys()
     recipe = {key: value for key, value in record.identity.items() if key not in fingerprints}
-    base = Path(record.base_model).name
-    what = "An encoder for dense retrieval" if encoder else "A cross-encoder that ranks what a retriever found"
-    passed = f" {record.rejected} further ones name a document that the agent rejected and were passed over."
-    return "\n".join(
-        [
-            f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
-            f"# A {'retriever' if encoder else 'reranker'} trained from agent trajectories",
-            f"{what}, trained from `{base}` on what search agents "
-            "found useful, after LRAT (Learning to Retrieve from Agent Trajectories, arXiv 2604.04949), with lrat-sim.",
-            "## Data",
-            f"{record.pairs} pairs of a query that an agent wrote and a document that helped it, with the documents "
-            "it passed over as negatives. The text of a document is its title, a line break and its text."
-            + (passed if record.rejected else ""),
-            "## Recipe",
-            _table("setting", {**recipe, "steps": record.steps, "seconds": round(record.seconds, 1)}),
-            "## Figures",
-            _table("figure", _figures(record)),
-            "## Fingerprints",
-            _table("of", {name: record.identity[name] for name in sorted(fingerprints)} | record.machine),
-            "## Licence",
-            f"The weights derive from `{base}`, "
-            + (f"whose card names the licence {record.licence}" if record.licence else "whose own licence holds")
-            + "; see to the terms of the documents and of the agents' models too before passing them on.\n",
-            "## Use",
-            _USE[record.kind],
-        ]
-    )
-
-
-_USE = {
-    "encoder": "```python\nfrom sentence_transformers import SentenceTransformer\n\n"
-    'model = SentenceTransformer("path/of/this/folder")\n'
-    'model.similarity(model.encode_query("a query"), model.encode_document(["a title\\na text"]))\n```\n',
-    "reranker": "```python\nfrom sentence_transformers import CrossEncoder\n\n"
-    'model = CrossEncoder("path/of/this/folder")\n'
-    'model.predict([("a query", "a title\\na text")])\n```\n',
-}
-
-
-def _figures(record: TrainingRecord) -> dict[str, float | str]:
-    figures: dict[str, float | str] = {}
+    figures: dict[str, Any] = {}
     if record.losses:
         figures |= {"loss at the start": record.losses[0].loss, "loss at the end": record.losses[-1].loss}
     for measured in record.development:
         when = f"after step {measured.step}" if measured.step else "of the base model"
         kept = ", kept" if measured.step == record.kept_step else ""
         figures |= {f"development {name} {when}{kept}": value for name, value in measured.figures.items()}
-    return {**figures, **record.figures}
+    return _template().render(
+        record=record,
+        head=yaml.safe_dump(head, sort_keys=False),
+        recipe={**recipe, "steps": record.steps, "seconds": round(record.seconds, 1)},
+        figures={**figures, **record.figures},
+        fingerprints={name: record.identity[name] for name in sorted(fingerprints)} | record.machine,
+    )
 
 
-def _table(head: str, rows: Mapping[str, Any]) -> str:
-    def shown(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value).replace("|", "\\|")
+@lru_cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["shown"] = _shown
+    return environment.from_string((files("lrat_sim.training") / "card.md.jinja").read_text("utf-8"))
 
-    lines = [f"| {head} | value |", "|---|---|", *(f"| {name} | {shown(value)} |" for name, value in rows.items())]
-    return "\n".join(lines) + "\n"
 
-
-def discard(unfinished: Path) -> None:
-    """Removes the trainer's own files; they never leave the training folder."""
-    if (unfinished / _IDENTITY).exists():
-        shutil.rmtree(unfinished, ignore_errors=True)
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")

@@ -48,8 +48,7 @@ def guard(
     dataset = prepare("beir", kept / "data", source=source, options={"leak": "drop"}, progress=progress)
     tasks = dataset.tasks(split)
     qrels = {task.id: dict.fromkeys(task.evidence, 1) for task in tasks}
-
-    prompts = {name: record.identity[name] for name in ("query_prompt", "document_prompt") if name in record.identity}
+    prompts = {n: record.identity[n] for n in ("query_prompt", "document_prompt") if record.identity.get(n) is not None}
 
     def measured(model: str) -> float:
         retriever = open_retriever(

@@ -1,4 +1,4 @@
-"""The weighted contrastive loss of LRAT (section 5.2)."""
+"""The weighted contrastive loss of LRAT (section 5.2): of an encoder, of an encoder in little memory, of a reranker."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
+from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lrat_sim.errors import InputError
+from lrat_sim.training.batch import Features, Labels
 from lrat_sim.training.distillation import Distillation
-from lrat_sim.training.processes import gather
-
-Labels = dict[str, Tensor]
-"""What the loss must know of a batch of N pairs beside its texts; the columns are those of its M distinct documents.
-
-- ``positive`` (N,) the column of each row's positive;
-- ``negatives`` (N, G) the columns of each row's mined negatives, -1 where a row has fewer than G;
-- ``negative_weights`` (N, G) v of each of them, anything where there is none;
-- ``weights`` (N,) w of each row;
-- ``documents`` a scalar, M; needed only where several processes share a batch;
-- ``teacher`` (N, 1 + G) a cross-encoder's scores of positive and negatives; needed only for distillation.
-"""
+from lrat_sim.training.distributed import gather
 
 
 def denominator_weights(labels: Labels, documents: int, *, in_batch_negatives: bool = True) -> Tensor:
@@ -42,8 +34,8 @@ def denominator_weights(labels: Labels, documents: int, *, in_batch_negatives: b
     positive, negatives = labels["positive"], labels["negatives"]
     rows = len(positive)
     weights = torch.full((rows, documents), float(in_batch_negatives), device=positive.device)
-    row, place = (negatives >= 0).nonzero(as_tuple=True)
-    weights[row, negatives[row, place]] = labels["negative_weights"][row, place].to(weights.dtype)
+    row, column = (negatives >= 0).nonzero(as_tuple=True)
+    weights[row, negatives[row, column]] = labels["negative_weights"][row, column].to(weights.dtype)
     weights[torch.arange(rows, device=positive.device), positive] = 0.0
     return weights
 
@@ -96,8 +88,8 @@ class WeightedInfoNCE(nn.Module):
 
     Inputs:
         ``sentence_features``: tokenised columns, the N queries first, then the batch's M distinct documents in one or
-        more columns of any sizes; ``labels``: :data:`Labels`.  :class:`lrat_sim.training.collator.Collator` makes both.
-        Where several processes share a batch, the columns are this process's share, the labels those of the whole.
+        more columns of any sizes; ``labels``: :data:`lrat_sim.training.batch.Labels`.  Where several processes share a
+        batch, the columns are this process's share, the labels those of the whole.
 
     Example:
         ::
@@ -127,7 +119,7 @@ class WeightedInfoNCE(nn.Module):
         self.model, self.distillation = model, distillation
         self.temperature, self.similarity, self.in_batch_negatives = temperature, similarity, in_batch_negatives
 
-    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Labels) -> Tensor:
+    def forward(self, sentence_features: Iterable[Features], labels: Labels) -> Tensor:
         """The loss of one batch, a scalar."""
         queries, *documents = [self.model(features)["sentence_embedding"] for features in sentence_features]
         return self.from_embeddings(queries, torch.cat(documents), labels)
@@ -145,3 +137,72 @@ class WeightedInfoNCE(nn.Module):
             return (
                 loss if self.distillation is None else loss + self.distillation(similarity / self.temperature, labels)
             )
+
+
+class CachedWeightedInfoNCE(CachedLossMixin, WeightedInfoNCE):
+    """:class:`WeightedInfoNCE` with GradCache (Gao et al. 2021): the same value and gradients in little memory.
+
+    All texts are encoded without gradients, a mini-batch at a time; the loss of the whole batch gives the gradient of
+    each vector; then each mini-batch is encoded once more and its vectors' gradients go on into the model.  With
+    dropout the second pass draws what the first drew.  Memory is that of one mini-batch, and a step takes about a third
+    longer.
+
+    Args:
+        model: a SentenceTransformer.
+        mini_batch_size: texts that are encoded at once.
+        options: those of the plain loss.
+
+    Raises:
+        InputError: the model is a table of word vectors, whose inputs cannot be cut.
+    """
+
+    def __init__(self, model: nn.Module, *, mini_batch_size: int = 32, **options: Any):
+        super().__init__(model, **options)
+        if has_static_embedding_input(model):
+            raise InputError("mini_batch_size needs a transformer, and this base model is none; leave it out.")
+        self.mini_batch_size = mini_batch_size
+
+    def forward(self, sentence_features: Iterable[Features], labels: Labels) -> Tensor:
+        """The loss of one batch, a scalar; its gradients are computed when ``backward`` is called on it."""
+        loss: Tensor = self.forward_cached(sentence_features, labels)  # type: ignore[arg-type]  # ours are a dict
+        return loss
+
+    def calculate_loss(self, reps: list[list[Tensor]], labels: Any = None, *, with_backward: bool = False) -> Tensor:
+        """The loss from the vectors of each mini-batch, column by column."""
+        queries, *documents = [torch.cat(column) for column in reps]
+        loss = self.from_embeddings(queries, torch.cat(documents), labels)
+        if with_backward:
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            return loss.detach()
+        return loss
+
+
+class WeightedListwise(nn.Module):
+    """The same loss on a cross-encoder's scores: the positive above the negatives mined for its query.
+
+    With x_ij the score of query i with document j, before any activation::
+
+        L = -(1/N) sum_i w_i log [ e^{x_i+/tau} / ( e^{x_i+/tau} + sum_{j in N_i} v_ij e^{x_ij/tau} ) ]
+
+    Weights of pairs and negatives act as in :class:`WeightedInfoNCE`; a pair without mined negatives adds nothing.
+
+    Args:
+        model: a CrossEncoder with one output.
+        temperature: tau.
+
+    Inputs:
+        ``sentence_features``: tokenised columns of (query, passage), in all M; ``labels``: those of the other loss,
+        where a column is one such pair.
+    """
+
+    def __init__(self, model: nn.Module, *, temperature: float = 1.0):
+        super().__init__()
+        self.model, self.temperature = model, temperature
+
+    def forward(self, sentence_features: Iterable[Features], labels: Labels) -> Tensor:
+        """The loss of one batch, a scalar."""
+        own = torch.cat([self.model(features)["scores"].reshape(-1) for features in sentence_features])
+        scores = gather(own.float(), int(labels.get("documents", len(own))))
+        denominator = denominator_weights(labels, len(scores), in_batch_negatives=False)
+        everywhere = scores.expand(len(labels["weights"]), -1)
+        return weighted_info_nce(everywhere, labels["positive"], denominator, labels["weights"], self.temperature)

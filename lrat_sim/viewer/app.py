@@ -2,7 +2,7 @@
 
 Documents are hostile: whatever comes from a file is escaped by the templates, ids are percent-encoded in addresses,
 and the headers of every answer forbid the browser all scripts and styles but our own, and all requests elsewhere.
-Only this machine may ask, under its own name (:mod:`lrat_sim.retrieval.door`).
+Only this machine may ask, under its own name (:mod:`lrat_sim.retrieval.access`).
 """
 
 from __future__ import annotations
@@ -10,23 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lrat_sim.colours import variables
 from lrat_sim.errors import InputError
 from lrat_sim.models.transport import is_loopback
-from lrat_sim.retrieval.door import Door
+from lrat_sim.retrieval.access import AccessControl
+from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.server import serve_app
-from lrat_sim.retrieval.wire import ServerLimits
-from lrat_sim.viewer.compare_pages import ComparePages
+from lrat_sim.viewer import compare_pages, pages, pair_pages
 from lrat_sim.viewer.library import Library
-from lrat_sim.viewer.pages import Pages
-from lrat_sim.viewer.pair_pages import PairPages
-from lrat_sim.viewer.site import Site
+from lrat_sim.viewer.listing import Query
+from lrat_sim.viewer.renderer import Renderer, read_address
 from lrat_sim.viewer.titles import Corpora
 
 _HEADERS = {
@@ -39,6 +43,20 @@ _HEADERS = {
     "cache-control": "no-cache",
 }
 
+_PAGES: dict[str, tuple[type[Struct], Callable[[Renderer, Any], Response]]] = {
+    "/": (Query, pages.home),
+    "/trajectories": (Query, pages.trajectories),
+    "/runs": (pages.Nothing, pages.runs),
+    "/trajectory": (pages.TrajectoryAddress, pages.trajectory),
+    "/record": (pages.TrajectoryAddress, pages.record),
+    "/document": (pages.DocumentAddress, pages.document),
+    "/compare": (compare_pages.CompareAddress, compare_pages.compare),
+    "/versus": (compare_pages.VersusAddress, compare_pages.versus),
+    "/pairs": (pair_pages.PairsAddress, pair_pages.pairs),
+    "/pair": (pair_pages.PairAddress, pair_pages.pair),
+}
+"""Every page: the parameters of its address, and what answers."""
+
 
 def viewer_app(library: Library, *, host: str = "127.0.0.1") -> ASGIApp:
     """The viewer as an ASGI application.
@@ -47,39 +65,50 @@ def viewer_app(library: Library, *, host: str = "127.0.0.1") -> ASGIApp:
         library: what is shown.
         host: the loopback address that it is reached at; requests for another host name are refused.
     """
-    site = Site(library)
-    pages, compare, pairs = Pages(site), ComparePages(site), PairPages(site)
+    renderer = Renderer(library)
+
+    def answering(path: str) -> Callable[[Request], Response]:
+        address, page = _PAGES[path]
+
+        def answer(request: Request) -> Response:  # in a thread, since all pages read files
+            asked = read_address(request.query_params, address)
+            library.refresh()
+            return page(renderer, asked)
+
+        return answer
+
     app = Starlette(
         routes=[
-            Route("/", pages.trajectories),
-            Route("/runs", pages.runs),
-            Route("/trajectory", pages.trajectory),
-            Route("/record", pages.record),
-            Route("/document", pages.document),
-            Route("/compare", compare.compare),
-            Route("/versus", compare.versus),
-            Route("/pairs", pairs.pairs),
-            Route("/pair", pairs.pair),
+            *(Route(path, answering(path)) for path in _PAGES),
+            Route("/colours.css", lambda _: Response(_COLOURS, media_type="text/css")),
             Mount("/static", StaticFiles(directory=str(files("lrat_sim.viewer") / "static"))),
         ],
-        exception_handlers={InputError: site.refused, 404: site.not_found, 405: site.not_found, 500: site.failed},
-    )
-    return _Guarded(Door(app, host=host, token=None, limits=ServerLimits()))
+        exception_handlers={
+            InputError: renderer.refused, 404: renderer.not_found, 405: renderer.not_found, 500: renderer.failed,
+        },
+    )  # fmt: skip
+    return _WithHeaders(AccessControl(app, host=host, token=None, limits=ServerLimits()))
 
 
-class _Guarded:
+_COLOURS = (
+    f":root {{ {variables(dark=False)} }}\n"
+    f"@media (prefers-color-scheme: dark) {{ :root {{ {variables(dark=True)} }} }}\n"
+)
+
+
+class _WithHeaders:
     """Adds the headers to every answer, refusals included."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def guarded(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        await self.app(scope, receive, guarded)
+        await self.app(scope, receive, with_headers)
 
 
 def view(

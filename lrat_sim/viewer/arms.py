@@ -1,10 +1,11 @@
-"""The runs that can be compared, with their figures."""
+"""The arms that can be compared, with their figures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import posixpath
+from collections.abc import Iterable, Sequence
 
+import pyarrow as pa
 from msgspec import Struct
 from pyarrow import compute
 
@@ -15,15 +16,14 @@ from lrat_sim.viewer.run import RunFolder
 from lrat_sim.viewer.table import zip_of
 
 
-class Arm(Struct, frozen=True, kw_only=True):
-    """The trajectories of one agent with one retriever in a run folder; ``tasks`` of ``asked`` have one.
+class ArmFigures(Struct, frozen=True, kw_only=True):
+    """The trajectories of one agent with one retriever; ``tasks`` of those ``asked`` have one.
 
-    ``success`` is that of :mod:`lrat_sim.success`, over the tasks that it ran and those that no arm of the folder has
+    ``success`` is that of :mod:`lrat_sim.success`, over the tasks that it ran and those that no arm of its folders has
     begun; ``tokens`` are None where those of any call are unknown.
     """
 
     name: str
-    run: str
     agent: str
     retriever: str
     trajectories: int
@@ -36,49 +36,51 @@ class Arm(Struct, frozen=True, kw_only=True):
     pairs: int
 
 
-def arms(library: Library) -> list[Arm]:
-    """The arms of all runs, in the order of the runs' names."""
+def arms(library: Library) -> list[ArmFigures]:
+    """The arms of all runs, by name."""
+    runs: dict[str, dict[str, RunFolder]] = {}
     table = library.table
-    mined: dict[str, int] = {}
-    for of in library.pairs.values():
-        of.refresh()
-        for run in library.runs.values():
-            if run.folder.resolve() in of.runs:
-                mined[run.name] = mined.get(run.name, 0) + len(of)
-    found: list[Arm] = []
-    for name in compute.unique(table["arm"]).to_pylist():
-        rows = table.filter(compute.equal(table["arm"], name))
-        run = rows["run"][0].as_py()
-        found.append(_arm(name, run, rows, library.runs[run], mined.get(run, 0)))
-    begun = {arm.run for arm in found}
-    found += [_arm(name, name, table.slice(0, 0), run, 0) for name, run in library.runs.items() if name not in begun]
-    return sorted(found, key=lambda arm: arm.name)
+    for arm, run in dict.fromkeys(zip_of(table, "arm", "run")):
+        runs.setdefault(arm, {})[run] = library.runs[run]
+    begun = {run for of_arm in runs.values() for run in of_arm}
+    for name, run in library.runs.items():
+        if name not in begun:
+            runs.setdefault(library.arm_of(run), {})[name] = run
+    mined = {name: sum(len(pairs) for pairs in library.mined_from(run)) for name, run in library.runs.items()}
+    return [
+        _figures(
+            arm, table.filter(compute.equal(table["arm"], arm)), of_arm.values(), sum(mined[run] for run in of_arm)
+        )
+        for arm, of_arm in sorted(runs.items())
+    ]
 
 
-def _arm(name: str, run: str, rows: Any, folder: RunFolder, pairs: int) -> Arm:
-    outcomes = {each["values"]: each["counts"] for each in compute.value_counts(rows["outcome"]).to_pylist()}
-    by_task = runs_by_task(
-        zip_of(rows, "task_id", "status", "grade"), folder.tasks.keys() - set(folder.table["task_id"].to_pylist())
-    )
-    steps = rows.filter(compute.not_equal(rows["outcome"], "error"))["steps"]
-    return Arm(
+def _figures(name: str, rows: pa.Table, runs: Iterable[RunFolder], pairs: int) -> ArmFigures:
+    asked = {task for run in runs for task in run.tasks}
+    begun = {task for run in runs for task in run.table["task_id"].to_pylist()}
+    by_task = runs_by_task(zip_of(rows, "task_id", "status", "grade"), asked - begun)
+    return ArmFigures(
         name=name,
-        run=run,
         agent=rows["agent_name"][0].as_py() if rows.num_rows else "",
         retriever=rows["retriever_name"][0].as_py() if rows.num_rows else "",
         trajectories=rows.num_rows,
         tasks=compute.count_distinct(rows["task_id"]).as_py(),
-        asked=len(folder.tasks),
-        outcomes=outcomes,
+        asked=len(asked),
+        outcomes={each["values"]: each["counts"] for each in compute.value_counts(rows["outcome"]).to_pylist()},
         success=success(by_task.values()).value if rows.num_rows else None,
-        steps=compute.mean(steps).as_py(),
+        steps=compute.mean(rows.filter(compute.not_equal(rows["outcome"], "error"))["steps"]).as_py(),
         tokens=compute.sum(rows["tokens"], skip_nulls=False, min_count=0).as_py(),
         pairs=pairs,
     )
 
 
-def chosen(known: Sequence[str], a: str, b: str) -> tuple[str, str]:
-    """The two arms to compare: those asked for; else ``base`` and the last round of the first comparison.
+def chosen(known: Sequence[str], bases: Sequence[str], a: str, b: str) -> tuple[str, str]:
+    """The two arms to compare: those asked for; else a base, and what was trained last beside it.
+
+    Args:
+        known: the names of all arms.
+        bases: those that comparisons have as their base.
+        a, b: the names asked for, empty where none is.
 
     Raises:
         InputError: one of those asked for is not there.
@@ -86,12 +88,19 @@ def chosen(known: Sequence[str], a: str, b: str) -> tuple[str, str]:
     for name in (a, b):
         if name and name not in known:
             raise InputError(f"there is no run {name!r} here; choose two of the list.")
-    folders: dict[str, list[str]] = {}
-    for name in known:
-        folders.setdefault(name.rpartition("/")[0], []).append(name)
-    beside = folders[a.rpartition("/")[0]] if a else next((of for of in folders.values() if len(of) > 1), list(known))
-    ends = {name.rpartition("/")[2]: name for name in beside}
-    first = a or ends.get("base", beside[0])
-    rounds = [name for end, name in ends.items() if end.startswith(("round-", "trained")) and name != first]
-    others = [name for name in (*reversed(rounds), *beside, *known) if name != first]
+    first = a or next((name for name in bases if name in known), known[0])
+    beside = [name for name in known if name.rpartition("/")[0] == first.rpartition("/")[0]]
+    trained = [name for name in beside if name.rpartition("/")[2].startswith(("round-", "trained"))]
+    others = [name for name in (*reversed(trained), *beside, *known) if name != first]
     return first, b or (others[0] if others else "")
+
+
+def choice_texts(names: Sequence[str]) -> dict[str, str]:
+    """What a list to choose from calls each name: its end first, then what of its folder tells it from the others."""
+    shared = posixpath.commonpath([name.rpartition("/")[0] for name in names])
+    texts = {}
+    for name in names:
+        folder, _, end = name.rpartition("/")
+        folder = folder.removeprefix(shared).strip("/")
+        texts[name] = f"{end} ({folder})" if folder else end
+    return texts

@@ -1,11 +1,14 @@
-"""All that a folder holds: run folders, mined pairs, comparisons, and the corpora that its runs searched."""
+"""All that a folder holds: run folders, mined pairs, comparisons, and the corpora that its runs searched.
+
+This is the one place that knows where a study puts them.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from lrat_sim.mining.run import PAIRS
 from lrat_sim.rollout.index import TRAJECTORIES
 from lrat_sim.viewer.mined import PairsFile
 from lrat_sim.viewer.run import RunFolder
-from lrat_sim.viewer.table import SCHEMA
+from lrat_sim.viewer.table import SCHEMA, agent_label, retriever_label, with_columns, zip_of
 from lrat_sim.viewer.titles import Corpora
 
 _COMPARISON = "comparison.json"
@@ -31,12 +34,28 @@ _SECONDS = 1.0
 """Between two looks for new folders: a page of several requests shall not walk the tree for each."""
 
 
-class Answer(Struct, frozen=True):
-    """What a comparison found, in its own words."""
+class ComparedArm(Struct, frozen=True):
+    """An arm of a comparison; ``runs`` are its run folders, relative to the comparison's."""
+
+    name: str
+    means: dict[str, float | None] = {}
+    over_tasks: dict[str, float | None] = {}
+    runs: list[str] = []
+
+
+class ComparisonCard(Struct, frozen=True):
+    """What a comparison found, and how its arms are called; ``name`` is that of its folder, ``prefix`` of its arms."""
 
     answer: str = ""
     base: str = ""
+    setting: dict[str, Any] = {}
+    summaries: list[ComparedArm] = []
     name: str = ""
+    prefix: str = ""
+
+    def arm(self, name: str) -> str:
+        """What the viewer calls an arm."""
+        return self.prefix + name
 
 
 class Library:
@@ -51,9 +70,9 @@ class Library:
 
     Attributes:
         runs: by the name that is shown, the path from ``root``.
-        table: the rows of all runs, by :data:`lrat_sim.viewer.table.SCHEMA` with ``run``, the run's name.
+        table: the rows of all runs, by :data:`lrat_sim.viewer.table.SCHEMA`.
         pairs: files of mined pairs, by name.
-        answers: of the comparisons, by the folder's name.
+        comparisons: in the order of their folders.
     """
 
     def __init__(self, root: Path, corpora: Corpora | None = None):
@@ -63,8 +82,10 @@ class Library:
         self.corpora = corpora or Corpora(root)
         self.runs: dict[str, RunFolder] = {}
         self.pairs: dict[str, PairsFile] = {}
-        self.answers: dict[str, Answer] = {}
-        self.table = _with_run(SCHEMA.empty_table(), "")
+        self.comparisons: list[ComparisonCard] = []
+        self.table = SCHEMA.empty_table()
+        self._arms: dict[Path, str] = {}
+        self._retrievers: dict[str, str] = {}
         self._looked, self._evidence, self._lock = float("-inf"), False, threading.Lock()
         self.refresh()
         if not self.runs:
@@ -93,7 +114,7 @@ class Library:
                 self._evidence = self._evidence or evidence or size <= _EVIDENCE_AT_ONCE
                 changed = [run.refresh(evidence=self._evidence) for run in self.runs.values()]
                 if found or any(changed):
-                    self.table = _joined(self.runs)
+                    self.table = self._joined()
                 self._looked = time.monotonic()
 
     def run(self, name: str) -> RunFolder:
@@ -106,37 +127,71 @@ class Library:
             raise InputError(f"there is no run {name!r} here; choose one of the list.")
         return self.runs[name]
 
-    def pairs_of(self, run: RunFolder) -> list[PairsFile]:
+    def arm_of(self, run: RunFolder) -> str:
+        """What a run is compared as: the name of its study's arm, else its own."""
+        return self._arms.get(run.folder.resolve(), run.name)
+
+    def retriever(self, description: Mapping[str, Any]) -> str:
+        """What people call a retriever."""
+        return retriever_label(description, self._retrievers.get(str(description.get("fingerprint"))))
+
+    def mined_from(self, run: RunFolder) -> list[PairsFile]:
         """The files of pairs that were mined from a run, with what was added to them."""
-        found = [pairs for pairs in self.pairs.values() if run.folder.resolve() in pairs.runs]
-        for pairs in found:
+        files = [pairs for pairs in self.pairs.values() if run.folder.resolve() in pairs.runs]
+        for pairs in files:
             pairs.refresh()
-        return found
+        return files
 
     def _look(self) -> bool:
+        """Looks for folders; says whether there are others than before."""
         runs: dict[str, Path] = {}
-        mined: dict[str, Path] = {}
-        answers: dict[str, Answer] = {}
+        pairs: dict[str, Path] = {}
+        comparisons: list[ComparisonCard] = []
+        arms: dict[Path, str] = {}
         for folder, files in _folders(self.root):
-            name = folder.relative_to(self.root).as_posix()
-            name = self.root.resolve().name if name == "." else name
+            path = folder.relative_to(self.root).as_posix()
+            name = self.root.resolve().name if path == "." else path
             if TRAJECTORIES in files:
                 runs[name] = folder
             if PAIRS in files:
-                mined[name] = folder / PAIRS
-            if _COMPARISON in files and (answer := _answer(folder / _COMPARISON)):
-                answers[name] = msgspec.structs.replace(answer, name=name)
-        beside = self.root.resolve().parent / PAIRS  # that of a flywheel's round, seen from its collect/
-        if TRAJECTORIES in os.listdir(self.root) and beside.is_file():
-            found = PairsFile(beside, f"{beside.parent.name} (above)")
-            if self.root.resolve() in found.runs:
-                mined[found.name] = beside
-        self.answers = answers
-        if runs.keys() == self.runs.keys() and mined.keys() == self.pairs.keys():
-            return False
+                pairs[name] = folder / PAIRS
+            if _COMPARISON in files and (card := _read_card(folder / _COMPARISON)) is not None:
+                card = msgspec.structs.replace(card, name=name, prefix="" if path == "." else f"{path}/")
+                comparisons.append(card)
+                for arm in card.summaries:
+                    arms |= {(folder / run).resolve(): card.arm(arm.name) for run in arm.runs}
+        above = self.root.resolve().parent / PAIRS  # that of a flywheel's round, seen from its collect/
+        if TRAJECTORIES in os.listdir(self.root) and above.is_file():
+            name = f"{above.parent.name} (above)"
+            if self.root.resolve() in PairsFile(above, name).runs:
+                pairs[name] = above
+        same = runs.keys() == self.runs.keys() and pairs.keys() == self.pairs.keys() and arms == self._arms
+        self.comparisons, self._arms = comparisons, arms
         self.runs = {name: self.runs.get(name) or RunFolder(folder, name) for name, folder in runs.items()}
-        self.pairs = {name: self.pairs.get(name) or PairsFile(path, name) for name, path in mined.items()}
-        return True
+        self.pairs = {name: self.pairs.get(name) or PairsFile(path, name) for name, path in pairs.items()}
+        return not same
+
+    def _joined(self) -> pa.Table:
+        for run in self.runs.values():
+            arm = self._arms.get(run.folder.resolve())
+            for _, fingerprint in run.described() if arm is not None else ():
+                self._retrievers.setdefault(fingerprint, str(arm).rpartition("/")[2])
+        return pa.concat_tables([self._named(run) for run in self.runs.values()]).combine_chunks()
+
+    def _named(self, run: RunFolder) -> pa.Table:
+        names = {
+            key: (agent_label(agent) if agent else key[0], self.retriever(retriever) if retriever else key[1])
+            for key, (agent, retriever) in run.described().items()
+        }
+        of_row = [names[key] for key in zip_of(run.table, "agent", "retriever")]
+        several, arm = len(set(of_row)) > 1, self.arm_of(run)
+        columns = {
+            "retriever_name": [retriever for _, retriever in of_row],
+            "agent_name": [agent for agent, _ in of_row],
+            "run": [run.name] * len(of_row),
+            "arm": [f"{arm} · {agent} · {retriever}" if several else arm for agent, retriever in of_row],
+        }
+        return with_columns(run.table, columns).select(SCHEMA.names)
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -148,16 +203,8 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
         yield path, files
 
 
-def _answer(path: Path) -> Answer | None:
+def _read_card(path: Path) -> ComparisonCard | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Answer)
+        return msgspec.json.decode(path.read_bytes(), type=ComparisonCard)
     except (OSError, *NOT_JSON):  # the terminal's `compare` says what is wrong with it
         return None
-
-
-def _joined(runs: dict[str, RunFolder]) -> Any:
-    return pa.concat_tables([_with_run(run.table, name) for name, run in runs.items()]).combine_chunks()
-
-
-def _with_run(table: Any, name: str) -> Any:
-    return table.append_column("run", pa.array([name] * table.num_rows, pa.string()))

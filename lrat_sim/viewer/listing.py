@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import reduce
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -11,8 +10,6 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta, Struct
 from pyarrow import compute
-
-from lrat_sim.errors import InputError
 
 Evidence = Literal["all", "some", "none", "opened", "unknown"]
 Sort = Literal[
@@ -25,7 +22,7 @@ EVIDENCE: dict[str, str] = {
     "some": "part of it shown",
     "none": "none of it shown",
     "opened": "some of it opened",
-    "unknown": "none known",
+    "unknown": "unknown",
 }
 """What may be asked of the evidence, in words."""
 
@@ -40,24 +37,12 @@ _COLUMNS = {
 }
 
 
-class BadAddress(InputError):
-    """The parameters of an address cannot be read."""
-
-    def __init__(self, problem: object):
-        super().__init__(f"the address cannot be read: {problem}; correct it, or begin at the list.")
-
-
 class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of the list is shown.
+    """Which trajectories are listed.
 
-    Args:
-        q: words, all of which stand in the question, the answer, or the id of task or trajectory.
-        status, outcome, arm, retriever, agent: a value of that column.
-        evidence: how much of the task's evidence the run was shown.
-        task: the id of a task.
-        sort: a column; ``-`` before it begins at the end.
-        page: from 1.
-        size: rows a page.
+    ``q`` holds words that all stand in the question, the answer, or the id of task or trajectory; ``evidence`` is how
+    much of it the run was shown; ``-`` before the column in ``sort`` begins at the end; ``page`` counts from 1; the
+    others are values of their columns.
     """
 
     q: Annotated[str, Meta(max_length=1000)] = ""
@@ -75,7 +60,7 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def url(self, **changed: Any) -> str:
         """The address of this list with some fields changed; with another order or filter it begins at page 1."""
         fields = {**msgspec.structs.asdict(self), **({} if "page" in changed else {"page": 1}), **changed}
-        return address("/", **{name: value for name, value in fields.items() if value != _DEFAULTS[name]})
+        return address("/trajectories", **{name: value for name, value in fields.items() if value != _DEFAULTS[name]})
 
     def sorted_by(self, column: str) -> str:
         """The address of the list sorted by a column; the other way round where it is already."""
@@ -84,10 +69,10 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def filters(self) -> bool:
         """Whether any row may be left out."""
-        return any(getattr(self, name) for name in (*_EQUAL, "q", "evidence"))
+        return any(getattr(self, name) for name in (*FILTER_COLUMNS, "q", "evidence"))
 
 
-_EQUAL = {
+FILTER_COLUMNS = {
     "status": "status",
     "outcome": "outcome",
     "arm": "arm",
@@ -99,7 +84,7 @@ _DEFAULTS = msgspec.structs.asdict(Query())
 
 
 class Page(Struct, frozen=True):
-    """A page of rows, of ``total`` that were found; ``number`` of ``pages``, ``first`` is the place of its first."""
+    """A page of rows, of ``total`` that were found; ``number`` of ``pages``, ``first`` is the index of its first."""
 
     rows: list[dict[str, Any]]
     total: int
@@ -108,16 +93,11 @@ class Page(Struct, frozen=True):
     first: int
 
 
-def read_query(parameters: Mapping[str, str]) -> Query:
-    """A query from the parameters of an address; blank ones are left out.
-
-    Raises:
-        BadAddress: one is unknown, or has a value that is not allowed.
-    """
-    try:
-        return msgspec.convert({k: v for k, v in parameters.items() if v != ""}, Query, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadAddress(error) from error
+def page_bounds(total: int, size: int, wanted: int) -> tuple[int, int, int]:
+    """The page that is shown (one behind the last is the last), the number of pages, and the index of its first row."""
+    pages = max(1, -(-total // size))
+    number = min(wanted, pages)
+    return number, pages, (number - 1) * size
 
 
 def select(table: Any, query: Query) -> Page:
@@ -134,17 +114,14 @@ def select(table: Any, query: Query) -> Page:
         found = found.append_column("share", _share(found))
     keys = [(by, way)] + [(name, "ascending") for name in ("task_id", "arm", "sample", "id") if name != by]
     order = compute.sort_indices(found, sort_keys=keys)
-    pages = max(1, -(-len(order) // query.size))
-    number = min(query.page, pages)
-    first = (number - 1) * query.size
+    number, pages, first = page_bounds(len(order), query.size, query.page)
     return Page(found.take(order[first : first + query.size]).to_pylist(), len(order), number, pages, first)
 
 
 def matching(table: Any, query: Query) -> Any:
     """The rows that a query asks for, in the order of the table."""
-    conditions = [
-        compute.equal(table[column], getattr(query, name)) for name, column in _EQUAL.items() if getattr(query, name)
-    ]
+    equal = {column: value for name, column in FILTER_COLUMNS.items() if (value := getattr(query, name))}
+    conditions = [compute.equal(table[column], value) for column, value in equal.items()]
     conditions += [compute.match_substring(table["words"], word) for word in query.q.casefold().split()]
     if query.evidence:
         conditions.append(_evidence(table, query.evidence))
@@ -167,15 +144,14 @@ def _evidence(table: Any, asked: str) -> Any:
     known = compute.greater(table["evidence"], 0)
     if asked == "unknown":
         return compute.invert(known)
-    shown, opened = table["evidence_shown"], table["evidence_opened"]
-    if asked == "opened":
-        return compute.and_kleene(known, compute.greater(opened, 0))
-    all_of_it, none = compute.equal(shown, table["evidence"]), compute.equal(shown, 0)
-    if asked == "all":
-        return compute.and_kleene(known, all_of_it)
-    if asked == "none":
-        return compute.and_kleene(known, none)
-    return compute.and_kleene(known, compute.invert(compute.or_kleene(all_of_it, none)))
+    every, none = compute.equal(table["evidence_shown"], table["evidence"]), compute.equal(table["evidence_shown"], 0)
+    fits = {
+        "all": every,
+        "none": none,
+        "some": compute.invert(compute.or_kleene(every, none)),
+        "opened": compute.greater(table["evidence_opened"], 0),
+    }
+    return compute.and_kleene(known, fits[asked])
 
 
 def _share(table: Any) -> Any:

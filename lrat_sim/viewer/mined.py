@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,8 +12,8 @@ from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.report import MiningReport
 from lrat_sim.mining.run import REPORT
-from lrat_sim.records import Pair, decode
-from lrat_sim.viewer.lines import Places
+from lrat_sim.records import Pair
+from lrat_sim.viewer.files import ByTrajectory
 
 
 class _Provenance(Struct, frozen=True):
@@ -28,7 +29,7 @@ class _Mined(Struct, frozen=True):
 
 
 class Numbered(Struct, frozen=True):
-    """A pair with its file and its place there, from 1."""
+    """A pair with its file and its number there, from 1."""
 
     file: str
     number: int
@@ -49,7 +50,7 @@ class PairsFile:
 
     def __init__(self, path: Path, name: str):
         self.path, self.name = path, name
-        self._places = Places(path, _Mined)
+        self._records = ByTrajectory(path, _Mined)
         self.report: MiningReport | None = None
         self.runs: set[Path] = set()
         self._read_report()
@@ -57,23 +58,23 @@ class PairsFile:
     def refresh(self) -> None:
         """Takes in what was mined since the last call."""
         self._read_report()
-        self._places.refresh()
+        self._records.refresh()
 
     def __len__(self) -> int:
-        return len(self._places.starts)
+        return len(self._records)
 
     @property
     def problem(self) -> str | None:
         """What could not be read, in a sentence."""
-        return self._places.problem
+        return next(iter(self._records.problems.values()), None)
 
     def of(self, trajectory: str) -> list[Numbered]:
         """The pairs of a trajectory."""
-        return [self._numbered(number, line) for number, line in self._places.of(trajectory)]
+        return self._numbered(self._records.numbers(trajectory))
 
     def slice(self, start: int, stop: int) -> list[Numbered]:
         """The pairs from ``start`` (from 1) to ``stop`` (exclusive)."""
-        return [self._numbered(number, line) for number, line in self._places.slice(start, stop)]
+        return self._numbered(range(start, min(stop, len(self) + 1)))
 
     def at(self, number: int) -> Numbered:
         """One pair.
@@ -85,11 +86,9 @@ class PairsFile:
             raise InputError(f"{self.path} has no pair {number}; its pairs count from 1 to {len(self)}.")
         return self.slice(number, number + 1)[0]
 
-    def _numbered(self, number: int, line: bytes) -> Numbered:
-        try:
-            return Numbered(self.name, number, decode(line, Pair))
-        except NOT_JSON as error:
-            raise InputError(f"{self.path}: pair {number} cannot be read ({error}); mine the runs again.") from error
+    def _numbered(self, numbers: Sequence[int]) -> list[Numbered]:
+        pairs = self._records.read(numbers, Pair)
+        return [Numbered(self.name, number, pair) for number, pair in zip(numbers, pairs, strict=True)]
 
     def _read_report(self) -> None:
         path = self.path.with_name(REPORT)

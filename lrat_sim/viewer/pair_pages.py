@@ -5,106 +5,93 @@ from __future__ import annotations
 from typing import Annotated
 
 from msgspec import Meta, Struct
-from starlette.requests import Request
 from starlette.responses import Response
 
 from lrat_sim.errors import InputError
+from lrat_sim.records import Pair
+from lrat_sim.viewer.library import Library
+from lrat_sim.viewer.listing import page_bounds
 from lrat_sim.viewer.mined import PairsFile
+from lrat_sim.viewer.renderer import PAGE, Renderer
 from lrat_sim.viewer.run import RunFolder
-from lrat_sim.viewer.site import PAGE, Site, facts, parameters
-from lrat_sim.viewer.story import ShownCall, ShownTurn, story
+from lrat_sim.viewer.transcript import ShownCall, ShownTurn, Transcript
 
 
-class _Page(Struct, frozen=True, forbid_unknown_fields=True):
+class PairsAddress(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of pairs."""
+
     file: str = ""
     page: Annotated[int, Meta(ge=1)] = 1
 
 
-class _At(Struct, frozen=True, forbid_unknown_fields=True):
+class PairAddress(Struct, frozen=True, forbid_unknown_fields=True):
+    """One pair of a file."""
+
     file: str
     number: int
 
 
-class PairPages:
-    """Answers in threads, since all of them read files.
-
-    Args:
-        site: what the pages share.
-    """
-
-    def __init__(self, site: Site):
-        self.site, self.library = site, site.library
-
-    def pairs(self, request: Request) -> Response:
-        """The pairs of a file."""
-        asked = parameters(request, _Page)
-        self.library.refresh()
-        names = sorted(self.library.pairs)
-        of = self._file(asked.file or names[0]) if names or asked.file else None
-        total = len(of) if of is not None else 0
-        pages = max(1, -(-total // PAGE))
-        number = min(asked.page, pages)
-        start = (number - 1) * PAGE + 1
-        return self.site.page(
-            "pairs.html",
-            of=of,
-            names=names,
-            rows=of.slice(start, start + PAGE) if of is not None else [],
-            total=total,
-            number=number,
-            pages=pages,
-        )
-
-    def pair(self, request: Request) -> Response:
-        """One pair: where it came from, and what each document is to it."""
-        asked = parameters(request, _At)
-        self.library.refresh()
-        of = self._file(asked.file)
-        at = of.at(asked.number)
-        run = self._run(of, at.pair.provenance.trajectory)
-        if run is None:
-            return self.site.page("pair.html", of=of, at=at, run=None)
-        found = self.site.trajectory(run.name, at.pair.provenance.trajectory)[1]
-        task, corpus = run.tasks.get(found.task_id), self.library.corpora.of(found.retriever)
-        turns = story(found, task, corpus, run.verdicts(found.id), [(at, of.report)])
-        shown = [(turn, call, pair) for turn in turns for call in turn.calls for pair in call.pairs]
-        if not shown:
-            raise InputError(f"pair {at.number} of {of.path} names a turn that its trajectory has not; mine it again.")
-        turn, call, pair = shown[0]
-        return self.site.page(
-            "pair.html",
-            of=of,
-            at=at,
-            run=run,
-            found=found,
-            facts=facts(found, task),
-            turn=turn,
-            call=call,
-            shown=pair,
-            titles={hit.docid: hit for each in turns for every in each.calls for hit in every.hits},
-            browse=_browse(at.pair.provenance.browse_turn, at.pair.positive, turn.number, turns),
-            turns=turns,
-        )
-
-    def _file(self, name: str) -> PairsFile:
-        if name not in self.library.pairs:
-            raise InputError(f"there is no file of pairs {name!r} here; choose one of the list.")
-        found = self.library.pairs[name]
-        found.refresh()
-        return found
-
-    def _run(self, of: PairsFile, trajectory: str) -> RunFolder | None:
-        """The run that holds a trajectory, among those that were mined."""
-        mined = [run for run in self.library.runs.values() if run.folder.resolve() in of.runs]
-        return next((run for run in mined if run.trajectory(trajectory) is not None), None)
+def pairs(renderer: Renderer, asked: PairsAddress) -> Response:
+    """The pairs of a file."""
+    names = sorted(renderer.library.pairs)
+    file = _file(renderer.library, asked.file or names[0]) if names or asked.file else None
+    number, pages, first = page_bounds(len(file) if file is not None else 0, PAGE, asked.page)
+    return renderer.page(
+        "pairs.html",
+        file=file,
+        names=names,
+        rows=file.slice(first + 1, first + 1 + PAGE) if file is not None else [],
+        number=number,
+        pages=pages,
+    )
 
 
-def _browse(
-    recorded: int | None, docid: str, search: int, turns: list[ShownTurn]
-) -> tuple[ShownTurn, ShownCall] | None:
+def pair(renderer: Renderer, asked: PairAddress) -> Response:
+    """One pair: where it came from, and what each document is to it."""
+    file = _file(renderer.library, asked.file)
+    at = file.at(asked.number)
+    mined = at.pair.provenance
+    run = _run(renderer.library, file, mined.trajectory)
+    if run is None:
+        return renderer.page("pair.html", file=file, at=at, shown=None)
+    shown = renderer.shown(run.name, mined.trajectory)
+    if mined.turn >= len(shown.trajectory.turns):
+        raise InputError(f"pair {at.number} of {file.path} names a turn that its trajectory has not; mine it again.")
+    transcript = shown.transcript(renderer.library, verdicts=run.verdicts(mined.trajectory), pairs=[(at, file.report)])
+    turn = transcript.turns[mined.turn]
+    call = next((call for call in turn.calls if call.pairs), None)
+    if call is None:
+        raise InputError(f"pair {at.number} of {file.path} names a call that its trajectory has not; mine it again.")
+    return renderer.page(
+        "pair.html",
+        file=file,
+        at=at,
+        shown=shown,
+        transcript=transcript,
+        turn=turn,
+        call=call,
+        titles={hit.hit.docid: hit for turn in transcript.turns for call in turn.calls for hit in call.hits},
+        browse=_browse(at.pair, transcript),
+    )
+
+
+def _file(library: Library, name: str) -> PairsFile:
+    if name not in library.pairs:
+        raise InputError(f"there is no file of pairs {name!r} here; choose one of the list.")
+    file = library.pairs[name]
+    file.refresh()
+    return file
+
+
+def _run(library: Library, file: PairsFile, trajectory: str) -> RunFolder | None:
+    """The run that holds a trajectory, among those that were mined."""
+    mined = (run for run in library.runs.values() if run.folder.resolve() in file.runs)
+    return next((run for run in mined if run.trajectory(trajectory) is not None), None)
+
+
+def _browse(pair: Pair, transcript: Transcript) -> tuple[ShownTurn, ShownCall] | None:
     """The turn and call that opened the positive."""
-    for turn in turns:
-        for call in turn.calls:
-            if call.docid == docid and (turn.number == recorded or (recorded is None and turn.number >= search)):
-                return turn, call
-    return None
+    recorded, search = pair.provenance.browse_turn, pair.provenance.turn
+    later = transcript.turns[search:] if recorded is None else transcript.turns[recorded : recorded + 1]
+    calls = ((turn, call) for turn in later for call in turn.calls)
+    return next(((turn, call) for turn, call in calls if call.call.docid == pair.positive), None)

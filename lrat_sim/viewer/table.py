@@ -1,4 +1,4 @@
-"""The table of a run folder: its index, and beside each row what a list of trajectories shows of it."""
+"""The table of trajectories: their index, and beside each row what a list shows of it."""
 
 from __future__ import annotations
 
@@ -17,85 +17,77 @@ INDEX_SCHEMA = pa.schema([(name, _KINDS[str(kind).split(" ")[0]]) for name, kind
 SCHEMA = pa.schema(
     [
         *INDEX_SCHEMA,
-        pa.field("steps", pa.int64()),
-        pa.field("tokens", pa.int64()),
-        pa.field("outcome", pa.string()),
-        pa.field("question", pa.string()),
-        pa.field("words", pa.string()),
-        pa.field("evidence", pa.int64()),
-        pa.field("evidence_shown", pa.int64()),
-        pa.field("evidence_opened", pa.int64()),
-        pa.field("retriever_name", pa.string()),
-        pa.field("agent_name", pa.string()),
-        pa.field("arm", pa.string()),
+        *((name, pa.int64()) for name in ("steps", "tokens", "evidence", "evidence_shown", "evidence_opened")),
+        *((name, pa.string()) for name in ("outcome", "question", "words", "retriever_name", "agent_name")),
+        *((name, pa.string()) for name in ("run", "arm")),
     ]
 )
 """The index, and what stands beside it: ``outcome`` is correct, incorrect, ungraded, unanswered or error, ``words``
-the text that is searched, ``evidence`` the documents that prove the task's answer (0 where none are known) and how
-many of them the run was shown and opened (null where not counted), ``arm`` the run's name, with agent and retriever
-where the folder holds several."""
+the text that is searched, ``evidence`` the number of documents that prove the task's answer (0 where none are known),
+then how many of them the run was shown and opened (null where not counted), ``run`` the run folder's name, ``arm``
+what it is compared as."""
 
 
-def joined(
-    index: Any,
-    tasks: Mapping[str, Task],
-    grades: Sequence[str | None],
-    counts: Sequence[tuple[int | None, int | None]],
-    names: Sequence[tuple[str, str]],
-    run: str,
-) -> Any:
-    """A table by :data:`SCHEMA`.
+def extended(
+    index: pa.Table, tasks: Mapping[str, Task], grades: Sequence[str | None], evidence: Sequence[tuple[int, int] | None]
+) -> pa.Table:
+    """Adds to an index all of :data:`SCHEMA` but the names of agent, retriever, run and arm.
 
     Args:
         index: the rows, by :data:`INDEX_SCHEMA`.
         tasks: those asked, by id.
-        grades, counts, names: of each row its grade, the evidence it was shown and opened, and what people call its
-            agent and its retriever.
-        run: what the viewer calls the run.
+        grades, evidence: of each row its grade, and the evidence it was shown and opened.
     """
     of_row = [tasks.get(name) for name in index["task_id"].to_pylist()]
     questions = [task.question if task else "" for task in of_row]
-    several = len(set(names)) > 1
-    made: dict[str, list[Any]] = {
+    index = index.set_column(index.schema.get_field_index("grade"), "grade", pa.array(grades, pa.string()))
+    columns: dict[str, Any] = {
+        "steps": compute.add(index["searches"], index["browses"]),
+        "tokens": compute.add(index["prompt_tokens"], index["completion_tokens"]),
+        "evidence": [len(set(task.evidence)) if task else 0 for task in of_row],
+        "evidence_shown": [counts and counts[0] for counts in evidence],
+        "evidence_opened": [counts and counts[1] for counts in evidence],
         "outcome": [
             (grade or "ungraded") if status == "answered" else status
-            for status, grade in zip(index["status"].to_pylist(), grades, strict=True)
+            for status, grade in zip_of(index, "status", "grade")
         ],
         "question": questions,
         "words": [
             "\n".join((question, task, name, answer or "")).casefold()
             for question, (task, name, answer) in zip(questions, zip_of(index, "task_id", "id", "answer"), strict=True)
         ],
-        "evidence": [len(set(task.evidence)) if task else 0 for task in of_row],
-        "evidence_shown": [shown for shown, _ in counts],
-        "evidence_opened": [opened for _, opened in counts],
-        "retriever_name": [retriever for _, retriever in names],
-        "agent_name": [agent for agent, _ in names],
-        "arm": [f"{run} · {agent} · {retriever}" if several else run for agent, retriever in names],
     }
-    index = index.set_column(index.schema.get_field_index("grade"), "grade", pa.array(grades, pa.string()))
-    sums = {"steps": ("searches", "browses"), "tokens": ("prompt_tokens", "completion_tokens")}
-    for name, (first, second) in sums.items():
-        index = index.append_column(name, compute.add(index[first], index[second]))
-    for name, values in made.items():
-        index = index.append_column(name, pa.array(values, SCHEMA.field(name).type))
-    return index.select(SCHEMA.names).combine_chunks()
+    return with_columns(index, columns)
 
 
-def zip_of(table: Any, *columns: str) -> Iterator[tuple[Any, ...]]:
+def with_columns(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
+    """A table with further columns of :data:`SCHEMA`."""
+    for name, values in columns.items():
+        column = values if isinstance(values, pa.ChunkedArray) else pa.array(values, SCHEMA.field(name).type)
+        table = table.append_column(name, column)
+    return table
+
+
+def zip_of(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
     """The values of some columns, row by row."""
     return zip(*(table[name].to_pylist() for name in columns), strict=True)
 
 
-def agent_label(agent: dict[str, Any]) -> str:
+def agent_label(agent: Mapping[str, Any]) -> str:
     """What people call an agent: its name, else its model."""
     return str(agent.get("name") or agent.get("model") or "unknown agent")
 
 
-def retriever_label(retriever: dict[str, Any]) -> str:
-    """What people call a retriever: its kind and its model; by its weights, where the model's folder is ``model``."""
+def retriever_label(retriever: Mapping[str, Any], arm: str | None = None) -> str:
+    """What people call a retriever: its kind and its model.
+
+    Models trained here all lie in a folder called ``model``; such a one is called as the arm of its study, else by its
+    weights.
+    """
     kind, model = str(retriever.get("kind") or "unknown retriever"), retriever.get("model")
     if not isinstance(model, str) or not model:
         return kind
     name = Path(model).name
-    return f"{kind} {name} {str(retriever.get('weights', ''))[:6]}".strip() if name == "model" else f"{kind} {name}"
+    if name != "model":
+        return f"{kind} {name}"
+    return arm or f"{kind} {name} {str(retriever.get('weights', ''))[:6]}".strip()

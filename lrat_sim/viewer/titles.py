@@ -14,6 +14,7 @@ from lrat_sim.corpus.documents import Corpus, CorpusCard
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.records import Document
+from lrat_sim.retrieval.base import corpora_of
 
 _CARD = "corpus.json"
 _ABOVE = 4
@@ -57,7 +58,7 @@ class Corpora:
 
     def of(self, retriever: dict[str, Any]) -> Corpus | None:
         """The corpus that a retriever says it searches, None where it is not here."""
-        name = next(_fingerprints(retriever), None)
+        name = next(corpora_of(retriever), None)
         if name is None:
             return self._given
         if name not in self._open:
@@ -74,7 +75,7 @@ def found_in(corpus: Corpus | None, docid: str | None) -> Document | None:
 
 
 def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Snippet]:
-    """Title and text of each hit in a result list that was shown as :func:`lrat_sim.retrieval.shown.show_hits` does.
+    """Title and text of each hit in a result list of :func:`lrat_sim.retrieval.result_format.show_hits`.
 
     Those that stand there in another form are left out.
 
@@ -104,15 +105,3 @@ def _cards(root: Path, data: Path | None) -> Iterator[Path]:
     for folder in [*above, *([data] if data is not None else [])]:
         yield folder / "corpus" / _CARD
         yield from sorted(folder.glob(f"*/corpus/{_CARD}"))
-
-
-def _fingerprints(retriever: Any) -> Iterator[str]:
-    """What a retriever's description calls ``corpus``, at any depth."""
-    if isinstance(retriever, dict):
-        if isinstance(retriever.get("corpus"), str):
-            yield retriever["corpus"]
-        for value in retriever.values():
-            yield from _fingerprints(value)
-    elif isinstance(retriever, list):
-        for value in retriever:
-            yield from _fingerprints(value)

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from lrat_sim.formats import Entry
-from lrat_sim.formats.run_folder import RunWriter
+from lrat_sim.formats import Entry, run_folder
 from lrat_sim.records import Call, Grade, Hit, Task, Trajectory, Turn, Verdict
 
 MakeRun = Callable[..., Entry]
@@ -89,9 +88,7 @@ def write_run(tmp_path: Path) -> WriteRun:
     """Writes entries to a run folder of a name."""
 
     def write(name: str, entries: Iterable[Entry]) -> Path:
-        with RunWriter(tmp_path / name, {"converted": "by hand"}) as writer:
-            for each in entries:
-                writer.add(each)
+        run_folder.write_run(entries, tmp_path / name, {"converted": "by hand"})
         return tmp_path / name
 
     return write

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from lrat_sim.behaviour.measures import measures
-from lrat_sim.behaviour.observed import Observed, observe
-from lrat_sim.behaviour.resample import Tasks, auc, kolmogorov_smirnov, log_spread, quantile
-from lrat_sim.behaviour.walk import walk_of
+from lrat_sim.behaviour.observed import ObservedRuns, observe
+from lrat_sim.behaviour.resample import TaskResamples, auc, kolmogorov_smirnov, log_spread, quantile
+from lrat_sim.behaviour.steps import steps_of
 from lrat_sim.errors import InputError
 
 
@@ -21,7 +21,7 @@ def seen(entry):
         entry("t3", "abc", outcome="error", evidence="a"),
         entry("t4", "abc", outcome=None),
     ]
-    return Observed("group", [walk_of(each) for each in entries], resamples=200)
+    return ObservedRuns("group", [steps_of(each) for each in entries], resamples=200)
 
 
 def test_table_1_is_by_outcome_and_leaves_broken_runs_out(seen):
@@ -67,7 +67,7 @@ def test_ranks_and_accuracy_by_evidence(seen):
 
 
 def test_what_no_run_shows_is_unknown_and_not_zero(entry):
-    found = measures(Observed("g", [walk_of(entry("t", "abc", outcome="correct"))]))
+    found = measures(ObservedRuns("g", [steps_of(entry("t", "abc", outcome="correct"))]))
     assert found["length_auc"].value is None
     assert found["searches.incorrect"].value is None
     assert found["kept.evidence"].value is None
@@ -77,9 +77,9 @@ def test_what_no_run_shows_is_unknown_and_not_zero(entry):
 def test_intervals_are_over_tasks_not_runs():
     tasks = [f"t{place % 4}" for place in range(400)]
     values = np.array([float(place % 4 < 2) for place in range(400)])
-    few = Tasks(tasks, resamples=400)
-    many = Tasks([f"t{place}" for place in range(400)], resamples=400)
-    wide, narrow = few.ratio(few.places(tasks), values), many.ratio(np.arange(400), values)
+    few = TaskResamples(tasks, resamples=400)
+    many = TaskResamples([f"t{place}" for place in range(400)], resamples=400)
+    wide, narrow = few.ratio(few.indices(tasks), values), many.ratio(np.arange(400), values)
     assert wide.value == narrow.value == 0.5
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
@@ -88,9 +88,9 @@ def test_a_large_group_is_resampled_in_batches_alike(monkeypatch):
     rng = np.random.default_rng(0)
     names = [f"t{place}" for place in range(50)]
     places, values = rng.integers(0, 50, 300), rng.normal(size=300)
-    whole = Tasks(names, resamples=100).statistic(places, quantile(values, 0.5))
+    whole = TaskResamples(names, resamples=100).statistic(places, quantile(values, 0.5))
     monkeypatch.setattr("lrat_sim.behaviour.resample._CELLS", 1000)
-    assert Tasks(names, resamples=100).statistic(places, quantile(values, 0.5)) == whole
+    assert TaskResamples(names, resamples=100).statistic(places, quantile(values, 0.5)) == whole
 
 
 def test_statistics_equal_scipys():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lrat_sim.behaviour.measures import measures
-from lrat_sim.behaviour.observed import Observed
-from lrat_sim.behaviour.resample import Estimate
+from lrat_sim.behaviour.observed import ObservedRuns
+from lrat_sim.behaviour.resample import MeasureEstimate
+from lrat_sim.behaviour.steps import steps_of
 from lrat_sim.behaviour.targets import Lognormal, Population, Target, Targets, distances, load_targets, total_variation
-from lrat_sim.behaviour.walk import walk_of
 from lrat_sim.errors import InputError
 
 
@@ -25,7 +25,7 @@ def _gap(seen, targets):
 def seen(entry):
     # after a search: a browse in two of ten cases
     entries = [entry(f"t{place}", "abc abd acd ade =e abf" if place < 2 else "abc abd") for place in range(4)]
-    return Observed("g", [walk_of(each) for each in entries], resamples=200)
+    return ObservedRuns("g", [steps_of(each) for each in entries], resamples=200)
 
 
 def test_the_targets_of_the_package_name_measures_and_populations(seen):
@@ -39,28 +39,28 @@ def test_the_targets_of_the_package_name_measures_and_populations(seen):
     assert all(target.within == 0.10 for target in targets.targets if target.measure in rows)
 
 
-@pytest.mark.parametrize(("value", "state"), [(0.25, "met"), (0.35, "missed")])
-def test_a_share_is_met_within_its_tolerance(seen, value, state):
-    gap = _gap(seen, _targets(measure="after_search.browse.correct", value=value, within=0.10))
-    assert gap.found.value == pytest.approx(0.2)
-    assert gap.distance.value == pytest.approx(value - 0.2)
-    assert gap.state == state
-    assert gap.distance.low <= gap.distance.value <= gap.distance.high
-
-
-@pytest.mark.parametrize(("value", "state"), [(3.5, "met"), (2.4, "missed")])
-def test_a_mean_is_met_by_its_relative_error(seen, value, state):
-    gap = _gap(seen, _targets(measure="searches.correct", value=value, relative=0.2))
-    assert gap.found.value == 3.5
-    assert gap.distance.value == pytest.approx(abs(3.5 - value) / value)
-    assert gap.state == state
+SHARE, MEAN = "after_search.browse.correct", "searches.correct"
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "state"), [(0.0, None, "met"), (0.15, 0.25, "met"), (0.3, 0.4, "missed"), (None, 0.1, "missed")]
+    ("target", "found", "distance", "state"),
+    [
+        ({"measure": SHARE, "value": 0.25, "within": 0.10}, 0.2, 0.05, "met"),
+        ({"measure": SHARE, "value": 0.35, "within": 0.10}, 0.2, 0.15, "missed"),
+        ({"measure": MEAN, "value": 3.5, "relative": 0.2}, 3.5, 0.0, "met"),
+        ({"measure": MEAN, "value": 2.4, "relative": 0.2}, 3.5, 1.1 / 2.4, "missed"),
+        ({"measure": SHARE, "low": 0.0}, 0.2, 0.0, "met"),
+        ({"measure": SHARE, "low": 0.15, "high": 0.25}, 0.2, 0.0, "met"),
+        ({"measure": SHARE, "low": 0.3, "high": 0.4}, 0.2, 0.1, "missed"),
+        ({"measure": SHARE, "high": 0.1}, 0.2, 0.1, "missed"),
+    ],
 )
-def test_a_range_is_met_inside(seen, low, high, state):
-    assert _gap(seen, _targets(measure="after_search.browse.correct", low=low, high=high)).state == state
+def test_target_is_met_within_its_tolerance_or_range(seen, target, found, distance, state):
+    gap = _gap(seen, _targets(**target))
+    assert gap.found.value == pytest.approx(found)
+    assert gap.distance.value == pytest.approx(distance)
+    assert gap.distance.low <= gap.distance.value <= gap.distance.high
+    assert gap.state == state
 
 
 def test_what_the_runs_do_not_show_is_unknown(seen):
@@ -69,18 +69,18 @@ def test_what_the_runs_do_not_show_is_unknown(seen):
 
 def test_a_population_made_otherwise_is_not_comparable_rather_than_missed(entry):
     entries = [entry("t1", "abc =a"), entry("t2", "abc =b")]
-    natural = Observed("g", [walk_of(each) for each in entries])
+    natural = ObservedRuns("g", [steps_of(each) for each in entries])
     (gap,) = [gap for gap in distances(natural, measures(natural), load_targets()) if gap.target.measure == "rank_top3"]
     assert (gap.state, gap.why) == ("not comparable", "the lists were not shuffled")
     again = [entry(each.trajectory.task_id, "abc =a", retriever={"kind": "shuffled", "base": {}}) for each in entries]
-    shuffled = Observed("g", [walk_of(each) for each in again])
+    shuffled = ObservedRuns("g", [steps_of(each) for each in again])
     states = {gap.target.measure: gap.state for gap in distances(shuffled, measures(shuffled), load_targets())}
     assert states["rank_top3"] == "missed"  # all of it at rank 1
     assert states["searches.correct"] == "not comparable"
 
 
 def test_total_variation_of_ranks_is_half_the_difference(entry):
-    seen = Observed("g", [walk_of(entry(f"t{place}", "abcd =a =b")) for place in range(3)], resamples=50)
+    seen = ObservedRuns("g", [steps_of(entry(f"t{place}", "abcd =a =b")) for place in range(3)], resamples=50)
     assert total_variation(seen, [0.5, 0.5, 0.0, 0.0]).value == pytest.approx(0.0)
     assert total_variation(seen, [0.25, 0.25, 0.25, 0.25]).value == pytest.approx(0.5)
 
@@ -93,8 +93,8 @@ def test_lengths_drawn_from_the_target_are_near_it_and_others_far(entry):
     def gap(scale: float):
         lengths = np.maximum(1, np.round(scale * rng.lognormal(np.log(137), 0.7, (100, 3)))).astype(int)
         entries = [entry(f"t{place}", "abc =a =b =c", lengths=row.tolist()) for place, row in enumerate(lengths)]
-        seen = Observed("g", [walk_of(each) for each in entries], resamples=50)
-        wanted = Lognormal(137, 0.7)
+        seen = ObservedRuns("g", [steps_of(each) for each in entries], resamples=50)
+        wanted = Lognormal(median=137, sigma=0.7)
         return _gap(seen, _targets(measure="length.pairs", lognormal=wanted, within=0.1))
 
     assert gap(1.0).state == "met"
@@ -122,6 +122,6 @@ def test_a_target_of_no_measure_is_refused(seen):
 
 
 def test_estimates_without_an_interval_have_none_at_a_distance(entry):
-    seen = Observed("g", [walk_of(entry("t", "abc =a"))])
+    seen = ObservedRuns("g", [steps_of(entry("t", "abc =a"))])
     gap = _gap(seen, _targets(measure="searches.correct", value=2.0, relative=0.2))
-    assert gap.distance == Estimate(value=0.5, n=1)
+    assert gap.distance == MeasureEstimate(value=0.5, n=1)

@@ -1,22 +1,15 @@
 import pytest
 
+from lrat_sim.comparison import compare
+
 
 @pytest.fixture
 def row():
     """Makes the metrics of one task; what is not given is that of a plain success."""
 
     def make(success=1.0, **changed):
-        metrics = {
-            "success": success,
-            "evidence_recall": 0.5,
-            "evidence_hit": 1.0,
-            "evidence_opened": 0.5,
-            "steps": 6.0,
-            "searches": 4.0,
-            "tokens": 1000.0,
-            "cost": None,
-        }
-        return metrics | changed
+        shares = {"success": success, "evidence_recall": 0.5, "evidence_hit": 1.0, "evidence_opened": 0.5}
+        return shares | {"steps": 6.0, "searches": 4.0, "tokens": 1000.0, "cost": None} | changed
 
     return make
 
@@ -33,3 +26,14 @@ def arms(row):
         }
 
     return {"base": arm(10, 9.0), "trained": arm(20, 7.0), "oracle": arm(40, 4.0)}
+
+
+@pytest.fixture
+def compared():
+    """Compares arms over the tasks of the base, quickly."""
+
+    def make(arms, base="base", oracle=None, **given):
+        tasks = arms[base][0] if isinstance(arms[base], list) else arms[base]
+        return compare(arms, base, oracle, list(tasks), **{"resamples": 50, **given})
+
+    return make

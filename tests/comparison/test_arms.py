@@ -4,196 +4,91 @@ from lrat_sim.comparison.arms import compare
 from lrat_sim.comparison.calibration import calibration_parts
 from lrat_sim.comparison.significance import holm
 from lrat_sim.errors import InputError
-from lrat_sim.grading.metrics import measure, task_table
-from lrat_sim.records import Call, Hit, Task, Trajectory, Turn, Usage
-
-RESAMPLES = 300
 
 
-def pairing(comparison, arm, base=None):
-    against = base or comparison.base
-    return next(each for each in comparison.pairings if (each.arm, each.base) == (arm, against))
-
-
-def summary(comparison, arm):
-    return next(each for each in comparison.summaries if each.name == arm)
-
-
-def test_answer_says_the_gain_its_interval_and_the_steps(arms):
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=RESAMPLES)
-    success = pairing(comparison, "trained").measures["success"].difference
-    assert comparison.answer == (
-        f"trained finds 25.0 points more than base, 95 % interval {100 * success.low:.1f} to {100 * success.high:.1f}, "
-        "with 2.0 fewer steps on the 10 tasks both solve."
-    )
-    assert success.low > 0
-
-
-def test_answer_does_not_claim_a_gain_that_the_interval_does_not_show(row):
-    tasks = [str(number) for number in range(20)]
-    base = {task: row(float(number % 2)) for number, task in enumerate(tasks)}
-    arm = base | {"0": row(1.0), "2": row(1.0), "1": row(0.0)}
-    answer = compare({"base": base, "other": arm}, "base", None, tasks, resamples=RESAMPLES).answer
-    assert answer.startswith("other is not clearly better or worse than base: +5.0 points, 95 % interval")
-    assert "no clear difference in steps" in answer
-
-
-def test_answer_does_not_claim_a_gain_that_few_tasks_cannot_show(row):
-    # every resample of three wins is three wins, so that the interval alone would call this certain
-    arms = {"base": {task: row(0.0) for task in "abc"}, "arm": {task: row(1.0) for task in "abc"}}
-    comparison = compare(arms, "base", None, list("abc"), resamples=50)
-    assert pairing(comparison, "arm").measures["success"].difference.is_clear
-    assert pairing(comparison, "arm").measures["success"].p == 0.25
-    assert comparison.answer.startswith("arm is not clearly better or worse than base: +100.0 points")
-
-
-def test_answer_says_a_loss(arms):
-    answer = compare(arms, "trained", None, list(arms["base"]), resamples=RESAMPLES).answer
-    assert answer.startswith("base finds 25.0 points less than trained")
-    assert "2.0 more steps" in answer
-
-
-def test_gap_closed_is_given_for_all_arms_but_the_oracle(arms):
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=RESAMPLES)
-    closed = pairing(comparison, "trained").gap_closed
+def test_gap_closed_is_given_for_all_arms_but_the_oracle(arms, compared):
+    comparison = compared(arms, oracle="oracle")
+    closed = comparison.pairing("trained").gap_closed
     assert closed.value == pytest.approx(10 / 30)
     assert closed.low < closed.value < closed.high
-    assert pairing(comparison, "oracle").gap_closed is None
-    assert pairing(compare(arms, "base", None, ["task-1"], resamples=10), "trained").gap_closed is None
+    assert comparison.pairing("oracle").gap_closed is None
+    assert compare(arms, "base", None, ["task-1"], resamples=10).pairing("trained").gap_closed is None
 
 
-def test_task_that_did_not_run_is_a_failure(arms, row):
-    tasks = list(arms["base"])
+def test_task_that_did_not_run_is_a_failure_without_evidence_and_of_unknown_length(arms, compared):
     del arms["trained"]["task-0"]
-    comparison = compare(arms, "base", None, tasks, resamples=RESAMPLES)
-    assert summary(comparison, "trained").means["success"] == pytest.approx(19 / 40)
-    assert summary(comparison, "trained").not_run == 1
-    assert pairing(comparison, "trained").lost == ["task-0"]
-    assert pairing(comparison, "trained").measures["success"].tasks == 40
+    comparison = compared(arms)
+    pairing, summary = comparison.pairing("trained"), comparison.arm("trained")
+    assert (summary.means["success"], summary.not_run, pairing.lost) == (pytest.approx(19 / 40), 1, ["task-0"])
+    assert {name: pairing.measures[name].tasks for name in ("success", "evidence_recall", "steps")} == {
+        "success": 40,
+        "evidence_recall": 40,
+        "steps": 39,
+    }
+    assert pairing.measures["evidence_recall"].arm == pytest.approx(0.5 * 39 / 40)
 
 
-def test_task_that_did_not_run_showed_no_evidence_but_took_no_known_number_of_steps(arms):
-    del arms["trained"]["task-0"]
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
-    measures = pairing(comparison, "trained").measures
-    assert measures["evidence_recall"].tasks == 40
-    assert measures["evidence_recall"].arm == pytest.approx(0.5 * 39 / 40)
-    assert measures["steps"].tasks == 39
-
-
-def test_ungraded_answer_is_left_out_and_success_is_bounded(arms, row):
+def test_ungraded_answer_is_left_out_and_success_is_bounded(arms, row, compared):
     arms["trained"]["task-0"] = row(None)
     arms["trained"]["task-39"] = row(None)
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
-    own = summary(comparison, "trained")
+    comparison = compared(arms)
+    own = comparison.arm("trained")
     assert own.ungraded == 2
     assert own.means["success"] == pytest.approx(19 / 38)
     assert (own.success_low, own.success_high) == (pytest.approx(19 / 40), pytest.approx(21 / 40))
-    assert pairing(comparison, "trained").measures["success"].tasks == 38
+    assert comparison.pairing("trained").measures["success"].tasks == 38
 
 
-def test_tasks_without_evidence_are_left_out_of_evidence_metrics_and_counted(arms):
+def test_tasks_without_evidence_are_left_out_of_evidence_metrics_and_counted(arms, compared):
     for arm in arms.values():
         for task in ("task-0", "task-1", "task-2"):
             arm[task] |= {"evidence_recall": None, "evidence_hit": None, "evidence_opened": None}
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
+    comparison = compared(arms)
     assert comparison.tasks_with_evidence == 37
-    measures = pairing(comparison, "trained").measures
+    measures = comparison.pairing("trained").measures
     assert {measures[name].tasks for name in ("evidence_recall", "evidence_hit", "evidence_opened")} == {37}
     assert measures["success"].tasks == 40
 
 
-def test_steps_are_compared_on_tasks_that_both_solve(arms, row):
+def test_steps_are_compared_on_tasks_that_both_solve(arms, compared):
     # an arm that gives up at once on what it cannot solve saves steps that do not count
     for number in range(20, 40):
         arms["trained"][f"task-{number}"]["steps"] = 1.0
-    measures = pairing(compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES), "trained").measures
+    measures = compared(arms).pairing("trained").measures
     assert measures["steps_both_solve"].tasks == 10
     assert measures["steps_both_solve"].difference.value == pytest.approx(-2.0)
     assert measures["steps"].difference.value < -4
 
 
-def test_no_task_solved_by_both_is_said(row):
-    arms = {"base": {"a": row(0.0), "b": row(1.0)}, "arm": {"a": row(1.0), "b": row(0.0)}}
-    comparison = compare(arms, "base", None, ["a", "b"], resamples=50)
-    assert "no task that both solve" in comparison.answer
-
-
-def test_one_unknown_price_makes_the_cost_unknown(arms):
+def test_one_unknown_price_makes_the_cost_unknown(arms, compared):
     for arm in arms.values():
         for metrics in arm.values():
             metrics["cost"] = 0.01
     arms["trained"]["task-7"]["cost"] = None
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
-    assert summary(comparison, "base").means["cost"] == pytest.approx(0.01)
-    assert summary(comparison, "trained").means["cost"] is None
-    assert pairing(comparison, "trained").measures["cost"].difference.value is None
-    assert pairing(comparison, "oracle").measures["cost"].difference.value == pytest.approx(0.0)
+    comparison = compared(arms)
+    assert comparison.arm("base").means["cost"] == pytest.approx(0.01)
+    assert comparison.arm("trained").means["cost"] is None
+    assert comparison.pairing("trained").measures["cost"].difference.value is None
+    assert comparison.pairing("oracle").measures["cost"].difference.value == pytest.approx(0.0)
 
 
-def test_errors_stand_beside_success(arms, row):
+def test_errors_stand_beside_success(arms, row, compared):
     arms["trained"]["task-3"] = row(0.0, steps=None, searches=None, tokens=None)
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
-    assert summary(comparison, "trained").errors == 1
-    assert summary(comparison, "trained").means["success"] == pytest.approx(19 / 40)
+    comparison = compared(arms)
+    assert comparison.arm("trained").errors == 1
+    assert comparison.arm("trained").means["success"] == pytest.approx(19 / 40)
 
 
-def test_tables_of_graded_runs_are_what_is_compared():
-    tasks = [Task(id=str(number), question="?", answers=["x"], evidence=["d1"]) for number in range(4)]
-
-    def table(right):
-        runs = [
-            Trajectory(
-                id=f"{task.id}/0",
-                task_id=task.id,
-                question="?",
-                sample=0,
-                agent={},
-                retriever={},
-                seed=0,
-                status="answered" if task.id != "3" else "error",
-                end_reason="answer" if task.id != "3" else "error",
-                answer="x",
-                turns=[
-                    Turn(
-                        reasoning=None,
-                        reasoning_tokens=0,
-                        calls=[Call(id="c", tool="search", arguments={}, hits=[Hit(docid="d1", score=1, rank=1)])],
-                    )
-                ],
-                usage=Usage(prompt_tokens=100, completion_tokens=10),
-            )
-            for task in tasks
-        ]
-        grades = {f"{task.id}/0": "correct" if task.id in right else "incorrect" for task in tasks}
-        return task_table(measure(runs, tasks, grades), tasks)
-
-    comparison = compare({"base": table("0"), "arm": table("012")}, "base", None, list("0123"), resamples=50)
-    means = summary(comparison, "arm").means
-    assert (means["success"], means["evidence_recall"], means["evidence_opened"]) == (0.75, 1.0, 0.0)
-    assert (means["steps"], means["searches"], means["tokens"], means["cost"]) == (1.0, 1.0, 110.0, None)
-    assert summary(comparison, "arm").errors == 1
-    assert pairing(comparison, "arm").won == ["1", "2"]
-
-
-def test_rows_of_tasks_that_were_not_asked_are_not_looked_at(arms, row):
-    tasks = list(arms["base"])
-    before = compare(arms, "base", "oracle", tasks, resamples=RESAMPLES)
+def test_rows_of_tasks_that_were_not_asked_are_not_looked_at(arms, row, compared):
+    before = compared(arms, oracle="oracle")
     arms["trained"]["another"] = row(1.0)
-    assert compare(arms, "base", "oracle", tasks, resamples=RESAMPLES) == before
+    assert compared(arms, oracle="oracle") == before
 
 
-def test_won_and_lost_tasks_are_named(arms):
-    comparison = compare(arms, "base", None, list(arms["base"]), resamples=RESAMPLES)
-    assert pairing(comparison, "trained").won == [f"task-{number}" for number in range(10, 20)]
-    assert pairing(comparison, "trained").lost == []
-
-
-def test_order_of_the_arms_changes_no_number(arms):
-    tasks = list(arms["base"])
-    there = compare(arms, "base", "oracle", tasks, resamples=RESAMPLES)
-    back = compare(dict(reversed(arms.items())), "base", "oracle", tasks, resamples=RESAMPLES)
-    assert pairing(there, "trained") == pairing(back, "trained")
+def test_order_of_the_arms_changes_no_number(arms, compared):
+    there = compared(arms, oracle="oracle")
+    back = compared(dict(reversed(arms.items())), oracle="oracle")
+    assert there.pairing("trained") == back.pairing("trained")
 
 
 @pytest.mark.parametrize(
@@ -211,9 +106,9 @@ def test_bad_input_is_said_in_a_sentence(arms, base, oracle, tasks, said):
     assert said in str(raised.value)
 
 
-def test_every_pair_of_arms_is_compared_those_with_the_base_first(arms):
+def test_every_pair_of_arms_is_compared_those_with_the_base_first(arms, compared):
     arms = {"other": arms["base"], **arms}
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=50)
+    comparison = compared(arms, oracle="oracle")
     assert [(each.base, each.arm) for each in comparison.pairings] == [
         ("base", "other"),
         ("base", "trained"),
@@ -222,22 +117,23 @@ def test_every_pair_of_arms_is_compared_those_with_the_base_first(arms):
         ("other", "oracle"),
         ("trained", "oracle"),
     ]
-    assert pairing(comparison, "oracle", "trained").measures["success"].difference.value == pytest.approx(0.5)
-    assert pairing(comparison, "oracle", "trained").gap_closed is None
+    assert comparison.pairing("oracle", "trained").measures["success"].difference.value == pytest.approx(0.5)
+    assert comparison.pairing("oracle", "trained").gap_closed is None
     assert "oracle" not in comparison.answer
 
 
-def test_every_task_is_won_tied_or_lost(arms):
-    found = pairing(compare(arms, "base", None, list(arms["base"]), resamples=50), "trained")
-    assert sorted(found.won + found.tied + found.lost) == sorted(arms["base"])
-    success = found.measures["success"]
-    assert (len(found.won), len(found.tied), len(found.lost)) == (success.wins, success.ties, success.losses)
+def test_every_task_is_won_tied_or_lost_by_name(arms, compared):
+    pairing = compared(arms).pairing("trained")
+    assert (pairing.won, pairing.lost) == ([f"task-{number}" for number in range(10, 20)], [])
+    assert sorted(pairing.won + pairing.tied) == sorted(arms["base"])
+    success = pairing.measures["success"]
+    assert (len(pairing.won), len(pairing.tied), len(pairing.lost)) == (success.wins, success.ties, success.losses)
 
 
-def test_success_is_tested_by_mcnemar_and_the_rest_by_exchanging_tasks(arms):
-    measures = pairing(compare(arms, "base", None, list(arms["base"]), resamples=50), "trained").measures
+def test_success_is_tested_by_mcnemar_and_the_rest_by_exchanging_tasks(arms, compared):
+    measures = compared(arms).pairing("trained").measures
     assert measures["success"].test == "mcnemar"
-    assert measures["success"].p == measures["success"].mcnemar_p == pytest.approx(2 / 2**10)
+    assert measures["success"].p == pytest.approx(2 / 2**10)
     assert measures["steps"].test == "permutation"
     # every task takes two steps fewer, and of 15,600 exchanges none does that again
     assert measures["steps"].p < 0.001
@@ -245,58 +141,55 @@ def test_success_is_tested_by_mcnemar_and_the_rest_by_exchanging_tasks(arms):
     assert (measures["cost"].test, measures["cost"].p, measures["cost"].p_holm) == (None, None, None)
 
 
-def test_p_values_of_all_pairs_and_measures_are_corrected_together(arms):
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=50)
+def test_p_values_of_all_pairs_and_measures_are_corrected_together(arms, compared):
+    comparison = compared(arms, oracle="oracle")
     tested = [paired for each in comparison.pairings for paired in each.measures.values() if paired.test]
     assert comparison.tests == len(tested) == 3 * 8
     assert [paired.p_holm for paired in tested] == pytest.approx(holm([paired.p for paired in tested]))
     assert comparison.permutations >= 200 * comparison.tests
 
 
-def test_calibration_error_is_compared_and_tested(arms, row):
+def test_calibration_error_is_compared_and_tested(arms, compared):
     stated = {"base": 95.0, "trained": 50.0, "oracle": 100.0}
     for name, confidence in stated.items():
         for metrics in arms[name].values():
             metrics |= calibration_parts([(confidence, metrics["success"])])
-    comparison = compare(arms, "base", "oracle", list(arms["base"]), resamples=50)
-    found = pairing(comparison, "trained").measures["calibration_error"]
+    comparison = compared(arms, oracle="oracle")
+    found = comparison.pairing("trained").measures["calibration_error"]
     assert (found.base, found.arm) == (pytest.approx(0.95 - 0.25), pytest.approx(0.0))
-    assert summary(comparison, "oracle").means["calibration_error"] == pytest.approx(0.0)
+    assert comparison.arm("oracle").means["calibration_error"] == pytest.approx(0.0)
     assert found.p < 0.01
     assert found.smallest > 0
 
 
-def test_several_seeds_are_one_task_with_their_mean(arms, row):
-    tasks = list(arms["base"])
+def test_several_seeds_are_one_task_with_their_mean(arms, compared):
     again = {task: metrics | {"success": 1.0} for task, metrics in arms["trained"].items()}
-    comparison = compare({"base": arms["base"], "trained": [arms["trained"], again]}, "base", None, tasks, resamples=50)
-    own = summary(comparison, "trained")
+    comparison = compared({"base": arms["base"], "trained": [arms["trained"], again]})
+    own = comparison.arm("trained")
     assert own.means["success"] == pytest.approx(0.75)
-    assert (own.seeds, summary(comparison, "base").seeds) == (2, 1)
+    assert (own.seeds, comparison.arm("base").seeds) == (2, 1)
     assert own.over_seeds["success"] == pytest.approx(0.5 / 2**0.5)  # of 0.5 and 1.0
     assert own.over_tasks["success"] == pytest.approx(0.25 * (40 / 39) ** 0.5 / 40**0.5)  # half the tasks 1, half 0.5
-    assert summary(comparison, "base").over_seeds["success"] is None
-    measures = pairing(comparison, "trained").measures
+    assert comparison.arm("base").over_seeds["success"] is None
+    measures = comparison.pairing("trained").measures
     assert measures["success"].tasks == 40
     assert measures["success"].test == "permutation"
     assert measures["success"].over_seeds is None
 
 
-def test_spread_of_the_difference_between_seeds_is_that_of_paired_seeds(arms):
-    tasks = list(arms["base"])
+def test_spread_of_the_difference_between_seeds_is_that_of_paired_seeds(arms, compared):
     worse = {task: metrics | {"steps": metrics["steps"] + 1} for task, metrics in arms["base"].items()}
     # the seeds of both arms differ by one step, and so not in their difference
     shifted = {task: metrics | {"steps": metrics["steps"] + 1} for task, metrics in arms["trained"].items()}
     arms = {"base": [arms["base"], worse], "trained": [arms["trained"], shifted]}
-    measures = pairing(compare(arms, "base", None, tasks, resamples=50), "trained").measures
+    measures = compared(arms).pairing("trained").measures
     assert measures["steps"].over_seeds == pytest.approx(0.0)
     assert measures["steps"].difference.value == pytest.approx(-2.0)
 
 
-def test_same_answers_in_two_seeds_give_the_numbers_of_one(arms):
-    tasks = list(arms["base"])
-    once = compare(arms, "base", "oracle", tasks, resamples=100)
-    twice = compare({name: [arm, arm] for name, arm in arms.items()}, "base", "oracle", tasks, resamples=100)
+def test_same_answers_in_two_seeds_give_the_numbers_of_one(arms, compared):
+    once = compared(arms, oracle="oracle")
+    twice = compared({name: [arm, arm] for name, arm in arms.items()}, oracle="oracle")
     for one, two in zip(once.pairings, twice.pairings, strict=True):
         for name, paired in one.measures.items():
             assert two.measures[name].difference == paired.difference
@@ -307,8 +200,8 @@ def test_same_answers_in_two_seeds_give_the_numbers_of_one(arms):
 def test_setting_and_run_folders_are_kept(arms):
     comparison = compare(arms, "base", None, ["task-1"], resamples=10, setting={"k": 5}, runs={"trained": ["round-1"]})
     assert comparison.setting == {"k": 5}
-    assert summary(comparison, "trained").runs == ["round-1"]
-    assert summary(comparison, "base").runs == []
+    assert comparison.arm("trained").runs == ["round-1"]
+    assert comparison.arm("base").runs == []
 
 
 def test_arm_without_a_table_is_refused(arms):

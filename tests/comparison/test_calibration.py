@@ -10,6 +10,7 @@ from lrat_sim.comparison.calibration import (
     exchange_of,
     parts_of,
 )
+from lrat_sim.comparison.paired import Paired
 from lrat_sim.comparison.significance import permutation_tests
 from lrat_sim.grading.confidence import calibration_error
 
@@ -72,7 +73,7 @@ def test_interval_resamples_tasks_with_both_their_arms():
 
 def test_arm_that_never_states_a_confidence_is_not_compared():
     silent = {task: [] for task in STATED}
-    assert compare_calibration(parts(STATED), parts(silent), seed=0, resamples=10) is None
+    assert compare_calibration(parts(STATED), parts(silent), seed=0, resamples=10) == Paired()
 
 
 def test_exchanging_tasks_is_exchanging_their_answers_and_computing_anew():

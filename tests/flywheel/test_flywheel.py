@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from lrat_sim.artifact import read_records
-from lrat_sim.comparison.table import load
+from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.flywheel import FlywheelSettings, flywheel
 from lrat_sim.mining.run import load_recipe, mine_run

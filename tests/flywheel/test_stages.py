@@ -10,7 +10,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.flywheel import Flywheel, FlywheelSettings, flywheel
 from lrat_sim.flywheel.pairs import replayed
 from lrat_sim.flywheel.rounds import load
-from lrat_sim.mining.shuffle import exchange
+from lrat_sim.mining.guards import exchange
 from lrat_sim.records import Pair, canonical
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.training.folder import read_record

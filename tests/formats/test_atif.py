@@ -10,11 +10,12 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.formats import About, Entry, read_any, recognise
-from lrat_sim.formats.atif import entry_of, read, write
-from lrat_sim.formats.atif_write import record_of
+from lrat_sim.formats.atif import entry_of, read, record_of, write
 from lrat_sim.records import Turn
 
 HERE = Path("here.json")
+LEFT = '<|channel|>commentary to=functions.search <|constrain|>json<|message|>{"query": "x"}<|call|>'
+"""A call that a server left in the text, where a reader of messages takes it for one."""
 
 
 def agent(message: Any, *calls: tuple[str, str, Any], results: Any = (), **more: Any) -> dict[str, Any]:
@@ -83,6 +84,7 @@ def test_times_attempts_and_raw_messages_come_back_too(make: Callable[..., Entry
         {"agent": {"name": "a", "prompt": "", "answer_prompt": "now", "fingerprint": "f"}, "end_reason": "token_limit"},
         {"agent": {"prompt": None, "atif": "odd", "name": 5}},
         {"turns": [Turn(reasoning=None, reasoning_tokens=0, text="<think>not a thought</think> x", raw={"a": 1})]},
+        {"turns": [Turn(reasoning=None, reasoning_tokens=0, text=LEFT)]},
         {"turns": [Turn(reasoning="", reasoning_tokens=3), Turn(reasoning=None, reasoning_tokens=0, text="")]},
     ],
 )
@@ -130,8 +132,8 @@ def test_a_file_of_another_tool_is_written_as_it_was_beside_what_is_ours() -> No
     assert written["extra"].pop("lrat_sim")["trajectory"]["status"] == "answered"
     for step in written["steps"]:
         if step["source"] == "agent":
-            del step["extra"]["lrat_sim"]
-            if not step["extra"]:
+            step.get("extra", {}).pop("lrat_sim", None)
+            if not step.get("extra", {"none": True}):
                 del step["extra"]
     assert written == FOREIGN
 
@@ -145,7 +147,7 @@ def test_what_is_learnt_of_another_tools_run_is_kept_when_it_is_written_again(ma
 def test_a_file_of_ours_that_another_hand_changed_keeps_both() -> None:
     record = record_of(entry_of(FOREIGN, HERE))
     record["steps"][2]["message"] = "Redacted."
-    record["steps"][2]["extra"]["lrat_sim"]["later"] = "of a newer version"
+    record["steps"][2].setdefault("extra", {}).setdefault("lrat_sim", {})["later"] = "of a newer version"
     record["extra"]["lrat_sim"]["trajectory"]["later"] = "also of a newer version"
     record["result"] = "a field of the name that LRAT gives its steps"
     found = entry_of(record, HERE)

@@ -9,7 +9,7 @@ import pytest
 
 from lrat_sim import keys
 from lrat_sim.errors import InputError, UnknownName
-from lrat_sim.formats import FORMATS, Entry, convert, format_named, read_any
+from lrat_sim.formats import FORMATS, About, Entry, convert, format_named, read_any
 from lrat_sim.records import Task
 
 RunFolder = Callable[..., Path]
@@ -208,3 +208,22 @@ def test_unknown_formats_and_sources_are_refused(entries: list[Entry], run_folde
         convert(run, tmp_path / "out", to="lrat", only="best")  # type: ignore[arg-type]
     for name in FORMATS:  # each module has the format that it is registered for
         assert format_named(name).name == name
+
+
+def test_trec_files_hold_what_was_shown_and_the_evidence(entries: list[Entry], tmp_path: Path) -> None:
+    trec = format_named("trec")
+    assert trec.write
+    assert trec.write(iter(entries), tmp_path / "out", About()) == 4
+    lines = [line.split() for line in (tmp_path / "out" / "run.trec").read_text().splitlines()]
+    assert [(line[0], line[2], line[3]) for line in lines[:2]] == [("t1", "d1", "1"), ("t1", "d2", "2")]
+    # a list of its own for each run: no tag has a document twice
+    assert len({(line[0], line[2], line[5]) for line in lines}) == len(lines)
+    assert (tmp_path / "out" / "qrels.trec").read_text().splitlines() == ["t1 0 d2 1", "t3 0 d2 1", "t2 0 d2 1"]
+
+
+@pytest.mark.parametrize(("name", "runs"), [("inspect-rivers.eval", 2), ("verifiers-traces.jsonl", 4)])
+def test_what_other_tools_recorded_becomes_a_run_folder(name: str, runs: int, tmp_path: Path) -> None:
+    source = Path(__file__).parent / "files" / name
+    assert convert(source, tmp_path / "run", to="run").written == runs
+    back = {entry.trajectory.id: entry for entry in read_any(tmp_path / "run")}
+    assert all(back[entry.trajectory.id] == entry for entry in read_any(source))

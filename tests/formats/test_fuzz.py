@@ -22,14 +22,14 @@ from lrat_sim.formats import (
     Entry,
     atif,
     format_named,
-    inspect_sample,
+    inspect_ai,
     lrat,
     openai,
     read_any,
     recognise,
-    verifiers_traces,
+    verifiers,
 )
-from lrat_sim.formats.atif_write import record_of as atif_record_of
+from lrat_sim.formats.fields import texts_in
 
 FILES = Path(__file__).parent / "files"
 HERE = Path("here.json")
@@ -107,7 +107,7 @@ def _lines(name: str) -> list[dict[str, Any]]:
 
 def _own() -> dict[str, Any]:
     """A file that we wrote, so that what is ours in it is changed too."""
-    return atif_record_of(atif.entry_of(ATIF, HERE))
+    return atif.record_of(atif.entry_of(ATIF, HERE))
 
 
 SOURCES: dict[str, tuple[Callable[[], Any], Callable[[Any], list[Entry]]]] = {
@@ -122,23 +122,26 @@ SOURCES: dict[str, tuple[Callable[[], Any], Callable[[Any], list[Entry]]]] = {
     "atif of ours": (_own, lambda record: [atif.entry_of(record, HERE)]),
     "inspect": (
         lambda: _inspect()["samples"][1],
-        lambda record: [inspect_sample.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
+        lambda record: [inspect_ai.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
     ),
     "inspect's header": (
         lambda: {key: value for key, value in _inspect().items() if key != "samples"},
-        lambda record: [inspect_sample.entry_of({"id": 1, "epoch": 1}, _header(record), HERE)],
+        lambda record: [inspect_ai.entry_of({"id": 1, "epoch": 1}, _header(record), HERE)],
     ),
     "verifiers' results": (
         lambda: _lines("verifiers-results.jsonl")[0],
-        lambda record: verifiers_traces.entries_of(_object(record), HERE, 1),
+        lambda record: verifiers.entries_of(_object(record), HERE, 1),
     ),
     "verifiers' traces": (
         lambda: _lines("verifiers-traces.jsonl")[0],
-        lambda record: verifiers_traces.entries_of(_object(record), HERE, 1),
+        lambda record: verifiers.entries_of(_object(record), HERE, 1),
     ),
 }
 WHOLE = {"inspect's header"}
 """Of these not all is kept, by intention."""
+
+
+ROLES = {"system", "user", "assistant", "tool"}
 
 
 def _object(record: Any) -> dict[str, Any]:
@@ -154,36 +157,22 @@ def _header(record: Any) -> dict[str, Any]:
     return record
 
 
-JUNK_TEXTS = st.sampled_from(
-    [
-        "",
-        "\x00 a text with a NUL in it",
-        "\ud800 a lone surrogate before this",
-        "‮ right to left, and wide 中文字 too",
-        "</think> a tag that closes nothing",
-        "<think> a thought that is never closed",
-        '{"query": "a text of JSON within a text"}',
-        "attachment://8ca8840e0f4691d8f61df3ac4880d33d",
-        "ATIF-v9 of a later version",
-        "Error: a failure that a tool reported",
-        "Document d9:\nof another document the text",
-        "A search for 'x' found 99999999999999999999 results:\n\n## Web Results\nDocID:d5",
-        "tool_call_of_another_kind",
-    ]
-) | st.text(max_size=30)
+JUNK_TEXTS = st.text(max_size=30) | st.sampled_from([
+    "", "\x00 a text with a NUL in it", "\ud800 a lone surrogate before this", "‮ right to left, and wide 中文字 too",
+    "</think> a tag that closes nothing", "<think> a thought that is never closed", '{"query": "JSON within a text"}',
+    "attachment://8ca8840e0f4691d8f61df3ac4880d33d", "ATIF-v9 of a later version", "tool_call_of_another_kind",
+    "Error: a failure that a tool reported", "Document d9:\nof another document the text",
+    "A search for 'x' found 99999999999999999999 results:\n\n## Web Results\nDocID:d5",
+])  # fmt: skip
+JUNK_NUMBERS = [0, -1, 1 << 63, -(1 << 70), 10**40, 1e308, -0.0, 1e-320, float("nan"), float("inf")]
+JUNK_FIELDS = st.sampled_from(["type", "text", "role", "content", "id", "message", "value", "function"])
 JUNK = (
     JUNK_TEXTS
-    | st.none()
-    | st.booleans()
-    | st.sampled_from([0, -1, 1 << 63, -(1 << 70), 10**40, 1e308, -0.0, 1e-320, float("nan"), float("inf")])
+    | st.sampled_from([None, True, False, *JUNK_NUMBERS])
     | st.just([])
     | st.just({})
     | st.lists(JUNK_TEXTS, min_size=1, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["type", "text", "role", "content", "id", "message", "value", "function"]),
-        JUNK_TEXTS,
-        max_size=3,
-    )
+    | st.dictionaries(JUNK_FIELDS, JUNK_TEXTS, max_size=3)
     | st.integers(1, 40).map(lambda depth: json.loads("[" * depth + '"a text at the bottom"' + "]" * depth))
 )
 
@@ -224,17 +213,6 @@ def changed(draw: st.DrawFn, source: Any) -> Any:
     return record
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-
-
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
@@ -242,20 +220,20 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def check_held(record: Any, entries: list[Entry]) -> None:
+def check_held(record: Any, entries: list[Entry], shortest: int = 12) -> None:
     """Every text of some length stands in what was imported; one of JSON may have been read, and stand in its parts."""
-    held = list(_texts(msgspec.json.decode(msgspec.json.encode(entries))))
+    held = list(texts_in(msgspec.json.decode(msgspec.json.encode(entries))))
     known = set(held)
 
     def check(text: str) -> None:
-        if len(text) < 12 or text in known or any(text in each for each in held):
+        if len(text) < shortest or text in ROLES or text in known or any(text in each for each in held):
             return
-        parts = list(_texts(parsed)) if isinstance(parsed := _parsed(text), dict | list) else []
+        parts = list(texts_in(parsed)) if isinstance(parsed := _parsed(text), dict | list) else []
         assert parts, f"lost: {text!r}"
         for part in parts:
             check(part)
 
-    for text in _texts(record):
+    for text in texts_in(record):
         check(text)
 
 
@@ -272,18 +250,20 @@ def check_import(name: str, written: Any) -> None:
     for entry in entries:  # and can be exported
         lrat.record_of(entry)
         openai.record_of(entry)
-        again = json.loads(json.dumps(atif_record_of(entry)))
+        again = json.loads(json.dumps(atif.record_of(entry)))
         if name.startswith("atif"):
             check_held(record, [atif.entry_of(again, HERE)])
 
 
-def _checked(name: str, examples: int) -> None:
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
-    )
+def often(quick: int, long: int) -> pytest.MarkDecorator:
+    """How many examples are tried: some in every run, many in the slow one."""
+    return pytest.mark.parametrize("examples", [quick, pytest.param(long, marks=pytest.mark.slow)])
+
+
+@often(150, 9_000)
+@pytest.mark.parametrize("name", SOURCES)
+def test_records_near_the_real_ones_are_read_without_loss_or_refused(name: str, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(changed(SOURCES[name][0]()))
     def run(record: Any) -> None:
         check_import(name, record)
@@ -291,15 +271,10 @@ def _checked(name: str, examples: int) -> None:
     run()
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_records_near_the_real_ones_are_read_without_loss_or_refused(name: str) -> None:
-    _checked(name, 150)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SOURCES)
-def test_many_records_near_the_real_ones_are_read_without_loss_or_refused(name: str) -> None:
-    _checked(name, 9_000)
+@pytest.mark.parametrize("name", ["inspect-rivers.json", "verifiers-results.jsonl", "verifiers-traces.jsonl"])
+def test_no_text_of_a_real_file_is_lost(name: str) -> None:
+    records = _inspect()["samples"] if name.startswith("inspect") else _lines(name)
+    check_held(records, list(read_any(FILES / name)), shortest=1)
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -335,28 +310,20 @@ def damaged(draw: st.DrawFn) -> bytes:
     return gzip.compress(made, 1) if draw(st.booleans()) else made
 
 
-def _files_checked(folder: Path, examples: int) -> None:
+@often(500, 10_000)
+def test_files_of_any_bytes_are_read_or_refused(examples: int, tmp_path: Path) -> None:
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(damaged(), st.sampled_from(_SUFFIXES), st.sampled_from(_READABLE))
     def run(data: bytes, name: str, format: str) -> None:
-        path = folder / name
+        path = tmp_path / name
         path.write_bytes(data)
         try:
             check_file(path, format)
-            check_file(folder, format)
+            check_file(tmp_path, format)
         finally:
             path.unlink()
 
     run()
-
-
-def test_files_of_any_bytes_are_read_or_refused(tmp_path: Path) -> None:
-    _files_checked(tmp_path, 500)
-
-
-@pytest.mark.slow
-def test_many_files_of_any_bytes_are_read_or_refused(tmp_path: Path) -> None:
-    _files_checked(tmp_path, 10_000)
 
 
 def test_damaged_run_folders_and_parquet_are_refused(entries: list[Entry], tmp_path: Path) -> None:

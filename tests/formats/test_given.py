@@ -14,7 +14,7 @@ from lrat_sim.artifact import read_records
 from lrat_sim.cli import app
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.formats import Entry, convert
-from lrat_sim.formats.given import add_verdicts
+from lrat_sim.formats.verdicts import add_verdicts
 from lrat_sim.records import Call, Turn, Verdict
 
 RunFolder = Callable[..., Path]

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import Entry, convert, read_any, recognise
-from lrat_sim.formats.inspect_sample import entry_of
+from lrat_sim.formats import Entry, read_any, recognise
+from lrat_sim.formats.inspect_ai import entry_of
 from lrat_sim.formats.observations import RANKS_AS_SCORES
 
 FILES = Path(__file__).parent / "files"
@@ -88,20 +86,6 @@ def test_a_sample_that_broke_is_an_error_and_one_at_a_limit_is_not() -> None:
     assert all(call.executed is None and call.error for call in run.turns[-1].calls)
     assert limited.grade
     assert limited.grade.state == "incorrect"
-
-
-def test_no_text_of_a_real_log_is_lost() -> None:
-    def texts(value: Any) -> list[str]:
-        if isinstance(value, str):
-            return [value]
-        items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        return [text for item in items for text in texts(item)]
-
-    source = json.loads(LOG.read_text())["samples"]
-    for record, entry in zip(source, read_any(LOG), strict=True):
-        held = set(texts(msgspec.to_builtins(entry)))
-        lost = [text for text in texts(record) if text and text not in held]
-        assert lost == []
 
 
 def test_texts_that_a_log_keeps_once_are_put_in_their_places() -> None:
@@ -324,8 +308,3 @@ def test_a_log_without_samples_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text('{"a": 1}')
     with pytest.raises(RecordError, match="no log of inspect_ai"):
         list(read_any(tmp_path / "b.json", "inspect"))
-
-
-def test_a_log_becomes_a_run_folder(tmp_path: Path, make: Callable[..., Entry]) -> None:
-    assert convert(ARCHIVE, tmp_path / "run", to="run").written == 2
-    assert list(read_any(tmp_path / "run")) == list(read_any(ARCHIVE))

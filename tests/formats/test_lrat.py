@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import About, Entry, convert, read_any
-from lrat_sim.formats.lrat import entry_of, read, record_of, write
+from lrat_sim.errors import RecordError
+from lrat_sim.formats import About, Entry, convert, format_named, read_any, recognise
+from lrat_sim.formats.lrat import entry_of, read_runs, record_of, write_runs
 from lrat_sim.grading.relevance import browses
-from lrat_sim.grading.report import given_verdicts
+from lrat_sim.grading.report import published_browses
 from lrat_sim.grading.run import grade_run, judge_run, run_tables
 from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.run import load_recipe, mine_run
@@ -42,18 +42,18 @@ def shown(*docids: str) -> str:
 def test_the_published_trajectories_come_back_byte_for_byte_and_leave_nothing_aside(
     published: Path, tmp_path: Path
 ) -> None:
-    entries = list(read(published))
+    entries = list(read_runs(published))
     assert [entry.trajectory.task_id for entry in entries] == ["0", "1", "4", "5", "6", "10"]
     assert all(entry.trajectory.extra == {} for entry in entries)
-    assert write(iter(entries), tmp_path / "out", About()) == 6
+    assert write_runs(iter(entries), tmp_path / "out", About()) == 6
     for name in ("0", "1", "4", "5", "6", "10"):
         written = (tmp_path / "out" / f"{name}.json").read_text(encoding="utf-8")
         assert written == (published / f"{name}.json").read_text(encoding="utf-8")
-    assert list(read(tmp_path / "out")) == entries
+    assert list(read_runs(tmp_path / "out")) == entries
 
 
 def test_the_published_trajectories_are_read_in_full(published: Path) -> None:
-    for entry in read(published):
+    for entry in read_runs(published):
         source = json.loads((published / f"{entry.trajectory.task_id}.json").read_text())
         assert entry.task is not None
         assert (entry.task.question, entry.task.answers) == (source["query"], [source["answer"]])
@@ -81,17 +81,17 @@ def test_the_published_trajectories_are_read_in_full(published: Path) -> None:
 def test_the_reasoning_after_each_published_browse_is_that_of_the_published_miner(published: Path) -> None:
     ours = {
         (entry.trajectory.task_id, number): (browse.docid, browse.reasoning)
-        for entry in read(published)
+        for entry in read_runs(published)
         for number, browse in enumerate(browses(entry.trajectory))
     }
-    theirs = {(each.question, each.browse): (each.docid, each.reasoning) for each in given_verdicts(published)}
+    theirs = {(each.question, each.browse): (each.docid, each.reasoning) for each in published_browses(published)}
     assert ours == theirs
     assert len(ours) == 18
 
 
 def test_the_queries_of_the_published_pairs_are_those_of_the_imported_searches(published: Path) -> None:
     mined = json.loads((published / "mined-pairs.release.json").read_text())
-    runs = {entry.trajectory.task_id: entry.trajectory for entry in read(published)}
+    runs = {entry.trajectory.task_id: entry.trajectory for entry in read_runs(published)}
     for run in mined["trajectories"]:
         found = {
             (episode.searches[-1].query, opened.browse.docid)
@@ -224,9 +224,9 @@ def test_what_is_no_run_is_refused_with_file_and_field(source: Any, message: str
 
 
 def test_own_trajectories_keep_texts_ids_and_status(entries: list[Entry], tmp_path: Path) -> None:
-    assert write(iter(entries), tmp_path / "out", About()) == 4
+    assert write_runs(iter(entries), tmp_path / "out", About()) == 4
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["t1.json", "t1_1.json", "t2.json", "t3.json"]
-    back = {(each.trajectory.task_id, each.trajectory.sample): each for each in read(tmp_path / "out")}
+    back = {(each.trajectory.task_id, each.trajectory.sample): each for each in read_runs(tmp_path / "out")}
     for entry in entries:
         theirs = back[entry.trajectory.task_id, entry.trajectory.sample].trajectory
         for field in ("status", "end_reason", "answer", "question", "error"):
@@ -249,12 +249,62 @@ def test_the_answer_is_the_last_step_also_where_late_calls_came_with_it(make: Ca
 
 def test_ids_that_are_no_file_names_do_not_collide(make: Callable[..., Entry], tmp_path: Path) -> None:
     names = ["a/b", "a%2Fb", "..", "x" * 400, "x" * 399 + "y", "é"]
-    assert write((make(name) for name in names), tmp_path / "out", About()) == len(names)
+    assert write_runs((make(name) for name in names), tmp_path / "out", About()) == len(names)
     assert len(list((tmp_path / "out").iterdir())) == len(names)
     assert {each.trajectory.task_id for each in read_any(tmp_path / "out")} == set(names)
 
 
-def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.json").write_text("{}")
-    with pytest.raises(InputError, match=r"no file of trajectories in the format lrat; it has notes\.json"):
-        list(read(tmp_path))
+# --- BrowseComp-Plus
+
+SCORED = [{"docid": "12", "score": 7.5, "snippet": "a"}, {"docid": 9, "score": 7, "snippet": "b"}]
+
+
+def recorded() -> dict[str, Any]:
+    """A run as an agent of BrowseComp-Plus that uses the Responses API leaves it."""
+    return {
+        "metadata": {"model": "some/model", "reasoning": {"effort": "high"}, "output_dir": "runs"},
+        "query_id": "769",
+        "tool_call_counts": {"search": 1, "get_document": 1},
+        "status": "completed",
+        "retrieved_docids": ["12", "9"],
+        "result": [
+            step("reasoning", ["first part", "second part"]),
+            step("tool_call", json.dumps(SCORED, indent=2), "local_knowledge_base_retrieval", '{"user_query":"x"}'),
+            step("reasoning", []),
+            step("tool_call", json.dumps({"docid": "9", "text": "long"}), "get_document", '{"docid":"9"}'),
+            step("output_text", "Exact Answer: Ann"),
+        ],
+    }
+
+
+def test_a_recorded_run_is_read_with_scores_and_written_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "run_1.json").write_text(json.dumps(recorded()))
+    assert recognise(tmp_path).name == "browsecomp-plus"
+    (entry,) = read_any(tmp_path)
+    searched, opened = (turn.calls[0] for turn in entry.trajectory.turns[:2])
+    assert [(hit.docid, hit.score, hit.rank) for hit in searched.hits or ()] == [("12", 7.5, 1), ("9", 7.0, 2)]
+    assert searched.executed == {"user_query": "x"}
+    assert opened.docid == "9"
+    assert entry.trajectory.turns[0].reasoning == "first part\nsecond part"
+    assert entry.trajectory.turns[1].reasoning == ""
+    assert entry.trajectory.answer == "Ann"
+    assert record_of(entry, asked=False) == recorded()
+    # what an LRAT record needs beside it, the question, is not in the format
+    assert entry_of(record_of(entry, asked=False), tmp_path, asked=False) == entry
+
+
+def test_what_the_evaluation_scripts_read_is_there(entries: list[Entry], tmp_path: Path) -> None:
+    write = format_named("browsecomp-plus").write
+    assert write
+    assert write(iter(entries), tmp_path / "out", About()) == 4
+    files = {path.name: json.loads(path.read_text()) for path in (tmp_path / "out").glob("run_*.json")}
+    assert len(files) == 4
+    done = files["run_t1.json"]
+    assert (done["query_id"], done["status"], done["metadata"]["model"]) == ("t1", "completed", "x/y")
+    assert done["result"][-1]["type"] == "output_text"
+    assert "blue" in done["result"][-1]["output"]
+    assert done["retrieved_docids"] == ["d1", "d2"]
+    assert done["tool_call_counts"] == {"search": 2, "get_document": 1}
+    assert "query" not in done
+    assert "answer" not in done
+    assert [files[name]["status"] != "completed" for name in ("run_t1_1.json", "run_t2.json")] == [True, True]

@@ -152,8 +152,8 @@ def test_parquet_loads_by_order_of_columns_with_a_card_and_where_rows_came_from(
 def test_parquet_of_many_pairs_is_read_in_the_order_of_the_pairs(corpus, tmp_path, monkeypatch):
     from datasets import load_dataset
 
-    monkeypatch.setattr("lrat_sim.formats.pairs_parquet._SHARD", 40)
-    monkeypatch.setattr("lrat_sim.formats.pairs_parquet._TOGETHER", 20)
+    monkeypatch.setattr("lrat_sim.formats.pairs_parquet.SHARD", 40)
+    monkeypatch.setattr("lrat_sim.formats.pairs_parquet.ROW_GROUP", 20)
     export_pairs((pair(n, "a", ["b"]) for n in range(100)), tmp_path / "out", to="sentence-transformers", corpus=corpus)
     made = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert made["anchor"][:] == [f"query {n}" for n in range(100)]
@@ -186,14 +186,14 @@ LRAT = {"query": "q", "pos": ["p"], "neg": ["n"], "pos_id": ["1"], "neg_id": ["2
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pos": [], "pos_id": []}, "line 2: `pos` is empty, so the pair has no positive"),
-        ({"neg_id": ["1"]}, "line 2: '1' is positive and negative at once"),
-        ({"reweight_rate": float("nan")}, "line 2: the field `reweight_rate` is"),
-        ({"reweight_rate": -1}, "line 2: the field `reweight_rate` is -1"),
-        ({"pos_id": ["1", "3"]}, "line 2: the field `pos_id` should be a list of ids, one for each"),
-        ({"satisfied": "yes"}, "line 2: the field `satisfied`"),
-        ({"query": None}, "line 2: the field `query`"),
-        ({"neg": "n"}, "line 2: the field `neg`"),
+        ({"pos": [], "pos_id": []}, "line 2: not a pair: `pos` is empty"),
+        ({"neg_id": ["1"]}, "line 2: not a pair: '1' is positive and negative at once"),
+        ({"reweight_rate": float("nan")}, r"line 2: not a pair: .*\$\.reweight_rate"),
+        ({"reweight_rate": -1}, r"line 2: not a pair: .*\$\.reweight_rate"),
+        ({"pos_id": ["1", "3"]}, "line 2: not a pair: the field `pos_id` should be a list of ids, one for each"),
+        ({"satisfied": "yes"}, r"line 2: not a pair: .*\$\.satisfied"),
+        ({"query": None}, r"line 2: not a pair: .*\$\.query"),
+        ({"neg": "n"}, r"line 2: not a pair: .*\$\.neg"),
     ],
 )
 def test_line_that_is_no_pair_is_named_with_its_field(tmp_path, change, message):

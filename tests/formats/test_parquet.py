@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import About, Entry, format_named, read_any, recognise
+from lrat_sim.formats import About, Entry, columns, read_any, recognise
 from lrat_sim.formats import parquet as module
-from lrat_sim.formats.columns import Columns
+from lrat_sim.formats.columns import RecordColumns
 from lrat_sim.records import NOUNS, Hop, Plan, Task
 
 PLAN = Plan(hops=[Hop(subject="a", relation="b", object="c", phrasings=["d"])], operator="same")
@@ -64,8 +64,8 @@ def test_the_card_names_every_column_and_counts_what_is_there(entries: list[Entr
 def test_rows_are_written_in_groups_and_shards_and_no_more_is_in_memory(
     make: Callable[..., Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ROW_GROUP", 10)
-    monkeypatch.setattr(module, "SHARD", 100)
+    monkeypatch.setattr(columns, "ROW_GROUP", 10)
+    monkeypatch.setattr(columns, "SHARD", 100)
     text = "word " * 4000  # 20 kB an output
 
     def many(count: int) -> Iterator[Entry]:
@@ -90,7 +90,7 @@ def test_an_empty_data_set_is_one_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("noun", sorted(NOUNS))
 def test_every_record_has_columns(noun: str) -> None:
-    assert [field.name for field in Columns(NOUNS[noun]).type] == list(NOUNS[noun].__struct_fields__)
+    assert [field.name for field in RecordColumns(NOUNS[noun]).type] == list(NOUNS[noun].__struct_fields__)
 
 
 def test_a_number_that_no_column_holds_is_refused(make: Callable[..., Entry], tmp_path: Path) -> None:
@@ -108,7 +108,3 @@ def test_damage_is_said_with_the_file(entries: list[Entry], tmp_path: Path) -> N
     file.write_bytes(b"PAR1 no more")
     with pytest.raises(InputError, match=r"trajectories-00000\.parquet cannot be read"):
         list(read_any(tmp_path / "out", "parquet"))
-
-
-def test_its_format_writes_a_folder() -> None:
-    assert format_named("parquet").folder

@@ -6,6 +6,7 @@ import codecs
 import gzip
 import json
 import lzma
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.foreign.values import DEPTH
-from lrat_sim.formats import FORMATS, About, Entry, convert, format_named, read_any
+from lrat_sim.foreign.values import DEPTH, json_value
+from lrat_sim.formats import FORMATS, About, Entry, convert, format_named, read_any, recognise
+from lrat_sim.formats.fields import same_json
+from lrat_sim.formats.output import file_name
 
 SHOWN = json.dumps([{"docid": "d7"}])
 
@@ -365,38 +368,10 @@ def test_a_later_record_of_an_id_replaces_one_of_ours_and_is_refused_of_others(
 
 
 ODD = [
-    "a/b",
-    "a b",
-    " ",
-    "../up",
-    "é",
-    "e\u0301",
-    "Case",
-    "case",
-    "case~2",
-    "n" * 500,
-    "😀" * 90,
-    "a\nb",
-    "a\r\nb",
-    "\t",
-]
-ODD += [
-    "%41",
-    "<b>",
-    "aux",
-    "LPT1.x",
-    "t:1",
-    "..",
-    "-x",
-    "'; drop",
-    "\u202eback",
-    "\x00",
-    "\x1b[31m",
-    "\u200d",
-    "0",
-    "00",
-]
-ODD += ["\ud800", "\ud801"]
+    "a/b", "a b", " ", "../up", "é", "e\u0301", "Case", "case", "case~2", "n" * 500, "😀" * 90, "a\nb", "a\r\nb", "\t",
+    "%41", "<b>", "aux", "LPT1.x", "t:1", "..", "-x", "'; drop", "\u202eback", "\x00", "\x1b[31m", "\u200d", "0", "00",
+    "\ud800", "\ud801",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("to", [name for name in FORMATS if format_named(name).write is not None and name != "trec"])
@@ -417,3 +392,45 @@ def test_odd_ids_come_back_from_every_format(to: str, tmp_path: Path) -> None:
     assert back.written == len(ODD)
     written = [name.encode("utf-8", "backslashreplace").decode() for name in ODD]
     assert sorted(entry.trajectory.task_id for entry in read_any(tmp_path / "back")) == sorted(written)
+
+
+# --- values and names
+
+HERE = Path("here.json")
+
+
+def test_what_pythons_json_module_writes_beyond_json_can_be_read_and_recorded() -> None:
+    value = {"a": [math.nan, -math.inf, 1e308 * 10], "b": 10**30, "c": "\ud800x", "d": -(2**63), "e": 1.5}
+    read = json_value(json.dumps(value), HERE)
+    assert read == {"a": ["NaN", "-Infinity", "Infinity"], "b": str(10**30), "c": "\\ud800x", "d": -(2**63), "e": 1.5}
+    assert json_value("[1e999]", HERE) == ["1e999"]
+    assert msgspec.json.decode(msgspec.json.encode(read)) == read
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000 + "]" * 100_000, '{"a": "\x00"}x', b"\xff\xfe", "nan"])
+def test_what_is_no_json_is_refused_in_one_sentence(text: str | bytes) -> None:
+    with pytest.raises(RecordError, match=r"^here\.json, line 4: (not )?JSON.*; correct or delete that line\.$"):
+        json_value(text, HERE, 4)
+
+
+def test_names_of_files_are_plain_and_differ() -> None:
+    names = ["", ".", "..", "a/b", "a%2Fb", "InfoSeek-Eval_0", "x" * 300, "x" * 299, "\x00", "é" * 90]
+    names += ["q1", "Q1", "q1", "q1~2", "q1~3", "con", "NUL.a", "a\nb", "\u0301e"]
+    taken: set[str] = set()
+    files = [file_name(name, taken) for name in names]
+    assert len({name.lower() for name in files}) == len(names) == len(taken)
+    assert "InfoSeek-Eval_0" in files
+    assert all(len(name.encode()) < 200 and "/" not in name and not name.startswith(".") for name in files)
+    assert not {name.split(".")[0].lower() for name in files} & {"con", "nul"}
+
+
+def test_json_is_the_same_up_to_the_order_of_keys_but_not_of_kinds() -> None:
+    assert same_json({"a": 1, "b": [True]}, {"b": [True], "a": 1})
+    assert not same_json(1, True)
+    assert not same_json([1, 2], [2, 1])
+
+
+def test_what_damages_a_source_is_said_where_no_format_recognises_it(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"query_id": ')
+    with pytest.raises(InputError, match=r"a\.json, line 1: not JSON"):
+        recognise(tmp_path / "a.json")

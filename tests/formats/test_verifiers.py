@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import Entry, convert, read_any, recognise
-from lrat_sim.formats.verifiers_traces import entries_of
+from lrat_sim.errors import RecordError
+from lrat_sim.formats import Entry, read_any, recognise
+from lrat_sim.formats.verifiers import entries_of
 
 FILES = Path(__file__).parent / "files"
 RESULTS, TRACES = FILES / "verifiers-results.jsonl", FILES / "verifiers-traces.jsonl"
@@ -88,22 +87,6 @@ def test_tokens_and_models_of_single_calls_are_read() -> None:
     assert [turn.usage.reasoning_tokens for turn in entry.trajectory.turns] == [3, 3, 3]
     assert entry.trajectory.agent["model"] == "stub/model"
     assert entry.trajectory.agent["name"] == "model"
-
-
-def test_no_text_of_a_real_file_is_lost() -> None:
-    def texts(value: Any) -> list[str]:
-        if isinstance(value, str):  # the older files hold a call, and both its arguments, as a text of JSON
-            return texts(json.loads(value)) if value.startswith('{"') else [value]
-        items = value if isinstance(value, list) else ()
-        if isinstance(value, dict):
-            items = [item for key, item in value.items() if key != "role"]
-        return [text for item in items for text in texts(item)]
-
-    for file in (RESULTS, TRACES):
-        held = msgspec.json.encode(list(read_any(file))).decode()
-        for line in file.read_text().splitlines():
-            for text in texts(json.loads(line)):
-                assert msgspec.json.encode(text).decode()[1:-1] in held
 
 
 def test_metadata_beside_the_results_names_the_model(tmp_path: Path) -> None:
@@ -219,14 +202,3 @@ def test_what_is_no_rollout_is_refused_with_line_and_field(record: dict[str, Any
     with pytest.raises(RecordError, match=problem) as caught:
         entries_of(record, HERE, 3)
     assert str(caught.value).startswith("here.jsonl, line 3: ")
-
-
-def test_a_folder_without_traces_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no file of trajectories in the format verifiers"):
-        list(read_any(tmp_path, "verifiers"))
-
-
-def test_traces_become_a_run_folder(tmp_path: Path) -> None:
-    assert convert(TRACES, tmp_path / "run", to="run").written == 4
-    back = {entry.trajectory.id: entry for entry in read_any(tmp_path / "run")}
-    assert all(back[entry.trajectory.id] == entry for entry in read_any(TRACES))

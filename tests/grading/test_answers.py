@@ -6,7 +6,8 @@ from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
 from lrat_sim.formats import format_named
 from lrat_sim.grading.answers import MatchJudge, ModelAnswerJudge, grade_answers, read_ruling
-from lrat_sim.grading.replies import JudgeModel, Reply, plain
+from lrat_sim.grading.judge_model import JudgeModel, JudgeReply
+from lrat_sim.grading.replies import plain
 from lrat_sim.records import Failure, Grade, Task, Usage
 
 TASK = Task(id="q1", question="Where is {it}?", answers=["Paris", "Lutetia"])
@@ -21,7 +22,7 @@ def replying(text):
     async def ask(prompt, vote):
         ask.prompts.append(prompt)
         usage = Usage(prompt_tokens=7, completion_tokens=2, cost=None)
-        return Reply(text=plain(text), usage=usage)
+        return JudgeReply(text=plain(text), usage=usage)
 
     ask.prompts = []
     return ask
@@ -123,7 +124,7 @@ def test_model_reply_is_read_or_leaves_the_answer_ungraded(make, reply, state, e
 
 def test_failed_judge_leaves_the_answer_ungraded_and_is_asked_again(make, tmp_path):
     async def down(prompt, vote):
-        return Reply(error=Failure(boundary="judge", message="503"))
+        return JudgeReply(error=Failure(boundary="judge", message="503"))
 
     with Store(tmp_path / "grades.jsonl", Grade) as store:
         [grade] = graded([make.run()], ModelAnswerJudge(MODEL, ask=down), store=store)
@@ -177,8 +178,8 @@ class Votes:
         self.asked.append(vote)
         reply = self.replies[vote]
         if isinstance(reply, Failure):
-            return Reply(error=reply)
-        return Reply(text=plain(reply), usage=Usage(prompt_tokens=7, completion_tokens=2, cost=0.25))
+            return JudgeReply(error=reply)
+        return JudgeReply(text=plain(reply), usage=Usage(prompt_tokens=7, completion_tokens=2, cost=0.25))
 
 
 def test_votes_on_an_answer_decide_by_majority_which_gives_extracted_and_confidence(make):

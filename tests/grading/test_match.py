@@ -14,77 +14,6 @@ from lrat_sim.grading.match import can_be_covered, covered_answer, is_match, is_
 
 WORDS = ["Arven", "Holt", "Lake", "Tana", "12", "1950", "river", "of", "north"]
 
-RIGHT = [
-    ("Paris", "Paris"),
-    ("paris, France", "Paris"),
-    ("The answer is Paris.", "Paris"),
-    ("Paris (or Lutetia, in Roman times)", "Paris"),
-    ("Yes, both are", "yes"),
-    ("yes", "Yes"),
-    ("No", "no"),
-    ("March 12, 1950", "12 March 1950"),
-    ("1950-03-12", "12 March 1950"),
-    ("12th of March 1950", "1950-03-12"),
-    ("12 March 1950", "1950"),
-    ("March 1950", "1950"),
-    ("1,234", "1234"),
-    ("1234 people", "1,234"),
-    ("seven", "7"),
-    ("1.5 million", "1,500,000"),
-    ("12km", "12 km"),
-    ("Trinidad and Tobago", "Trinidad and Tobago"),
-    ("AC/DC", "AC/DC"),
-    ("Zürich", "Zurich"),
-    ("Portland, Multnomah, Oregon", "Portland"),
-    ("$3 million", "3 million"),
-    ("Smith, John", "Smith John"),
-    ("Paris, the capital and largest city", "Paris"),
-    ("in 1950, aged 42", "1950"),
-    ("12%", "12 percent"),
-    ("Tyrannosaurus Rex", "tyrannosaurus rex"),
-    ("Big Daddy", "Big Daddy"),
-]
-WRONG = [
-    ("Paris or London", "Paris"),
-    ("Paris, London, Rome, Berlin", "Paris"),
-    ("Paris and London", "Paris"),
-    ("not Paris", "Paris"),
-    ("Yes or no", "yes"),
-    ("yes", "no"),
-    ("1950", "12 March 1950"),
-    ("13 March 1950", "12 March 1950"),
-    ("1950 or 1951", "1950"),
-    ("born 1950, died 1990", "1950"),
-    ("5 or 6", "5"),
-    ("2.5", "2"),
-    ("12", "1912"),
-    ("1912", "12"),
-    ("John Smith Jr", "John Smith"),
-    ("Henry II", "Henry"),
-    ("unknown", "Paris"),
-    ("I could not determine whether it was Paris", "Paris"),
-    ("", "Paris"),
-    ("Parisian", "Paris"),
-    ("Paris; London", "Paris"),
-    ("A long answer " + "word " * 22 + "Paris", "Paris"),
-    ("Germany", "Federal Republic of Germany"),
-    ("No, they are not", "yes"),
-    ("Tom and Jerry", "Tom"),
-    ("1,234", "1,235"),
-    ("-5", "5"),
-    ("maybe 12 March 1950 or 13 March 1950", "12 March 1950"),
-]
-
-
-@pytest.mark.parametrize(("answer", "accepted"), RIGHT)
-def test_equal_answers_in_other_words_match(answer, accepted):
-    assert is_match(answer, [accepted])
-
-
-@pytest.mark.parametrize(("answer", "accepted"), WRONG)
-def test_other_lesser_and_several_answers_do_not_match(answer, accepted):
-    assert not is_match(answer, [accepted])
-
 
 def _table() -> list[tuple[str, str, bool]]:
     """The rows of answers.tsv; ``\\uXXXX`` stands for characters that cannot be seen."""
@@ -122,9 +51,10 @@ def test_any_accepted_answer_will_do_and_aliases_are_no_other_candidates():
     assert not is_match("Beijing or Nanking", ["Beijing", "Peking"])
 
 
-def test_blank_accepted_answers_match_nothing():
+def test_blank_accepted_and_given_answers_match_nothing():
     assert not is_match("anything", ["", " "])
     assert not is_match("anything", [])
+    assert not is_match("", ["Paris"])
 
 
 @bounded(max_examples=50, deadline=None)
@@ -147,6 +77,7 @@ def test_a_text_is_told_from_an_answer_by_its_length():
     assert is_text(TEXT, ["Jan Holt"])
     assert not is_text("The person you are referring to is Jan Holt.", ["Jan Holt"])
     assert not is_text(TEXT, ["Jan Holt", TEXT])
+    assert not is_match(f"A long answer {'word ' * 22}Paris", ["Paris"])
 
 
 def test_a_text_holds_an_accepted_answer_where_its_words_stand_together():

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from rich.console import Console
 
 from lrat_sim.artifact import write_records
 from lrat_sim.errors import InputError
@@ -106,11 +105,7 @@ def test_a_run_folder_is_graded_once_and_read_into_tables(make, tmp_path):
 
 
 def shown(runs):
-    console = Console(width=100)
-    with console.capture() as capture:
-        console.print(runs_table(runs))
-    lines = [line.rsplit("│") for line in capture.get().splitlines() if "│" in line]
-    return {name.strip(): [value.strip() for value in values] for name, *values in lines}
+    return {row.cells[0].strip(): row.cells[1:] for row in runs_table(runs).rows}
 
 
 DOWN = Failure(boundary="judge", message="503")
@@ -140,7 +135,7 @@ def test_judges_tokens_cost_and_failures_stand_apart_from_the_agents(make, tmp_p
     assert (judges.unjudged_failed, judges.ungraded_failed, found.ungraded) == (1, 1, 1)
     rows = shown({"a": found})
     assert (rows["agent tokens"], rows["agent cost"]) == (["45"], ["$1.50"])
-    assert (rows["judge tokens"], rows["judge cost"]) == (["330"], ["$0.75"])
+    assert (rows["judge tokens"], rows["judge cost"]) == (["330"], ["$0.7500"])
     assert rows["ungraded"] == ["1 (judge failed on 1)"]
     assert rows["browses unjudged"] == ["1 of 2 (judge failed on 1)"]
 
@@ -155,7 +150,7 @@ def test_calibration_is_over_the_graded_answers_that_state_a_confidence(make):
     }
     found = run_metrics(measure(walks, TASKS, grades), TASKS)
     assert (found.confident, found.calibration_error) == (2, pytest.approx(0.45))
-    assert shown({"a": found})["calibration error"] == ["45.0% of 2"]
+    assert shown({"a": found})["calibration error"] == ["45.0 % of 2"]
 
 
 def test_a_table_shows_only_rows_that_a_run_has(make):
@@ -165,7 +160,7 @@ def test_a_table_shows_only_rows_that_a_run_has(make):
     rows = shown({"a": one})
     assert not {"pass@1", "deviation between samples", "calibration error", "judge tokens"} & rows.keys()
     rows = shown({"a": one, "b": two})
-    assert rows["pass@1"] == ["-", "50.0%"]
-    assert rows["pass@2"] == ["-", "100.0%"]
-    assert rows["deviation between samples"] == rows["deviation within a task"] == ["-", "70.7%"]
+    assert rows["pass@1"] == ["–", "50.0 %"]
+    assert rows["pass@2"] == ["–", "100.0 %"]
+    assert rows["deviation between samples"] == rows["deviation within a task"] == ["–", "70.7 %"]
     assert list(rows).index("pass@2") == list(rows).index("success") + 3

@@ -7,9 +7,9 @@ import pytest
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import MatchJudge, ModelAnswerJudge, grade_answers
+from lrat_sim.grading.judge_model import JudgeModel
 from lrat_sim.grading.judges import answer_judge, judge_model, relevance_judge
 from lrat_sim.grading.relevance import ModelJudge, RuleJudge, judge_browses
-from lrat_sim.grading.replies import JudgeModel
 from lrat_sim.models.budget import Budget, LimitReached
 from lrat_sim.models.cache import CallCache
 from lrat_sim.models.client import Client

@@ -7,8 +7,9 @@ import pytest
 
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
-from lrat_sim.grading.relevance import JudgeModel, ModelJudge, RuleJudge, judge_browses, read_verdict, verdict_table
-from lrat_sim.grading.replies import Reply, plain
+from lrat_sim.grading.judge_model import JudgeModel, JudgeReply
+from lrat_sim.grading.relevance import ModelJudge, RuleJudge, judge_browses, read_verdict, verdict_table
+from lrat_sim.grading.replies import plain
 from lrat_sim.records import Failure, Usage, Verdict
 
 MODEL = JudgeModel(model="openai/judge")
@@ -21,11 +22,11 @@ class Asked:
     def __init__(self, *replies: str | Failure):
         self.replies, self.prompts = list(replies), []
 
-    async def __call__(self, prompt: str, vote: int) -> Reply:
+    async def __call__(self, prompt: str, vote: int) -> JudgeReply:
         self.prompts.append(prompt)
         reply = self.replies.pop(0)
         usage = Usage(prompt_tokens=3, completion_tokens=1, cost=0.1)
-        return Reply(error=reply) if isinstance(reply, Failure) else Reply(text=plain(reply), usage=usage)
+        return JudgeReply(error=reply) if isinstance(reply, Failure) else JudgeReply(text=plain(reply), usage=usage)
 
 
 @pytest.mark.parametrize(

@@ -12,37 +12,9 @@ from lrat_sim.grading.confidence import stated_confidence
 from lrat_sim.grading.relevance import read_verdict
 from lrat_sim.grading.replies import fill, plain, stated
 
-WORDS = [
-    "verdict:",
-    "correct:",
-    "confidence:",
-    "relevant",
-    "irrelevant",
-    "not",
-    "yes",
-    "no",
-    "true",
-    "or",
-    "80%",
-    "0.8",
-]
-MARKS = [
-    "<think>",
-    "</think>",
-    "**",
-    "```json",
-    "```",
-    "{",
-    "}",
-    '"verdict"',
-    '"correct"',
-    ":",
-    ",",
-    "?",
-    "-",
-    "\n",
-    ". ",
-]
+WORDS = [f"{name}:" for name in ("verdict", "correct", "confidence")]
+WORDS += ["relevant", "irrelevant", "not", "yes", "no", "true", "or", "80%", "0.8"]
+MARKS = [*["<think>", "</think>", "**", "```json", "```", "{", "}"], '"verdict"', '"correct"', *":,?-\n", ". "]
 PIECES = st.sampled_from([*WORDS, *MARKS])
 LOOPS = ["relevant ", "! ", "* ", "<think>", "is correct ", "Confidence: ", "not ", "verdict ", '"verdict": ', "_ "]
 

@@ -1,10 +1,25 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import pytest
 
+from lrat_sim.mining.pairs import BrowseVerdict, PairAssembler, label
+from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.records import Call, Hit, Trajectory, Turn
+
+PAPER = MiningRecipe()
+
+
+def _mine(runs, verdicts, recipe=PAPER, *, grades=None, corpus=None, encoder=None):
+    by_run = defaultdict(dict)
+    for (name, number, position), verdict in verdicts.items():
+        by_run[name][number, position] = verdict if isinstance(verdict, BrowseVerdict) else BrowseVerdict(verdict)
+    assembler = PairAssembler(recipe, corpus=corpus, encoder=encoder)
+    for run in runs:
+        assembler.add(*label(run, by_run[run.id], (grades or {}).get(run.id), recipe, corpus))
+    return list(assembler.pairs()), assembler.report()
 
 
 def search(query: str, docids: Sequence[str]) -> Call:
@@ -50,6 +65,12 @@ def make() -> type[Make]:
     return Make
 
 
+@pytest.fixture(scope="session")
+def mine():
+    """The pairs of some runs and the report; ``verdicts`` by trajectory id, turn and position."""
+    return _mine
+
+
 Verdicts = dict[tuple[str, int, int], str]
 
 
@@ -58,13 +79,7 @@ def judged() -> Callable[..., Verdicts]:
     """Verdicts of some runs, all relevant but those given."""
 
     def judge(*runs: Trajectory, **other: str) -> Verdicts:
-        table = {
-            (each.id, number, index): "relevant"
-            for each in runs
-            for number, turn in enumerate(each.turns)
-            for index, call in enumerate(turn.calls)
-            if call.docid is not None
-        }
+        table = {(each.id, number, index): "relevant" for each in runs for number, index, _ in each.browses()}
         for place, state in other.items():
             number, index = place.strip("_").split("_")
             table[(runs[0].id, int(number), int(index))] = state

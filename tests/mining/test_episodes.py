@@ -45,6 +45,17 @@ def test_browse_beside_a_search_belongs_to_the_search_before(make):
     assert shape(trajectory) == [(["one"], [("a", "chain", 0)]), (["two"], [("c", "chain", 0)])]
 
 
+def test_rank_is_that_of_the_latest_list_shown_before_the_turn(make):
+    trajectory = make.run(
+        make.turn(make.search("one", ["a", "b"]), make.search("two", ["b", "a"])),
+        make.turn(make.browse("a")),
+        make.turn(make.search("three", ["c", "b", "d"]), make.browse("b"), make.browse("d")),
+        make.turn(make.browse("a"), make.browse("b"), make.browse("z")),
+    )
+    found = [[(o.browse.docid, o.rank) for o in episode.chain] for episode in episodes(trajectory)]
+    assert found == [[("a", 2), ("b", 1), ("d", None)], [("a", 2), ("b", 2), ("z", None)]]
+
+
 def test_parallel_searches_share_the_chain_and_the_latest_list_takes_the_browse(make):
     trajectory = make.run(
         make.turn(make.search("one", ["a", "b"]), make.search("two", ["b", "c"])),

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrat_sim.mining.mine import mine
 from lrat_sim.mining.recipe import Guards, MiningRecipe, load_recipe
 from lrat_sim.records import Call, Hit, Trajectory, Turn, encode
 
@@ -37,7 +36,7 @@ SEARCH = st.lists(IDS, unique=True, max_size=6).map(
 )
 BROWSE = IDS.map(lambda docid: Call(id="b", tool="get_document", arguments={}, executed={"docid": docid}, docid=docid))
 FAILED = IDS.map(lambda docid: Call(id="f", tool="get_document", arguments={"docid": docid}, error="gone"))
-REASONING = st.one_of(st.none(), st.just(" "), st.integers(1, 60).map(lambda n: "word " * n))
+REASONING = st.one_of(st.none(), st.just(""), st.just(" "), st.integers(1, 400).map(lambda n: "word " * n))
 TURN = st.builds(
     lambda reasoning, calls: Turn(reasoning=reasoning, reasoning_tokens=len((reasoning or "").split()), calls=calls),
     REASONING,
@@ -47,31 +46,28 @@ STATES = st.sampled_from(["relevant", "relevant", "irrelevant", "unjudged", None
 
 
 @st.composite
-def cases(draw):
-    """Runs of two questions by two agents that search first, and verdicts on what they opened."""
+def cases(draw, statuses=("answered",), searched=True):
+    """Runs of two questions by two agents, which may search first, and verdicts on what they opened."""
     runs, verdicts = [], {}
     for number in range(draw(st.integers(1, 4))):
-        turns = [Turn(reasoning=None, reasoning_tokens=0, calls=[draw(SEARCH)]), *draw(st.lists(TURN, max_size=8))]
-        runs.append(
-            Trajectory(
-                id=f"t{number}",
-                task_id=f"q{number % 2}",
-                question="?",
-                sample=0,
-                agent={"name": f"agent {number % 2}"},
-                retriever={},
-                seed=0,
-                status="answered",
-                end_reason="answer",
-                answer="x",
-                turns=turns,
-            )
+        first = [Turn(reasoning=None, reasoning_tokens=0, calls=[draw(SEARCH)])] if searched else []
+        run = Trajectory(
+            id=f"t{number}",
+            task_id=f"q{number % 2}",
+            question="?",
+            sample=0,
+            agent={"name": f"agent {number % 2}"},
+            retriever={},
+            seed=0,
+            status=draw(st.sampled_from(statuses)),
+            end_reason="answer",
+            answer="x",
+            turns=[*first, *draw(st.lists(TURN, max_size=8))],
         )
-        for place, turn in enumerate(turns):
-            for index, call in enumerate(turn.calls):
-                state = draw(STATES)
-                if call.docid is not None and state is not None:
-                    verdicts[f"t{number}", place, index] = state
+        runs.append(run)
+        for turn, position, _ in run.browses():
+            if (state := draw(STATES)) is not None:
+                verdicts[run.id, turn, position] = state
     return runs, verdicts
 
 
@@ -90,7 +86,7 @@ def wanted_after(run, turn, call):
 @pytest.mark.parametrize("name", RECIPES)
 @settings(max_examples=40, deadline=None)
 @given(cases())
-def test_every_recipe_keeps_its_word(name, case):
+def test_every_recipe_keeps_its_word(mine, name, case):
     runs, verdicts = case
     recipe = RECIPES[name]
     by_id = {run.id: run for run in runs}
@@ -172,7 +168,7 @@ def next_search(run, turn, call):
 @pytest.mark.parametrize("name", [name for name in RECIPES if not name.endswith("ahead")])
 @settings(max_examples=25, deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
-def test_pairs_do_not_depend_on_the_order_of_the_runs(name, case, draw):
+def test_pairs_do_not_depend_on_the_order_of_the_runs(mine, name, case, draw):
     runs, verdicts = case
     mixed = list(runs)
     draw.shuffle(mixed)
@@ -187,3 +183,52 @@ def test_pairs_do_not_depend_on_the_order_of_the_runs(name, case, draw):
     assert one[0] == other[0]
     assert one[1] == pytest.approx(other[1])
     assert one[2:] == other[2:]
+
+
+@settings(max_examples=50, deadline=None)
+@given(cases(["answered", "answered", "answered", "unanswered", "error"], searched=False))
+def test_nothing_is_labelled_by_accident(mine, case):
+    runs, verdicts = case
+    pairs, report = mine(runs, verdicts)
+    by_id = {run.id: run for run in runs}
+    answered = [run for run in runs if run.status == "answered"]
+    assert sum(report.browses.values()) == sum(
+        call.is_browse or call.error is not None for run in answered for call in run.calls()
+    )
+    assert report.browses.get("kept", 0) == report.pairs == len(pairs)
+    assert report.mined == len(answered)
+
+    for pair in pairs:
+        # traceable to its turn: that turn has a search with this query and the positive at this rank
+        run, negatives = by_id[pair.provenance.trajectory], {negative.docid for negative in pair.negatives}
+        searches = [call for call in run.turns[pair.provenance.turn].calls if call.is_search]
+        lists = [call.hits for call in searches if call.executed["query"] == pair.query]
+        assert any(hit.docid == pair.positive and hit.rank == pair.provenance.rank for hits in lists for hit in hits)
+        assert negatives <= {hit.docid for hits in lists for hit in hits} - {pair.positive}
+        # the positive has a relevant verdict and reasoning after it, of this length
+        assert any(
+            browse.call.docid == pair.positive
+            and browse.turn > pair.provenance.turn
+            and verdicts.get((run.id, browse.turn, browse.position)) == "relevant"
+            and (after := run.turn_after(browse.turn)) is not None
+            and (after.reasoning or "").strip()
+            and after.reasoning_tokens == pair.length
+            for browse in run.browses()
+        )
+
+
+@settings(max_examples=50, deadline=None)
+@given(cases(["answered", "answered", "answered", "unanswered", "error"], searched=False))
+def test_weights_have_mean_one_and_half_at_the_median(mine, case):
+    pairs, report = mine(*case)
+    if not pairs:
+        assert report.beta is None
+        return
+    assert sum(p.weight for p in pairs) / len(pairs) == pytest.approx(1)
+    for pair in pairs:
+        assert 0 < pair.raw_weight < 1 or pair.raw_weight == pytest.approx(1)
+        assert pair.weight < 1 / report.mean_raw + 1e-9
+        if pair.length == report.beta:
+            assert pair.raw_weight == pytest.approx(0.5)
+    ordered = sorted(pairs, key=lambda p: p.length)
+    assert [p.weight for p in ordered] == sorted(p.weight for p in pairs)

@@ -13,16 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrat_sim.formats import lrat
-from lrat_sim.mining.mine import mine
 from lrat_sim.mining.recipe import load_recipe
 
 RELEASE = load_recipe("mine-release")
 WHERE = Path("made up.json")
-
-
-def mined(trajectories, verdicts, recipe=RELEASE, **more):
-    pairs, report = mine(trajectories, verdicts, recipe, **more)
-    return list(pairs), report
 
 
 def rows(pairs):
@@ -32,14 +26,19 @@ def rows(pairs):
 def places(trajectory):
     """Where its browse calls are, in order."""
     return [
-        (trajectory.id, number, index)
-        for number, turn in enumerate(trajectory.turns)
-        for index, call in enumerate(turn.calls)
+        (trajectory.id, turn, position)
+        for turn, position, call in trajectory.placed_calls()
         if call.tool in ("visit", "get_document")
     ]
 
 
-def test_published_output_is_reproduced_to_the_last_digit():
+@pytest.fixture(scope="session")
+def release(mine):
+    """The pairs of the preset, and the report."""
+    return lambda runs, verdicts, recipe=RELEASE, **more: mine(runs, verdicts, recipe, **more)
+
+
+def test_published_output_is_reproduced_to_the_last_digit(release):
     data = os.environ.get("LRAT_SIM_DATA")
     if not data:
         pytest.skip("LRAT_SIM_DATA does not name the folder of the public data sets")
@@ -47,14 +46,14 @@ def test_published_output_is_reproduced_to_the_last_digit():
     published = json.loads((folder / "mined-pairs.release.json").read_text())
     with (folder / "corpus.jsonl").open() as lines:
         corpus = {json.loads(line)["docid"] for line in lines}
-    runs = {entry.trajectory.task_id: entry.trajectory for entry in lrat.read(folder)}
+    runs = {entry.trajectory.task_id: entry.trajectory for entry in lrat.read_runs(folder)}
     verdicts = {
         place: "relevant" if relevant else "irrelevant"
         for each in published["trajectories"]
         for place, relevant in zip(places(runs[each["query_id"]]), each["browse_verdicts"], strict=True)
     }
 
-    pairs, report = mined([runs[each["query_id"]] for each in published["trajectories"]], verdicts, corpus=corpus)
+    pairs, report = release([runs[each["query_id"]] for each in published["trajectories"]], verdicts, corpus=corpus)
 
     expected = [row for each in published["trajectories"] for row in each["pairs"]]
     assert len(expected) == 18
@@ -164,11 +163,11 @@ def read(steps, name="1"):
     return lrat.entry_of(record, WHERE).trajectory
 
 
-def check(steps, verdicts):
+def check(release, steps, verdicts):
     trajectory = read(steps)
     states = ["relevant" if each else "irrelevant" for each in verdicts]
     table = dict(zip(places(trajectory), states, strict=True))
-    pairs, _ = mined([trajectory], table, corpus=CORPUS)
+    pairs, _ = release([trajectory], table, corpus=CORPUS)
     expected = reference([*steps, *LAST], verdicts, CORPUS)
     assert rows(pairs) == expected
     assert [pair.weight for pair in pairs] == pytest.approx(weighed([row[4] for row in expected]))
@@ -177,9 +176,9 @@ def check(steps, verdicts):
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(STEP, max_size=16), st.data())
-def test_rules_of_the_published_miner_hold_on_any_run(steps, data):
+def test_rules_of_the_published_miner_hold_on_any_run(release, steps, data):
     count = sum(map(is_browse, steps))
-    check(steps, data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
+    check(release, steps, data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
 
 
 LISTED = searching("q", ["1", "2", "3", "4", "6"])
@@ -238,25 +237,25 @@ CORNERS = {
 
 
 @pytest.mark.parametrize("name", CORNERS)
-def test_corner(name):
+def test_corner(release, name):
     steps, verdicts, expected = CORNERS[name]
-    assert check(steps, verdicts) == expected
+    assert check(release, steps, verdicts) == expected
 
 
-def test_browse_without_a_verdict_is_neither_row_nor_negative():
+def test_browse_without_a_verdict_is_neither_row_nor_negative(release):
     """The published judge's failures count as rejections; here they leave the document unlabelled."""
     trajectory = read([LISTED, browsing("1"), reasoning("hm"), browsing("2"), reasoning("ok")])
     table = {places(trajectory)[1]: "relevant"}
     for unjudged in ({}, {places(trajectory)[0]: "unjudged"}):
-        pairs, _ = mined([trajectory], table | unjudged, corpus=CORPUS)
+        pairs, _ = release([trajectory], table | unjudged, corpus=CORPUS)
         assert rows(pairs) == [("q", "2", ["3", "4"], True, 1)]
 
 
-def test_rejected_rows_are_flagged_and_no_positives_of_their_question():
+def test_rejected_rows_are_flagged_and_no_positives_of_their_question(release):
     trajectory = read([LISTED, browsing("1"), reasoning("no"), browsing("2"), reasoning("ok")])
     table = dict(zip(places(trajectory), ["irrelevant", "relevant"], strict=True))
     guarded = load_recipe("mine-release", {"guards.question_positives": "true"})
-    pairs, report = mined([trajectory], table, guarded, corpus=CORPUS)
+    pairs, report = release([trajectory], table, guarded, corpus=CORPUS)
     assert [(p.positive, p.satisfied) for p in pairs] == [("1", False), ("2", True)]
     assert "1" in [n.docid for n in pairs[1].negatives]
     assert "2" not in [n.docid for n in pairs[0].negatives]

@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lrat_sim.mining.mine import Judged, mine
+from lrat_sim.mining.pairs import BrowseVerdict
 from lrat_sim.mining.recipe import MiningRecipe
-from lrat_sim.mining.weights import WEIGHTS, Measures
+from lrat_sim.mining.weights import WEIGHTS, PairNumbers
 
 
 def weighting(name, lengths, agents=None, shares=None):
     lengths = np.array(lengths, np.float64)
     agents = np.zeros(len(lengths), np.int64) if agents is None else np.array(agents)
-    return WEIGHTS[name](Measures(lengths, agents, np.ones(len(lengths)) if shares is None else np.array(shares)))
+    return WEIGHTS[name](PairNumbers(lengths, agents, np.ones(len(lengths)) if shares is None else np.array(shares)))
 
 
 def test_length_is_half_at_the_median_and_zero_without_words():
@@ -64,13 +64,13 @@ def runs_of(make):
     return [make.run(*turns(tokens), id=name) for name, tokens in (("right", 10), ("wrong", 10), ("open", 10))]
 
 
-def test_judge_weight_is_the_share_of_votes(make):
-    verdicts = {(name, 1, 0): Judged("relevant", share) for name, share in (("right", 1.0), ("wrong", 0.5))}
+def test_judge_weight_is_the_share_of_votes(mine, make):
+    verdicts = {(name, 1, 0): BrowseVerdict("relevant", share) for name, share in (("right", 1.0), ("wrong", 0.5))}
     pairs, _ = mine(runs_of(make), verdicts, MiningRecipe(weight="judge"))
     assert [pair.raw_weight for pair in pairs] == [1.0, 0.5]
 
 
-def test_outcomes_weigh_as_asked_and_the_report_says_who_takes_how_much(make, judged):
+def test_outcomes_weigh_as_asked_and_the_report_says_who_takes_how_much(mine, make, judged):
     runs = runs_of(make)
     recipe = MiningRecipe(outcome_weights={"incorrect": 0.5})
     grades = {"right": "correct", "wrong": "incorrect"}

@@ -129,7 +129,7 @@ def words():
 
     def texts(path):
         root = ElementTree.fromstring(Path(path).read_text(encoding="utf-8"))
-        return ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
+        return [line for each in root.iter("{http://www.w3.org/2000/svg}text") for line in each.itertext()]
 
     return texts
 

@@ -111,3 +111,4 @@ def test_sweep_shows_success_against_the_pairs(tables, page, tmp_path):
     curve = records(files / "success-by-pairs.csv")
     assert [(float(row["pairs"]), float(row["success"])) for row in curve] == [(106.0, 0.125), (406.0, 0.25)]
     assert "lrat-sim sweep" in text
+    assert "Success against the pairs trained on" in text.partition("</header>")[0]

@@ -1,11 +1,9 @@
 """A small encyclopedia, and a server on loopback that speaks OpenAI's /v1/embeddings."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,13 @@ import pytest
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.records import Document
 from lrat_sim.retrieval import Retriever, open_retriever
+from lrat_sim.retrieval.server import serving
 
 PEOPLE = ["Ada Holm", "Bedřich Havlíček", "Carla Ruiz", "Dov Levi", "Else Lund", "Farid Aziz"]
 WORKS = ["novel", "film", "opera", "bridge", "theory"]
 
 
-def encyclopedia() -> list[Document]:
+def encyclopedia():
     documents = [
         Document(
             id=f"d{number:02}",
@@ -43,14 +42,14 @@ def encyclopedia() -> list[Document]:
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus(tmp_path_factory):
     return Corpus.build(tmp_path_factory.mktemp("corpus"), encyclopedia())
 
 
 class EmbeddingServer:
     """Embeds a text by hashing its words; ``failures`` are the statuses of the next requests, first to last."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.texts: list[str] = []
         self.requests = 0
         self.failures: list[int] = []
@@ -59,7 +58,7 @@ class EmbeddingServer:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
+            def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.requests += 1
                 status = outer.failures.pop(0) if outer.failures else 200
@@ -73,7 +72,7 @@ class EmbeddingServer:
                 self.end_headers()
                 self.wfile.write(payload)
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, *_):
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -81,7 +80,7 @@ class EmbeddingServer:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
-    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, body):
         self.texts.extend(body["input"])
         size = body.get("dimensions") or 48
         data = [
@@ -92,27 +91,27 @@ class EmbeddingServer:
         return self.broken({"object": "list", "model": body["model"], "data": data[::-1], "usage": usage})
 
     @staticmethod
-    def _vector(text: str, size: int) -> list[float]:
+    def _vector(text, size):
         vector = np.full(size, 0.01)
         for word in text.casefold().split():
             vector[int(hashlib.md5(word.encode()).hexdigest(), 16) % size] += 1.0
         return [float(number) for number in vector]
 
-    def close(self) -> None:
+    def close(self):
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 @pytest.fixture(scope="session")
-def shared_server() -> Iterator[EmbeddingServer]:
+def shared_server():
     server = EmbeddingServer()
     yield server
     server.close()
 
 
 @pytest.fixture
-def embedding_server(shared_server: EmbeddingServer) -> EmbeddingServer:
+def embedding_server(shared_server):
     shared_server.texts, shared_server.requests, shared_server.failures = [], 0, []
     shared_server.retry_after, shared_server.broken = None, lambda answer: answer
     return shared_server
@@ -122,14 +121,12 @@ Open = Callable[..., Retriever]
 
 
 @pytest.fixture(scope="session")
-def opened(
-    corpus: Corpus, shared_server: EmbeddingServer, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Retriever]:
+def opened(corpus, shared_server, tmp_path_factory):
     """Opens each spec once for the whole session; an embedding-api one is pointed to the server on loopback."""
     indexes: Path = tmp_path_factory.mktemp("indexes")
     ready: dict[str, Retriever] = {}
 
-    def open_once(spec: str) -> Retriever:
+    def open_once(spec):
         if spec not in ready:
             ready[spec] = open_retriever(spec, corpus, indexes, **api_options(spec, shared_server))
         return ready[spec]
@@ -137,24 +134,36 @@ def opened(
     return open_once
 
 
+@pytest.fixture(scope="session")
+def bm25(opened):
+    return opened("bm25")
+
+
+@pytest.fixture(scope="session")
+def url(bm25):
+    """Of a search server over bm25."""
+    with serving(bm25) as url:
+        yield url
+
+
 @pytest.fixture
-def open_fresh(corpus: Corpus, embedding_server: EmbeddingServer, tmp_path: Path) -> Open:
+def open_fresh(corpus, embedding_server, tmp_path):
     """Opens a spec with its index under ``tmp_path``, with further options and over another corpus if given."""
 
-    def open_in(spec: str, over: Corpus = corpus, **options: Any) -> Retriever:
+    def open_in(spec, over=corpus, **options):
         return open_retriever(spec, over, tmp_path / "indexes", **{**api_options(spec, embedding_server), **options})
 
     return open_in
 
 
-def api_options(spec: str, server: EmbeddingServer) -> dict[str, Any]:
+def api_options(spec, server):
     if spec != "embedding-api":
         return {}
     return {"model": "openai/loopback", "api_base": server.url, "api_key_env": "LOOPBACK_KEY"}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def loopback_key() -> Iterator[None]:
+def loopback_key():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOOPBACK_KEY", "anything")
         yield

@@ -1,6 +1,3 @@
-from collections.abc import Callable
-from pathlib import Path
-
 import bm25s
 import numpy as np
 import pytest
@@ -9,48 +6,46 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.records import Document
-from lrat_sim.retrieval import Retriever, bm25
-from lrat_sim.retrieval.words import words
+from lrat_sim.retrieval import bm25
+from lrat_sim.retrieval.tokenize import tokenize
 
 QUERIES = ["the opera of Ada Holm", "finished the bridge in 1917", "town 3 town 3 film", "東京"]
 
 
-def test_scores_are_those_of_bm25s_on_the_whole_corpus(opened: Callable[[str], Retriever], corpus: Corpus) -> None:
+def test_scores_are_those_of_bm25s_on_the_whole_corpus(opened, corpus):
     reference = bm25s.BM25(k1=0.9, b=0.4, method="lucene")
-    reference.index([words(passage_text(document)) for document in corpus], show_progress=False)
+    reference.index([tokenize(passage_text(document)) for document in corpus], show_progress=False)
     for query, hits in zip(QUERIES, opened("bm25").search(QUERIES, len(corpus)), strict=True):
-        scores = reference.get_scores([word for word in words(query) if word in reference.vocab_dict])
+        scores = reference.get_scores([word for word in tokenize(query) if word in reference.vocab_dict])
         assert len(hits) == np.count_nonzero(scores)
         assert [hit.score for hit in hits] == pytest.approx([scores[corpus.row(hit.docid)] for hit in hits], rel=1e-5)
 
 
-def test_the_cut_into_shards_changes_nothing(
-    corpus: Corpus, tmp_path: Path, opened: Callable[[str], Retriever], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cut_into_shards_changes_nothing(corpus, tmp_path, opened, monkeypatch):
     monkeypatch.setattr(bm25, "SHARD_ROWS", 7)
     sharded = bm25.open_bm25(corpus, tmp_path)
     assert len(list((tmp_path / "bm25").glob("shard-*"))) == 6
     assert sharded.search(QUERIES, 40) == opened("bm25").search(QUERIES, 40)
 
 
-def test_documents_without_a_word_of_the_query_are_no_hits(opened: Callable[[str], Retriever]) -> None:
+def test_documents_without_a_word_of_the_query_are_no_hits(opened):
     assert [hit.docid for hit in opened("bm25").search(["lighthouse zzqqxx"], 30)[0]] == ["twin-a", "twin-b"]
     assert opened("bm25").search(["zzqqxx", ""], 30) == [[], []]
 
 
-def test_arrays_are_memory_mapped(opened: Callable[[str], Retriever]) -> None:
-    (shard,) = opened("bm25")._engine._shards  # type: ignore[attr-defined]  # the point is how it is held
+def test_arrays_are_memory_mapped(opened):
+    (shard,) = opened("bm25")._engine._shards  # the point is how it is held
     assert all(isinstance(shard.scores[name], np.memmap) for name in ("data", "indices", "indptr"))
 
 
-def test_a_corpus_without_a_single_word_can_be_searched(tmp_path: Path) -> None:
+def test_a_corpus_without_a_single_word_can_be_searched(tmp_path):
     wordless = Corpus.build(tmp_path / "corpus", [Document(id="a", text="…"), Document(id="b", text="!")])
     for engine in ("bm25s", "rank-bm25"):
         assert bm25.open_bm25(wordless, tmp_path / "indexes", engine=engine).search(["a film", "…"], 3) == [[], []]
 
 
-def test_a_killed_build_is_begun_again(corpus: Corpus, tmp_path: Path, opened: Callable[[str], Retriever]) -> None:
-    def kill(done: int, total: int | None, what: str) -> None:
+def test_a_killed_build_is_begun_again(corpus, tmp_path, opened):
+    def kill(done, total, what):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -59,6 +54,6 @@ def test_a_killed_build_is_begun_again(corpus: Corpus, tmp_path: Path, opened: C
 
 
 @pytest.mark.parametrize("options", [{"b": 1.5}, {"k1": -1}, {"engine": "lucene"}, {"k1": "much"}])
-def test_a_setting_out_of_range_is_refused_by_name(corpus: Corpus, tmp_path: Path, options: dict[str, object]) -> None:
+def test_a_setting_out_of_range_is_refused_by_name(corpus, tmp_path, options):
     with pytest.raises(InputError, match=f"{next(iter(options))}"):
         bm25.open_bm25(corpus, tmp_path, **options)

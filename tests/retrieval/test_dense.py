@@ -4,18 +4,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import FingerprintMismatch, InputError
-from lrat_sim.retrieval import Retriever
 from lrat_sim.retrieval.dense import open_dense
 from lrat_sim.retrieval.encoder import SentenceEncoder
 from lrat_sim.retrieval.hardware import gains_from_bf16
@@ -25,7 +20,7 @@ from lrat_sim.text import minilm_folder
 QUERIES = ["Who finished the opera?", "ships and reefs", "town 2"]
 
 
-def test_ranks_by_the_cosine_that_the_library_gives(corpus: Corpus, tmp_path: Path) -> None:
+def test_ranks_by_the_cosine_that_the_library_gives(corpus, tmp_path):
     model = SentenceTransformer(str(minilm_folder()), device="cpu", local_files_only=True)
     documents = model.encode([passage_text(document) for document in corpus], normalize_embeddings=True)
     queries = model.encode(QUERIES, normalize_embeddings=True)
@@ -36,7 +31,7 @@ def test_ranks_by_the_cosine_that_the_library_gives(corpus: Corpus, tmp_path: Pa
         assert [hit.score for hit in hits] == pytest.approx([expected[corpus.row(h.docid)] for h in hits], abs=1e-5)
 
 
-def test_bf16_is_used_for_documents_where_the_machine_gains_and_can_be_forced(corpus: Corpus, tmp_path: Path) -> None:
+def test_bf16_is_used_for_documents_where_the_machine_gains_and_can_be_forced(corpus, tmp_path):
     automatic = open_dense(corpus, tmp_path / "auto").describe()["dtype"]
     assert automatic == ("bfloat16" if gains_from_bf16("cpu") else "float32")
     exact = open_dense(corpus, tmp_path / "forced", dtype="float32")
@@ -48,20 +43,20 @@ def test_bf16_is_used_for_documents_where_the_machine_gains_and_can_be_forced(co
     assert 0 < max(differences) < 0.02
 
 
-def test_auto_dtype_takes_an_index_as_it_was_made(corpus: Corpus, tmp_path: Path) -> None:
+def test_auto_dtype_takes_an_index_as_it_was_made(corpus, tmp_path):
     for dtype in ("float32", "bfloat16"):
         made = open_dense(corpus, tmp_path / dtype, dtype=dtype)
         assert open_dense(corpus, tmp_path / dtype).fingerprint == made.fingerprint
 
 
-def test_queries_are_encoded_in_fp32_whatever_the_documents() -> None:
+def test_queries_are_encoded_in_fp32_whatever_the_documents():
     plain = SentenceEncoder(str(minilm_folder()), dtype="float32", device="cpu")
     coarse = SentenceEncoder(str(minilm_folder()), dtype="bfloat16", device="cpu")
     assert np.array_equal(plain.query("a film"), coarse.query("a film"))
     assert not np.array_equal(plain.documents(["a film"]), coarse.documents(["a film"]))
 
 
-def test_the_models_own_prompts_are_used_and_can_be_overridden(corpus: Corpus, tmp_path: Path) -> None:
+def test_the_models_own_prompts_are_used_and_can_be_overridden(corpus, tmp_path):
     prompted = SentenceTransformer(str(minilm_folder()), device="cpu", local_files_only=True)
     prompted.prompts = {"query": "query: ", "document": "passage: "}
     prompted.save(str(tmp_path / "model"))
@@ -77,7 +72,7 @@ def test_the_models_own_prompts_are_used_and_can_be_overridden(corpus: Corpus, t
         open_dense(corpus, tmp_path / "indexes", model=model, query_prompt="")
 
 
-def test_other_weights_in_the_same_folder_are_refused(corpus: Corpus, tmp_path: Path) -> None:
+def test_other_weights_in_the_same_folder_are_refused(corpus, tmp_path):
     model = SentenceTransformer(str(minilm_folder()), device="cpu", local_files_only=True)
     model.save(str(tmp_path / "model"))
     open_dense(corpus, tmp_path / "indexes", model=str(tmp_path / "model"))
@@ -88,7 +83,7 @@ def test_other_weights_in_the_same_folder_are_refused(corpus: Corpus, tmp_path: 
         open_dense(corpus, tmp_path / "indexes", model=str(tmp_path / "model"))
 
 
-def test_a_text_is_cut_at_the_length_asked_for() -> None:
+def test_a_text_is_cut_at_the_length_asked_for():
     short = SentenceEncoder(str(minilm_folder()), max_length=8, device="cpu")
     head = "one two three four five six"
     assert np.array_equal(short.query(f"{head} seven eight"), short.query(head))
@@ -113,7 +108,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize(("name", "content"), DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_model_folder_is_refused_in_a_sentence(tmp_path: Path, name: str, content: bytes | None) -> None:
+def test_a_damaged_model_folder_is_refused_in_a_sentence(tmp_path, name, content):
     for path in minilm_folder().rglob("*"):
         if path.is_file():
             there = tmp_path / path.relative_to(minilm_folder())
@@ -128,27 +123,25 @@ def test_a_damaged_model_folder_is_refused_in_a_sentence(tmp_path: Path, name: s
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     for model in (str(tmp_path), str(tmp_path / "missing")):
         with pytest.raises(InputError, match="cannot be loaded"):
             SentenceEncoder(model)
 
 
-def test_an_interrupted_encoding_goes_on_where_it_stopped(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_encoding_goes_on_where_it_stopped(corpus, tmp_path, monkeypatch):
     whole = open_dense(corpus, tmp_path / "whole", dtype="float32")
     encoded: list[int] = []
     encode = SentenceEncoder.documents
 
-    def count(self: SentenceEncoder, texts: list[str]) -> Any:
+    def count(self, texts):
         encoded.append(len(texts))
         return encode(self, texts)
 
     monkeypatch.setattr(SentenceEncoder, "documents", count)
 
-    def stop(done: int, total: int | None, what: str) -> None:
+    def stop(done, total, what):
         if done >= 24:
             raise KeyboardInterrupt
 
@@ -161,8 +154,8 @@ def test_an_interrupted_encoding_goes_on_where_it_stopped(
     assert [[hit.docid for hit in hits] for hits in found] == [[hit.docid for hit in hits] for hits in expected]
 
 
-def test_an_unfinished_index_of_other_settings_is_refused(corpus: Corpus, tmp_path: Path) -> None:
-    def stop(done: int, total: int | None, what: str) -> None:
+def test_an_unfinished_index_of_other_settings_is_refused(corpus, tmp_path):
+    def stop(done, total, what):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -199,8 +192,8 @@ KILLED = """
 """
 
 
-def test_a_process_killed_in_the_middle_loses_only_the_shard_under_way(corpus: Corpus, tmp_path: Path) -> None:
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
+def test_a_process_killed_in_the_middle_loses_only_the_shard_under_way(corpus, tmp_path):
+    def run(*more):
         command = [sys.executable, "-c", textwrap.dedent(KILLED), str(corpus.folder), str(tmp_path / "index"), *more]
         return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -212,22 +205,20 @@ def test_a_process_killed_in_the_middle_loses_only_the_shard_under_way(corpus: C
     assert run().stdout.split() == ["10", "6", longest]
 
 
-def test_vectors_are_memory_mapped(opened: Callable[[str], Retriever]) -> None:
-    shards = opened("dense")._vectors.shards  # type: ignore[attr-defined]  # the point is how they are held
+def test_vectors_are_memory_mapped(opened):
+    shards = opened("dense")._vectors.shards  # the point is how they are held
     assert all(isinstance(shard, np.memmap) for shard in shards)
 
 
-def test_a_large_corpus_has_larger_shards_rather_than_too_many_files() -> None:
+def test_a_large_corpus_has_larger_shards_rather_than_too_many_files():
     assert rows_a_shard(1_000_000, 2048) == 2048
     assert -(-11_000_000 // rows_a_shard(11_000_000, 2048)) <= 512
 
 
-def test_an_encoder_that_gives_nan_is_refused_by_document(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_encoder_that_gives_nan_is_refused_by_document(corpus, tmp_path, monkeypatch):
     encode = SentenceEncoder.documents
 
-    def spoil(self: SentenceEncoder, texts: list[str]) -> Any:
+    def spoil(self, texts):
         vectors = encode(self, texts)
         vectors[[text.startswith("A lighthouse") for text in texts]] = np.nan
         return vectors

@@ -1,17 +1,11 @@
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
-from lrat_sim.retrieval import Retriever
 
 
-def test_documents_are_sent_once_in_batches_and_queries_once_each(
-    open_fresh: Callable[..., Retriever], embedding_server: Any, corpus: Corpus
-) -> None:
+def test_documents_are_sent_once_in_batches_and_queries_once_each(open_fresh, embedding_server, corpus):
     retriever = open_fresh("embedding-api", batch_size=10)
     assert embedding_server.requests == 4
     assert len(embedding_server.texts) == len(corpus)
@@ -20,24 +14,32 @@ def test_documents_are_sent_once_in_batches_and_queries_once_each(
     assert embedding_server.texts[len(corpus) :] == ["a film", "a bridge"]
 
 
-def test_answers_are_put_in_order_by_their_index(open_fresh: Callable[..., Retriever], corpus: Corpus) -> None:
+def test_answers_are_put_in_order_by_their_index(open_fresh, corpus):
     retriever = open_fresh("embedding-api")  # the server answers in reverse
     for docid in ("d03", "d17"):
         assert retriever.search([corpus.document(docid).text], 1)[0][0].docid == docid
 
 
-def test_prompts_are_put_before_texts_and_long_texts_cut(
-    open_fresh: Callable[..., Retriever], embedding_server: Any
-) -> None:
+def test_a_server_that_another_name_of_litellm_reaches_gives_the_same_vectors(open_fresh, embedding_server):
+    own = open_fresh("embedding-api", dimensions=24)
+    through_litellm = open_fresh("embedding-api", dimensions=24, model="hosted_vllm/loopback")
+    assert through_litellm.search(["a film", "a bridge"], 3) == own.search(["a film", "a bridge"], 3)
+    embedding_server.requests, embedding_server.failures, embedding_server.retry_after = 0, [429, 500], "0"
+    assert through_litellm.search(["after faults"], 1)[0]
+    assert embedding_server.requests == 3
+    embedding_server.failures = [401]
+    with pytest.raises(RetrieverError, match="planned 401"):
+        through_litellm.search(["after a refusal"], 1)
+
+
+def test_prompts_are_put_before_texts_and_long_texts_cut(open_fresh, embedding_server):
     retriever = open_fresh("embedding-api", query_prompt="query: ", document_prompt="passage: ", max_length=3)
     retriever.search(["one two three four"], 1)
     assert all(text.startswith("passage: ") for text in embedding_server.texts[:-1])
     assert embedding_server.texts[-1] == "query: one two three"
 
 
-def test_passing_faults_are_tried_again_and_lasting_ones_are_not(
-    open_fresh: Callable[..., Retriever], embedding_server: Any
-) -> None:
+def test_passing_faults_are_tried_again_and_lasting_ones_are_not(open_fresh, embedding_server):
     retriever = open_fresh("embedding-api", attempts=4)
     embedding_server.retry_after = "0"
     for failures, requests in (([429, 500, 503], 4), ([401], 1), ([400], 1)):
@@ -51,16 +53,14 @@ def test_passing_faults_are_tried_again_and_lasting_ones_are_not(
         assert embedding_server.requests == requests
 
 
-def test_an_answer_beyond_any_bound_is_a_failure_that_says_so(
-    open_fresh: Callable[..., Retriever], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_beyond_any_bound_is_a_failure_that_says_so(open_fresh, monkeypatch):
     retriever = open_fresh("embedding-api", attempts=1)
     monkeypatch.setattr("lrat_sim.models.transport.MOST_BYTES", 50)
     with pytest.raises(RetrieverError, match="larger than 50 bytes"):
         retriever.search(["a film"], 1)
 
 
-def test_tries_are_bounded_and_wait_as_told(open_fresh: Callable[..., Retriever], embedding_server: Any) -> None:
+def test_tries_are_bounded_and_wait_as_told(open_fresh, embedding_server):
     retriever = open_fresh("embedding-api", attempts=3)
     embedding_server.requests, embedding_server.failures, embedding_server.retry_after = 0, [429] * 10, "0.2"
     started = time.monotonic()
@@ -70,28 +70,24 @@ def test_tries_are_bounded_and_wait_as_told(open_fresh: Callable[..., Retriever]
     assert time.monotonic() - started >= 0.4
 
 
-def test_an_outage_while_indexing_keeps_what_is_done(
-    open_fresh: Callable[..., Retriever], embedding_server: Any, corpus: Corpus
-) -> None:
-    def fail_after_two_shards(done: int, total: int | None, what: str) -> None:
+def test_an_outage_while_indexing_keeps_what_is_done(open_fresh, embedding_server, corpus):
+    def fail_after_two_shards(done, total, what):
         if done == 20:
             embedding_server.failures = [400]
 
-    with pytest.raises(InputError, match=r"unfinished: .*planned 400.*run the same command again"):
+    with pytest.raises(InputError, match=r"unfinished: .*planned 400.*rerun the same command"):
         open_fresh("embedding-api", shard_rows=10, progress=fail_after_two_shards)
     assert len(embedding_server.texts) == 20
     open_fresh("embedding-api", shard_rows=10)
     assert len(embedding_server.texts) == len(corpus)
 
 
-def changed(
-    change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
-) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def changed(change):
     """An answer whose list of vectors is another."""
     return lambda answer: {**answer, "data": change([dict(item) for item in answer["data"]])}
 
 
-def each(**fields: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def each(**fields):
     """An answer in which every vector has other fields; a function is given the vector."""
     return changed(
         lambda items: [
@@ -118,11 +114,8 @@ BROKEN = {
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize(("broken", "said"), BROKEN.values(), ids=BROKEN)
 def test_an_answer_by_which_nothing_can_be_ranked_is_a_failure_of_the_retriever(
-    broken: Callable[[dict[str, Any]], dict[str, Any]],
-    said: str,
-    open_fresh: Callable[..., Retriever],
-    embedding_server: Any,
-) -> None:
+    broken, said, open_fresh, embedding_server
+):
     retriever = open_fresh("embedding-api", attempts=1)
     embedding_server.broken = broken
     with pytest.raises(RetrieverError, match=said):
@@ -131,18 +124,14 @@ def test_an_answer_by_which_nothing_can_be_ranked_is_a_failure_of_the_retriever(
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize("broken", ["one index twice", "zeros", "no number"])
-def test_documents_are_not_indexed_by_such_answers(
-    broken: str, open_fresh: Callable[..., Retriever], embedding_server: Any
-) -> None:
+def test_documents_are_not_indexed_by_such_answers(broken, open_fresh, embedding_server):
     embedding_server.broken, said = BROKEN[broken]
     with pytest.raises(InputError, match=said):
         open_fresh("embedding-api", attempts=1)
 
 
-def test_documents_are_not_indexed_by_vectors_of_several_dimensions(
-    open_fresh: Callable[..., Retriever], embedding_server: Any
-) -> None:
-    def shorter_every_other_time(answer: dict[str, Any]) -> dict[str, Any]:
+def test_documents_are_not_indexed_by_vectors_of_several_dimensions(open_fresh, embedding_server):
+    def shorter_every_other_time(answer):
         cut = embedding_server.requests % 2
         return {**answer, "data": [item | {"embedding": item["embedding"][cut:]} for item in answer["data"]]}
 
@@ -151,13 +140,13 @@ def test_documents_are_not_indexed_by_vectors_of_several_dimensions(
         open_fresh("embedding-api", attempts=1, batch_size=10)
 
 
-def test_a_missing_key_is_named(open_fresh: Callable[..., Retriever], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_named(open_fresh, monkeypatch):
     monkeypatch.delenv("LOOPBACK_KEY")
     with pytest.raises(InputError, match="LOOPBACK_KEY is not set"):
         open_fresh("embedding-api")
 
 
-def test_the_fingerprint_holds_the_model_and_not_the_place(open_fresh: Callable[..., Retriever]) -> None:
+def test_the_fingerprint_holds_the_model_and_not_the_place(open_fresh):
     described = open_fresh("embedding-api").describe()
     assert described["model"] == "openai/loopback"
     assert "127.0.0.1" not in str(described)

@@ -1,24 +1,22 @@
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval import nearest
 from lrat_sim.retrieval.dense import open_dense
 from lrat_sim.retrieval.nearest import ExactSearch, exact_scores
-from lrat_sim.retrieval.vectors import Matrix, Vectors
+from lrat_sim.retrieval.vectors import Vectors
 
 
-def unit(matrix: np.ndarray) -> Matrix:
+def unit(matrix):
     return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
-def written(folder: Path, matrix: Matrix, shard_rows: int) -> Vectors:
+def written(folder, matrix, shard_rows):
     for number, start in enumerate(range(0, len(matrix), shard_rows)):
         np.save(folder / f"vectors-{number:05}.npy", matrix[start : start + shard_rows])
     return Vectors(folder, len(matrix), shard_rows)
@@ -32,9 +30,7 @@ def written(folder: Path, matrix: Matrix, shard_rows: int) -> Vectors:
     shard=st.integers(1, 90),
     k=st.integers(1, 50),
 )
-def test_candidates_hold_every_row_of_the_true_best_ties_included(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, rows: int, distinct: int, shard: int, k: int
-) -> None:
+def test_candidates_hold_every_row_of_the_true_best_ties_included(tmp_path_factory, seed, rows, distinct, shard, k):
     draw = np.random.default_rng(seed)
     # few distinct vectors, and some that differ in the last bits only
     matrix = unit(draw.normal(size=(distinct, 16)))[draw.integers(0, distinct, rows)]
@@ -49,12 +45,12 @@ def test_candidates_hold_every_row_of_the_true_best_ties_included(
         assert np.array_equal(exact_scores(vectors, found, query), truth[found])
 
 
-def test_blocks_and_batches_of_queries_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_and_batches_of_queries_change_nothing(tmp_path, monkeypatch):
     draw = np.random.default_rng(0)
     vectors = written(tmp_path, unit(draw.normal(size=(2000, 24))), 700)
     queries = unit(draw.normal(size=(9, 24)))
 
-    def best(queries: Matrix) -> list[list[int]]:
+    def best(queries):
         found = ExactSearch(vectors, "cpu").candidates(queries, 10)
         ordered = []
         for query, rows in zip(queries, found, strict=True):
@@ -67,7 +63,7 @@ def test_blocks_and_batches_of_queries_change_nothing(tmp_path: Path, monkeypatc
     assert best(queries) == whole == [best(query[None])[0] for query in queries]
 
 
-def test_few_candidates_are_scored_again_on_ordinary_vectors(tmp_path: Path) -> None:
+def test_few_candidates_are_scored_again_on_ordinary_vectors(tmp_path):
     draw = np.random.default_rng(1)
     vectors = written(tmp_path, unit(draw.normal(size=(20_000, 64))), 8192)
     (found,) = ExactSearch(vectors, "cpu").candidates(unit(draw.normal(size=(1, 64))), 10)
@@ -75,16 +71,14 @@ def test_few_candidates_are_scored_again_on_ordinary_vectors(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("index", ["faiss", "faiss-hnsw"])
-def test_faiss_that_is_not_installed_is_named_with_the_remedy(
-    corpus: Corpus, tmp_path: Path, index: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faiss_that_is_not_installed_is_named_with_the_remedy(corpus, tmp_path, index, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(InputError, match=r"lrat-sim\[faiss-cpu\].*index=exact"):
         open_dense(corpus, tmp_path, index=index)
 
 
 @pytest.mark.parametrize("index", ["faiss", "faiss-hnsw"])
-def test_faiss_finds_what_exact_search_finds(corpus: Corpus, tmp_path: Path, index: str) -> None:
+def test_faiss_finds_what_exact_search_finds(corpus, tmp_path, index):
     pytest.importorskip("faiss", reason="faiss is an extra")
     queries = ["a lighthouse", "film of Carla Ruiz", "東京大学"]
     for _ in range(2):  # built, then opened

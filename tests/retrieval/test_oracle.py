@@ -1,12 +1,9 @@
-from collections.abc import Callable
-
 from lrat_sim.records import Hop, Plan, Task
-from lrat_sim.retrieval import Retriever
 
 TASK = Task(id="t", question="?", evidence=["d21", "twin-b", "missing", "d07", "d07"])
 
 
-def test_evidence_comes_first_whatever_the_query_and_bm25_fills_up(opened: Callable[[str], Retriever]) -> None:
+def test_evidence_comes_first_whatever_the_query_and_bm25_fills_up(opened):
     oracle, plain = opened("oracle"), opened("bm25")
     for query in ("opera of Else Lund", "東京大学", "", "zzqqxx"):
         hits = oracle.for_task(TASK).search([query], 8)[0]
@@ -15,7 +12,7 @@ def test_evidence_comes_first_whatever_the_query_and_bm25_fills_up(opened: Calla
         assert [hit.docid for hit in hits[3:]] == rest[: len(hits) - 3]
 
 
-def test_the_evidence_asked_for_comes_first_of_all(opened: Callable[[str], Retriever]) -> None:
+def test_the_evidence_asked_for_comes_first_of_all(opened):
     oracle = opened("oracle").for_task(TASK)
     for docid in ("d07", "d21", "twin-b"):
         document = oracle.document(docid)
@@ -23,12 +20,12 @@ def test_the_evidence_asked_for_comes_first_of_all(opened: Callable[[str], Retri
         assert oracle.search([query], 1)[0][0].docid == docid
 
 
-def test_without_a_task_it_is_bm25(opened: Callable[[str], Retriever]) -> None:
+def test_without_a_task_it_is_bm25(opened):
     queries = ["opera of Else Lund", "town 3"]
     assert opened("oracle").search(queries, 7) == opened("bm25").search(queries, 7)
 
 
-def test_a_view_of_one_task_does_not_touch_another(opened: Callable[[str], Retriever]) -> None:
+def test_a_view_of_one_task_does_not_touch_another(opened):
     oracle = opened("oracle")
     first, second = (oracle.for_task(Task(id=docid, question="?", evidence=[docid])) for docid in ("d01", "d02"))
     assert first.search(["opera"], 1)[0][0].docid == "d01"
@@ -36,12 +33,12 @@ def test_a_view_of_one_task_does_not_touch_another(opened: Callable[[str], Retri
     assert first.for_task(TASK).search(["Carla"], 4)[0][3].docid != "d01"
 
 
-def test_it_says_what_it_knows(opened: Callable[[str], Retriever]) -> None:
+def test_it_says_what_it_knows(opened):
     assert "evidence" in opened("oracle").describe()["knows"]
     assert opened("oracle").fingerprint == opened("oracle").for_task(TASK).fingerprint != opened("bm25").fingerprint
 
 
-def test_with_a_plan_the_document_of_the_hop_that_is_asked_comes_first(opened: Callable[[str], Retriever]) -> None:
+def test_with_a_plan_the_document_of_the_hop_that_is_asked_comes_first(opened):
     plain = opened("oracle")
     texts = {docid: plain.document(docid) for docid in ("d07", "d21")}
     hops = [

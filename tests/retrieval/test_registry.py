@@ -1,14 +1,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, UnknownName
-from lrat_sim.retrieval import Retriever, known_retrievers, open_retriever
+from lrat_sim.retrieval import known_retrievers, open_retriever
 from lrat_sim.retrieval.registry import parse_spec
 from lrat_sim.text import minilm_folder
 
@@ -36,7 +33,7 @@ def nothing(corpus, indexes, *, progress=None):
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def plugin(tmp_path, monkeypatch):
     installed = tmp_path / "site"
     card = installed / "plugin_of_a_user-1.0.dist-info"
     card.mkdir(parents=True)
@@ -49,12 +46,12 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(installed)
 
 
-def test_the_built_in_retrievers_are_known_by_entry_point() -> None:
+def test_the_built_in_retrievers_are_known_by_entry_point():
     assert {"bm25", "dense", "hybrid", "embedding-api", "oracle"} <= set(known_retrievers())
 
 
 @pytest.mark.usefixtures("plugin")
-def test_a_users_class_is_a_name_with_options(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_users_class_is_a_name_with_options(corpus, tmp_path):
     retriever = open_retriever("alphabetical:reverse=yes", corpus, tmp_path)
     assert [hit.docid for hit in retriever.search(["anything"], 2)[0]] == ["d00", "d01"]
     assert retriever.describe()["reverse"] == "yes"
@@ -66,26 +63,24 @@ def test_a_users_class_is_a_name_with_options(corpus: Corpus, tmp_path: Path) ->
 
 @pytest.mark.usefixtures("plugin")
 @pytest.mark.parametrize(("name", "problem"), [("broken", "cannot be loaded"), ("nothing", "gave a NoneType")])
-def test_a_users_entry_point_that_gives_no_retriever_is_named(
-    name: str, problem: str, corpus: Corpus, tmp_path: Path
-) -> None:
+def test_a_users_entry_point_that_gives_no_retriever_is_named(name, problem, corpus, tmp_path):
     with pytest.raises(InputError, match=f"{name}.*{problem}"):
         open_retriever(name, corpus, tmp_path)
 
 
-def test_an_unknown_name_lists_the_known_ones(corpus: Corpus, tmp_path: Path) -> None:
+def test_an_unknown_name_lists_the_known_ones(corpus, tmp_path):
     with pytest.raises(UnknownName, match=r"no retriever is called 'splade'; known are .*bm25"):
         open_retriever("splade", corpus, tmp_path)
 
 
 @pytest.mark.parametrize("spec", ["bm25:k2=3", "dense:max_len=64", "hybrid:members=bm25+dense,depths=3", "oracle:a=1"])
-def test_an_unknown_option_lists_the_allowed_ones(spec: str, corpus: Corpus, tmp_path: Path) -> None:
+def test_an_unknown_option_lists_the_allowed_ones(spec, corpus, tmp_path):
     with pytest.raises(InputError, match=r"unknown field .*it has (engine|model|members)"):
         open_retriever(spec, corpus, tmp_path)
 
 
 @pytest.mark.parametrize("spec", ["bm25:", "bm25:k1", "bm25:k1=1,,b=0.3", "bm25:=3", "bm25: =3"])
-def test_a_spec_that_is_not_well_formed_is_refused_or_plain(spec: str, corpus: Corpus, tmp_path: Path) -> None:
+def test_a_spec_that_is_not_well_formed_is_refused_or_plain(spec, corpus, tmp_path):
     if spec == "bm25:":
         assert open_retriever(spec, corpus, tmp_path).describe()["kind"] == "bm25"
         return
@@ -93,27 +88,25 @@ def test_a_spec_that_is_not_well_formed_is_refused_or_plain(spec: str, corpus: C
         open_retriever(spec, corpus, tmp_path)
 
 
-def test_a_model_folder_is_a_dense_retriever(
-    corpus: Corpus, tmp_path: Path, opened: Callable[[str], Retriever]
-) -> None:
+def test_a_model_folder_is_a_dense_retriever(corpus, tmp_path, opened):
     folder = minilm_folder()
     found = open_retriever(folder, corpus, tmp_path)
     assert found.fingerprint == opened("dense").fingerprint
     assert parse_spec(f"{folder}:max_length=64") == ("dense", {"model": str(folder), "max_length": "64"})
 
 
-def test_a_folder_without_a_model_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused(corpus, tmp_path):
     with pytest.raises(InputError, match="holds no encoder"):
         open_retriever(tmp_path, corpus, tmp_path)
 
 
-def test_a_name_wins_over_a_folder_called_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_wins_over_a_folder_called_the_same(tmp_path, monkeypatch):
     (tmp_path / "bm25").mkdir()
     monkeypatch.chdir(tmp_path)
     assert parse_spec("bm25:k1=1") == ("bm25", {"k1": "1"})
 
 
-def test_opening_bm25_loads_neither_torch_nor_litellm(corpus: Corpus, tmp_path: Path) -> None:
+def test_opening_bm25_loads_neither_torch_nor_litellm(corpus, tmp_path):
     script = (
         "import sys; from pathlib import Path; from lrat_sim.corpus.documents import Corpus;"
         "from lrat_sim.retrieval import open_retriever;"

@@ -1,16 +1,12 @@
 """The remote retriever: it gives what the served one gives, retries what may pass, and notices what has changed."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,15 +15,14 @@ import pytest
 
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import load_agent
-from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, canonical
-from lrat_sim.retrieval import Retriever, open_retriever
-from lrat_sim.retrieval.connection import Shelf
+from lrat_sim.retrieval import open_retriever
+from lrat_sim.retrieval.connection import DocumentCache
 from lrat_sim.retrieval.remote import RemoteRetriever, open_remote
+from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.server import serving
-from lrat_sim.retrieval.wire import ServerLimits
 
 QUERIES = ["film of Carla Ruiz", "lighthouse on the cape", "東京大学", "bridge", "\ud83d", ""]
 
@@ -39,7 +34,7 @@ class Between:
     client goes, ``drip`` sends it a byte of the head now and then; anything else is sent as the body of a 200.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target):
         self.plan: list[Any] = []
         self.requests: list[str] = []
         self.bodies: list[Any] = []
@@ -48,10 +43,10 @@ class Between:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, *_):
                 pass
 
-            def do_GET(self) -> None:
+            def do_GET(self):
                 sent = self.rfile.read(int(self.headers.get("content-length", 0)))
                 with lock:
                     between.requests.append(f"{self.command} {self.path}")
@@ -70,7 +65,7 @@ class Between:
 
             do_POST = do_GET  # noqa: N815
 
-            def keep_waiting(self, head: bytes) -> None:
+            def keep_waiting(self, head):
                 self.connection.settimeout(0.01)
                 with contextlib.suppress(ConnectionError):
                     for byte in itertools.chain(head, itertools.repeat(b"x"[0])):
@@ -80,7 +75,7 @@ class Between:
                         if head:
                             self.wfile.write(bytes([byte]))
 
-            def answer(self, status: int, body: bytes, headers: dict[str, str], cut: bool = False) -> None:
+            def answer(self, status, body, headers, cut=False):
                 try:
                     self.send_response(status)
                     for name in ("content-type", "x-lrat-sim-fingerprint"):
@@ -100,24 +95,13 @@ class Between:
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
 
-    def close(self) -> None:
+    def close(self):
         self._http.shutdown()
         self._http.server_close()
 
 
-@pytest.fixture(scope="module")
-def bm25(opened: Callable[[str], Retriever]) -> Retriever:
-    return opened("bm25")
-
-
-@pytest.fixture(scope="module")
-def url(bm25: Retriever) -> Iterator[str]:
-    with serving(bm25) as url:
-        yield url
-
-
 @pytest.fixture
-def between(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
+def between(url, monkeypatch):
     # the waits grow at random; how long they last is not what these tests are about
     monkeypatch.setattr("lrat_sim.retrieval.connection._LONGEST_WAIT", 0.01)
     between = Between(url)
@@ -125,7 +109,7 @@ def between(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
     between.close()
 
 
-def test_it_is_the_same_retriever_as_the_served_one(url: str, bm25: Retriever, corpus: Corpus) -> None:
+def test_it_is_the_same_retriever_as_the_served_one(url, bm25, corpus):
     remote = open_remote(corpus, url=url)
     assert remote.describe() == bm25.describe()
     assert remote.fingerprint == bm25.fingerprint
@@ -133,16 +117,16 @@ def test_it_is_the_same_retriever_as_the_served_one(url: str, bm25: Retriever, c
     assert remote.document("d07") == bm25.document("d07")
 
 
-def test_it_is_opened_by_its_name_and_needs_no_corpus(url: str, bm25: Retriever, tmp_path: Path) -> None:
-    assert open_retriever(f"remote:url={url}", None, tmp_path).fingerprint == bm25.fingerprint  # type: ignore[arg-type]
+def test_it_is_opened_by_its_name_and_needs_no_corpus(url, bm25, tmp_path):
+    assert open_retriever(f"remote:url={url}", None, tmp_path).fingerprint == bm25.fingerprint
     assert open_remote(None, url=f"{url}/").search(QUERIES, 3) == bm25.search(QUERIES, 3)
 
 
-def test_runs_of_an_agent_are_the_same_through_it(small_world: Dataset, tmp_path: Path) -> None:
+def test_runs_of_an_agent_are_the_same_through_it(small_world, tmp_path):
     direct = open_retriever("bm25", small_world.corpus, tmp_path)
     agent = load_agent("simulated")
 
-    async def run(retriever: Retriever) -> list[bytes]:
+    async def run(retriever):
         tasks = small_world.tasks("test")[:4]
         return [canonical(each) for each in await asyncio.gather(*(run_task(t, agent, retriever) for t in tasks))]
 
@@ -150,7 +134,7 @@ def test_runs_of_an_agent_are_the_same_through_it(small_world: Dataset, tmp_path
         assert asyncio.run(run(open_remote(small_world.corpus, url=url))) == asyncio.run(run(direct))
 
 
-def test_it_may_be_served_again(url: str, bm25: Retriever, corpus: Corpus) -> None:
+def test_it_may_be_served_again(url, bm25, corpus):
     with serving(open_remote(corpus, url=url)) as further:
         twice = open_remote(corpus, url=further)
         assert isinstance(twice, RemoteRetriever)
@@ -158,7 +142,7 @@ def test_it_may_be_served_again(url: str, bm25: Retriever, corpus: Corpus) -> No
         assert twice.search(QUERIES, 5) == bm25.search(QUERIES, 5)
 
 
-def test_two_hundred_threads_share_it(url: str, bm25: Retriever) -> None:
+def test_two_hundred_threads_share_it(url, bm25):
     remote = open_remote(None, url=url)
     asked = [(QUERIES[n % len(QUERIES)], 1 + n % 4) for n in range(400)]
     expected = {pair: bm25.search([pair[0]], pair[1])[0] for pair in set(asked)}
@@ -167,9 +151,7 @@ def test_two_hundred_threads_share_it(url: str, bm25: Retriever) -> None:
     assert found == [expected[pair] for pair in asked]
 
 
-def test_another_corpus_is_refused_wherever_it_is_described(
-    url: str, opened: Callable[[str], Retriever], tmp_path: Path
-) -> None:
+def test_another_corpus_is_refused_wherever_it_is_described(url, opened, tmp_path):
     other = Corpus.build(tmp_path, [Document(id="d07", text="another text")])
     with pytest.raises(FingerprintMismatch, match=r"ranks the corpus .* and the task set has"):
         open_remote(other, url=url)
@@ -179,7 +161,7 @@ def test_another_corpus_is_refused_wherever_it_is_described(
 
 
 @pytest.mark.parametrize("silence", ["hang", "drip"])
-def test_silence_is_tried_again(between: Between, bm25: Retriever, silence: str) -> None:
+def test_silence_is_tried_again(between, bm25, silence):
     # on a busy machine an honest answer may take as long as silence: there are tries enough for both
     remote = open_remote(None, url=between.url, timeout=0.3, attempts=1000)
     between.plan = [silence, silence]
@@ -191,14 +173,14 @@ def test_silence_is_tried_again(between: Between, bm25: Retriever, silence: str)
 
 
 @pytest.mark.parametrize("fault", [500, 502, 503, 429, 408, "cut"])
-def test_a_fault_that_passes_is_tried_again(between: Between, bm25: Retriever, fault: Any) -> None:
+def test_a_fault_that_passes_is_tried_again(between, bm25, fault):
     remote = open_remote(None, url=between.url)
     between.plan = [fault, fault]
     assert remote.search(["film"], 2) == bm25.search(["film"], 2)
     assert between.requests[1:] == ["POST /search"] * 3
 
 
-def test_a_fault_that_stays_ends_after_the_attempts(between: Between) -> None:
+def test_a_fault_that_stays_ends_after_the_attempts(between):
     remote = open_remote(None, url=between.url, attempts=3)
     between.plan = [500] * 10
     with pytest.raises(RetrieverError, match=r"gave no answer in 3 tries, last: HTTP 500: as planned\."):
@@ -207,7 +189,7 @@ def test_a_fault_that_stays_ends_after_the_attempts(between: Between) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
-def test_a_refusal_is_not_tried_again(between: Between, status: int) -> None:
+def test_a_refusal_is_not_tried_again(between, status):
     remote = open_remote(None, url=between.url)
     between.plan = [status]
     with pytest.raises(RetrieverError, match=rf"refused \(HTTP {status}\): as planned\."):
@@ -215,7 +197,7 @@ def test_a_refusal_is_not_tried_again(between: Between, status: int) -> None:
     assert between.requests[1:] == ["POST /search"]
 
 
-def test_an_answer_beyond_any_bound_is_not_tried_again(between: Between, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_beyond_any_bound_is_not_tried_again(between, monkeypatch):
     remote = open_remote(None, url=between.url)
     monkeypatch.setattr("lrat_sim.models.transport.MOST_BYTES", 10_000)
     between.plan = [b" " * 10_001]
@@ -233,16 +215,14 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("body", STRANGE, ids=lambda body: body[:50])
-def test_an_answer_that_is_none_is_a_retriever_error(between: Between, body: bytes) -> None:
+def test_an_answer_that_is_none_is_a_retriever_error(between, body):
     remote = open_remote(None, url=between.url)
     between.plan = [body]
     with pytest.raises(RetrieverError, match="is it lrat-sim serve"):
         remote.search(["film"], 2)
 
 
-def test_a_server_that_serves_something_else_now_is_noticed_at_once(
-    bm25: Retriever, corpus: Corpus, tmp_path: Path
-) -> None:
+def test_a_server_that_serves_something_else_now_is_noticed_at_once(bm25, corpus, tmp_path):
     with serving(bm25) as url:
         remote = open_remote(None, url=url)
         assert remote.search(["film"], 1)
@@ -254,7 +234,7 @@ def test_a_server_that_serves_something_else_now_is_noticed_at_once(
             assert not isinstance(caught.value, UnknownDocument)
 
 
-def test_hits_of_a_short_list_bring_their_documents(between: Between, bm25: Retriever) -> None:
+def test_hits_of_a_short_list_bring_their_documents(between, bm25):
     remote = open_remote(None, url=between.url)
     hits = remote.search(["film of Carla Ruiz"], 10)[0]
     assert [remote.document(hit.docid) for hit in hits] == [bm25.document(hit.docid) for hit in hits]
@@ -267,7 +247,7 @@ def test_hits_of_a_short_list_bring_their_documents(between: Between, bm25: Retr
     assert len(between.requests) == 4
 
 
-def test_many_queries_are_asked_in_requests_within_the_limits(bm25: Retriever) -> None:
+def test_many_queries_are_asked_in_requests_within_the_limits(bm25):
     queries = [f"film {n} " + "ж" * (n % 40) for n in range(50)]
     expected = bm25.search(queries, 3)
     for limits in (ServerLimits(queries=7), ServerLimits(hits=10), ServerLimits(body=1000)):
@@ -275,19 +255,19 @@ def test_many_queries_are_asked_in_requests_within_the_limits(bm25: Retriever) -
             assert open_remote(None, url=url).search(queries, 3) == expected
 
 
-def test_a_k_above_what_the_server_gives_is_refused_before_it_is_asked(bm25: Retriever) -> None:
+def test_a_k_above_what_the_server_gives_is_refused_before_it_is_asked(bm25):
     with serving(bm25, limits=ServerLimits(k=5)) as url, pytest.raises(InputError, match=r"k is 6, .* gives 5 at most"):
         open_remote(None, url=url).search(["film"], 6)
 
 
-def test_a_query_that_the_server_refuses_is_a_retriever_error(bm25: Retriever) -> None:
+def test_a_query_that_the_server_refuses_is_a_retriever_error(bm25):
     with serving(bm25, limits=ServerLimits(query_characters=10)) as url:
         remote = open_remote(None, url=url)
         with pytest.raises(RetrieverError, match=r"refused \(HTTP 422\): this server gives 10 characters a query"):
             remote.search(["a" * 11], 1)
 
 
-def test_ids_that_no_path_can_hold_are_unknown_documents(url: str) -> None:
+def test_ids_that_no_path_can_hold_are_unknown_documents(url):
     remote = open_remote(None, url=url)
     for docid in ("\ud83d", "", ".", "..", "a/../b", "?", "\n"):
         with pytest.raises(UnknownDocument):
@@ -296,9 +276,7 @@ def test_ids_that_no_path_can_hold_are_unknown_documents(url: str) -> None:
         remote.document("x" * 100_000)
 
 
-def test_the_token_comes_from_the_environment_and_shows_nowhere(
-    bm25: Retriever, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_token_comes_from_the_environment_and_shows_nowhere(bm25, monkeypatch):
     with serving(bm25, token="secret-1") as url:
         with pytest.raises(InputError, match=r"the token is missing or wrong.*token_env"):
             open_remote(None, url=url)
@@ -330,13 +308,13 @@ def test_the_token_comes_from_the_environment_and_shows_nowhere(
         ({"url": "http://127.0.0.1:9", "speed": "1"}, "speed"),
     ],
 )
-def test_options_that_cannot_be_used_are_one_sentence(options: dict[str, Any], said: str) -> None:
+def test_options_that_cannot_be_used_are_one_sentence(options, said):
     with pytest.raises(InputError, match=said) as caught:
         open_remote(None, **options)
     assert "pass@" not in str(caught.value)
 
 
-def test_what_is_no_search_server_is_refused_at_opening(between: Between) -> None:
+def test_what_is_no_search_server_is_refused_at_opening(between):
     for body in (b"<html>hello</html>", b"{}", b"[]"):
         between.plan = [body]
         with pytest.raises(InputError, match="is not lrat-sim serve"):
@@ -346,7 +324,7 @@ def test_what_is_no_search_server_is_refused_at_opening(between: Between) -> Non
             open_remote(None, url=between.url, protocol="search-r1")
 
 
-def test_a_search_r1_server_is_a_retriever_too(url: str, bm25: Retriever, corpus: Corpus) -> None:
+def test_a_search_r1_server_is_a_retriever_too(url, bm25, corpus):
     for given in (url, f"{url}/", f"{url}/retrieve"):
         remote = open_remote(corpus, url=given, protocol="search-r1")
         assert remote.search(QUERIES, 4) == bm25.search(QUERIES, 4)
@@ -359,7 +337,7 @@ def test_a_search_r1_server_is_a_retriever_too(url: str, bm25: Retriever, corpus
             remote.search(["film"], 0)
 
 
-def test_documents_of_a_search_r1_server_are_read_as_it_gives_them(between: Between) -> None:
+def test_documents_of_a_search_r1_server_are_read_as_it_gives_them(between):
     remote = open_remote(None, url=between.url, protocol="search-r1")
     items = [
         {"document": {"id": 7, "contents": '"A "quoted" title"\nand a text\nof two lines'}, "score": 0.5},
@@ -381,13 +359,13 @@ def test_documents_of_a_search_r1_server_are_read_as_it_gives_them(between: Betw
         remote.search(["anything"], 4)
 
 
-def test_the_shelf_keeps_what_was_used_last_within_its_room() -> None:
-    shelf = Shelf(3000)
+def test_the_shelf_keeps_what_was_used_last_within_its_room():
+    cache = DocumentCache(3000)
     for docid in "abc":
-        shelf.put(Document(id=docid, text="x" * 499, title="t"))
-    assert shelf.get("a") is not None
-    shelf.put(Document(id="a", text="y" * 499, title="t"))  # in place of the one before
-    shelf.put(Document(id="d", text="x" * 499, title="t"))
-    assert [shelf.get(docid) is not None for docid in "abcd"] == [True, False, True, True]
-    shelf.put(Document(id="e", text="x" * 10_000))
-    assert [shelf.get(docid) is not None for docid in "acde"] == [False, False, False, True]
+        cache.put(Document(id=docid, text="x" * 499, title="t"))
+    assert cache.get("a") is not None
+    cache.put(Document(id="a", text="y" * 499, title="t"))  # in place of the one before
+    cache.put(Document(id="d", text="x" * 499, title="t"))
+    assert [cache.get(docid) is not None for docid in "abcd"] == [True, False, True, True]
+    cache.put(Document(id="e", text="x" * 10_000))
+    assert [cache.get(docid) is not None for docid in "acde"] == [False, False, False, True]

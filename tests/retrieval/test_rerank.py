@@ -1,25 +1,19 @@
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
 
-from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.records import Task
-from lrat_sim.retrieval import Retriever
-from lrat_sim.retrieval.rerank import RerankRetriever, Scorer, open_rerank
+from lrat_sim.retrieval.rerank import Scorer, open_rerank
 from lrat_sim.text import minilm_folder
 
 QUERY = "film of Carla Ruiz"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """MiniLM with an output drawn at random: scores without sense, but of its inputs alone."""
     torch.manual_seed(1)
     folder = tmp_path_factory.mktemp("cross")
@@ -28,13 +22,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rerank(folder: Path, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> RerankRetriever:
+def rerank(folder, corpus, tmp_path_factory):
     return open_rerank(corpus, tmp_path_factory.mktemp("indexes"), base="bm25", model=str(folder), depth="10")
 
 
-def test_hits_of_the_base_come_in_the_order_of_the_cross_encoder(
-    rerank: RerankRetriever, opened: Callable[[str], Retriever], folder: Path, corpus: Corpus
-) -> None:
+def test_hits_of_the_base_come_in_the_order_of_the_cross_encoder(rerank, opened, folder, corpus):
     found = opened("bm25").search([QUERY], 10)[0]
     texts = [(QUERY, passage_text(corpus.document(hit.docid))) for hit in found]
     scores = CrossEncoder(str(folder), device="cpu").predict(texts, activation_fn=torch.nn.Identity())
@@ -46,36 +38,34 @@ def test_hits_of_the_base_come_in_the_order_of_the_cross_encoder(
     assert [hit.rank for hit in hits] == list(range(1, 11))
 
 
-def test_depth_bounds_what_can_come_up_and_k_what_is_given(rerank: RerankRetriever) -> None:
+def test_depth_bounds_what_can_come_up_and_k_what_is_given(rerank):
     assert rerank.search([QUERY], 3)[0] == rerank.search([QUERY], 10)[0][:3]
     assert len(rerank.search([QUERY], 20)[0]) == len(rerank.base.search([QUERY], 20)[0])
 
 
-def test_answer_does_not_depend_on_the_other_queries(rerank: RerankRetriever) -> None:
+def test_answer_does_not_depend_on_the_other_queries(rerank):
     queries = [QUERY, "bridge", "", "opera of Dov Levi in town 2"]
     together = rerank.search(queries, 5)
     rerank.scorer.scores.cache_clear()
     assert together == [rerank.search([query], 5)[0] for query in queries]
 
 
-def test_empty_query_keeps_the_order_of_the_base(rerank: RerankRetriever) -> None:
+def test_empty_query_keeps_the_order_of_the_base(rerank):
     assert rerank.search(["  "], 4) == rerank.base.search(["  "], 4)
 
 
-def test_oracle_as_base_learns_the_task(folder: Path, corpus: Corpus, tmp_path: Path) -> None:
+def test_oracle_as_base_learns_the_task(folder, corpus, tmp_path):
     rerank = open_rerank(corpus, tmp_path, base="oracle", model=str(folder), depth=3)
     task = Task(id="t", question="?", evidence=["dilli"])
     assert "dilli" in [hit.docid for hit in rerank.for_task(task).search(["film"], 3)[0]]
 
 
-def test_task_changes_nothing_where_the_base_knows_none(rerank: RerankRetriever) -> None:
+def test_task_changes_nothing_where_the_base_knows_none(rerank):
     assert rerank.for_task(Task(id="t", question="?")) is rerank
 
 
-def test_fingerprint_follows_base_depth_length_and_weights(
-    rerank: RerankRetriever, folder: Path, corpus: Corpus, tmp_path: Path
-) -> None:
-    def of(**options: Any) -> str:
+def test_fingerprint_follows_base_depth_length_and_weights(rerank, folder, corpus, tmp_path):
+    def of(**options):
         return open_rerank(
             corpus, tmp_path / "i", **{"base": "bm25", "model": folder, "depth": 10, **options}
         ).fingerprint
@@ -89,7 +79,7 @@ def test_fingerprint_follows_base_depth_length_and_weights(
     assert len({rerank.fingerprint, *changed}) == 5
 
 
-def test_score_that_is_no_number_is_the_retriever_s_failure(folder: Path) -> None:
+def test_score_that_is_no_number_is_the_retriever_s_failure(folder):
     broken = CrossEncoder(str(folder), device="cpu")
     with torch.no_grad():
         for parameter in broken.parameters():
@@ -98,7 +88,7 @@ def test_score_that_is_no_number_is_the_retriever_s_failure(folder: Path) -> Non
         Scorer(broken, "broken").scores("a", ("b",))
 
 
-def test_half_of_a_surrogate_pair_is_read_like_any_text(rerank: RerankRetriever) -> None:
+def test_half_of_a_surrogate_pair_is_read_like_any_text(rerank):
     assert rerank.search(["film \ud800"], 2)[0]
 
 
@@ -112,9 +102,7 @@ def test_half_of_a_surrogate_pair_is_read_like_any_text(rerank: RerankRetriever)
         ({"model": "MODEL", "base": "nothing"}, "nothing"),
     ],
 )
-def test_bad_options_are_refused(
-    options: dict[str, Any], message: str, folder: Path, corpus: Corpus, tmp_path: Path
-) -> None:
+def test_bad_options_are_refused(options, message, folder, corpus, tmp_path):
     (tmp_path / "empty").mkdir()
     places = {"MODEL": folder, "EMPTY": tmp_path / "empty", "TWO": tmp_path / "two"}
     if options.get("model") == "TWO":

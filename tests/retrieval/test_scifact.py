@@ -1,7 +1,5 @@
 """SciFact (BEIR), measured by ir-measures: the figures of the literature are met by the whole path."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import json
@@ -19,7 +17,7 @@ needs_data = pytest.mark.skipif("LRAT_SIM_DATA" not in os.environ, reason="LRAT_
 
 
 @pytest.fixture(scope="module")
-def scifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, dict[str, str], dict[str, dict[str, int]]]:
+def scifact(tmp_path_factory):
     folder = Path(os.environ["LRAT_SIM_DATA"]) / "scifact"
     with gzip.open(folder / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines:
         documents = [Document(id=row["_id"], title=row["title"], text=row["text"]) for row in map(json.loads, lines)]
@@ -32,7 +30,7 @@ def scifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, dict[str,
     return Corpus.build(tmp_path_factory.mktemp("scifact"), documents), queries, qrels
 
 
-def measured(spec: str, scifact: tuple[Corpus, dict[str, str], dict[str, dict[str, int]]], indexes: Path) -> float:
+def measured(spec, scifact, indexes):
     corpus, queries, qrels = scifact
     retriever = open_retriever(spec, corpus, indexes)
     run = dict(zip(queries, retriever.search(list(queries.values()), 100), strict=True))
@@ -42,15 +40,11 @@ def measured(spec: str, scifact: tuple[Corpus, dict[str, str], dict[str, dict[st
 
 
 @needs_data
-def test_bm25_reaches_its_figure(
-    scifact: tuple[Corpus, dict[str, str], dict[str, dict[str, int]]], tmp_path: Path
-) -> None:
+def test_bm25_reaches_its_figure(scifact, tmp_path):
     assert 0.665 <= measured("bm25", scifact, tmp_path) <= 0.690
 
 
 @needs_data
 @pytest.mark.slow
-def test_minilm_reaches_its_figure(
-    scifact: tuple[Corpus, dict[str, str], dict[str, dict[str, int]]], tmp_path: Path
-) -> None:
+def test_minilm_reaches_its_figure(scifact, tmp_path):
     assert 0.63 <= measured("dense", scifact, tmp_path) <= 0.66

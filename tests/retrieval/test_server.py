@@ -1,7 +1,5 @@
 """The search server: what it answers, what it refuses, and that nobody's request depends on another's."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json
@@ -13,10 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -24,29 +20,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval import Retriever
 from lrat_sim.retrieval.batching import Batcher
 from lrat_sim.retrieval.hybrid import HybridRetriever
+from lrat_sim.retrieval.schemas import Refused, ServerLimits
 from lrat_sim.retrieval.search_app import search_app
 from lrat_sim.retrieval.server import serve, serving
-from lrat_sim.retrieval.wire import Refused, ServerLimits
 from lrat_sim.text import first_tokens
 
 ODD_IDS = ["a/b", "/", "..", ".", "a b", "a%2Fb", "a?b#c", "line\nbreak\n", "東京", "a\\b", '"', "%", "+", ";,=&"]
 
 
-class Shelf(Retriever):
+class ByLength(Retriever):
     """Ranks its documents by length; does what a test says on the way."""
 
-    def __init__(self, ids: Sequence[str] = ("1", "2", "3")) -> None:
+    def __init__(self, ids=("1", "2", "3")):
         self.texts = {docid: Document(id=docid, title=f"T {docid}", text="word " * n) for n, docid in enumerate(ids, 1)}
         self.calls: list[tuple[list[str], int]] = []
         self.before: Callable[[Sequence[str]], object] = lambda queries: None
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+    def search(self, queries, k):
         self.calls.append((list(queries), k))
         self.before(queries)
         ids = sorted(self.texts, key=lambda docid: (-len(self.texts[docid].text), docid))[:k]
@@ -55,33 +50,22 @@ class Shelf(Retriever):
             for query in queries
         ]
 
-    def document(self, docid: str) -> Document:
+    def document(self, docid):
         if docid not in self.texts:
             raise UnknownDocument(docid)
         return self.texts[docid]
 
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "shelf", "ids": sorted(self.texts)}
-
-
-@pytest.fixture(scope="module")
-def bm25(opened: Callable[[str], Retriever]) -> Retriever:
-    return opened("bm25")
-
-
-@pytest.fixture(scope="module")
-def url(bm25: Retriever) -> Iterator[str]:
-    with serving(bm25) as url:
-        yield url
+    def describe(self):
+        return {"kind": "by-length", "ids": sorted(self.texts)}
 
 
 @pytest.fixture
-def client(url: str) -> Iterator[httpx.Client]:
+def client(url):
     with httpx.Client(base_url=url, timeout=30) as client:
         yield client
 
 
-def error_of(response: httpx.Response) -> str:
+def error_of(response):
     assert response.headers["content-type"] == "application/json"
     (error,) = response.json().values()
     assert error.endswith(".")
@@ -89,11 +73,11 @@ def error_of(response: httpx.Response) -> str:
     return str(error)
 
 
-def as_found(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+def as_found(hits):
     return [{"docid": hit.docid, "score": hit.score, "rank": hit.rank} for hit in hits]
 
 
-def test_search_answers_what_the_retriever_does(client: httpx.Client, bm25: Retriever) -> None:
+def test_search_answers_what_the_retriever_does(client, bm25):
     queries = ["film of Carla Ruiz", "東京大学", "", "zzqqxx"]
     answer = client.post("/search", json={"queries": queries, "k": 4})
     assert answer.json() == {"results": [as_found(hits) for hits in bm25.search(queries, 4)]}
@@ -102,7 +86,7 @@ def test_search_answers_what_the_retriever_does(client: httpx.Client, bm25: Retr
     assert one.json() == {"results": [as_found(bm25.search(queries[:1], 10)[0])]}
 
 
-def test_search_adds_snippets_and_texts_where_asked(client: httpx.Client, bm25: Retriever) -> None:
+def test_search_adds_snippets_and_texts_where_asked(client, bm25):
     body = {"query": "bridge", "k": 2, "snippet_tokens": 3, "text": True}
     for found in client.post("/search", json=body).json()["results"][0]:
         document = bm25.document(found["docid"])
@@ -112,7 +96,7 @@ def test_search_adds_snippets_and_texts_where_asked(client: httpx.Client, bm25: 
     assert set(bare) == {"docid", "score", "rank"}
 
 
-def test_describe_says_what_is_served(client: httpx.Client, bm25: Retriever, corpus: Corpus) -> None:
+def test_describe_says_what_is_served(client, bm25, corpus):
     card = client.get("/describe").json()
     assert client.get("/").json() == card
     assert card["retriever"] == bm25.describe()
@@ -122,7 +106,7 @@ def test_describe_says_what_is_served(client: httpx.Client, bm25: Retriever, cor
     assert client.get("/health").json() == {"status": "ok"}
 
 
-def test_retrieve_speaks_search_r1(client: httpx.Client, bm25: Retriever) -> None:
+def test_retrieve_speaks_search_r1(client, bm25):
     queries = ["film of Carla Ruiz", "lighthouse on the cape"]
     answer = client.post("/retrieve", json={"queries": queries, "topk": 2, "return_scores": True, "further": 1})
     hits = bm25.search(queries, 2)
@@ -145,13 +129,13 @@ def test_retrieve_speaks_search_r1(client: httpx.Client, bm25: Retriever) -> Non
 
 
 @pytest.mark.parametrize("docid", ODD_IDS)
-def test_any_id_can_be_fetched(docid: str) -> None:
-    with serving(Shelf(ODD_IDS)) as url:
+def test_any_id_can_be_fetched(docid):
+    with serving(ByLength(ODD_IDS)) as url:
         path = quote(docid, safe="").replace(".", "%2E")
         assert httpx.get(f"{url}/document/{path}").json()["id"] == docid
 
 
-def test_an_unknown_document_is_a_404(client: httpx.Client) -> None:
+def test_an_unknown_document_is_a_404(client):
     for unknown in ("nobody", "", "d07%2F", "%FF%FE", "x" * 5000):
         answer = client.get(f"/document/{unknown}")
         assert answer.status_code == 404
@@ -179,7 +163,7 @@ def test_an_unknown_document_is_a_404(client: httpx.Client) -> None:
         (None, "object"),
     ],
 )
-def test_a_request_over_a_limit_or_malformed_is_a_422_that_says_why(client: httpx.Client, body: Any, said: str) -> None:
+def test_a_request_over_a_limit_or_malformed_is_a_422_that_says_why(client, body, said):
     answer = client.post("/search", json=body)
     assert answer.status_code == 422
     assert re.search(said, error_of(answer))
@@ -188,22 +172,22 @@ def test_a_request_over_a_limit_or_malformed_is_a_422_that_says_why(client: http
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"query": "\xff"}', b"NaN", b'{"k": ' + b"9" * 5000 + b"}"]
 )
-def test_what_is_not_json_is_a_422(client: httpx.Client, raw: bytes) -> None:
+def test_what_is_not_json_is_a_422(client, raw):
     for path in ("/search", "/retrieve"):
         answer = client.post(path, content=raw)
         assert answer.status_code == 422
         error_of(answer)
 
 
-def test_other_paths_and_methods_are_refused_in_json(client: httpx.Client) -> None:
+def test_other_paths_and_methods_are_refused_in_json(client):
     assert client.get("/nothing").status_code == 404
     assert client.get("/search").status_code == 405
     assert client.delete("/document/d07").status_code == 405
     assert "not offered" in error_of(client.get("/nothing"))
 
 
-def test_a_body_too_large_is_a_413_whether_or_not_it_says_its_length() -> None:
-    with serving(Shelf(), limits=ServerLimits(body=1000)) as url:
+def test_a_body_too_large_is_a_413_whether_or_not_it_says_its_length():
+    with serving(ByLength(), limits=ServerLimits(body=1000)) as url:
         for content in (b"x" * 1001, (b"x" * 600 for _ in range(2)), b"x" * 1_000_000):
             answer = httpx.post(f"{url}/search", content=content)
             assert answer.status_code == 413
@@ -211,19 +195,17 @@ def test_a_body_too_large_is_a_413_whether_or_not_it_says_its_length() -> None:
         assert httpx.post(f"{url}/search", json={"query": "y"}).status_code == 200
 
 
-def test_a_body_that_does_not_arrive_is_a_408() -> None:
-    with serving(Shelf(), limits=ServerLimits(seconds=0.2)) as url:
-        host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as slow:
-            slow.sendall(b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
-            with slow.makefile("rb") as stream:
-                answer = stream.read()  # until the server closes: headers and body may come apart
+def test_a_body_that_does_not_arrive_is_a_408():
+    with serving(ByLength(), limits=ServerLimits(seconds=0.2)) as url, connected(url) as slow:
+        slow.sendall(b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+        with slow.makefile("rb") as stream:
+            answer = stream.read()  # until the server closes: headers and body may come apart
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"0.2 seconds" in answer
 
 
-def test_a_token_is_asked_of_everything_but_health() -> None:
-    with serving(Shelf(), token="secret-1") as url:
+def test_a_token_is_asked_of_everything_but_health():
+    with serving(ByLength(), token="secret-1") as url:
         for headers in ({}, {"authorization": "Bearer secret-2"}, {"authorization": "Basic secret-1"}):
             for path in ("/describe", "/document/1", "/mcp", "/nothing"):
                 answer = httpx.get(url + path, headers=headers)
@@ -251,7 +233,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("host", ELSEWHERE)
-def test_a_request_for_another_host_is_refused_on_loopback(client: httpx.Client, host: str) -> None:
+def test_a_request_for_another_host_is_refused_on_loopback(client, host):
     for path in ("/health", "/mcp", "/search"):
         answer = client.post(path, headers={"host": host.encode("latin-1")}, json={"query": "film"})
         assert answer.status_code == 421
@@ -260,9 +242,7 @@ def test_a_request_for_another_host_is_refused_on_loopback(client: httpx.Client,
     assert client.get("/health", headers={"origin": origin}).status_code == 403
 
 
-def test_this_machine_may_ask_by_any_of_its_own_names_and_a_web_page_from_elsewhere_may_not(
-    client: httpx.Client,
-) -> None:
+def test_this_machine_may_ask_by_any_of_its_own_names_and_a_web_page_from_elsewhere_may_not(client):
     for host in ("localhost:9", "LOCALHOST", "[::1]:8000", "127.0.0.1"):
         assert client.get("/health", headers={"host": host}).status_code == 200
     for origin, status in (
@@ -280,7 +260,7 @@ def test_this_machine_may_ask_by_any_of_its_own_names_and_a_web_page_from_elsewh
     ("method", "path"),
     [("GET", "/health"), ("GET", "/describe"), ("POST", "/search"), ("POST", "/retrieve"), ("POST", "/mcp")],
 )
-def test_a_slash_at_the_end_changes_nothing(client: httpx.Client, method: str, path: str) -> None:
+def test_a_slash_at_the_end_changes_nothing(client, method, path):
     body = {"jsonrpc": "2.0", "id": 1, "method": "ping"} if path == "/mcp" else {"queries": ["film"]}
     with_slash, without = (
         client.request(method, address, json=body, headers={"accept": "application/json, text/event-stream"})
@@ -290,12 +270,12 @@ def test_a_slash_at_the_end_changes_nothing(client: httpx.Client, method: str, p
     assert with_slash.content == without.content
 
 
-def connected(url: str) -> socket.socket:
+def connected(url):
     host, port = url.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)), timeout=30)
 
 
-def closed(client: socket.socket) -> bool:
+def closed(client):
     """Waits for the server to close a connection without a word."""
     try:
         return client.recv(1) == b""
@@ -303,9 +283,9 @@ def closed(client: socket.socket) -> bool:
         return True
 
 
-def test_half_a_head_is_not_waited_for_for_ever() -> None:
+def test_half_a_head_is_not_waited_for_for_ever():
     head = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-"
-    with serving(Shelf(), limits=ServerLimits(seconds=0.2)) as url:
+    with serving(ByLength(), limits=ServerLimits(seconds=0.2)) as url:
         with connected(url) as silent, connected(url) as half:
             half.sendall(head)
             assert closed(half)
@@ -313,16 +293,16 @@ def test_half_a_head_is_not_waited_for_for_ever() -> None:
         assert httpx.get(f"{url}/health").status_code == 200
 
 
-def test_half_a_second_head_is_not_waited_for_either() -> None:
-    with serving(Shelf(), limits=ServerLimits(seconds=1)) as url, connected(url) as client:
+def test_half_a_second_head_is_not_waited_for_either():
+    with serving(ByLength(), limits=ServerLimits(seconds=1)) as url, connected(url) as client:
         client.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /health HTTP/1.1\r\nX-")
         with client.makefile("rb") as stream:
             assert stream.read().count(b"HTTP/1.1 200") == 1  # until the server closes
 
 
-def test_where_descriptors_are_short_who_waited_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrat_sim.retrieval.clients.most_connections", lambda: 3)
-    with serving(Shelf()) as url, contextlib.ExitStack() as stack:
+def test_where_descriptors_are_short_who_waited_longest_makes_room(monkeypatch):
+    monkeypatch.setattr("lrat_sim.retrieval.server.most_connections", lambda: 3)
+    with serving(ByLength()) as url, contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(connected(url)) for _ in range(3)]
         assert httpx.get(f"{url}/health").status_code == 200
         assert closed(waiting[0])
@@ -331,51 +311,49 @@ def test_where_descriptors_are_short_who_waited_longest_makes_room(monkeypatch: 
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_an_address_that_others_reach_takes_a_token(host: str) -> None:
+def test_an_address_that_others_reach_takes_a_token(host):
     with pytest.raises(InputError, match="can be reached from other machines"):
-        search_app(Shelf(), host=host)
-    search_app(Shelf(), host=host, token="secret")
+        search_app(ByLength(), host=host)
+    search_app(ByLength(), host=host, token="secret")
 
 
-def test_with_a_token_any_address_and_host_name_will_do() -> None:
-    with serving(Shelf(), host="0.0.0.0", token="secret") as url:
+def test_with_a_token_any_address_and_host_name_will_do():
+    with serving(ByLength(), host="0.0.0.0", token="secret") as url:
         port = url.rpartition(":")[2]
         headers = {"authorization": "Bearer secret", "host": "search.example"}
         assert httpx.get(f"http://127.0.0.1:{port}/describe", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("token", ["", "two words", "né", "line\nbreak"])
-def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
+def test_a_token_that_no_header_can_carry_is_refused(token):
     with pytest.raises(InputError, match="token"):
-        search_app(Shelf(), token=token)
+        search_app(ByLength(), token=token)
 
 
-def test_a_taken_port_and_an_impossible_one_are_one_sentence(url: str) -> None:
+def test_a_taken_port_and_an_impossible_one_are_one_sentence(url):
     taken = int(url.rpartition(":")[2])
     with pytest.raises(InputError, match=rf"127\.0\.0\.1, port {taken}, cannot be listened on \(.*; choose"):
-        serve(Shelf(), port=taken)
+        serve(ByLength(), port=taken)
     for port in (70_000, -1):
         with pytest.raises(InputError, match=f"there is no port {port}"):
-            serve(Shelf(), port=port)
+            serve(ByLength(), port=port)
     with pytest.raises(InputError, match="cannot be listened on"):
-        serve(Shelf(), host="no.such.host.invalid", token="secret")
+        serve(ByLength(), host="no.such.host.invalid", token="secret")
 
 
-def test_a_retriever_that_answers_by_the_task_cannot_be_served(
-    opened: Callable[[str], Retriever], bm25: Retriever, corpus: Corpus
-) -> None:
+def test_a_retriever_that_answers_by_the_task_cannot_be_served(opened, bm25, corpus):
     for refused in (opened("oracle"), HybridRetriever(corpus, [bm25, opened("oracle")])):
         with pytest.raises(InputError, match="answers by the task"):
             search_app(refused)
     search_app(HybridRetriever(corpus, [bm25, bm25]))
 
 
-def test_a_limit_that_makes_no_sense_is_refused() -> None:
-    with pytest.raises(InputError, match=r"limits.*k"):
-        search_app(Shelf(), limits=ServerLimits(k=0))
+def test_a_limit_that_makes_no_sense_is_refused():
+    with pytest.raises(InputError, match=r"\bk\b"):
+        search_app(ByLength(), limits=ServerLimits(k=0))
 
 
-def test_two_hundred_clients_at_once_get_what_direct_calls_give(url: str, bm25: Retriever) -> None:
+def test_two_hundred_clients_at_once_get_what_direct_calls_give(url, bm25):
     words = ["film", "bridge", "Carla Ruiz", "東京大学", "lighthouse", "town 2", "", "\ud83d", "zzqqxx"]
     asked = [
         (f"{words[(client + turn) % len(words)]} {client % 7}", 1 + (client + turn) % 5)
@@ -384,7 +362,7 @@ def test_two_hundred_clients_at_once_get_what_direct_calls_give(url: str, bm25: 
     ]
     expected = {pair: as_found(bm25.search([pair[0]], pair[1])[0]) for pair in set(asked)}
 
-    async def one(mine: list[tuple[str, int]]) -> int:
+    async def one(mine):
         answered = 0
         async with httpx.AsyncClient(timeout=60, verify=False) as http:  # no certificates to read for each
             for query, k in mine:
@@ -394,87 +372,78 @@ def test_two_hundred_clients_at_once_get_what_direct_calls_give(url: str, bm25: 
                 answered += 1
         return answered
 
-    async def all_of_them() -> list[int]:
+    async def all_of_them():
         return await asyncio.gather(*(one(asked[start : start + 3]) for start in range(0, len(asked), 3)))
 
     assert asyncio.run(all_of_them()) == [3] * 200
 
 
-def test_queries_of_the_same_k_that_come_together_are_one_call() -> None:
-    shelf = Shelf()
+def batched(retriever, *requests, **options):
+    """What a batcher answers to requests that come together; failures stand in their place."""
 
-    async def ask() -> list[list[list[Hit]]]:
-        batcher = Batcher(shelf, window=0.05)
-        try:
-            return await asyncio.gather(*(batcher.search([f"q{n}"], 1 + n % 2) for n in range(20)))
-        finally:
-            batcher.close()
-
-    answers = asyncio.run(ask())
-    assert sorted((len(queries), k) for queries, k in shelf.calls) == [(10, 1), (10, 2)]
-    assert answers == [shelf.search([f"q{n}"], 1 + n % 2) for n in range(20)]
-
-
-def test_a_request_is_never_split_and_a_batch_ends_at_its_size() -> None:
-    shelf = Shelf()
-
-    async def ask() -> None:
-        batcher = Batcher(shelf, size=4)
-        await asyncio.gather(*(batcher.search([f"{n}"] * size, 1) for n, size in enumerate((3, 1, 9, 2, 2, 1))))
+    async def ask():
+        batcher = Batcher(retriever, **options)
+        answers = await asyncio.gather(*(batcher.search(*request) for request in requests), return_exceptions=True)
         batcher.close()
+        return answers
 
-    asyncio.run(ask())
-    assert [len(queries) for queries, _ in shelf.calls] == [4, 9, 4, 1]
+    return asyncio.run(ask())
 
 
-def test_a_failing_query_fails_alone() -> None:
-    shelf = Shelf()
+def test_queries_of_the_same_k_that_come_together_are_one_call():
+    retriever = ByLength()
+    answers = batched(retriever, *(([f"q{n}"], 1 + n % 2) for n in range(20)), window=0.05)
+    assert sorted((len(queries), k) for queries, k in retriever.calls) == [(10, 1), (10, 2)]
+    assert answers == [retriever.search([f"q{n}"], 1 + n % 2) for n in range(20)]
 
-    def poisoned(queries: Sequence[str]) -> None:
+
+def test_a_request_is_never_split_and_a_batch_ends_at_its_size():
+    retriever = ByLength()
+    batched(retriever, *(([f"{n}"] * size, 1) for n, size in enumerate((3, 1, 9, 2, 2, 1))), size=4)
+    assert [len(queries) for queries, _ in retriever.calls] == [4, 9, 4, 1]
+
+
+def test_a_failing_query_fails_alone():
+    retriever = ByLength()
+
+    def poisoned(queries):
         if "poison" in queries:
             raise ZeroDivisionError("spoilt")
 
-    shelf.before = poisoned
-
-    async def ask() -> list[Any]:
-        batcher = Batcher(shelf, window=0.05)
-        asked = [["a"], ["poison"], ["b", "c"], ["poison", "d"]]
-        found = await asyncio.gather(*(batcher.search(queries, 2) for queries in asked), return_exceptions=True)
-        batcher.close()
-        return found
-
-    first, second, third, fourth = asyncio.run(ask())
-    assert (first, third) == (shelf.search(["a"], 2), shelf.search(["b", "c"], 2))
+    retriever.before = poisoned
+    asked = [["a"], ["poison"], ["b", "c"], ["poison", "d"]]
+    first, second, third, fourth = batched(retriever, *((queries, 2) for queries in asked), window=0.05)
+    assert (first, third) == (retriever.search(["a"], 2), retriever.search(["b", "c"], 2))
     for failed in (second, fourth):
         assert isinstance(failed, RetrieverError)
         assert "ZeroDivisionError: spoilt" in str(failed)
-    assert shelf.calls[0][0] == ["a", "poison", "b", "c", "poison", "d"]
+    assert retriever.calls[0][0] == ["a", "poison", "b", "c", "poison", "d"]
 
 
-def test_a_retriever_that_fails_or_miscounts_is_a_502_in_one_sentence() -> None:
-    shelf = Shelf()
-    with serving(shelf) as url:
-        shelf.before = lambda queries: (_ for _ in ()).throw(RetrieverError("the index is gone \ud83d"))
+def test_a_retriever_that_fails_or_miscounts_is_a_502_in_one_sentence():
+    retriever = ByLength()
+    with serving(retriever) as url:
+        retriever.before = lambda queries: (_ for _ in ()).throw(RetrieverError("the index is gone \ud83d"))
         answer = httpx.post(f"{url}/search", json={"query": "a"})
         assert answer.status_code == 502
         assert "the index is gone" in error_of(answer)
-        shelf.before = lambda queries: None
-        shelf.search = lambda queries, k: []  # type: ignore[method-assign]
+        retriever.before = lambda queries: None
+        retriever.search = lambda queries, k: []
         answer = httpx.post(f"{url}/retrieve", json={"queries": ["a"]})
         assert answer.status_code == 502
         assert "0 lists of hits for 1 queries" in error_of(answer)
 
 
-def test_the_server_answers_others_while_a_search_is_under_way() -> None:
-    shelf, go, inside = Shelf(), threading.Event(), threading.Event()
+def test_the_server_answers_others_while_a_search_is_under_way():
+    retriever, go, inside = ByLength(), threading.Event(), threading.Event()
 
-    def wait(queries: Sequence[str]) -> None:
+    def wait(queries):
         if queries == ["slow"]:
             inside.set()
             assert go.wait(20)
 
-    shelf.before = wait
-    with serving(shelf) as url, ThreadPoolExecutor(1) as pool:
+    retriever.before = wait
+    with serving(retriever) as url, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(httpx.post, f"{url}/search", json={"query": "slow"}, timeout=30)
         assert inside.wait(10)
         assert httpx.get(f"{url}/health", timeout=5).status_code == 200
@@ -484,12 +453,12 @@ def test_the_server_answers_others_while_a_search_is_under_way() -> None:
         assert slow.result().status_code == 200
 
 
-def test_too_many_waiting_queries_are_put_off_and_not_lost() -> None:
-    shelf, go = Shelf(), threading.Event()
-    shelf.before = lambda queries: go.wait(20)
+def test_too_many_waiting_queries_are_put_off_and_not_lost():
+    retriever, go = ByLength(), threading.Event()
+    retriever.before = lambda queries: go.wait(20)
 
-    async def ask() -> list[Any]:
-        batcher = Batcher(shelf, threads=1, window=0, waiting=5)
+    async def ask():
+        batcher = Batcher(retriever, threads=1, window=0, waiting=5)
         first = asyncio.ensure_future(batcher.search(["under way"], 1))
         await asyncio.sleep(0.1)
         waiting = [asyncio.ensure_future(batcher.search([f"w{n}"], 1)) for n in range(5)]
@@ -505,11 +474,11 @@ def test_too_many_waiting_queries_are_put_off_and_not_lost() -> None:
     assert [len(hits) for hits in asyncio.run(ask())] == [1] * 6
 
 
-def test_a_client_that_leaves_takes_nobody_with_it() -> None:
-    shelf = Shelf()
+def test_a_client_that_leaves_takes_nobody_with_it():
+    retriever = ByLength()
 
-    async def ask() -> Any:
-        batcher = Batcher(shelf, window=0.05)
+    async def ask():
+        batcher = Batcher(retriever, window=0.05)
         leaver = asyncio.ensure_future(batcher.search(["leaver"], 1))
         stayer = asyncio.ensure_future(batcher.search(["stayer"], 1))
         await asyncio.sleep(0.01)
@@ -518,8 +487,8 @@ def test_a_client_that_leaves_takes_nobody_with_it() -> None:
         batcher.close()
         return found
 
-    assert asyncio.run(ask()) == shelf.search(["stayer"], 1)
-    assert shelf.calls[0][0] == ["stayer"]
+    assert asyncio.run(ask()) == retriever.search(["stayer"], 1)
+    assert retriever.calls[0][0] == ["stayer"]
 
 
 SCRIPT = """
@@ -542,9 +511,7 @@ print("ended", flush=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_server_after_the_requests_under_way(
-    number: signal.Signals, corpus: Corpus, tmp_path: Path
-) -> None:
+def test_a_signal_ends_the_server_after_the_requests_under_way(number, corpus, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(corpus.folder), str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -592,7 +559,7 @@ bodies = st.binary(max_size=60) | (nearly | json_values).map(lambda value: json.
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies, path=st.sampled_from(["/search", "/retrieve", "/mcp"]))
-def test_no_body_breaks_the_server_or_hangs_it(client: httpx.Client, body: bytes, path: str) -> None:
+def test_no_body_breaks_the_server_or_hangs_it(client, body, path):
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     answer = client.post(path, content=body, headers=headers, timeout=10)
     assert answer.status_code in ({200, 422} if path != "/mcp" else {200, 202, 400, 404, 422})
@@ -601,7 +568,7 @@ def test_no_body_breaks_the_server_or_hangs_it(client: httpx.Client, body: bytes
         error_of(answer)
 
 
-def test_an_answer_is_sent_at_once(client: httpx.Client) -> None:
+def test_an_answer_is_sent_at_once(client):
     """Without TCP_NODELAY each would wait 40 ms for an acknowledgement."""
     seconds = []
     for _ in range(10):

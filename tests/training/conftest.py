@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer
+from msgspec.structs import replace
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import AutoTokenizer, BertConfig, BertModel
 
@@ -30,6 +31,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformer = Transformer(str(backbone), max_seq_length=64)
     model = SentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
     model.save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    folder = tmp_path_factory.mktemp("cross")
+    torch.manual_seed(2)
+    CrossEncoder(str(tiny_model), num_labels=1, device="cpu").save_pretrained(str(folder), create_model_card=False)
     return folder
 
 
@@ -69,3 +78,9 @@ def pairs(corpus: Corpus, make_pair) -> list[Pair]:
         negatives = rng.sample([f"d{m}" for m in range(24, 38)], n % 7)
         made.append(make_pair(query, f"d{n}", negatives, weight=0.5 + rng.random()))
     return made
+
+
+@pytest.fixture(scope="session")
+def questions(pairs: list[Pair]) -> list[Pair]:
+    """The pairs, two of each question."""
+    return [replace(p, provenance=replace(p.provenance, task=f"t{n // 2}")) for n, p in enumerate(pairs)]

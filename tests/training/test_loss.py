@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-from lrat_sim.training.loss import WeightedInfoNCE, denominator_weights, weighted_info_nce
+from lrat_sim.errors import InputError
+from lrat_sim.text import minilm_folder
+from lrat_sim.training.loss import CachedWeightedInfoNCE, WeightedInfoNCE, denominator_weights, weighted_info_nce
+from lrat_sim.training.model import add_adapters
 
 QUERIES = ["river by the mill", "the old bridge", "a copper lantern"]
 DOCUMENTS = [
@@ -46,9 +49,9 @@ def run(model, given, queries=QUERIES, documents=DOCUMENTS, **options):
     return loss.detach(), gradients
 
 
-def close(left, right):
+def close(left, right, rtol=1e-4, atol=1e-6):
     return left.keys() == right.keys() and all(
-        torch.allclose(left[name], right[name], rtol=1e-4, atol=1e-6) for name in left
+        torch.allclose(left[name], right[name], rtol=rtol, atol=atol) for name in left
     )
 
 
@@ -207,3 +210,113 @@ def test_equals_the_formula_summed_term_by_term(data):
     denominator = denominator_weights(given, documents, in_batch_negatives=in_batch)
     loss = weighted_info_nce(torch.tensor(similarity), given["positive"], denominator, given["weights"], 0.2)
     assert float(loss) == pytest.approx(total / rows, rel=1e-4, abs=1e-5)
+
+
+AT_ONCE = 2
+MORE_QUERIES = [*QUERIES, "an orchard where the violin was played"]
+MORE_DOCUMENTS = [*DOCUMENTS, "An orchard in winter, and in summer, and in the year after that too."]
+
+
+def nearly(left, right):
+    return close(left, right, rtol=1e-3, atol=2e-6)
+
+
+def mined(weights=(1.0, 0.4, 1.7, 0.9)):
+    negative_weights = [[3.0, 1.0], [0.3, 0.0], [0.0, 0.0], [1.0, 1.0]]
+    return labels([0, 1, 2, 3], [[4, 5], [6, -1], [-1, -1], [0, 1]], negative_weights, list(weights))
+
+
+@pytest.fixture(params=["whole", "lora", "frozen", "checkpointed"])
+def any_model(request, tiny_model) -> SentenceTransformer:
+    model = SentenceTransformer(str(tiny_model), device="cpu").eval()
+    torch.manual_seed(3)
+    if request.param == "lora":
+        add_adapters(model.transformers_model, 2, 4.0)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+    if request.param == "frozen":
+        model.transformers_model.embeddings.requires_grad_(False)
+    if request.param == "checkpointed":
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def parts(model, texts):
+    """The mini-batches of a column, each padded as a mini-batch is: to its own longest text."""
+    return [model.preprocess(texts[start : start + AT_ONCE]) for start in range(0, len(texts), AT_ONCE)]
+
+
+def plain(model, given, seed, **options):
+    """The loss in one graph over the same mini-batches, so that dropout draws in the same order."""
+    model.zero_grad()
+    torch.manual_seed(seed)
+    queries, documents = (
+        torch.cat([model(part)["sentence_embedding"] for part in parts(model, texts)])
+        for texts in (MORE_QUERIES, MORE_DOCUMENTS)
+    )
+    loss = WeightedInfoNCE(model, temperature=0.1, **options).from_embeddings(queries, documents, given)
+    loss.backward()
+    return loss.item(), gradients(model)
+
+
+def cached(model, given, seed, scale=1.0, **options):
+    model.zero_grad()
+    torch.manual_seed(seed)
+    loss = CachedWeightedInfoNCE(model, mini_batch_size=AT_ONCE, temperature=0.1, **options)(
+        [model.preprocess(MORE_QUERIES), model.preprocess(MORE_DOCUMENTS)], given
+    )
+    (loss * scale).backward()
+    return loss.item(), gradients(model)
+
+
+def gradients(model):
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    assert max(float(gradient.abs().max()) for gradient in found.values()) > 1e-3
+    return found
+
+
+@pytest.mark.parametrize("in_batch_negatives", [True, False])
+@pytest.mark.parametrize("dropout", [False, True])
+def test_cached_value_and_every_gradient_are_those_of_the_plain_loss(any_model, dropout, in_batch_negatives):
+    any_model.train(dropout)
+    value, expected = plain(any_model, mined(), 8, in_batch_negatives=in_batch_negatives)
+    same, found = cached(any_model, mined(), 8, in_batch_negatives=in_batch_negatives)
+    assert same == pytest.approx(value, rel=1e-5)
+    assert nearly(found, expected)
+    if dropout:  # the draw matters, so equal gradients mean that it was replayed
+        assert not nearly(expected, plain(any_model, mined(), 9, in_batch_negatives=in_batch_negatives)[1])
+
+
+def test_cached_loss_follows_a_weight(any_model):
+    ones, found = cached(any_model, mined([1.0] * 4), 1)
+    heavier, other = cached(any_model, mined([1.0, 2.0, 1.0, 1.0]), 1)
+    assert heavier > ones
+    assert not nearly(found, other)
+    value, expected = plain(any_model, mined([1.0] * 4), 1)
+    assert ones == pytest.approx(value, rel=1e-5)
+    assert nearly(found, expected)
+
+
+def test_cached_loss_drops_the_term_of_weight_zero_and_nothing_else(any_model):
+    """The rows' terms add up: without a row, the loss and the gradients are those of the others' terms."""
+    everything, found = cached(any_model, mined([1.0] * 4), 1)
+    without, rest = cached(any_model, mined([1.0, 0.0, 1.0, 1.0]), 1)
+    alone, own = cached(any_model, mined([0.0, 1.0, 0.0, 0.0]), 1)
+    assert without == pytest.approx(everything - alone, rel=1e-5)
+    assert nearly({name: rest[name] + own[name] for name in found}, found)
+
+
+def test_scale_of_the_backward_pass_reaches_every_mini_batch(any_model):
+    _, found = cached(any_model, mined(), 1)
+    _, doubled = cached(any_model, mined(), 1, scale=2.0)
+    assert nearly({name: 2 * gradient for name, gradient in found.items()}, doubled)
+
+
+def test_model_whose_inputs_cannot_be_cut_is_refused():
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    static = StaticEmbedding(Tokenizer.from_file(str(minilm_folder() / "tokenizer.json")), embedding_dim=8)
+    with pytest.raises(InputError, match="mini_batch_size needs a transformer"):
+        CachedWeightedInfoNCE(SentenceTransformer(modules=[static], device="cpu"))

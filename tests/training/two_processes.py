@@ -17,17 +17,16 @@ from torch.nn.parallel import DistributedDataParallel
 from lrat_sim.artifact import read_records
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.records import Pair
-from lrat_sim.training.base import load_base
-from lrat_sim.training.cached_loss import CachedWeightedInfoNCE
-from lrat_sim.training.collator import Collator
 from lrat_sim.training.data import PairDataset
-from lrat_sim.training.lora import add_adapters
-from lrat_sim.training.loss import WeightedInfoNCE
-from lrat_sim.training.processes import join, process_count, process_index
+from lrat_sim.training.distributed import join, process_count, process_index
+from lrat_sim.training.encoder import Encoder
+from lrat_sim.training.model import add_adapters
 from lrat_sim.training.settings import TrainingSettings
 from lrat_sim.training.trainer import train
 
-SETTINGS = TrainingSettings(group_size=4, max_query_length=16, max_document_length=32, temperature=0.05, bf16=False)
+SETTINGS = TrainingSettings(
+    group_size=4, max_query_length=16, max_document_length=32, temperature=0.05, precision="fp32"
+)
 MODES: dict[str, dict[str, Any]] = {
     "in-batch": {},
     "mined-only": {"in_batch_negatives": False},
@@ -54,28 +53,24 @@ TRAINING = msgspec.structs.replace(
 
 def gradients(model_folder: Path, corpus: Corpus, pairs: list[Pair], mode: str, weights: list[float] | None) -> Any:
     """The loss of one batch of seven pairs, and the gradient of every parameter that has one."""
-    options = dict(MODES[mode])
-    model = load_base(model_folder).eval()
-    if rank := options.pop("lora_rank", 0):
-        torch.manual_seed(5)
-        add_adapters(model.transformers_model, rank, 4.0)
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:  # 0 at first, and then the gradient of A is 0
-                torch.nn.init.normal_(parameter, std=0.05)
-    settings = SETTINGS
+    settings = msgspec.structs.replace(SETTINGS, **MODES[mode])
     if weights is None:
-        settings = msgspec.structs.replace(SETTINGS, pair_weights=False)
+        settings = msgspec.structs.replace(settings, pair_weights=False)
     else:
         pairs = [msgspec.structs.replace(p, weight=w) for p, w in zip(pairs, weights, strict=True)]
     dataset = PairDataset(pairs, corpus, settings)
-    collated = Collator(model, corpus, settings)([dataset[(0, row)] for row in range(len(dataset))])
-    names = ["query", *(f"document_{n}" for n in range(100) if f"document_{n}_input_ids" in collated)]
-    columns = [{k.removeprefix(f"{n}_"): v for k, v in collated.items() if k.startswith(f"{n}_")} for n in names]
-    kind = CachedWeightedInfoNCE if "mini_batch_size" in options else WeightedInfoNCE
-    weighted = kind(model, temperature=0.05, **options)
-    if process_count() > 1:  # as the trainer does
+    encoder = Encoder(model_folder, dataset, settings)
+    model = encoder.model.eval()
+    if settings.lora_rank:
+        torch.manual_seed(5)
+        add_adapters(model.transformers_model, settings.lora_rank, 4.0)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:  # 0 at first, and then the gradient of A is 0
+                torch.nn.init.normal_(parameter, std=0.05)
+    weighted = encoder.loss()
+    if process_count() > 1:  # as the loop does
         weighted.model = DistributedDataParallel(model, find_unused_parameters=True)
-    loss = weighted(columns, collated["label"])
+    loss = weighted(*encoder.collate([dataset.example(0, row) for row in range(len(dataset.examples))]))
     loss.backward()
     found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     return loss.detach().clone(), found

@@ -30,13 +30,14 @@ def numbered(texts):
 
 
 def test_the_list_is_searched_filtered_sorted_and_paged(browse, wheel):
-    page, _ = browse(wheel.folder)
+    page, url = browse(wheel.folder)
+    page.goto(f"{url}/trajectories")
     every = sum(1 for run in wheel.folder.rglob("trajectories.jsonl") for _ in read_trajectories(run))
     assert count(page) == every
     page.get_by_label("Outcome").select_option("correct")
     page.wait_for_url("**outcome=correct**")
     assert 0 < count(page) < every
-    assert set(column(page, "Verdict")) == {"correct"}
+    assert set(column(page, "Outcome")) == {"correct"}
     page.get_by_role("link", name="Steps").click()
     page.wait_for_url("**sort=steps**")
     steps = numbered(column(page, "Steps"))
@@ -59,9 +60,9 @@ def test_the_list_is_searched_filtered_sorted_and_paged(browse, wheel):
     assert set(page.locator("[data-row] [data-open]").all_inner_texts()) == {question}
 
 
-def test_two_retrievers_are_compared_down_to_the_turn_where_they_part(browse, wheel):
+def test_two_retrievers_are_compared_down_to_the_turn_where_they_diverge(browse, wheel):
     page, _ = browse(wheel.folder)
-    page.get_by_role("link", name="Compare").click()
+    page.get_by_role("link", name="Compare", exact=True).click()
     page.locator("select[name=a]").select_option("evaluate/test-k5/base")
     page.wait_for_load_state()
     page.locator("select[name=b]").select_option("evaluate/test-k5/oracle")
@@ -75,22 +76,23 @@ def test_two_retrievers_are_compared_down_to_the_turn_where_they_part(browse, wh
     page.wait_for_url("**/versus**")
     assert page.locator(".side .badge.correct").count() == 1
     page.keyboard.press("p")
-    parted = page.locator("[data-part]")
-    assert parted.is_visible()
-    assert parted.evaluate("node => node === document.activeElement")
-    assert page.locator("[data-part] + section.parts").count() == 1
-    left, right = (page.locator(f"section.parts .side-{side} .call").all_inner_texts() for side in "ab")
+    diverged = page.locator("[data-divergence]")
+    assert diverged.is_visible()
+    assert diverged.evaluate("node => node === document.activeElement")
+    assert page.locator("[data-divergence] + section.diverges").count() == 1
+    left, right = (page.locator(f"section.diverges .side-{side} .call").all_inner_texts() for side in "ab")
     assert left != right
 
 
 def test_a_pair_is_followed_from_its_turn_and_back(browse, wheel):
     pair = next(iter(read_records(wheel.folder / "round-1" / "pairs.jsonl", Pair)))
-    page, _ = browse(wheel.folder)
+    page, url = browse(wheel.folder)
+    page.goto(f"{url}/trajectories")
     page.get_by_label("Search").fill(pair.provenance.trajectory)
     page.keyboard.press("Enter")
     page.wait_for_url("**q=**")
     page.locator("[data-row] [data-open]").first.click()
-    turn = page.locator(f"#turn-{pair.provenance.turn}")
+    turn = page.locator(f"#turn-{pair.provenance.turn + 1}")
     turn.locator("details.pair summary").first.click()
     labels = turn.locator("details.pair").first.locator(".badge.positive, .badge.negative").all_inner_texts()
     assert [label.split()[0] for label in labels].count("negative") == len(pair.negatives)
@@ -98,12 +100,13 @@ def test_a_pair_is_followed_from_its_turn_and_back(browse, wheel):
     page.wait_for_url("**/pair?**")
     assert page.locator("h1").inner_text() == pair.query
     page.locator(".facts").get_by_role("link", name=pair.provenance.trajectory).click()
-    page.wait_for_url(f"**#turn-{pair.provenance.turn}")
-    assert focused(page) == f"turn-{pair.provenance.turn}"
+    page.wait_for_url(f"**#turn-{pair.provenance.turn + 1}")
+    assert focused(page) == f"turn-{pair.provenance.turn + 1}"
 
 
 def test_everything_is_reached_by_the_keyboard(browse, wheel):
-    page, _ = browse(wheel.folder)
+    page, url = browse(wheel.folder)
+    page.goto(f"{url}/trajectories")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("j")
@@ -125,14 +128,14 @@ def test_everything_is_reached_by_the_keyboard(browse, wheel):
     page.wait_for_url("**/trajectory**")
     turns = page.locator("[data-turn]").count()
     page.keyboard.press("]")
-    assert focused(page) == "turn-0"
-    page.keyboard.press("]")
     assert focused(page) == "turn-1"
+    page.keyboard.press("]")
+    assert focused(page) == "turn-2"
     page.keyboard.press("[")
-    assert focused(page) == "turn-0"
+    assert focused(page) == "turn-1"
     for _ in range(turns + 1):
         page.keyboard.press("]")
-    assert focused(page) == f"turn-{turns - 1}"
+    assert focused(page) == f"turn-{turns}"
     page.keyboard.press("?")
     assert page.get_by_role("dialog").is_visible()
     page.keyboard.press("Escape")
@@ -146,7 +149,7 @@ def test_everything_is_reached_by_the_keyboard(browse, wheel):
 
 def test_hostile_documents_do_nothing(browse, hostile):
     page, url = browse(hostile)
-    addresses = [f"{url}/", f"{url}/runs", f"{url}/compare", f"{url}/pairs"]
+    addresses = [f"{url}/trajectories", f"{url}/runs", f"{url}/compare", f"{url}/pairs"]
     seen = set()
     while addresses:
         address = addresses.pop(0)
@@ -189,5 +192,5 @@ def test_it_is_read_and_filtered_without_scripts(browse, hostile):
     page.locator("[data-open]").first.click()
     page.wait_for_url("**/trajectory**")
     assert page.locator("[data-turn]").count() == 3
-    page.get_by_text("What it was shown").click()
+    page.get_by_text("What the agent was shown").click()
     assert "lighthouse" in page.locator("details[open] .text").inner_text()

@@ -1,10 +1,15 @@
+import json
+
 import pytest
 
 from lrat_sim.artifact import write_records
 from lrat_sim.errors import InputError
 from lrat_sim.records import Grade, Task, Usage
+from lrat_sim.viewer.arms import arms, choice_texts
 from lrat_sim.viewer.library import Library
-from lrat_sim.viewer.listing import Query, read_query, select
+from lrat_sim.viewer.listing import Query, select
+from lrat_sim.viewer.plot import success_plot
+from lrat_sim.viewer.renderer import read_address
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +114,36 @@ def test_pages_hold_every_row_once(table):
 )
 def test_an_address_that_cannot_be_read_is_refused(wrong):
     with pytest.raises(InputError, match="the address cannot be read"):
-        read_query(wrong)
+        read_address(wrong, Query)
 
 
 def test_addresses_encode_whatever_a_name_holds():
     odd = "a/b?c&d#e \"<'>%2e\ud800"
     url = Query(arm=odd).url(page=2)
-    assert url.startswith("/?arm=a%2Fb%3Fc%26d%23e+%22%3C%27%3E%252e")
+    assert url.startswith("/trajectories?arm=a%2Fb%3Fc%26d%23e+%22%3C%27%3E%252e")
     assert url.endswith("&page=2")
+
+
+def test_an_arm_is_called_as_in_its_study_and_takes_in_the_runs_of_all_its_seeds(tmp_path, make):
+    for seed in (0, 1):
+        run = make.run(make.turn(), id=f"t1.{seed}", retriever={"kind": "dense", "model": "model", "fingerprint": "r"})
+        write_records(tmp_path / "study" / f"m-seed{seed}" / "trajectories.jsonl", [run])
+    summary = {"name": "mine", "means": {"success": 0.5}, "runs": ["m-seed0", "m-seed1"]}
+    (tmp_path / "study" / "comparison.json").write_text(json.dumps({"base": "mine", "summaries": [summary]}))
+    library = Library(tmp_path)
+    (arm,) = arms(library)
+    assert (arm.name, arm.retriever, arm.trajectories, arm.tasks) == ("study/mine", "mine", 2, 1)
+    assert success_plot(library.comparisons[0], 0).count("<circle") == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "texts"),
+    [
+        (["a/x", "a/y"], ["x", "y"]),
+        (["s/k3/x", "s/k10/x", "s/k10/y"], ["x (k3)", "x (k10)", "y (k10)"]),
+        (["x", "a/b/y"], ["x", "y (a/b)"]),
+        (["x"], ["x"]),
+    ],
+)
+def test_names_to_choose_from_show_the_end_that_differs(names, texts):
+    assert [*choice_texts(names).values()] == texts

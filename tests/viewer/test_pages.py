@@ -49,7 +49,7 @@ def page(client, address, status=200):
 
 def crawl(client, most=400):
     """Every page that links lead to from the list, by address."""
-    waiting, found = ["/"], {}
+    waiting, found = ["/", "/runs"], {}
     while waiting and len(found) < most:
         address = waiting.pop(0).partition("#")[0]
         if address in found or address.startswith("/record"):
@@ -62,7 +62,17 @@ def crawl(client, most=400):
 def test_every_link_leads_to_a_page(client, hostile):
     pages = crawl(client(hostile))
     kinds = {address.partition("?")[0] for address in pages}
-    assert kinds == {"/", "/runs", "/compare", "/pairs", "/pair", "/trajectory", "/versus", "/document"}
+    assert kinds == {
+        "/",
+        "/runs",
+        "/trajectories",
+        "/compare",
+        "/pairs",
+        "/pair",
+        "/trajectory",
+        "/versus",
+        "/document",
+    }
 
 
 def test_nothing_that_a_file_says_becomes_markup(client, hostile):
@@ -183,7 +193,7 @@ def test_a_trajectory_is_told_with_all_that_belongs_to_it(client, wheel):
     opened = sum(call.docid is not None for turn in mined.turns for call in turn.calls)
     verdicts = [each for each in read_records(collect / VERDICTS, Verdict) if each.trajectory_id == mined.id]
     assert len(verdicts) == opened
-    assert said.count(f"says {verdicts[0].judge}") == opened
+    assert said.count(f"judged by {verdicts[0].judge}") == opened
     for number in of_it:
         assert f"/pair?file=round-1&number={number}" in shown.links("/pair")
     assert {t for t, _ in shown.elements} >= {"h1", "h2", "main", "nav", "details"}
@@ -239,9 +249,29 @@ def test_titles_and_texts_come_from_the_corpus_that_was_searched(client, wheel, 
     assert " ".join(document.text.split()) in given
 
 
-def test_the_runs_page_repeats_what_the_comparison_found(client, wheel):
-    answer = json.loads((wheel.folder / "evaluate" / "test-k5" / "comparison.json").read_text())["answer"]
-    assert answer in page(client(wheel.folder), "/runs").text
+def test_a_comparison_opens_on_its_answer_with_a_plot_and_its_arms_by_the_names_of_the_study(client, wheel):
+    viewer = client(wheel.folder)
+    opened = page(viewer, "/")
+    comparison = json.loads((wheel.folder / "evaluate" / "test-k5" / "comparison.json").read_text())
+    assert comparison["answer"] in opened.text
+    assert [tag for tag, _ in opened.elements].count("svg") == 1
+    assert "/compare?a=evaluate%2Ftest-k5%2Fbase&b=evaluate%2Ftest-k5%2Ftrained" in opened.links("/compare")
+    listed = page(viewer, "/trajectories?" + urlencode({"arm": "evaluate/test-k5/trained"}))
+    assert "of 8 trajectories" in listed.text
+    (retriever,) = {words for words in listed.words if words.startswith("dense model") or words == "trained"}
+    assert retriever == "trained"
+    chosen = page(viewer, "/compare")
+    assert {"base (evaluate/test-k5)", "trained (evaluate/test-k5)", "collect (round-1)"} <= {*chosen.words}
+
+
+def test_evidence_that_was_not_found_is_named(client, tmp_path, make):
+    write_records(tmp_path / "tasks.jsonl", [Task(id="t1", question="?", evidence=["e1", "e2"])])
+    write_records(tmp_path / "trajectories.jsonl", [make.run(make.turn(make.search("q", ["e1", "x"])))])
+    viewer = client(tmp_path)
+    told = page(viewer, page(viewer, "/").links("/trajectory")[0])
+    assert "listed e1 listed in turn 1" in told.text
+    assert "not found e2" in told.text
+    assert not [link for link in told.links("/document") if "docid=e2" in link]  # there is nothing to show of it
 
 
 def test_a_folder_that_grows_is_shown_as_it_is_now(client, tmp_path, make, at_once):
@@ -279,9 +309,9 @@ def test_broken_runs_and_unknown_grades_are_told(client, tmp_path, make):
     write_records(tmp_path / "trajectories.jsonl", [broken])
     viewer = client(tmp_path)
     said = page(viewer, page(viewer, "/").links("/trajectory")[0]).text
-    assert "Broke at the model: the server is <gone>" in said
+    assert "Failed at the model: the server is <gone>" in said
     assert "2 attempts" in said
     assert "429 slow down (1.0 s)" in said
     assert "500 gone (2.0 s)" in said
-    assert "Comparing takes two runs" in page(viewer, "/compare").text
+    assert "There is only one run here" in page(viewer, "/compare").text
     assert "No pairs were mined here" in page(viewer, "/pairs").text

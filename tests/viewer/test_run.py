@@ -60,6 +60,35 @@ def test_a_run_is_followed_while_it_goes_on_and_when_its_index_comes(folder, mak
     assert not run.refresh()
 
 
+def test_trajectories_that_were_replaced_are_read_again(folder, make):
+    path = folder / "trajectories.jsonl"
+    found, missed = (make.turn(make.search("q", docids)) for docids in (["e"], ["x"]))
+    write_records(path, [make.run(found, id="t1.0"), make.run(found, id="t2.0", task="t2")])
+    run = RunFolder(folder, "run")
+    run.refresh(evidence=True)
+    write_records(path, [make.run(missed, id="t3.0", task="t3"), make.run(found, id="t4.0", task="t4")])
+    assert run.refresh(evidence=True)
+    assert run.table["id"].to_pylist() == ["t3.0", "t4.0"]
+    assert run.table["evidence_shown"].to_pylist() == [0, 1]
+    path.unlink()
+    run.refresh()
+    assert run.table.num_rows == 0
+
+
+def test_verdicts_are_found_as_they_come_and_a_torn_one_when_it_is_whole(folder, make):
+    append(folder / "trajectories.jsonl", make.run(make.turn()))
+    run = RunFolder(folder, "run")
+    assert run.verdicts("t1.0") == []
+    first, second = (Verdict(trajectory_id="t1.0", turn=n, call=0, state="relevant", judge="j") for n in (0, 1))
+    append(folder / "verdicts.jsonl", first, Verdict(trajectory_id="z", turn=0, call=0, state="relevant", judge="j"))
+    assert run.verdicts("t1.0") == [first]
+    line = encode(second) + b"\n"
+    for part, expected in ((line[:20], [first]), (line[20:], [first, second])):
+        with (folder / "verdicts.jsonl").open("ab") as stream:
+            stream.write(part)
+        assert run.verdicts("t1.0") == expected
+
+
 def test_grades_count_as_they_come_the_latest_last(folder, make):
     append(folder / "trajectories.jsonl", make.run(make.turn()))
     run = RunFolder(folder, "run")
@@ -113,9 +142,7 @@ def test_an_offset_that_leads_to_another_record_is_an_error_not_another_run(fold
 def test_a_merged_folder_is_shown_as_one_run_for_each_retriever(folder, make):
     other = {"kind": "dense", "model": "/somewhere/minilm", "fingerprint": "r2"}
     append(folder / "trajectories.jsonl", make.run(make.turn()), make.run(make.turn(), id="z", retriever=other))
-    run = RunFolder(folder, "run")
-    run.refresh()
-    assert run.table["arm"].to_pylist() == ["run · someone · bm25", "run · someone · dense minilm"]
+    assert Library(folder).table["arm"].to_pylist() == ["run · someone · bm25", "run · someone · dense minilm"]
 
 
 def test_25_000_trajectories_open_and_page_without_reading_them(folder, make, tmp_path):

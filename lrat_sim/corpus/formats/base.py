@@ -14,26 +14,25 @@ from lrat_sim.corpus.documents import Corpus, has_content
 from lrat_sim.corpus.formats.rows import ID, OF_THE_COPY, READ, TEXT, Columns, Row, kind_of, rows
 from lrat_sim.errors import InputError
 from lrat_sim.records import Document, Task
+from lrat_sim.settings import Settings, Whole
 
 
-class ReaderOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every reader can be told.
+class ReaderOptions(Settings, frozen=True, kw_only=True):
+    """What every reader can be told."""
 
-    Attributes:
-        test: tasks to hold out for testing; with it all tasks are split anew, by question and entity.  Without it
-            the splits are those of the files.
-        dev: tasks to hold out for development; only with ``test``.
-        seed: of the split.
-        missing_evidence: what to do with tasks whose evidence the corpus does not hold.
-        leak: what to do with training tasks whose question is held out too; dropping them leaves the held-out
-            tasks as published.
-    """
-
-    test: Annotated[int, Meta(ge=1)] | None = None
-    dev: Annotated[int, Meta(ge=0)] = 0
-    seed: int = 0
-    missing_evidence: Literal["refuse", "drop"] = "refuse"
-    leak: Literal["refuse", "drop"] = "refuse"
+    test: Annotated[
+        Whole | None,
+        Meta(description="Tasks to hold out for testing, by question and entity; by default the files' own splits."),
+    ] = None
+    dev: Annotated[int, Meta(ge=0, description="Tasks to hold out for development; only with test.")] = 0
+    seed: Annotated[int, Meta(description="Random seed of the split.")] = 0
+    missing_evidence: Annotated[
+        Literal["refuse", "drop"], Meta(description="What to do with tasks whose evidence the corpus does not hold.")
+    ] = "refuse"
+    leak: Annotated[
+        Literal["refuse", "drop"],
+        Meta(description="What to do with training tasks whose question is held out, too."),
+    ] = "refuse"
 
 
 DOCUMENTS = Columns(("id", "text", "title"), ID, TEXT)

@@ -12,8 +12,9 @@ import hashlib
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import DOCUMENTS, Reader, ReaderOptions, ReadTask, document_of
@@ -30,19 +31,20 @@ _DOCUMENTS = ("gold_docs", "evidence_docs", "negative_docs")
 
 
 class BrowseCompOptions(ReaderOptions, frozen=True, kw_only=True):
-    """How to read the encrypted files.
+    """How to read the encrypted files."""
 
-    Attributes:
-        canary: the canary string published with the benchmark; None where the local copy is decrypted already.
-        plaintext: allows that questions and texts are written to disk in the clear.
-        corpus: a file with all documents (not encrypted); None takes the documents named with the questions.
-        evidence: file of TREC judgements inside the source; None takes the questions' own evidence.
-    """
-
-    canary: str | None = None
-    plaintext: bool = False
-    corpus: str | None = None
-    evidence: str | None = None
+    canary: Annotated[
+        str | None, Meta(description="Canary string published with the benchmark; none for a decrypted copy.")
+    ] = None
+    plaintext: Annotated[bool, Meta(description="Allow questions and texts to be written to disk in the clear.")] = (
+        False
+    )
+    corpus: Annotated[
+        str | None, Meta(description="File of all documents, not encrypted; by default those named with the questions.")
+    ] = None
+    evidence: Annotated[
+        str | None, Meta(description="File of TREC judgements in the source; by default the questions' own evidence.")
+    ] = None
 
 
 def encrypt(text: str, canary: str) -> str:

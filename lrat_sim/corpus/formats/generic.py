@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import DOCUMENTS, Reader, ReaderOptions, ReadTask, document_of, not_there, split_of
@@ -70,15 +71,13 @@ def texts_of(row: Row, names: tuple[str, ...], field: str) -> list[str]:
 
 
 class GenericOptions(ReaderOptions, frozen=True, kw_only=True):
-    """Which files hold what; names or patterns inside the source, None for the usual names.
+    """Which files hold what; names or patterns inside the source."""
 
-    Attributes:
-        corpus: files of documents, by default ``corpus.*``.
-        tasks: split to file, by default ``train.*``, ``dev.*``, ``test.*`` and ``tasks.*`` as they are there.
-    """
-
-    corpus: str | None = None
-    tasks: dict[str, str] | None = None
+    corpus: Annotated[str | None, Meta(description="Files of documents; by default corpus.*.")] = None
+    tasks: Annotated[
+        dict[str, str] | None,
+        Meta(description="Split to file; by default train.*, dev.*, test.* and tasks.* as they are there."),
+    ] = None
 
 
 class GenericReader(Reader):

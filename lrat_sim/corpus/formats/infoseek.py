@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import DOCUMENTS, Reader, ReaderOptions, ReadTask, document_of, split_of
@@ -18,13 +19,11 @@ _COLUMNS = Columns(("id", "question", "answer"), ("id",), ("question",))
 
 
 class InfoSeekOptions(ReaderOptions, frozen=True, kw_only=True):
-    """Where the documents are.
+    """Where the documents are."""
 
-    Attributes:
-        corpus: a file of documents, as jsonl, TSV or Parquet; None for the questions alone.
-    """
-
-    corpus: str | None = None
+    corpus: Annotated[
+        str | None, Meta(description="File of documents (jsonl, TSV or Parquet); none for the questions alone.")
+    ] = None
 
 
 class InfoSeekReader(Reader):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lrat_sim.corpus.annotations import draft_from_subquestion
 from lrat_sim.corpus.documents import Corpus
@@ -20,9 +21,9 @@ _COLUMNS = Columns((), ("id",), ("question",))
 
 
 class MusiqueOptions(ReaderOptions, frozen=True, kw_only=True):
-    """Which files to take: names or patterns inside the source."""
+    """Which files to take."""
 
-    files: tuple[str, ...] = ("*",)
+    files: Annotated[tuple[str, ...], Meta(description="Files of questions, names or patterns in the source.")] = ("*",)
 
 
 class MusiqueReader(Reader):

@@ -72,19 +72,21 @@ class Row(NamedTuple):
         Raises:
             RecordError: it is missing, empty or of another kind.
         """
-        value = _as_text(self.pick(names))
+        value = _as_text(pick(self.fields, names))
+        if isinstance(value, str) and value.strip():
+            return value
         if value is None or value == "":
             raise self.fault(f"no {what} (a field {', '.join(f'`{name}`' for name in names)})")
-        if not isinstance(value, str):
-            raise self.fault(f"the {what} should be a text, not {type(value).__name__}")
-        if not value.strip():
+        if isinstance(value, str):
             raise self.fault(f"the {what} is empty")
-        return value
+        raise self.fault(f"the {what} should be a text, not {type(value).__name__}")
 
     def body(self, names: Sequence[str], what: str) -> str:
         """As :meth:`text`, but a field that is there and holds nothing is an empty text, and so is one that is missing
         beside an id and a title alone: some writers leave out what is empty."""
-        value = self.pick(names)
+        value = pick(self.fields, names)
+        if isinstance(value, str) and value.strip():
+            return value
         there = any(name in self.fields for name in names) or ({*ID, *TITLE}.issuperset(self.fields) and self.title())
         if there and (value is None or not str(value).strip()):
             return ""
@@ -92,13 +94,16 @@ class Row(NamedTuple):
 
     def title(self) -> str:
         """The title, where it has one."""
-        value = _as_text(self.pick(TITLE))
+        value = _as_text(pick(self.fields, TITLE))
         return value if isinstance(value, str) else ""
 
 
 def pick(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
     """The first field of ``names`` that a mapping has with a value other than null."""
-    return next((fields[name] for name in names if fields.get(name) is not None), None)
+    for name in names:  # a loop, since this is called thrice a document
+        if (value := fields.get(name)) is not None:
+            return value
+    return None
 
 
 def _as_text(value: Any) -> Any:
@@ -163,10 +168,10 @@ def _recorded_rows(path: Path, columns: Columns) -> Iterator[Row]:
         first = [Found(record, path, number, "record") for number, record in enumerate(_of_columns(value), start=1)]
     for each in chain(first, found):
         value = each.data if each.unit == "row" else each.value()  # what a table holds is checked field by field
-        row = Row({}, each.file, each.number or 1, each.unit if each.number else "record")
+        row = Row(value, each.file, each.number or 1, each.unit if each.number else "record")
         if not isinstance(value, dict):
             raise row.fault(f"should hold a JSON object, not {type(value).__name__}")
-        yield row._replace(fields=value)
+        yield row
 
 
 def _is_columns(value: Any, columns: Columns) -> bool:

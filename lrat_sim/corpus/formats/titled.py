@@ -11,10 +11,10 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
@@ -29,16 +29,13 @@ _COLUMNS = Columns((), _ID, ("question", "text"))
 
 
 class TitledOptions(ReaderOptions, frozen=True, kw_only=True):
-    """Which files and questions to take.
+    """Which files and questions to take."""
 
-    Attributes:
-        files: names or patterns inside the source.
-        questions: a file of question ids, one a line, to which the tasks are limited; ``auto`` takes
-            gold_complete_ids.txt where the source has it and every question otherwise, ``all`` takes every one.
-    """
-
-    files: tuple[str, ...] = ("*",)
-    questions: str = "auto"
+    files: Annotated[tuple[str, ...], Meta(description="Files to read, names or patterns in the source.")] = ("*",)
+    questions: Annotated[
+        str,
+        Meta(description="File of the question ids to take, or all; auto is gold_complete_ids.txt where there is one."),
+    ] = "auto"
 
 
 class TitledReader(Reader):

@@ -70,7 +70,7 @@ def articles(region: Region, entity: Entity, count: int, wording: Wording) -> It
         wording: the difficulty of the prose.
     """
     rng = random.Random(f"{region.seed}/{region.number}/{entity.slot}")
-    aspects = [fact.relation.aspect for fact in entity.facts.values()]
+    aspects: list[Aspect] = [fact.relation for fact in entity.facts.values()]
     generic = rng.sample(entity.kind.generic, len(entity.kind.generic))
     aspects += [generic[place % len(generic)] for place in range(count - len(aspects))]
     rng.shuffle(aspects)

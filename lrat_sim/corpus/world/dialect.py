@@ -7,83 +7,32 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
 from lrat_sim.catalog import read_yaml
 from lrat_sim.corpus.world.names import Words
-from lrat_sim.corpus.world.prose import Template, templates
+from lrat_sim.corpus.world.prose import Template, Templates
 from lrat_sim.errors import InputError
 
-Lines = str
-"""Templates, one a line."""
+
+class Aspect(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
+    """What one document of an entity is about: its titles and its lead; ``name`` is unique in the dialect."""
+
+    name: str = field(default="", name="key")
+    titles: Templates
+    open: Templates
+    more: Templates
+
+    @property
+    def relation(self) -> Relation | None:
+        """The relation whose fact belongs in such a document, if any."""
+        return None
 
 
-class _Aspect(Struct, frozen=True, forbid_unknown_fields=True):
-    titles: Lines
-    open: Lines
-    more: Lines
-
-
-class _Kind(Struct, frozen=True, forbid_unknown_fields=True):
-    count: int
-    words: Words
-    ask: str
-    name: str
-    short: str
-    alias: str
-    called: Lines
-    apart: Lines
-    fillers: Lines
-    generic: dict[str, _Aspect]
-    article: bool = False
-    epithets: list[str] = field(default_factory=list)
-    nicks: list[str] = field(default_factory=list)
-
-
-class _Relation(Struct, frozen=True, forbid_unknown_fields=True):
-    subject: str
-    object: str
-    ask: Lines
-    noun: Lines
-    phrasings: Lines
-    titles: Lines
-    open: Lines
-    more: Lines
-    plain: Lines
-    quaint: Lines
-    after: Lines
-    stray: Lines
-    symmetric: bool = False
-    span: tuple[int, int] = (0, 0)
-    role: str = ""
-    predicate: str = ""
-    named: str = ""
-
-
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
-    pools: dict[str, list[str]]
-    kinds: dict[str, _Kind]
-    shared: dict[str, _Aspect]
-    relations: dict[str, _Relation]
-
-
-class Aspect:
-    """What one document of an entity is about: its titles and its lead.
-
-    Args:
-        name: unique in the dialect.
-        content: its lines.
-        relation: the relation whose fact belongs in such a document, if any.
-    """
-
-    def __init__(self, name: str, content: _Aspect | _Relation, relation: Relation | None = None):
-        self.name, self.relation = name, relation
-        self.titles, self.open, self.more = map(templates, (content.titles, content.open, content.more))
-
-
-class Relation:
+class Relation(Aspect, kw_only=True, eq=False):
     """A relation: from a kind of entity to another, to a ``date``, or to a ``minor`` name that is only mentioned.
 
     ``plain`` and ``quaint`` state its fact in the asker's and the writer's words; ``ask``, ``noun`` and
@@ -91,58 +40,81 @@ class Relation:
     object is named.
     """
 
-    def __init__(self, name: str, content: _Relation):
-        self.name, self.subject, self.object = name, content.subject, content.object
-        self.role, self.predicate, self.named = content.role, content.predicate, content.named
-        self.symmetric, self.span = content.symmetric, content.span
-        self.ask, self.noun, self.after = map(templates, (content.ask, content.noun, content.after))
-        self.plain, self.quaint, self.stray = map(templates, (content.plain, content.quaint, content.stray))
-        self.phrasings = [line.strip() for line in content.phrasings.splitlines() if line.strip()]
-        self.aspect = Aspect(name, content, self)
+    subject: str
+    object: str
+    ask: Templates
+    noun: Templates
+    phrasings: Templates
+    plain: Templates
+    quaint: Templates
+    after: Templates
+    stray: Templates
+    symmetric: bool = False
+    span: tuple[int, int] = (0, 0)
+    role: str = ""
+    predicate: str = ""
+    named: str = ""
+
+    @property
+    def relation(self) -> Relation:
+        """Itself."""
+        return self
 
 
-class Kind:
+class Kind(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
     """A kind of entity; ``relations`` are those it is the subject of, ``generic`` its aspects without a fact."""
 
-    def __init__(self, name: str, content: _Kind, relations: list[Relation], generic: list[Aspect]):
-        self.name, self.count, self.words, self.ask = name, content.count, content.words, content.ask
-        self.article, self.epithets, self.nicks = content.article, content.epithets, content.nicks
-        self.full, self.short, self.alias = map(Template, (content.name, content.short, content.alias))
-        self.called, self.apart = templates(content.called), templates(content.apart)
-        self.fillers, self.relations, self.generic = templates(content.fillers), relations, generic
+    name: str = field(default="", name="key")
+    count: int
+    words: Words
+    ask: str
+    full: Template = field(name="name")
+    short: Template
+    alias: Template
+    called: Templates
+    apart: Templates
+    fillers: Templates
+    aspects: dict[str, Aspect] = field(name="generic")
+    article: bool = False
+    epithets: list[str] = []
+    nicks: list[str] = []
+    relations: list[Relation] = []
+    generic: list[Aspect] = field(default_factory=list, name="all aspects")
 
 
-class Dialect:
-    """Everything one dialect knows.
+class Dialect(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
+    """Everything one dialect knows; ``shared`` are aspects that every kind of entity has."""
 
-    Args:
-        name: the YAML's name.
-
-    Raises:
-        InputError: the file is missing or a field of it is wrong.
-    """
-
-    def __init__(self, name: str):
-        path = Path(__file__).with_name(f"{name}.yaml")
-        try:
-            content = msgspec.convert(read_yaml(path), type=_File)
-        except msgspec.ValidationError as error:
-            raise InputError(f"{path}: {error}; correct that field.") from error
-        self.name, self.pools = name, content.pools
-        self.relations = {key: Relation(key, value) for key, value in content.relations.items()}
-        shared = [Aspect(key, value) for key, value in content.shared.items()]
-        self.kinds = {
-            key: Kind(
-                key,
-                value,
-                [relation for relation in self.relations.values() if relation.subject == key],
-                [Aspect(aspect, lines) for aspect, lines in value.generic.items()] + shared,
-            )
-            for key, value in content.kinds.items()
-        }
+    name: str = ""
+    pools: dict[str, list[str]]
+    kinds: dict[str, Kind]
+    shared: dict[str, Aspect]
+    relations: dict[str, Relation]
 
 
 @lru_cache
 def dialect(name: str) -> Dialect:
-    """A dialect by name, read once."""
-    return Dialect(name)
+    """A dialect by its YAML's name, read once.
+
+    Raises:
+        InputError: the file is missing or a field of it is wrong.
+    """
+    path = Path(__file__).with_name(f"{name}.yaml")
+    try:
+        told = msgspec.convert(read_yaml(path), type=Dialect, dec_hook=_template)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {error}; correct that field.") from error
+    told.name = name
+    for key, relation in told.relations.items():
+        relation.name = key
+    for key, kind in told.kinds.items():
+        kind.name = key
+        kind.relations = [relation for relation in told.relations.values() if relation.subject == key]
+        for of, aspect in (aspects := {**kind.aspects, **told.shared}).items():
+            aspect.name = of
+        kind.generic = list(aspects.values())
+    return told
+
+
+def _template(kind: type[Any], line: Any) -> Any:
+    return kind(line)

@@ -78,6 +78,8 @@ class Template:
         return text[:1].upper() + text[1:]
 
 
-def templates(lines: str) -> list[Template]:
-    """One template a line; blank lines are passed over."""
-    return [Template(line.strip()) for line in lines.splitlines() if line.strip()]
+class Templates(list[Template]):
+    """One template a line of a text; blank lines are passed over."""
+
+    def __init__(self, lines: str = ""):
+        super().__init__(Template(line.strip()) for line in lines.splitlines() if line.strip())

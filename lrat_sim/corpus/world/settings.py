@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta
 
 from lrat_sim.corpus.world.article import Article, Wording, articles
 from lrat_sim.corpus.world.dialect import dialect
 from lrat_sim.corpus.world.region import ENTITIES, Region
-from lrat_sim.errors import InputError
 from lrat_sim.records import Document
+from lrat_sim.settings import Settings, Share
 
 SPLITS = ("train", "dev", "test", "ood")
 MAX_DOCUMENTS = 5_000_000
@@ -18,38 +19,25 @@ _ROTA = ("train", "test", "ood", "dev", "train", "test", "train", "test", "ood",
 """The split of each region, over and over; ``ood`` is told in the second dialect."""
 
 
-class WorldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+_Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+
+
+class WorldSettings(Settings, frozen=True, kw_only=True):
     """A generated world.
 
-    Args:
-        documents: how many, from 1,000 to 5,000,000.
-        seed: any whole number from 0; decides everything that the other settings leave open.
-        difficulty: from 0 to 1: how seldom writers use askers' words for a fact, and how often elsewhere; how many
-            entities have look-alikes; how many documents an entity has.
-        train_tasks, dev_tasks, test_tasks, ood_tasks: how many tasks a split has.
-
-    Raises:
-        InputError: a value is not allowed.
+    The difficulty sets how seldom writers use askers' words for a fact, and how often elsewhere; how many entities
+    have look-alikes; how many documents an entity has.
     """
 
-    documents: int = 3000
-    seed: int = 0
-    difficulty: float = 0.35
-    train_tasks: int = 300
-    dev_tasks: int = 50
-    test_tasks: int = 300
-    ood_tasks: int = 100
-
-    def __post_init__(self) -> None:
-        if not 1000 <= self.documents <= MAX_DOCUMENTS:
-            raise InputError(f"documents is {self.documents}; give a number from 1000 to {MAX_DOCUMENTS}.")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; give a whole number from 0.")
-        if not 0 <= self.difficulty <= 1:
-            raise InputError(f"difficulty is {self.difficulty}; give a number from 0 to 1.")
-        for split in SPLITS:
-            if self.tasks(split) < 0:
-                raise InputError(f"{split}_tasks is {self.tasks(split)}; give a whole number from 0.")
+    documents: Annotated[int, Meta(ge=1000, le=MAX_DOCUMENTS, description="How many documents.")] = 3000
+    seed: Annotated[_Count, Meta(description="Random seed of the whole world.")] = 0
+    difficulty: Annotated[
+        Share, Meta(description="How hard the world is to search, from 0 to 1, mostly by askers' and writers' words.")
+    ] = 0.35
+    train_tasks: Annotated[_Count, Meta(description="Tasks of the split train.")] = 300
+    dev_tasks: Annotated[_Count, Meta(description="Tasks of the split dev.")] = 50
+    test_tasks: Annotated[_Count, Meta(description="Tasks of the split test.")] = 300
+    ood_tasks: Annotated[_Count, Meta(description="Tasks of the split ood, told in the second dialect.")] = 100
 
     def tasks(self, split: str) -> int:
         """How many tasks a split is to have."""

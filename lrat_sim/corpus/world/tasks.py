@@ -156,7 +156,7 @@ def _hops(steps: list[_Step], subject: str, offset: int) -> list[Hop]:
             subject=subject if place == 0 else f"#{offset + place}",
             relation=step.fact.relation.name,
             object=step.fact.object,
-            phrasings=step.fact.relation.phrasings,
+            phrasings=[phrasing.line for phrasing in step.fact.relation.phrasings],
         )
         for place, step in enumerate(steps)
     ]

@@ -61,7 +61,7 @@ const KEYS = {
   ArrowUp: () => row(-1),
   "[": () => turn(-1),
   "]": () => turn(1),
-  p: () => go(one("[data-part]")),
+  p: () => go(one("[data-divergence]")),
   "<": () => one("[data-previous]")?.click(),
   ">": () => one("[data-next]")?.click(),
   r: () => location.reload(),
@@ -102,7 +102,7 @@ all("[data-keys]").forEach((button) => {
 // a link to a turn moves the keyboard there, too
 function arrive() {
   const target = location.hash.length > 1 ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
-  if (target?.matches("[data-turn], [data-part]")) target.focus({ preventScroll: true });
+  if (target?.matches("[data-turn], [data-divergence]")) target.focus({ preventScroll: true });
 }
 window.addEventListener("hashchange", arrive);
 arrive();

@@ -7,7 +7,7 @@ import pytest
 from lrat_sim.agent.simulated import memory
 from lrat_sim.agent.simulated.policy import Answer, Browse, Search
 from lrat_sim.records import Document, Hit, Hop, Plan
-from lrat_sim.retrieval.shown import show_document, show_hits
+from lrat_sim.retrieval.result_format import show_document, show_hits
 from lrat_sim.text import normalise
 
 FOUND = "Thornmouth"

@@ -1,0 +1,203 @@
+"""One run in short: the order of its searches and browses, and what is known of each document that it opened.
+
+A *step* is an executed call; calls that failed are passed over.  Which list showed a document, and the reasoning right
+after it was opened, are those of mining (:mod:`lrat_sim.mining.episodes`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from lrat_sim.formats import Entry
+from lrat_sim.grading.rules import judge_by_rules
+from lrat_sim.mining.episodes import Episode, episodes, query_in
+from lrat_sim.records import Call, Trajectory, VerdictState
+from lrat_sim.success import run_success
+
+Outcome = Literal["correct", "incorrect", "ungraded", "error"]
+
+FIRST_SEARCHES = 12
+"""For how many searches of a run the share of new results is kept."""
+OFFLINE_RULES = "offline rules"
+"""Who judged the browses of a run that came without verdicts."""
+
+_WORD = re.compile(r"\w{2,}")
+
+
+class OpenedDocument(Struct, frozen=True, gc=False):
+    """One document that was opened.
+
+    Attributes:
+        rank: in the latest list that had shown it, from 1; None where none had.
+        length: tokens of the reasoning right after it; None where there is none.
+        evidence: whether it is evidence of its task; None where the task has none.
+        verdict: whether the reasoning calls it useful.
+        again: whether a later result list showed it again.
+    """
+
+    rank: int | None
+    length: int | None
+    evidence: bool | None
+    verdict: VerdictState | None
+    again: bool
+
+
+class RunSetting(Struct, frozen=True):
+    """What a run was made with, as far as its record tells; empty or None where it does not."""
+
+    agent: str = ""
+    retriever: str = ""
+    k: int | None = None
+    snippet_tokens: int | None = None
+    shuffled: bool = False
+
+
+class RunSteps(Struct, frozen=True, gc=False):
+    """One run in a few hundred bytes, whatever its length.
+
+    Attributes:
+        task: whose question it is.
+        setting: agent, retriever, k, snippets.
+        outcome: by its latest grade; a run without an answer is incorrect, one that broke an error.
+        success: see :func:`lrat_sim.success.run_success`.
+        completed: whether it gave an answer of its own accord, or at a limit.
+        searches, browses: executed calls.
+        moves: how often a search follows a search, a browse a search, a search a browse, a browse a browse.
+        opened: each browse in order.
+        evidence_opened: different evidence documents opened; None where the task has no evidence.
+        new: (new, returned) results of each of the first searches.
+        terms: (words that a query has first and that a tool had shown before, words that a query has first); words
+            of the question are not counted.
+        graded_by, judged_by: who did, for the record.
+    """
+
+    task: str
+    setting: RunSetting
+    outcome: Outcome
+    success: float | None
+    completed: bool
+    searches: int
+    browses: int
+    moves: tuple[int, ...]
+    opened: list[OpenedDocument]
+    evidence_opened: int | None
+    new: list[tuple[int, int]]
+    terms: tuple[int, int]
+    graded_by: str | None
+    judged_by: str | None
+
+
+def steps_of(entry: Entry, settings: dict[RunSetting, RunSetting] | None = None) -> RunSteps:
+    """A run in short.
+
+    Args:
+        entry: the run with what is known beside it. Without verdicts, the offline rules judge its browses.
+        settings: those met before, so that runs share one object each.
+    """
+    run = entry.trajectory
+    calls = [call for call in run.calls() if call.is_search or call.is_browse]
+    moves = Counter(pairwise(call.is_search for call in calls))
+    evidence = set(entry.task.evidence) if entry.task is not None else set()
+    outcome, graded_by = _outcome(entry)
+    verdicts = {(verdict.turn, verdict.call): verdict.state for verdict in entry.verdicts}
+    setting = setting_of(run)
+    return RunSteps(
+        task=run.task_id,
+        setting=setting if settings is None else settings.setdefault(setting, setting),
+        outcome=outcome,
+        success=run_success(run.status, entry.grade.state if entry.grade else None),
+        completed=run.status == "answered",
+        searches=sum(call.is_search for call in calls),
+        browses=sum(call.is_browse for call in calls),
+        moves=tuple(moves[before, after] for before in (True, False) for after in (True, False)),
+        opened=list(_opened(episodes(run), evidence, verdicts)),
+        evidence_opened=len(evidence.intersection(call.docid for call in calls)) if evidence else None,
+        new=_new_results(calls),
+        terms=_new_terms(run, calls),
+        graded_by=graded_by,
+        judged_by=entry.verdicts[-1].judge if entry.verdicts else OFFLINE_RULES,
+    )
+
+
+def setting_of(run: Trajectory) -> RunSetting:
+    """What a run was made with, from its record."""
+    limits = run.agent.get("limits")
+    limits = limits if isinstance(limits, dict) else {}
+    k, snippet = limits.get("k"), limits.get("snippet_tokens")
+    return RunSetting(
+        agent=str(run.agent.get("name") or run.agent.get("model") or "unknown"),
+        retriever=retriever_name(run.retriever),
+        k=k if isinstance(k, int) else None,
+        snippet_tokens=snippet if isinstance(snippet, int) else None,
+        shuffled=run.retriever.get("kind") == "shuffled",
+    )
+
+
+def retriever_name(described: dict[str, Any]) -> str:
+    """What people call a retriever, from its description: its kind, its model, and what it wraps."""
+    name = str(described.get("kind") or described.get("name") or "unknown")
+    model, rate, base = described.get("model"), described.get("rate"), described.get("base")
+    if isinstance(model, str) and model:
+        name += f":{model.rstrip('/').rsplit('/', 1)[-1]}"
+    if isinstance(rate, int | float):
+        name += f"({rate:g})"
+    return f"{name} of {retriever_name(base)}" if isinstance(base, dict) else name
+
+
+def _outcome(entry: Entry) -> tuple[Outcome, str | None]:
+    status = entry.trajectory.status
+    if status != "answered":
+        return "error" if status == "error" else "incorrect", None
+    return ("ungraded", None) if entry.grade is None else (entry.grade.state, entry.grade.judge)
+
+
+def _opened(
+    parts: Sequence[Episode], evidence: set[str], verdicts: dict[tuple[int, int], VerdictState]
+) -> Iterator[OpenedDocument]:
+    last_shown = {hit.docid: number for number, part in enumerate(parts) for s in part.searches for hit in s.hits}
+    for number, part in enumerate(parts):
+        for opened in part.chain:
+            browse = opened.browse
+            verdict = verdicts.get((browse.turn, browse.call))
+            if not verdicts and browse.length:
+                verdict = judge_by_rules(browse.reasoning).state
+            yield OpenedDocument(
+                rank=opened.rank,
+                length=browse.length or None,
+                evidence=browse.docid in evidence if evidence else None,
+                verdict=verdict,
+                again=last_shown.get(browse.docid, -1) > number,
+            )
+
+
+def _new_results(calls: Sequence[Call]) -> list[tuple[int, int]]:
+    seen: set[str] = set()
+    counts: list[tuple[int, int]] = []
+    for call in [call for call in calls if call.is_search][:FIRST_SEARCHES]:
+        docids = {hit.docid for hit in call.hits or ()}
+        counts.append((len(docids - seen), len(docids)))
+        seen |= docids
+    return counts
+
+
+def _new_terms(run: Trajectory, calls: Sequence[Call]) -> tuple[int, int]:
+    said, shown = _words(run.question), set[str]()
+    adopted = new = 0
+    for call in calls:
+        if call.is_search:
+            first = _words(query_in(call.executed) or "") - said
+            adopted += len(first & shown)
+            new += len(first)
+            said |= first
+        shown |= _words(call.output)
+    return adopted, new
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))

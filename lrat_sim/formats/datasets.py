@@ -1,0 +1,225 @@
+"""Run folders merged into one data set, and one split by question into train, dev and test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from lrat_sim.artifact import fingerprint
+from lrat_sim.corpus.split import split_tasks
+from lrat_sim.errors import InputError
+from lrat_sim.formats.entry import Entry
+from lrat_sim.formats.output import new_output
+from lrat_sim.formats.run_folder import Judgements, write_run
+from lrat_sim.formats.sources import read_any
+from lrat_sim.grading.run import GRADES, VERDICTS
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.records import Grade, Task, Trajectory, Verdict, canonical
+from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories
+
+OnConflict = Literal["refuse", "later"]
+Size = int | float
+R = TypeVar("R", Grade, Verdict)
+
+
+class MergeSummary(Struct, frozen=True, kw_only=True):
+    """What a merge did: ``repeats`` were in several folders, ``replaced`` gave way to another with their id."""
+
+    folder: Path
+    trajectories: int
+    tasks: int
+    repeats: int
+    replaced: int
+
+    def sentence(self) -> str:
+        """The summary for people."""
+        said = f"{self.trajectories:,} trajectories of {self.tasks:,} tasks: {self.folder}"
+        if self.repeats:
+            said += f"; {self.repeats:,} were in several folders"
+        if self.replaced:
+            said += f"; {self.replaced:,} gave way to a later one with the same id"
+        return said
+
+
+class _Choice(Struct):
+    """Which record of an id counts: its content, and the runs that hold it."""
+
+    content: str
+    broke: bool
+    runs: list[int]
+
+
+def merge_runs(
+    runs: Iterable[Path | str],
+    target: Path | str,
+    *,
+    on_conflict: OnConflict = "refuse",
+    progress: ProgressCallback | None = None,
+) -> MergeSummary:
+    """Merges run folders into a new one, of any agents and retrievers.
+
+    A trajectory that is in several is kept once, with the grades and verdicts of all of them; two are equal if their
+    canonical forms are, which leave out times.  Of two of one id, one that broke gives way to one that did not.
+
+    Args:
+        runs: the folders.
+        target: the new folder.
+        on_conflict: what becomes of two different trajectories, or tasks, of one id: ``refuse``, or the ``later``
+            folder's counts.  Two questions of one id are always refused.
+        progress: told the trajectories written.
+
+    Raises:
+        InputError: a folder is no run folder, there is a conflict, or the target is something else.
+        RecordError: a line is not the record it should be.
+    """
+    paths = [Path(run) for run in runs]
+    if not paths:
+        raise InputError("no run folder is given to merge; give at least one.")
+    tasks = _tasks(paths, on_conflict)
+    choices, repeats, replaced = _choices(paths, on_conflict)
+    made: dict[str, object] = {"merged": [path.name for path in paths], "on_conflict": on_conflict}
+    with new_output(Path(target), made) as part, ExitStack() as stack:
+        grades = [Judgements(path / GRADES, Grade, stack) for path in paths]
+        verdicts = [Judgements(path / VERDICTS, Verdict, stack) for path in paths]
+
+        def chosen() -> Iterator[Entry]:
+            written = 0
+            for number, trajectory in _numbered(paths):
+                holders = choices[trajectory.id].runs
+                if holders[0] != number:
+                    continue
+                yield Entry(
+                    trajectory=trajectory,
+                    task=tasks.get(trajectory.task_id),
+                    grades=_united(grades, holders, trajectory.id),
+                    verdicts=_united(verdicts, holders, trajectory.id),
+                )
+                written += 1
+                if progress is not None:
+                    progress(written, len(choices), "trajectories")
+
+        count = write_run(chosen(), part, made, tasks.values())
+    return MergeSummary(folder=Path(target), trajectories=count, tasks=len(tasks), repeats=repeats, replaced=replaced)
+
+
+def _numbered(paths: list[Path]) -> Iterator[tuple[int, Trajectory]]:
+    for number, path in enumerate(paths):
+        if (path / TRAJECTORIES).is_file():
+            yield from ((number, trajectory) for trajectory in read_trajectories(path))
+
+
+def _tasks(paths: list[Path], on_conflict: OnConflict) -> dict[str, Task]:
+    tasks: dict[str, Task] = {}
+    for path in paths:
+        for task in asked_tasks(path):
+            before = tasks.setdefault(task.id, task)
+            if before == task:
+                continue
+            if before.question != task.question or on_conflict == "refuse":
+                what = "asks another question" if before.question != task.question else "differs"
+                remedy = "merge runs of one task set" if before.question != task.question else "let the later one count"
+                raise InputError(f"the task {task.id!r} of {path} {what} than in a folder before; {remedy}.")
+            tasks[task.id] = msgspec.structs.replace(task, canary=task.canary or before.canary)
+    return tasks
+
+
+def _choices(paths: list[Path], on_conflict: OnConflict) -> tuple[dict[str, _Choice], int, int]:
+    """Which record of each id counts, how many were repeats, and how many gave way."""
+    choices: dict[str, _Choice] = {}
+    repeats = replaced = 0
+    for number, trajectory in _numbered(paths):
+        found = _Choice(fingerprint(canonical(trajectory)), trajectory.status == "error", [number])
+        before = choices.setdefault(trajectory.id, found)
+        if before is found:
+            continue
+        if before.content == found.content:
+            before.runs.append(number)
+            repeats += 1
+            continue
+        replaced += 1
+        if found.broke and not before.broke:
+            continue
+        if on_conflict == "refuse" and found.broke == before.broke:
+            raise InputError(
+                f"{paths[number]} and {paths[before.runs[0]]} hold different trajectories of the id "
+                f"{trajectory.id!r}; leave one folder out, or let the later one count."
+            )
+        choices[trajectory.id] = found
+    return choices, repeats, replaced
+
+
+def _united(judgements: list[Judgements[R]], holders: list[int], trajectory: str) -> list[R]:
+    """Of all folders that hold the trajectory, in their order, each once."""
+    found = (record for number in holders for record in judgements[number].of(trajectory))
+    return list({msgspec.json.encode(record): record for record in found}.values())
+
+
+def split_run(
+    run: Path | str,
+    target: Path | str,
+    *,
+    test: Size,
+    dev: Size = 0,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> dict[str, int]:
+    """Splits a run folder by its tasks; every trajectory, grade and verdict goes where its task goes.
+
+    No question is on two sides, and tasks that share an entity (a document of their evidence, a name of their plan)
+    are kept together as far as the sizes allow.
+
+    Args:
+        run: the run folder.
+        target: a new folder, which gets the run folders ``train``, ``test`` and, where asked for, ``dev``.
+        test, dev: tasks to hold out: a whole number of them, or a share between 0 and 1.
+        seed: decides which.
+        progress: told the trajectories written.
+
+    Returns:
+        Trajectories by split.
+
+    Raises:
+        InputError: it is no run folder, nothing would be left to train on, or the target is something else.
+    """
+    run, target = Path(run), Path(target)
+    tasks = asked_tasks(run)
+    sizes = {"test": _task_count(test, len(tasks), "test"), "dev": _task_count(dev, len(tasks), "dev")}
+    if sizes["test"] >= len(tasks):
+        raise InputError(f"test {sizes['test']} leaves no task of {len(tasks)} for training; hold out fewer.")
+    splits = split_tasks(tasks, sizes["test"], sizes["dev"], seed)
+    side = {task.id: name for name, part in splits.items() for task in part}
+    made: dict[str, object] = {"split": run.name, "sizes": sizes, "seed": seed}
+    counts = dict.fromkeys(splits, 0)
+    with new_output(target, made) as part:
+
+        def of_side(wanted: str) -> Iterator[Entry]:
+            for entry in read_any(run, "run"):
+                task = entry.trajectory.task_id
+                if task not in side:
+                    raise InputError(
+                        f"{run}: the trajectory {entry.trajectory.id!r} is of no task that was asked; correct "
+                        "tasks.jsonl."
+                    )
+                if side[task] == wanted:
+                    yield entry
+                    counts[wanted] += 1
+                    if progress is not None:
+                        progress(sum(counts.values()), None, "trajectories")
+
+        # the run is read once a split: its trajectories need not fit into memory, and a writer holds one folder
+        for name, asked in splits.items():
+            write_run(of_side(name), part / name, {**made, "side": name}, asked)
+    return counts
+
+
+def _task_count(size: Size, tasks: int, name: str) -> int:
+    if isinstance(size, bool) or size < 0 or (isinstance(size, float) and size >= 1):
+        raise InputError(f"{name} is {size}; give a number of tasks, or a share of them between 0 and 1.")
+    if isinstance(size, int):
+        return size
+    return max(1, round(size * tasks)) if size else 0

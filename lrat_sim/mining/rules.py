@@ -1,0 +1,336 @@
+"""The rules that a recipe names: which searches and browses belong together, who is a positive or a negative, and why.
+
+A rule is a function, or a set of document states, in one of the tables below, under the name that recipes use; a new
+one needs nothing else.  Whoever no rule takes is unlabelled.  Signals of usefulness are in
+:mod:`lrat_sim.mining.usefulness`, weights in :mod:`lrat_sim.mining.weights`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+
+from lrat_sim.errors import InputError
+from lrat_sim.grading.relevance import Browse
+from lrat_sim.mining.episodes import (
+    DocumentHistory,
+    DocumentState,
+    ExecutedSearch,
+    Judgement,
+    browse_at,
+    executed_search,
+    is_silent,
+    query_in,
+)
+from lrat_sim.mining.usefulness import AnalysedRun
+from lrat_sim.records import Call, Trajectory, VerdictState
+from lrat_sim.text import query_with_history, query_with_reasoning
+
+Parallel = Literal["latest", "every"]
+
+
+class ListedDocument(NamedTuple):
+    """A document that a search listed, and whether the run opens it later, or asks for it in vain."""
+
+    docid: str
+    state: DocumentState
+    opened_later: bool
+
+
+# --- negatives ---
+
+
+def never_opened(document: ListedDocument) -> bool:
+    """Listed, and opened nowhere in the run."""
+    return document.state in ("seen_before", "new", "unopened")
+
+
+def unbrowsed(document: ListedDocument) -> bool:
+    """D_t without every document of the chain (section 5.1); asking in vain for one counts as opening it."""
+    before = ("useful_before", "rejected_before", "unjudged_before")
+    return document.state in (*before, "opened_later") or never_opened(document)
+
+
+def rejected(document: ListedDocument) -> bool:
+    """Opened in the chain, or since the last useful browse, and rejected."""
+    return document.state in ("rejected", "rejected_now")
+
+
+NEGATIVES: Mapping[str, Callable[[ListedDocument], bool]] = {
+    "unbrowsed": unbrowsed,
+    "never_opened": never_opened,
+    "rejected": rejected,
+    # ITER's tiers
+    "redundant": lambda document: document.state == "useful_before",
+    "hard": lambda document: document.state == "rejected_before",
+    "weak": lambda document: document.state == "new",
+}
+"""Whether a rule takes a listed document."""
+
+
+# --- positives ---
+
+FLAGGED = "flagged"
+"""What a rule of POSITIVES says where a rejected document is written as a row that is no positive."""
+
+
+def browsed(verdict: VerdictState | None, silent: bool) -> str | None:
+    """Every browsed document is a positive (LRAT section 5.1, naive)."""
+    return None
+
+
+def relevant(verdict: VerdictState | None, silent: bool) -> str | None:
+    """Browsed documents that the judge calls relevant are positives (section 5.1, filter); others are unlabelled.
+
+    A browse without reasoning after it is unjudged, whatever its verdict says.
+    """
+    if silent:
+        return "no_reasoning"
+    return "no_verdict" if verdict is None else None if verdict == "relevant" else verdict
+
+
+def relevant_or_flagged(verdict: VerdictState | None, silent: bool) -> str | None:
+    """As the published miner: by the verdict alone, and rejected documents are written with a flag."""
+    return FLAGGED if verdict == "irrelevant" else relevant(verdict, silent=False)
+
+
+POSITIVES: Mapping[str, Callable[[VerdictState | None, bool], str | None]] = {
+    "browsed": browsed,
+    "relevant": relevant,
+    "relevant_or_flagged": relevant_or_flagged,
+}
+"""From a verdict, and whether no reasoning follows, to None for a positive, FLAGGED, or why it is unlabelled."""
+
+
+# --- searches, queries, lengths ---
+
+
+def _third(number: int) -> Callable[[Trajectory, int], bool]:
+    return lambda run, turn: 3 * turn // len(run.turns) == number
+
+
+SEARCHES: Mapping[str, Callable[[Trajectory, int], bool]] = {
+    "all": lambda run, turn: True,
+    "front": _third(0),
+    "middle": _third(1),
+    "back": _third(2),
+}
+"""From a run and a search's turn to whether that search counts: all do, or those in a third of the run's turns."""
+
+
+def reasoning_and_search(run: Trajectory, search: ExecutedSearch) -> str:
+    """The reasoning before the search, followed by the query (AgentIR)."""
+    return query_with_reasoning(run.turns[search.turn].reasoning, search.query)
+
+
+def history(run: Trajectory, search: ExecutedSearch) -> str:
+    """Question, reasoning, query, and the queries of earlier turns (ITER)."""
+    calls = [call for turn in run.turns[: search.turn] for call in turn.calls if call.is_search]
+    earlier = dict.fromkeys(query_in(call.executed) or query_in(call.arguments) or "" for call in calls)
+    earlier.pop("", None)
+    return query_with_history(run.question, run.turns[search.turn].reasoning, search.query, list(earlier))
+
+
+QUERIES: Mapping[str, Callable[[Trajectory, ExecutedSearch], str]] = {
+    "search": lambda run, search: search.query,
+    "first_asked": lambda run, search: search.asked,
+    "reasoning_and_search": reasoning_and_search,
+    "history": history,
+}
+"""The query of a pair: what was sent to the retriever, what the agent asked for first, or more of the run."""
+
+LENGTHS: Mapping[str, Callable[[Browse], int]] = {
+    "tokens": lambda browse: browse.length,
+    "words": lambda browse: len((browse.reasoning or "").split()),
+}
+"""The length of the reasoning after a browse: tokens as counted at collection, or words between white space."""
+
+
+# --- walks: which searches, browses and listed documents belong together ---
+
+
+class Candidates(Struct, frozen=True, kw_only=True):
+    """A search with what may become its positives and negatives.
+
+    Args:
+        search: gives the query.
+        opened: the browses by document, each list one pair at most.
+        listed: documents that may be negatives, in the order in which they are taken.
+        blank_query: whether the search counts with a blank query, too.
+    """
+
+    search: ExecutedSearch
+    opened: list[list[Browse]]
+    listed: list[ListedDocument]
+    blank_query: bool = False
+
+
+Walk = Callable[[AnalysedRun, Judgement, Parallel, Counter[str]], Iterator[Candidates]]
+"""From a run and the verdicts on its browses to candidates; searches, and browses that belong to none, are counted.
+
+``Parallel`` says which of several searches of one turn gets a browse of a document that they list.
+"""
+
+
+def by_search(
+    run: AnalysedRun,
+    verdict: Judgement,
+    parallel: Parallel,
+    count: Counter[str],
+    inherited: Sequence[list[tuple[Browse, ExecutedSearch]]] = (),
+) -> Iterator[Candidates]:
+    """The candidates of each search: its list D_t, and the chain of browses up to the next search (section 5.1).
+
+    A browse without reasoning after it is unjudged, whatever its verdict says.  ``inherited`` has for each episode the
+    browses of a later one, with their searches, that may answer its searches, too.
+    """
+    known = DocumentHistory(run.episodes, lambda browse: _state(browse, verdict))
+    for number, episode in enumerate(run.episodes):
+        count["searches"] += len(episode.searches)
+        count["failed"] += episode.failed_browses
+        count.update(opened.origin for opened in episode.chain if opened.search is None)
+        for index, search in enumerate(episode.searches):
+            own: dict[str, list[Browse]] = {}
+            for opened in episode.chain:
+                browse = opened.browse
+                if opened.search == index or (parallel == "every" and search.rank(browse.docid) is not None):
+                    own.setdefault(browse.docid, []).append(browse)
+            later = {
+                browse.docid: [browse]
+                for browse, found_by in (inherited[number] if inherited else ())
+                if run.names.is_rewording(search, found_by)
+            }
+            browses = {docid: own[docid] for docid in own if docid not in later} | later
+            if browses:
+                listed = [
+                    ListedDocument(hit.docid, known.state(hit.docid, number), known.opened_after(hit.docid, number))
+                    for hit in search.hits
+                ]
+                yield Candidates(search=search, opened=list(browses.values()), listed=listed)
+
+
+def by_chain(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:
+    """As :func:`by_search`, where a search that led to nothing useful also gets what a rewording of it led to.
+
+    An agent that does not find what it wants words its query anew, and what it finds in the end answers the earlier
+    wordings, too (query chains, Radlinski and Joachims 2005): those are the queries at which the retriever failed.  A
+    search of an episode without a useful document gets those of the next episode that has any which were found by a
+    rewording of it (:meth:`lrat_sim.mining.usefulness.RunNames.relation`).
+    """
+    next_useful: list[tuple[Browse, ExecutedSearch]] = []
+    inherited: list[list[tuple[Browse, ExecutedSearch]]] = []
+    for episode in reversed(run.episodes):
+        own = [
+            (opened.browse, episode.searches[opened.search])
+            for opened in episode.chain
+            if opened.search is not None and _state(opened.browse, verdict) == "relevant"
+        ]
+        inherited.append([] if own else next_useful)
+        next_useful = own or next_useful
+    return by_search(run, verdict, parallel, count, inherited[::-1])
+
+
+def _state(browse: Browse, verdict: Judgement) -> VerdictState:
+    return "unjudged" if is_silent(browse) else verdict(browse) or "unjudged"
+
+
+def since_useful(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:
+    """The candidates of the published miner: each stretch of browses against all lists since the last useful one.
+
+    - A stretch is consecutive browses, where one piece of reasoning may stand after each; text, a turn without a call
+      and a call of another tool end it, and so does reasoning after a browse that names no document.
+    - It belongs to the latest search, whichever list showed the document; its query is the first that was asked for.
+    - ``listed`` are the stretch's rejected documents and those rejected before, the latest first, and then what the
+      lists hold besides, the latest list first.
+    - After a stretch with a useful document, lists and rejected documents are forgotten.
+
+    Verdicts count as given.  A browse without one is neither useful nor rejected, and its document is not listed.
+    """
+    asked_last = {
+        docid: (placed.turn, placed.position)
+        for placed in run.trajectory.placed_calls()
+        if not placed.call.is_search and (docid := _asked_document(placed.call)) is not None
+    }
+    shown: set[str] = set()
+    search: ExecutedSearch | None = None
+    lists: list[ExecutedSearch] = []  # the latest first
+    rejected_before: list[str] = []  # likewise
+    for found in _searches_and_stretches(run.trajectory):
+        if isinstance(found, ExecutedSearch):
+            count["searches"] += 1
+            search, lists = found, [found, *lists]
+            shown.update(hit.docid for hit in found.hits)
+            continue
+        if not found:
+            continue
+        useful = {browse.docid for browse in found if verdict(browse) == "relevant"}
+        rejected_here = [browse.docid for browse in reversed(found) if verdict(browse) == "irrelevant"]
+        held = dict.fromkeys(hit.docid for listing in lists for hit in listing.hits)
+        count.update(
+            "older_list" if browse.docid in shown else "never_shown" for browse in found if browse.docid not in held
+        )
+        rejected_before = [*rejected_here, *rejected_before]
+        belonging = [[browse] for browse in found if browse.docid in held]
+        if belonging and search is not None:
+            states: dict[str, DocumentState] = dict.fromkeys(rejected_before, "rejected")
+            opened = useful | {browse.docid for browse in found}
+            states |= {docid: "unopened" for docid in held if docid not in opened and docid not in states}
+            end = (found[-1].turn, found[-1].call)
+            listed = [
+                ListedDocument(docid, state, asked_last.get(docid, end) > end)
+                for docid, state in states.items()
+                if docid not in useful
+            ]
+            yield Candidates(search=search, opened=belonging, listed=listed, blank_query=True)
+        if useful:
+            search, lists, rejected_before = None, [], []
+
+
+def _searches_and_stretches(run: Trajectory) -> Iterator[ExecutedSearch | list[Browse]]:
+    """The searches of a run and its stretches of browses, some of them empty, in order."""
+    stretch: list[Browse] = []
+    unnamed = False  # whether the latest browse names no document
+    for number, turn in enumerate(run.turns):
+        text_first = turn.text is not None and number + 1 < len(run.turns)
+        if not turn.calls or text_first or (unnamed and turn.reasoning is not None):
+            yield stretch
+            stretch, unnamed = [], False
+        for position, call in enumerate(turn.calls):
+            is_search = call.is_search or call.tool == "search"
+            if not is_search and (call.is_browse or call.tool in ("get_document", "visit")):
+                docid = _asked_document(call)
+                unnamed = docid is None
+                if docid is not None:
+                    stretch.append(browse_at(run, number, position, docid))
+                continue
+            yield stretch
+            stretch, unnamed = [], False
+            if is_search:
+                yield executed_search(number, position, call)
+    yield stretch
+
+
+def _asked_document(call: Call) -> str | None:
+    """The document that a browse asked for: the first of a list, what follows the last colon; None without one."""
+    asked = call.arguments.get("docid") if isinstance(call.arguments, dict) else None
+    if isinstance(asked, list):
+        asked = asked[0] if asked else None
+    elif asked is None:
+        asked = call.docid
+    return None if asked is None else str(asked).rsplit(":", 1)[-1]
+
+
+WALKS: Mapping[str, Walk] = {"search": by_search, "chain": by_chain, "since_useful": since_useful}
+
+
+def check_name(field: str, name: str, table: Mapping[str, Any]) -> None:
+    """Refuses a name that a table does not have.
+
+    Raises:
+        InputError: naming the field, the value and what is allowed.
+    """
+    if name not in table:
+        raise InputError(f"{field} is {name!r}; it must be one of {', '.join(sorted(table))}.")

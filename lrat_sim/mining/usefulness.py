@@ -1,0 +1,206 @@
+"""Which opened documents a run made use of, by what it did next.
+
+The judge of section 5.1 asks whether the agent clearly rejected a document, and most that are of no use are not
+rejected in words.  What the run does next says more:
+
+- ``used``: it **took up** a name.  The reasoning right after the browse holds a name or a number that neither the
+  question nor anything written before held, and a later query or the answer holds it, too.
+- ``used``: its **search ended** with it, as a user's does with the last click.  It was the last document opened from
+  its list, the reasoning right after it holds a new name or number, and the run never looked for the same thing again.
+  Where nothing but the answer followed, which may have been forced, the search was no rewording itself.
+- ``unused``: the run looked for the same thing again later, or gave up.
+- ``unclear``: the rest.
+
+A signal is a function in :data:`USEFULNESS`, under the name that a recipe's field ``useful`` gives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import Literal, NamedTuple
+
+from lrat_sim.grading.relevance import Browse
+from lrat_sim.mining.episodes import Episode, ExecutedSearch, Judgement, episodes, query_in
+from lrat_sim.records import Trajectory, Turn, VerdictState
+
+Use = Literal["used", "unclear", "unused"]
+Relation = Literal["rewording", "other", "unclear"]
+
+_WORD = re.compile(r"[^\W_](?:[\w'’-]*\w)?")
+_SHORTEST_NAME = 3
+"""Characters of a name or number; what is shorter is mostly an initial or an article."""
+_LONG_WORD = 4
+"""Characters of a word that tells what a query is about, where the query has no capitals."""
+_SENTENCE_END = re.compile(r"[.!?:\n][\"”’')*]*\s*$")
+
+
+class RunNames:
+    """The names and numbers that a run came upon and made use of, and what its searches are about.
+
+    Names are recognised by their capital letter, away from the beginning of a sentence, so only reasoning in scripts
+    that have capitals is read; queries and answers may write them small.
+    """
+
+    def __init__(self, run: Trajectory):
+        self._question = _read_query(run.question)[0]
+        written = [set(_WORD.findall(turn.reasoning or "")) for turn in run.turns]
+        asked = [set[str]().union(*(_words(query) for query in _queries(turn))) for turn in run.turns]
+        first = dict.fromkeys(_words(run.question), -1)
+        last: dict[str, int] = {}
+        for number, (reasoning, queries) in enumerate(zip(written, asked, strict=True)):
+            for word in queries.union(map(str.casefold, reasoning)):
+                first.setdefault(word, number)
+            last.update(dict.fromkeys(queries, number))
+        if run.status == "answered":
+            last.update(dict.fromkeys(_words(run.answer), len(run.turns)))
+        self._noting: set[int] = set()
+        self._taken: dict[str, int] = {}  # the turn that noted each name that was taken up
+        for number, turn in enumerate(run.turns):
+            new = {word for word in written[number] if _may_be_name(word) and first[word.casefold()] == number}
+            for name in _names(turn.reasoning or "", new) if new else ():
+                self._noting.add(number)
+                if last.get(name, -1) >= number:
+                    self._taken[name] = number
+        self._taking = frozenset(self._taken.values())
+
+    def noted(self, turn: int) -> bool:
+        """Whether the reasoning of a turn holds a name or number that nothing before it held."""
+        return turn in self._noting
+
+    def taken_up(self, turn: int) -> bool:
+        """Whether one that it noted stands in a query from that turn on, or in the answer."""
+        return turn in self._taking
+
+    def relation(self, earlier: SearchTopic, later: SearchTopic) -> Relation:
+        """What a search is to one of an earlier turn.
+
+        Returns:
+            ``other``: it shares no name with it; ``rewording``: it looks for the same thing again; ``unclear``: it
+            shares a name, but holds one that was taken up since, or one of the question that the earlier one lacked,
+            so that it may look for something else.
+        """
+        if earlier.names.isdisjoint(later.names):
+            return "other"
+        moved_on = not self._question.isdisjoint(later.names - earlier.names) or any(
+            self._taken.get(word, -1) > earlier.turn for word in later.words
+        )
+        return "unclear" if moved_on else "rewording"
+
+    def is_rewording(self, earlier: ExecutedSearch, later: ExecutedSearch) -> bool:
+        """Whether a search looks again for what one of an earlier turn looked for."""
+        return self.relation(topic([earlier]), topic([later])) == "rewording"
+
+
+class SearchTopic(NamedTuple):
+    """What the searches of one turn are about: their turn, the names in their queries, and all words of those."""
+
+    turn: int
+    names: frozenset[str]
+    words: frozenset[str]
+
+
+def topic(searches: Iterable[ExecutedSearch]) -> SearchTopic:
+    """What one search, or several of one turn, are about; no search is about nothing."""
+    turn, names, words = -1, frozenset[str](), frozenset[str]()
+    for search in searches:
+        own_names, own_words = _read_query(search.query)
+        turn, names, words = search.turn, names | own_names, words | own_words
+    return SearchTopic(turn, names, words)
+
+
+@lru_cache(maxsize=1 << 10)
+def _read_query(query: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The words of a query that have a capital, or its longer words where none has; and all its words."""
+    words = _WORD.findall(query)
+    named = {word.casefold() for word in words if len(word) >= _SHORTEST_NAME and word[0].isupper()}
+    return frozenset(named or {word.casefold() for word in words if len(word) >= _LONG_WORD}), frozenset(_words(query))
+
+
+def _queries(turn: Turn) -> Iterator[str]:
+    for call in turn.calls:
+        if call.is_search:
+            yield query_in(call.executed) or query_in(call.arguments) or ""
+
+
+def _words(text: str | None) -> set[str]:
+    return set(_WORD.findall((text or "").casefold()))
+
+
+def _may_be_name(word: str) -> bool:
+    return len(word) >= _SHORTEST_NAME and (word[0].isupper() or word.isdecimal())
+
+
+def _names(text: str, words: set[str]) -> Iterator[str]:
+    """Those of the words, in small letters, that are numbers or occur elsewhere than at the start of a sentence."""
+    for match in _WORD.finditer(text):
+        word = match.group()
+        if word in words:
+            before = text[max(0, match.start() - 4) : match.start()]
+            if word.isdecimal() or not (match.start() == 0 or _SENTENCE_END.search(before)):
+                yield word.casefold()
+
+
+class AnalysedRun:
+    """A run with its episodes and its names, each worked out when first asked for."""
+
+    def __init__(self, trajectory: Trajectory):
+        self.trajectory = trajectory
+
+    @cached_property
+    def episodes(self) -> list[Episode]:
+        """See :func:`lrat_sim.mining.episodes.episodes`."""
+        return episodes(self.trajectory)
+
+    @cached_property
+    def names(self) -> RunNames:
+        """See :class:`RunNames`."""
+        return RunNames(self.trajectory)
+
+
+def uses(run: AnalysedRun) -> dict[tuple[int, int], Use]:
+    """What a run made of every document that it opened, by turn and position of the browse."""
+    names, answered = run.names, run.trajectory.status == "answered"
+    topics = [topic(episode.searches) for episode in run.episodes]
+    found: dict[tuple[int, int], Use] = {}
+    for number, episode in enumerate(run.episodes):
+        own, earlier, later = topics[number], topics[:number], topics[number + 1 :]
+        again = any(names.relation(own, other) == "rewording" for other in later)
+        # an answer may have been forced, so the last search of a run must not be a second try itself
+        ended = bool(later) or all(names.relation(other, own) != "rewording" for other in earlier)
+        for opened in episode.chain:
+            browse = opened.browse
+            use: Use = "unclear"
+            if names.taken_up(browse.turn + 1):
+                use = "used"
+            elif again or not (later or answered):
+                use = "unused"
+            elif opened is episode.chain[-1] and ended and names.noted(browse.turn + 1):
+                use = "used"
+            found[browse.turn, browse.call] = use
+    return found
+
+
+def judged(run: AnalysedRun, verdict: Judgement) -> Judgement:
+    """A document is of use where the judge says so (section 5.1)."""
+    return verdict
+
+
+_STATE_OF_USE: dict[Use, VerdictState] = {"used": "relevant", "unclear": "unjudged", "unused": "irrelevant"}
+
+
+def used(run: AnalysedRun, verdict: Judgement) -> Judgement:
+    """Of the documents that the judge calls relevant, those that the run used stay so; the others become irrelevant,
+    or unjudged where their use is unclear."""
+    found = uses(run)
+
+    def judge(browse: Browse) -> VerdictState | None:
+        state = verdict(browse)
+        return _STATE_OF_USE[found[browse.turn, browse.call]] if state == "relevant" else state
+
+    return judge
+
+
+USEFULNESS: Mapping[str, Callable[[AnalysedRun, Judgement], Judgement]] = {"judged": judged, "used": used}
+"""From a run and the judge's verdicts on its browses to the verdicts that count."""

@@ -1,0 +1,257 @@
+"""The figures of comparisons: success by arm, by k and by pairs, who won, steps, when the evidence was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from lrat_sim.colours import INK, MUTED, PAPER, TIED, Look, Looks
+from lrat_sim.comparison import Comparison
+from lrat_sim.comparison.results import arms_of, by_series
+from lrat_sim.plots import Across, Axis, Bars, Line, Note, Panel, Plot, noise_interval, short_name
+from lrat_sim.report.runs import RecallByTurn, recall_by_turn, steps_of
+from lrat_sim.report.subject import Compared, Sweep, slug_of
+from lrat_sim.tables import number, percent
+
+NOISE_NOTE = "Bars hold 95 % of the noise from tasks."
+
+_BANDS = 5
+"""Arms up to which each curve has its noise around it; more would hide one another."""
+_BINS = 25
+
+
+def comparison_plots(compared: Compared, looks: Looks) -> list[Plot]:
+    """What there is beside success: who won, recall and steps; reads indexes, and streams the trajectories once."""
+    prefix, runs, tasks = compared.prefix, compared.runs, compared.tasks
+    plots = [_won(compared.comparison, f"{prefix}won-lost", looks)]
+    curves = {arm: curve for arm, folders in runs.items() if (curve := recall_by_turn(folders, tasks)) is not None}
+    if curves:
+        plots.append(_recall(curves, f"{prefix}recall-by-turn", looks))
+    steps = {arm: counts for arm, folders in runs.items() if (counts := steps_of(folders, tasks)) is not None}
+    if any(steps.values()):
+        plots.append(_steps(steps, f"{prefix}steps", looks))
+    return [plot for plot in plots if plot.records]
+
+
+def k_plots(comparisons: Sequence[Comparison], looks: Looks) -> list[Plot]:
+    """Success against k, one plot for the comparisons that differ in k only (LRAT, Figure 8b)."""
+    plots: list[Plot] = []
+    for series, members in by_series([each for each in comparisons if isinstance(each.setting.get("k"), int)]):
+        ks = sorted({each.setting["k"] for each in members})
+        if len(ks) < 2:
+            continue
+        slug = f"success-by-k-{slug_of(series)}"
+        taken = any(plot.slug == slug for plot in plots)
+        plots.append(_by_k(f"{slug}-{len(plots) + 1}" if taken else slug, series, members, ks, looks))
+    return plots
+
+
+def size_plot(sweep: Sweep, comparison: Comparison, looks: Looks) -> Plot | None:
+    """Success against the number of pairs trained on (LRAT, Figure 8a); None where no size was run."""
+    records = [
+        {"arm": point.arm, "pairs": fmean(point.pairs), "tasks": fmean(point.tasks), **record}
+        for point in sorted(sweep.points, key=lambda point: point.size)
+        if point.arm in comparison.arms and (record := _success_record(comparison, point.arm))["success"] is not None
+    ]
+    if not records:
+        return None
+    base = comparison.arm(comparison.base).means.get("success")
+    # one line for all sizes, in the look of the smallest: they are one arm with more and more pairs
+    marks: list[Line | Across] = [_line(looks.of(records[0]["arm"]), [each["pairs"] for each in records], records)]
+    if base is not None:
+        colour = looks.of(comparison.base).colour
+        marks.append(Across(at=base, colour=colour, dashes="4 3", text=short_name(comparison.base)))
+    ticks = {each["pairs"]: f"{each['pairs']:,.0f}" for each in records}
+    said = ", ".join(f"{percent(each['success'])} with {each['pairs']:,.0f} pairs" for each in records)
+    return Plot.of(
+        marks,
+        Axis(label="pairs trained on", log=True, ticks=ticks),
+        Axis(label="success", percent=True),
+        slug="success-by-pairs",
+        title="Success against the pairs trained on",
+        description=f"{comparison.base} {percent(base)}; {said}.",
+        note=NOISE_NOTE,
+        records=records,
+    )
+
+
+def _success_record(comparison: Comparison, arm: str) -> dict[str, Any]:
+    summary = comparison.arm(arm)
+    return {"success": summary.means.get("success"), "error_over_tasks": summary.over_tasks.get("success")}
+
+
+def _line(look: Look, at: Sequence[float], records: Sequence[dict[str, Any]], name: str | None = None) -> Line:
+    """The success of an arm along x, with its noise."""
+    return Line(
+        **look._asdict(),
+        points=[(x, record["success"]) for x, record in zip(at, records, strict=True)],
+        intervals=[noise_interval(record["success"], record["error_over_tasks"]) for record in records],
+        name=name,
+    )
+
+
+def success_plot(comparison: Comparison, slug: str, looks: Looks) -> Plot:
+    """Success by arm with its noise."""
+    records: list[dict[str, Any]] = [{"arm": arm, **_success_record(comparison, arm)} for arm in comparison.arms]
+    records = [record for record in records if record["success"] is not None]
+    marks = [
+        Line(
+            **looks.of(record["arm"])._asdict(),
+            points=[(record["success"], row)],
+            intervals=[noise_interval(record["success"], record["error_over_tasks"])],
+            sideways=True,
+        )
+        for row, record in enumerate(records)
+    ]
+    said = "; ".join(f"{record['arm']} {percent(record['success'])}" for record in records)
+    return Plot(
+        slug=slug,
+        title="Success by retriever",
+        description=f"{said}.",
+        panels=[_rows(marks, [record["arm"] for record in records], Axis(label="success", percent=True))],
+        note=f"Mean over {comparison.tasks_asked:,} tasks. {NOISE_NOTE}",
+        records=records,
+    )
+
+
+def _rows(marks: Sequence[Line | Bars | Note], names: Sequence[str], x: Axis, right: float = 12) -> Panel:
+    """A panel with a row a name, the first one on top."""
+    ticks = {float(row): short_name(name) for row, name in enumerate(names)}
+    y = Axis(low=len(names) - 0.5, high=-0.5, ticks=ticks, grid=False)
+    return Panel(marks=marks, x=x, y=y, height=18 + 30 * len(names), right=right)
+
+
+def _won(comparison: Comparison, slug: str, looks: Looks) -> Plot:
+    records: list[dict[str, Any]] = [
+        {"arm": each.arm, "base": each.base, "won": success.wins, "tied": success.ties, "lost": success.losses}
+        for each in comparison.against_base()
+        if (success := each.measures["success"]).tasks
+    ]
+    base = looks.of(comparison.base).colour
+    marks: list[Bars | Note] = []
+    for row, record in enumerate(records):
+        end, total = 0.0, record["won"] + record["tied"] + record["lost"]
+        for outcome, colour in (("won", looks.of(record["arm"]).colour), ("tied", TIED), ("lost", base)):
+            start, end = end, end + record[outcome] / total
+            marks.append(Bars(colour=colour, boxes=[(start, end, row - 0.3, row + 0.3)]))
+        counts = " / ".join(f"{record[outcome]:,}" for outcome in ("won", "tied", "lost"))
+        marks.append(Note(colour=INK, at=(1.02, row), text=counts))
+    said = "; ".join(f"{each['arm']} won {each['won']}, tied {each['tied']}, lost {each['lost']}" for each in records)
+    x = Axis(label="share of the tasks", low=0, high=1, ticks={0: "0 %", 0.5: "50 %", 1: "100 %"}, grid=False)
+    return Plot(
+        slug=slug,
+        title=f"Tasks won and lost against {comparison.base}",
+        description=f"Success task by task against {comparison.base}: {said}.",
+        panels=[_rows(marks, [record["arm"] for record in records], x, right=110)],
+        note=f"Won / tied / lost. In the arm's colour: tasks that it does better on; grey: no difference; in the "
+        f"colour of {comparison.base}: tasks that {comparison.base} does better on.",
+        records=records,
+    )
+
+
+def _recall(curves: dict[str, RecallByTurn], slug: str, looks: Looks) -> Plot:
+    longest = max(len(curve.means) for curve in curves.values())
+    marks = []
+    for arm, curve in curves.items():
+        after = longest - len(curve.means)  # a run that has ended keeps what it was shown
+        means = [0.0, *curve.means, *[curve.means[-1]] * after]
+        errors = [None, *curve.errors, *[curve.errors[-1]] * after]
+        marks.append(
+            Line(
+                **looks.of(arm)._asdict(),
+                name=arm,
+                points=[*enumerate(means)],
+                intervals=[*map(noise_interval, means, errors)] if len(curves) <= _BANDS else [],
+                band=len(curves) <= _BANDS,
+                every=max(1, longest // 8),
+            )
+        )
+    said = "; ".join(
+        f"{arm} {percent(curve.means[len(curve.means) // 2], 0)} after turn {len(curve.means) // 2 + 1} and "
+        f"{percent(curve.means[-1], 0)} at the end"
+        for arm, curve in curves.items()
+    )
+    note = f"Mean over {max(curve.tasks for curve in curves.values()):,} tasks with evidence; a run that has ended"
+    return Plot.of(
+        marks,
+        Axis(label="turn", low=0, high=longest, whole=True),
+        Axis(label="evidence recall", percent=True, low=0, high=1),
+        slug=slug,
+        title="Evidence recall by turn",
+        description=f"How much of the evidence had been shown after each turn: {said}.",
+        note=f"{note} keeps what it was shown." + (" Shaded: 95 % of the noise from tasks." * (len(curves) <= _BANDS)),
+        records=[
+            {"arm": arm, "turn": turn, "evidence_recall": mean, "error_over_tasks": error, "tasks": curve.tasks}
+            for arm, curve in curves.items()
+            for turn, (mean, error) in enumerate(zip(curve.means, curve.errors, strict=True), start=1)
+        ],
+    )
+
+
+def _steps(steps: dict[str, list[int]], slug: str, looks: Looks) -> Plot:
+    most = max(max(counts, default=0) for counts in steps.values())
+    width = max(1, -(-(most + 1) // _BINS))
+    edges = list(range(0, most + 1 + width, width))
+    panels, records, said = list[Panel](), list[dict[str, Any]](), list[str]()
+    for arm, taken in steps.items():
+        runs = np.histogram(taken, edges)[0].tolist()
+        marks: list[Bars | Across | Note] = []
+        for start, count in zip(edges, runs, strict=False):
+            records.append({"arm": arm, "from_steps": start, "to_steps": start + width - 1, "runs": count})
+        left = [start - 0.43 + (width - 1) * 0.07 for start in edges]
+        boxes = [(x, x + 0.86 * width, 0.0, float(count)) for x, count in zip(left, runs, strict=False) if count]
+        marks.append(Bars(colour=looks.of(arm).colour, boxes=boxes))
+        if taken:
+            # paper below the dashes, so that they show on any colour
+            middle = median(taken)
+            marks += [
+                Across(at=middle, along_x=False, colour=PAPER),
+                Across(at=middle, along_x=False, colour=INK, dashes="3 2"),
+            ]
+            low, high = np.quantile(taken, (0.25, 0.75))
+            said.append(f"{arm}: median {number(middle, 0)}, half of the runs from {low:.0f} to {high:.0f}")
+        else:
+            marks.append(Note(colour=MUTED, at=(edges[-1] / 2, 0.5), text="every run broke", anchor="middle"))
+        x = Axis(
+            label="" if len(panels) + 1 < len(steps) else "steps", low=-0.6, high=edges[-1], whole=True, grid=False
+        )
+        y = Axis(ticks={}, low=0, high=1.05 * max(1, *runs))
+        panels.append(Panel(title=short_name(arm), marks=marks, x=x, y=y, height=34))
+    return Plot(
+        slug=slug,
+        title="Steps per run",
+        description=f"Distribution of the steps that runs took. {'; '.join(said)}.",
+        panels=panels,
+        note="How many of the runs took so many executed calls, each row to its own height; dashed: the median. Runs "
+        "that broke are left out.",
+        records=records,
+    )
+
+
+def _by_k(slug: str, series: str, members: Sequence[Comparison], ks: Sequence[int], looks: Looks) -> Plot:
+    arms, records, marks = arms_of(members), [], []
+    for index, arm in enumerate(arms):
+        own = [
+            {"arm": arm, "k": each.setting["k"], **record}
+            for each in members
+            if arm in each.arms and (record := _success_record(each, arm))["success"] is not None
+        ]
+        # a little apart, so that bars do not cover one another
+        beside = min(0.03, 0.2 / len(arms)) * (index - (len(arms) - 1) / 2)
+        marks.append(_line(looks.of(arm), [ks.index(record["k"]) + beside for record in own], own, arm))
+        records += own
+    said = "; ".join(f"{each['arm']} {percent(each['success'])} at k = {each['k']}" for each in records)
+    ticks = {float(index): str(k) for index, k in enumerate(ks)}
+    return Plot.of(
+        marks,
+        Axis(label="results per search, k", ticks=ticks, low=-0.2, high=len(ks) - 0.8, grid=False),
+        Axis(label="success", percent=True),
+        slug=slug,
+        title=f"Success against k: {series}",
+        description=f"{said}.",
+        note=NOISE_NOTE,
+        records=records,
+    )

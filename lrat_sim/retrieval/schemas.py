@@ -1,0 +1,137 @@
+"""What the search server and its clients say to each other: the bodies of requests and answers, and their limits.
+
+A search request is read tolerantly as JSON (Python's reader, since a query may hold half a surrogate pair, which a
+language model can well write) and strictly as a record: an unknown field is refused, with its name.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lrat_sim.errors import InputError
+from lrat_sim.keys import read_key
+from lrat_sim.retrieval.result_format import LONGEST_NAME, LONGEST_QUERY
+from lrat_sim.settings import Positive, Settings, Whole
+
+FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
+"""Comes with every answer of the server, so that a client notices when something else is served."""
+
+S = TypeVar("S", bound=Struct)
+
+
+class ServerLimits(
+    Settings, frozen=True, kw_only=True, forbid_unknown_fields=False
+):  # a later server may have more of them
+    """What one request may ask for."""
+
+    body: Annotated[Whole, Meta(description="Bytes of a request's body.")] = 8 << 20
+    queries: Annotated[Whole, Meta(description="Queries per request.")] = 4096
+    k: Annotated[Whole, Meta(description="Hits per query.")] = 1000
+    hits: Annotated[Whole, Meta(description="Queries times k.")] = 50_000
+    query_characters: Annotated[Whole, Meta(description="Characters of a query.")] = LONGEST_QUERY
+    waiting: Annotated[
+        Whole, Meta(description="Queries that may wait for the retriever; beyond, the answer is 503.")
+    ] = 16_384
+    seconds: Annotated[
+        Positive, Meta(description="Seconds in which the head of a request must have arrived, and then its body.")
+    ] = 30.0
+
+
+class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``POST /search``: one ``query`` or a list of ``queries``, and the number of hits for each.
+
+    ``snippet_tokens`` adds to each hit its title and so many first tokens of its text, ``text`` title and whole text.
+    """
+
+    query: str | None = None
+    queries: list[str] | None = None
+    k: Annotated[int, Meta(ge=1)] = 10
+    snippet_tokens: Annotated[int, Meta(ge=1, le=8192)] | None = None
+    text: bool = False
+
+
+class SearchHit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One hit of an answer; ``title``, ``snippet`` and ``text`` are there if asked for."""
+
+    docid: Annotated[str, Meta(max_length=LONGEST_NAME)]
+    score: float
+    rank: int
+    title: str | None = None
+    snippet: str | None = None
+    text: str | None = None
+
+
+class SearchAnswer(Struct, frozen=True):
+    """The answer to ``POST /search``: one list of hits a query, in the order of the queries."""
+
+    results: list[list[SearchHit]]
+
+
+class RetrieveBody(Struct, frozen=True, kw_only=True):
+    """``POST /retrieve`` of Search-R1; it passes over fields that it does not know, as that project's server does."""
+
+    queries: list[str]
+    topk: Annotated[int, Meta(ge=0)] | None = None
+    return_scores: bool = False
+
+
+class ServerCard(Struct, frozen=True, kw_only=True):
+    """``GET /describe``: what is served.
+
+    ``retriever`` is what its ``describe()`` says, ``documents`` the size of its corpus where that is known.
+    """
+
+    name: str
+    version: str
+    fingerprint: str
+    retriever: dict[str, Any]
+    documents: int | None = None
+    limits: ServerLimits = ServerLimits()
+
+
+class Refused(Exception):
+    """A request that is answered with a status and one sentence instead of a result."""
+
+    def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None):
+        self.status, self.sentence, self.headers = status, sentence, headers or {}
+        super().__init__(sentence)
+
+
+def read_body(body: bytes, kind: type[S]) -> S:
+    """A request's body as a record.
+
+    Raises:
+        Refused: 422, with what is wrong and where.
+    """
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(422, f"the body is not JSON ({error}); send one JSON object.") from error
+    try:
+        return msgspec.convert(content, type=kind)
+    except (msgspec.ValidationError, UnicodeError) as error:
+        raise Refused(422, f"the body is not as it should be: {error}; correct that field.") from error
+
+
+def encode_answer(answer: Any) -> bytes:
+    """An answer as JSON; a text that UTF-8 cannot hold is escaped."""
+    try:
+        return msgspec.json.encode(answer)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(answer)).encode()
+
+
+def read_token(variable: str | None) -> str | None:
+    """The token in an environment variable, None where no variable is named.
+
+    Raises:
+        InputError: the variable is not set.
+    """
+    token = read_key(variable) if variable is not None else None
+    if variable is not None and not token:
+        raise InputError(f"the environment variable {variable} is not set; put the token there.")
+    return token

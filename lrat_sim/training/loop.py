@@ -1,0 +1,202 @@
+"""The training loop: AdamW, warm-up and linear decay, gradient clipping, mixed precision, checkpoints and resume."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs  # type: ignore[import-untyped]
+from accelerate.utils import send_to_device  # type: ignore[import-untyped]
+from msgspec import Struct
+from torch import nn
+
+from lrat_sim import foreign
+from lrat_sim.artifact import ensure_folder, read_json, write_json, writing
+from lrat_sim.errors import InputError
+from lrat_sim.progress import ProgressCallback
+from lrat_sim.retrieval.hardware import gains_from_bf16
+from lrat_sim.training.batch import Batch
+from lrat_sim.training.data import Example, PairDataset
+from lrat_sim.training.distributed import is_main, process_index
+from lrat_sim.training.folder import Measured
+from lrat_sim.training.model import load_weights, save_weights
+from lrat_sim.training.settings import TrainingSettings
+
+METRIC = "nDCG@10"
+"""The figure of a measurement that decides which weights are kept."""
+
+BEST = "best.safetensors"
+"""The weights that measured best on the development pairs, beside the checkpoints."""
+
+_WEIGHTS, _OPTIMIZER, _HISTORY = "weights.safetensors", "optimizer.pt", "history.json"
+_DAMAGED = "delete the folder of the unfinished training"
+
+
+class Trainee(Protocol):
+    """A model in training, and what the loop must know of its kind."""
+
+    model: Any
+    """Of sentence-transformers; trained in place, frozen parameters stay."""
+
+    def collate(self, examples: list[Example]) -> Batch:
+        """The pairs of a step as texts, tokenised, and labels."""
+        ...
+
+    def loss(self) -> nn.Module:
+        """The loss of a batch; its attribute ``model`` is the model that it calls."""
+        ...
+
+    def evaluator(self) -> Callable[[], dict[str, float]] | None:
+        """Measures the model as it is on the held-out pairs; None where there are none."""
+        ...
+
+
+class History(Struct):
+    """What a run has done: the loss of every step, and its measurements on the development pairs."""
+
+    losses: list[float] = []
+    development: list[Measured] = []
+
+    @property
+    def best(self) -> Measured | None:
+        """The best measurement after training began, the first of equals; None where there is none."""
+        return max((m for m in self.development if m.step), key=lambda m: m.figures[METRIC], default=None)
+
+
+def fit(
+    trainee: Trainee,
+    dataset: PairDataset,
+    settings: TrainingSettings,
+    folder: Path,
+    progress: ProgressCallback | None = None,
+) -> History:
+    """Trains a model on all batches of its pairs, from the last checkpoint where there is one.
+
+    Args:
+        trainee: left with the weights of the last step; those that measured best are in the file :data:`BEST`.
+        dataset: the pairs.
+        settings: the recipe.
+        folder: of checkpoints; one whole one is in it, named for its step.
+        progress: told every step.
+
+    Raises:
+        InputError: the loss is no longer finite, or a checkpoint is damaged.
+    """
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",  # see below
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # a BERT's pooler is never used
+    )
+    device = accelerator.device
+    dtype = compute_dtype(settings, device.type)
+    model, loss = trainee.model.to(device), trainee.loss()
+    autocast = partial(torch.autocast, device.type, dtype, enabled=dtype != torch.float32)
+    # around the model, and not around the loss alone: GradCache encodes again in the backward pass
+    model.forward = autocast()(model.forward)
+    loss.model = accelerator.prepare_model(model)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},  # biases and norms
+        ],
+        fused=True,
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)  # fp16 loses small gradients otherwise
+    history = _resume(folder, model, optimizer, scaler)
+    evaluate = trainee.evaluator() if is_main() else None  # the other processes wait at their next step
+    if evaluate and not history.development:
+        history.development.append(Measured(0, evaluate()))
+    evaluated = {round(dataset.steps * part / settings.evaluations) for part in range(1, settings.evaluations + 1)}
+
+    first = len(history.losses)
+    batch = trainee.collate(dataset.batch(first)) if first < dataset.steps else None
+    model.train()
+    for step in range(first + 1, dataset.steps + 1):
+        assert batch is not None
+        # what is drawn in a step follows from seed, step and process alone, so that a checkpoint needs no states
+        torch.manual_seed(int(numpy.random.SeedSequence([settings.seed, step, process_index()]).generate_state(1)[0]))
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _schedule(step - 1, dataset.steps, settings.warmup)
+        with autocast():
+            value = loss(*send_to_device(batch, device))
+        scaler.scale(value).backward()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(parameters, settings.max_gradient_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        if step < dataset.steps:  # tokenised while a GPU still computes, before its loss is waited for
+            batch = trainee.collate(dataset.batch(step))
+        history.losses.append(value.item())
+        if not math.isfinite(history.losses[-1]):
+            raise _not_finite(step, settings)
+        if evaluate and step in evaluated:
+            before = history.best
+            history.development.append(Measured(step, evaluate()))
+            model.train()
+            if before is None or history.best is not before:
+                save_weights(model, folder / BEST)
+        if is_main() and (step % settings.checkpoint_steps == 0 or step == dataset.steps):
+            _save(folder, step, model, optimizer, scaler, history)
+        if progress and is_main():
+            progress(step, dataset.steps, f"training steps, loss {history.losses[-1]:.3f}")
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
+        raise _not_finite(dataset.steps, settings)
+    del model.forward  # the class's own again
+    return history
+
+
+def compute_dtype(settings: TrainingSettings, device: str) -> torch.dtype:
+    """What the model computes in on a kind of device."""
+    if settings.precision == "auto":
+        return torch.bfloat16 if gains_from_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]
+
+
+def _schedule(done: int, steps: int, warmup: float) -> float:
+    """The share of the peak learning rate after so many steps: linearly up, then linearly down to 0."""
+    rising = math.ceil(warmup * steps)
+    return done / rising if done < rising else (steps - done) / max(1, steps - rising)
+
+
+def _save(folder: Path, step: int, model: nn.Module, optimizer: Any, scaler: Any, history: History) -> None:
+    """Writes a checkpoint, whole or not at all, and removes the one before."""
+    unfinished = ensure_folder(folder / "unfinished")
+    with writing(folder):
+        save_weights(model, unfinished / _WEIGHTS)
+        torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}, unfinished / _OPTIMIZER)
+        write_json(unfinished / _HISTORY, history)
+        unfinished.replace(folder / str(step))
+    for name in _checkpoints(folder) - {step}:
+        shutil.rmtree(folder / str(name))
+
+
+def _resume(folder: Path, model: nn.Module, optimizer: Any, scaler: Any) -> History:
+    """Takes up the last checkpoint; an empty history where there is none."""
+    if not (steps := _checkpoints(folder)):
+        return History()
+    last = folder / str(max(steps))
+    load_weights(model, last / _WEIGHTS)
+    with foreign.reading(f"the checkpoint {last} is damaged", _DAMAGED):
+        state = torch.load(last / _OPTIMIZER, map_location="cpu", weights_only=True)
+        optimizer.load_state_dict(state["optimizer"])
+        scaler.load_state_dict(state["scaler"])
+    return read_json(last / _HISTORY, History, "the history of a training", _DAMAGED)
+
+
+def _checkpoints(folder: Path) -> set[int]:
+    return {int(path.name) for path in folder.glob("*") if path.name.isdigit()}
+
+
+def _not_finite(step: int, settings: TrainingSettings) -> InputError:
+    return InputError(
+        f"the training loss is no longer a finite number at step {step} (learning_rate {settings.learning_rate}, "
+        f"temperature {settings.temperature}); lower learning_rate or raise temperature."
+    )

@@ -1,0 +1,204 @@
+import shutil
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
+
+from lrat_sim.errors import InputError
+from lrat_sim.retrieval.encoder import load_model
+from lrat_sim.retrieval.rerank import load_cross_encoder
+from lrat_sim.text import minilm_folder
+from lrat_sim.training.model import (
+    add_adapters,
+    base_fingerprint,
+    base_licence,
+    base_name,
+    freeze_layers,
+    load_weights,
+    make_trainable,
+    save_weights,
+    without_dropout,
+)
+from lrat_sim.training.settings import TrainingSettings
+
+
+@pytest.fixture(scope="module")
+def tiny_decoder(tmp_path_factory) -> SentenceTransformer:
+    folder = tmp_path_factory.mktemp("decoder")
+    config = Qwen3Config(
+        vocab_size=30522, hidden_size=32, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=1,
+        head_dim=16, intermediate_size=64, attention_dropout=0.2,
+    )  # fmt: skip
+    Qwen3Model(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(folder)
+    return SentenceTransformer(modules=[Transformer(str(folder)), Pooling(32, pooling_mode="lasttoken")], device="cpu")
+
+
+def trained_parameters(model: SentenceTransformer) -> set[str]:
+    model.zero_grad()
+    model.train()
+    model(model.preprocess(["the river", "a bridge of stone"]))["sentence_embedding"].square().sum().backward()
+    return {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+
+
+def test_lower_layers_and_embeddings_of_an_encoder_get_no_gradient(tiny_model):
+    model = load_model(tiny_model, "cpu")
+    everything = trained_parameters(model)
+    assert any("embeddings" in name for name in everything)
+    freeze_layers(model, 2)
+    left = trained_parameters(model)
+    assert left
+    assert left == {name for name in everything if ".layer.2." in name}
+
+
+def test_lower_layers_and_embeddings_of_a_decoder_get_no_gradient(tiny_decoder):
+    everything = trained_parameters(tiny_decoder)
+    freeze_layers(tiny_decoder, 2)
+    left = trained_parameters(tiny_decoder)
+    assert left == {name for name in everything if ".layers.2." in name or name.endswith("model.norm.weight")}
+    assert any(".layers.2." in name for name in left)
+
+
+def test_without_dropout_two_passes_agree(tiny_model, tiny_decoder):
+    for model in (load_model(tiny_model, "cpu"), tiny_decoder):
+        model.train()
+        features = model.preprocess(["the river by the old mill"])
+
+        def embedding(model=model, features=features) -> torch.Tensor:
+            return model(dict(features))["sentence_embedding"]
+
+        assert not torch.equal(embedding(), embedding())
+        without_dropout(model)
+        assert torch.equal(embedding(), embedding())
+
+
+def test_plain_attention_gives_the_same_embeddings(tiny_model):
+    model = load_model(tiny_model, "cpu")
+    before = torch.tensor(model.encode(["the river by the old mill", "a bridge"]))
+    make_trainable(model, TrainingSettings(freeze_layers=0))
+    assert model.transformers_model.config._attn_implementation == "eager"
+    assert torch.allclose(before, torch.tensor(model.encode(["the river by the old mill", "a bridge"])), atol=1e-6)
+
+
+def test_half_precision_checkpoint_is_trained_in_fp32(tiny_model, tmp_path):
+    half = SentenceTransformer(str(tiny_model), device="cpu").bfloat16()
+    half.save_pretrained(str(tmp_path / "half"), create_model_card=False)
+    assert {parameter.dtype for parameter in load_model(tmp_path / "half", "cpu").parameters()} == {torch.float32}
+
+
+def test_fingerprint_of_a_base_follows_its_weights_and_not_its_card(tiny_model, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    (copy / "README.md").write_text("another card")
+    assert base_fingerprint(copy) == base_fingerprint(str(tiny_model))
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert base_fingerprint(copy) != base_fingerprint(tiny_model)
+
+
+def test_model_without_transformer_layers_cannot_be_frozen():
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    static = StaticEmbedding(Tokenizer.from_file(str(minilm_folder() / "tokenizer.json")), embedding_dim=8)
+    with pytest.raises(InputError, match="set freeze_layers to 0"):
+        freeze_layers(SentenceTransformer(modules=[static], device="cpu"), 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x08" + b"\0" * 7 + b"[[[[[[[["])
+def test_damaged_weights_of_an_unfinished_training_are_refused(tmp_path, content):
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.safetensors are damaged \(.*delete the folder"):
+        load_weights(torch.nn.Linear(2, 2), tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("\ufeff---\r\nlicense: mit\r\n---\r\n# A model\r\n", "mit"),
+        ("---\nlicense: 2001-99-99\n---\n", None),
+        ("---\nlicense: &a [*a]\n---\n", None),
+        ("---\n- mit\n---\n", None),
+        ("# A model without a head\n", None),
+    ],
+)
+def test_the_licence_of_a_base_model_is_read_or_left_open(tmp_path, card, licence):
+    (tmp_path / "README.md").write_bytes(card.encode())
+    assert base_licence(tmp_path) == licence
+
+
+TEXTS = ["river by the mill", "the old bridge", "a copper lantern", "an orchard"]
+
+
+def adapted(folder, rank=2):
+    torch.manual_seed(1)
+    model = load_model(folder, "cpu").eval()
+    adapters = add_adapters(model.transformers_model, rank, 4.0)
+    return model, adapters
+
+
+def disturb(model):
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+
+
+def test_new_adapters_change_nothing_and_are_trained_alone(tiny_model):
+    before = torch.tensor(load_model(tiny_model, "cpu").encode(TEXTS))
+    model, _ = adapted(tiny_model)
+    assert torch.allclose(torch.tensor(model.encode(TEXTS)), before, atol=1e-6)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all("lora_" in name for name in trained)
+
+
+def test_merged_model_computes_the_same_and_has_the_base_s_parameters(tiny_model, tmp_path):
+    model, adapters = adapted(tiny_model)
+    disturb(model)
+    before = torch.tensor(model.encode(TEXTS))
+    assert not torch.allclose(before, torch.tensor(load_model(tiny_model, "cpu").encode(TEXTS)), atol=1e-3)
+    adapters.merge_and_unload()
+    model.save_pretrained(str(tmp_path / "merged"), create_model_card=False)
+    loaded = SentenceTransformer(str(tmp_path / "merged"), device="cpu")
+    assert torch.allclose(torch.tensor(loaded.encode(TEXTS)), before, atol=1e-5)
+    assert loaded.state_dict().keys() == load_model(tiny_model, "cpu").state_dict().keys()
+
+
+def test_adapters_in_frozen_layers_are_frozen_too(tiny_model):
+    model, _ = adapted(tiny_model)
+    freeze_layers(model, 2)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert any(".layer.2." in name for name in trained)
+    assert not any(".layer.0." in name or ".layer.1." in name for name in trained)
+
+
+def test_checkpoint_holds_the_adapters_alone_and_gives_them_back(tiny_model, tmp_path):
+    model, _ = adapted(tiny_model)
+    disturb(model)
+    save_weights(model, tmp_path / "w.safetensors")
+    assert (tmp_path / "w.safetensors").stat().st_size < 200_000
+    other, _ = adapted(tiny_model)
+    load_weights(other, tmp_path / "w.safetensors")
+    assert all(torch.equal(left, right) for left, right in zip(model.parameters(), other.parameters(), strict=True))
+    with pytest.raises(InputError, match="another model"):
+        load_weights(load_model(tiny_model, "cpu"), tmp_path / "w.safetensors")
+
+
+def test_base_is_named_by_its_hub_id_and_never_by_where_it_lies(tmp_path, tiny_model):
+    assert base_name("Qwen/Qwen3-Embedding-0.6B") == "Qwen/Qwen3-Embedding-0.6B"
+    assert base_name(minilm_folder()) == "sentence-transformers/all-MiniLM-L6-v2"
+    cached = tmp_path / "models--intfloat--e5-small" / "snapshots" / "0123"
+    cached.mkdir(parents=True)
+    assert base_name(cached) == "intfloat/e5-small"
+    assert base_name(tiny_model) == tiny_model.name
+
+
+@pytest.mark.parametrize("attention", ["flash_attention_2", "nonsense"])
+def test_attention_that_is_not_available_is_named(tiny_model, tiny_cross_encoder, attention):
+    for load, base in ((load_model, tiny_model), (load_cross_encoder, tiny_cross_encoder)):
+        with pytest.raises(InputError, match=f"with attn_implementation '{attention}' .*leave attn_implementation out"):
+            load(base, "cpu", attention=attention)
