@@ -25,7 +25,6 @@ from lrat_sim.cli.options import (
     MaxCost,
     MaxSeconds,
     NoCache,
-    Processes,
     Samples,
     Seed,
     Source,
@@ -63,7 +62,6 @@ def ablate(
     seed: Seed = 0,
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
-    processes: Processes = 0,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
     cache: Cache = None,
@@ -99,7 +97,7 @@ def ablate(
         train_tasks=train_tasks,
         test_tasks=test_tasks,
         samples=samples,
-        calls=call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache),
+        calls=call_options(concurrency, adaptive, max_cost, max_seconds, cache, no_cache),
     )
     load_arms(settings.arms, settings.table)  # a wrong name is said before a task set is prepared
     if len(task_set) > 1 and (source is not None or task_option):

@@ -23,7 +23,6 @@ from lrat_sim.cli.options import (
     MaxSeconds,
     NoCache,
     Out,
-    Processes,
     Seed,
     Source,
     Split,
@@ -99,7 +98,6 @@ def probe(
     seed: Seed = 0,
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
-    processes: Processes = 0,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
     cache: Cache = None,
@@ -125,7 +123,7 @@ def probe(
         split=split,
         limit=limit,
         seed=seed,
-        calls=call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache),
+        calls=call_options(concurrency, adaptive, max_cost, max_seconds, cache, no_cache),
     )
     found = test(dataset_named(task_set, source, task_option, data), out, settings)
     console = Screen()

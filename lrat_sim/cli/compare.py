@@ -27,7 +27,6 @@ from lrat_sim.cli.options import (
     MaxSeconds,
     NoCache,
     Out,
-    Processes,
     Samples,
     Source,
     Split,
@@ -76,7 +75,6 @@ def compare(
     ] = None,
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
-    processes: Processes = 0,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
     cache: Cache = None,
@@ -109,7 +107,7 @@ def compare(
         seeds=tuple(seed),
         samples=samples,
         max_length=max_length,
-        calls=call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache),
+        calls=call_options(concurrency, adaptive, max_cost, max_seconds, cache, no_cache),
     )
     of_answers = judge_of(ANSWERS, judge, 1, pairs_of(judge_option))
     sets = _datasets(task_set, source, task_option, data)
@@ -143,7 +141,6 @@ def sweep(
     ] = [0],
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
-    processes: Processes = 0,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
     cache: Cache = None,
@@ -178,7 +175,7 @@ def sweep(
         limit=limit,
         seeds=tuple(seed),
         samples=samples,
-        calls=call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache),
+        calls=call_options(concurrency, adaptive, max_cost, max_seconds, cache, no_cache),
     )
     result = run_sweep(
         chain.from_iterable(map(read_pairs, pairs)),

@@ -28,7 +28,6 @@ from lrat_sim.cli.options import (
     MaxSeconds,
     NoCache,
     Out,
-    Processes,
     Samples,
     Seed,
     Source,
@@ -94,7 +93,6 @@ def flywheel(
     seed: Seed = 0,
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
-    processes: Processes = 0,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
     cache: Cache = None,
@@ -133,7 +131,7 @@ def flywheel(
         test_tasks=test_tasks,
         samples=samples,
         seed=seed,
-        calls=call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache),
+        calls=call_options(concurrency, adaptive, max_cost, max_seconds, cache, no_cache),
     )
     of_browses = judge_of(BROWSES, judge, 1, pairs_of(judge_option))
     dataset = dataset_named(task_set, source, task_option, data)

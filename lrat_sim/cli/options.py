@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
     from lrat_sim.grading.answers import AnswerJudge
     from lrat_sim.grading.relevance import RelevanceJudge
-    from lrat_sim.study.settings import CallOptions
+    from lrat_sim.rollout.calls import CallOptions
 
 TaskSet = Annotated[
     str,
@@ -46,9 +46,6 @@ Concurrency = Annotated[int, typer.Option(min=1, max=100_000, help="Model calls 
 Adaptive = Annotated[
     bool,
     typer.Option("--adaptive/--no-adaptive", help="Begin with 20 calls in flight and let 429s decide."),
-]
-Processes = Annotated[
-    int, typer.Option(min=0, max=1024, help="Other processes that make the calls; 0 is this one alone.")
 ]
 MaxCost = Annotated[float | None, typer.Option(help="US dollars that all agents' calls may cost together.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the agents' runs may take together.")]
@@ -157,7 +154,6 @@ def judge_of(
 def call_options(
     concurrency: int,
     adaptive: bool,
-    processes: int,
     max_cost: float | None,
     max_seconds: float | None,
     cache: Path | None,
@@ -165,7 +161,7 @@ def call_options(
 ) -> CallOptions:
     """How the agents' calls are sent, from the options of the command line."""
     from lrat_sim.errors import InputError
-    from lrat_sim.study.settings import CallOptions
+    from lrat_sim.rollout.calls import CallOptions
 
     for name, limit in (("--max-cost", max_cost), ("--max-seconds", max_seconds)):
         if limit is not None and not 0 < limit < math.inf:
@@ -175,7 +171,6 @@ def call_options(
     return CallOptions(
         concurrency=concurrency,
         adaptive=adaptive,
-        processes=processes,
         max_cost=max_cost,
         max_seconds=max_seconds,
         cache=False if no_cache else True if cache is None else str(cache),

@@ -30,7 +30,6 @@ from lrat_sim.cli.options import (
     MaxSeconds,
     NoCache,
     Out,
-    Processes,
     Samples,
     Seed,
     Source,
@@ -126,7 +125,6 @@ def rollout(
     seed: Seed = 0,
     concurrency: Concurrency = 20,
     adaptive: Adaptive = True,
-    processes: Processes = 0,
     max_cost: MaxCost = None,
     max_seconds: MaxSeconds = None,
     cache: Cache = None,
@@ -146,7 +144,7 @@ def rollout(
     from lrat_sim.study import graded_rollout, opened, runnable_tasks
 
     check_retrievers(retriever)
-    calls = call_options(concurrency, adaptive, processes, max_cost, max_seconds, cache, no_cache)
+    calls = call_options(concurrency, adaptive, max_cost, max_seconds, cache, no_cache)
     settings = agent_named(agent, k, agent_option)
     dataset = dataset_named(task_set, source, task_option, data)
     tasks = runnable_tasks(dataset.tasks(split), settings, limit)
