@@ -20,8 +20,8 @@ from lrat_sim.records import Trajectory as Trajectory
 from lrat_sim.records import Turn as Turn
 from lrat_sim.records import Verdict as Verdict
 from lrat_sim.retrieval.base import Retriever as Retriever
+from lrat_sim.rollout.calls import CallOptions as CallOptions
 from lrat_sim.study import AblationSettings as AblationSettings
-from lrat_sim.study import CallOptions as CallOptions
 from lrat_sim.study import CompareSettings as CompareSettings
 from lrat_sim.study import ControlsSettings as ControlsSettings
 from lrat_sim.study import FlywheelResult as FlywheelResult

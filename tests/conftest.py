@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import signal
 import sys
@@ -43,6 +44,17 @@ def data():
     if not Path(folder).is_dir():
         pytest.fail(f"LRAT_SIM_DATA names {folder}, which is no folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def scripted():
+    """Scripted models, server and retriever: the module tests/support/scripted.py."""
+    if "scripted" not in sys.modules:
+        path = Path(__file__).parent / "support" / "scripted.py"
+        spec = importlib.util.spec_from_file_location("scripted", path)
+        sys.modules["scripted"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["scripted"])
+    return sys.modules["scripted"]
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,9 @@ def test_every_command_of_the_documentation_is_one(path, command, monkeypatch):
 
 
 def test_commands_that_a_sentence_names_exist():
-    named = {name for path in SOURCES for name in re.findall(r"`lrat-sim ([a-z][\w-]*)", path.read_text(encoding="utf-8"))}
+    named = {
+        name for path in SOURCES for name in re.findall(r"`lrat-sim ([a-z][\w-]*)", path.read_text(encoding="utf-8"))
+    }
     assert len(named) > 5
     assert named <= {*COMMANDS}
 

@@ -12,7 +12,7 @@ from lrat_sim.records import Document, Pair, Task, Trajectory
 from lrat_sim.tables import percent
 
 if TYPE_CHECKING:
-    from lrat_sim.agent.estimate import Estimate
+    from lrat_sim.agent.estimate import RolloutEstimate
     from lrat_sim.agent.profile import AgentSettings
     from lrat_sim.corpus.dataset import Dataset
     from lrat_sim.grading.agreement import Agreement
@@ -34,7 +34,7 @@ class Run:
     folder: Path
     stopped: str | None = None
     agent: AgentSettings | None = field(default=None, compare=False)
-    estimate: Estimate | None = field(default=None, compare=False)
+    estimate: RolloutEstimate | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", Path(self.folder))

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from lrat_sim.grading.answers import AnswerJudge
     from lrat_sim.grading.relevance import RelevanceJudge
     from lrat_sim.retrieval.base import Retriever
-    from lrat_sim.study import CallOptions
+    from lrat_sim.rollout.calls import CallOptions
 
 PairsLike = Annotated[
     "Pairs | Path | str | Sequence[Pairs | Path | str]",
@@ -114,7 +114,8 @@ def rollout(
     from lrat_sim.agent.estimate import estimate
     from lrat_sim.artifact import ensure_folder
     from lrat_sim.models.budget import LimitReached
-    from lrat_sim.study import CallOptions, graded_rollout, runnable_tasks
+    from lrat_sim.rollout.calls import CallOptions
+    from lrat_sim.study import graded_rollout, runnable_tasks
 
     check_retriever(retriever)
     settings, made = agent_named(agent, agent_options, k), build(CallOptions, calls)
