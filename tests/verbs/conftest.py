@@ -4,9 +4,11 @@ import pytest
 
 
 @pytest.fixture
-def small(tmp_path, monkeypatch):
-    """A working folder whose own `corpora/` and `recipes/` make the world and the training small."""
+def small(tmp_path, monkeypatch, one_layer):
+    """A working folder whose own `corpora/` and `recipes/` make the world and the training small, as is the encoder."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").symlink_to(one_layer)
+    monkeypatch.setattr("lrat_sim.text.files", lambda _: tmp_path)
     sizes = {"documents": 1000, "train_tasks": 24, "dev_tasks": 6, "test_tasks": 8, "ood_tasks": 2}
     description = {"name": "world", "title": "small", "licence": "none", "url": "none", "get": "none"}
     training = {"epochs": 1, "batch_size": 16, "group_size": 3, "freeze_layers": 0, "max_query_length": 32}
