@@ -15,6 +15,26 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture
+def command(monkeypatch, capfd, tmp_path):
+    """command(*arguments) runs the command line in this process, 80 columns wide: standard output and error."""
+    from lrat_sim import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments, code=0):
+        monkeypatch.setattr(sys, "argv", ["lrat-sim", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert (left.value.code or 0) == code, err
+        return out, err
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def data():
     """The folder of the public data sets; without it the test is skipped."""

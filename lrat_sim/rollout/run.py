@@ -24,7 +24,7 @@ from lrat_sim.rollout.calls import CallOptions, Calls, opened
 from lrat_sim.rollout.index import RUN, TRAJECTORIES, Row, index_grades, record_asked, row, write_index
 from lrat_sim.rollout.manifest import check_manifest, record_call
 from lrat_sim.rollout.summary import RolloutSummary, left_out_sentence, runnable
-from lrat_sim.rollout.table import Board, Tally
+from lrat_sim.rollout.table import Tally, board
 from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
 
@@ -176,8 +176,8 @@ class _Rollout:
                 shown.print(said, markup=False, soft_wrap=True)
             try:
                 async with opened(how, self.agent.model, self.folder, spent=spent, budget=self.budget) as calls:
-                    with Board(self._title(), tally, shown, calls.fields) as board:
-                        stopped = await self._run_missing(missing, calls, store, tally, board, progress)
+                    with board(self._title(), tally, shown, calls.fields):
+                        stopped = await self._run_missing(missing, calls, store, tally, progress)
             finally:
                 write_index(self.folder, self.rows.values())
         if stopped is not None and shown is not None:
@@ -227,7 +227,6 @@ class _Rollout:
         calls: Calls,
         store: Store[Trajectory],
         tally: Tally,
-        board: Board,
         progress: ProgressCallback | None,
     ) -> LimitReached | None:
         """Runs what is missing, the first ones first; returns the limit that ended it early."""
@@ -246,7 +245,6 @@ class _Rollout:
             async with aclosing(bounded_map(run, enumerate(missing), calls.runs)) as results:
                 async for _, trajectory in results:
                     tally.add(self._add(trajectory, store.append(trajectory)))
-                    board.update()
                     if progress is not None:
                         progress(tally.done, tally.total, "runs")
         except LimitReached as reached:

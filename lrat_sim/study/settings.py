@@ -115,7 +115,7 @@ class AblationSettings(TrainingStudySettings, frozen=True, kw_only=True):
     table: Annotated[str, Meta(description="Table of arms, by name or path.")] = "ablate-arms"
     split: Annotated[str, Meta(description="Held-out tasks: dev to choose an arm by, test to report it.")] = "test"
     seeds: Annotated[tuple[Seed, ...], Meta(description="Random seeds; each is one training of every arm.")] = (0,)
-    seed: Annotated[Seed, Meta(description="Random seed of the collected runs, which all arms share.")] = 0
+    collect_seed: Annotated[Seed, Meta(description="Random seed of the collected runs, all arms share it.")] = 0
     train_tasks: TrainTasks | None = None
     test_tasks: TestTasks | None = None
     samples: Samples = 2
