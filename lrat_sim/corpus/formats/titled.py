@@ -1,4 +1,4 @@
-"""What HotpotQA and 2WikiMultihopQA share: questions whose contexts are the corpus, and gold titles as evidence.
+"""HotpotQA and 2WikiMultihopQA: questions whose contexts are the corpus, and gold titles as evidence.
 
 The corpus is the union of all passages in the files.  Its ids are running numbers, in the order in which the
 passages are first met (files by name): short, safe to copy for a language model, and saying nothing of the title,
@@ -16,9 +16,11 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta, Struct
 
+from lrat_sim.corpus.annotations import plan_from_triples
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
 from lrat_sim.corpus.formats.rows import Columns, Row, kind_of, pick
+from lrat_sim.corpus.plans import NoPlan, Passage
 from lrat_sim.errors import InputError
 from lrat_sim.foreign.files import lines
 from lrat_sim.records import Document, Plan, Task
@@ -159,6 +161,40 @@ class TitledReader(Reader):
         )
         task = msgspec.structs.replace(task, plan=self.plan(row, gold, task))
         return ReadTask(task, split_of(row.path), row.place, missing)
+
+
+class HotpotReader(TitledReader):
+    """HotpotQA in its official layout, as jsonl, by columns, or as a mapping of titles to sentences.
+
+    Sentences carry their own leading space; HTML entities in titles are left as they are, since the supporting
+    facts spell them so.
+    """
+
+    join = ""
+
+    def plan(self, row: Row, gold: list[Document], task: Task) -> Plan | None:
+        """None."""
+        self.without_plan["HotpotQA annotates no facts"] += 1
+        return None
+
+
+class TwoWikiReader(TitledReader):
+    """2WikiMultihopQA in its official layout or by columns, with passages from contexts and passage files."""
+
+    join = " "
+
+    def plan(self, row: Row, gold: list[Document], task: Task) -> Plan | None:
+        """The triples as a plan, if they can be laid on the gold passages."""
+        triples = pairs_of(row.fields.get("evidences"), ("fact",), ("relation",), ("entity",))
+        if not all(isinstance(t, list) and len(t) == 3 and all(isinstance(part, str) for part in t) for t in triples):
+            raise row.fault("the field `evidences` should be a list of [subject, relation, object]")
+        passages = [Passage(document.title, document.text) for document in gold]
+        comparison = "comparison" in str(row.fields.get("type"))
+        try:
+            return plan_from_triples(task.question, task.answers[0], triples, passages, comparison)
+        except NoPlan as reason:
+            self.without_plan[str(reason)] += 1
+            return None
 
 
 def pairs_of(value: Any, *names: tuple[str, ...]) -> list[Any]:

@@ -14,12 +14,10 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import ReaderOptions
 from lrat_sim.corpus.formats.beir import BeirReader
 from lrat_sim.corpus.formats.browsecomp import BrowseCompOptions, BrowseCompReader, decrypt, encrypt
-from lrat_sim.corpus.formats.hotpotqa import HotpotReader
 from lrat_sim.corpus.formats.infoseek import InfoSeekOptions, InfoSeekReader
 from lrat_sim.corpus.formats.lines import trec_qrels
 from lrat_sim.corpus.formats.musique import MusiqueOptions, MusiqueReader
-from lrat_sim.corpus.formats.titled import TitledOptions
-from lrat_sim.corpus.formats.twowiki import TwoWikiReader
+from lrat_sim.corpus.formats.titled import HotpotReader, TitledOptions, TwoWikiReader
 from lrat_sim.errors import InputError, RecordError
 
 CANARY = "a canary of our own"
