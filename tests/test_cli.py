@@ -260,7 +260,8 @@ def test_compare_prints_and_writes_the_paired_comparison(command, small_world, t
     comparison = load(tmp_path / "runs" / "comparison.json")
     assert [summary.name for summary in comparison.summaries] == ["bm25", "bound"]
     assert comparison.tasks_asked == 4
-    assert "against bm25" in out
+    assert re.search(r"^bm25 \(base\) +\d", out, re.MULTILINE)
+    assert "Differences from bm25" in command(*line, "--full")[0]
     assert fits(out)
     assert " ".join(out.split()).endswith(f"study: runs report: runs/report.html {comparison.answer}")
     assert "done 4/4" in err

@@ -131,9 +131,10 @@ def study(result: StudyResult, full: bool = False) -> None:
     from lrat_sim.study import FlywheelResult
     from lrat_sim.study.tables import success_tables
 
-    if len(result.comparisons) == 1 or full or isinstance(result, FlywheelResult):
+    wheel = isinstance(result, FlywheelResult)
+    if len(result.comparisons) == 1 or full or wheel:
         printed(*map(table.render if full else table.summary, result.comparisons.values()))
-    if len(result.comparisons) > 1 or result.record.kind == "sweep":
+    if not wheel and (len(result.comparisons) > 1 or result.record.kind == "sweep"):
         printed(*success_tables(result))
     if isinstance(result, FlywheelResult):
         if len(result.rounds.rounds) > 1 or full:
