@@ -214,7 +214,7 @@ def test_how_calls_were_sent_is_recorded_and_may_change(scripted, tmp_path):
         rollout(tasks(1), *run, table=False)
         rollout(tasks(2), *run, concurrency=3, adaptive=False, cost=1.0, seconds=60.0, cache=False, table=False)
     first, second = yaml.safe_load((tmp_path / "run.yaml").read_text())["calls"]
-    recorded = ("concurrency", "adaptive", "cost", "seconds", "cache")
+    recorded = ("concurrency", "adaptive", "max_cost", "max_seconds", "cache")
     assert [first[key] for key in recorded] == [20, True, None, None, str(tmp_path / "calls.sqlite")]
     assert [second[key] for key in recorded] == [3, False, 1.0, 60.0, False]
 
