@@ -265,7 +265,7 @@ def test_compare_prints_and_writes_the_paired_comparison(command, small_world, t
     assert fits(out)
     assert " ".join(out.split()).endswith(f"study: runs report: runs/report.html {comparison.answer}")
     assert "done 4/4" in err
-    assert err.splitlines()[-1] == "next: lrat-sim view runs"
+    assert err.splitlines()[-1].endswith("next: lrat-sim view runs")
     assert command(*line)[1].count("4 of 4 runs are in") == 2
 
 
