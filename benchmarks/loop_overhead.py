@@ -22,7 +22,7 @@ import numpy as np
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.models import import_litellm
+from lrat_sim.models.litellm_model import import_litellm
 from lrat_sim.records import Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever
 

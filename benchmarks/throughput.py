@@ -1,13 +1,13 @@
-"""How many model calls a second a rollout makes: beside bare litellm, and beside the ideal rate of a slow provider.
+"""How many model calls a second each client makes beside bare litellm, and a rollout beside a slow provider's ideal.
 
     python benchmarks/throughput.py [repeats]
 
 A scripted provider on loopback, in a process of its own that a call costs a tenth of a millisecond, plays the agent.
 
-*Without latency* what limits is the processor.  A rollout at concurrency 200 without an adaptive limit, written to
-disk and indexed as always, is timed; so are its very requests, sent once more by bare litellm at the same
-concurrency.  Both run in one process, in turn, and the median of the repeats counts.  Processor time stands beside
-the clock, since other work on the machine does not lengthen it.
+*Without latency* what limits is the processor.  The requests of one rollout are sent again at concurrency 200 by bare
+litellm, through ``LiteLLMModel`` and through ``OpenAIModel`` with all that wraps them, and by whole rollouts, written
+to disk and indexed as always.  All run in one process, in turn; ratios are taken within a repeat, and their median
+counts.  Processor time stands beside the clock, since other work on the machine does not lengthen it.
 
 *With a latency of 2 s* what limits is the provider: 200 places give 100 calls a second at most.  The share of that is
 the mean number of calls at the provider, of 200 (Little's law), from when the 200 places were first taken to when they
@@ -28,15 +28,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.models import import_litellm
-from lrat_sim.models.client import Retries
+from lrat_sim.models.call import Answer, Request, Retries
+from lrat_sim.models.client import Client, close_connections
+from lrat_sim.models.limiter import AdaptiveLimiter
+from lrat_sim.models.litellm_model import LiteLLMModel, import_litellm
+from lrat_sim.models.openai_model import OpenAIModel
 from lrat_sim.records import Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.run import rollout
@@ -89,63 +93,85 @@ def timed(work: Callable[[], Any]) -> np.ndarray:
     return np.array([time.perf_counter() - began[0], time.process_time() - began[1]])
 
 
-async def bare(calls: list[dict[str, Any]]) -> None:
-    """The calls by litellm alone, at the same concurrency."""
-    litellm, left = import_litellm(), iter(calls)
+async def at_once(requests: list[Request], ask: Callable[[Request], Awaitable[Any]]) -> None:
+    """The calls, so many at once."""
+    left = iter(requests)
 
     async def place() -> None:
-        for arguments in left:
-            await litellm.acompletion(**arguments)
+        for request in left:
+            await ask(request)
 
     await asyncio.gather(*(place() for _ in range(PLACES)))
+    await close_connections()
 
 
-def recorded(work: Callable[[], None]) -> list[dict[str, Any]]:
-    """The calls of litellm that ``work`` makes, as anybody would make them: with the client that litellm itself has."""
-    litellm, calls = import_litellm(), []
-    plain = litellm.acompletion
+async def bare(request: Request) -> None:
+    """A call by litellm alone, as anybody would make it."""
+    await import_litellm().acompletion(
+        model=request.model,
+        messages=list(request.messages),
+        api_base=request.base_url,
+        api_key="none",
+        timeout=request.timeout,
+        max_retries=0,
+        num_retries=0,
+        **request.parameters(),
+    )
 
-    async def recording(**arguments: Any) -> Any:
-        calls.append({name: value for name, value in arguments.items() if name != "client"})
-        return await plain(**arguments)
 
-    litellm.acompletion = recording
+def through(model: Any) -> Callable[[Request], Awaitable[Any]]:
+    return Client(model=model, limiter=AdaptiveLimiter(PLACES, adaptive=False)).complete
+
+
+def recorded(work: Callable[[], None]) -> list[Request]:
+    """The requests that ``work`` makes; their messages as they were then."""
+    requests, plain = [], OpenAIModel.answer
+
+    async def recording(self: OpenAIModel, request: Request) -> Answer:
+        requests.append(msgspec.structs.replace(request, messages=list(request.messages)))
+        return await plain(self, request)
+
+    OpenAIModel.answer = recording  # type: ignore[method-assign]
     try:
         work()
     finally:
-        litellm.acompletion = plain
-    return calls
+        OpenAIModel.answer = plain  # type: ignore[method-assign]
+    return requests
 
 
-def without_latency(url: str, folder: Path, repeats: int, processes: int) -> dict[str, Any]:
-    """Seconds of rollouts and of bare litellm, in turn."""
-    tasks = 300
-    calls = recorded(lambda: run(url, tasks, folder / "first"))
-    asyncio.run(bare(calls[:200]))
-    pairs = []
+ARMS = ("bare litellm", "LiteLLMModel", "OpenAIModel", "whole rollouts")
+
+
+def without_latency(url: str, folder: Path, repeats: int) -> dict[str, Any]:
+    """Seconds of each arm, in turn."""
+    requests = recorded(lambda: run(url, 300, folder / "first"))
+    asks = [bare, through(LiteLLMModel()), through(OpenAIModel())]
+    for ask in asks:
+        asyncio.run(at_once(requests[:100], ask))
+    seconds = []
     for repeat in range(repeats):
-        whole = timed(lambda: run(url, tasks, folder / str(repeat), processes=processes))  # noqa: B023
-        pairs.append((whole, timed(lambda: asyncio.run(bare(calls)))))
-    seconds = np.array(pairs)  # repeat, (rollout, bare), (clock, processor)
-    return {"calls": len(calls), "seconds": seconds.tolist()}
+        arms = [timed(lambda: asyncio.run(at_once(requests, ask))) for ask in asks]  # noqa: B023
+        arms.append(timed(lambda: run(url, 300, folder / str(repeat))))  # noqa: B023
+        seconds.append(arms)
+    return {"calls": len(requests), "seconds": np.array(seconds).tolist()}  # repeat, arm, (clock, processor)
 
 
-def with_latency(url: str, folder: Path, _: int, processes: int) -> dict[str, Any]:
+def with_latency(url: str, folder: Path, _: int) -> dict[str, Any]:
     """Seconds and peak memory (MB) of one rollout against a slow provider."""
-    seconds = timed(lambda: run(url, 900, folder / "slow", processes=processes))
+    seconds = timed(lambda: run(url, 900, folder / "slow"))
     return {"seconds": seconds.tolist(), "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
 
 
 MEASURES = {"without-latency": without_latency, "with-latency": with_latency}
 
 
-def apart(measure: str, repeats: int, processes: int = 0, **settings: Any) -> tuple[dict[str, Any], float]:
+def apart(measure: str, repeats: int, **settings: Any) -> tuple[dict[str, Any], float]:
     """A measure in a process of its own: what it says, and the share of places that was busy at the provider."""
     provider = load_provider()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "requests.jsonl"
         with provider.Provider(log, turns=TURNS, **settings) as server:
-            command = [sys.executable, __file__, "--measure", measure, server.url, folder, str(repeats), str(processes)]
+            command = [sys.executable, __file__, "--measure", measure, server.url, folder, str(repeats)]
             said = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
             requests = list(server.requests())
     taken = [request["at"] for request in requests if request["in_flight"] >= 0.95 * PLACES]
@@ -174,23 +200,22 @@ def processor() -> str:
 
 def main(repeats: int) -> None:
     print(f"{time.strftime('%Y-%m-%d')}, {len(os.sched_getaffinity(0))} cores of {processor()},")
-    print("shared, without pinning, by the rollout (and its workers), the provider and whatever else runs here")
+    print("shared, without pinning, by this process, the provider and whatever else runs here")
     print(f"load before: {os.getloadavg()[0]:.1f}; concurrency {PLACES}, {TURNS} calls a task at most\n")
-    for processes in (0, 2):
-        found, _ = apart("without-latency", repeats, processes)
-        seconds, calls = np.array(found["seconds"]), found["calls"]  # repeat, (rollout, bare), (clock, processor)
-        clock, cpu = np.median(seconds, axis=0).T
-        title = "no latency, one process" if not processes else f"no latency, {processes} worker processes"
-        print(f"{title}, {calls:,} calls, median of {repeats}")
-        report("bare litellm, one process: calls a second", f"{calls / clock[1]:.0f}")
-        report("whole rollouts: calls a second", f"{calls / clock[0]:.0f}")
-        ratios = seconds[:, 1] / seconds[:, 0]  # repeat, (clock, processor)
-        report("ratio by the clock, each repeat", " ".join(f"{ratio:.2f}" for ratio in ratios[:, 0]))
-        report("ratio by the clock, median", f"{np.median(ratios[:, 0]):.2f}", "" if processes else "target .90")
-        report("this process's processor time a call: bare litellm (ms)", f"{1000 * cpu[1] / calls:.1f}")
-        report("this process's processor time a call: rollout (ms)", f"{1000 * cpu[0] / calls:.1f}")
-        if not processes:
-            report("ratio by processor time, median", f"{np.median(ratios[:, 1]):.2f}")
+    found, _ = apart("without-latency", repeats)
+    seconds, calls = np.array(found["seconds"]), found["calls"]  # repeat, arm, (clock, processor)
+    ratios = seconds[:, :1] / seconds
+    targets = {"LiteLLMModel": "target .90", "OpenAIModel": "target 2"}
+    print(f"no latency, one process, {calls:,} calls, median of {repeats}")
+    for arm, name in enumerate(ARMS):
+        clock, cpu = np.median(seconds[:, arm], axis=0)
+        report(f"{name}: calls a second", f"{calls / clock:.0f}")
+        report(f"{name}: processor time a call (ms)", f"{1000 * cpu / calls:.2f}")
+        if arm:
+            clock, cpu = np.median(ratios[:, arm], axis=0)
+            report(f"{name}: ratio by the clock, median", f"{clock:.2f}", targets.get(name, ""))
+            report("  each repeat", " ".join(f"{ratio:.2f}" for ratio in ratios[:, arm, 0]))
+            report(f"{name}: ratio by processor time, median", f"{cpu:.2f}")
     found, steady = apart("with-latency", repeats, latency=LATENCY)
     ideal = PLACES / LATENCY
     print(f"latency {LATENCY:g} s, one process, {found['requests']:,} calls; ideal {ideal:g} calls a second")
@@ -201,7 +226,7 @@ def main(repeats: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        _, _, name, url, folder, repeats, processes = sys.argv
-        print(json.dumps(MEASURES[name](url, Path(folder), int(repeats), int(processes))))
+        _, _, name, url, folder, repeats = sys.argv
+        print(json.dumps(MEASURES[name](url, Path(folder), int(repeats))))
     else:
         main(int(sys.argv[1]) if sys.argv[1:] else 3)

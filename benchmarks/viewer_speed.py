@@ -26,7 +26,7 @@ from lrat_sim.artifact import read_with_offsets, write_records
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.rollout.index import Row, row, write_index
 
-COMMAND = "import lrat_sim.cli.view; from lrat_sim.cli import main; main()"
+COMMAND = "from lrat_sim.cli import main; main()"
 TARGET = 2.0
 
 

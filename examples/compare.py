@@ -2,13 +2,10 @@
 
 from rich.console import Console
 
+import lrat_sim as ls
 from lrat_sim.comparison.table import render
-from lrat_sim.corpus import prepare
-from lrat_sim.study import compare
 
-OUT = "runs/compare"
-data = prepare("world", f"{OUT}/data", options={"documents": 1000, "train_tasks": 5, "test_tasks": 30})
-arms = {spec: spec for spec in ("bm25", "bm25:b=0.75", "oracle")}
-result = compare(arms, data, f"{OUT}/runs")
+data = ls.prepare("world", "runs/compare/data", documents=1000, train_tasks=5, test_tasks=30)
+result = ls.compare(["bm25", "bm25:b=0.75", "oracle"], data, "runs/compare/runs")
 print(result.answer)
 Console().print(render(result.comparisons["."]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +20,7 @@ from lrat_sim import foreign
 from lrat_sim.errors import InputError, UnknownName
 
 Kind = Literal["agents", "prompts", "corpora", "recipes"]
+KINDS: tuple[Kind, ...] = ("agents", "corpora", "recipes", "prompts")
 _SUFFIX = {"agents": ".yaml", "prompts": ".txt", "corpora": ".yaml", "recipes": ".yaml"}
 _SINGULAR = {"agents": "agent", "prompts": "prompt", "corpora": "corpus or task set", "recipes": "recipe"}
 
@@ -53,6 +55,23 @@ def names(kind: Kind) -> list[str]:
     """Every name of a kind that can be found now, sorted."""
     suffix = _SUFFIX[kind]
     return sorted({path.stem for folder in folders(kind) if folder.is_dir() for path in folder.glob(f"*{suffix}")})
+
+
+def about(kind: Kind, name: str) -> str:
+    """What a name is, in a sentence: its title, or the description, comment or paragraph with which it begins."""
+    text = foreign.read_text(find(kind, name))
+    if _SUFFIX[kind] == ".txt":
+        return first_sentence(text.split("\n\n")[0])
+    content = _mapping(find(kind, name), _SettingsLoader)
+    if isinstance(title := content.get("title"), str):
+        return title
+    comment = " ".join(line[2:] for line in takewhile(lambda line: line.startswith("# "), text.splitlines()))
+    return first_sentence(str(content.get("description") or comment))
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a text, on one line."""
+    return re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0]
 
 
 def find(kind: Kind, name: str) -> Path:

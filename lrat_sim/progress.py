@@ -3,8 +3,8 @@
 Texts of documents, models, servers and file names are shown as they are, but no control character of theirs reaches the
 terminal, nor a key: :class:`Screen` sees to that, for everything that is printed through it.
 
-Progress is drawn where there is a terminal and said in plain lines where there is none.  Long functions take
-``progress``, a callback of (done, total or None, what); :func:`bar` makes one.
+Progress is drawn where there is a terminal; where there is none, a line is written every ten seconds.  Long functions
+take ``progress``, a callback of (done, total or None, what); :func:`bar` makes one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -62,36 +63,63 @@ _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_WORTH_A_LINE = 1.0
 
 
+class Pace:
+    """How fast work goes, from its beginning: what was there before, as of an earlier call, took no time.
+
+    Args:
+        before: how much of it was done already.
+    """
+
+    def __init__(self, before: int = 0):
+        self._began, self._before = time.monotonic(), before
+
+    @property
+    def took(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._began
+
+    def left(self, done: int, total: int | None) -> str | None:
+        """The time that the rest will take if it goes on like that, as ``h:mm:ss``; None where that is not known."""
+        ran = done - self._before
+        if total is None or not ran or done >= total:
+            return None
+        seconds = self.took / ran * (total - done)
+        return f"{seconds // 3600:.0f}:{seconds // 60 % 60:02.0f}:{seconds % 60:02.0f}"
+
+
+@contextmanager
+def every_ten_seconds(line: Callable[[], str]) -> Iterator[None]:
+    """Writes a line every ten seconds while work goes on, whether or not it reports anything."""
+    ended = Event()
+
+    def write() -> None:
+        while not ended.wait(_SECONDS_BETWEEN_LINES):
+            console.print(line(), soft_wrap=True)
+
+    writer = Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
 @contextmanager
 def bar(title: str) -> Iterator[ProgressCallback]:
     """A progress bar as a callback; gone from the screen, but for one line with the time it took, when done.
 
     Work that reported nothing and took no time, such as opening an index that is there, gets no line.
     """
-    started = time.monotonic()
+    pace = Pace()
     last: tuple[int, int | None, str] = (0, None, "")
 
-    def finish() -> None:
-        (done, _, what), took = last, time.monotonic() - started
-        if done or took >= _SECONDS_WORTH_A_LINE:
-            counted = f" {done:,} {what}" if done else ""
-            console.print(f"{title}:{counted} in {took:.1f} s", markup=False, soft_wrap=True)
+    def line() -> str:
+        done, total, what = last
+        left = pace.left(done, total)
+        counted = f"{done:,}{f' of {total:,}' if total else ''} {what}" if done else f"{pace.took:.0f} s so far"
+        return f"{title}: {counted}{f', {left} left' if left else ''}"
 
-    if not console.is_terminal:
-        said = started
-
-        def say(done: int, total: int | None, what: str) -> None:
-            nonlocal said, last
-            last = (done, total, what)
-            if time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
-                said = time.monotonic()
-                console.print(
-                    f"{title}: {done:,}{f' of {total:,}' if total else ''} {what}", markup=False, soft_wrap=True
-                )
-
-        yield say
-        finish()
-        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -101,13 +129,19 @@ def bar(title: str) -> Iterator[ProgressCallback]:
         TimeElapsedColumn(),
         Remaining(),
     )
-    with Progress(*columns, console=console, transient=True) as drawn:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as drawn:
         task = drawn.add_task(title, total=None, what="")
 
-        def draw(done: int, total: int | None, what: str) -> None:
+        def report(done: int, total: int | None, what: str) -> None:
             nonlocal last
             last = (done, total, what)
             drawn.update(task, completed=done, total=total, what=what)
 
-        yield draw
-    finish()
+        if console.is_terminal:
+            yield report
+        else:
+            with every_ten_seconds(line):
+                yield report
+    done, _, what = last
+    if done or pace.took >= _SECONDS_WORTH_A_LINE:
+        console.print(f"{title}:{f' {done:,} {what}' if done else ''} in {pace.took:.1f} s", soft_wrap=True)

@@ -382,7 +382,7 @@ _CURRENT = f'{{"schema_version":{SCHEMA_VERSION},'
 
 
 class _Versioned(Struct):
-    schema_version: int = 0
+    schema_version: int = SCHEMA_VERSION  # lines written by others have none
 
 
 def encode(record: Struct) -> bytes:

@@ -282,4 +282,8 @@ def p_value(value: float | None) -> str:
 
 def dollars(value: float | None) -> str:
     """US dollars; money of which nobody knows is not nothing."""
-    return "unknown" if value is None else f"${value:,.4f}" if 0 < value < 1 else f"${value:,.2f}"
+    if value is None:
+        return "unknown"
+    if 0 < value < 0.001:  # one call of a small model
+        return f"${value:.4g}"
+    return f"${value:,.4f}" if 0 < value < 1 else f"${value:,.2f}"

@@ -1,5 +1,7 @@
+import importlib.util
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,26 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture
+def command(monkeypatch, capfd, tmp_path):
+    """command(*arguments) runs the command line in this process, 80 columns wide: standard output and error."""
+    from lrat_sim import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments, code=0):
+        monkeypatch.setattr(sys, "argv", ["lrat-sim", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert (left.value.code or 0) == code, err
+        return out, err
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def data():
     """The folder of the public data sets; without it the test is skipped."""
@@ -22,6 +44,17 @@ def data():
     if not Path(folder).is_dir():
         pytest.fail(f"LRAT_SIM_DATA names {folder}, which is no folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def scripted():
+    """Scripted models, server and retriever: the module tests/support/scripted.py."""
+    if "scripted" not in sys.modules:
+        path = Path(__file__).parent / "support" / "scripted.py"
+        spec = importlib.util.spec_from_file_location("scripted", path)
+        sys.modules["scripted"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["scripted"])
+    return sys.modules["scripted"]
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(scripts, away):
 
 
 def test_tiny_rollout_runs_from_the_wheel_and_is_reused(scripts, tmp_path):
-    run(scripts / "lrat-sim", "world", "--documents", "1000", "--out", "world", cwd=tmp_path)
+    run(scripts / "lrat-sim", "prepare", "world", "--task-option", "documents=1000", "--out", "world", cwd=tmp_path)
     command = [scripts / "lrat-sim", "rollout", "--task-set", "world", "--split", "test", "--limit", "3"]
     command += ["--retriever", "bm25", "--agent-option", "limits.turns=8", "--out", "run"]
     run(*command, cwd=tmp_path)

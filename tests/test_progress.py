@@ -1,4 +1,6 @@
 import io
+import re
+import time
 
 import pytest
 from rich.panel import Panel
@@ -32,14 +34,29 @@ def test_without_a_terminal_only_the_last_line_of_quick_work_is_said(screen):
     assert line.startswith("count: 1,000 things in ")
 
 
-def test_without_a_terminal_long_work_is_said_in_plain_lines(screen, monkeypatch):
+def test_without_a_terminal_a_line_comes_in_time_though_nothing_is_reported(screen, monkeypatch):
     written = screen(False)
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.02)
     with bar("count") as report:
+        time.sleep(0.1)
         report(1, 2000, "things")
+        time.sleep(0.1)
         report(2, None, "things")
-    assert written.getvalue().splitlines()[:2] == ["count: 1 of 2,000 things", "count: 2 things"]
+        time.sleep(0.1)
+    lines = written.getvalue().splitlines()
+    assert lines[0] == "count: 0 s so far"
+    assert any(re.fullmatch(r"count: 1 of 2,000 things, \d:\d\d:\d\d left", line) for line in lines)
+    assert "count: 2 things" in lines
     assert "\x1b" not in written.getvalue()
+
+
+def test_what_was_done_before_says_nothing_of_the_time_that_is_left(monkeypatch):
+    now = iter([0.0, 10.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    pace = progress.Pace(before=90)
+    assert pace.left(90, 100) is None
+    assert pace.left(95, 100) == "0:00:10"
+    assert pace.left(100, 100) is None
 
 
 def test_on_a_terminal_a_bar_is_drawn_and_gone_at_the_end(screen):

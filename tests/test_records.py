@@ -170,6 +170,8 @@ def test_unknown_cost_makes_the_sum_unknown():
     known = Usage(prompt_tokens=1, completion_tokens=2, reasoning_tokens=3, cost=0.5)
     assert known + known == Usage(prompt_tokens=2, completion_tokens=4, reasoning_tokens=6, cost=1.0)
     assert (known + Usage(prompt_tokens=1)).cost is None
+    assert Usage.zero() + known == known
+    assert (known.tokens, Usage(prompt_tokens=1).tokens) == (3, None)
     assert Usage().cost is None
 
 

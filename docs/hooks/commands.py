@@ -15,10 +15,10 @@ def reference() -> str:
     """All commands in Markdown, in the panels and the order of ``lrat-sim --help``."""
     import typer
 
-    from lrat_sim.cli import app
+    from lrat_sim.cli import build
 
     panels: dict[str, list[str]] = {}
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(build())
     for name, command in group.commands.items():
         panels.setdefault(command.rich_help_panel or "Other", []).append(_command(name, command))
     return "\n\n".join(f"## {panel}\n\n" + "\n\n".join(commands) for panel, commands in panels.items())
@@ -79,8 +79,8 @@ def _default(parameter: Any) -> str:
     if parameter.required:
         return "required"
     value = parameter.default
-    if callable(value) or value in (None, False, (), []):
-        return "" if not parameter.secondary_opts else "`off`"
+    if value is None or value is False or value in ((), []):
+        return "`off`" if parameter.secondary_opts else ""
     if value is True:
         return "`on`"
     value = getattr(value, "value", value)

@@ -12,8 +12,8 @@ from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.errors import UnknownDocument
-from lrat_sim.models import close_connections
-from lrat_sim.models.client import Client, Completion, Request, Retries
+from lrat_sim.models.call import Completion, Request, Retries
+from lrat_sim.models.client import Client, close_connections
 from lrat_sim.models.facts import model_facts, require_key
 from lrat_sim.models.message import Message
 from lrat_sim.records import Document, Hit, Hop, Plan, Task, Trajectory
@@ -43,12 +43,6 @@ _TASK = Task(
 )
 
 
-_PROMPTS = {
-    "tools": ("search-agent", "answer-now"),
-    "tagged": ("search-agent-tagged", "answer-now-tagged"),
-    "react": ("search-agent-react", "answer-now-react"),
-}
-"""The prompts that go with each protocol."""
 _LEFT_IN_TEXT = ("<tool_call", "<|channel|>", "<|tool_call", "[TOOL_CALLS]", "<function=", ":tool_call>")
 _PARSER = "start the server with its tool-call parser (vLLM: --enable-auto-tool-choice --tool-call-parser NAME)"
 
@@ -138,10 +132,10 @@ def _protocol(settings: AgentSettings, run: Trajectory) -> Check:
     if _executed(run):
         return Check("protocol", "ok", settings.protocol)
     tried = []
-    for name in PROTOCOLS:
+    for name, protocol in PROTOCOLS.items():
         if name == settings.protocol or settings.simulated:
             continue
-        prompt, answer_prompt = _PROMPTS[name]
+        prompt, answer_prompt = protocol.prompts
         other = msgspec.structs.replace(settings, protocol=name, prompt=prompt, answer_prompt=answer_prompt)
         ran = _executed(_try(other, turns=2)[0])
         how = f"{ran} calls came: set protocol={name} prompt={prompt} answer_prompt={answer_prompt}"

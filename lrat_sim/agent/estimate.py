@@ -6,17 +6,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import yaml
 from msgspec import Struct
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 from lrat_sim.agent.context import Context
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.errors import InputError
-from lrat_sim.models.facts import Price, model_facts
+from lrat_sim.models.facts import model_facts
+from lrat_sim.models.usage import Price
 from lrat_sim.records import Task
+from lrat_sim.tables import Table, dollars
 from lrat_sim.text import TOKENIZER, count_tokens
 
 STEPS = 29
@@ -50,18 +51,13 @@ class Amount(Struct, frozen=True, kw_only=True):
     cost_cached: float | None
 
     def times(self, runs: int) -> Amount:
-        """That of several runs."""
-        return Amount(
-            calls=self.calls * runs,
-            prompt_tokens=self.prompt_tokens * runs,
-            cached_tokens=self.cached_tokens * runs,
-            completion_tokens=self.completion_tokens * runs,
-            cost=None if self.cost is None else self.cost * runs,
-            cost_cached=None if self.cost_cached is None else self.cost_cached * runs,
-        )
+        """The amount of several runs."""
+        amounts = msgspec.structs.asdict(self).items()
+        scaled: dict[str, Any] = {name: None if amount is None else amount * runs for name, amount in amounts}
+        return Amount(**scaled)
 
 
-class Estimate(Struct, frozen=True, kw_only=True):
+class RolloutEstimate(Struct, frozen=True, kw_only=True):
     """What so many runs take: one typical run, all of them, and all of them if each goes on to its limits."""
 
     runs: int
@@ -82,7 +78,7 @@ class _Sizes(Struct, frozen=True):
     request: float
 
 
-def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -> Estimate:
+def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -> RolloutEstimate:
     """What a rollout takes, for typical runs and at most, without calling anything.
 
     A model has no memory, so that every call sends the whole conversation.  With P the tokens of the system prompt,
@@ -111,7 +107,7 @@ def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -
     run = _run(agent, sizes, STEPS, facts.price)
     longest = _run(agent, sizes, agent.limits.turns, facts.price)
     runs = len(tasks) * samples
-    return Estimate(
+    return RolloutEstimate(
         runs=runs,
         run=run,
         typical=run.times(runs),
@@ -146,7 +142,7 @@ def _run(agent: AgentSettings, sizes: _Sizes, steps: int, price: Price | None) -
     context, before, turns = sizes.start, 0.0, 0
     prompt = cached = completion = 0.0
     while turns < min(steps, limits.turns):
-        cost = _cost(price, prompt, 0.0, completion)
+        cost = None if price is None else price.cost(prompt, completion)
         if (
             (room.window is not None and context > room.window)
             or (limits.tokens is not None and prompt + completion + context > limits.tokens)
@@ -164,16 +160,9 @@ def _run(agent: AgentSettings, sizes: _Sizes, steps: int, price: Price | None) -
         prompt_tokens=prompt,
         cached_tokens=cached,
         completion_tokens=completion,
-        cost=_cost(price, prompt, 0.0, completion),
-        cost_cached=None if price is None or price.cached is None else _cost(price, prompt, cached, completion),
+        cost=None if price is None else price.cost(prompt, completion),
+        cost_cached=None if price is None or price.cached is None else price.cost(prompt, completion, cached),
     )
-
-
-def _cost(price: Price | None, prompt: float, cached: float, completion: float) -> float | None:
-    if price is None:
-        return None
-    rate = price.prompt if price.cached is None else price.cached
-    return (prompt - cached) * price.prompt + cached * rate + completion * price.completion
 
 
 def _assumptions(agent: AgentSettings, window: int | None, price: Price | None) -> list[str]:
@@ -191,32 +180,26 @@ def _assumptions(agent: AgentSettings, window: int | None, price: Price | None) 
     return assumed
 
 
-def print_dry_run(settings: AgentSettings, estimated: Estimate, console: Console) -> None:
+def print_dry_run(settings: AgentSettings, estimated: RolloutEstimate, console: Console) -> None:
     """Prints the resolved profile as YAML, its lines as they are, and the estimate as a table."""
     console.print(profile_yaml(settings), markup=False, highlight=False, soft_wrap=True)
-    console.print(render(estimated))
+    console.print(estimate_table(estimated).to_terminal())
 
 
-def render(estimated: Estimate) -> RenderableType:
-    """An estimate as a table, and what it assumes."""
-    table = Table("", title=f"{estimated.runs:,} runs", title_justify="left")
-    for column in ("a typical run", "all of them", "all at their limits"):
-        table.add_column(column, justify="right")
+def estimate_table(estimated: RolloutEstimate) -> Table:
+    """An estimate as a table, with what it assumes."""
     amounts = (estimated.run, estimated.typical, estimated.at_limit)
-    table.add_row("calls of the model", *(f"{amount.calls:,.0f}" for amount in amounts))
-    table.add_row("prompt tokens", *(f"{amount.prompt_tokens:,.0f}" for amount in amounts))
-    table.add_row("of these sent before", *(f"{amount.cached_tokens:,.0f}" for amount in amounts))
-    table.add_row("completion tokens", *(f"{amount.completion_tokens:,.0f}" for amount in amounts))
-    table.add_row("cost, US$", *(_money(amount.cost) for amount in amounts))
+    rows = [
+        ["model calls", *(f"{amount.calls:,.0f}" for amount in amounts)],
+        ["prompt tokens", *(f"{amount.prompt_tokens:,.0f}" for amount in amounts)],
+        ["of these sent before", *(f"{amount.cached_tokens:,.0f}" for amount in amounts)],
+        ["completion tokens", *(f"{amount.completion_tokens:,.0f}" for amount in amounts)],
+        ["cost", *(dollars(amount.cost) for amount in amounts)],
+    ]
     if estimated.run.cost_cached is not None:
-        table.add_row("cost with the provider's cache", *(_money(amount.cost_cached) for amount in amounts))
-    return Group(table, *(Text(note, style="dim") for note in estimated.assumptions))
-
-
-def _money(cost: float | None) -> str:
-    if cost is None:
-        return "unknown"
-    return f"{cost:,.2f}" if cost >= 1 or not cost else f"{cost:.2g}"
+        rows.append(["cost with the provider's cache", *(dollars(amount.cost_cached) for amount in amounts)])
+    columns = ["", "a typical run", "all runs", "all at their limits"]
+    return Table.of(f"{estimated.runs:,} runs", columns, rows, notes=estimated.assumptions)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -93,15 +93,15 @@ def _literal(text: str) -> Any:
 
 def _in_sequence(text: str) -> list[Any]:
     """Objects one after the other; what follows them is no part of the call."""
-    values, place = [], 0
-    while text.startswith("{", place):
+    values, position = [], 0
+    while text.startswith("{", position):
         try:
-            value, end = _DECODER.raw_decode(text, place)
+            value, end = _DECODER.raw_decode(text, position)
         except ValueError:
             break
         values.append(value)
-        place = _BETWEEN.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing as well
-    return [] if text.startswith(("{", "["), place) else values
+        position = _BETWEEN.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing as well
+    return [] if text.startswith(("{", "["), position) else values
 
 
 def _mended(text: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, field
 
 from lrat_sim import catalog
 from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, ProtocolName
@@ -16,9 +16,9 @@ from lrat_sim.agent.tools import TOOLS, SearchWith
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
-from lrat_sim.models.client import Retries
+from lrat_sim.models.call import Retries
 from lrat_sim.retrieval.control_tokens import RULES
-from lrat_sim.settings import Positive, Whole
+from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
 
 Tokens = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -28,18 +28,21 @@ HOW_SENT = ("name", "key_env", "timeout", "retries")
 """Fields that decide whether a call arrives, not what is answered: outside the fingerprint."""
 
 
-class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the model draws, as in the LRAT paper (section 6.1); None is not sent, for providers that refuse it.
+class Sampling(Settings, frozen=True, kw_only=True):
+    """How the model samples, as in the LRAT paper (section 6.1); None is not sent, for providers that refuse it."""
 
-    ``stop`` is added to the stop sequences of the protocol.
-    """
-
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = 0.85
-    top_p: Annotated[float, Meta(gt=0, le=1)] | None = 0.95
-    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = 1.1
-    max_tokens: Whole | None = None
-    seed: Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)] | None = 2025
-    stop: list[str] = []
+    temperature: Annotated[Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="Sampling temperature.")] = 0.85
+    top_p: Annotated[Annotated[float, Meta(gt=0, le=1)] | None, Meta(description="Nucleus sampling.")] = 0.95
+    presence_penalty: Annotated[
+        Annotated[float, Meta(ge=-2, le=2)] | None, Meta(description="Penalty for words already said.")
+    ] = 1.1
+    max_tokens: Annotated[Whole | None, Meta(description="Tokens of one message, at most.")] = None
+    seed: Annotated[
+        Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)] | None, Meta(description="Seed of the model's sampling.")
+    ] = 2025
+    stop: Annotated[list[str], Meta(description="Stop sequences beside those of the protocol.")] = field(
+        default_factory=list
+    )
 
     def sent(self, *, sample: int, seed: int, stop: Sequence[str] = ()) -> dict[str, Any]:
         """The parameters of a call; each sample and each seed of a run has a seed of its own.
@@ -49,73 +52,60 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             seed: the run's seed.
             stop: the protocol's stop sequences.
         """
-        parameters = {field: value for field, value in msgspec.structs.asdict(self).items() if value is not None}
-        if self.seed is not None:
-            parameters["seed"] = self.seed + sample + 10_007 * seed
-        parameters["stop"] = list(dict.fromkeys([*stop, *self.stop]))
-        return parameters if parameters["stop"] else {key: parameters[key] for key in parameters if key != "stop"}
+        own_seed = None if self.seed is None else self.seed + sample + 10_007 * seed
+        stops = list(dict.fromkeys([*stop, *self.stop])) or None
+        parameters = msgspec.structs.asdict(self) | {"seed": own_seed, "stop": stops}
+        return {name: value for name, value in parameters.items() if value is not None}
 
 
-class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the agent is shown, and how far it may go.
+class Limits(Settings, frozen=True, kw_only=True):
+    """What the agent is shown, and how far a run may go; the call that wants an answer at a limit may go beyond it."""
 
-    ``k`` results a search with the first ``snippet_tokens`` of each; ``document_tokens`` of a document that is
-    opened.  ``turns``: the paper collects with 100 and evaluates with 50.  ``tokens`` (prompt and completion
-    of all its calls; no call is made that would pass it), ``seconds`` and ``cost`` (US dollars) bound one run; None is
-    no bound.  The call that wants an answer at a limit may go beyond it.
-    """
-
-    k: Annotated[int, Meta(ge=1, le=1000)] = 10
-    snippet_tokens: Tokens = 64
-    document_tokens: Tokens = 512
-    turns: Whole = 50
-    tokens: Whole | None = None
-    seconds: Positive | None = None
-    cost: Positive | None = None
+    k: Annotated[int, Meta(ge=1, le=1000, description="Results per search.")] = 10
+    snippet_tokens: Annotated[Tokens, Meta(description="Tokens shown of each result.")] = 64
+    document_tokens: Annotated[Tokens, Meta(description="Tokens shown of an opened document.")] = 512
+    # the paper collects with 100 and evaluates with 50
+    turns: Annotated[Whole, Meta(description="Turns of a run, at most.")] = 50
+    tokens: Annotated[Whole | None, Meta(description="Prompt and completion tokens of all calls of a run.")] = None
+    seconds: Annotated[Positive | None, Meta(description="Seconds of a run.")] = None
+    cost: Annotated[Positive | None, Meta(description="US dollars of a run.")] = None
 
 
-class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One agent, as a file in agents/ describes it.
+class AgentSettings(Settings, frozen=True, kw_only=True):
+    """One agent, as a file in agents/ describes it."""
 
-    Args:
-        model: litellm's name of the model; ``sim/...`` is the simulated agent.
-        name: what it is called in tables; the file's name where none is given.
-        protocol: how the model calls tools: ``tools`` are native tool calls, ``tagged`` are ``<tool_call>`` tags in
-            the text, ``react`` is thought, action and observation in the text.
-        prompt: the system prompt, by name, by path, or as the text itself where it has a line break; it has a slot
-            ``{tools}`` where the protocol describes the tools in it.
-        answer_prompt: what the agent is told at a limit; given as ``prompt`` is.
-        base_url: the endpoint, where it is not the provider's own.
-        key_env: the environment variable that holds the key, where it is not the provider's usual one.
-        window: the model's context window in tokens; None is what is known of the model.
-        sampling, limits: see there.
-        timeout: seconds that one attempt at a call may take.
-        retries: how long a failed call is tried again.
-        pass_reasoning: in which field the model gets its own reasoning back, where it came in one: ``inline`` is a
-            ``<think>`` block in the text; signed thinking blocks go back as they came with any of them but ``no``.
-        search_with: what the retriever is sent: the ``query`` alone, the turn's ``reasoning`` followed by it (AgentIR),
-            or the question, reasoning, query and ``history`` of earlier queries (ITER).  A retriever that was trained
-            on such texts needs them in search, too; ``query`` of a mining recipe is the other side of it.
-        provider: further parameters of the provider, sent as they stand (``reasoning_effort: high``).
-        simulation: the personality of a simulated agent, for sim/ models alone.
-    """
-
-    model: Annotated[str, Meta(min_length=1)]
-    name: str = ""
-    protocol: ProtocolName = "tools"
-    prompt: str = "search-agent"
-    answer_prompt: str = "answer-now"
-    base_url: str | None = None
-    key_env: str | None = None
-    window: Whole | None = None
-    sampling: Sampling = Sampling()
-    limits: Limits = Limits()
-    timeout: Positive = 300.0
-    retries: Retries = Retries()
-    pass_reasoning: PassReasoning | bool = "reasoning_content"
-    search_with: SearchWith = "query"
-    provider: dict[str, Any] = {}
-    simulation: dict[str, Any] | None = None
+    model: Annotated[str, Meta(min_length=1, description="litellm's name; sim/... is the simulated agent.")]
+    name: Annotated[str, Meta(description="Name in tables; by default the file's.")] = ""
+    protocol: Annotated[
+        ProtocolName, Meta(description="How the model calls tools: natively, in tags, or as thought and action.")
+    ] = "tools"
+    prompt: Annotated[
+        str, Meta(description="System prompt: a name, a path, or the text itself if it has a line break.")
+    ] = "search-agent"
+    answer_prompt: Annotated[str, Meta(description="What the agent is told at a limit; as `prompt`.")] = "answer-now"
+    base_url: Annotated[str | None, Meta(description="Endpoint, where it is not the provider's own.")] = None
+    key_env: Annotated[
+        str | None, Meta(description="Environment variable with the key, where it is not the provider's usual one.")
+    ] = None
+    window: Annotated[Whole | None, Meta(description="Context window in tokens; by default what is known.")] = None
+    sampling: Annotated[Sampling, Meta(description="How the model samples.")] = Sampling()
+    limits: Annotated[Limits, Meta(description="What the agent is shown, and how far it may go.")] = Limits()
+    timeout: Annotated[Positive, Meta(description="Seconds that one attempt at a call may take.")] = 300.0
+    retries: Annotated[Retries, Meta(description="How long a failed call is tried again.")] = Retries()
+    # signed thinking blocks go back as they came, except with `no`
+    pass_reasoning: Annotated[
+        PassReasoning | bool, Meta(description="Field in which the model gets its reasoning back; inline is <think>.")
+    ] = "reasoning_content"
+    # a retriever that was trained on such texts needs them in search, too: `query` of a mining recipe is the other side
+    search_with: Annotated[
+        SearchWith, Meta(description="What the retriever is sent: query, reasoning before it, or the whole history.")
+    ] = "query"
+    provider: Annotated[dict[str, Any], Meta(description="Further parameters, sent as they are.")] = field(
+        default_factory=dict
+    )
+    simulation: Annotated[
+        dict[str, Any] | None, Meta(description="Personality of a simulated agent, for sim/ models only.")
+    ] = None
 
     def __post_init__(self) -> None:
         if isinstance(self.pass_reasoning, bool):  # what YAML makes of a bare `no`
@@ -151,7 +141,9 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             checked = msgspec.convert(msgspec.to_builtins(self), type=AgentSettings)
             if self.simulated:
                 persona = msgspec.to_builtins(msgspec.convert(self.simulation or {}, type=Persona))
-                checked = msgspec.structs.replace(checked, simulation=persona)
+                # habits are left out where there are none, so that personas without them keep their fingerprint
+                given = {name: value for name, value in persona.items() if value is not None}
+                checked = msgspec.structs.replace(checked, simulation=given)
         except msgspec.ValidationError as error:
             raise InputError(f"agent {self.name!r}: {error}; correct that field.") from error
         texts = {field: _text(getattr(self, field)) for field in ("prompt", "answer_prompt")}

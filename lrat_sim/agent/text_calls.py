@@ -116,12 +116,12 @@ class _Reader:
     def marked(self) -> list[_Span]:
         """Calls, and attempts, behind marks."""
         spans: list[_Span] = []
-        place = 0
+        position = 0
         for _ in range(_MOST):
-            mark = marks.MARKER.search(self.text, place, self.end)
+            mark = marks.MARKER.search(self.text, position, self.end)
             if mark is None or self.failures > _FAILURES or self.calls > _MOST:
                 break
-            place = mark.end()
+            position = mark.end()
             if _within(self.quoted, mark.start()) or (self.stated and _within(self.fenced, mark.start())):
                 continue
             start = self._name_before(mark.start()) if mark[0][0] == "<" or mark[0] == "[ARGS]" else mark.start()
@@ -133,7 +133,7 @@ class _Reader:
                 self.failures += 1
             if found is not None:
                 spans.append((found[0], start, found[1]))
-                place = max(found[1], mark.end())
+                position = max(found[1], mark.end())
                 self.calls += len(found[0])
         return spans
 
@@ -144,35 +144,37 @@ class _Reader:
             return end == self.end and (opens or bool(spans))
         return opens or "{" in inside or re.search(OWN_TOOL, inside) is not None
 
-    def _opens_line(self, place: int) -> bool:
-        before = self.text[self.text.rfind("\n", 0, place) + 1 : place]
+    def _opens_line(self, position: int) -> bool:
+        before = self.text[self.text.rfind("\n", 0, position) + 1 : position]
         return not re.sub(marks.TOKEN, "", before[-200:]).strip(" \t>*-`[")
 
-    def _name_before(self, place: int) -> int:
-        """Where the name begins that stands before a mark whose opening was lost; the mark's own place without one."""
-        found = re.search(rf"(?<![\w.]){OWN_TOOL}(?::\d{{1,6}})?\s{{0,3}}\Z", self.text[max(0, place - 100) : place])
-        return place if found is None else max(0, place - 100) + found.start()
+    def _name_before(self, position: int) -> int:
+        """Where the name begins that stands before a mark whose opening was lost; else the mark's own."""
+        found = re.search(
+            rf"(?<![\w.]){OWN_TOOL}(?::\d{{1,6}})?\s{{0,3}}\Z", self.text[max(0, position - 100) : position]
+        )
+        return position if found is None else max(0, position - 100) + found.start()
 
-    def _after(self, place: int, *, loose: bool = True) -> tuple[list[ToolCall], int] | None:
-        """The calls that begin at ``place``, after whatever marks stand there, and their end.
+    def _after(self, position: int, *, loose: bool = True) -> tuple[list[ToolCall], int] | None:
+        """The calls that begin at ``position``, after whatever marks stand there, and their end.
 
         ``loose`` where a mark says that it is a call: in brackets may then stand any text.
         """
         text = self.text
-        while (tag := marks.TAG.match(text, place, self.end)) is None and (
-            after := _past(marks.BETWEEN, text, place)
-        ) > place:
-            place = after
+        while (tag := marks.TAG.match(text, position, self.end)) is None and (
+            after := _past(marks.BETWEEN, text, position)
+        ) > position:
+            position = after
         if tag is not None:
             return self._tagged(tag)
-        place = _past(marks.FENCE, text, place)
-        if marks.BROKEN.match(text, place):  # quoted from a document that it was shown
+        position = _past(marks.FENCE, text, position)
+        if marks.BROKEN.match(text, position):  # quoted from a document that it was shown
             return None
-        if text.startswith(("{", "["), place):
-            value, end = self._json(place)
+        if text.startswith(("{", "["), position):
+            value, end = self._json(position)
             calls = stated_calls(value)
-            return (calls, end) if calls else self._python(place, loose=loose)
-        return self._python(place, loose=loose) or self._named(place, loose=loose)
+            return (calls, end) if calls else self._python(position, loose=loose)
+        return self._python(position, loose=loose) or self._named(position, loose=loose)
 
     def _tagged(self, tag: re.Match[str]) -> tuple[list[ToolCall], int] | None:
         """A function's tags up to their end: its closing tag, another function or the end."""
@@ -194,59 +196,59 @@ class _Reader:
             given = given.partition("\n")[0]
         return ([make_call(name, given)], end) if given else None
 
-    def _json(self, place: int) -> tuple[Any, int]:
-        """The mappings that begin at ``place``, and where they end: strictly, else mended up to bracket or mark."""
+    def _json(self, position: int) -> tuple[Any, int]:
+        """The mappings that begin at ``position``, and where they end: strictly, else mended up to bracket or mark."""
         with contextlib.suppress(ValueError, RecursionError):
-            _, end = _DECODER.raw_decode(self.text, place)
-            return read_mappings(self.text[place:end]), end
-        furthest = min(self.end, place + _WIDEST)
-        mark = marks.NEXT.search(self.text, place, furthest)
+            _, end = _DECODER.raw_decode(self.text, position)
+            return read_mappings(self.text[position:end]), end
+        furthest = min(self.end, position + _WIDEST)
+        mark = marks.NEXT.search(self.text, position, furthest)
         whole = furthest if mark is None else mark.start()
-        for end in dict.fromkeys((_balanced(self.text, place, whole), whole)):
-            if (value := read_mappings(self.text[place:end].strip().removesuffix("```"))) is not None:
+        for end in dict.fromkeys((_balanced(self.text, position, whole), whole)):
+            if (value := read_mappings(self.text[position:end].strip().removesuffix("```"))) is not None:
                 return value, end
         return None, whole
 
-    def _named(self, place: int, *, loose: bool) -> tuple[list[ToolCall], int] | None:
+    def _named(self, position: int, *, loose: bool) -> tuple[list[ToolCall], int] | None:
         """A name, and behind it JSON, keywords in parentheses, tags or fields."""
-        text, name = self.text, marks.NAME.match(self.text, place, self.end)
+        text, name = self.text, marks.NAME.match(self.text, position, self.end)
         if name is None:
             return None
-        place = name.end()
+        position = name.end()
         for pattern in (marks.BETWEEN, marks.OPENED, marks.BETWEEN, marks.FENCE):
-            place = _past(pattern, text, place)
-        if text.startswith("{", place):
-            value, end = self._json(place)
+            position = _past(pattern, text, position)
+        if text.startswith("{", position):
+            value, end = self._json(position)
             if isinstance(value, dict):
                 tool = tool_taking(value) if name[1].isdigit() else name[1]
                 return ([make_call(tool, value)], end) if tool else None
             # cut off, or no JSON: where it is plainly a call, the model is told what is wrong with its arguments
-            cut = loose or (self._opens_line(name.start()) and text[place + 1 : place + 2] in ('"', "'"))
-            return ([make_call(name[1], text[place:end])], end) if cut else None
-        if text.startswith("<", place):
-            furthest = min(self.end, place + _WIDEST)
-            until = marks.NEXT.search(text, place, furthest)
+            cut = loose or (self._opens_line(name.start()) and text[position + 1 : position + 2] in ('"', "'"))
+            return ([make_call(name[1], text[position:end])], end) if cut else None
+        if text.startswith("<", position):
+            furthest = min(self.end, position + _WIDEST)
+            until = marks.NEXT.search(text, position, furthest)
             end = furthest if until is None else until.start()
-            given = tagged_arguments(text[place:end])
+            given = tagged_arguments(text[position:end])
             return ([make_call(name[1], given)], end) if isinstance(given, dict) else None
         return None
 
-    def _python(self, place: int, *, loose: bool) -> tuple[list[ToolCall], int] | None:
+    def _python(self, position: int, *, loose: bool) -> tuple[list[ToolCall], int] | None:
         """``search(query="...")``, one or a list of them; ``search["..."]`` and ``search[...]`` of our own tools."""
         calls: list[ToolCall] = []
-        place += self.text.startswith("[", place)
-        while len(calls) < _MOST and (name := marks.PYTHON.match(self.text, place, self.end)) is not None:
+        position += self.text.startswith("[", position)
+        while len(calls) < _MOST and (name := marks.PYTHON.match(self.text, position, self.end)) is not None:
             end = _balanced(self.text, name.end() - 1, min(self.end, name.end() + _WIDEST))
             inside = self.text[name.end() : end].rstrip().removesuffix(marks.CLOSES[name[2]])
             given = _keywords(inside)
             if given is None and self.text[end - 1] != marks.CLOSES[name[2]] and marks.QUOTED.search(inside):
-                return ([*calls, unread(self.text[place:end])], end) if loose or self._opens_line(place) else None
-            alone = self._opens_line(place) and not self.text[end:].partition("\n")[0].strip(" ]`")
+                return ([*calls, unread(self.text[position:end])], end) if loose or self._opens_line(position) else None
+            alone = self._opens_line(position) and not self.text[end:].partition("\n")[0].strip(" ]`")
             if given is None and (tool_of(name[1]) is None or not (loose or alone)):
                 break
             calls.append(make_call(name[1], inside.strip() if given is None else given))
-            place = _past(marks.BETWEEN, self.text, end)
-        return (calls, place + self.text.startswith("]", place)) if calls else None
+            position = _past(marks.BETWEEN, self.text, end)
+        return (calls, position + self.text.startswith("]", position)) if calls else None
 
     def labelled(self) -> list[_Span]:
         """Actions at the beginning of lines, of one of our tools or with an input of their own."""
@@ -265,12 +267,12 @@ class _Reader:
     def bare(self) -> list[_Span]:
         """Calls without a mark, that stand alone."""
         spans: list[_Span] = []
-        place, tail = 0, len(self.text[: self.end].rstrip("`\n\t .;"))
+        position, tail = 0, len(self.text[: self.end].rstrip("`\n\t .;"))
         for _ in range(_MOST):
-            start = marks.BARE.search(self.text, place, self.end)
+            start = marks.BARE.search(self.text, position, self.end)
             if start is None or self.failures > _FAILURES or self.calls > _MOST:
                 break
-            place = max(start.end(), start.start() + 1)
+            position = max(start.end(), start.start() + 1)
             if _within(self.quoted, start.start()):
                 continue
             found = self._after(start.end(), loose=False)
@@ -280,7 +282,7 @@ class _Reader:
             if self._opens_line(start.start()) or found[1] >= tail:
                 self.failures += not found[0][-1].name
                 spans.append((found[0], start.start(), found[1]))
-                place = max(found[1], place)
+                position = max(found[1], position)
                 self.calls += len(found[0])
         return spans
 
@@ -291,11 +293,11 @@ class _Reader:
 
     def beside(self, spans: list[_Span]) -> str:
         """The text without its calls, what was left of their marks, and what follows an invented output."""
-        parts, place = [], 0
+        parts, position = [], 0
         for _, start, end in spans:
-            parts.append(self.text[place:start])
-            place = end
-        parts.append(self.text[place : self.end])
+            parts.append(self.text[position:start])
+            position = end
+        parts.append(self.text[position : self.end])
         kept = (re.sub(r"```\w*\s*\Z|\A[\s`)\]}:,;]*\Z", "", marks.NEXT.sub("\n", part)) for part in parts)
         return "\n".join(filter(None, (part.strip() for part in kept)))
 
@@ -304,25 +306,25 @@ def _ours(call: ToolCall) -> bool:
     return not call.name or tool_of(call.name) is not None
 
 
-def _past(pattern: re.Pattern[str], text: str, place: int) -> int:
-    """Where what the pattern matches at ``place`` ends; ``place`` itself where it does not match."""
-    found = pattern.match(text, place)
-    return place if found is None else found.end()
+def _past(pattern: re.Pattern[str], text: str, position: int) -> int:
+    """Where what the pattern matches at ``position`` ends; ``position`` itself where it does not match."""
+    found = pattern.match(text, position)
+    return position if found is None else found.end()
 
 
-def _within(spans: list[tuple[int, int]], place: int) -> bool:
-    before = bisect_right(spans, (place, 1 << 60)) - 1
-    return before >= 0 and place < spans[before][1]
+def _within(spans: list[tuple[int, int]], position: int) -> bool:
+    before = bisect_right(spans, (position, 1 << 60)) - 1
+    return before >= 0 and position < spans[before][1]
 
 
-def _balanced(text: str, place: int, end: int) -> int:
-    """Where the bracket at ``place`` closes; at the end of the line where it never does."""
+def _balanced(text: str, position: int, end: int) -> int:
+    """Where the bracket at ``position`` closes; at the end of the line where it never does."""
     depth = 0
-    for found in marks.BRACKET.finditer(text, place, end):
+    for found in marks.BRACKET.finditer(text, position, end):
         depth += (found[0] in "([{") - (found[0] in ")]}")
         if depth == 0:
             return found.end()
-    line = text.find("\n", place, end)
+    line = text.find("\n", position, end)
     return end if line < 0 else line
 
 
@@ -332,9 +334,9 @@ def _keywords(inside: str) -> dict[str, Any] | None:
         found = read_mappings(inside.strip())
         return found if isinstance(found, dict) else None
     given: dict[str, Any] = {}
-    place = 0
-    while place < len(inside.rstrip()):
-        found = marks.KEYWORD.match(inside, place)
+    position = 0
+    while position < len(inside.rstrip()):
+        found = marks.KEYWORD.match(inside, position)
         if found is None or (found[1] is None and (given or found[2][0] not in "\"'[")):
             return None
         try:
@@ -342,5 +344,5 @@ def _keywords(inside: str) -> dict[str, Any] | None:
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             value = found[2].strip("\"'")
         given[found[1] or "input"] = value
-        place = found.end()
+        position = found.end()
     return given

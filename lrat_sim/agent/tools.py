@@ -11,8 +11,9 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -103,7 +104,7 @@ class Toolbox:
         Raises:
             RetrieverError: the retriever failed.
         """
-        done = list(await asyncio.gather(*(self._one(call, place, reasoning) for place, call in enumerate(calls))))
+        done = list(await asyncio.gather(*(self._one(call, index, reasoning) for index, call in enumerate(calls))))
         for call in done:
             if call.hits is not None and call.executed is not None:
                 self.queries[call.executed["query"]] = None
@@ -111,9 +112,9 @@ class Toolbox:
                 self.seen |= {escape_control_tokens(hit.docid): hit.docid, hit.docid: hit.docid}
         return done
 
-    async def _one(self, call: ToolCall, place: int, reasoning: str | None) -> Call:
+    async def _one(self, call: ToolCall, index: int, reasoning: str | None) -> Call:
         asked = read_call(call, form=self.form)
-        if place >= MOST_CALLS:
+        if index >= MOST_CALLS:
             return refused(call, asked, f"not run, since a turn has {MOST_CALLS} calls at most")
         if asked.problem is not None:
             return refused(call, asked, asked.problem)
@@ -152,23 +153,26 @@ class Toolbox:
         )
 
     def _search(self, query: str) -> list[Hit]:
-        try:
+        with _as_retriever_error(f"search for {query!r}"):
             (hits,) = self.retriever.search([query], self.shown.k)
             if not all(math.isfinite(hit.score) for hit in hits):
                 raise RetrieverError(f"search for {query!r}: a score is not a finite number")
             return hits
-        except RetrieverError:
-            raise
-        except Exception as error:  # a retriever may be the user's own: whatever it raises is this run's failure
-            raise RetrieverError(f"search for {query!r}: {type(error).__name__}: {error}") from error
 
     def _text(self, docid: str, limit: int) -> tuple[str, str]:
-        try:
+        with _as_retriever_error(f"document {docid!r}"):
             return self.texts(docid, limit)
-        except RetrieverError:
-            raise
-        except Exception as error:  # as above
-            raise RetrieverError(f"document {docid!r}: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _as_retriever_error(what: str) -> Iterator[None]:
+    """A retriever may be the user's own: whatever it raises is this run's failure."""
+    try:
+        yield
+    except RetrieverError:
+        raise
+    except Exception as error:
+        raise RetrieverError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def refused(call: ToolCall, asked: Asked, problem: str) -> Call:

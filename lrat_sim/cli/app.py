@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import traceback
 import warnings
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
 
 from lrat_sim import __version__
-
-app = typer.Typer(
-    name="lrat-sim",
-    help="Learning to retrieve from agent trajectories: run search agents, mine what helped them, train a retriever, "
-    "run again.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+from lrat_sim.cli.commands import COMMANDS
+from lrat_sim.cli.generate import command, told
+from lrat_sim.verbs.verb import command_line
 
 _LONGEST_SENTENCE = 2000
 """Characters of a message: one may quote an id or a setting of any length."""
 
-STATIONS, LOOP = "Stations, in the order in which data walks", "The loop"
-DATA_SETS, TOOLS = "Data sets of trajectories", "Tools"
+
+def build(wanted: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The application.
+
+    Args:
+        wanted: the commands whose options are made; of the others help names only what they do, so that the settings
+            of one command are not imported for another.
+    """
+    app = typer.Typer(
+        name="lrat-sim",
+        help="Learning to retrieve from agent trajectories: run search agents, mine what helped them, train a "
+        "retriever, run again.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name, entry in COMMANDS.items():
+        if name not in wanted:
+            function = _named(told(entry.verb))
+        elif entry.show is None:
+            function = entry.verb
+        else:
+            function = command(entry.verb, entry.show, extra=entry.extra)
+        epilog = f"Example: lrat-sim {entry.example}"
+        app.command(name, rich_help_panel=entry.panel, epilog=epilog)(function)
+    return app
+
+
+def _named(doc: str) -> Any:
+    def function() -> None: ...
+
+    function.__doc__ = doc
+    return function
 
 
 def _version(asked: bool) -> None:
@@ -34,8 +62,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def options(
+def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     """Options of no command."""
@@ -49,11 +76,14 @@ def main() -> None:
     from lrat_sim.keys import mask, read_environment
     from lrat_sim.progress import console
 
+    arguments = sys.argv[1:]
     read_environment()
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", soft_wrap=True)
     try:
-        _refuse_other_encodings(sys.argv[1:])
-        sys.exit(app(args=sys.argv[1:] or ["--help"], prog_name="lrat-sim", standalone_mode=False))
+        _refuse_other_encodings(arguments)
+        command_line.set(shlex.join(["lrat-sim", *arguments]))
+        app = build(arguments[:1])
+        sys.exit(app(args=arguments or ["--help"], prog_name="lrat-sim", standalone_mode=False))
     except LratSimError as error:
         message, code = str(error), 1 if isinstance(error, NothingCame) else 2
     except _WrongUsage as error:
@@ -64,10 +94,10 @@ def main() -> None:
         if (fault := disk_fault(error)) is None:  # a defect of lrat-sim
             console.print(traceback.format_exc(), soft_wrap=True)
             sys.exit(1)
-        place = getattr(error, "filename", None) or "a file"
+        file = getattr(error, "filename", None) or "a file"
         code = 2
         message = (
-            f"{place} cannot be read or written ({fault}); free some space or fix its permissions, then rerun the "
+            f"{file} cannot be read or written ({fault}); free some space or fix its permissions, then rerun the "
             "same command; finished work is kept."
         )
     said = mask(" ".join(message.split()))
@@ -93,6 +123,6 @@ _WrongUsage: type[Exception] = typer.BadParameter.mro()[1]
 def _usage(error: Exception) -> str:
     """The sentence, with where to look; typer would frame it in several lines."""
     context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "lrat-sim"
+    name = context.command_path if context is not None else "lrat-sim"
     said = getattr(error, "format_message", error.__str__)()
-    return f"{said[:1].lower()}{said[1:].rstrip('.')}; see {command} --help."
+    return f"{said[:1].lower()}{said[1:].rstrip('.')}; see {name} --help."

@@ -1,65 +1,58 @@
-"""Tools beside the loop."""
+"""Commands that no script needs: names, schemas, the judge's report."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+import ast
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from lrat_sim.cli.app import TOOLS, app
-from lrat_sim.cli.options import (
-    DATA,
-    AgentOptions,
-    DataFolder,
-    K,
-    Source,
-    TaskOptions,
-    TaskSet,
-    check_retrievers,
-    dataset_named,
-    pairs_of,
-)
-from lrat_sim.progress import say
+from lrat_sim import catalog
+from lrat_sim.catalog import first_sentence
+from lrat_sim.progress import Screen, say
 
 
-class NounName(StrEnum):
-    """The records that have a schema to print."""
+def list_names() -> None:
+    """List the agents, task sets, recipes, prompts and retrievers that can be named, with what each is."""
+    from lrat_sim.formats import FORMATS, format_named
+    from lrat_sim.formats.pairs import PAIR_FORMATS
+    from lrat_sim.tables import Group, Row, Table
 
-    DOCUMENT = "document"
-    TASK = "task"
-    TRAJECTORY = "trajectory"
-    VERDICT = "verdict"
-    GRADE = "grade"
-    PAIR = "pair"
+    found: dict[str, dict[str, str]] = {
+        kind: {name: catalog.about(kind, name) for name in catalog.names(kind)} for kind in catalog.KINDS
+    }
+    found |= {
+        "retrievers": _retrievers(),
+        "formats of trajectories": {name: format_named(name).title for name in FORMATS},
+        "formats of pairs": {name: form.title for name, form in PAIR_FORMATS.items()},
+    }
+    groups = [Group([Row([name, about]) for name, about in names.items()], title=kind) for kind, names in found.items()]
+    Screen().print(Table(title="", columns=["name", "what it is"], groups=groups, text_columns=(0, 1)).to_terminal())
 
 
-@app.command(rich_help_panel=TOOLS)
-def check(
-    agent: Annotated[str, typer.Argument(help="An agent by name or path.")],
-    agent_option: AgentOptions = [],
+def _retrievers() -> dict[str, str]:
+    """Each retriever, with the first sentence of its module, of which nothing is imported."""
+    from lrat_sim.retrieval.registry import GROUP
+
+    found = {}
+    for point in sorted(entry_points(group=GROUP)):
+        try:
+            spec = find_spec(point.module)
+        except ImportError:
+            spec = None
+        source = Path(spec.origin).read_text("utf-8") if spec is not None and spec.origin else ""
+        found[point.name] = first_sentence(ast.get_docstring(ast.parse(source)) or "")
+    return found
+
+
+def schema(
+    noun: Annotated[
+        Literal["document", "task", "trajectory", "verdict", "grade", "pair"], typer.Argument(help="Which record.")
+    ],
 ) -> None:
-    """Try an agent's endpoint: reachable, tools, reasoning, window."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from lrat_sim.agent.check import check_agent
-    from lrat_sim.agent.profile import load_agent
-    from lrat_sim.progress import Screen
-
-    table = Table("what", "state", "detail", title=f"agent {agent}")
-    found = check_agent(load_agent(agent, pairs_of(agent_option)))
-    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
-    for each in found:
-        table.add_row(each.what, Text(each.state, colours[each.state]), each.detail)
-    Screen().print(table)
-    if any(each.state == "fail" for each in found):
-        raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=TOOLS)
-def schema(noun: Annotated[NounName, typer.Argument(help="Which record.")]) -> None:
     """Print the JSON schema of a record."""
     import json
 
@@ -68,60 +61,11 @@ def schema(noun: Annotated[NounName, typer.Argument(help="Which record.")]) -> N
     say(json.dumps(json_schema(NOUNS[noun]), indent=2))
 
 
-@app.command(name="list", rich_help_panel=TOOLS)
-def list_names() -> None:
-    """List the agents, task sets, recipes, prompts and retrievers that can be named."""
-    from lrat_sim import catalog
-    from lrat_sim.formats import FORMATS
-    from lrat_sim.formats.pairs import PAIR_FORMATS
-    from lrat_sim.retrieval import known_retrievers
-
-    for kind in ("agents", "corpora", "recipes", "prompts"):
-        say(f"{kind}: {', '.join(catalog.names(kind))}")
-    say(f"retrievers: {', '.join(known_retrievers())}")
-    say(f"formats of trajectories: {', '.join(FORMATS)}")
-    say(f"formats of pairs: {', '.join(PAIR_FORMATS)}")
-
-
-@app.command(name="judge-report", rich_help_panel=TOOLS)
 def judge_report(
     folder: Annotated[Path, typer.Argument(help="Trajectories as LRAT publishes them, with mined-pairs.release.json.")],
 ) -> None:
     """Show the rule judge's verdicts on recorded reasoning beside given ones, for a reader to check."""
-    from lrat_sim.grading.report import judge_report as report
-    from lrat_sim.progress import Screen
+    from lrat_sim.grading.report import judge_report as table
 
-    Screen().print(report(folder))
-
-
-@app.command(rich_help_panel=TOOLS)
-def serve(
-    retriever: Annotated[str, typer.Argument(help="A retriever by name, spec or model folder.")] = "bm25",
-    host: Annotated[str, typer.Option(help="The address; another than loopback needs --token-env.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one and says which.")] = 8000,
-    token_env: Annotated[
-        str | None, typer.Option(help="The environment variable with the token that clients must send.")
-    ] = None,
-    stdio: Annotated[bool, typer.Option("--stdio", help="Speak MCP over standard input and output instead.")] = False,
-    k: K = 5,
-    task_set: TaskSet = "world",
-    source: Source = None,
-    task_option: TaskOptions = [],
-    data: DataFolder = DATA,
-) -> None:
-    """Serve a retriever over HTTP (ours, and Search-R1's /retrieve) and as an MCP server."""
-    from lrat_sim.retrieval.result_format import ResultFormat
-    from lrat_sim.retrieval.schemas import read_token
-    from lrat_sim.study import opened
-
-    check_retrievers(retriever)
-    token, shown = read_token(token_env), ResultFormat(k=k)
-    found = opened(retriever, dataset_named(task_set, source, task_option, data))
-    if stdio:
-        from lrat_sim.retrieval.mcp_server import serve_stdio
-
-        serve_stdio(found, shown=shown)
-    else:
-        from lrat_sim.retrieval.server import serve as serve_http
-
-        serve_http(found, host=host, port=port, token=token, shown=shown, announce=say)
+    found = table(folder)
+    Screen().print(found.to_terminal() if hasattr(found, "to_terminal") else found)

@@ -14,7 +14,9 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import BoundaryError, InputError
 from lrat_sim.grading.replies import fill, reply_text
 from lrat_sim.keys import refuse_secrets
-from lrat_sim.models.client import Client, Gate, Request, Retries
+from lrat_sim.models.call import Request, Retries
+from lrat_sim.models.client import Client
+from lrat_sim.models.limiter import AdaptiveLimiter
 from lrat_sim.records import Failure, Usage
 from lrat_sim.settings import Positive, Settings
 
@@ -107,7 +109,7 @@ class VotingModel:
         self._model, self._votes = model, votes
         self._prompt = catalog.read_text("prompts", prompt)
         fill(self._prompt, **dict.fromkeys(slots, ""))
-        self._client = client or Client(gate=Gate(_CEILING))
+        self._client = client or Client(limiter=AdaptiveLimiter(_CEILING))
         self._ask = ask or self._ask_model
         self.name = f"{model.model}:{fingerprint([model.decisive(), votes, self._prompt])}"
 

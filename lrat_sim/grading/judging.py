@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
-from lrat_sim.models import close_connections
+from lrat_sim.models.client import close_connections
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Record, Trajectory
 from lrat_sim.work import bounded_map

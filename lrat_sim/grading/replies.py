@@ -11,7 +11,7 @@ import json
 import re
 
 from lrat_sim.errors import InputError
-from lrat_sim.models.client import Completion
+from lrat_sim.models.call import Completion
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _TAG = re.compile(r"</?(\w+)>")
@@ -26,7 +26,7 @@ _MARKUP = re.compile(r"[*_`]+")
 
 def reply_text(completion: Completion) -> str:
     """What a judge's model said, as :func:`plain` gives it."""
-    message, cut = completion.message, completion.finish_reason == "length"
+    message, cut = completion.message, completion.cut_off
     if message.text and message.text.strip():
         return plain(message.text, cut=cut)
     # thinking that was never closed: the client takes all of it for reasoning

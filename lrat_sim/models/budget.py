@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from lrat_sim.errors import InputError, LratSimError
+from lrat_sim.tables import dollars
 
 Limit = Literal["cost", "seconds"]
 
@@ -23,9 +24,9 @@ class LimitReached(LratSimError):
 
 
 class Budget:
-    """Counts what calls cost, and says when it is enough.
+    """Counts what calls cost, and ends them when it is spent.
 
-    Calls under way when the limit is reached are not counted any more, so a provider's bill may be higher by those.
+    Calls under way when the limit is reached are no longer counted, so a provider's bill may be higher by those.
 
     Args:
         cost: US dollars in all; None is no limit.
@@ -53,21 +54,23 @@ class Budget:
             LimitReached: the money is spent, or the time is over.
         """
         if self.cost is not None and self.spent >= self.cost:
-            raise LimitReached("cost", f"the limit of {_money(self.cost)} is reached: {_money(self.spent)} are spent")
+            said = f"the limit of {dollars(self.cost)} is reached: {dollars(self.spent)} are spent"
+            raise LimitReached("cost", said)
         if self.cost is not None and self._unpriced and not self._dearest:
-            raise LimitReached(
-                "cost",
-                f"the limit of {_money(self.cost)} cannot be kept: calls come without a price or without their usage",
-            )
+            said = f"the limit of {dollars(self.cost)} cannot be kept: calls come without a price or usage"
+            raise LimitReached("cost", said)
         if self.ends is not None and time.monotonic() >= self.ends:
             raise self.late()
 
     def late(self) -> LimitReached:
         """The error that says that the time is over."""
-        return LimitReached("seconds", f"the limit of {_duration(self.seconds or 0.0)} seconds is reached")
+        seconds = self.seconds or 0.0
+        return LimitReached(
+            "seconds", f"the limit of {f'{seconds:.2g}' if seconds < 9.5 else f'{seconds:,.0f}'} seconds is reached"
+        )
 
     def spend(self, cost: float | None) -> None:
-        """Counts the cost of an answer; one without a price among others counts as the dearest of them."""
+        """Counts the cost of an answer; one without a price among others counts as the most expensive of them."""
         if cost is None:
             self._unpriced = True
             cost = self._dearest
@@ -83,12 +86,3 @@ class Budget:
     def take_back(self, cost: float | None) -> None:
         """Uncounts what will be counted once more, as its answers are in a cache."""
         self.spent -= cost or 0.0
-
-
-def _duration(seconds: float) -> str:
-    """Two digits of what is short, whole seconds of what is not."""
-    return f"{seconds:.2g}" if seconds < 9.5 else f"{seconds:,.0f}"
-
-
-def _money(dollars: float) -> str:
-    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.4g}"

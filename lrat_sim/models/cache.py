@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from lrat_sim.models.call import Completion, Request
 _VERSION = 1
 _OURS = 0x4C524154  # "LRAT", by which a file of ours is known
 _SECONDS_FOR_A_LOCK = 30.0
-_SECONDS_BETWEEN_LOOKS = 1.0
 _PIECE = 2047
 """Bytes that hashlib takes without giving other threads the interpreter: getting it back takes far longer."""
 
@@ -63,11 +61,8 @@ class CallCache:
         self.path = Path(path)
         ensure_folder(self.path.parent)
         self._connection: sqlite3.Connection | None = None
-        self._known: set[int] = set()
-        self._last_row = 0
         try:
             self._connection = self._opened()
-            self._look_again()
         except sqlite3.Error as error:
             raise self._refusal(error) from error
 
@@ -101,35 +96,20 @@ class CallCache:
 
     def _identity(self, connection: sqlite3.Connection) -> bool:
         """Whether the file is new; refuses one that is neither new nor ours."""
-        mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _IDENTITY)
+        names = ("application_id", "user_version")
+        mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
         new = (mark, connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]) == (0, 0)
         if not new and (mark, version) != (_OURS, _VERSION):
             raise InputError(f"{self.path} is no cache of calls that this lrat-sim reads; give another file.")
         return new
 
     def get(self, key: bytes) -> Completion | None:
-        """The completion under a key of :func:`call_key`, marked as cached; None where there is none.
-
-        What another process keeps is found a second later.
-        """
+        """The completion under a key of :func:`call_key`, marked as cached; None where there is none."""
         try:
-            # most calls are new, and a set says so many times faster than a query
-            if _short(key) not in self._known and time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
-                self._look_again()
-            if _short(key) not in self._known:
-                return None
             found = self._open.execute("SELECT completion FROM calls WHERE key = ?", (key,)).fetchone()
             return None if found is None else msgspec.json.decode(zlib.decompress(found[0]), type=Completion)
         except (sqlite3.Error, zlib.error, *NOT_JSON) as error:
             raise self._refusal(error) from error
-
-    def _look_again(self) -> None:
-        """Learns of the keys that were added since the last time."""
-        self._looked = time.monotonic()
-        new = self._open.execute("SELECT rowid, key FROM calls WHERE rowid > ? ORDER BY rowid", (self._last_row,))
-        for row, key in new:
-            self._known.add(_short(key))
-            self._last_row = row
 
     def put(self, key: bytes, completion: Completion) -> None:
         """Keeps a completion, whole, before it returns; where there is one already, that stays."""
@@ -137,7 +117,6 @@ class CallCache:
         packed = zlib.compress(msgspec.json.encode(kept), 1)
         try:
             self._open.execute("INSERT OR IGNORE INTO calls VALUES (?, ?)", (key, packed))
-            self._known.add(_short(key))
         except sqlite3.Error as error:
             raise self._refusal(error) from error
 
@@ -164,10 +143,3 @@ class CallCache:
             remedy = "make room or give another file"
             return InputError(f"the cache of calls {self.path} cannot be used ({error}); {remedy}.")
         return InputError(f"the cache of calls {self.path} is damaged ({error}); delete it or give another file.")
-
-
-_IDENTITY = ("application_id", "user_version")
-
-
-def _short(key: bytes) -> int:
-    return int.from_bytes(key[:8])

@@ -1,34 +1,35 @@
-"""The nouns of a language-model call: what is asked, what came back, and why it did not."""
+"""The nouns of a language-model call: what is asked, who answers, what came back, and why nothing did."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, Protocol
 
 from msgspec import Meta, Struct
 
 from lrat_sim.errors import ModelError
 from lrat_sim.models.message import Message
 from lrat_sim.records import Attempt, Usage
-from lrat_sim.settings import NotNegative
+from lrat_sim.settings import NotNegative, Settings
 
 
-class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a call is tried: at most ``attempts`` times, and not beyond ``seconds`` in all.
+class Retries(Settings, frozen=True, kw_only=True):
+    """How long a failed call is tried again."""
 
-    Waiting for a place among the calls in flight does not count.
-    """
-
-    attempts: Annotated[int, Meta(ge=1, le=1_000_000)] = 6
-    seconds: NotNegative = 300.0
+    attempts: Annotated[int, Meta(ge=1, le=1_000_000, description="Attempts at one call, the first one included.")] = 6
+    seconds: Annotated[
+        NotNegative,
+        Meta(description="Seconds after which no further attempt begins; waiting for a free slot does not count."),
+    ] = 300.0
 
 
 class Request(Struct, frozen=True, kw_only=True):
     """One call: what is sent, and where.
 
-    ``sampling`` and ``extra`` are sent as they stand; ``extra`` holds parameters of one provider.  ``tool_choice``
-    is sent with ``tools`` alone.  ``key_env`` names the environment variable with the key; without it litellm finds
-    the provider's usual one.  ``timeout`` is in seconds, for one attempt.  ``sample`` is not sent: it tells several
-    answers to one question apart in a cache.
+    ``model`` is litellm's name.  ``sampling`` and ``extra`` are sent as they are; ``extra`` holds parameters of one
+    provider.  ``tool_choice`` is only sent with ``tools``.  ``key_env`` names the environment variable with the key;
+    without it litellm uses the provider's usual one.  ``timeout`` is in seconds, for one attempt.  ``sample`` is not
+    sent: it distinguishes several answers to one question in a cache.
     """
 
     model: str
@@ -43,16 +44,64 @@ class Request(Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
     sample: int = 0
 
+    @property
+    def provider(self) -> str:
+        """The prefix of the model's name."""
+        return self.model.partition("/")[0]
+
+    def parameters(self) -> dict[str, Any]:
+        """What is sent beside model and messages."""
+        parameters = {**self.sampling, **self.extra}
+        if self.tools:
+            parameters["tools"] = self.tools
+            if self.tool_choice is not None:
+                parameters["tool_choice"] = self.tool_choice
+        return parameters
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """A model's answer as it arrived: an OpenAI-shaped message, its usage, and why it ended."""
+
+    message: dict[str, Any]
+    usage: Usage
+    finish_reason: str | None
+
+
+class Model(Protocol):
+    """Answers requests.
+
+    An implementation makes one attempt.  It may raise any exception: :func:`lrat_sim.models.retry.failure` decides
+    what the exception means, and :class:`lrat_sim.models.client.Client` enforces the timeout and tries again.
+    """
+
+    async def answer(self, request: Request) -> Answer:
+        """The answer to a request."""
+
+
+OWN_MODELS: dict[str, Callable[[], Model]] = {}
+"""Models of our own: the prefix of their names, and what makes one.  They run in this process and cost nothing."""
+
+
+def is_own(model: str) -> bool:
+    """Whether a model of our own answers to this name."""
+    return model.partition("/")[0] in OWN_MODELS
+
+
+class NoAnswer(Exception):
+    """A reply arrived that holds no answer; another attempt may bring one."""
+
+    status_code = 200
+
 
 _CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
 _WITHHELD = ("content_filter", "safety", "prohibited_content", "blocklist", "spii", "recitation", "sensitive")
-"""Why a message ended, as providers word it; litellm translates for some of them."""
+# each provider has its own words for these two, and litellm translates only some of them
 
 
 class Completion(Struct, frozen=True, kw_only=True):
-    """A model's answer: the message, what it used, why it ended, and the attempts that it took.
+    """A model's answer, read: the message, its usage, why it ended, and the attempts that it took.
 
-    Where it is ``cached``, its usage is what was paid when it was new, and there are no attempts.
+    A ``cached`` one has the usage that was paid when it was new, and no attempts.
     """
 
     message: Message
@@ -63,12 +112,12 @@ class Completion(Struct, frozen=True, kw_only=True):
 
     @property
     def cut_off(self) -> bool:
-        """Whether the message ended at a limit of tokens, before the model was done."""
+        """Whether the message ended at a token limit, before the model was done."""
         return (self.finish_reason or "").casefold() in _CUT_OFF
 
     @property
     def withheld(self) -> bool:
-        """Whether a filter of the provider withheld the message, or its end."""
+        """Whether the provider's content filter withheld the message or its end."""
         return (self.finish_reason or "").casefold() in _WITHHELD
 
 
@@ -81,7 +130,7 @@ class CallFailed(ModelError):
 
 
 class CallRefused(CallFailed):
-    """The provider would refuse the same call for ever: a wrong key, a parameter it does not take."""
+    """The provider would refuse the same call again: a wrong key, a parameter that it does not accept."""
 
 
 class ContextOverflow(CallFailed):
@@ -89,4 +138,4 @@ class ContextOverflow(CallFailed):
 
 
 class DeadlinePassed(CallFailed):
-    """There was no answer by the deadline that the caller gave."""
+    """No answer arrived by the caller's deadline."""

@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.keys import read_key
-from lrat_sim.models import import_litellm
-from lrat_sim.models.attempt import PROVIDERS, in_process
-
-__all__ = ["ModelFacts", "Price", "in_process", "model_facts", "require_key"]
-
-
-class Price(Struct, frozen=True):
-    """US dollars a token: of a prompt, of a completion, and of a prompt's beginning that the provider has in its cache,
-    None where it asks no other price for that or none is known."""
-
-    prompt: float
-    completion: float
-    cached: float | None = None
+from lrat_sim.models.call import is_own
+from lrat_sim.models.litellm_model import import_litellm
+from lrat_sim.models.usage import Price
 
 
 class ModelFacts(Struct, frozen=True):
-    """The context window in tokens and the price, None where unknown, and whether a call's price is known."""
+    """The context window in tokens and the price, None where unknown."""
 
-    window: int | None
-    priced: bool
+    window: int | None = None
     price: Price | None = None
 
 
 def model_facts(model: str) -> ModelFacts:
-    """The facts of a litellm model string; an unknown model has none."""
-    if model.partition("/")[0] in PROVIDERS:
-        return ModelFacts(window=None, priced=True, price=Price(0.0, 0.0))
+    """The facts of a model by its name; nothing is known of an unknown one."""
+    return ModelFacts(price=Price(0.0, 0.0)) if is_own(model) else _listed(model)
+
+
+@lru_cache(maxsize=256)
+def _listed(model: str) -> ModelFacts:
     try:
         info = import_litellm().get_model_info(model)
     except Exception:  # litellm raises errors of several kinds, some bare, for a model that its map does not hold
-        return ModelFacts(window=None, priced=False)
+        return ModelFacts()
     prompt, completion = info.get("input_cost_per_token") or 0.0, info.get("output_cost_per_token") or 0.0
-    price = Price(prompt, completion, info.get("cache_read_input_token_cost"))
-    priced = bool(prompt or completion)
-    return ModelFacts(window=info.get("max_input_tokens"), priced=priced, price=price if priced else None)
+    price = Price(prompt, completion, info.get("cache_read_input_token_cost")) if prompt or completion else None
+    return ModelFacts(info.get("max_input_tokens"), price)
 
 
 def require_key(model: str, *, base_url: str | None, key_env: str | None) -> None:
@@ -48,15 +41,15 @@ def require_key(model: str, *, base_url: str | None, key_env: str | None) -> Non
 
     Args:
         model: litellm's name of it.
-        base_url: an endpoint of one's own may need no key, so there nothing is refused.
-        key_env: the environment variable that is said to hold the key.
+        base_url: a self-hosted endpoint may need no key, so nothing is refused there.
+        key_env: the environment variable that should hold the key.
 
     Raises:
         InputError: naming the variable to set.
     """
     if key_env is not None:
         missing = [] if read_key(key_env) else [key_env]
-    elif base_url is not None or model.partition("/")[0] in PROVIDERS:
+    elif base_url is not None or is_own(model):
         missing = []
     else:
         missing = import_litellm().validate_environment(model)["missing_keys"]

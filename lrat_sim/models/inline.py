@@ -52,22 +52,22 @@ def split_inline(text: str, *, reasoned: bool) -> Split:
         return Split(text)
     said: list[str] = []
     thought: list[str] = []
-    end = place = 0
+    end = index = 0
     if marks[0]["close"] and not reasoned:
         thought.append(text[: marks[0].start()])
-        end, place = marks[0].end(), 1
-    while place < len(marks):
-        mark = marks[place]
-        last = _closing(marks, place) if mark["open"] else None
+        end, index = marks[0].end(), 1
+    while index < len(marks):
+        mark = marks[index]
+        last = _closing(marks, index) if mark["open"] else None
         if last is not None:
             thought.append(text[mark.end() : marks[last].start()])
         elif mark["open"] and _LINE_START.search(text[end : mark.start()]):
             thought.append(text[mark.end() :])
         else:  # a tag that is talked about
-            place += 1
+            index += 1
             continue
         said.append(text[end : mark.start()])
-        end, place = (len(text), len(marks)) if last is None else (marks[last].end(), last + 1)
+        end, index = (len(text), len(marks)) if last is None else (marks[last].end(), last + 1)
     if not thought:
         return Split(text)
     said.append(text[end:])
@@ -78,12 +78,12 @@ def split_inline(text: str, *, reasoned: bool) -> Split:
 def _closing(marks: list[re.Match[str]], opening: int) -> int | None:
     """Which mark closes the block; where the tags within do not pair up, the first that could."""
     depth, first = 0, None
-    for place in range(opening, len(marks)):
-        depth += 1 if marks[place]["open"] else -1
+    for index in range(opening, len(marks)):
+        depth += 1 if marks[index]["open"] else -1
         if depth == 0:
-            return place
-        if first is None and marks[place]["close"]:
-            first = place
+            return index
+        if first is None and marks[index]["close"]:
+            first = index
     return first
 
 
@@ -114,8 +114,8 @@ def _channels(text: str) -> Split:
     headers = list(_HEADER.finditer(text))
     # what stands before the first header belongs to a final channel that the server opened
     said.append(_END.sub("\n", text[: headers[0].start()]) if headers else text)
-    for place, header in enumerate(headers):
-        until = headers[place + 1].start() if place + 1 < len(headers) else len(text)
+    for index, header in enumerate(headers):
+        until = headers[index + 1].start() if index + 1 < len(headers) else len(text)
         body = _END.sub("\n", text[header.end() : until]).strip()
         name = header["channel"] or ""
         recipient = _RECIPIENT.search(f"{header['role'] or ''} {name} {header['form'] or ''}")

@@ -86,7 +86,7 @@ _THINKS = ("thinking", "reasoning", "redacted_thinking")
 """Types of a content's part that are reasoning."""
 
 
-def _places(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _holders(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Where fields stand: the message, and those that litellm does not know, beside it."""
     yield raw
     if isinstance(beside := raw.get("provider_specific_fields"), dict):
@@ -96,10 +96,10 @@ def _places(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _stated(raw: dict[str, Any]) -> dict[str, str]:
     """What the fields say, by their names."""
     said: dict[str, str] = {}
-    for place in _places(raw):
+    for holder in _holders(raw):
         for key in _REASONING:
-            if place.get(key) is not None:
-                said[key] = _once([said[key], _words(place[key])]) or "" if key in said else _words(place[key])
+            if holder.get(key) is not None:
+                said[key] = _once([said[key], _words(holder[key])]) or "" if key in said else _words(holder[key])
     # litellm repeats under the older name what came under the newer
     if "reasoning_content" in said and said.get("reasoning") and _same(said["reasoning"], said["reasoning_content"]):
         del said["reasoning_content"]
@@ -188,8 +188,8 @@ def _holds_more(raw: dict[str, Any], reasoning: str | None, calls: list[ToolCall
     """Whether the message says something that its reasoning, text and calls do not."""
     return any(
         not _explained(key, value, reasoning, calls)
-        for place in _places(raw)
-        for key, value in place.items()
+        for holder in _holders(raw)
+        for key, value in holder.items()
         if value not in (None, [], {}, "") and key != "provider_specific_fields"
     ) or not isinstance(raw.get("provider_specific_fields") or {}, dict)
 

@@ -1,4 +1,4 @@
-"""HTTP to whatever answers: its replies have a bound, and what is on this machine is reached without a proxy."""
+"""HTTP to any server: replies are bounded, and this machine is reached without a proxy."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from lrat_sim.models import close_connections
-
 T = TypeVar("T")
 
 MOST_BYTES = 32 << 20
@@ -32,7 +30,7 @@ class ReplyTooLarge(httpx.DecodingError):
 class BoundedTransport(httpx.AsyncBaseTransport):
     """Reads each reply whole, unpacked, and up to :data:`MOST_BYTES`; more is an error, whatever its headers say.
 
-    The time that a reply takes is for the caller to bound, since each further byte would put off a timeout of httpx.
+    The caller bounds the time, since each further byte would put off a timeout of httpx.
 
     Args:
         inner: what sends.
@@ -54,8 +52,8 @@ class BoundedTransport(httpx.AsyncBaseTransport):
             content = await _unpacked(response)
         finally:
             await response.aclose()
-        told = ("content-encoding", "content-length", "transfer-encoding")
-        headers = [(name, value) for name, value in response.headers.raw if name.lower().decode() not in told]
+        told = (b"content-encoding", b"content-length", b"transfer-encoding")
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in told]
         return httpx.Response(response.status_code, headers=headers, content=content, extensions=response.extensions)
 
     async def aclose(self) -> None:
@@ -80,6 +78,30 @@ async def _unpacked(response: httpx.Response) -> bytes:
     return bytes(content)
 
 
+def pooled_client(url: str) -> httpx.AsyncClient:
+    """A client for many requests at once to one server, over aiohttp; it belongs to the running event loop.
+
+    Args:
+        url: of the server, which decides whether a proxy of the environment is used.
+    """
+    import aiohttp  # not above: importing lrat-sim takes long enough
+    from httpx_aiohttp import AiohttpTransport
+
+    def session() -> aiohttp.ClientSession:
+        # callers bound the requests in flight; a second bound here would let them wait unseen
+        connector = aiohttp.TCPConnector(limit=0, ssl=httpx.create_ssl_context())
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    reach_directly(url)
+    proxy = proxy_for(url)
+    sender = AiohttpTransport(client=session, proxy=None if proxy is None else httpx.Proxy(proxy))
+    return httpx.AsyncClient(
+        transport=BoundedTransport(sender),
+        cookies=no_cookies(),
+        follow_redirects=True,  # httpx sends no key to another host
+    )
+
+
 def on_loop(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """What ``call`` gives, awaited in a thread that does nothing else; for callers that have no event loop.
 
@@ -97,6 +119,8 @@ _ONE_LOOP = threading.Lock()
 
 @lru_cache(maxsize=1)
 def _loop() -> asyncio.AbstractEventLoop:
+    from lrat_sim.models.client import close_connections
+
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="lrat-sim-requests", daemon=True).start()
     atexit.register(on_loop, close_connections)  # sessions that nobody closed complain when the process ends
@@ -108,20 +132,26 @@ def no_cookies() -> http.cookiejar.CookieJar:
     return http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 
 
+@lru_cache(maxsize=256)
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def reach_directly(url: str | None = None) -> None:
     """Sees to it that no proxy of the environment is used for this machine, by its usual names and that of ``url``.
 
     A proxy elsewhere could not reach it, and would be told of it.  The environment is where each HTTP library looks,
-    those that litellm uses for one provider or another included.
+    including those that litellm uses for one provider or another.
     """
     proxies = urllib.request.getproxies_environment()
-    try:
-        own = urlsplit(url or "").hostname or ""
-    except ValueError:
-        own = ""
-    names = ["localhost", "127.0.0.1", "::1", *([own] if is_loopback(own) else [])]
-    missing = [name for name in names if not urllib.request.proxy_bypass(name)]
-    if proxies.keys() - {"no"} and missing:
+    if not proxies.keys() - {"no"}:
+        return
+    host = _hostname(url or "")
+    names = ["localhost", "127.0.0.1", "::1", *([host] if is_loopback(host) else [])]
+    if missing := [name for name in names if not urllib.request.proxy_bypass(name)]:
         # in both spellings: which one is read first differs
         os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, [proxies.get("no"), *missing]))
 

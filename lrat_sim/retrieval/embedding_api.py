@@ -15,7 +15,7 @@ from msgspec import Meta
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import read_environment, read_key, redact
-from lrat_sim.models import import_litellm
+from lrat_sim.models.litellm_model import import_litellm
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.connection import bounded_client, send
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors

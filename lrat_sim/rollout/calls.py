@@ -6,68 +6,55 @@ import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta
 
 from lrat_sim.errors import InputError
-from lrat_sim.models import close_connections, import_litellm
 from lrat_sim.models.budget import Budget
 from lrat_sim.models.cache import CallCache
-from lrat_sim.models.client import Client
-from lrat_sim.models.facts import in_process, model_facts
-from lrat_sim.models.gate import Admission, Gate
-from lrat_sim.models.workers import Workers
+from lrat_sim.models.call import is_own
+from lrat_sim.models.client import Client, close_connections
+from lrat_sim.models.facts import model_facts
+from lrat_sim.models.limiter import AdaptiveLimiter, RunLimiter
+from lrat_sim.models.litellm_model import import_litellm
+from lrat_sim.settings import Positive, Settings
 
 CACHE = "calls.sqlite"
 _RUNS_A_CALL = 4
 
 
-class CallSettings(Struct, frozen=True, kw_only=True):
-    """How the calls of one rollout are sent; none of it decides an answer.
+class CallOptions(Settings, frozen=True, kw_only=True):
+    """How the agents' model calls are sent, and what all of them may cost together; none of it decides an answer."""
 
-    ``cache`` is the file of answers, None for none; the rest as :func:`~lrat_sim.rollout.run.rollout` takes it.
-    """
+    concurrency: Annotated[
+        int, Meta(ge=1, le=100_000, description="Largest number of model calls in flight at once.")
+    ] = 20
+    adaptive: Annotated[
+        bool, Meta(description="Start with 20 calls in flight at most and let the provider's 429s decide from there.")
+    ] = True
+    max_cost: Annotated[Positive | None, Meta(description="US dollars that all runs may cost together.")] = None
+    max_seconds: Annotated[Positive | None, Meta(description="Seconds that all runs may take together.")] = None
+    cache: Annotated[
+        str | bool,
+        Meta(description="File of answers paid for; by default calls.sqlite in each run folder, false for none."),
+    ] = True
 
-    concurrency: int
-    adaptive: bool
-    processes: int
-    cost: float | None
-    seconds: float | None
-    cache: str | None
+    def budget(self) -> Budget:
+        """What all runs may cost and take together, from now on."""
+        return Budget(cost=self.max_cost, seconds=self.max_seconds)
 
+    def resolved(self, model: str, folder: Path) -> CallOptions:
+        """These options, checked, with the file of the cache; a model of our own needs none of its own.
 
-def call_settings(
-    model: str,
-    folder: Path,
-    *,
-    concurrency: int,
-    adaptive: bool,
-    processes: int,
-    cost: float | None,
-    seconds: float | None,
-    cache: Path | str | bool,
-) -> CallSettings:
-    """The settings of a rollout's calls, checked; without a cache of its own where answers are computed here.
-
-    Raises:
-        InputError: a number is out of its range, or a limit cannot be kept.
-    """
-    if processes < 0:
-        raise InputError(f"processes is {processes}; give 1 or more, or 0 for this process alone.")
-    Budget(cost=cost, seconds=seconds)  # says what is wrong with a limit
-    if cost is not None and not model_facts(model).priced:
-        raise InputError(f"`cost` cannot be kept: the price of {model!r} is unknown; limit `limits.tokens` instead.")
-    here = in_process(model)
-    own = str(folder / CACHE) if not here else None
-    return CallSettings(
-        concurrency=concurrency,
-        adaptive=adaptive,
-        processes=0 if here else processes,
-        cost=cost,
-        seconds=seconds,
-        cache=(own if cache else None) if isinstance(cache, bool) else str(cache),
-    )
+        Raises:
+            InputError: a limit cannot be kept.
+        """
+        if self.max_cost is not None and model_facts(model).price is None:
+            raise InputError(f"`max_cost` cannot be kept: the price of {model!r} is unknown; use `limits.tokens`.")
+        own = not is_own(model) and str(folder / CACHE)
+        return msgspec.structs.replace(self, cache=own if self.cache is True else self.cache)
 
 
 class Calls:
@@ -77,59 +64,59 @@ class Calls:
         settings: how the calls are sent.
         client: through which they go.
         budget: the client's.
-        admission: lets runs begin; None where there is no reason to wait.
+        runs: lets runs begin; None where there is no reason to wait.
     """
 
-    def __init__(self, settings: CallSettings, client: Client, budget: Budget, admission: Admission | None):
-        self.settings, self.client, self.budget, self._admission = settings, client, budget, admission
+    def __init__(self, settings: CallOptions, client: Client, budget: Budget, runs: RunLimiter | None):
+        self.settings, self.client, self.budget, self._runs = settings, client, budget, runs
 
     @property
     def runs(self) -> int:
         """How many runs may be drawn at once."""
-        return self.settings.concurrency * (1 if self._admission is None else _RUNS_A_CALL)
+        return self.settings.concurrency * (1 if self._runs is None else _RUNS_A_CALL)
 
     def admitted(self) -> Any:
         """An async context manager around one run; those that wait are let in in the order of coming."""
-        return nullcontext() if self._admission is None else self._admission.place()
+        return nullcontext() if self._runs is None else self._runs.slot()
 
     def fields(self) -> dict[str, str]:
         """How the calls go now, by heading."""
-        if self.client.gate is None:
+        limiter = self.client.limiter
+        if limiter is None:
             return {}
         return {
-            "calls": f"{self.client.gate.in_flight}/{self.client.gate.limit}",
+            "calls": f"{limiter.taken}/{limiter.limit}",
             "retries": f"{self.client.retried:,}",
         }
 
 
 @asynccontextmanager
 async def opened(
-    settings: CallSettings, model: str, folder: Path, *, spent: float, budget: Budget | None = None
+    settings: CallOptions, model: str, folder: Path, *, spent: float, budget: Budget | None = None
 ) -> AsyncIterator[Calls]:
-    """Opens cache, processes and gate, and closes them.
+    """Opens the cache and the limiters, and closes them.
 
     Args:
         settings: of the calls.
-        model: litellm's name of it; one whose answers are computed in this process needs no gate.
+        model: litellm's name of it; one of our own, in this process, needs no limiter.
         folder: the run folder.
         spent: US dollars that its runs cost before.
         budget: one that several rollouts share; by default that of the settings, whose time begins now.
     """
     async with AsyncExitStack() as stack:
-        if not in_process(model):
+        if not is_own(model):
             stack.push_async_callback(close_connections)
             stack.enter_context(_frozen())
         # from here on its time runs
-        budget = budget or Budget(cost=settings.cost, seconds=settings.seconds)
+        budget = budget or settings.budget()
         budget.include(folder, spent)
-        cache = stack.enter_context(CallCache(settings.cache)) if settings.cache is not None else None
-        if in_process(model):
+        cache = stack.enter_context(CallCache(settings.cache)) if isinstance(settings.cache, str) else None
+        if is_own(model):
             yield Calls(settings, Client(budget=budget, cache=cache), budget, None)
             return
-        gate = Gate(settings.concurrency, adaptive=settings.adaptive)
-        processes = await stack.enter_async_context(Workers(settings.processes)) if settings.processes else None
-        client = Client(gate=gate, cache=cache, budget=budget, processes=processes)
-        yield Calls(settings, client, budget, Admission(gate, most=_RUNS_A_CALL))
+        limiter = AdaptiveLimiter(settings.concurrency, adaptive=settings.adaptive)
+        client = Client(limiter=limiter, cache=cache, budget=budget)
+        yield Calls(settings, client, budget, RunLimiter(limiter, most=_RUNS_A_CALL))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError
 from lrat_sim.keys import redact_all
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.calls import CallSettings
+from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.rollout.index import INDEX, RUN, TASKS, TRAJECTORIES
 
 _PARTS = ("litellm", "openai", "msgspec", "bm25s", "sentence-transformers", "torch", "tokenizers")
@@ -57,7 +57,7 @@ def record_call(
     seed: int,
     *,
     samples: int,
-    calls: CallSettings,
+    calls: CallOptions,
     runs: int,
 ) -> None:
     """Writes run.yaml, or adds this call, which is to run ``runs`` trajectories, to the one that is there."""

@@ -20,11 +20,11 @@ from lrat_sim.models.facts import require_key
 from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.calls import Calls, CallSettings, call_settings, opened
+from lrat_sim.rollout.calls import CallOptions, Calls, opened
 from lrat_sim.rollout.index import RUN, TRAJECTORIES, Row, index_grades, record_asked, row, write_index
 from lrat_sim.rollout.manifest import check_manifest, record_call
 from lrat_sim.rollout.summary import RolloutSummary, left_out_sentence, runnable
-from lrat_sim.rollout.table import Board, Tally
+from lrat_sim.rollout.table import Tally, board
 from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
 
@@ -43,7 +43,6 @@ def rollout(
     seed: int = 0,
     concurrency: int = 20,
     adaptive: bool = True,
-    processes: int = 0,
     cost: float | None = None,
     seconds: float | None = None,
     budget: Budget | None = None,
@@ -69,15 +68,13 @@ def rollout(
         concurrency: model calls in flight at once.  While calls wait to be tried again, further runs begin.
         adaptive: starts with 20 calls in flight at most and lets the provider's 429s decide from there, up to
             ``concurrency``; False is ``concurrency`` from the start.
-        processes: other processes that make the calls, where one litellm is the limit (about 250 calls a second);
-            0 is this process alone.  Not for providers that answer in this process.
         cost: US dollars that all runs of the folder may cost together, earlier calls of this function included.
             Calls under way when it is reached are cut off, and not counted.
         seconds: that this call may take.  A rollout that reached one of the two limits is ``stopped``; the same
             call with a higher limit goes on from there.
         budget: in place of the two limits, one that several rollouts share.
-        cache: the file of answers that were paid for; True is RUN/calls.sqlite, and none for providers that answer
-            in this process; False is none.  Several rollouts, also at once, may share a file.
+        cache: the file of answers that were paid for; True is RUN/calls.sqlite, and none for models of our own; False
+            is none.  Several rollouts, also at once, may share a file.
         grade: grades a trajectory as it ends, for the success shown so far; None is ungraded.
         table: shows a live table, or plain lines where there is no terminal.
         progress: told (done, total, what) after each run.
@@ -89,16 +86,13 @@ def rollout(
     """
     if samples < 1 or concurrency < 1:
         raise InputError(f"samples is {samples} and concurrency {concurrency}; both must be 1 or more.")
-    calls = call_settings(
-        agent.model,
-        Path(folder),
+    calls = CallOptions(
         concurrency=concurrency,
         adaptive=adaptive,
-        processes=processes,
-        cost=cost if budget is None else budget.cost,
-        seconds=seconds if budget is None else budget.seconds,
-        cache=cache,
-    )
+        max_cost=cost if budget is None else budget.cost,
+        max_seconds=seconds if budget is None else budget.seconds,
+        cache=cache if isinstance(cache, bool) else str(cache),
+    ).resolved(agent.model, Path(folder))
     work = _Rollout(list(tasks), agent.resolved(), retriever, Path(folder), samples, seed, calls, budget, grade)
     shown = console if table else None
     try:
@@ -129,7 +123,7 @@ class _Rollout:
         folder: Path,
         samples: int,
         seed: int,
-        calls: CallSettings,
+        calls: CallOptions,
         budget: Budget | None,
         grade: Grader | None,
     ):
@@ -176,14 +170,14 @@ class _Rollout:
                 )
             record_asked(self.folder, self.tasks)  # after run.yaml, by which the folder is known
             if not missing:
-                how = msgspec.structs.replace(how, processes=0, cache=None)  # nothing to open them for
+                how = msgspec.structs.replace(how, cache=False)  # nothing to open it for
             if shown is not None and finished:
                 said = f"{len(finished):,} of {len(self.wanted):,} runs are in {self.folder} already: reused"
                 shown.print(said, markup=False, soft_wrap=True)
             try:
                 async with opened(how, self.agent.model, self.folder, spent=spent, budget=self.budget) as calls:
-                    with Board(self._title(), tally, shown, calls.fields) as board:
-                        stopped = await self._run_missing(missing, calls, store, tally, board, progress)
+                    with board(self._title(), tally, shown, calls.fields):
+                        stopped = await self._run_missing(missing, calls, store, tally, progress)
             finally:
                 write_index(self.folder, self.rows.values())
         if stopped is not None and shown is not None:
@@ -221,7 +215,7 @@ class _Rollout:
         before = read_with_offsets(store.path, Trajectory) if store.path.exists() else ()
         for offset, trajectory in before:
             known = self.rows.get(trajectory.id)
-            if known is not None and self.calls.cache is not None:
+            if known is not None and self.calls.cache:
                 spent -= known.cost or 0.0
             self._add(trajectory, offset)
             spent += trajectory.usage.cost or 0.0
@@ -233,7 +227,6 @@ class _Rollout:
         calls: Calls,
         store: Store[Trajectory],
         tally: Tally,
-        board: Board,
         progress: ProgressCallback | None,
     ) -> LimitReached | None:
         """Runs what is missing, the first ones first; returns the limit that ended it early."""
@@ -242,7 +235,7 @@ class _Rollout:
             place, name = item
             task, sample = self.wanted[name]
             async with calls.admitted():
-                if name in self.rows and self.calls.cache is not None:
+                if name in self.rows and self.calls.cache:
                     calls.budget.take_back(self.rows[name].cost)
                 return await run_task(
                     task, self.agent, self.retriever, sample=sample, seed=self.seed, client=calls.client, priority=place
@@ -252,7 +245,6 @@ class _Rollout:
             async with aclosing(bounded_map(run, enumerate(missing), calls.runs)) as results:
                 async for _, trajectory in results:
                     tally.add(self._add(trajectory, store.append(trajectory)))
-                    board.update()
                     if progress is not None:
                         progress(tally.done, tally.total, "runs")
         except LimitReached as reached:

@@ -68,7 +68,7 @@ def runnable(tasks: list[Task], agent: AgentSettings) -> tuple[list[Task], list[
         if task.id in seen:
             raise InputError(f"two tasks have the id {task.id!r}; give each its own.")
         seen.add(task.id)
-    if agent.limits.cost is not None and not model_facts(agent.model).priced:
+    if agent.limits.cost is not None and model_facts(agent.model).price is None:
         raise InputError(
             f"`limits.cost` cannot be kept: the price of {agent.model!r} is unknown; limit tokens instead."
         )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
 
+from lrat_sim.progress import Pace, every_ten_seconds
 from lrat_sim.records import known_sum
 from lrat_sim.rollout.index import Row
 from lrat_sim.success import run_success, task_success
-
-_SECONDS_BETWEEN_LINES = 10.0
+from lrat_sim.tables import Table
 
 
 class Tally:
@@ -71,63 +69,41 @@ class Tally:
         }
 
 
-class Board:
-    """Shows a tally; use it as a context manager.
+@contextmanager
+def board(
+    title: str, tally: Tally, console: Console | None, moment: Callable[[], dict[str, str]] = dict
+) -> Iterator[None]:
+    """Shows a tally while it grows, and once more at the end.
 
     Args:
         title: what runs.
-        tally: what is shown; :meth:`update` after each change.
+        tally: what is shown.
         console: where; None shows nothing.
         moment: what else is true at the moment, by heading; not in the last line.
     """
+    pace = Pace(tally.done)
 
-    def __init__(
-        self,
-        title: str,
-        tally: Tally,
-        console: Console | None,
-        moment: Callable[[], dict[str, str]] = dict,
-    ):
-        self.title, self.tally, self.console, self.moment = title, tally, console, moment
-        self.began = self.said = time.monotonic()
-        self.before = tally.done
-        self.live = Live(console=console, get_renderable=self._table, refresh_per_second=4, transient=True)
+    def fields(now: dict[str, str]) -> dict[str, str]:
+        left = pace.left(tally.done, tally.total)
+        return {**tally.fields(), **now, **({"left": left} if left else {})}
 
-    def __enter__(self) -> Board:
-        if self.console is not None and self.console.is_terminal:
-            self.live.start()
-        return self
+    def line(now: dict[str, str]) -> str:
+        return f"{title}: {', '.join(f'{name} {value}' for name, value in fields(now).items())}"
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.live.is_started:
-            self.live.stop()
-        self._say(self.tally.fields())
+    def table() -> RenderableType:
+        now = fields(moment())
+        return Table.of(title, [*now], [[*now.values()]], text_columns=()).to_terminal()
 
-    def update(self) -> None:
-        """A trajectory was added."""
-        if not self.live.is_started and time.monotonic() - self.said >= _SECONDS_BETWEEN_LINES:
-            self._say({**self.tally.fields(), **self.moment()})
-
-    def _say(self, fields: dict[str, str]) -> None:
-        self.said = time.monotonic()
-        if self.console is None:
-            return
-        line = ", ".join(f"{name} {value}" for name, value in {**fields, **self._left()}.items())
-        self.console.print(f"{self.title}: {line}", markup=False, soft_wrap=True)
-
-    def _left(self) -> dict[str, str]:
-        ran, missing = self.tally.done - self.before, self.tally.total - self.tally.done
-        if not missing or not ran:
-            return {}
-        seconds = (time.monotonic() - self.began) / ran * missing
-        return {"left": f"{seconds // 3600:.0f}:{seconds // 60 % 60:02.0f}:{seconds % 60:02.0f}"}
-
-    def _table(self) -> Table:
-        table = Table(title=self.title, title_justify="left")
-        fields = {**self.tally.fields(), **self.moment(), "left": self._left().get("left", "-")}
-        for name in fields:
-            table.add_column(name, justify="right")
-        table.add_row(*fields.values())
-        return table
+    if console is None:
+        yield
+        return
+    drawn: AbstractContextManager[object] = (
+        Live(console=console, get_renderable=table, refresh_per_second=4, transient=True)
+        if console.is_terminal
+        else every_ten_seconds(lambda: line(moment()))
+    )
+    try:
+        with drawn:
+            yield
+    finally:
+        console.print(line({}), soft_wrap=True)

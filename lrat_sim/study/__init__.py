@@ -4,6 +4,7 @@ A study does steps in a folder (:class:`Study`): it runs arms (:class:`Arm`) und
 mines and trains, and keeps a record of what it holds (:class:`StudyRecord`).  All of it is resumable.
 """
 
+from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.study.ablate import ablate
 from lrat_sim.study.arms import BASE, ORACLE, TRAINED, Arm, alike, named_retriever, opened, runnable_tasks
 from lrat_sim.study.compare import compare
@@ -14,7 +15,6 @@ from lrat_sim.study.record import StudyRecord, read_study
 from lrat_sim.study.runs import graded_rollout
 from lrat_sim.study.settings import (
     AblationSettings,
-    CallOptions,
     CompareSettings,
     ControlsSettings,
     FlywheelSettings,

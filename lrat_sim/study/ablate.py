@@ -74,7 +74,7 @@ def ablate(
         "agent": settings.own_agent().describe()["fingerprint"],
         "base_model": settings.base_model,
         "samples": settings.samples,
-        "seed": settings.seed,
+        "seed": settings.collect_seed,
     }
     study = Study("ablate", folder, settings, made_from=made_from, recorded=recorded, command=command)
     study.save()
@@ -104,7 +104,7 @@ class _TaskSet:
         self.base = open_base(self.dataset, settings.base, self.length)
         if self.trained:
             study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}")
-            run, seed = self.folder / "collect", settings.seed + 1  # as the first round of a flywheel
+            run, seed = self.folder / "collect", settings.collect_seed + 1  # as the first round of a flywheel
             models = (self.folder / "arms").glob("*/seed-*/model")
             study.collect(self.train_tasks, self.agent, self.base, run, seed, settings.samples, models)
         for name in self.trained:

@@ -13,8 +13,8 @@ from lrat_sim.grading.run import grade_run
 from lrat_sim.models.budget import Budget, LimitReached
 from lrat_sim.records import Task
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.rollout.run import rollout
-from lrat_sim.study.settings import CallOptions
 
 
 def graded_rollout(
@@ -57,7 +57,6 @@ def graded_rollout(
         grade=match_grade if type(judge) is MatchJudge else None,
         concurrency=calls.concurrency,
         adaptive=calls.adaptive,
-        processes=calls.processes,
         cache=calls.cache,
         budget=budget or calls.budget(),
     )

@@ -14,9 +14,9 @@ from msgspec import Meta
 from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.errors import InputError
-from lrat_sim.models.budget import Budget
 from lrat_sim.retrieval.registry import check_retriever
-from lrat_sim.settings import Positive, Settings, Share, Whole
+from lrat_sim.rollout.calls import CallOptions
+from lrat_sim.settings import Settings, Share, Whole
 from lrat_sim.study.arms import BASE, ORACLE, TRAINED, named_retriever
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
@@ -35,30 +35,6 @@ Seeds = Annotated[
 Split = Annotated[str, Meta(description="Tasks to run: train, dev, test or ood, as far as the task set has them.")]
 TrainTasks = Annotated[Whole, Meta(description="Training tasks to collect on; all by default.")]
 TestTasks = Annotated[Whole, Meta(description="Held-out tasks to evaluate on; all by default.")]
-
-
-class CallOptions(Settings, frozen=True, kw_only=True):
-    """How the agents' model calls are sent, and what all of them may cost together; none of it decides an answer."""
-
-    concurrency: Annotated[
-        int, Meta(ge=1, le=100_000, description="Largest number of model calls in flight at once.")
-    ] = 20
-    adaptive: Annotated[
-        bool, Meta(description="Start with 20 calls in flight at most and let the provider's 429s decide from there.")
-    ] = True
-    processes: Annotated[
-        int, Meta(ge=0, le=1024, description="Other processes that make the calls; 0 is this one alone.")
-    ] = 0
-    max_cost: Annotated[Positive | None, Meta(description="US dollars that all runs may cost together.")] = None
-    max_seconds: Annotated[Positive | None, Meta(description="Seconds that the study may take.")] = None
-    cache: Annotated[
-        str | bool,
-        Meta(description="File of answers paid for; by default calls.sqlite in each run folder, false for none."),
-    ] = True
-
-    def budget(self) -> Budget:
-        """What all runs of a study may cost and take together, from now on."""
-        return Budget(cost=self.max_cost, seconds=self.max_seconds)
 
 
 class StudySettings(Settings, frozen=True, kw_only=True):
@@ -139,7 +115,7 @@ class AblationSettings(TrainingStudySettings, frozen=True, kw_only=True):
     table: Annotated[str, Meta(description="Table of arms, by name or path.")] = "ablate-arms"
     split: Annotated[str, Meta(description="Held-out tasks: dev to choose an arm by, test to report it.")] = "test"
     seeds: Annotated[tuple[Seed, ...], Meta(description="Random seeds; each is one training of every arm.")] = (0,)
-    seed: Annotated[Seed, Meta(description="Random seed of the collected runs, which all arms share.")] = 0
+    collect_seed: Annotated[Seed, Meta(description="Random seed of the collected runs, all arms share it.")] = 0
     train_tasks: TrainTasks | None = None
     test_tasks: TestTasks | None = None
     samples: Samples = 2

@@ -1,29 +1,16 @@
 import asyncio
-import importlib.util
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, Limits
-from lrat_sim.models.client import Client, Completion, Request
+from lrat_sim.models.call import Completion, Request
+from lrat_sim.models.client import Client
 from lrat_sim.models.message import read_message
 from lrat_sim.records import Task, Usage
 
 TASK = Task(id="q1", question="Where was the designer of Brindle Lighthouse born?", answers=["Thornmouth"])
-
-
-@pytest.fixture(scope="session")
-def scripted():
-    """Scripted models, server and retriever: the module tests/support/scripted.py."""
-    path = Path(__file__).parents[1] / "support" / "scripted.py"
-    if "scripted" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("scripted", path)
-        sys.modules["scripted"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["scripted"])
-    return sys.modules["scripted"]
 
 
 @pytest.fixture

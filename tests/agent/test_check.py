@@ -150,11 +150,11 @@ def test_an_endpoint_that_refuses_fails_and_says_why(scripted, status):
 
 
 def test_its_connections_are_closed(scripted, endpoint, monkeypatch):
-    from lrat_sim.models import attempt
+    from lrat_sim.models import openai_model
 
     clients = []
-    plain = attempt.direct_client
-    monkeypatch.setattr(attempt, "direct_client", lambda *given: clients.append(plain(*given)) or clients[-1])
+    plain = openai_model.openai_client
+    monkeypatch.setattr(openai_model, "openai_client", lambda *given: clients.append(plain(*given)) or clients[-1])
     with endpoint(scripted.calls(("search", {"query": "x"})), scripted.says(FINAL, "Found.")) as server:
         check_agent(AgentSettings(model="openai/m", base_url=server.url))
     assert clients

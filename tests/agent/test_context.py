@@ -5,7 +5,7 @@ import pytest
 from lrat_sim.agent.context import Context
 from lrat_sim.agent.profile import AgentSettings, Limits, Sampling
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.models.client import ContextOverflow
+from lrat_sim.models.call import ContextOverflow
 from lrat_sim.text import count_tokens
 
 WORDS = "tolls were paid in salt at every quay "

@@ -14,7 +14,8 @@ from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.foreign.values import recordable
-from lrat_sim.models.client import Client, Completion
+from lrat_sim.models.call import Completion
+from lrat_sim.models.client import Client
 from lrat_sim.models.message import read_message
 from lrat_sim.records import Task, Trajectory, Usage, decode, encode
 

@@ -8,7 +8,7 @@ from litellm.llms.custom_llm import CustomLLMError
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.models.client import Retries
+from lrat_sim.models.call import Retries
 from lrat_sim.records import Hop, Plan, Task, canonical
 from lrat_sim.text import TOKENIZER, count_tokens
 
@@ -161,7 +161,7 @@ def test_a_model_that_hangs_meets_the_time_limit(scripted):
         return scripted.Reply(scripted.body(scripted.says(FINAL)))
 
     with scripted.Server(answer) as server:
-        agent = AgentSettings(model="hosted_vllm/m", base_url=server.url, limits=Limits(seconds=0.5))
+        agent = AgentSettings(model="openai/m", base_url=server.url, limits=Limits(seconds=0.5))
         trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
     assert (trajectory.status, trajectory.end_reason) == ("answered", "time_limit")
     assert len(trajectory.extra["attempts"]) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.agent.tools import MOST_ANSWERED, MOST_CALLS
-from lrat_sim.records import Usage, known_sum
+from lrat_sim.records import Usage
 
 FINAL = {"content": "Explanation: [2].\nExact Answer: Thornmouth\nConfidence: 90%"}
 HALF = {"content": "The engineer was born in Thornm", "finish_reason": "length"}
@@ -78,10 +78,3 @@ def test_unknown_usage_makes_sums_unknown_and_limits_go_by_estimates(voice):
     assert (run.usage, run.turns[0].usage.tokens) == (Usage(), None)
     run, _ = voice(search, limits={"tokens": 1500, "turns": 50})
     assert (run.end_reason, len(run.turns) < 20) == ("token_limit", True)
-
-
-def test_sums_keep_what_is_unknown():
-    one = Usage(prompt_tokens=3, completion_tokens=2, reasoning_tokens=None, cost=0.5)
-    assert Usage.zero() + one == one
-    assert (one + Usage(), one.tokens, Usage(prompt_tokens=1).tokens) == (Usage(), 5, None)
-    assert known_sum([]) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from lrat_sim.agent.profile import Sampling
 from lrat_sim.agent.protocols import PROTOCOLS
-from lrat_sim.models.client import ContextOverflow, DeadlinePassed
+from lrat_sim.models.call import ContextOverflow, DeadlinePassed
 from lrat_sim.records import Attempt, Task
 
 FINAL = "Explanation: [2] says so.\nExact Answer: Thornmouth\nConfidence: 90%"

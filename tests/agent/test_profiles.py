@@ -14,8 +14,8 @@ from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.errors import InputError
-from lrat_sim.models import import_litellm
 from lrat_sim.models.facts import require_key
+from lrat_sim.models.litellm_model import import_litellm
 from lrat_sim.records import Task
 
 WANTED = [

@@ -15,45 +15,45 @@ def read(protocol, content, **fields):
     return protocol.read(read_message({"role": "assistant", "content": content, **fields}))
 
 
-def called(spoken):
-    return [(call.name, call.arguments) for call in spoken.calls]
+def called(parsed):
+    return [(call.name, call.arguments) for call in parsed.calls]
 
 
-def back(protocol, spoken, how="reasoning_content"):
-    return protocol.turn(spoken, spoken.calls, how)
+def back(protocol, parsed, how="reasoning_content"):
+    return protocol.turn(parsed, parsed.calls, how)
 
 
 # --- tools -----------------------------------------------------------------------------------------------------------
 
 
 def test_calls_that_a_server_left_in_the_text_are_read_from_there():
-    spoken = read(NATIVE, f"Let me look.\n{SEARCH}\n{SEARCH.replace('salt', 'tolls')}", reasoning_content="Hm.")
-    assert called(spoken) == [CALL, ("search", '{"query": "tolls"}')]
-    assert (spoken.reasoning, spoken.text) == ("Hm.", "Let me look.")
-    assert SEARCH in spoken.raw["content"]
-    said = back(NATIVE, spoken)
+    parsed = read(NATIVE, f"Let me look.\n{SEARCH}\n{SEARCH.replace('salt', 'tolls')}", reasoning_content="Hm.")
+    assert called(parsed) == [CALL, ("search", '{"query": "tolls"}')]
+    assert (parsed.reasoning, parsed.text) == ("Hm.", "Let me look.")
+    assert SEARCH in parsed.raw["content"]
+    said = back(NATIVE, parsed)
     assert (said["content"], said["tool_calls"][0]["function"]["name"]) == ("Let me look.", "search")
 
 
 def test_native_calls_leave_the_text_alone():
     native = [{"id": "c", "type": "function", "function": {"name": "search", "arguments": '{"query": "tolls"}'}}]
-    spoken = read(NATIVE, f"I write {SEARCH}", tool_calls=native)
-    assert called(spoken) == [("search", '{"query": "tolls"}')]
-    assert spoken.text == f"I write {SEARCH}"
+    parsed = read(NATIVE, f"I write {SEARCH}", tool_calls=native)
+    assert called(parsed) == [("search", '{"query": "tolls"}')]
+    assert parsed.text == f"I write {SEARCH}"
 
 
 @pytest.mark.parametrize("protocol", [NATIVE, TAGGED])
 def test_reasoning_of_a_field_and_thinking_that_was_never_closed_are_both_kept(protocol):
-    spoken = read(protocol, f"<think>Salt it is. {SEARCH}", reasoning_content="Hm.")
-    assert (spoken.reasoning, called(spoken)) == ("Hm.\nSalt it is.", [CALL])
+    parsed = read(protocol, f"<think>Salt it is. {SEARCH}", reasoning_content="Hm.")
+    assert (parsed.reasoning, called(parsed)) == ("Hm.\nSalt it is.", [CALL])
 
 
 def test_a_call_in_thinking_that_was_never_closed_is_run_and_in_closed_thinking_not():
     for protocol in (NATIVE, TAGGED):
-        spoken = read(protocol, f"<think>\nI should search.\n{SEARCH}")
-        assert (called(spoken), spoken.reasoning) == ([CALL], "I should search.")
-        spoken = read(protocol, f"<think>\nI could write {SEARCH}\n</think>\n")
-        assert (spoken.calls, spoken.answer) == ([], None)
+        parsed = read(protocol, f"<think>\nI should search.\n{SEARCH}")
+        assert (called(parsed), parsed.reasoning) == ([CALL], "I should search.")
+        parsed = read(protocol, f"<think>\nI could write {SEARCH}\n</think>\n")
+        assert (parsed.calls, parsed.answer) == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_reasoning_goes_back_in_the_field_that_is_asked_for(how, field):
 def test_signed_blocks_and_details_go_back_as_they_came_but_for_no():
     blocks = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]
     details = [{"type": "reasoning.encrypted", "data": "xyz"}]
-    spoken = read(
+    parsed = read(
         NATIVE,
         None,
         reasoning_content="Hm.",
@@ -82,9 +82,9 @@ def test_signed_blocks_and_details_go_back_as_they_came_but_for_no():
         provider_specific_fields={"reasoning_details": details},
     )
     for how in ("reasoning_content", "reasoning", "reasoning_details", "inline"):
-        assert back(NATIVE, spoken, how)["thinking_blocks"] == blocks
-    assert back(NATIVE, spoken, "reasoning_details")["reasoning_details"] == details
-    assert back(NATIVE, spoken, "no").keys() == {"role", "content", "tool_calls"}
+        assert back(NATIVE, parsed, how)["thinking_blocks"] == blocks
+    assert back(NATIVE, parsed, "reasoning_details")["reasoning_details"] == details
+    assert back(NATIVE, parsed, "no").keys() == {"role", "content", "tool_calls"}
 
 
 # --- tagged ----------------------------------------------------------------------------------------------------------
@@ -92,65 +92,65 @@ def test_signed_blocks_and_details_go_back_as_they_came_but_for_no():
 
 def test_a_tagged_turn_is_thought_and_calls_and_goes_back_as_it_was_written():
     written = f"<think>\nTolls, then.\n</think>\n\n{SEARCH}\n{SEARCH.replace('salt', 'tolls')}"
-    spoken = read(TAGGED, written)
-    assert called(spoken) == [CALL, ("search", '{"query": "tolls"}')]
-    assert (spoken.reasoning, spoken.text, spoken.answer) == ("Tolls, then.", None, None)
-    assert back(TAGGED, spoken) == {"role": "assistant", "content": written}
-    assert spoken.raw["content"] == written
+    parsed = read(TAGGED, written)
+    assert called(parsed) == [CALL, ("search", '{"query": "tolls"}')]
+    assert (parsed.reasoning, parsed.text, parsed.answer) == ("Tolls, then.", None, None)
+    assert back(TAGGED, parsed) == {"role": "assistant", "content": written}
+    assert parsed.raw["content"] == written
 
 
 def test_thinking_that_a_server_took_apart_goes_back_before_the_text_unless_it_is_not_to():
-    spoken = read(TAGGED, SEARCH, reasoning_content="Tolls, then.")
-    assert back(TAGGED, spoken)["content"] == f"<think>\nTolls, then.\n</think>\n\n{SEARCH}"
-    assert back(TAGGED, spoken, "no")["content"] == SEARCH
-    spoken = read(TAGGED, f"Tolls, then.\n</think>\n{SEARCH}")
-    assert (spoken.reasoning, called(spoken)) == ("Tolls, then.", [CALL])
-    assert back(TAGGED, spoken)["content"] == f"Tolls, then.\n</think>\n{SEARCH}"
+    parsed = read(TAGGED, SEARCH, reasoning_content="Tolls, then.")
+    assert back(TAGGED, parsed)["content"] == f"<think>\nTolls, then.\n</think>\n\n{SEARCH}"
+    assert back(TAGGED, parsed, "no")["content"] == SEARCH
+    parsed = read(TAGGED, f"Tolls, then.\n</think>\n{SEARCH}")
+    assert (parsed.reasoning, called(parsed)) == ("Tolls, then.", [CALL])
+    assert back(TAGGED, parsed)["content"] == f"Tolls, then.\n</think>\n{SEARCH}"
 
 
 def test_an_answer_is_what_stands_in_its_tags():
-    spoken = read(TAGGED, "<think>So.</think>\nHere it is: <answer>\nExact Answer: Thornmouth\n</answer>")
-    assert (spoken.answer, spoken.text) == ("Exact Answer: Thornmouth",) * 2
-    assert "Here it is" in spoken.raw["content"]
+    parsed = read(TAGGED, "<think>So.</think>\nHere it is: <answer>\nExact Answer: Thornmouth\n</answer>")
+    assert (parsed.answer, parsed.text) == ("Exact Answer: Thornmouth",) * 2
+    assert "Here it is" in parsed.raw["content"]
     assert read(TAGGED, "< ANSWER >Thornmouth").answer == "Thornmouth"
     assert read(TAGGED, "<answer>Quay</answer> no: <answer>Thornmouth</answer>").answer == "Thornmouth"
 
 
 def test_an_answer_in_the_thinking_does_not_count():
     for written in ("<think>Perhaps <answer>Quay</answer></think>", "<think>Perhaps <answer>Quay</answer>"):
-        spoken = read(TAGGED, written)
-        assert (spoken.answer, spoken.plain, spoken.calls) == (None, None, [])
-        assert "Quay" in spoken.reasoning
+        parsed = read(TAGGED, written)
+        assert (parsed.answer, parsed.plain, parsed.calls) == (None, None, [])
+        assert "Quay" in parsed.reasoning
 
 
 def test_what_follows_an_invented_output_is_cut_off_and_kept_in_raw():
     invented = "\n<tool_response>\nSalt it is.\n</tool_response>\n<think>Good.</think><answer>Quay</answer>"
     for head, apart in ((f"<think>Tolls.</think>\n{SEARCH}", {}), (SEARCH, {"reasoning_content": "Tolls."})):
-        spoken = read(TAGGED, head + invented, **apart)
-        assert (called(spoken), spoken.answer, spoken.reasoning) == ([CALL], None, "Tolls.")
-        assert spoken.written == head
-        assert spoken.raw["content"] == head + invented
+        parsed = read(TAGGED, head + invented, **apart)
+        assert (called(parsed), parsed.answer, parsed.reasoning) == ([CALL], None, "Tolls.")
+        assert parsed.written == head
+        assert parsed.raw["content"] == head + invented
     assert not read(TAGGED, f"<tool_response>x</tool_response>{SEARCH}").calls
     assert not read(TAGGED, f"x</tool_response>{SEARCH}").calls
 
 
 def test_a_call_that_was_not_closed_is_read_and_one_that_cannot_be_is_kept_as_text():
-    spoken = read(TAGGED, '<tool_call>{"name": "search", "arguments": {"query": "salt"}}')
-    assert called(spoken) == [CALL]
-    spoken = read(TAGGED, "<tool_call>search for salt<tool_call>")
-    assert called(spoken) == [("", "search for salt"), ("", "")]
+    parsed = read(TAGGED, '<tool_call>{"name": "search", "arguments": {"query": "salt"}}')
+    assert called(parsed) == [CALL]
+    parsed = read(TAGGED, "<tool_call>search for salt<tool_call>")
+    assert called(parsed) == [("", "search for salt"), ("", "")]
 
 
 def test_with_a_call_an_answer_is_kept_but_calls_come_first():
-    spoken = read(TAGGED, f"{SEARCH}<answer>Quay</answer>")
-    assert (called(spoken), spoken.text) == ([CALL], "<answer>Quay</answer>")
+    parsed = read(TAGGED, f"{SEARCH}<answer>Quay</answer>")
+    assert (called(parsed), parsed.text) == ([CALL], "<answer>Quay</answer>")
 
 
 def test_calls_that_a_server_parsed_out_of_the_tags_are_put_back():
     native = [{"id": "c", "type": "function", "function": {"name": "search", "arguments": '{"query": "salt"}'}}]
-    spoken = read(TAGGED, "<think>Tolls.</think>", tool_calls=native)
-    assert called(spoken) == [CALL]
-    assert back(TAGGED, spoken)["content"] == f"<think>Tolls.</think>\n{SEARCH}"
+    parsed = read(TAGGED, "<think>Tolls.</think>", tool_calls=native)
+    assert called(parsed) == [CALL]
+    assert back(TAGGED, parsed)["content"] == f"<think>Tolls.</think>\n{SEARCH}"
 
 
 def test_tagged_outputs_come_in_one_message_of_the_user():
@@ -195,11 +195,11 @@ def test_tagged_outputs_come_in_one_message_of_the_user():
 def test_an_action_is_read_however_it_is_written(action):
     from lrat_sim.agent.calls import read_call
 
-    spoken = read(REACT, f"Thought: Tolls, then.\n{action}")
-    (call,) = spoken.calls
+    parsed = read(REACT, f"Thought: Tolls, then.\n{action}")
+    (call,) = parsed.calls
     assert (read_call(call).means, read_call(call).value) == ("search", "salt")
-    assert (spoken.reasoning, spoken.text, spoken.answer) == ("Tolls, then.", None, None)
-    assert back(REACT, spoken) == {"role": "assistant", "content": f"Thought: Tolls, then.\n{action}"}
+    assert (parsed.reasoning, parsed.text, parsed.answer) == ("Tolls, then.", None, None)
+    assert back(REACT, parsed) == {"role": "assistant", "content": f"Thought: Tolls, then.\n{action}"}
 
 
 def test_brackets_within_a_query_are_its_own():
@@ -207,8 +207,8 @@ def test_brackets_within_a_query_are_its_own():
 
 
 def test_several_actions_are_several_calls():
-    spoken = read(REACT, "Thought: Both.\nAction: search[salt]\nAction: visit\nAction Input: 12")
-    assert called(spoken) == [CALL, ("visit", '{"docid": "12"}')]
+    parsed = read(REACT, "Thought: Both.\nAction: search[salt]\nAction: visit\nAction Input: 12")
+    assert called(parsed) == [CALL, ("visit", '{"docid": "12"}')]
 
 
 def test_an_action_that_cannot_be_read_is_kept_as_text():
@@ -218,31 +218,31 @@ def test_an_action_that_cannot_be_read_is_kept_as_text():
 
 
 def test_no_action_is_none():
-    spoken = read(REACT, "Thought: I know.\nAction: None\nFinal Answer: Thornmouth")
-    assert (spoken.calls, spoken.answer, spoken.reasoning) == ([], "Thornmouth", "I know.")
+    parsed = read(REACT, "Thought: I know.\nAction: None\nFinal Answer: Thornmouth")
+    assert (parsed.calls, parsed.answer, parsed.reasoning) == ([], "Thornmouth", "I know.")
 
 
 def test_an_invented_observation_is_cut_off_and_kept_in_raw():
     head = "Thought: Tolls.\nAction: search[salt]"
     invented = "\nObservation: Salt it is.\nThought: Good.\nFinal Answer: Quay"
-    spoken = read(REACT, head + invented)
-    assert (called(spoken), spoken.answer, spoken.reasoning) == ([CALL], None, "Tolls.")
-    assert (spoken.written, spoken.raw["content"]) == (head, head + invented)
+    parsed = read(REACT, head + invented)
+    assert (called(parsed), parsed.answer, parsed.reasoning) == ([CALL], None, "Tolls.")
+    assert (parsed.written, parsed.raw["content"]) == (head, head + invented)
 
 
 def test_a_final_answer_goes_to_the_end():
-    spoken = read(REACT, "I know now.\nFinal Answer:\nExplanation: [2].\nExact Answer: Thornmouth\nConfidence: 90%")
-    assert spoken.answer == spoken.text == "Explanation: [2].\nExact Answer: Thornmouth\nConfidence: 90%"
-    assert spoken.reasoning == "I know now."
+    parsed = read(REACT, "I know now.\nFinal Answer:\nExplanation: [2].\nExact Answer: Thornmouth\nConfidence: 90%")
+    assert parsed.answer == parsed.text == "Explanation: [2].\nExact Answer: Thornmouth\nConfidence: 90%"
+    assert parsed.reasoning == "I know now."
 
 
 def test_reasoning_in_a_field_comes_before_the_thoughts_and_goes_back_in_one():
-    spoken = read(REACT, "Thought: Tolls.\nAction: search[salt]", reasoning_content="Hm.")
-    assert spoken.reasoning == "Hm.\nTolls."
-    assert back(REACT, spoken, "reasoning")["reasoning"] == "Hm."
-    spoken = read(REACT, "<think>Hm.</think>\nThought: Tolls.\nAction: search[salt]")
-    assert spoken.reasoning == "Hm.\nTolls."
-    assert back(REACT, spoken) == {"role": "assistant", "content": spoken.raw["content"]}
+    parsed = read(REACT, "Thought: Tolls.\nAction: search[salt]", reasoning_content="Hm.")
+    assert parsed.reasoning == "Hm.\nTolls."
+    assert back(REACT, parsed, "reasoning")["reasoning"] == "Hm."
+    parsed = read(REACT, "<think>Hm.</think>\nThought: Tolls.\nAction: search[salt]")
+    assert parsed.reasoning == "Hm.\nTolls."
+    assert back(REACT, parsed) == {"role": "assistant", "content": parsed.raw["content"]}
 
 
 def test_absent_reasoning_is_not_an_empty_one():
@@ -257,17 +257,17 @@ def test_absent_reasoning_is_not_an_empty_one():
 
 @pytest.mark.parametrize("protocol", [TAGGED, REACT])
 def test_text_without_form_is_neither_call_nor_answer_but_may_be_taken_for_one(protocol):
-    spoken = read(protocol, "It is Thornmouth.")
-    assert (spoken.calls, spoken.answer, spoken.plain) == ([], None, "It is Thornmouth.")
-    assert not spoken.silent
+    parsed = read(protocol, "It is Thornmouth.")
+    assert (parsed.calls, parsed.answer, parsed.plain) == ([], None, "It is Thornmouth.")
+    assert not parsed.silent
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values())
 @pytest.mark.parametrize("content", [None, "", "  \n"])
 def test_an_empty_message_is_silent(protocol, content):
-    spoken = read(protocol, content)
-    assert spoken.silent
-    assert (spoken.calls, spoken.answer) == ([], None)
+    parsed = read(protocol, content)
+    assert parsed.silent
+    assert (parsed.calls, parsed.answer) == ([], None)
     assert not read(protocol, content, reasoning_content="Hm.").silent
 
 

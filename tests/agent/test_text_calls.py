@@ -103,10 +103,10 @@ def read(protocol, content, **fields):
 @pytest.mark.parametrize("wording", WORDINGS.values(), ids=WORDINGS)
 def test_a_call_is_read_whatever_its_wording_and_the_protocol(wording, around):
     for protocol in PROTOCOLS:
-        spoken = read(protocol, around.format(wording))
-        assert [(read_call(call).means, read_call(call).value) for call in spoken.calls] == [("search", "old quay")]
-        assert (spoken.answer, spoken.plain) == (None, None)
-        assert "quay" not in (spoken.text or "")
+        parsed = read(protocol, around.format(wording))
+        assert [(read_call(call).means, read_call(call).value) for call in parsed.calls] == [("search", "old quay")]
+        assert (parsed.answer, parsed.plain) == (None, None)
+        assert "quay" not in (parsed.text or "")
 
 
 def test_several_calls_of_one_text_keep_their_order():
@@ -208,8 +208,8 @@ ATTEMPTS = [
 def test_an_attempt_that_cannot_be_read_is_no_answer_and_is_told_the_form(text, voice):
     final = {"role": "assistant", "content": "Exact Answer: Thornmouth"}
     for protocol in PROTOCOLS:
-        spoken = read(protocol, text)
-        assert (spoken.answer, spoken.plain) == (None, None)
+        parsed = read(protocol, text)
+        assert (parsed.answer, parsed.plain) == (None, None)
         run, requests = voice({"content": text}, final, protocol=protocol, limits={"turns": 1})
         assert (run.answer, run.end_reason, len(requests)) == ("Thornmouth", "turn_limit", 2)
     run, requests = voice({"content": text}, final)
@@ -244,10 +244,10 @@ def test_a_name_goes_back_as_endpoints_take_it_and_is_recorded_as_it_came(voice)
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_call_at_the_end_of_all_that_a_server_took_for_reasoning_runs(protocol):
-    spoken = read(protocol, None, reasoning_content=f"The quay first.\n{WORDINGS['kimi']}")
-    assert [read_call(call).value for call in spoken.calls] == ["old quay"]
-    assert spoken.reasoning == "The quay first."
-    assert "tool_call_begin" in spoken.raw["reasoning_content"]
+    parsed = read(protocol, None, reasoning_content=f"The quay first.\n{WORDINGS['kimi']}")
+    assert [read_call(call).value for call in parsed.calls] == ["old quay"]
+    assert parsed.reasoning == "The quay first."
+    assert "tool_call_begin" in parsed.raw["reasoning_content"]
     for said in ({"content": "Exact Answer: Thornmouth"}, {"content": None, "reasoning_content": "I could write "}):
         thought = said.pop("reasoning_content", "") + WORDINGS["kimi"] + (" or not." if said["content"] is None else "")
         assert not read(protocol, **said, reasoning_content=thought).calls
@@ -255,8 +255,8 @@ def test_a_call_at_the_end_of_all_that_a_server_took_for_reasoning_runs(protocol
 
 def test_channels_whose_marks_were_lost_are_told_apart():
     message = read_message({"content": f"analysisThe quay first.assistantcommentary to=functions.search json{ASK}"})
-    spoken = PROTOCOLS["tools"].read(message)
-    assert (spoken.reasoning, [call.name for call in spoken.calls]) == ("The quay first.", ["functions.search"])
+    parsed = PROTOCOLS["tools"].read(message)
+    assert (parsed.reasoning, [call.name for call in parsed.calls]) == ("The quay first.", ["functions.search"])
 
 
 PIECES = [
@@ -316,10 +316,10 @@ def test_any_text_is_calls_or_itself(text):
     found = read_text_calls(text)
     assert found.calls or found.text == text
     for protocol in PROTOCOLS:
-        spoken = read(protocol, text)
-        if spoken.calls or not spoken.remind:
+        parsed = read(protocol, text)
+        if parsed.calls or not parsed.remind:
             continue
-        assert spoken.answer is None or protocol != "tools"
+        assert parsed.answer is None or protocol != "tools"
 
 
 TORN_IN_A_TOKEN = {"glm, opening lost", "kimi, a number alone", "deepseek, tokens lost", "search-o1"}
@@ -330,9 +330,9 @@ TORN_IN_A_TOKEN = {"glm, opening lost", "kimi, a number alone", "deepseek, token
 def test_what_was_torn_off_behind_its_name_is_no_answer(name):
     wording = WORDINGS[name]
     for end in range(wording.find("search") + 8, len(wording), 5):
-        spoken = read("tools", wording[:end])
-        assert spoken.calls or spoken.remind, wording[:end]
-        assert spoken.answer is None
+        parsed = read("tools", wording[:end])
+        assert parsed.calls or parsed.remind, wording[:end]
+        assert parsed.answer is None
 
 
 @pytest.mark.parametrize(

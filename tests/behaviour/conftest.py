@@ -99,8 +99,7 @@ def run_command(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[str, int | str | None]]:
     """Runs the command line in this process: what it said, and its exit code."""
-    import lrat_sim.cli.behaviour  # noqa: F401  # joins its commands
-    from lrat_sim.cli.app import main
+    from lrat_sim.cli import main
 
     def run(*arguments: str) -> tuple[str, int | str | None]:
         monkeypatch.setattr(sys, "argv", ["lrat-sim", *arguments])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lrat_sim.behaviour import resample
 from lrat_sim.behaviour.measures import measures
 from lrat_sim.behaviour.observed import ObservedRuns, observe
 from lrat_sim.behaviour.resample import TaskResamples, auc, kolmogorov_smirnov, log_spread, quantile
@@ -89,7 +90,7 @@ def test_a_large_group_is_resampled_in_batches_alike(monkeypatch):
     names = [f"t{place}" for place in range(50)]
     places, values = rng.integers(0, 50, 300), rng.normal(size=300)
     whole = TaskResamples(names, resamples=100).statistic(places, quantile(values, 0.5))
-    monkeypatch.setattr("lrat_sim.behaviour.resample._CELLS", 1000)
+    monkeypatch.setattr(resample, "_CELLS", 1000)
     assert TaskResamples(names, resamples=100).statistic(places, quantile(values, 0.5)) == whole
 
 

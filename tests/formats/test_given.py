@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lrat_sim.artifact import read_records
-from lrat_sim.cli import app
+from lrat_sim.cli import build
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.formats import Entry, convert
 from lrat_sim.formats.verdicts import add_verdicts
@@ -111,7 +111,7 @@ def test_verdicts_of_other_runs_are_refused(run: Path, tmp_path: Path) -> None:
 def test_published_pairs_are_mined_from_the_published_verdicts(published: Path, tmp_path: Path) -> None:
     convert(published, tmp_path / "run", to="run")
     options = ["--recipe", "mine-release", "--verdicts", str(published / "mined-pairs.release.json")]
-    done = CliRunner().invoke(app, ["mine", str(tmp_path / "run"), *options])
+    done = CliRunner().invoke(build(), ["mine", str(tmp_path / "run"), *options])
     assert "18 browses have one; 0 have none" in done.output
     report = json.loads((tmp_path / "run" / "mining.json").read_text())
     assert (report["pairs"], report["flagged"], report["beta"]) == (18, 8, 132.5)

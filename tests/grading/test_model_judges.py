@@ -10,7 +10,9 @@ from lrat_sim.grading.answers import MatchJudge, ModelAnswerJudge, grade_answers
 from lrat_sim.grading.judge_model import JudgeModel
 from lrat_sim.grading.judges import answer_judge, judge_model, relevance_judge
 from lrat_sim.grading.relevance import ModelJudge, RuleJudge, judge_browses
-from lrat_sim.models.client import Budget, CallCache, Client, LimitReached
+from lrat_sim.models.budget import Budget, LimitReached
+from lrat_sim.models.cache import CallCache
+from lrat_sim.models.client import Client
 from lrat_sim.records import Grade, Task, Verdict
 
 TASK = Task(id="q1", question="Where?", answers=["Paris"])
@@ -136,11 +138,11 @@ def test_older_records_without_votes_are_read():
 
 
 def test_a_judges_connections_are_closed_with_its_loop(make, scripted, monkeypatch):
-    from lrat_sim.models import attempt
+    from lrat_sim.models import openai_model
 
     clients = []
-    plain = attempt.direct_client
-    monkeypatch.setattr(attempt, "direct_client", lambda *given: clients.append(plain(*given)) or clients[-1])
+    plain = openai_model.openai_client
+    monkeypatch.setattr(openai_model, "openai_client", lambda *given: clients.append(plain(*given)) or clients[-1])
     with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("Correct: yes")))) as server:
         assert [g.state for g in grade_answers([make.run()], [TASK], ModelAnswerJudge(model(server)))] == ["correct"]
     assert [client.is_closed() for client in clients] == [True]

@@ -1,4 +1,4 @@
-"""What litellm's errors say: real litellm against a server on loopback, in the dialects of several providers."""
+"""One attempt at each kind of model: the real libraries against a server on loopback that fails in every way."""
 
 import asyncio
 import copy
@@ -12,8 +12,12 @@ import pytest
 
 from lrat_sim import keys
 from lrat_sim.errors import ModelError
-from lrat_sim.models.attempt import Answered, attempt
-from lrat_sim.models.call import Request
+from lrat_sim.models.call import Answer, Request
+from lrat_sim.models.client import attempt, close_connections, model_for
+from lrat_sim.models.litellm_model import LiteLLMModel, import_litellm
+from lrat_sim.models.openai_model import openai_client
+from lrat_sim.models.usage import token_count
+from lrat_sim.records import Usage, encode
 
 HELLO = [{"role": "user", "content": "hello"}]
 MODELS = ["openai/m", "hosted_vllm/m", "openrouter/m", "azure/m", "anthropic/m", "gemini/m"]
@@ -25,7 +29,7 @@ def said(message, **more):
 
 
 @pytest.fixture(scope="module")
-def asked(scripted):
+def asked(scripted, attempts):
     """One attempt at a server that answers with a given fault."""
     fault = {}
 
@@ -34,8 +38,8 @@ def asked(scripted):
         fault.update(wanted)
         before = len(server.requests)
         request = Request(model=model, messages=HELLO, base_url=server.url, key_env="SOME_KEY", timeout=timeout)
-        outcome = asyncio.run(attempt(request))
-        assert len(server.requests) == before + 1, "litellm tried again by itself"
+        (outcome,) = attempts(request)
+        assert len(server.requests) == before + 1, "a library tried again by itself"
         return outcome
 
     with scripted.Server(lambda *_: scripted.Reply(**fault)) as server:
@@ -145,26 +149,29 @@ def test_a_prompt_beyond_the_window_is_known_in_any_wording(asked, model, status
     assert asked(model, status=status, **said(message)).cause == "overflow"
 
 
-def test_an_error_that_was_being_handled_does_not_speak_for_the_next_call(scripted):
+@pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
+def test_an_error_that_was_being_handled_does_not_speak_for_the_next_call(scripted, model):
     """The loop asks for an answer while it handles an overflow."""
 
     async def both(url):
         try:
             raise ModelError("before") from ValueError("bad request")
         except ModelError:
-            return await attempt(Request(model="openai/m", messages=HELLO, base_url=url))
+            request = Request(model=model, messages=HELLO, base_url=url, key_env="SOME_KEY")
+            return await attempt(model_for(request), request)
 
     with scripted.Server(lambda *_: scripted.Reply(status=503)) as server:
         assert asyncio.run(both(server.url)).status == 503
 
 
-def test_nobody_listening_may_pass():
-    outcome = asyncio.run(attempt(Request(model="openai/m", messages=HELLO, base_url="http://127.0.0.1:9/v1")))
+@pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
+def test_nobody_listening_may_pass(attempts, model):
+    (outcome,) = attempts(Request(model=model, messages=HELLO, base_url="http://127.0.0.1:9/v1"))
     assert outcome.cause == "passing"
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_callers_messages_stay_as_they_were(scripted, model):
+def test_the_callers_messages_stay_as_they_were(scripted, attempts, model):
     call = {"id": "1", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}}
     messages = [
         {"role": "system", "content": "Search."},
@@ -176,18 +183,19 @@ def test_the_callers_messages_stay_as_they_were(scripted, model):
     tools = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
     with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
         request = Request(model=model, messages=messages, tools=tools, base_url=server.url, key_env="SOME_KEY")
-        asyncio.run(attempt(request))
+        attempts(request)
     assert messages == before
 
 
-def test_the_choice_of_tools_is_sent_with_tools_alone(scripted):
+@pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
+def test_the_choice_of_tools_is_sent_with_tools_alone(scripted, attempts, model):
     tools = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
     with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
         for given in (tools, None):
             request = Request(
-                model="hosted_vllm/m", messages=HELLO, tools=given, tool_choice="none", base_url=server.url, sample=3
+                model=model, messages=HELLO, tools=given, tool_choice="none", base_url=server.url, sample=3
             )
-            assert isinstance(asyncio.run(attempt(request)), Answered)
+            assert isinstance(attempts(request)[0], Answer)
     assert server.requests == [
         {"model": "m", "messages": HELLO, "tools": tools, "tool_choice": "none"},
         {"model": "m", "messages": HELLO},
@@ -195,7 +203,7 @@ def test_the_choice_of_tools_is_sent_with_tools_alone(scripted):
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
-def test_a_server_of_ones_own_gets_a_content_in_every_message(scripted, model):
+def test_a_server_of_ones_own_gets_a_content_in_every_message(scripted, attempts, model):
     call = {"id": "a", "type": "function", "function": {"name": "search", "arguments": "{}"}}
     messages = [
         *HELLO,
@@ -203,59 +211,40 @@ def test_a_server_of_ones_own_gets_a_content_in_every_message(scripted, model):
         {"role": "tool", "tool_call_id": "a", "content": "nothing"},
     ]
     with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
-        asyncio.run(attempt(Request(model=model, messages=messages, base_url=server.url, key_env="SOME_KEY")))
+        attempts(Request(model=model, messages=messages, base_url=server.url, key_env="SOME_KEY"))
     assert [message["content"] for message in server.requests[0]["messages"]] == ["hello", "", "nothing"]
 
 
-def test_who_listens_to_litellm_hears_of_calls_and_without_listeners_nothing_is_logged(scripted, monkeypatch):
-    litellm = scripted.import_litellm()
-    from litellm.litellm_core_utils.litellm_logging import Logging
-
-    said, heard, logged = [{"role": "user", "content": "is anybody there"}], [], []
+def test_who_listens_to_litellm_hears_of_calls(scripted, monkeypatch):
+    said, heard = [{"role": "user", "content": "is anybody there"}], []
 
     async def listener(kwargs, response, start, end):
         if kwargs["messages"] == said:  # the log of another test's call may come late
             heard.append(said)
 
-    plain = Logging.async_success_handler
-
-    async def seen(self, *given, **named):
-        logged.append(self.model)
-        return await plain(self, *given, **named)
-
-    monkeypatch.setattr(Logging, "async_success_handler", seen)
-    for listeners in ("input_callback", "success_callback", "_async_success_callback"):
-        monkeypatch.setattr(litellm, listeners, [])  # calls of Gemini's leave one of litellm's own there
-
-    async def ask(url, waits):
-        await attempt(Request(model="openai/m", messages=said, base_url=url))
-        for _ in range(waits):  # it logs in the background
+    async def ask(url):
+        await attempt(LiteLLMModel(), Request(model="hosted_vllm/m", messages=said, base_url=url))
+        for _ in range(100):  # it logs in the background
             await asyncio.sleep(0.1)
             if heard:
                 break
 
+    monkeypatch.setattr(import_litellm(), "callbacks", [listener])
     with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
-        asyncio.run(ask(server.url, waits=2))
-        assert (heard, logged) == ([], [])
-        monkeypatch.setattr(litellm, "callbacks", [listener])
-        asyncio.run(ask(server.url, waits=100))
-    assert (heard, logged) == ([said], ["m"])
+        asyncio.run(ask(server.url))
+    assert heard == [said]
 
 
 CANCELLED = """
-import asyncio
-from lrat_sim.agent.loop import run_task
-from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.models import import_litellm
-from lrat_sim.models.call import Request
-from lrat_sim.models.attempt import attempt, register_provider
+import asyncio, sys
+from lrat_sim.models.client import Request, attempt, close_connections, model_for
+from lrat_sim.models.litellm_model import import_litellm
 
 async def main():
     import_litellm()
-    register_provider("sim/default")
-    request = Request(model="sim/default", messages=[{"role": "user", "content": "x"}])
+    request = Request(model=sys.argv[1], base_url=sys.argv[2], messages=[{"role": "user", "content": "x"}])
     for steps in range(6):
-        calls = [asyncio.ensure_future(attempt(request)) for _ in range(20)]
+        calls = [asyncio.ensure_future(attempt(model_for(request), request)) for _ in range(20)]
         for _ in range(steps):
             await asyncio.sleep(0)
         for call in calls:
@@ -263,13 +252,17 @@ async def main():
         ended = await asyncio.gather(*calls, return_exceptions=True)
         assert any(isinstance(each, asyncio.CancelledError) for each in ended)
     await asyncio.sleep(0.2)
+    await close_connections()
 
 asyncio.run(main())
 """
 
 
-def test_calls_that_are_cancelled_leave_no_warning_behind():
-    ran = subprocess.run([sys.executable, "-c", CANCELLED], capture_output=True, text=True, timeout=120)
+@pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
+def test_calls_that_are_cancelled_leave_no_warning_behind(scripted, model):
+    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
+        command = [sys.executable, "-c", CANCELLED, model, server.url]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
@@ -299,3 +292,138 @@ def test_a_key_that_the_provider_quotes_is_replaced(asked, monkeypatch, model, f
     told = msgspec.json.encode(asked(model, **fault)).decode()
     assert "[key]" in told or fault is QUOTED["a long fault"]
     assert not [start for start in range(4, len(KEY) - 7) if KEY[start : start + 8] in told], told
+
+
+# --- servers of one's own, through openai's client --------------------------------------------------------------------
+
+CALLS = [
+    {"id": "a", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}},
+    {"id": "b", "type": "function", "function": {"name": "get_document", "arguments": "{}"}},
+]
+MESSAGES = [
+    {"role": "system", "content": "Search."},
+    {"role": "user", "content": [{"type": "text", "text": "Which \u00e4 \u2028 harbour?"}]},
+    {"role": "assistant", "content": "", "tool_calls": CALLS, "reasoning_content": "Why not."},
+    {"role": "tool", "tool_call_id": "a", "content": "found"},
+    {"role": "tool", "tool_call_id": "b", "content": "nothing"},
+    {"role": "assistant", "content": "Then.", "reasoning_details": [{"type": "reasoning.text", "text": "So."}]},
+    {"role": "user", "content": "Answer now."},
+]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "search",
+            "description": "Searches.",
+            "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
+        },
+    }
+]
+SAMPLING = {"temperature": 0.85, "top_p": 0.95, "presence_penalty": 1.1, "seed": 2025, "stop": ["</x>"]}
+EXTRA = {"top_k": 20, "reasoning_effort": "high", "extra_headers": {"x-room": "7"}, "parallel_tool_calls": True}
+
+
+def test_the_request_is_the_one_that_litellm_alone_would_send(scripted, attempts):
+    request = {"messages": MESSAGES, "tools": TOOLS, "tool_choice": "none"}
+    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi", "I greet.")))) as server:
+        (ours,) = attempts(
+            Request(
+                model="openai/m", sampling=SAMPLING, extra=EXTRA, base_url=server.url, key_env="SOME_KEY", **request
+            )
+        )
+        more = {**request, **SAMPLING, **EXTRA, "max_retries": 0, "timeout": 300.0}
+        plain = asyncio.run(
+            import_litellm().acompletion(model="openai/m", api_base=server.url, api_key="k", **copy.deepcopy(more))
+        )
+    first, second = server.requests
+    assert first == second
+    assert first["messages"] == MESSAGES
+    theirs = plain.choices[0].message.model_dump(exclude_none=True)
+    assert isinstance(ours, Answer)
+    assert ours.message == {name: theirs[name] for name in ("role", "content", "reasoning_content")}
+    for headers in server.headers:
+        assert (headers["authorization"], headers["x-room"]) == ("Bearer k", "7")
+        assert headers["content-type"] == "application/json"
+
+
+def test_a_loop_has_a_client_for_each_endpoint_and_key_until_they_are_closed():
+    async def made():
+        first = openai_client("http://127.0.0.1:9/v1", "a")
+        assert openai_client("http://127.0.0.1:9/v1", "a") is first
+        others = [openai_client("http://127.0.0.1:9/v1", "b"), openai_client("http://127.0.0.1:8/v1", "a")]
+        assert len({id(client) for client in (first, *others)}) == 3
+        await close_connections()
+        assert all(client.is_closed() for client in (first, *others))
+        assert openai_client("http://127.0.0.1:9/v1", "a") is not first
+        await close_connections()
+        return first
+
+    assert asyncio.run(made()) is not asyncio.run(made())
+
+
+@pytest.fixture
+def ask(scripted, attempts):
+    """One attempt at a server that replies with what it is given."""
+
+    def go(**changed):
+        body = {**scripted.body({"role": "assistant", "content": "Thornmouth"}), **changed}
+        with scripted.Server(lambda request, number: scripted.Reply(body)) as server:
+            return attempts(Request(model="openai/m", messages=HELLO, base_url=server.url))[0]
+
+    return go
+
+
+def choices(content):
+    return [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}]
+
+
+COUNTS = [None, -3, "ten", "7", 2.5, [1], True, 10**40, 2_000_000_000, float("nan")]
+
+
+@pytest.mark.parametrize(
+    "usage", [None, [1, 2], "much", {}, *({"prompt_tokens": n, "completion_tokens": 5} for n in COUNTS)]
+)
+def test_usage_that_is_none_is_unknown_and_the_answer_counts(ask, usage):
+    outcome = ask(usage=usage)
+    assert isinstance(outcome, Answer)
+    assert outcome.message["content"] == "Thornmouth"
+    assert outcome.usage == Usage()
+    encode(outcome.usage)
+
+
+def test_usage_that_is_whole_is_kept_whatever_stands_beside_it(ask):
+    odd = {
+        "prompt_tokens": 7,
+        "completion_tokens": 0,
+        "total_tokens": -1,
+        "completion_tokens_details": {"reasoning_tokens": "x"},
+    }
+    assert ask(usage=odd).usage == Usage(prompt_tokens=7, completion_tokens=0)
+    odd["completion_tokens_details"] = {"reasoning_tokens": 4}
+    assert ask(usage=odd).usage.reasoning_tokens == 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "text", "text": "Quay"}, 5, None],
+        [{"type": "output_text", "text": "Quay"}],
+        ["Quay", {}],
+        42,
+        {"text": "Quay"},
+    ],
+)
+def test_a_content_that_is_no_text_arrives_as_it_was_sent(ask, content):
+    assert json.dumps(ask(choices=choices(content)).message["content"]) == json.dumps(content)
+
+
+def test_a_reply_without_a_message_is_tried_again(ask):
+    for given in ([], [{"index": 0, "finish_reason": "stop", "message": None}]):
+        outcome = ask(choices=given)
+        assert outcome.cause == "passing"
+        assert "the answer has no choices" in outcome.message
+
+
+@pytest.mark.parametrize(("value", "count"), [(0, 0), (12, 12), (-1, None), (True, None), (1.0, None), (10**10, None)])
+def test_a_count_is_a_whole_number_within_any_window(value, count):
+    assert token_count(value) == count

@@ -8,28 +8,31 @@ from email.utils import format_datetime
 import pytest
 
 from lrat_sim.errors import ModelError
-from lrat_sim.models.client import (
-    PROVIDERS,
-    Budget,
-    CallCache,
+from lrat_sim.models.budget import Budget, LimitReached
+from lrat_sim.models.cache import CallCache
+from lrat_sim.models.call import (
+    OWN_MODELS,
+    Answer,
     CallFailed,
-    Client,
+    CallRefused,
     Completion,
     ContextOverflow,
     DeadlinePassed,
-    Gate,
-    LimitReached,
     Request,
     Retries,
-    complete,
 )
+from lrat_sim.models.client import Client, model_for
+from lrat_sim.models.limiter import AdaptiveLimiter
+from lrat_sim.models.litellm_model import LiteLLMModel
+from lrat_sim.models.openai_model import OpenAIModel
+from lrat_sim.records import Usage
 
 HELLO = [{"role": "user", "content": "hello"}]
 
 
 def ask(server, **settings):
     settings = {"model": "hosted_vllm/m", "base_url": server.url, "timeout": 5.0, **settings}
-    return asyncio.run(complete(Request(messages=HELLO, **settings)))
+    return asyncio.run(Client().complete(Request(messages=HELLO, **settings)))
 
 
 def test_reasoning_text_and_usage_come_back(scripted):
@@ -88,40 +91,23 @@ def test_a_passing_fault_is_tried_again_and_recorded(scripted, model, fault, tim
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_a_refusal_is_never_tried_again(scripted, status):
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        *((status, "no", CallRefused) for status in (400, 401, 403, 404)),
+        (429, "You exceeded your current quota", CallRefused),
+        (400, "This model's maximum context length is 4096 tokens. However, you requested 5000", ContextOverflow),
+    ],
+)
+def test_what_will_not_pass_is_never_tried_again(scripted, status, message, kind):
     with (
-        scripted.Server(lambda *_: scripted.Reply({"error": {"message": "no"}}, status=status)) as server,
-        pytest.raises(CallFailed) as caught,
+        scripted.Server(lambda *_: scripted.Reply({"error": {"message": message}}, status=status)) as server,
+        pytest.raises(kind) as caught,
     ):
         ask(server)
     assert isinstance(caught.value, ModelError)
     assert len(server.requests) == len(caught.value.attempts) == 1
     assert caught.value.attempts[0].status == status
-
-
-def test_an_exhausted_quota_is_not_tried_again(scripted):
-    error = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
-    with scripted.Server(lambda *_: scripted.Reply(error, status=429)) as server, pytest.raises(CallFailed):
-        ask(server)
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
-        "The decoder prompt (length 5000) is longer than the maximum model length of 4096",
-        "prompt is too long: 210000 tokens > 200000 maximum",
-    ],
-)
-def test_a_prompt_beyond_the_window_has_an_error_of_its_own(scripted, message):
-    with (
-        scripted.Server(lambda *_: scripted.Reply({"error": {"message": message}}, status=400)) as server,
-        pytest.raises(ContextOverflow),
-    ):
-        ask(server)
-    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("dated", [False, True])
@@ -161,40 +147,39 @@ def test_nobody_listening_is_a_failure_of_the_model():
     retries = Retries(attempts=1)
     request = Request(model="hosted_vllm/m", messages=HELLO, base_url="http://127.0.0.1:9/v1", retries=retries)
     with pytest.raises(CallFailed):
-        asyncio.run(complete(request))
+        asyncio.run(Client().complete(request))
 
 
-def test_a_provider_of_our_own_is_told_of_before_the_call_and_costs_nothing(scripted, monkeypatch):
-    litellm = scripted.import_litellm()
-    from litellm.llms.custom_llm import CustomLLM
-    from litellm.types.utils import ModelResponse
+class Own:
+    """A model of our own, in this process."""
 
-    class Own(CustomLLM):
-        async def acompletion(self, *_, **__):
-            return ModelResponse(model="x", choices=[{"message": {"role": "assistant", "content": "hi"}}])
+    def __init__(self, seconds=0.0):
+        self.seconds = seconds
 
-    def register():
-        litellm.custom_provider_map = [{"provider": "own", "custom_handler": Own()}]
-
-    monkeypatch.setattr(litellm, "custom_provider_map", [])
-    monkeypatch.setitem(PROVIDERS, "own", register)
-    completion = asyncio.run(complete(Request(model="own/x", messages=HELLO, retries=Retries(attempts=1))))
-    assert (completion.message.text, completion.usage.cost) == ("hi", 0.0)
+    async def answer(self, request):
+        await asyncio.sleep(self.seconds)
+        return Answer(message={"content": f"{request.provider} says hi"}, usage=Usage.zero(), finish_reason="stop")
 
 
-def test_a_provider_that_ignores_its_timeout_is_cut_off(scripted, monkeypatch):
-    litellm = scripted.import_litellm()
-    from litellm.llms.custom_llm import CustomLLM
+def test_a_model_of_our_own_answers_to_its_prefix_or_to_everything(monkeypatch):
+    monkeypatch.setitem(OWN_MODELS, "own", Own)
+    for client, model in ((Client(), "own/x"), (Client(model=Own()), "openai/x")):
+        completion = asyncio.run(client.complete(Request(model=model, messages=HELLO)))
+        assert completion.message.text == f"{model.partition('/')[0]} says hi"
+        assert [attempt.status for attempt in completion.attempts] == [200]
 
-    class Hangs(CustomLLM):
-        async def acompletion(self, *_, **__):
-            await asyncio.sleep(600)
 
-    monkeypatch.setattr(litellm, "custom_provider_map", [{"provider": "hangs", "custom_handler": Hangs()}])
-    request = Request(model="hangs/x", messages=HELLO, timeout=0.1, retries=Retries(attempts=1))
-    began = time.monotonic()
-    with pytest.raises(CallFailed):
-        asyncio.run(complete(request))
+def test_a_server_of_ones_own_has_openais_client_and_other_models_have_litellm():
+    there = {"messages": HELLO, "base_url": "http://127.0.0.1:9/v1"}
+    assert isinstance(model_for(Request(model="openai/x", **there)), OpenAIModel)
+    assert isinstance(model_for(Request(model="hosted_vllm/x", **there)), LiteLLMModel)
+    assert isinstance(model_for(Request(model="openai/x", messages=HELLO)), LiteLLMModel)
+
+
+def test_a_model_that_ignores_its_timeout_is_cut_off():
+    request, began = Request(model="x", messages=HELLO, timeout=0.1, retries=Retries(attempts=1)), time.monotonic()
+    with pytest.raises(CallFailed, match=r"no whole answer came within 0\.1 seconds"):
+        asyncio.run(Client(model=Own(600.0)).complete(request))
     assert time.monotonic() - began < 300
 
 
@@ -226,9 +211,9 @@ def test_a_gate_bounds_the_calls_in_flight(scripted):
         return always(scripted)()
 
     async def run(server):
-        client = Client(gate=Gate(3, adaptive=False))
+        client = Client(limiter=AdaptiveLimiter(3, adaptive=False))
         await asyncio.gather(*(asking(client, server, f"{n}", timeout=60.0) for n in range(9)))
-        return client.gate.in_flight
+        return client.limiter.taken
 
     with scripted.Server(answer) as server:
         assert asyncio.run(run(server)) == 0
@@ -242,16 +227,16 @@ def test_a_call_that_waits_for_its_next_attempt_holds_no_place(scripted):
         return scripted.Reply({}, status=429, retry_after="600") if busy else always(scripted)()
 
     async def run():
-        client = Client(gate=Gate(1, adaptive=False))
+        client = Client(limiter=AdaptiveLimiter(1, adaptive=False))
         busy = asyncio.ensure_future(asking(client, server, "busy", retries=Retries(seconds=3600.0)))
         while client.retried == 0:
             await asyncio.sleep(0.01)
-        assert (client.gate.in_flight, client.gate.pausing) == (0, 1)
+        assert (client.limiter.taken, client.limiter.pausing) == (0, 1)
         await asking(client, server, "other", timeout=60.0)
         assert not busy.done()
         busy.cancel()
         await asyncio.gather(busy, return_exceptions=True)
-        assert (client.gate.in_flight, client.gate.pausing) == (0, 0)
+        assert (client.limiter.taken, client.limiter.pausing) == (0, 0)
 
     with scripted.Server(answer) as server:
         asyncio.run(run())
@@ -260,10 +245,10 @@ def test_a_call_that_waits_for_its_next_attempt_holds_no_place(scripted):
 @pytest.mark.parametrize(("status", "limit"), [(429, 10), (500, 20), (400, 20)])
 def test_a_429_shrinks_an_adaptive_gate_and_no_other_failure_does(scripted, status, limit):
     async def run(server):
-        client = Client(gate=Gate(20))
+        client = Client(limiter=AdaptiveLimiter(20))
         with pytest.raises(CallFailed):
             await asking(client, server, retries=Retries(attempts=1))
-        return client.gate.limit
+        return client.limiter.limit
 
     with scripted.Server(always(scripted, status=status, content={"error": {"message": "rate limit"}})) as server:
         assert asyncio.run(run(server)) == limit
@@ -275,7 +260,7 @@ def test_the_wait_for_a_place_does_not_count_as_trying(scripted):
         return scripted.Reply(status=500) if failing else always(scripted, hang=0.0 if number else 1.0)()
 
     async def run():
-        client = Client(gate=Gate(1, adaptive=False))
+        client = Client(limiter=AdaptiveLimiter(1, adaptive=False))
         first = asyncio.ensure_future(asking(client, server, "first"))
         await asyncio.sleep(0)
         second = await asking(client, server, "second", retries=Retries(seconds=0.9))
@@ -292,7 +277,7 @@ def test_places_come_back_from_calls_that_are_cancelled_anywhere(scripted):
         return always(scripted, **kinds[number % len(kinds)])()
 
     async def run(server):
-        chance, client = random.Random(3), Client(gate=Gate(4))
+        chance, client = random.Random(3), Client(limiter=AdaptiveLimiter(4))
         calls = [asyncio.ensure_future(asking(client, server, f"{n}", priority=n % 3)) for n in range(20)]
         for _ in range(15):
             await asyncio.sleep(0.03)
@@ -301,7 +286,7 @@ def test_places_come_back_from_calls_that_are_cancelled_anywhere(scripted):
             each.cancel()
         ended = await asyncio.gather(*calls, return_exceptions=True)
         assert any(isinstance(each, Completion) for each in ended)
-        assert client.gate.in_flight == client.gate.pausing == 0
+        assert client.limiter.taken == client.limiter.pausing == 0
         await asking(client, server, timeout=5.0)
 
     with scripted.Server(answer) as server:
@@ -331,8 +316,8 @@ def test_an_answer_from_the_cache_waits_for_no_place(scripted, tmp_path):
     async def run(server):
         with CallCache(tmp_path / "calls.sqlite") as cache:
             await asking(Client(cache=cache), server)
-            client = Client(cache=cache, gate=Gate(1))
-            async with client.gate.place(), asyncio.timeout(60):
+            client = Client(cache=cache, limiter=AdaptiveLimiter(1))
+            async with client.limiter.slot(), asyncio.timeout(60):
                 return await asking(client, server)
 
     with scripted.Server(always(scripted)) as server:
@@ -349,13 +334,13 @@ def test_a_spent_budget_ends_before_the_next_attempt(scripted):
     price = 10 * 0.15e-6 + 5 * 0.6e-6
 
     async def run(server):
-        client = Client(gate=Gate(2), budget=Budget(cost=2.5 * price))
+        client = Client(limiter=AdaptiveLimiter(2), budget=Budget(cost=2.5 * price))
         for number in range(3):
             await asking(client, server, f"{number}", model="openai/gpt-4o-mini")
         with pytest.raises(LimitReached):
             await asking(client, server, "one more", model="openai/gpt-4o-mini")
         assert client.budget.spent == pytest.approx(3 * price)
-        return client.gate.in_flight
+        return client.limiter.taken
 
     with scripted.Server(always(scripted)) as server:
         assert asyncio.run(run(server)) == 0
@@ -374,11 +359,11 @@ def test_the_time_of_the_budget_ends_an_attempt_and_a_wait(scripted, fault):
         assert 0.4 < asyncio.run(run(server)) < 300
 
 
-def until(scripted, seconds, gate=None, **fault):
+def until(scripted, seconds, limiter=None, **fault):
     """A call with a deadline, and how long it took."""
 
     async def run(server):
-        client, began = Client(gate=gate), time.monotonic()
+        client, began = Client(limiter=limiter), time.monotonic()
         with pytest.raises(DeadlinePassed) as caught:
             await asking(client, server, deadline=began + seconds, timeout=600.0, retries=Retries(seconds=3600.0))
         return caught.value, time.monotonic() - began
@@ -403,11 +388,11 @@ def test_no_wait_goes_past_the_deadline(scripted):
 
 
 def test_the_deadline_holds_while_a_call_waits_for_a_place(scripted):
-    gate = Gate(1)
-    gate.taken = 1
-    attempts, took, requests = until(scripted, 0.2, gate=gate)
+    limiter = AdaptiveLimiter(1)
+    limiter.taken = 1
+    attempts, took, requests = until(scripted, 0.2, limiter=limiter)
     assert 0.1 < took < 300
-    assert (attempts, requests, gate.taken) == ([], 0, 1)
+    assert (attempts, requests, limiter.taken) == ([], 0, 1)
 
 
 def test_after_the_deadline_nothing_is_sent(scripted):

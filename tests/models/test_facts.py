@@ -3,6 +3,7 @@
 import pytest
 
 from lrat_sim.errors import InputError
+from lrat_sim.models.call import OWN_MODELS
 from lrat_sim.models.facts import model_facts, require_key
 
 
@@ -21,22 +22,26 @@ def test_the_named_variable_is_the_one_that_counts(monkeypatch):
         require_key("openai/gpt-4.1-mini", base_url=None, key_env="MY_KEY")
 
 
-def test_an_endpoint_of_ones_own_and_the_simulated_agent_need_none(monkeypatch):
+@pytest.fixture
+def own(monkeypatch):
+    monkeypatch.setitem(OWN_MODELS, "own", lambda: None)
+
+
+def test_an_endpoint_and_a_model_of_our_own_need_none(monkeypatch, own):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     require_key("openai/local", base_url="http://127.0.0.1:1/v1", key_env=None)
-    require_key("sim/default", base_url=None, key_env=None)
+    require_key("own/x", base_url=None, key_env=None)
 
 
 def test_window_and_price_come_from_the_map_and_are_unknown_elsewhere():
     known, unknown = model_facts("openai/gpt-4.1-mini"), model_facts("nobody/knows")
-    assert known.priced
+    assert known.price
     assert known.window
-    assert not unknown.priced
-    assert unknown.window is None
+    assert (unknown.price, unknown.window) == (None, None)
 
 
-def test_a_price_is_that_of_a_token_and_of_one_in_the_cache():
+def test_a_price_is_that_of_a_token_and_of_one_in_the_cache(own):
     price = model_facts("openai/gpt-4o-mini").price
     assert (price.prompt, price.completion, price.cached) == (0.15e-6, 0.6e-6, 0.075e-6)
     assert model_facts("nobody/knows").price is None
-    assert model_facts("sim/default").price.completion == 0
+    assert model_facts("own/x").price.completion == 0

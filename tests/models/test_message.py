@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrat_sim.models.client import Request, complete
+from lrat_sim.models.call import Request
+from lrat_sim.models.client import Client
 from lrat_sim.models.message import Message, ToolCall, read_message
 
 CALL = {"id": "c0", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}}
@@ -251,7 +252,7 @@ def test_a_real_shape_survives_the_wire_and_litellm(scripted, monkeypatch, model
     with scripted.Server(lambda *_: reply) as server:
         hello = [{"role": "user", "content": "hello"}]
         request = Request(model=model, messages=hello, base_url=server.url, key_env="ANY_KEY", timeout=5.0)
-        message = asyncio.run(complete(request)).message
+        message = asyncio.run(Client().complete(request)).message
     assert message.reasoning is None if reasoning is None else message.reasoning.strip() == reasoning
     assert (message.text or "").strip() == (text or "")
     assert [call.name for call in message.calls] == ["search"] * calls

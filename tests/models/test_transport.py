@@ -10,9 +10,8 @@ from functools import lru_cache
 import httpx
 import pytest
 
-from lrat_sim.models import close_connections, transport
-from lrat_sim.models.attempt import Answered, Failed, attempt
-from lrat_sim.models.call import Request
+from lrat_sim.models import transport
+from lrat_sim.models.call import Answer, Request
 from lrat_sim.models.transport import BoundedTransport, ReplyTooLarge, no_cookies, proxy_for, reach_directly
 
 MOST = 100_000
@@ -97,20 +96,25 @@ def test_cookies_are_not_kept():
     assert seen == [None, None]
 
 
-def test_a_model_that_sends_too_much_fails_with_the_reason(scripted):
-    async def asked(url):
-        outcomes = [await attempt(Request(model="openai/m", messages=[], base_url=url)) for _ in range(2)]
-        await close_connections()
-        return outcomes
-
+def test_a_model_that_sends_too_much_fails_with_the_reason(scripted, attempts):
     def answer(_, number):
         return scripted.Reply(scripted.body(scripted.says("a" * (2 * MOST if number == 0 else 10))))
 
     with scripted.Server(answer) as server:
-        failed, answered = asyncio.run(asked(server.url))
-    assert isinstance(failed, Failed)
-    assert "larger than 100,000 bytes" in failed.said
-    assert isinstance(answered, Answered)
+        request = Request(model="openai/m", messages=[], base_url=server.url)
+        failed, answered = attempts(request, request)
+    assert failed.cause == "passing"
+    assert "larger than 100,000 bytes" in failed.message
+    assert isinstance(answered, Answer)
+
+
+def test_cookies_of_a_model_are_not_sent_back(scripted, attempts):
+    def answer(*_):
+        return scripted.Reply(scripted.body(scripted.says("hi")), set_cookie="a=b")
+
+    with scripted.Server(answer) as server:
+        attempts(*[Request(model="openai/m", messages=[], base_url=server.url)] * 2)
+    assert [headers.get("cookie") for headers in server.headers] == [None, None]
 
 
 PROXY = "http://192.0.2.1:3128"
@@ -134,11 +138,8 @@ def test_this_machine_is_reached_without_the_proxy_of_the_environment(proxied):
     assert proxy_for("https://127.0.0.1.example") == PROXY
 
 
-def test_a_model_on_this_machine_is_called_without_the_proxy(proxied, scripted):
-    async def asked(url):
-        outcome = await attempt(Request(model="openai/m", messages=[], base_url=url, timeout=20))
-        await close_connections()
-        return outcome
-
+@pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
+def test_a_model_on_this_machine_is_called_without_the_proxy(proxied, scripted, attempts, model):
     with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
-        assert isinstance(asyncio.run(asked(server.url)), Answered)
+        (outcome,) = attempts(Request(model=model, messages=[], base_url=server.url, timeout=20))
+    assert isinstance(outcome, Answer)

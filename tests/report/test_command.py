@@ -3,12 +3,11 @@ import sys
 
 from typer.testing import CliRunner
 
-import lrat_sim.cli.report  # noqa: F401  # the command joins where it is imported
-from lrat_sim.cli.app import app
+from lrat_sim.cli import build
 
 
 def test_command_writes_the_report_and_says_where(hostile, tmp_path):
-    result = CliRunner().invoke(app, ["report", str(hostile), "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(build(), ["report", str(hostile), "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     assert result.output.split() == ["report:", str(tmp_path / "out" / "report.html")]
     assert (tmp_path / "out" / "report.html").is_file()
@@ -16,7 +15,7 @@ def test_command_writes_the_report_and_says_where(hostile, tmp_path):
 
 
 def test_package_loads_without_what_draws_and_trains():
-    loaded = "import sys, lrat_sim.cli.report, lrat_sim.report; print(*sys.modules)"
+    loaded = "import sys, lrat_sim.cli, lrat_sim.report; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
     assert "lrat_sim.report" in modules
     assert not {"torch", "litellm", "transformers", "starlette", "matplotlib", "scipy"} & {*modules}

@@ -1,4 +1,4 @@
-"""What the calls of a rollout share: limits of the whole, a cache, a gate, processes, through a server on loopback."""
+"""What the calls of a rollout share: limits of the whole, a cache, a limiter, through a server on loopback."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ import yaml
 
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.errors import InputError
-from lrat_sim.models.client import Retries
+from lrat_sim.models.call import Retries
 from lrat_sim.records import Task
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.rollout.run import rollout
@@ -141,7 +141,6 @@ def test_a_limit_that_cannot_be_kept_is_refused_before_anything_runs(scripted, t
         ({"cost": 1.0}, "price of 'hosted_vllm/m' is unknown"),
         ({"cost": -1.0}, "cost is -1.0"),
         ({"seconds": 0.0}, "seconds is 0.0"),
-        ({"processes": -1}, "processes is -1"),
         ({"cache": tmp_path}, "cache"),
     ):
         with pytest.raises(InputError, match=named):
@@ -209,23 +208,15 @@ def test_runs_that_wait_to_try_again_do_not_keep_others_from_starting(scripted, 
     assert set(answers(tmp_path).values()) == {str(number) for number in range(12)}
 
 
-def test_other_processes_make_the_calls_with_the_same_outcome(scripted, tmp_path):
-    with scripted.Server(Model(scripted)) as server:
-        here = rollout(tasks(6), agent_at(server), scripted.Tiny(), tmp_path / "here", table=False)
-        there = rollout(tasks(6), agent_at(server), scripted.Tiny(), tmp_path / "there", processes=2, table=False)
-    assert answers(tmp_path / "here") == answers(tmp_path / "there")
-    assert (here.tokens, here.cost) == (there.tokens, there.cost)
-
-
 def test_how_calls_were_sent_is_recorded_and_may_change(scripted, tmp_path):
     with scripted.Server(Model(scripted)) as server:
         run = (agent_at(server), scripted.Tiny(), tmp_path)
         rollout(tasks(1), *run, table=False)
         rollout(tasks(2), *run, concurrency=3, adaptive=False, cost=1.0, seconds=60.0, cache=False, table=False)
     first, second = yaml.safe_load((tmp_path / "run.yaml").read_text())["calls"]
-    recorded = ("concurrency", "adaptive", "processes", "cost", "seconds", "cache")
-    assert [first[key] for key in recorded] == [20, True, 0, None, None, str(tmp_path / "calls.sqlite")]
-    assert [second[key] for key in recorded] == [3, False, 0, 1.0, 60.0, None]
+    recorded = ("concurrency", "adaptive", "max_cost", "max_seconds", "cache")
+    assert [first[key] for key in recorded] == [20, True, None, None, str(tmp_path / "calls.sqlite")]
+    assert [second[key] for key in recorded] == [3, False, 1.0, 60.0, False]
 
 
 def test_no_connection_outlives_its_rollout(scripted, tmp_path):
@@ -242,7 +233,7 @@ def test_no_connection_outlives_its_rollout(scripted, tmp_path):
 
 def test_a_rollout_can_be_called_where_a_loop_is_running_with_all_of_it(scripted, tmp_path):
     async def notebook(server):
-        return rollout(tasks(2), agent_at(server), scripted.Tiny(), tmp_path, processes=1, cost=1.0, table=False)
+        return rollout(tasks(2), agent_at(server), scripted.Tiny(), tmp_path, cost=1.0, table=False)
 
     with scripted.Server(Model(scripted)) as server:
         assert asyncio.run(notebook(server)).answered == 2

@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.models.client import Retries
+from lrat_sim.models.call import Retries
 from lrat_sim.records import Task
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.rollout.run import rollout

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from lrat_sim import keys
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.errors import FingerprintMismatch, InputError
-from lrat_sim.models.client import Retries
+from lrat_sim.models.call import Retries
 from lrat_sim.records import Grade, Hop, Plan, Task, canonical
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.rollout.run import rollout
@@ -202,7 +202,8 @@ def test_bad_input_is_refused_before_anything_runs(agent, scripted, tmp_path):
         rollout(tasks(1) * 2, agent, scripted.Tiny(), tmp_path)
     with pytest.raises(InputError, match="concurrency 0"):
         rollout(tasks(1), agent, scripted.Tiny(), tmp_path, concurrency=0)
-    limited = msgspec.structs.replace(agent, limits=Limits(cost=1.0))
+    there = {"model": "hosted_vllm/m", "base_url": "http://127.0.0.1:9/v1"}
+    limited = msgspec.structs.replace(agent, **there, limits=Limits(cost=1.0))
     with pytest.raises(InputError, match=r"limits\.cost.*unknown"):
         rollout(tasks(1), limited, scripted.Tiny(), tmp_path)
     (tmp_path / "file").write_text("")

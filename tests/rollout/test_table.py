@@ -1,10 +1,13 @@
 import io
+import time
 
 import msgspec
+import pytest
 from rich.console import Console
 
+from lrat_sim import progress
 from lrat_sim.rollout.index import Row
-from lrat_sim.rollout.table import Board, Tally
+from lrat_sim.rollout.table import Tally, board
 
 ROW = Row(
     id="a",
@@ -67,33 +70,27 @@ def test_errors_are_failures_but_not_in_the_mean_of_steps():
     assert (tally.success, tally.mean_steps) == (0.5, 4.0)
 
 
-def test_a_terminal_gets_a_table_and_a_pipe_plain_lines():
-    for terminal in (True, False):
-        console = Console(file=io.StringIO(), force_terminal=terminal, highlight=False, width=100)
-        tally = counted({})
-        with Board("rollout", tally, console) as board:
-            tally.add(ROW)
-            board.update()
-            if terminal:
-                board.live.refresh()
-        said = console.file.getvalue()
-        assert ("┃" in said) == terminal
-        assert "rollout: done 2/10, success so far 100.0%" in said
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_gets_a_table_and_a_pipe_plain_lines_while_it_goes_on(terminal, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.01)
+    console = Console(file=io.StringIO(), force_terminal=terminal, highlight=False, width=120)
+    monkeypatch.setattr(progress, "console", console)
+    tally = counted({})
+    with board("rollout", tally, console, lambda: {"calls": "17/20", "retries": "3"}):
+        tally.add(ROW)
+        time.sleep(0.5)
+    before, last = console.file.getvalue().rsplit("rollout:", 1)
+    assert ("──" in before) == terminal
+    assert "17/20" in before
+    assert "left 0:" in before.replace("\x1b", "") or terminal
+    assert last.startswith(" done 2/10, success so far 100.0%")
+    assert "calls" not in last, "what is true at the moment only"
 
 
-def test_nothing_is_said_where_nobody_listens():
-    with Board("rollout", counted(), None) as board:
-        board.update()
-
-
-def test_what_is_true_at_the_moment_is_shown_while_it_goes_on_and_not_in_the_end():
-    console = Console(file=io.StringIO(), force_terminal=True, highlight=False, width=120)
-    with Board("rollout", counted({}), console, lambda: {"calls": "17/20", "retries": "3"}) as board:
-        board.live.refresh()
-    table, last = console.file.getvalue().rsplit("rollout:", 1)
-    assert "17/20" in table
-    assert "retries" in table
-    assert "calls" not in last
+def test_nothing_is_said_where_nobody_listens(capsys):
+    with board("rollout", counted(), None):
+        pass
+    assert capsys.readouterr() == ("", "")
 
 
 def test_tokens_of_which_some_are_unknown_are_said_to_be():

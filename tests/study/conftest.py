@@ -60,10 +60,9 @@ def encoder_folder(tmp_path):
         (folder / "modules.json").write_text("[]")
         (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": own}))
         if trained is not None:
-            record = {"identity": {"max_document_length": trained}, "base_model": "b", "pairs": 1, "steps": 1}
-            (folder / RECORD).write_text(
-                json.dumps(record | {"base_name": "base", "dataset": "world", "losses": [], "seconds": 1.0})
-            )
+            record = {"identity": {"max_document_length": trained}, "base_model": "b", "base_name": "b", "dataset": "d"}
+            record |= {"pairs": 1, "steps": 1}
+            (folder / RECORD).write_text(json.dumps(record | {"losses": [], "seconds": 1.0}))
         return str(folder)
 
     return make

@@ -133,7 +133,7 @@ def test_exposure_counts_every_listing_and_every_opening_over_the_whole_corpus(w
 
 
 def test_a_folder_without_trajectories_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"trajectories\.jsonl cannot be read"):
+    with pytest.raises(InputError, match=r"holds no trajectories\.jsonl"):
         exposure([tmp_path], 10)
 
 

@@ -14,7 +14,7 @@ import provider
 import scripted
 
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.models.client import Retries
+from lrat_sim.models.call import Retries
 from lrat_sim.records import Task
 from lrat_sim.rollout.run import rollout
 

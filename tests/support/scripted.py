@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from lrat_sim.errors import UnknownDocument
-from lrat_sim.models import import_litellm
+from lrat_sim.models.call import OWN_MODELS, Answer, Request
+from lrat_sim.models.usage import read_usage
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.text import normalise
@@ -104,16 +105,16 @@ Script = Callable[[list[dict[str, Any]], dict[str, Any]], dict[str, Any]]
 
 def provide(script: Script, name: str = "scripted") -> None:
     """Makes ``scripted/...`` answer by ``script(messages, parameters)``, which may raise."""
-    litellm = import_litellm()
-    from litellm.llms.custom_llm import CustomLLM
-    from litellm.types.utils import ModelResponse
 
-    class Scripted(CustomLLM):
-        async def acompletion(self, *_: Any, **request: Any) -> ModelResponse:
-            return ModelResponse(**body(script(request["messages"], request["optional_params"])))
+    class Scripted:
+        async def answer(self, request: Request) -> Answer:
+            said = body(script(request.messages, request.parameters()))
+            choice = said["choices"][0]
+            return Answer(
+                message=choice["message"], usage=read_usage(said["usage"]), finish_reason=choice["finish_reason"]
+            )
 
-    others = [entry for entry in litellm.custom_provider_map if entry["provider"] != name]
-    litellm.custom_provider_map = [*others, {"provider": name, "custom_handler": Scripted()}]
+    OWN_MODELS[name] = Scripted
 
 
 def in_turn(*messages: Any) -> Script:

@@ -40,7 +40,7 @@ def hostile(scripted, tmp_path_factory):
     from lrat_sim.grading.run import grade_run, judge_run
     from lrat_sim.mining.recipe import load_recipe
     from lrat_sim.mining.run import mine_run
-    from lrat_sim.models.client import Retries
+    from lrat_sim.models.call import Retries
     from lrat_sim.records import Document
     from lrat_sim.rollout.run import rollout
 

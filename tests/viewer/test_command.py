@@ -5,11 +5,10 @@ from urllib.request import urlopen
 
 import pytest
 
-import lrat_sim.cli.view  # noqa: F401  # the command joins where it is imported
 from lrat_sim.cli import main
 from lrat_sim.records import encode
 
-COMMAND = "import lrat_sim.cli.view; from lrat_sim.cli import main; main()"
+COMMAND = "from lrat_sim.cli import main; main()"
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from lrat_sim.agent.protocols.base import SLOT, PassReasoning, Protocol, Spoken
+from lrat_sim.agent.protocols.base import SLOT, ParsedMessage, PassReasoning, Protocol
 from lrat_sim.agent.protocols.native import Native
 from lrat_sim.agent.protocols.react import React
 from lrat_sim.agent.protocols.tagged import Tagged
@@ -12,4 +12,4 @@ ProtocolName = Literal["tools", "tagged", "react"]
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in (Native(), Tagged(), React())}
 """The protocols by the names that a profile knows."""
 
-__all__ = ["PROTOCOLS", "SLOT", "PassReasoning", "Protocol", "ProtocolName", "Spoken"]
+__all__ = ["PROTOCOLS", "SLOT", "ParsedMessage", "PassReasoning", "Protocol", "ProtocolName"]

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from lrat_sim.agent.answer import states_answer
 from lrat_sim.agent.text_calls import call_start, read_text_calls
-from lrat_sim.models.message import Message, ToolCall, read_message
+from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
 
 PassReasoning = Literal["no", "reasoning_content", "reasoning", "reasoning_details", "inline"]
@@ -20,7 +20,7 @@ SLOT = "{tools}"
 """Where a prompt describes the tools, for protocols that do not send them beside the messages."""
 
 
-class Spoken(Struct, frozen=True, kw_only=True):
+class ParsedMessage(Struct, frozen=True, kw_only=True):
     """One message of the model, understood.
 
     Args:
@@ -70,6 +70,8 @@ class Protocol(ABC):
     reminder: ClassVar[str]
     described: ClassVar[str] = ""
     """The tools as a prompt describes them, in place of its slot."""
+    prompts: ClassVar[tuple[str, str]]
+    """The names of the prompts that go with it: the system prompt, and what demands an answer."""
 
     def wording(self) -> dict[str, Any]:
         """All that decides what a model is told, for the agent's fingerprint."""
@@ -85,15 +87,15 @@ class Protocol(ABC):
         return text.replace(SLOT, self.described) if self.described else text
 
     @abstractmethod
-    def read(self, message: Message) -> Spoken:
+    def read(self, message: Message) -> ParsedMessage:
         """What a message says; never raises."""
 
     @abstractmethod
-    def turn(self, spoken: Spoken, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
+    def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """The model's own message as it gets it back.
 
         Args:
-            spoken: the message.
+            parsed: the message.
             calls: its calls, with ids that differ.
             pass_reasoning: how the reasoning goes back.
         """
@@ -111,11 +113,10 @@ class Protocol(ABC):
 
 
 def thinking_apart(message: Message) -> str | None:
-    """The reasoning that came in a field of its own, not in the text."""
-    if message.content is None or message.reasoning is None:
+    """The reasoning that came in a field of its own and does not also stand in the text."""
+    if message.content is None:
         return message.reasoning
-    inline = f"\n{read_message({'content': message.content}).reasoning}"
-    return message.reasoning.removesuffix(inline) if message.reasoning.endswith(inline) else None
+    return message.apart if message.apart and message.apart != message.reasoning else None
 
 
 def as_received(message: Message, content: str | None, reasoning: str | None) -> dict[str, Any]:
@@ -124,29 +125,29 @@ def as_received(message: Message, content: str | None, reasoning: str | None) ->
     return raw if reasoning == message.reasoning else {**raw, "reasoning_content": message.reasoning}
 
 
-def signed_thinking(spoken: Spoken) -> dict[str, Any]:
+def signed_thinking(parsed: ParsedMessage) -> dict[str, Any]:
     """The thinking blocks of a message: signed, so that they must come back as they were."""
-    blocks = _field(spoken, "thinking_blocks")
+    blocks = _field(parsed, "thinking_blocks")
     return {"thinking_blocks": blocks} if blocks else {}
 
 
-def reasoning_fields(spoken: Spoken, pass_reasoning: PassReasoning) -> dict[str, Any]:
+def reasoning_fields(parsed: ParsedMessage, pass_reasoning: PassReasoning) -> dict[str, Any]:
     """The fields by which reasoning goes back beside the content; none for ``no``, blocks alone for ``inline``."""
     if pass_reasoning == "no":
         return {}
-    fields = signed_thinking(spoken)
+    fields = signed_thinking(parsed)
     if pass_reasoning == "reasoning_details":
-        stated = [{"type": "reasoning.text", "text": spoken.apart}] if spoken.apart is not None else None
-        details = _field(spoken, "reasoning_details") or stated
+        stated = [{"type": "reasoning.text", "text": parsed.apart}] if parsed.apart is not None else None
+        details = _field(parsed, "reasoning_details") or stated
         return fields | ({"reasoning_details": details} if details else {})
-    if spoken.apart is not None and pass_reasoning != "inline":
-        fields[pass_reasoning] = spoken.apart
+    if parsed.apart is not None and pass_reasoning != "inline":
+        fields[pass_reasoning] = parsed.apart
     return fields
 
 
-def _field(spoken: Spoken, name: str) -> Any:
+def _field(parsed: ParsedMessage, name: str) -> Any:
     """A field of the message as received, or of those that litellm puts beside it."""
-    raw = spoken.raw or {}
+    raw = parsed.raw or {}
     beside = raw.get("provider_specific_fields")
     return raw.get(name) or (beside.get(name) if isinstance(beside, dict) else None)
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from lrat_sim.agent.calls import parse_arguments, tool_of
 from lrat_sim.agent.protocols.base import (
+    ParsedMessage,
     PassReasoning,
     Protocol,
-    Spoken,
     as_received,
     forgotten_call,
     plainly,
@@ -33,13 +33,14 @@ class Native(Protocol):
     name = "tools"
     tools: ClassVar[list[dict[str, Any]] | None] = TOOLS
     tool_choice = "none"
+    prompts = ("search-agent", "answer-now")
     form = 'call a tool by a native tool call with a name and JSON arguments, {"query": "..."}'
     reminder = (
         "That was meant as a call of a tool, but it could not be read. Either call a tool by a native tool call with a "
         'name and JSON arguments, {"query": "..."}, or give the final answer as plain text.'
     )
 
-    def read(self, message: Message) -> Spoken:
+    def read(self, message: Message) -> ParsedMessage:
         """The message's calls; without any, those that stand in the text, where a server failed to parse them."""
         calls, reasoning, text, raw = message.calls, message.reasoning, message.text, message.raw
         remind = False
@@ -53,7 +54,7 @@ class Native(Protocol):
                 text = (found.text or None) if calls else text
                 raw = as_received(message, message.content or message.text, reasoning)
         plain = None if remind else plainly(text, calls)
-        return Spoken(
+        return ParsedMessage(
             reasoning=reasoning,
             text=text if text and text.strip() else None,
             calls=calls,
@@ -65,15 +66,15 @@ class Native(Protocol):
             remind=remind,
         )
 
-    def turn(self, spoken: Spoken, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
+    def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """With the reasoning in the field that the provider wants it in."""
-        inline = spoken.reasoning if pass_reasoning == "inline" else None
-        said: dict[str, Any] = {"role": "assistant", "content": with_thinking(inline, spoken.written)}
+        inline = parsed.reasoning if pass_reasoning == "inline" else None
+        said: dict[str, Any] = {"role": "assistant", "content": with_thinking(inline, parsed.written)}
         said["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": _name(call), "arguments": _arguments(call)}}
             for call in calls
         ]
-        return said | reasoning_fields(spoken, pass_reasoning)
+        return said | reasoning_fields(parsed, pass_reasoning)
 
     def outputs(self, calls: list[Call]) -> list[dict[str, Any]]:
         """One message a call."""

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from lrat_sim.agent.labels import before_observation, labelled_calls, labelled_parts
 from lrat_sim.agent.protocols.base import (
+    ParsedMessage,
     PassReasoning,
     Protocol,
-    Spoken,
     as_received,
     forgotten_call,
     plainly,
@@ -33,6 +33,7 @@ class React(Protocol):
     """
 
     name = "react"
+    prompts = ("search-agent-react", "answer-now-react")
     stop: ClassVar[tuple[str, ...]] = ("\nObservation:",)
     form = "write the name of a tool, and its query or id in square brackets, after the label Action"
     reminder = (
@@ -46,7 +47,7 @@ class React(Protocol):
         for tool in TOOLS
     )
 
-    def read(self, message: Message) -> Spoken:
+    def read(self, message: Message) -> ParsedMessage:
         """The actions and the answer, up to the first ``Observation:``; without an action, calls in other wordings."""
         received = (message.text if message.content is None else message.content) or ""
         apart, written, text = thinking_apart(message), before_observation(received), message.text or ""
@@ -69,7 +70,7 @@ class React(Protocol):
         plain = None if labelled and not _EXACT.search(loose or "") else loose
         said = answer if answer is not None and not calls else (None if labelled else loose)
         changed = (received and received != said) or reasoning != message.reasoning
-        return Spoken(
+        return ParsedMessage(
             reasoning="\n".join(whole) if whole else None,
             text=said,
             calls=calls,
@@ -80,9 +81,9 @@ class React(Protocol):
             raw=as_received(message, received, reasoning) if changed else message.raw,
         )
 
-    def turn(self, spoken: Spoken, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
+    def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """As it was written; reasoning that came in a field of its own goes back in one."""
-        return {"role": "assistant", "content": spoken.written} | reasoning_fields(spoken, pass_reasoning)
+        return {"role": "assistant", "content": parsed.written} | reasoning_fields(parsed, pass_reasoning)
 
     def outputs(self, calls: list[Call]) -> list[dict[str, Any]]:
         """One message of the user for all."""

@@ -7,9 +7,9 @@ import re
 from typing import Any, ClassVar
 
 from lrat_sim.agent.protocols.base import (
+    ParsedMessage,
     PassReasoning,
     Protocol,
-    Spoken,
     as_received,
     block,
     closing,
@@ -40,6 +40,7 @@ class Tagged(Protocol):
     """
 
     name = "tagged"
+    prompts = ("search-agent-tagged", "answer-now-tagged")
     stop: ClassVar[tuple[str, ...]] = ("\n<tool_response>", "<tool_response>")
     form = "write one JSON object, with the fields name and arguments, inside the tool_call tags"
     reminder = (
@@ -49,7 +50,7 @@ class Tagged(Protocol):
     )
     described = "\n".join(json.dumps(tool) for tool in TOOLS)
 
-    def read(self, message: Message) -> Spoken:
+    def read(self, message: Message) -> ParsedMessage:
         """The calls and the answer outside the thinking, up to the first ``<tool_response>``."""
         received = (message.text if message.content is None else message.content) or ""
         apart = thinking_apart(message)
@@ -70,7 +71,7 @@ class Tagged(Protocol):
         # a server may have parsed the tags, whether or not it is asked to
         written = "\n".join([written, *(_block(call) for call in message.calls if call.name not in received)])
         calls = [*message.calls, *calls]
-        return Spoken(
+        return ParsedMessage(
             reasoning=reasoning,
             text=said,
             calls=calls,
@@ -81,11 +82,11 @@ class Tagged(Protocol):
             raw=raw,
         )
 
-    def turn(self, spoken: Spoken, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
+    def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """As it was written; thinking that came in a field of its own stands before it, in its tags."""
-        fields = {} if pass_reasoning == "no" else signed_thinking(spoken)
-        thought = None if fields or pass_reasoning == "no" else spoken.apart
-        return {"role": "assistant", "content": with_thinking(thought, spoken.written), **fields}
+        fields = {} if pass_reasoning == "no" else signed_thinking(parsed)
+        thought = None if fields or pass_reasoning == "no" else parsed.apart
+        return {"role": "assistant", "content": with_thinking(thought, parsed.written), **fields}
 
     def outputs(self, calls: list[Call]) -> list[dict[str, Any]]:
         """One message of the user for all."""

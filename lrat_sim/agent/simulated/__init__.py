@@ -1,20 +1,17 @@
-"""The simulated agent, a litellm provider under the name ``sim``."""
+"""The simulated agent, a model of our own: ``sim/NAME``."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
 
-from lrat_sim.models import import_litellm
+from lrat_sim.models.call import OWN_MODELS, Model
 
 
-def register() -> None:
-    """Makes ``sim/...`` models known to litellm in this process; calling it again does nothing."""
-    litellm: Any = import_litellm()
-    if any(entry["provider"] == "sim" for entry in litellm.custom_provider_map):
-        return
-    from lrat_sim.agent.simulated.provider import SimulatedAgent
+@lru_cache(maxsize=1)
+def _simulated() -> Model:
+    from lrat_sim.agent.simulated.model import SimulatedModel  # with its dictionaries, only where it is wanted
 
-    litellm.custom_provider_map = [
-        *litellm.custom_provider_map,
-        {"provider": "sim", "custom_handler": SimulatedAgent()},
-    ]
+    return SimulatedModel()
+
+
+OWN_MODELS["sim"] = _simulated

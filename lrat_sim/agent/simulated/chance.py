@@ -29,4 +29,4 @@ def pick(options: Sequence[T], *keys: object) -> T:
 
 def shuffled(options: Sequence[T], *keys: object) -> list[T]:
     """The options in an order decided by the keys."""
-    return [option for _, option in sorted((uniform(*keys, place), option) for place, option in enumerate(options))]
+    return [option for _, option in sorted((uniform(*keys, index), option) for index, option in enumerate(options))]

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from lrat_sim.agent.simulated.mind import Action, Answer, Search, think
 from lrat_sim.agent.simulated.persona import Persona
+from lrat_sim.agent.simulated.policy import Action, Answer, Search, think
 from lrat_sim.records import Document, Hop, Plan
 
 PLAN = Plan(

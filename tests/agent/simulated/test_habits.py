@@ -9,8 +9,8 @@ import pytest
 
 from lrat_sim.agent.simulated import memory
 from lrat_sim.agent.simulated.memory import Glimpse, Page, Results
-from lrat_sim.agent.simulated.mind import Answer, Browse, Search, decide, own_verbosity, replay, take_in
 from lrat_sim.agent.simulated.persona import Habits, Persona
+from lrat_sim.agent.simulated.policy import Answer, Browse, Search, decide, own_verbosity, replay, take_in
 from lrat_sim.agent.simulated.prose import reasoning
 from lrat_sim.records import Document, Hop, Plan
 from lrat_sim.text import count_tokens, normalise

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from lrat_sim.agent import load_agent
-from lrat_sim.agent.simulated.mind import Answer, Browse, Search
 from lrat_sim.agent.simulated.persona import Persona
+from lrat_sim.agent.simulated.policy import Answer, Browse, Search
 from lrat_sim.errors import InputError
 from lrat_sim.records import Document
 

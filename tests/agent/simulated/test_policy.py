@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lrat_sim.agent.simulated import memory
-from lrat_sim.agent.simulated.mind import Answer, Browse, Search
+from lrat_sim.agent.simulated.policy import Answer, Browse, Search
 from lrat_sim.records import Document, Hit, Hop, Plan
 from lrat_sim.retrieval.result_format import show_document, show_hits
 from lrat_sim.text import normalise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from msgspec import UNSET, Struct, field
+from msgspec import Struct, field
 
 from lrat_sim.agent.simulated import memory
 from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform
@@ -124,8 +124,8 @@ def take_in(thought: Thought, event: Event, persona: Persona, seed: int) -> None
         for glimpse in event.glimpses:
             thought.sightings[glimpse.docid] = thought.sightings.get(glimpse.docid, 0) + 1
             if hop is not None:
-                place, height = (hop, glimpse.docid), 1.0 / math.sqrt(math.log2(1 + glimpse.rank))
-                thought.standing[place] = thought.standing.get(place, 0.0) + height
+                index, height = (hop, glimpse.docid), 1.0 / math.sqrt(math.log2(1 + glimpse.rank))
+                thought.standing[index] = thought.standing.get(index, 0.0) + height
             if checked is not None:
                 _correct(thought, checked, glimpse)
             _read(thought, glimpse.docid, glimpse.title, glimpse.snippet, persona.trust, seed)
@@ -136,7 +136,7 @@ def take_in(thought: Thought, event: Event, persona: Persona, seed: int) -> None
         if hop is not None and hop not in thought.beliefs:
             _misread(thought, hop, event, persona, seed)
     thought.gained = sorted(set(thought.beliefs) - before)
-    if persona.habits is not UNSET:
+    if persona.habits is not None:
         doubt = persona.habits.doubt
         thought.checks += [hop for hop in thought.gained if uniform(seed, "doubt", hop) < doubt]
 
@@ -220,7 +220,7 @@ def _most_promising(thought: Thought, hop: int, persona: Persona, seed: int) -> 
         return None
     fruitless = max(0, thought.searches.get(hop, 0) - 1)
     best, threshold = None, persona.pickiness - persona.eagerness * fruitless + persona.satiety * read
-    if persona.habits is not UNSET:
+    if persona.habits is not None:
         threshold -= persona.habits.diligence * own_verbosity(seed)
         if isinstance(thought.events[-1], Page) and not thought.gained:
             lists = thought.searches.get(hop, 0)
@@ -234,7 +234,7 @@ def _most_promising(thought: Thought, hop: int, persona: Persona, seed: int) -> 
             + persona.snippet_noise * _glance(thought, hop, glimpse, persona, seed)
             - persona.rank_prior * math.log(glimpse.rank)
         )
-        if persona.habits is not UNSET:
+        if persona.habits is not None:
             score += _considered(thought, hop, glimpse, persona.habits)
         if score >= threshold:
             best, threshold = glimpse, score
@@ -249,7 +249,7 @@ def own_verbosity(seed: int) -> float:
 def _glance(thought: Thought, hop: int, glimpse: Glimpse, persona: Persona, seed: int) -> float:
     """The error of a look at a snippet, a standard normal number."""
     new = normal(seed, "glance", hop, glimpse.docid, thought.sightings[glimpse.docid])
-    if persona.habits is UNSET:
+    if persona.habits is None:
         return new
     lasting = persona.habits.conviction
     return math.sqrt(lasting) * normal(seed, "impression", hop, glimpse.docid) + math.sqrt(1 - lasting) * new
@@ -269,9 +269,9 @@ def _wording(thought: Thought, hop: int, asked: set[str], persona: Persona, seed
     assert subject is not None
     phrasings = fact.phrasings or [f"{{subject}} {fact.relation}"]
     queries = [phrasing.replace("{subject}", subject) for phrasing in shuffled(phrasings, seed, "wording", hop)]
-    for place, query in enumerate(queries):
-        rambles = uniform(seed, "rambles", hop, place) < persona.rambling
-        worded = f"{query} {_context(thought, hop, subject, seed, place)}".strip() if rambles else query
+    for index, query in enumerate(queries):
+        rambles = uniform(seed, "rambles", hop, index) < persona.rambling
+        worded = f"{query} {_context(thought, hop, subject, seed, index)}".strip() if rambles else query
         if worded not in asked:
             return worded
     for turn in range(len(asked), len(asked) + 8):
@@ -289,7 +289,7 @@ def _check(thought: Thought, hop: int, seed: int) -> str:
     return f"{phrasing.replace('{subject}', subject)} {thought.beliefs[hop].value}"
 
 
-def _context(thought: Thought, hop: int, subject: str, seed: int, place: int) -> str:
+def _context(thought: Thought, hop: int, subject: str, seed: int, index: int) -> str:
     """A few words that an agent adds to a query: of the question, of a step it has done, or of what it has read."""
     texts = [thought.question]
     texts += [f"{thought.plan.hops[done].relation} {thought.subject(done)}" for done in thought.beliefs if done < hop]
@@ -299,8 +299,8 @@ def _context(thought: Thought, hop: int, subject: str, seed: int, place: int) ->
         for title, text in _shown(event)
         if likeness(title, subject) > _LOOKALIKE and not stands_in(thought.plan.hops[hop].object, text)
     ]
-    words = pick(texts, seed, "context", hop, place).split()
-    start = int(uniform(seed, "words", hop, place) * max(1, len(words) - _TERMS + 1))
+    words = pick(texts, seed, "context", hop, index).split()
+    start = int(uniform(seed, "words", hop, index) * max(1, len(words) - _TERMS + 1))
     return " ".join(word.strip(".,;:!?()\"'") for word in words[start : start + _TERMS])
 
 

@@ -1,4 +1,4 @@
-"""The simulated agent answers through litellm like any model."""
+"""The simulated agent answers through the client like any model."""
 
 from __future__ import annotations
 
@@ -9,52 +9,43 @@ import statistics
 import msgspec
 import pytest
 
-from lrat_sim.agent.simulated import register
-from lrat_sim.agent.simulated.mind import think
 from lrat_sim.agent.simulated.persona import Persona
+from lrat_sim.agent.simulated.policy import think
 from lrat_sim.agent.simulated.prose import reasoning
-from lrat_sim.models import import_litellm
+from lrat_sim.models.call import CallRefused, Request
+from lrat_sim.models.client import Client
 from lrat_sim.text import count_tokens
 
 TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
 
 
-def _complete(conversation, **parameters):
-    register()
-    litellm = import_litellm()
-    return asyncio.run(litellm.acompletion(model="sim/default", messages=conversation.messages, **parameters))
+def ask(conversation, **parameters):
+    """The completion of a plain client."""
+    parameters.setdefault("extra", {"simulation": {"plan": msgspec.to_builtins(conversation.plan), "seed": 1}})
+    return asyncio.run(Client().complete(Request(model="sim/default", messages=conversation.messages, **parameters)))
 
 
-def test_a_turn_through_litellm_has_reasoning_a_tool_call_and_counted_tokens(converse):
-    conversation = converse()
-    simulation = {"plan": msgspec.to_builtins(conversation.plan), "seed": 1}
-    response = _complete(conversation, tools=TOOLS, simulation=simulation)
-    message = response.choices[0].message
-    assert message.tool_calls[0].function.name == "search"
-    assert "Lantern" in msgspec.json.decode(message.tool_calls[0].function.arguments)["query"]
-    assert response.usage.completion_tokens >= count_tokens(message.reasoning_content) > 0
+def test_a_turn_has_reasoning_a_tool_call_and_counted_tokens_and_costs_nothing(converse):
+    completion = ask(converse(), tools=TOOLS)
+    (call,) = completion.message.calls
+    assert call.name == "search"
+    assert "Lantern" in msgspec.json.decode(call.arguments)["query"]
+    assert completion.usage.completion_tokens >= count_tokens(completion.message.reasoning) > 0
+    assert (completion.usage.cost, completion.finish_reason) == (0.0, "tool_calls")
 
 
-def test_without_tools_the_answer_is_text(converse):
-    conversation = converse()
-    simulation = {"plan": msgspec.to_builtins(conversation.plan), "seed": 1}
-    response = _complete(conversation, simulation=simulation)
-    assert not response.choices[0].message.tool_calls
-    assert response.choices[0].message.content.startswith("Explanation:")
+@pytest.mark.parametrize("parameters", [{}, {"tools": TOOLS, "tool_choice": "none"}])
+def test_without_tools_that_may_be_called_the_answer_is_text(converse, parameters):
+    completion = ask(converse(), **parameters)
+    assert not completion.message.calls
+    assert completion.message.text.startswith("Explanation:")
 
 
-def test_with_tools_that_may_not_be_called_the_answer_is_text(converse):
-    conversation = converse()
-    simulation = {"plan": msgspec.to_builtins(conversation.plan), "seed": 1}
-    response = _complete(conversation, tools=TOOLS, tool_choice="none", simulation=simulation)
-    assert not response.choices[0].message.tool_calls
-    assert response.choices[0].message.content.startswith("Explanation:")
-
-
-def test_a_missing_or_wrong_simulation_parameter_is_a_bad_request_and_not_retried(converse):
-    litellm = import_litellm()
-    with pytest.raises(litellm.exceptions.BadRequestError, match="simulation"):
-        _complete(converse(), simulation={"plan": {"hops": []}, "seed": 1, "temper": 2})
+def test_a_missing_or_wrong_simulation_parameter_is_refused_and_not_retried(converse):
+    for simulation in (None, {"plan": {"hops": []}, "seed": 1, "temper": 2}):
+        with pytest.raises(CallRefused, match="simulation") as caught:
+            ask(converse(), extra={"simulation": simulation})
+        assert len(caught.value.attempts) == 1
 
 
 def test_the_plan_never_stands_in_a_message(converse):

@@ -1,4 +1,4 @@
-"""How many calls are in flight: as many as allowed, or as many as the provider turns out to bear."""
+"""How many calls are in flight: as many as allowed, or as many as the provider turns out to accept."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from contextlib import asynccontextmanager, contextmanager
 from lrat_sim.errors import InputError
 
 START = 20
-"""The calls in flight that an adaptive gate starts with."""
+"""The calls in flight that an adaptive limiter starts with."""
 
 
-class Places(ABC):
-    """So many places at once as :meth:`room` says; who waits is let in by priority, then in the order of coming."""
+class PrioritySemaphore(ABC):
+    """A semaphore whose size may change; waiters enter by priority, then in the order in which they came."""
 
     def __init__(self) -> None:
         self.taken = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = itertools.count(1)
 
+    @property
     @abstractmethod
-    def room(self) -> int:
-        """How many places there are now."""
+    def limit(self) -> int:
+        """How many slots there are now."""
 
     @asynccontextmanager
-    async def place(self, priority: int = 0) -> AsyncIterator[int]:
-        """One place, waited for and given back, whatever happens; gives the number of the entry, which grows.
+    async def slot(self, priority: int = 0) -> AsyncIterator[int]:
+        """One slot, waited for and given back whatever happens; gives the number of the entry, which grows.
 
         Args:
-            priority: lower goes first among those who wait.
+            priority: of those who wait, the lowest enters first.
         """
         await self._enter(priority)
         try:
@@ -42,8 +43,8 @@ class Places(ABC):
             self.wake()
 
     async def _enter(self, priority: int) -> None:
-        self.wake()  # nobody waits while there is room, so there is none to be overtaken
-        if self.taken < self.room():
+        self.wake()  # nobody waits while there is room, so nobody can be overtaken
+        if self.taken < self.limit:
             self.taken += 1
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -51,26 +52,26 @@ class Places(ABC):
         try:
             await granted
         except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled():  # let in and cancelled in one breath
+            if granted.done() and not granted.cancelled():  # let in and cancelled at the same moment
                 self.taken -= 1
                 self.wake()
             raise
 
     def wake(self) -> None:
-        """Lets in who waits, as far as there is room; called whenever there may be more."""
-        while self._waiting and self.taken < self.room():
+        """Lets waiters in while there is room; to be called whenever there may be more."""
+        while self._waiting and self.taken < self.limit:
             granted = heapq.heappop(self._waiting)[2]
             if not granted.done():  # else it was cancelled
                 self.taken += 1
                 granted.set_result(None)
 
 
-class Gate(Places):
+class AdaptiveLimiter(PrioritySemaphore):
     """Bounds the calls in flight.
 
-    An adaptive gate starts at 20 and grows with every answer until the provider first says 429, so doubling in a
-    round trip.  From then on a 429 halves the limit, once a round trip, and every round trip of answers adds one, as
-    in TCP.  Other failures say nothing about the load that a provider bears and change nothing.
+    It starts at 20 and grows with every answer until the provider first says 429, which doubles it in a round trip.
+    From then on a 429 halves the limit, once a round trip, and a round trip of answers adds one, as in TCP.  Other
+    failures say nothing about the load that a provider accepts and change nothing.
 
     Args:
         ceiling: the most calls in flight.
@@ -96,19 +97,10 @@ class Gate(Places):
         """The calls that may be in flight now."""
         return int(self._limit)
 
-    @property
-    def in_flight(self) -> int:
-        """The calls that are."""
-        return self.taken
-
-    def room(self) -> int:
-        """See :class:`Places`."""
-        return self.limit
-
     def answered(self) -> None:
-        """A call was answered; to be told while it still holds its place."""
-        # a limit that is not reached says nothing about what the provider bears; at first, while the runs still come,
-        # half of it is enough
+        """A call was answered; to be told while it still holds its slot."""
+        # a limit that is not reached says nothing about what the provider accepts; at first, while the runs still
+        # come, half of it is enough
         wanted = self.taken * (2 if self._starting else 1) >= self.limit
         if self.adaptive and wanted and self._limit < self.ceiling:
             self._limit = min(self.ceiling, self._limit + (1 if self._starting else 1 / self._limit))
@@ -118,7 +110,7 @@ class Gate(Places):
         """The provider wants fewer calls.
 
         Args:
-            ticket: what :meth:`place` gave to the call that was told so; one that began before the limit shrank last
+            ticket: what :meth:`slot` gave to the call that was told so; one that began before the limit last shrank
                 says nothing new.
         """
         if self.adaptive and ticket > self._shrunk_at:
@@ -129,7 +121,7 @@ class Gate(Places):
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Around the wait of a call for its next attempt; it holds no place meanwhile."""
+        """Around a call's wait for its next attempt; it holds no slot meanwhile."""
         self.pausing += 1
         self.changed()
         try:
@@ -142,24 +134,24 @@ class Gate(Places):
         self.changed()
 
 
-class Admission(Places):
-    """Bounds the runs whose calls go through a gate: enough to fill it, and more for those that wait to try again.
-
-    Not more, since the time of a run is counted from when it is let in.
+class RunLimiter(PrioritySemaphore):
+    """Bounds the runs whose calls go through a limiter: enough to fill it, and one more for each call that waits to
+    be tried again.  Not more, since the time of a run is counted from when it is let in.
 
     Args:
-        gate: which it is to fill.
-        most: the bound whatever waits, in multiples of the gate's ceiling.
+        calls: the limiter to fill.
+        most: the bound whatever waits, in multiples of its ceiling.
     """
 
     SPARE = 1.25
-    """Runs for each place, since a run also searches."""
+    """Runs per slot, since a run also searches."""
 
-    def __init__(self, gate: Gate, *, most: int = 4):
+    def __init__(self, calls: AdaptiveLimiter, *, most: int = 4):
         super().__init__()
-        self.gate, self.most = gate, most * gate.ceiling
-        gate.changed = self.wake
+        self.calls, self.most = calls, most * calls.ceiling
+        calls.changed = self.wake
 
-    def room(self) -> int:
-        """See :class:`Places`."""
-        return min(self.most, int(self.gate.limit * self.SPARE) + self.gate.pausing)
+    @property
+    def limit(self) -> int:
+        """The runs that may be under way now."""
+        return min(self.most, int(self.calls.limit * self.SPARE) + self.calls.pausing)

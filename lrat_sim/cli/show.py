@@ -1,0 +1,194 @@
+"""What a command prints of its verb's result: the result on standard output, the answer and what to do next last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lrat_sim.progress import Screen, console, say
+from lrat_sim.tables import Table, number
+
+if TYPE_CHECKING:
+    from lrat_sim.agent.check import Check
+    from lrat_sim.corpus.dataset import Dataset
+    from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.study import Controls, Probe, StudyResult
+    from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
+
+_BEGAN = time.monotonic()
+_WORTH_A_LINE = 60.0
+"""Seconds from which on a command says how long it took."""
+
+
+def printed(*parts: Any) -> None:
+    """Prints tables and anything that rich can show."""
+    for part in parts:
+        Screen().print(part.to_terminal() if hasattr(part, "to_terminal") else part)
+
+
+def nothing(_: object) -> None:
+    """What a command says that serves until it is stopped: nothing more."""
+
+
+def ends(folder: Path | None = None) -> None:
+    """The last line of a command: how long it took, where it was long, and what to look at next."""
+    took = time.monotonic() - _BEGAN
+    said = [f"took {took // 60:.0f} min {took % 60:02.0f} s"] if took >= _WORTH_A_LINE else []
+    said += [f"next: lrat-sim view {folder}"] if folder is not None else []
+    if said:
+        console.print("; ".join(said), soft_wrap=True)
+
+
+def data(dataset: Dataset) -> None:
+    """A prepared task set; preparing has described it."""
+    say(f"task set: {dataset.folder}")
+
+
+def indexes(opened: Mapping[str, Retriever]) -> None:
+    """Each retriever and its identity."""
+    for spec, retriever in opened.items():
+        corpus = getattr(retriever, "corpus", None)
+        documents = f"{len(corpus):,} documents, " if corpus is not None else ""
+        say(f"{spec}: {documents}fingerprint {retriever.fingerprint}")
+
+
+def results(found: Sequence[SearchResult]) -> None:
+    """A result list, as an agent would be shown it."""
+    from lrat_sim.text import first_tokens
+
+    if not found:
+        say("Nothing is found for this query.")
+        return
+    rows = [
+        [str(hit.rank), number(hit.score, 4), hit.document.id, hit.document.title, first_tokens(hit.document.text, 64)]
+        for hit in found
+    ]
+    columns = ["rank", "score", "document", "title", "snippet"]
+    printed(Table.of("", columns, rows, text_columns=(2, 3, 4)))
+
+
+def run(made: Run) -> None:
+    """A run's metrics, or what it would take."""
+    if made.estimate is not None and made.agent is not None:
+        from lrat_sim.agent.estimate import print_dry_run
+
+        print_dry_run(made.agent, made.estimate, Screen())
+        return
+    _metrics([made])
+    say(f"run: {made.folder}")
+    ends(made.folder)
+    if made.stopped is not None:
+        raise typer.Exit(1)
+
+
+def evaluation(found: Evaluation) -> None:
+    """The metrics of runs, a column each; or how far judges agree with a person."""
+    from lrat_sim.grading.agreement import agreement_tables
+
+    if found.agreement:
+        printed(*agreement_tables(found.agreement))
+        return
+    for path, rows in found.sheets.items():
+        say(f"{rows} items to judge: {path}; then lrat-sim grade {path.parent} --sheet {path}")
+    _metrics(found.runs)
+
+
+def _metrics(runs: Sequence[Run]) -> None:
+    from lrat_sim.grading.table import runs_table
+
+    printed(runs_table({str(run.folder): run.metrics for run in runs}))
+
+
+def pairs(mined: Pairs) -> None:
+    """What was mined and what was left out."""
+    for note in mined.notes:
+        say(note)
+    printed(mined.report)
+    say(f"pairs: {mined.file}")
+    ends()
+
+
+def model(trained: Model) -> None:
+    """Where the model lies, and what it forgot."""
+    import os
+
+    if os.environ.get("RANK", "0") != "0":  # one process of a distributed training speaks for all
+        return
+    say(f"model: {trained.folder}")
+    if trained.guard is not None:
+        before, after = trained.guard
+        say(f"nDCG@10 on the guard: {before:.4f} before, {after:.4f} after ({after - before:+.4f})")
+    ends()
+
+
+def study(result: StudyResult, full: bool = False) -> None:
+    """The comparisons of a study in short or in full, the rounds of a flywheel, and the answer last."""
+    from lrat_sim.comparison import table
+    from lrat_sim.study import FlywheelResult
+    from lrat_sim.study.tables import success_tables
+
+    wheel = isinstance(result, FlywheelResult)
+    if len(result.comparisons) == 1 or full or wheel:
+        printed(*map(table.render if full else table.summary, result.comparisons.values()))
+    if not wheel and (len(result.comparisons) > 1 or result.record.kind == "sweep"):
+        printed(*success_tables(result))
+    if isinstance(result, FlywheelResult):
+        if len(result.rounds.rounds) > 1 or full:
+            printed(result.rounds.table())
+        say(f"model: {result.model}")
+    say(f"study: {result.folder}")
+    for cell in result.comparisons if result.record.kind == "ablate" else (".",):
+        say(f"report: {result.folder / cell / 'report.html'}")
+    printed(result.answer)
+    ends(result.folder)
+
+
+def controls(found: Controls) -> None:
+    """What held; exit code 1 where something did not."""
+    printed(found.table())
+    printed(found.answer)
+    ends(found.folder)
+    if not found.held:
+        raise typer.Exit(1)
+
+
+def probe(found: Probe) -> None:
+    """How real an agent is, and whether it orders retrievers."""
+    behaviour((found.behaviour, found.order))
+    ends()
+
+
+def behaviour(found: tuple[Any, Any]) -> None:
+    """What agents did, beside the targets."""
+    from lrat_sim.behaviour.tables import render
+
+    printed(render(found[0]), *([found[1]] if found[1] is not None else []))
+
+
+def report(page: Path) -> None:
+    """Where a report lies."""
+    say(f"report: {page}")
+
+
+def sentence(done: Any) -> None:
+    """The summary of a conversion."""
+    say(done.sentence())
+
+
+def parts(made: Mapping[str, Run]) -> None:
+    """The parts of a split."""
+    for part in made.values():
+        say(f"{part.folder}: {sum(1 for _ in part.trajectories()):,} trajectories")
+
+
+def checks(found: Sequence[Check]) -> None:
+    """What was tried of an endpoint; exit code 1 where something failed."""
+    printed(
+        Table.of("", ["what", "state", "detail"], [[c.what, c.state, c.detail] for c in found], text_columns=(0, 1, 2))
+    )
+    if any(check.state == "fail" for check in found):
+        raise typer.Exit(1)

@@ -1,0 +1,176 @@
+"""Task sets: prepared by name or from a folder, and found again by what was made with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta, Struct
+
+from lrat_sim import catalog
+from lrat_sim.artifact import fingerprint, read_json, write_json
+from lrat_sim.errors import InputError
+from lrat_sim.progress import bar, console
+from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, TaskSet, TaskSets, folder_of, several, verb
+
+if TYPE_CHECKING:
+    from lrat_sim.corpus.dataset import Dataset
+
+RECORD = "task-set.json"
+
+
+class UsedTaskSet(Struct, frozen=True):
+    """``task-set.json``, beside what was made with a task set: its name, and its folder as seen from there."""
+
+    name: str
+    folder: str
+    schema_version: int = 1
+
+
+@verb
+def prepare(
+    name: Annotated[AnyPath, Given(str), Meta(description="A task set by name, or a folder of your own files.")],
+    out: Out = None,
+    *,
+    source: Annotated[
+        AnyPath | None, Given(str), Meta(description="Its local copy; by default its folder below $LRAT_SIM_DATA.")
+    ] = None,
+    **task_options: Annotated[Any, Meta(description="An option of the task set, such as documents=20000.")],
+) -> Dataset:
+    """Read a corpus with its tasks, or generate one, and keep it in a folder.
+
+    Names are the files in ``corpora/``; a folder that holds corpus.jsonl and task files, or a data set in BEIR's
+    layout, is read as it is.  The data set is kept in runs/data, below its name, where no folder is given.
+    """
+    return _prepared(str(name), source, task_options, DATA, out)
+
+
+def _prepared(
+    name: str, source: AnyPath | None, options: Mapping[str, Any], data: Path, out: AnyPath | None = None
+) -> Dataset:
+    from lrat_sim.corpus.dataset import open_dataset
+    from lrat_sim.corpus.dataset import prepare as prepare_dataset
+
+    if (Path(name) / "dataset.json").is_file() and not options:
+        return open_dataset(name)
+    named = source is not None or name in catalog.names("corpora") or not Path(name).exists()
+    reader, copy = (name, source) if named else _own(Path(name))
+    if out is None:
+        key = [options, str(copy or "")]
+        out = data / f"{Path(name).stem}{f'-{fingerprint(key)[:8]}' if options or copy else ''}"
+    with bar(f"prepare {name}") as progress:
+        dataset = prepare_dataset(reader, out, source=copy, options=dict(options), progress=progress)
+    if not dataset.reused:
+        _describe(dataset)
+    return dataset
+
+
+def _own(path: Path) -> tuple[str, Path | None]:
+    """The description by which a file or folder of one's own is read, and where its files are."""
+    if path.suffix == ".yaml":
+        return str(path), None
+    if path.is_dir() and not any(path.glob("corpus*")):
+        raise InputError(f"{path} holds no corpus (corpus.jsonl or another format); give a folder that does.")
+    return ("beir" if (path / "qrels").is_dir() else "jsonl"), path
+
+
+def _describe(dataset: Dataset) -> None:
+    splits = ", ".join(f"{name} {len(tasks):,}" for name, tasks in dataset.splits.items()) or "none"
+    documents = f"{len(dataset.corpus):,}" if dataset.card.corpus else "no"
+    console.print(f"{dataset.name}: {documents} documents; tasks: {splits}; in {dataset.folder}", soft_wrap=True)
+    for sentence in dataset.card.account():
+        console.print(f"  {sentence}", soft_wrap=True)
+
+
+def task_set(data: Data, *made: Any) -> Dataset:
+    """The task set that is given, or the one that the first of several results was made with.
+
+    Raises:
+        InputError: none is given, and none is recorded.
+    """
+    found = recorded_task_set(data, *made)
+    if found is None:
+        where = ", ".join(str(folder_of(each)) for each in made)
+        raise InputError(
+            f"no task set is given{f', and none is recorded in {where}' if where else ''}; name one with --task-set, "
+            "such as world (generated in minutes) or a folder with corpus.jsonl and task files."
+        )
+    return found
+
+
+def recorded_task_set(data: Data, *made: Any) -> Dataset | None:
+    """As :func:`task_set`, None where none is given or recorded."""
+    from lrat_sim.corpus.dataset import Dataset, open_dataset
+
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, TaskSet) and data.task_set is not None:
+        return _prepared(data.task_set, data.source, data.task_options, Path(data.data))
+    if data is not None and not isinstance(data, TaskSet):
+        return prepare(data)
+    for folder in map(folder_of, made):
+        for place in (folder, *folder.absolute().parents[:4]):
+            if (place / "dataset.json").is_file():
+                return open_dataset(place)
+            if (place / RECORD).is_file():
+                used = read_json(place / RECORD, UsedTaskSet, "the record of a task set", "delete it")
+                if not ((place / used.folder) / "dataset.json").is_file():
+                    raise InputError(
+                        f"{place / RECORD} names the task set {used.name} in {place / used.folder}, which is gone; "
+                        "give it with --task-set."
+                    )
+                return open_dataset(Path(os.path.normpath(place / used.folder)))
+    return None
+
+
+@contextmanager
+def made_with(dataset: Dataset, folder: AnyPath) -> Iterator[None]:
+    """Records beside a result which task set it was made with, unless the folder was refused."""
+    try:
+        yield
+    except InputError:  # nothing is written to what may be of another's
+        raise
+    except BaseException:  # work that was stopped is resumed, and looked at
+        if Path(folder).is_dir():
+            _record(dataset, Path(folder))
+        raise
+    _record(dataset, Path(folder))
+
+
+def _record(dataset: Dataset, folder: Path) -> None:
+    try:
+        relative = Path(os.path.relpath(dataset.folder, folder)).as_posix()
+    except ValueError:  # on another drive
+        relative = str(dataset.folder.absolute())
+    used = UsedTaskSet(dataset.name, relative)
+    path = folder / RECORD
+    if not path.is_file() or read_json(path, UsedTaskSet, "the record of a task set", "delete it") != used:
+        write_json(path, used)
+
+
+def task_sets(data: Any, *made: Any) -> dict[str, Dataset]:
+    """One or several task sets by name, as :func:`task_set` finds each.
+
+    Raises:
+        InputError: options are given for several, or two have one name.
+    """
+    if isinstance(data, TaskSets):
+        if len(data.task_set) > 1 and (data.source or data.task_options):
+            raise InputError(
+                "--source and --task-option are for one task set; prepare the others first and give their folders."
+            )
+        names: tuple[str | None, ...] = data.task_set or (None,)
+        data = [
+            TaskSet(task_set=name, source=data.source, task_options=data.task_options, data=data.data) for name in names
+        ]
+    found: dict[str, Dataset] = {}
+    for given in several(data):
+        dataset = task_set(given, *made)
+        label = dataset.name if dataset.name not in found else dataset.folder.name
+        if label in found:
+            raise InputError(f"two task sets are called {label!r}; give folders of different names.")
+        found[label] = dataset
+    return found

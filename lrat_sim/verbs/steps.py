@@ -1,0 +1,365 @@
+"""The steps of the loop: index, search, rollout, grade, mine, train, evaluate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from lrat_sim import catalog
+from lrat_sim.errors import InputError
+from lrat_sim.progress import bar
+from lrat_sim.settings import Whole, build
+from lrat_sim.verbs.data import made_with, recorded_task_set, task_set
+from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
+from lrat_sim.verbs.verb import (
+    NOTHING,
+    Agent,
+    AgentK,
+    AgentOptions,
+    AnyPath,
+    BaseModel,
+    Data,
+    Given,
+    Judge,
+    JudgeOptions,
+    K,
+    Limit,
+    Out,
+    RecipeOptions,
+    RetrieverLike,
+    Runs,
+    Samples,
+    Seed,
+    Split,
+    default_folder,
+    folder_of,
+    several,
+    verb,
+)
+
+if TYPE_CHECKING:
+    from lrat_sim.agent.profile import AgentSettings
+    from lrat_sim.corpus.dataset import Dataset
+    from lrat_sim.grading.answers import AnswerJudge
+    from lrat_sim.grading.relevance import RelevanceJudge
+    from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.rollout.calls import CallOptions
+
+PairsLike = Annotated[
+    "Pairs | Path | str | Sequence[Pairs | Path | str]",
+    Given(list[Path]),
+    Meta(description="Files of pairs, or folders with pairs.jsonl."),
+]
+
+
+@verb
+def index(
+    retrievers: Annotated[
+        Retriever | Path | str | Sequence[Path | str],
+        Given(list[str]),
+        Meta(description="Retrievers: bm25, dense, dense:model=PATH, a model folder, ..."),
+    ],
+    data: Data = None,
+) -> dict[str, Retriever]:
+    """Build the indexes of retrievers over a task set's documents, and open them."""
+    for spec in several(retrievers):
+        check_retriever(spec)
+    dataset = task_set(data, *several(retrievers))
+    return {str(spec): opened(spec, dataset) for spec in several(retrievers)}
+
+
+@verb
+def search(
+    query: Annotated[str, Meta(description="What to look for.")],
+    data: Data = None,
+    *,
+    retriever: RetrieverLike = "bm25",
+    k: K = 5,
+) -> list[SearchResult]:
+    """Ask a retriever one query and show what an agent would be shown."""
+    check_retriever(retriever)
+    used = opened(retriever, task_set(data, retriever))
+    return [SearchResult(hit.rank, hit.score, used.document(hit.docid)) for hit in used.search([query], k)[0]]
+
+
+@verb
+def rollout(
+    data: Data,
+    out: Out = None,
+    *,
+    split: Split = "train",
+    agent: Agent = "simulated",
+    retriever: RetrieverLike = "bm25",
+    k: AgentK = None,
+    samples: Samples = 1,
+    limit: Limit = None,
+    seed: Seed = 0,
+    agent_options: AgentOptions = NOTHING,
+    dry_run: Annotated[bool, Meta(description="Show the resolved agent and what it would cost; run nothing.")] = False,
+    **calls: Annotated[Any, CallOptions],
+) -> Run:
+    """Run an agent on tasks, record everything it does, and grade its answers.
+
+    Rerun with the same settings to resume.  The folder is runs/rollout-TASKSET-SPLIT-AGENT-RETRIEVER-HASH where none
+    is given; the hash is of what decides the runs.
+
+    In Python, further arguments are the fields of :class:`CallOptions`.
+    """
+    from lrat_sim.agent.estimate import estimate
+    from lrat_sim.artifact import ensure_folder
+    from lrat_sim.models.budget import LimitReached
+    from lrat_sim.rollout.calls import CallOptions
+    from lrat_sim.study import graded_rollout, runnable_tasks
+
+    check_retriever(retriever)
+    settings, made = agent_named(agent, agent_options, k), build(CallOptions, calls)
+    dataset = task_set(data)
+    tasks = runnable_tasks(dataset.tasks(split), settings, limit)
+    spec = getattr(retriever, "fingerprint", None) or str(retriever)
+    folder = Path(out) if out is not None else default_folder(
+        "rollout",
+        [dataset.name, split, settings.name, str(spec)],
+        {"agent": settings.describe()["fingerprint"], "retriever": spec, "data": dataset.card.made_from, "seed": seed},
+    )  # fmt: skip
+    if dry_run:
+        return Run(folder, agent=settings, estimate=estimate(settings, tasks, samples))
+    ensure_folder(folder)  # before an index is built
+    with made_with(dataset, folder):
+        try:
+            graded_rollout(tasks, settings, opened(retriever, dataset), folder, seed=seed, samples=samples, calls=made)
+        except LimitReached as reached:  # the table has said it
+            return Run(folder, stopped=str(reached), agent=settings)
+    return Run(folder, agent=settings)
+
+
+@verb
+def grade(
+    runs: Runs,
+    *,
+    answers: Annotated[str, Meta(description="Judge of answers: 'rule', a litellm model name, or 'none'.")] = "rule",
+    browses: Annotated[str, Meta(description="Judge of opened documents: likewise.")] = "rule",
+    votes: Annotated[Whole, Meta(description="Votes of a model on each answer and opened document.")] = 1,
+    judge_options: JudgeOptions = NOTHING,
+    sample: Annotated[
+        Whole | None, Meta(description="Write sheets of so many items for a person to fill, blind to the judge.")
+    ] = None,
+    sheet: Annotated[
+        AnyPath | None, Given(Path), Meta(description="A filled sheet: only show how far the judges agree with it.")
+    ] = None,
+    seed: Seed = 0,
+    concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Calls in flight at once, at most.")] = 20,
+) -> Evaluation:
+    """Judge answers and opened documents of runs, offline by rules or by a model."""
+    from lrat_sim.grading.run import grade_run, judge_run
+    from lrat_sim.grading.spot_check import SHEETS, check_judges, write_sheets
+
+    folders = [folder_of(run) for run in several(runs)]
+    found = Evaluation([Run(folder) for folder in folders])
+    if sheet is not None:
+        if len(folders) != 1:
+            raise InputError(
+                f"a sheet belongs to one run and {len(folders)} are given; give the one it was drawn from."
+            )
+        return Evaluation(found.runs, agreement=check_judges(folders[0], Path(sheet), seed=seed))
+    of_answers = None if answers == "none" else judge_of_answers(answers, judge_options, votes)
+    of_browses = None if browses == "none" else judge_of_browses(browses, judge_options, votes)
+    judges = {what: judge.name for what, judge in zip(SHEETS, (of_answers, of_browses), strict=True) if judge}
+    sheets: dict[Path, int] = {}
+    for folder in folders:
+        if of_answers is not None:
+            with bar(f"grade answers of {folder}") as progress:
+                grade_run(folder, of_answers, concurrency=concurrency, progress=progress)
+        if of_browses is not None:
+            with bar(f"judge browses of {folder}") as progress:
+                judge_run(folder, of_browses, concurrency=concurrency, progress=progress)
+        if sample is not None:
+            sheets |= write_sheets(folder, judges, size=sample, seed=seed)
+    return Evaluation(found.runs, sheets)
+
+
+@verb
+def mine(
+    runs: Runs,
+    out: Out = None,
+    *,
+    data: Data = None,
+    recipe: Annotated[str, Meta(description="A mining recipe by name or path.")] = "mine-recommended",
+    options: RecipeOptions = NOTHING,
+    judge: Judge = "rule",
+    judge_options: JudgeOptions = NOTHING,
+    verdicts: Annotated[
+        AnyPath | None, Given(Path), Meta(description="Use the verdicts in this file (ours or LRAT's), not a judge's.")
+    ] = None,
+    processes: Annotated[Whole, Meta(description="Processes to mine with.")] = 1,
+) -> Pairs:
+    """Mine training pairs from what agents opened and how they went on.
+
+    The pairs of several runs go together, by default into the first run's folder.  Documents that are not
+    in the task set of the runs do not count.
+    """
+    from lrat_sim.artifact import ensure_folder
+    from lrat_sim.formats.verdicts import add_verdicts
+    from lrat_sim.mining.run import load_recipe, mine_run
+
+    settings = load_recipe(recipe, dict(options))
+    if verdicts is not None and (judge != "rule" or judge_options):
+        raise InputError("--verdicts and --judge are given, and one of them says whose verdicts count; leave one out.")
+    folders = [folder_of(run) for run in several(runs)]
+    dataset = recorded_task_set(data, *folders)
+    folder = folders[0] if out is None else ensure_folder(Path(out))
+    given = None if verdicts is None else add_verdicts(Path(verdicts), folders)
+    with bar("mine pairs") as progress:
+        mine_run(
+            folders,
+            settings,
+            folder,
+            judge=given.judge if given else judge_of_browses(judge, judge_options),
+            corpus=dataset.corpus if dataset is not None and dataset.card.corpus else None,
+            processes=processes,
+            plot=True,
+            progress=progress,
+        )
+    if dataset is not None:
+        with made_with(dataset, folder):
+            pass
+    return Pairs(folder, (given.sentence(),) if given else ())
+
+
+@verb
+def train(
+    pairs: PairsLike,
+    out: Out = None,
+    *,
+    data: Data = None,
+    kind: Annotated[
+        Literal["encoder", "reranker"], Meta(description="An encoder, or a cross-encoder that reranks.")
+    ] = "encoder",
+    base_model: BaseModel = None,
+    recipe: Annotated[
+        str | None, Meta(description="A training recipe by name or path; train-small or train-reranker by default.")
+    ] = None,
+    options: RecipeOptions = NOTHING,
+    texts_in_pairs: Annotated[
+        bool, Meta(description="The corpus is the texts of LRAT's pairs, not a task set's.")
+    ] = False,
+    guard: Annotated[
+        AnyPath | None,
+        Given(Path),
+        Meta(description="A data set in BEIR's layout: nDCG@10 on it before and after shows what was forgotten."),
+    ] = None,
+) -> Model:
+    """Train an encoder or a reranker on mined pairs by the weighted contrastive loss.
+
+    Several processes train one model together when started by torchrun or accelerate launch, as in
+    `torchrun --nproc-per-node 2 -m lrat_sim.cli train ...`.  The model lies beside the pairs where no folder is given.
+    """
+    from lrat_sim.corpus.documents import Corpus
+    from lrat_sim.formats.pairs import pair_documents, read_pairs
+    from lrat_sim.text import minilm_folder
+    from lrat_sim.training.settings import TrainingSettings
+
+    chosen = recipe or ("train-small" if kind == "encoder" else "train-reranker")
+    settings = catalog.load("recipes", chosen, TrainingSettings, dict(options))
+    if guard is not None and kind == "reranker":
+        raise InputError("--guard measures an encoder's search, which a reranker alone does not do; leave it out.")
+    if guard is not None and not Path(guard).is_dir():
+        raise InputError(f"{guard}, given as --guard, is no folder; give a data set in BEIR's layout.")
+    files, base = [folder_of(each) for each in several(pairs)], str(base_model or minilm_folder())
+    folder = Path(out) if out is not None else default_folder(
+        "model",
+        [chosen],
+        {"base": base, "kind": kind, "training": msgspec.to_builtins(settings), "pairs": [*map(str, files)]},
+        files[0] if files[0].is_dir() else files[0].parent,
+    )  # fmt: skip
+    dataset: Dataset | None = None
+    if texts_in_pairs:
+        if len(files) > 1:
+            raise InputError(f"--texts-in-pairs reads one file, and {len(files)} are given; join them first.")
+        # of each process of a distributed training its own
+        corpus = Corpus.build(
+            folder.with_name(f"{folder.name}.corpus-{os.environ.get('RANK', '0')}"), pair_documents(files[0])
+        )
+    else:
+        dataset = task_set(data, *files)
+        corpus = dataset.corpus
+    from lrat_sim.training.reranker import train_reranker
+    from lrat_sim.training.trainer import train as train_encoder
+
+    train_model = train_encoder if kind == "encoder" else train_reranker
+    with bar("train") as progress:
+        records = chain.from_iterable(map(read_pairs, files))
+        trained = train_model(records, corpus, base, settings, folder, progress=progress)
+    first = os.environ.get("RANK", "0") == "0"
+    if dataset is not None and first:
+        with made_with(dataset, trained):
+            pass
+    if guard is None or not first:
+        return Model(trained)
+    from lrat_sim.training.guard import guard as measure
+    from lrat_sim.verbs.verb import DATA
+
+    where = DATA if dataset is None else dataset.folder.parent
+    with bar(f"measure on {Path(guard).name}") as progress:
+        measured = measure(trained, Path(guard), where / f"guard-{Path(guard).name}", progress=progress)
+    return Model(trained, measured)
+
+
+@verb
+def evaluate(runs: Runs) -> Evaluation:
+    """Show the metrics of runs: success, evidence, steps, tokens, cost."""
+    return Evaluation([Run(folder_of(run)) for run in several(runs)])
+
+
+def agent_named(
+    agent: AgentSettings | str, options: Mapping[str, Any] = NOTHING, k: int | None = None
+) -> AgentSettings:
+    """An agent by name or as it is, with single fields set otherwise."""
+    from lrat_sim.agent.profile import AgentSettings, load_agent
+
+    fields = {**({} if k is None else {"limits.k": k}), **options}
+    if isinstance(agent, AgentSettings):
+        return catalog.checked(msgspec.to_builtins(agent), AgentSettings, fields, f"agent {agent.name}")
+    return load_agent(agent, fields)
+
+
+def check_retriever(retriever: Retriever | Model | Path | str) -> None:
+    """Refuses a retriever that cannot be opened, before anything long begins and before anything is written."""
+    from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.retrieval.registry import check_retriever
+
+    if not isinstance(retriever, Retriever):
+        check_retriever(str(retriever))
+
+
+def opened(retriever: Retriever | Model | Path | str, dataset: Dataset) -> Retriever:
+    """A retriever over a task set's documents, its index built where it is missing."""
+    from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.study import opened
+
+    return retriever if isinstance(retriever, Retriever) else opened(str(retriever), dataset)
+
+
+def judge_of_answers(name: AnswerJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1) -> AnswerJudge:
+    """The judge of answers behind a name; votes and options are for models alone."""
+    from lrat_sim.grading.judges import RULE, answer_judge
+
+    if not isinstance(name, str):
+        return name
+    return answer_judge(name) if name == RULE else answer_judge(name, votes=votes, options=options)
+
+
+def judge_of_browses(
+    name: RelevanceJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1
+) -> RelevanceJudge:
+    """The judge of opened documents behind a name; as :func:`judge_of_answers`."""
+    from lrat_sim.grading.judges import RULE, relevance_judge
+
+    if not isinstance(name, str):
+        return name
+    return relevance_judge(name) if name == RULE else relevance_judge(name, votes=votes, options=options)

@@ -1,0 +1,259 @@
+"""Data sets of trajectories, and tools beside the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta
+from msgspec.structs import asdict
+
+from lrat_sim.errors import InputError
+from lrat_sim.progress import bar, say
+from lrat_sim.settings import Settings, Whole, build
+from lrat_sim.verbs.data import task_set
+from lrat_sim.verbs.results import Run
+from lrat_sim.verbs.steps import agent_named, check_retriever, opened
+from lrat_sim.verbs.verb import (
+    DATA,
+    NOTHING,
+    Agent,
+    AgentOptions,
+    AnyPath,
+    Data,
+    Folder,
+    Given,
+    K,
+    RetrieverLike,
+    Runs,
+    Seed,
+    folder_of,
+    several,
+    verb,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from lrat_sim.agent.check import Check
+    from lrat_sim.behaviour.reliability import Ordering
+    from lrat_sim.behaviour.report import Behaviour
+    from lrat_sim.formats import ConvertSummary, MergeSummary
+    from lrat_sim.formats.pairs import PairsSummary
+
+NewFolder = Annotated[AnyPath, Given(Path), Meta(description="The folder to make.")]
+Target = Annotated[AnyPath, Given(Path), Meta(description="The file or folder to write.")]
+Format = Annotated[str, Meta(description="The format to write; `lrat-sim list` names them.")]
+Host = Annotated[str, Meta(description="The address to listen on; loopback by default.")]
+Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes a free port and says which.")]
+
+
+class Publishing(Settings, frozen=True, kw_only=True):
+    """What is written of a data set for others."""
+
+    include_canaried: Annotated[
+        bool, Meta(description="Write questions of benchmarks that ask not to be republished.")
+    ] = False
+    name: Annotated[str | None, Meta(description="What a data set card calls it.")] = None
+    license: Annotated[str, Meta(description="For the card, as the hub names it, e.g. cc-by-4.0.")] = "unknown"
+    language: Annotated[str, Meta(description="For the card, a code.")] = "en"
+
+
+@verb
+def convert(
+    source: Annotated[Folder, Meta(description="A run, or a file or folder of trajectories of any known format.")],
+    out: Target,
+    *,
+    to: Format,
+    source_format: Annotated[str | None, Meta(description="The format of the source, if not recognised.")] = None,
+    only: Annotated[
+        Literal["all", "answered", "correct"], Meta(description="Which trajectories; correct needs grades.")
+    ] = "all",
+    skip_unreadable: Annotated[
+        bool, Meta(description="Pass over records that cannot be read, and count them.")
+    ] = False,
+    **publishing: Annotated[Any, Publishing],
+) -> ConvertSummary:
+    """Convert trajectories between the formats of the field, and into run folders."""
+    from lrat_sim.formats import convert as convert_trajectories
+
+    with bar(f"convert {folder_of(source)}") as progress:
+        return convert_trajectories(
+            folder_of(source), Path(out), to=to, source_format=source_format, only=only,
+            skip_unreadable=skip_unreadable, progress=progress, **asdict(build(Publishing, publishing)),
+        )  # fmt: skip
+
+
+@verb
+def export_pairs(
+    pairs: Annotated[Folder, Meta(description="A file of pairs, or the folder that holds pairs.jsonl.")],
+    out: Target,
+    *,
+    to: Format,
+    data: Data = None,
+    negatives: Annotated[Whole, Meta(description="Columns of negatives, for sentence-transformers.")] = 9,
+    **publishing: Annotated[Any, Publishing],
+) -> PairsSummary:
+    """Write mined pairs for other trainers: LRAT, FlagEmbedding, Tevatron, sentence-transformers."""
+    from lrat_sim.formats.pairs import export_pairs as export
+
+    corpus = None if to == "pairs" else task_set(data, pairs).corpus
+    with bar(f"export {folder_of(pairs)}") as progress:
+        return export(
+            folder_of(pairs), Path(out), to=to, corpus=corpus, negatives=negatives, progress=progress,
+            **asdict(build(Publishing, publishing)),
+        )  # fmt: skip
+
+
+@verb
+def merge(
+    runs: Runs,
+    out: NewFolder,
+    *,
+    on_conflict: Annotated[Literal["refuse", "later"], Meta(description="Of one id with two contents.")] = "refuse",
+) -> MergeSummary:
+    """Merge run folders into one, with their grades and verdicts."""
+    from lrat_sim.formats import merge_runs
+
+    with bar("merge") as progress:
+        return merge_runs(map(folder_of, several(runs)), Path(out), on_conflict=on_conflict, progress=progress)
+
+
+@verb
+def split(
+    run: Annotated[Folder, Meta(description="A run folder.")],
+    out: NewFolder,
+    *,
+    test: Annotated[float, Meta(ge=0, description="Tasks held out: a share below 1, or a number.")] = 0.2,
+    dev: Annotated[float, Meta(ge=0, description="Tasks for development, likewise.")] = 0,
+    seed: Seed = 0,
+) -> dict[str, Run]:
+    """Split a run folder by task, so that no question stands in two parts."""
+    from lrat_sim.formats import split_run
+
+    sizes = {name: int(size) if float(size).is_integer() else size for name, size in (("test", test), ("dev", dev))}
+    with bar("split") as progress:
+        parts = split_run(folder_of(run), Path(out), **sizes, seed=seed, progress=progress)
+    return {name: Run(Path(out) / name) for name in parts}
+
+
+@verb
+def behaviour(
+    runs: Annotated[
+        Run | AnyPath | Sequence[Run | AnyPath],
+        Given(list[Path]),
+        Meta(description="Run folders, or trajectories of any format that can be read."),
+    ],
+    out: Annotated[AnyPath | None, Given(Path), Meta(description="A folder for tables (CSV) and plots.")] = None,
+    *,
+    targets: Annotated[str, Meta(description="Targets by name or path; 'none' is nothing.")] = "behaviour-tongyi",
+    by: Annotated[Literal["run", "agent", "retriever"], Meta(description="What makes a group.")] = "run",
+    order: Annotated[
+        bool, Meta(description="The runs go from the worst retriever to the best: does the agent say so, too?")
+    ] = False,
+    seed: Seed = 0,
+) -> tuple[Behaviour, Ordering | None]:
+    """Show how agents behaved: steps, transitions, ranks, reasoning, and how far that is from a real agent."""
+    from lrat_sim.behaviour import behaviour as measure
+    from lrat_sim.behaviour.reliability import ordering
+
+    if order and by != "run":
+        raise InputError("--order compares runs, so --by must be run; leave one of the two out.")
+    folders = [folder_of(run) for run in several(runs)]
+    with bar("read") as progress:
+        found = measure(
+            folders, targets=None if targets == "none" else targets, by=by, out=None if out is None else Path(out),
+            seed=seed, progress=progress,
+        )  # fmt: skip
+    return found, ordering(folders, seed=seed) if order else None
+
+
+@verb
+def report(
+    folder: Annotated[Folder, Meta(description="What compare, sweep, flywheel or demo made.")],
+    out: Annotated[
+        AnyPath | None, Given(Path), Meta(description="Gets report.html and report/; by default the folder itself.")
+    ] = None,
+) -> Path:
+    """Write the report of a study: a page that opens offline, its plots as SVG, its tables as CSV and LaTeX."""
+    from lrat_sim.report import write_report
+
+    return write_report(folder_of(folder), None if out is None else Path(out))
+
+
+@verb
+def view(
+    folder: Annotated[Folder, Meta(description="A run, a comparison, a flywheel, or any folder above them.")],
+    *,
+    port: Port = 8080,
+    host: Host = "127.0.0.1",
+    open_browser: Annotated[bool, Meta(description="Open the browser, too.")] = False,
+    corpus: Annotated[
+        AnyPath | None,
+        Given(Path),
+        Meta(description="A task set or corpus for titles and texts, if not the runs' own."),
+    ] = None,
+    data: Annotated[AnyPath, Given(Path), Meta(description="Where prepared task sets are kept.")] = DATA,
+) -> None:
+    """Show trajectories in a browser: search, read, compare two retrievers, follow mined pairs."""
+    from lrat_sim.viewer import view as serve_pages
+
+    def announce(url: str) -> None:
+        say(f"showing {folder_of(folder)} at {url}; Ctrl-C stops it.")
+        if open_browser:
+            import webbrowser
+
+            webbrowser.open(url)
+
+    where = None if corpus is None else Path(corpus)
+    serve_pages(folder_of(folder), corpus=where, data=Path(data), host=host, port=port, announce=announce)
+
+
+@verb
+def serve(
+    retriever: RetrieverLike = "bm25",
+    data: Data = None,
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    token_env: Annotated[
+        str | None, Meta(description="The environment variable with the token that clients must send.")
+    ] = None,
+    stdio: Annotated[bool, Meta(description="Speak MCP over standard input and output instead.")] = False,
+    k: K = 5,
+) -> None:
+    """Serve a retriever over HTTP (ours, and Search-R1's /retrieve) and as an MCP server."""
+    from lrat_sim.retrieval.result_format import ResultFormat
+    from lrat_sim.retrieval.schemas import read_token
+
+    check_retriever(retriever)
+    token, shown = read_token(token_env), ResultFormat(k=k)
+    used = opened(retriever, task_set(data, retriever))
+    if stdio:
+        from lrat_sim.retrieval.mcp_server import serve_stdio
+
+        serve_stdio(used, shown=shown)
+    else:
+        from lrat_sim.retrieval.server import serve as serve_http
+
+        serve_http(used, host=host, port=port, token=token, shown=shown, announce=say)
+
+
+@verb
+def check(agent: Agent, *, agent_options: AgentOptions = NOTHING) -> list[Check]:
+    """Try an agent's endpoint: reachable, tools, reasoning, window."""
+    from lrat_sim.agent.check import check_agent
+
+    return check_agent(agent_named(agent, agent_options))
+
+
+@verb
+def explain(
+    pairs: Annotated[Folder, Meta(description="A file of pairs, or the folder that holds pairs.jsonl.")],
+    pair: Annotated[Whole, Meta(description="Which pair of the file, from 1.")],
+) -> RenderableType:
+    """Show where a mined pair came from: its search, its browse, its labels and its weight."""
+    from lrat_sim.mining.explain import explain as explain_pair
+
+    return explain_pair(folder_of(pairs), pair)

@@ -1,0 +1,199 @@
+"""What makes a function a verb: its arguments are checked by their annotations, and its command is made from them.
+
+Annotations name what the package exports, so that nothing heavy is imported before a verb is called.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import wraps
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from lrat_sim.artifact import fingerprint
+from lrat_sim.errors import InputError
+from lrat_sim.settings import Settings, Whole
+
+if TYPE_CHECKING:
+    from lrat_sim.agent.profile import AgentSettings
+    from lrat_sim.corpus.dataset import Dataset
+    from lrat_sim.retrieval.base import Retriever
+    from lrat_sim.verbs.results import Model, Pairs, Run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DATA = Path("runs/data")
+"""Where prepared task sets are kept by default."""
+
+command_line: ContextVar[str | None] = ContextVar("command_line", default=None)
+"""The command that called a verb, for the record; None in a script."""
+
+
+class Given(NamedTuple):
+    """How the command line gives an argument that takes more in Python: a type, or a record of settings."""
+
+    kind: Any
+
+
+_ABOUT = "A task set by name, such as world, a prepared folder, or one with corpus.jsonl and task files of your own."
+
+
+_Source = Annotated[str | None, Meta(description="Its local copy; by default its folder below $LRAT_SIM_DATA.")]
+_TaskOptions = Annotated[dict[str, Any], Meta(description="An option of the task set.")]
+_DataFolder = Annotated[str, Meta(description="Where prepared task sets and indexes are kept.")]
+
+
+class TaskSet(Settings, frozen=True, kw_only=True):
+    """A task set as the command line names it."""
+
+    task_set: Annotated[str | None, Meta(description=_ABOUT)] = None
+    source: _Source = None
+    task_options: _TaskOptions = {}
+    data: _DataFolder = str(DATA)
+
+
+class TaskSets(Settings, frozen=True, kw_only=True):
+    """Several task sets; ``source`` and ``task_options`` are for one alone."""
+
+    task_set: Annotated[tuple[str, ...], Meta(description=_ABOUT)] = ()
+    source: _Source = None
+    task_options: _TaskOptions = {}
+    data: _DataFolder = str(DATA)
+
+
+AnyPath = Path | str
+Data = Annotated["Dataset | Path | str | TaskSet | None", Given(TaskSet)]
+Folder = Annotated["Run | Pairs | Model | Path | str", Given(Path)]
+Runs = Annotated["Run | Path | str | Sequence[Run | Path | str]", Given(list[Path]), Meta(description="Run folders.")]
+Out = Annotated[
+    Path | str | None,
+    Given(Path),
+    Meta(description="The result's folder, named by the settings by default; rerun the same command to resume."),
+]
+Agent = Annotated["AgentSettings | str", Given(str), Meta(description="An agent by name or path.")]
+AgentOptions = Annotated[Mapping[str, Any], Meta(description="A field of the agent, such as limits.turns=30.")]
+RetrieverLike = Annotated[
+    "Retriever | Model | Path | str", Given(str), Meta(description="A retriever by name, spec or model folder.")
+]
+Results = Annotated[int, Meta(ge=1, le=1000)]
+K = Annotated[Results, Meta(description="Results per search.")]
+AgentK = Annotated[Results | None, Meta(description="Results per search; by default the agent's own.")]
+Samples = Annotated[int, Meta(ge=1, le=100_000, description="Runs of each task.")]
+Limit = Annotated[Whole | None, Meta(description="At most so many tasks.")]
+Seed = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Random seed.")]
+Split = Annotated[str, Meta(description="Which tasks: train, dev, test or ood, as far as the task set has them.")]
+Judge = Annotated[str, Meta(description="'rule' judges offline; else a litellm model name.")]
+JudgeOptions = Annotated[Mapping[str, Any], Meta(description="A field of a model judge, such as base_url=http://...")]
+RecipeOptions = Annotated[Mapping[str, Any], Meta(description="A field of the recipe.")]
+BaseModel = Annotated[
+    "Model | Path | str | None",
+    Given(str),
+    Meta(description="A sentence-transformers folder or hub id; all-MiniLM-L6-v2 by default."),
+]
+NOTHING: Mapping[str, Any] = {}
+
+
+class _PublicNames(dict[str, Any]):
+    """The package's exported names, imported when an annotation is read."""
+
+    def __missing__(self, name: str) -> Any:
+        import lrat_sim
+
+        try:
+            return getattr(lrat_sim, name)
+        except AttributeError as error:
+            raise KeyError(name) from error
+
+
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a verb's arguments, with their metadata."""
+    plain = inspect.unwrap(function)
+    arguments = {name: annotation for name, annotation in plain.__annotations__.items() if name != "return"}
+    return get_type_hints(
+        SimpleNamespace(__annotations__=arguments), plain.__globals__, _PublicNames(), include_extras=True
+    )
+
+
+def metadata(annotation: Any, kind: type[R]) -> list[R]:
+    """What stands in an annotation of a kind, at any depth, the outermost first."""
+    own = [each for each in getattr(annotation, "__metadata__", ()) if isinstance(each, kind)]
+    parts = (annotation.__origin__,) if hasattr(annotation, "__metadata__") else get_args(annotation)
+    return own + [each for part in parts for each in metadata(part, kind)]
+
+
+def verb(function: Callable[P, R]) -> Callable[P, R]:
+    """Checks the arguments of a function by their annotations before it is called.
+
+    Raises:
+        InputError: a value is not allowed; names the argument.
+    """
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = inspect.signature(function).bind(*args, **kwargs).arguments
+        known = hints(function)
+        for name in bound.keys() & known.keys():
+            if not metadata(known[name], Given):
+                check(name, bound[name], known[name])
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def check(name: str, value: Any, annotation: Any) -> None:
+    """Refuses a value that an annotation does not allow.
+
+    Raises:
+        InputError: naming the argument.
+    """
+    try:
+        msgspec.convert(value, annotation, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{name} is {value!r}: {error}; correct it.") from error
+
+
+def record_of(annotation: Any) -> type[Settings] | None:
+    """The record whose settings an argument or the further keywords of a verb are."""
+    for part in (*metadata(annotation, Given), *getattr(annotation, "__metadata__", ())):
+        kind = part.kind if isinstance(part, Given) else part
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            return kind
+    return None
+
+
+def several(value: Any) -> list[Any]:
+    """One or several as a list."""
+    return [*value] if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def folder_of(value: Any) -> Path:
+    """The folder of a result, or a path as it was given."""
+    return Path(getattr(value, "folder", value))
+
+
+ADDS = {
+    "limit", "samples", "rounds", "patience", "train_tasks", "test_tasks", "seeds", "ks", "evaluate_ks", "splits",
+    "baselines", "sizes", "arms",
+}  # fmt: skip
+"""Settings that only add to what a folder holds, so that they do not name another one."""
+
+
+def default_folder(verb: str, words: Sequence[str], decisive: Mapping[str, Any], parent: Path = Path("runs")) -> Path:
+    """The folder of a result where none is given: ``runs/VERB-WORDS-HASH``, the same for the same settings.
+
+    Args:
+        verb: what was done.
+        words: what a reader would look for, such as task set, agent and retriever.
+        decisive: what decides the result.
+        parent: where it lies.
+    """
+    said = "-".join("".join(letter if letter.isalnum() else "-" for letter in word) for word in (verb, *words))
+    key = {name: value for name, value in decisive.items() if name not in ADDS}
+    return parent / f"{said[:80]}-{fingerprint(msgspec.to_builtins(key, enc_hook=str))[:8]}"

@@ -1,0 +1,70 @@
+"""Verbs know what they were given, and what a result was made with."""
+
+import shutil
+
+import pytest
+
+import lrat_sim as ls
+
+
+def test_a_folder_of_ones_own_is_a_task_set_and_results_know_it(own):
+    run = ls.rollout("docs", samples=2)
+    assert run.data.name == "jsonl"
+    assert [task.id for task in run.tasks] == ["t"]
+    assert len([*run.trajectories()]) == 2
+    pairs = ls.mine(run, out="elsewhere/pairs")
+    assert ls.export_pairs(pairs, "out.jsonl", to="lrat").written == len(pairs)
+    (shown,) = ls.search("Oxley", run.data, k=1)
+    assert shown.document.id in ("a", "b")
+    shutil.move(own / "runs", own / "moved")
+    assert ls.Run("moved/" + run.folder.name).data.folder.name.startswith("docs")
+    shutil.rmtree(own / "moved" / "data")
+    with pytest.raises(ls.InputError, match=r"names the task set jsonl in .* which is gone"):
+        ls.export_pairs(f"moved/{run.folder.name}", "other.jsonl", to="lrat")
+
+
+def test_a_folder_without_a_corpus_is_refused(own):
+    (own / "docs" / "corpus.jsonl").unlink()
+    with pytest.raises(ls.InputError, match="docs holds no corpus"):
+        ls.rollout("docs")
+
+
+def test_a_result_of_nothing_known_wants_a_task_set(own):
+    with pytest.raises(ls.InputError, match=r"none is recorded in bm25, oracle; name one with --task-set"):
+        ls.compare(["bm25", "oracle"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "other"),
+    [({}, False), ({"samples": 2}, False), ({"limit": 1}, False), ({"seed": 1}, True), ({"k": 3}, True)],
+)
+def test_the_folder_of_a_run_is_named_by_what_decides_it(own, settings, other):
+    folders = [ls.rollout("docs", dry_run=True, **given).folder for given in ({}, settings)]
+    assert (folders[0] != folders[1]) == other
+    assert not any(folder.exists() for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: ls.rollout("docs", samples=0), "samples is 0"),
+        (lambda: ls.rollout("docs", concurrency=0), "concurrency is 0"),
+        (lambda: ls.rollout("docs", max_cost=0), "max_cost is 0"),
+        (lambda: ls.rollout("docs", concurency=1), "no setting 'concurency'"),
+        (lambda: ls.flywheel("docs", round=1, agent="nosuch"), "no setting 'round'"),
+        (lambda: ls.train("docs", kind="decoder"), "kind is 'decoder'"),
+        (lambda: ls.compare(["bm25"], "docs"), "two retrievers or more"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named(own, call, said):
+    with pytest.raises(ls.InputError, match=said):
+        call()
+    assert not list(own.glob("runs/[!d]*"))
+
+
+def test_a_retriever_and_an_agent_may_be_objects(own):
+    data = ls.prepare("docs")
+    (retriever,) = ls.index("bm25", data).values()
+    agent = ls.rollout(data, dry_run=True).agent
+    run = ls.rollout(data, "run", agent=agent, retriever=retriever)
+    assert {trajectory.agent["name"] for trajectory in run.trajectories()} == {"simulated"}
