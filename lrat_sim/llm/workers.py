@@ -172,6 +172,7 @@ class _Process:
             self._kill(process)
         self.ready.clear()
         code = await process.wait()
+        await asyncio.wait(self._readers[1:], timeout=_GRACE)  # its last words may still stand in the pipe
         if self.running is process:
             self.running = None
         last = redact(b"".join(self._last_words).decode(errors="replace")).strip()[-500:]
