@@ -136,7 +136,7 @@ def _of_trace(trace: dict[str, Any], episode: dict[str, Any], place: list[Any], 
     failures = [error for error in items(trace.get("errors")) + items(episode.get("errors")) if isinstance(error, dict)]
     failed = trace.get("ok") is False and bool(failures)
     timing = mapping(mapping(trace.get("timing")).get("agent"))
-    left = [_rest_of(node) for node in nodes]
+    left = [_rest_of(node, position) for position, node in enumerate(nodes)]
     around = {key: value for key, value in episode.items() if key != "task" or value != trace.get("task")}
     return _entry(
         str(name if name is not None else task.get("key") or fingerprint(data or talk.question)),
@@ -241,12 +241,13 @@ def _tokens(used: dict[str, Any]) -> Usage:
     return usage(prompt, completion, reasoning, used.get("cost"))
 
 
-def _rest_of(node: dict[str, Any]) -> dict[str, Any]:
-    """What a node holds beside its message and its place in a conversation without branches."""
+def _rest_of(node: dict[str, Any], position: int) -> dict[str, Any]:
+    """What a node holds beside its message and its place right after the node before."""
     rest = filled(node, "message")
-    for key, kind in (("sampled", bool), ("parent", int)):
-        if isinstance(rest.get(key), kind):
-            del rest[key]
+    if isinstance(rest.get("sampled"), bool):
+        del rest["sampled"]
+    if rest.get("parent") == position - 1:
+        del rest["parent"]
     return rest
 
 

@@ -169,6 +169,12 @@ def test_a_history_that_was_rewritten_keeps_every_turn_once() -> None:
     assert run.extra["messages"]["3"]["content"].startswith("A summary")
 
 
+def test_a_node_keeps_its_parent_where_that_is_not_the_node_before() -> None:
+    nodes = node("user", "q"), node("assistant", "a", 0), node("assistant", "b", 0), node("assistant", "c", 1 << 63)
+    rest = one(trace(*nodes)).trajectory.extra["verifiers"]
+    assert [left.get("parent") for left in rest["nodes"]] == [None, None, 0, 1 << 63]
+
+
 def test_an_output_may_come_after_the_next_message() -> None:
     asked = [{"id": "c", "name": "visit", "arguments": '{"id": "d1"}'}]
     found = trace(

