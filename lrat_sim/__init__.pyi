@@ -31,6 +31,7 @@ from lrat_sim.study import StudyResult as StudyResult
 from lrat_sim.study import SweepSettings as SweepSettings
 from lrat_sim.training.settings import TrainingSettings as TrainingSettings
 from lrat_sim.verbs.data import prepare as prepare
+from lrat_sim.verbs.data import world as world
 from lrat_sim.verbs.results import Evaluation as Evaluation
 from lrat_sim.verbs.results import Model as Model
 from lrat_sim.verbs.results import Pairs as Pairs

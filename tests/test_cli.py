@@ -48,7 +48,7 @@ def fits(text, but=()):
 
 
 def test_a_command_for_each_verb():
-    steps = {"prepare", "index", "search", "grade", "evaluate", "explain"}
+    steps = {"prepare", "world", "index", "search", "grade", "evaluate", "explain"}
     studies = {"sweep", "controls", "ablate", "behaviour", "probe"}
     data_sets = {"convert", "merge", "split", "export-pairs"}
     assert {*COMMANDS} == {*FIRST} | steps | studies | data_sets | {"check", "serve", "schema", "list", "judge-report"}

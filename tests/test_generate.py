@@ -121,3 +121,26 @@ def test_records_within_records_are_one_list_of_settings():
     assert build(Outer, {"max_cost": 2, "seed": 4}) == Outer(seeds=(4,), inner=Inner(max_cost=2.0))
     with pytest.raises(InputError, match="there is no setting 'round'; there are seeds, shares, max_cost, cache"):
         build(Outer, {"round": 1})
+
+
+@pytest.mark.parametrize("line", ["a b", "a --out b", "a -o b"])
+def test_a_required_target_is_an_option_or_the_second_argument(line):
+    assert copied(line) == [("a", Path("b"))]
+
+
+@pytest.mark.parametrize("line", ["a", "a b --out b"])
+def test_a_required_target_is_given_once(line):
+    with pytest.raises(InputError, match="as the last argument or as --out"):
+        copied(line)
+
+
+def copied(line):
+    def copy(source: str, out: Path):
+        return source, out
+
+    seen, app = [], typer.Typer()
+    app.command()(command(copy, seen.append))
+    done = CliRunner().invoke(app, line.split())
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return seen

@@ -39,6 +39,7 @@ COMMANDS = {
     "view": Command(FIRST, more.view, show.nothing, "view runs"),
     "report": Command(FIRST, more.report, show.report, "report runs/demo"),
     "prepare": Command(STEPS, data.prepare, show.data, "prepare world --task-option documents=20000"),
+    "world": Command(STEPS, data.world, show.data, "world -o runs/world --documents 20000"),
     "index": Command(STEPS, steps.index, show.indexes, "index bm25 dense -t world"),
     "search": Command(STEPS, steps.search, show.results, "search 'who designed Brindle Lighthouse' -t world"),
     "grade": Command(STEPS, steps.grade, show.evaluation, "grade runs/collect"),

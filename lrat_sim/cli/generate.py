@@ -3,7 +3,7 @@
 ==============================  =======================================
 in Python                       on the command line
 ==============================  =======================================
-an argument before the ``*``    an argument, in order (``data`` and ``out`` are options)
+an argument before the ``*``    an argument, in order (``data`` is an option, ``out``, too)
 ``max_cost: float``             ``--max-cost``
 ``dry_run: bool = False``       ``--dry-run``
 ``adaptive: bool = True``       ``--adaptive`` and ``--no-adaptive``
@@ -65,7 +65,11 @@ def command(
         else:
             default = ... if parameter.default is parameter.empty else parameter.default
             place = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name not in ("data", "out")
-            own = [_option(Setting(parameter.name, annotation, default), positional=place)]
+            setting = Setting(parameter.name, annotation, default)
+            copies = (
+                setting.name == "out" and default is ... and get_origin(_kind(next(iter(known.values())))) is not list
+            )
+            own = [_target(setting) if copies else _option(setting, positional=place)]
         options += own
         parts.append((parameter.name, record, rest, own))
     own = [_option(setting) for setting in extra]
@@ -100,8 +104,7 @@ def option_name(name: str, kind: Any = str) -> str:
 
 
 def _option(setting: Setting, required: bool = False, positional: bool = False) -> _Option:
-    given = metadata(setting.annotation, Given)
-    kind = _plain(given[0].kind if given else setting.annotation)
+    kind = _kind(setting.annotation)
     flag, limits = option_name(setting.name, kind), _limits(setting.annotation)
     default = ... if required else setting.default
     said = [meta.description for meta in metadata(setting.annotation, Meta) if meta.description]
@@ -129,6 +132,19 @@ def _option(setting: Setting, required: bool = False, positional: bool = False) 
     return _Option(setting, [_parameter(setting.name, kind, default, typer.Option(*arguments, **info))], read)
 
 
+def _target(setting: Setting) -> _Option:
+    """What a command of one source writes: by the option, or by a second argument as with ``cp``."""
+    option = _option(setting._replace(default=None))
+    told = typer.Argument(help="The same as --out.", metavar="[OUT]")
+
+    def read(values: Mapping[str, Any]) -> Any:
+        if (values["target"] is None) == (values["out"] is None):
+            raise InputError("give what is to be written once, as the last argument or as --out.")
+        return values["out"] or values["target"]
+
+    return _Option(setting, [_parameter("target", Path, None, told), *option.parameters], read)
+
+
 def _parameter(name: str, kind: Any, default: Any, told: Any) -> inspect.Parameter:
     optional = kind | None if default is None else kind
     default = inspect.Parameter.empty if default is ... else default
@@ -139,6 +155,12 @@ def _parameter(name: str, kind: Any, default: Any, told: Any) -> inspect.Paramet
 
 def _listed(value: Any) -> list[Any]:
     return [*value] if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _kind(annotation: Any) -> Any:
+    """The type of an argument on the command line."""
+    given = metadata(annotation, Given)
+    return _plain(given[0].kind if given else annotation)
 
 
 def _plain(annotation: Any) -> Any:

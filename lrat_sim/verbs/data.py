@@ -14,7 +14,8 @@ from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint, read_json, write_json
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, console
-from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, TaskSet, TaskSets, folder_of, several, verb
+from lrat_sim.settings import Share, Whole
+from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, Seed, TaskSet, TaskSets, folder_of, several, verb
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
@@ -46,6 +47,20 @@ def prepare(
     layout, is read as it is.  The data set is kept in runs/data, below its name, where no folder is given.
     """
     return _prepared(str(name), source, task_options, DATA, out)
+
+
+@verb
+def world(
+    out: Out = None,
+    *,
+    documents: Annotated[Whole, Meta(description="Documents, from 1,000 to 1,000,000 and more.")] = 3000,
+    difficulty: Annotated[Share, Meta(description="From 0, easy, to 1, hard.")] = 0.35,
+    seed: Seed = 0,
+    **task_options: Annotated[Any, Meta(description="A further option of the world, such as test_tasks=400.")],
+) -> Dataset:
+    """Generate an encyclopedia of invented things, with multi-hop tasks on it."""
+    options = {"documents": documents, "difficulty": difficulty, "seed": seed, **task_options}
+    return _prepared("world", None, options, DATA, out)
 
 
 def _prepared(
