@@ -182,6 +182,11 @@ UNKNOWN = {
     "second retriever": ("compare bm25 nosuch -t set -o new", ["'nosuch'", "bm25, dense"]),
     "baseline": ("flywheel -t set -o new --baseline nosuch", ["'nosuch'", "bm25, dense"]),
     "agent": ("rollout -t set -o new -a nosuch", ["agent", "'nosuch'", "simulated"]),
+    "retriever, before a world is made": ("compare bm25 nosuch -t world", ["'nosuch'", "bm25, dense"]),
+    **{
+        f"agent of {verb}, before a world is made": (f"{verb} -t world -a nosuch", ["agent", "'nosuch'"])
+        for verb in ("compare bm25 oracle", "flywheel", "ablate", "controls", "probe")
+    },
     "agent of check": ("check nosuch", ["agent", "'nosuch'", "simulated"]),
     "task set": ("rollout -t nosuch -o new", ["task set", "'nosuch'", "world"]),
     "mining recipe": ("mine run --recipe nosuch", ["recipe", "'nosuch'", "mine-paper"]),

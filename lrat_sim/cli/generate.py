@@ -135,7 +135,7 @@ def _option(setting: Setting, required: bool = False, positional: bool = False) 
 def _target(setting: Setting) -> _Option:
     """What a command of one source writes: by the option, or by a second argument as with ``cp``."""
     option = _option(setting._replace(default=None))
-    told = typer.Argument(help="The same as --out.", metavar="[OUT]")
+    told = typer.Argument(help="The same as --out.", metavar="OUT")
 
     def read(values: Mapping[str, Any]) -> Any:
         if (values["target"] is None) == (values["out"] is None):

@@ -13,7 +13,7 @@ from msgspec import Meta
 from lrat_sim.errors import InputError
 from lrat_sim.settings import Settings, build
 from lrat_sim.verbs.data import made_with, task_set, task_sets
-from lrat_sim.verbs.steps import PairsLike, judge_of_answers, judge_of_browses
+from lrat_sim.verbs.steps import PairsLike, check_retriever, judge_of_answers, judge_of_browses
 from lrat_sim.verbs.verb import (
     NOTHING,
     Data,
@@ -84,6 +84,10 @@ def compare(
     asked = build(CompareSettings, settings)
     arms = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
     of_answers = judge_of_answers(judge, judge_options)
+    for arm in arms.values():  # before a task set is prepared
+        check_retriever(arm)
+    for name in asked.agents:
+        asked.load_agent(name)
     sets = task_sets(data, *given.values())
     words = [*sets, asked.split, *asked.agents]
     folder = _folder("compare", out, words, asked, retrievers={name: _identity(arm) for name, arm in arms.items()})
@@ -112,6 +116,7 @@ def sweep(
     from lrat_sim.study import sweep as run
 
     files, asked = [folder_of(each) for each in several(pairs)], build(SweepSettings, settings)
+    asked.load_agent(asked.agent)  # a wrong name is said before a task set is prepared
     of_answers, records = judge_of_answers(judge, judge_options), [*chain.from_iterable(map(read_pairs, files))]
     dataset = task_set(data, *files)
     folder = _folder("sweep", out, [dataset.name, asked.split, asked.agent], asked, pairs=[*map(str, files)])
@@ -143,6 +148,7 @@ def ablate(
 
     asked, of_browses = build(AblationSettings, settings), judge_of_browses(judge, judge_options)
     load_arms(asked.arms, asked.table)  # a wrong name is said before a task set is prepared
+    asked.load_agent(asked.agent)
     sets = task_sets(data)
     folder = _folder("ablate", out, [*sets, asked.agent], asked)
     with made_with(next(iter(sets.values())), folder):
@@ -170,6 +176,7 @@ def flywheel(
 
     asked, of_browses = build(FlywheelSettings, settings), judge_of_browses(judge, judge_options)
     asked.named("baselines", asked.baselines)  # a wrong name is said before a task set is prepared
+    asked.load_agent(asked.agent)
     dataset = task_set(data)
     folder = _folder("flywheel", out, [dataset.name, asked.agent, asked.mining], asked)
     with made_with(dataset, folder):
@@ -205,7 +212,9 @@ def controls(data: Data, out: Out = None, **settings: Annotated[Any, ControlsSet
     from lrat_sim.study import ControlsSettings
     from lrat_sim.study import controls as run
 
-    asked, dataset = build(ControlsSettings, settings), task_set(data)
+    asked = build(ControlsSettings, settings)
+    asked.load_agent(asked.agent)  # a wrong name is said before a task set is prepared
+    dataset = task_set(data)
     folder = _folder("controls", out, [dataset.name, asked.agent], asked)
     with made_with(dataset, folder):
         return run(dataset, folder, asked, command=command_line.get())
@@ -220,7 +229,9 @@ def probe(data: Data, out: Out = None, **settings: Annotated[Any, ProbeSettings]
     from lrat_sim.study import ProbeSettings
     from lrat_sim.study import probe as run
 
-    asked, dataset = build(ProbeSettings, settings), task_set(data)
+    asked = build(ProbeSettings, settings)
+    asked.load_agent(asked.agent)  # a wrong name is said before a task set is prepared
+    dataset = task_set(data)
     folder = _folder("probe", out, [dataset.name, asked.agent], asked)
     with made_with(dataset, folder):
         return run(dataset, folder, asked, command=command_line.get())

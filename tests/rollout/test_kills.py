@@ -68,7 +68,7 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(
             process, before = start(folder, server.url, tasks), lines(folder)
             # so many more trajectories, on average a fair share of the rest, and any moment until the next
             wait_for(process, folder, before + int(chance.random() * 1.5 * (tasks - before) / (left + 1)))
-            time.sleep(chance.random() * 0.1)
+            time.sleep(chance.random() * 0.03)  # some tasks end in it, too few to run out of them
             process.kill()
             process.communicate()
             assert process.returncode == -signal.SIGKILL
@@ -77,7 +77,7 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(
         for seen, done in moments:
             assert not done & {request["task"] for request in server.requests(seen)}, "a finished task was called again"
         rollout_process.main(tmp_path / "whole", server.url, tasks, 7)
-    assert len({len(done) for _, done in moments}) > kills / 4, "the kills fell on few moments"
+    assert len({len(done) for _, done in moments}) > kills / 2, "the kills fell on few moments"
     assert len(finished(folder)) == tasks
     assert content(folder) == content(tmp_path / "whole")
     assert parquet.read_table(folder / "index.parquet").num_rows == tasks
