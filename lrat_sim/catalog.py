@@ -109,6 +109,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return _mapping(path, yaml.SafeLoader)
 
 
+def dump_yaml(value: Any) -> str:
+    """A value as YAML in which texts of several lines, such as prompts, read as they are."""
+    dumped: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return dumped
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a text of several lines as a block."""
+
+
+def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _block)
+
+
 def _mapping(path: Path, loader: type[yaml.SafeLoader]) -> dict[str, Any]:
     content = parse_yaml(foreign.read_text(path), f"{path} is not YAML", "correct it", loader)
     if not isinstance(content, dict):

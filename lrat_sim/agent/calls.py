@@ -11,32 +11,19 @@ import json
 import re
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from lrat_sim.agent.marks import NAMES, PATTERNS
 from lrat_sim.agent.mending import read_mappings, read_strictly
 from lrat_sim.foreign.values import recordable
 from lrat_sim.models.message import ToolCall
 from lrat_sim.retrieval.result_format import BROWSE, SEARCH
 
-_TOOLS = {
-    **dict.fromkeys(("search", "websearch", "searchdocuments", "localsearch", "googlesearch", "retrieve"), SEARCH),
-    **dict.fromkeys(("getdocument", "getdoc", "visit", "open", "opendocument", "browse", "readdocument"), BROWSE),
-}
+_TOOLS = {name: tool for tool, names in NAMES["tools"].items() for name in names}
 _FIELD = {SEARCH: "query", BROWSE: "docid"}
-_VALUES = {
-    SEARCH: ("query", "queries", "q", "searchquery", "searchqueries", "keywords"),
-    BROWSE: ("docid", "docids", "documentid", "documentids", "document", "doc", "id", "url", "urls"),
-}
-_WRAPPERS = ("function", "toolcall", "call", "functioncall", "toolcalls", "tooluses", "calls")
-_NAMES = ("name", "tool", "toolname", "function", "functionname", "action", "recipientname")
-_ARGUMENTS = (
-    *("arguments", "args", "argument", "parameters", "params", "input", "kwargs"),
-    *("actioninput", "toolinput", "toolargs", "toolarguments", "functionargs"),
-)
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class ParsedCall(Struct, frozen=True, kw_only=True):
     """A call as it was understood.
 
     ``tool`` and ``arguments`` are as the model gave them; ``means`` is the tool of ours and ``value`` its argument,
@@ -45,20 +32,14 @@ class Asked(Struct, frozen=True, kw_only=True):
 
     tool: str
     arguments: dict[str, Any] | str
-    means: str | None = None
-    value: str = ""
-    problem: str | None = None
-
-
-_AROUND = re.compile(
-    r"<[^<>]*>?|\b(?:assistant|analysis|commentary|constrain|final|json)\b|\bto=|[:#-]\d+\s*\Z", re.IGNORECASE
-)
-"""What servers leave around a name: special tokens, gpt-oss's channels, the number of the call."""
+    means: str | None
+    value: str
+    problem: str | None
 
 
 def tool_of(name: str) -> str | None:
     """The tool of ours that a name means: ``visit``, ``functions.search:0``, ``search<|channel|>json``."""
-    plain = _AROUND.sub(" ", name[:200]).strip().removesuffix(".call")  # Llama 3 calls its built-in tools so
+    plain = PATTERNS["around"].sub(" ", name[:200]).strip().removesuffix(".call")  # Llama 3 calls its built-in tools so
     parts = [part for part in re.split(r"[.:/]|__", plain) if part.strip()]
     return _TOOLS.get(_folded(parts[-1])) if parts else None
 
@@ -68,12 +49,7 @@ def tool_taking(arguments: Any) -> str | None:
     return {"query": SEARCH, "queries": SEARCH, "docid": BROWSE}.get(" ".join(arguments or ()))
 
 
-def value_field(tool: str | None) -> str:
-    """The name of a tool's one argument."""
-    return _FIELD.get(tool or "", "input")
-
-
-def read_call(call: ToolCall, *, form: str = "") -> Asked:
+def read_call(call: ToolCall, *, form: str = "") -> ParsedCall:
     """Understands a call; never raises.
 
     A list of queries runs its first; an id may be a number, a list, or stand behind ``DocID:``.
@@ -82,25 +58,23 @@ def read_call(call: ToolCall, *, form: str = "") -> Asked:
         call: the name and the arguments, as text.
         form: how a call is to be written, for one that has no name.
     """
-    parsed = parse_arguments(call.arguments)
-    asked = Asked(tool=call.name, arguments=call.arguments if parsed is None else parsed)
-    tool = tool_of(call.name)
+    arguments, tool = parse_arguments(call.arguments), tool_of(call.name)
+    value, problem = "", None
     if tool is None:
-        known = f"the tools are {SEARCH}, which takes a query, and {BROWSE}, which takes a docid"
-        if call.name.strip():
-            return msgspec.structs.replace(asked, problem=f"there is no tool {call.name[:80]!r}; {known}")
-        return msgspec.structs.replace(
-            asked, problem=f"the call could not be read; {form or 'give a name and arguments'}; {known}"
-        )
-    field = _FIELD[tool]
-    if parsed is None:
-        return msgspec.structs.replace(
-            asked, problem=f'the arguments of {tool} are not JSON; write them as {{"{field}": "..."}}'
-        )
-    value = _first_text(_value(parsed, tool))
-    if not value:
-        return msgspec.structs.replace(asked, problem=f"{tool} needs a `{field}` that is not empty, a text")
-    return msgspec.structs.replace(asked, means=tool, value=value)
+        lost = f"the call could not be read; {form or 'give a name and arguments'}"
+        unknown = f"there is no tool {call.name[:80]!r}" if call.name.strip() else lost
+        problem = f"{unknown}; the tools are {SEARCH}, which takes a query, and {BROWSE}, which takes a docid"
+    elif arguments is None:
+        problem = f'the arguments of {tool} are not JSON; write them as {{"{_FIELD[tool]}": "..."}}'
+    elif not (value := _first_text(_value(arguments, tool))):
+        problem = f"{tool} needs a `{_FIELD[tool]}` that is not empty, a text"
+    return ParsedCall(
+        tool=call.name,
+        arguments=call.arguments if arguments is None else arguments,
+        means=None if problem else tool,
+        value=value,
+        problem=problem,
+    )
 
 
 def is_mended(text: str) -> bool:
@@ -112,17 +86,17 @@ def parse_arguments(text: str) -> dict[str, Any] | None:
     """The arguments of a call as a mapping, None where ``text`` cannot be read as one."""
     if text.strip() in ("", "{}"):
         return {}
-    strict = read_strictly(text)
-    found = read_mappings(text.strip()) if strict is None else strict
-    first = found[0] if isinstance(found, list) else found
+    mapping = read_strictly(text)
+    if mapping is None:
+        mapping = read_mappings(text.strip())
+    first = mapping[0] if isinstance(mapping, list) else mapping
     return recordable(first) if isinstance(first, dict) else None
 
 
 def read_block(body: str) -> list[ToolCall]:
     """The calls that stand in one ``<tool_call>`` block: one or several objects, a list, or tags inside.
 
-    Returns:
-        At least one; a block that cannot be read is a call without a name whose arguments are the block's text.
+    A block that cannot be read is one call without a name.
     """
     return stated_calls(read_mappings(body.strip())) or tagged_calls(body) or [unread(body)]
 
@@ -140,34 +114,36 @@ def _folded(name: Any) -> str:
 # --- from a mapping to a call ----------------------------------------------------------------------------------------
 
 
-def stated_calls(found: Any) -> list[ToolCall]:
+def stated_calls(value: Any) -> list[ToolCall]:
     """The calls that a mapping or a list of mappings states; none unless each of them is a call."""
     calls: list[ToolCall] = []
-    for entry in found if isinstance(found, list) else [found]:
-        named = _named(entry) if isinstance(entry, dict) else []
-        if not named:
+    for entry in value if isinstance(value, list) else [value]:
+        stated = _stated(entry) if isinstance(entry, dict) else []
+        if not stated:
             return []
-        calls += named
+        calls += stated
     return calls
 
 
-def _named(entry: dict[str, Any]) -> list[ToolCall]:
+def _stated(entry: dict[str, Any]) -> list[ToolCall]:
     """The calls of a mapping: ``{name, arguments}`` by any of their names, flat, or ``{search: {...}}``."""
     keys = {_folded(key): key for key in entry}
-    for wrapper in _WRAPPERS:
+    for wrapper in NAMES["wrappers"]:
         if wrapper in keys and isinstance(entry[keys[wrapper]], dict | list):
             return stated_calls(entry[keys[wrapper]])
-    for key in (keys[name] for name in _NAMES if name in keys):
+    stated = next((keys[field] for field in NAMES["arguments"] if field in keys), None)
+    for key in (keys[field] for field in NAMES["tool"] if field in keys):
         name = entry[key]
         if not isinstance(name, str) or not name.strip():
             continue
-        stated = next((keys[each] for each in _ARGUMENTS if each in keys and keys[each] != key), None)
-        if stated is not None and _describes(entry[stated]):
-            return []
+        if stated is not None:
+            given = entry[stated]
+            described = isinstance(given, dict) and isinstance(given.get("properties"), dict)  # by a JSON schema
+            return [] if described else [make_call(name, given)]
         rest = {other: value for other, value in entry.items() if other != key and _folded(other) not in ("id", "type")}
-        if tool_of(name) == BROWSE and stated is None and "id" in keys:
+        if tool_of(name) == BROWSE and "id" in keys:
             rest[keys["id"]] = entry[keys["id"]]
-        return [make_call(name, rest if stated is None else entry[stated])]
+        return [make_call(name, rest)]
     if len(entry) == 1:
         ((name, given),) = entry.items()
         if tool_of(str(name)) is not None:
@@ -175,74 +151,50 @@ def _named(entry: dict[str, Any]) -> list[ToolCall]:
     return []
 
 
-def _describes(arguments: Any) -> bool:
-    """Whether these are no arguments but the JSON schema of some, as in a tool's description."""
-    return isinstance(arguments, dict) and isinstance(arguments.get("properties"), dict)
-
-
 def make_call(name: str, given: Any) -> ToolCall:
     """A call of ``name``; a bare text or list is the tool's one argument."""
     if isinstance(given, str) and (_looks_like_json(given) or not given.strip()):
-        text = given
-    elif isinstance(given, dict):
-        text = _json(given)
-    else:
-        text = "{}" if given is None else _json({value_field(tool_of(name)): given})
-    return ToolCall(id="", name=name, arguments=text)
+        return ToolCall(id="", name=name, arguments=given)
+    if not isinstance(given, dict):
+        given = {} if given is None else {_FIELD.get(tool_of(name) or "", "input"): given}
+    return ToolCall(id="", name=name, arguments=json.dumps(given, ensure_ascii=False, default=str))
 
 
 def _looks_like_json(text: str) -> bool:
     return text.lstrip()[:1] in ("{", "[", '"', "`")
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-_NAME = r"""\s*=\s*["']?([^\s"'<>=]{1,80})["']?[^<>]{0,200}>"""
-FUNCTION_TAG = r"(?:function|invoke|call|tool|function_call|tool_call)"
-_FUNCTION = re.compile(rf"<{FUNCTION_TAG}(?:[^<>=]{{0,40}}\s(?:name|tool))?{_NAME}")
-_FUNCTION_END = re.compile(rf"</{FUNCTION_TAG}\b")
-_PARAMETER = re.compile(rf"<(?:parameter|param|argument)(?:[^<>=]{{0,40}}\s(?:name|key))?{_NAME}")
-_PARAMETER_END = re.compile(rf"</?(?:parameter|param|argument)\b|</{FUNCTION_TAG}\b")
-_PAIRED = re.compile(r"<arg_key>(.{0,80}?)</arg_key>\s*<arg_value>(.*?)(?=</arg_value>|<arg_key>|\Z)", re.DOTALL)
-_FIELDS = re.compile(r"<(\w{1,40})>(.*?)</\1>", re.DOTALL)
+# --- from tags to a call ---------------------------------------------------------------------------------------------
 
 
 def tagged_calls(body: str) -> list[ToolCall]:
     """Calls written with tags of their own: ``<function=search><parameter=query>``, ``<invoke name="search">`` with
     parameters, fields or JSON inside, or a name and ``<arg_key>``, ``<arg_value>``; closing tags may lack."""
-    if functions := list(_FUNCTION.finditer(body)):
-        ends = [function.start() for function in functions[1:]] + [len(body)]
-        inner = (body[function.end() : end] for function, end in zip(functions, ends, strict=True))
+    _, *functions = PATTERNS["function_tag"].split(body)
+    if functions:
         return [
-            make_call(function[1], tagged_arguments(_until(_FUNCTION_END, text)))
-            for function, text in zip(functions, inner, strict=True)
+            make_call(name, tagged_arguments(PATTERNS["function_end"].split(inner, maxsplit=1)[0].strip()))
+            for name, inner in zip(functions[::2], functions[1::2], strict=True)
         ]
     name = body.partition("<arg_key>")[0].strip()
-    if re.fullmatch(r"[\w.:-]+", name) and (pairs := _PAIRED.findall(body)):
+    if re.fullmatch(r"[\w.:-]+", name) and (pairs := PATTERNS["pair"].findall(body)):
         return [make_call(name, {key.strip(): value.strip() for key, value in pairs})]
     return []
 
 
 def tagged_arguments(body: str) -> dict[str, Any] | str:
     """The arguments inside a function's tags: parameters, fields, JSON, or the bare text of the only one."""
-    named = list(_PARAMETER.finditer(body))
-    ends = [parameter.start() for parameter in named[1:]] + [len(body)]
-    values = {
-        parameter[1]: _until(_PARAMETER_END, body[parameter.end() : end], first_line=True)
-        for parameter, end in zip(named, ends, strict=False)
-    }
-    values = values or {key.strip(): value.strip() for key, value in _PAIRED.findall(body)}
-    values = values or {key: value.strip() for key, value in _FIELDS.findall(body)}
+    _, *parameters = PATTERNS["parameter"].split(body)
+    values = dict(zip(parameters[::2], map(_parameter, parameters[1::2]), strict=True))
+    values = values or {key.strip(): value.strip() for key, value in PATTERNS["pair"].findall(body)}
+    values = values or {key: value.strip() for key, value in PATTERNS["field"].findall(body)}
     return {key: _json_list(value) for key, value in values.items()} or body.strip()
 
 
-def _until(end: re.Pattern[str], text: str, *, first_line: bool = False) -> str:
-    """The text up to its closing tag; without one all of it, or its first line."""
-    found = end.search(text)
-    text = (text if found is None else text[: found.start()]).strip()
-    return text.partition("\n")[0] if first_line and found is None else text
+def _parameter(text: str) -> str:
+    """A parameter's text up to its closing tag; without one its first line."""
+    value, *closed = PATTERNS["parameter_end"].split(text, maxsplit=1)
+    return value.strip() if closed else value.strip().partition("\n")[0]
 
 
 def _json_list(value: str) -> Any:
@@ -252,18 +204,90 @@ def _json_list(value: str) -> Any:
     return value
 
 
+# --- from labels to a call: Thought, Action, Action Input, Observation (Yao et al. 2023) -----------------------------
+
+
+def labelled_parts(text: str) -> list[tuple[str, str]]:
+    """Labels and what follows them, in order; what stands before the first has the label ``""``."""
+    head, *rest = PATTERNS["label"].split(text)
+    labels = (" ".join(label.lower().split()).replace("tool", "action") for label in rest[::2])
+    return [("", head.strip()), *zip(labels, map(str.strip, rest[1::2]), strict=True)]
+
+
+def before_observation(text: str) -> str:
+    """The text up to the first observation, which a model can only invent."""
+    for label in PATTERNS["label"].finditer(text):
+        if label[1].lower() == "observation":
+            return text[: label.start()].rstrip()
+    return text
+
+
+def labelled_calls(text: str) -> list[ToolCall]:
+    """The actions up to the first observation, each with the input that follows it.
+
+    An input that follows no action may tell its tool by its arguments.
+    """
+    parts = labelled_parts(before_observation(text))
+    calls: list[ToolCall] = []
+    before = ""
+    for (label, body), (after, given) in zip(parts, [*parts[1:], ("", "")], strict=True):
+        if label == "action input" and before != "action":
+            tool = tool_taking(parse_arguments(body))
+            calls.append(ToolCall(id="", name=tool, arguments=body) if tool else unread(body))
+        elif label == "action" and body.strip("*`. ").lower() not in NAMES["no_action"]:
+            calls += _action(body, given if after == "action input" else None)
+        before = label
+    return calls
+
+
+def _action(body: str, given: str | None) -> list[ToolCall]:
+    """The calls of one action: ``search[...]``, ``search(...)``, ``search: ...``, JSON, or a name and its input."""
+    if given is None and (own := PATTERNS["label_input"].search(body)) is not None:
+        body, given = body[: own.start()], body[own.end() :]
+    body = body.strip("*` \t\n")
+    if body.startswith(("{", "[")):
+        return read_block(body)
+    if given is None and (bracketed := PATTERNS["label_bracketed"].fullmatch(body)) is not None:
+        name, opening, rest = bracketed.groups()
+        line, closing = rest.strip().partition("\n")[0], "]" if opening == "[" else ")"
+        end = line.rfind(closing)  # the brackets may hold others, or never close: then to the end of the line
+        if end < 0 and line[:1] in ("{", "["):  # JSON over several lines
+            end, line = rest.rfind(closing), rest
+        return [_with_input(name, line if end < 0 else line[:end])]
+    named = PATTERNS["label_named"].fullmatch(body)
+    if named is None or (given is None and tool_of(named[1]) is None):
+        return [unread(body)]
+    return [_with_input(named[1], named[2] if given is None else given)]
+
+
+def _with_input(name: str, given: str) -> ToolCall:
+    """A call whose input is JSON, or a plain text: then its first line, since prose may follow."""
+    given = given.strip()
+    if keyword := PATTERNS["label_keyword"].match(given):
+        given = given[keyword.end() :]
+    if given.startswith(("{", "```")):
+        return make_call(name, given)
+    line = given.partition("\n")[0].strip().rstrip("`").strip()
+    if len(line) > 1 and line[0] == line[-1] and line[0] in "\"'`" and line[0] not in line[1:-1]:
+        line = line[1:-1]
+    return make_call(name, {_FIELD.get(tool_of(name) or "", "input"): line} if line else {})
+
+
+# --- from arguments to a value ---------------------------------------------------------------------------------------
+
+
 def _value(arguments: dict[str, Any], tool: str) -> Any:
     """The tool's argument, by any of its names, perhaps one mapping deeper."""
     folded = {_folded(key): value for key, value in arguments.items()}
-    for name in _VALUES[tool]:
+    for name in NAMES["values"][tool]:
         if name in folded:
             return folded[name]
-    for name in (*_ARGUMENTS, *(alias for alias, meant in _TOOLS.items() if meant == tool)):
+    for name in (*NAMES["arguments"], *(alias for alias, meant in _TOOLS.items() if meant == tool)):
         inner = folded.get(name)
-        if isinstance(inner, str):
-            inner = parse_arguments(inner) if _looks_like_json(inner) else inner
+        if isinstance(inner, str) and _looks_like_json(inner):
+            inner = parse_arguments(inner)
         if isinstance(inner, dict):
-            return next((value for key, value in inner.items() if _folded(key) in _VALUES[tool]), None)
+            return next((value for key, value in inner.items() if _folded(key) in NAMES["values"][tool]), None)
         if inner is not None:
             return inner
     return None
@@ -272,7 +296,7 @@ def _value(arguments: dict[str, Any], tool: str) -> Any:
 def _first_text(value: Any) -> str:
     """``value`` as a text; of a list the first that is not empty."""
     if isinstance(value, list | tuple):
-        return next((text for each in value if (text := _first_text(each))), "")
+        return next((text for inner in value if (text := _first_text(inner))), "")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):

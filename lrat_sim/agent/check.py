@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -11,7 +12,6 @@ from msgspec import Struct
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import PROTOCOLS
-from lrat_sim.errors import UnknownDocument
 from lrat_sim.models.call import Completion, Request, Retries
 from lrat_sim.models.client import Client, close_connections
 from lrat_sim.models.facts import model_facts, require_key
@@ -25,35 +25,25 @@ _PAGE = Document(
     title="Brindle Lighthouse",
     text="Brindle Lighthouse stands on a rock off the coast. It was designed by Maren Oxley and lit in 1874.",
 )
+_HOP = Hop(subject=_PAGE.title, relation="designer", object="Maren Oxley", phrasings=["who designed {subject}"])
 _TASK = Task(
     id="check",
     question="Who designed Brindle Lighthouse? Use the search tool to find out.",
-    answers=["Maren Oxley"],
+    answers=[_HOP.object],
     evidence=[_PAGE.id],
-    plan=Plan(
-        hops=[
-            Hop(
-                subject="Brindle Lighthouse",
-                relation="designer",
-                object="Maren Oxley",
-                phrasings=["who designed {subject}"],
-            )
-        ]
-    ),
+    plan=Plan(hops=[_HOP]),
 )
-
-
 _LEFT_IN_TEXT = ("<tool_call", "<|channel|>", "<|tool_call", "[TOOL_CALLS]", "<function=", ":tool_call>")
 _PARSER = "start the server with its tool-call parser (vLLM: --enable-auto-tool-choice --tool-call-parser NAME)"
 
-What = Literal["endpoint", "protocol", "tool calls", "reasoning", "answer", "context window", "price"]
+Subject = Literal["endpoint", "protocol", "tool calls", "reasoning", "answer", "context window", "price"]
 State = Literal["ok", "warn", "fail"]
 
 
 class Check(Struct, frozen=True):
     """One thing tried: what, how it went, and what was seen or is to be changed."""
 
-    what: What
+    what: Subject
     state: State
     detail: str
 
@@ -65,8 +55,6 @@ class _OnePage(Retriever):
         return [[Hit(docid=_PAGE.id, score=1.0, rank=1)] for _ in queries]
 
     def document(self, docid: str) -> Document:
-        if docid != _PAGE.id:
-            raise UnknownDocument(docid)
         return _PAGE
 
     def describe(self) -> dict[str, Any]:
@@ -98,12 +86,36 @@ def check_agent(settings: AgentSettings) -> list[Check]:
         InputError: the settings cannot be used, or the model's key is not set.
     """
     require_key(settings.model, base_url=settings.base_url, key_env=settings.key_env)
+    return list(_checks(settings))
+
+
+def _checks(settings: AgentSettings) -> Iterator[Check]:
     run, messages = _try(settings, turns=4)
-    checks = [_endpoint(run)]
+    if run.error is not None:
+        yield Check("endpoint", "fail", run.error.message)
+    else:
+        slowest = max(turn.attempts[-1].seconds for turn in run.turns)
+        yield Check("endpoint", "ok", f"{len(run.turns)} calls, the slowest {slowest:.1f} s")
     if run.turns:
-        checks += [_protocol(settings, run), _tool_calls(settings, run, messages)]
-        checks += [_reasoning(settings, run, messages), _answer(run)]
-    return [*checks, _window(settings), _price(settings)]
+        yield _protocol(settings, run)
+        yield _tool_calls(settings, run, messages)
+        yield _reasoning(settings, run, messages)
+        yield _answer(run)
+    facts, price = model_facts(settings.model), model_facts(settings.model).price
+    if settings.window:
+        yield Check("context window", "ok", f"{settings.window:,} tokens, as the profile says")
+    elif facts.window:
+        yield Check("context window", "ok", f"{facts.window:,} tokens, as litellm knows")
+    elif settings.simulated:
+        yield Check("context window", "ok", "none")
+    else:
+        yield Check("context window", "warn", "unknown: set `window`, or only a refused prompt shows where it ends")
+    if price is None:
+        yield Check("price", "warn", "unknown: costs will be too, and limits.cost does nothing")
+    else:
+        cached = "" if price.cached is None else f", {1e6 * price.cached:g} from its cache"
+        paid = f"US$ {1e6 * price.prompt:g} a million tokens sent, {1e6 * price.completion:g} written"
+        yield Check("price", "ok", paid + cached)
 
 
 def _try(settings: AgentSettings, *, turns: int) -> tuple[Trajectory, list[Message]]:
@@ -120,49 +132,39 @@ def _try(settings: AgentSettings, *, turns: int) -> tuple[Trajectory, list[Messa
     return asyncio.run(run()), client.messages
 
 
-def _endpoint(run: Trajectory) -> Check:
-    if run.error is not None:
-        return Check("endpoint", "fail", run.error.message)
-    slowest = max(turn.attempts[-1].seconds for turn in run.turns)
-    return Check("endpoint", "ok", f"{len(run.turns)} calls, the slowest {slowest:.1f} s")
+def _executed(run: Trajectory) -> int:
+    return sum(call.executed is not None for call in run.calls())
 
 
 def _protocol(settings: AgentSettings, run: Trajectory) -> Check:
     """The profile's protocol, and, where no call came by it, those by which calls do come."""
     if _executed(run):
         return Check("protocol", "ok", settings.protocol)
-    tried = []
+    tried = [f"by {settings.protocol} no call could run"]
     for name, protocol in PROTOCOLS.items():
         if name == settings.protocol or settings.simulated:
             continue
         prompt, answer_prompt = protocol.prompts
         other = msgspec.structs.replace(settings, protocol=name, prompt=prompt, answer_prompt=answer_prompt)
         ran = _executed(_try(other, turns=2)[0])
-        how = f"{ran} calls came: set protocol={name} prompt={prompt} answer_prompt={answer_prompt}"
-        tried.append(f"by {name} {how if ran else 'no call came'}")
-    return Check("protocol", "warn", "; ".join([f"by {settings.protocol} no call could run", *tried]))
+        remedy = f"{ran} calls came: set protocol={name} prompt={prompt} answer_prompt={answer_prompt}"
+        tried.append(f"by {name} {remedy if ran else 'no call came'}")
+    return Check("protocol", "warn", "; ".join(tried))
 
 
 def _tool_calls(settings: AgentSettings, run: Trajectory, messages: list[Message]) -> Check:
-    calls = list(run.calls())
-    ran = _executed(run)
-    left = settings.protocol == "tools" and any(_left_in_text(message) for message in messages)
+    calls, ran, native = list(run.calls()), _executed(run), settings.protocol == "tools"
     if not ran:
-        remedy = f"; {_PARSER}, or choose another protocol" if settings.protocol == "tools" else ""
+        remedy = f"; {_PARSER}, or choose another protocol" if native else ""
         said = next((turn.text for turn in run.turns if turn.text), None)
         return Check("tool calls", "fail", f"none that could run, of {len(calls)}; its text: {said!r:.200}{remedy}")
-    if left:
-        return Check(
-            "tool calls", "warn", f"{ran} could run, read from the text, where the server left them; {_PARSER}"
-        )
+    if native and any(map(_left_in_text, messages)):
+        detail = f"{ran} could run, read from the text, where the server left them; {_PARSER}"
+        return Check("tool calls", "warn", detail)
     if ran < len(calls):
         problem = next(call.error for call in calls if call.error)
         return Check("tool calls", "warn", f"{ran} of {len(calls)} could run; one that could not: {problem}")
     return Check("tool calls", "ok", f"{ran} of {len(calls)} could run")
-
-
-def _executed(run: Trajectory) -> int:
-    return sum(call.executed is not None for call in run.calls())
 
 
 def _left_in_text(message: Message) -> bool:
@@ -172,10 +174,10 @@ def _left_in_text(message: Message) -> bool:
 
 
 def _reasoning(settings: AgentSettings, run: Trajectory, messages: list[Message]) -> Check:
-    seen = [turn.reasoning for turn in run.turns]
+    reasoning = [turn.reasoning for turn in run.turns]
     shapes = list(dict.fromkeys(shape for message in messages for shape in message.shapes))
-    if not any(seen):
-        lack = "absent" if all(reasoning is None for reasoning in seen) else "empty"
+    if not any(reasoning):
+        lack = "absent" if all(thought is None for thought in reasoning) else "empty"
         remedy = "; a server needs its reasoning parser (vLLM, SGLang: --reasoning-parser NAME)" if not shapes else ""
         return Check("reasoning", "warn", f"{lack}: browses cannot be judged by it, nor pairs weighted{remedy}")
     came = f"{sum(turn.reasoning_tokens for turn in run.turns)} tokens, in {' and '.join(shapes) or 'the text'}"
@@ -190,25 +192,6 @@ def _answer(run: Trajectory) -> Check:
     if run.answer is None:
         return Check("answer", "warn", f"none; the run ended by {run.end_reason}")
     forced = "" if run.end_reason == "answer" else f", when it was told to answer ({run.end_reason})"
-    if normalise(_TASK.answers[0]) in normalise(run.answer):
+    if normalise(_HOP.object) in normalise(run.answer):
         return Check("answer", "warn" if forced else "ok", f"{run.answer!r:.200}{forced}")
-    return Check("answer", "warn", f"{run.answer!r:.200}{forced}, not {_TASK.answers[0]!r}, which its page says")
-
-
-def _window(settings: AgentSettings) -> Check:
-    if settings.window:
-        return Check("context window", "ok", f"{settings.window:,} tokens, as the profile says")
-    known = model_facts(settings.model).window
-    if known:
-        return Check("context window", "ok", f"{known:,} tokens, as litellm knows")
-    if settings.simulated:
-        return Check("context window", "ok", "none")
-    return Check("context window", "warn", "unknown: say it by `window`, else only a refused prompt tells of its end")
-
-
-def _price(settings: AgentSettings) -> Check:
-    price = model_facts(settings.model).price
-    if price is None:
-        return Check("price", "warn", "unknown: costs will be too, and limits.cost does nothing")
-    known = f"US$ {1e6 * price.prompt:g} a million tokens sent, {1e6 * price.completion:g} written"
-    return Check("price", "ok", known + ("" if price.cached is None else f", {1e6 * price.cached:g} from its cache"))
+    return Check("answer", "warn", f"{run.answer!r:.200}{forced}, not {_HOP.object!r}, which its page says")

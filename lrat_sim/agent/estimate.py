@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
-import yaml
 from msgspec import Struct
 from rich.console import Console
 
-from lrat_sim.agent.context import Context
-from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.agent.context import prompt_window
+from lrat_sim.agent.profile import AgentSettings, profile_yaml
 from lrat_sim.errors import InputError
 from lrat_sim.models.facts import model_facts
 from lrat_sim.models.usage import Price
@@ -36,7 +34,7 @@ _MEASURED = 200
 """So many questions are measured."""
 
 
-class Amount(Struct, frozen=True, kw_only=True):
+class Amount(Struct, frozen=True):
     """What runs take: calls of the model, tokens sent and written, US dollars.
 
     ``cached_tokens`` are those of ``prompt_tokens`` that the call before had sent already.  ``cost`` charges them in
@@ -52,9 +50,9 @@ class Amount(Struct, frozen=True, kw_only=True):
 
     def times(self, runs: int) -> Amount:
         """The amount of several runs."""
-        amounts = msgspec.structs.asdict(self).items()
-        scaled: dict[str, Any] = {name: None if amount is None else amount * runs for name, amount in amounts}
-        return Amount(**scaled)
+        amounts: dict[str, float | None] = msgspec.structs.asdict(self)
+        scaled = {name: amount * runs for name, amount in amounts.items() if amount is not None}
+        return msgspec.structs.replace(self, **scaled)
 
 
 class RolloutEstimate(Struct, frozen=True, kw_only=True):
@@ -66,16 +64,6 @@ class RolloutEstimate(Struct, frozen=True, kw_only=True):
     at_limit: Amount
     price: Price | None
     assumptions: list[str]
-
-
-class _Sizes(Struct, frozen=True):
-    """Tokens: of the first prompt, that a turn adds to it, that a turn and the answer write, of the last request."""
-
-    start: float
-    growth: float
-    turn: float
-    answer: float
-    request: float
 
 
 def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -> RolloutEstimate:
@@ -103,91 +91,70 @@ def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -
     if not tasks or samples < 1:
         raise InputError("there is nothing to estimate: give at least one task and one sample.")
     agent, facts = settings.resolved(), model_facts(settings.model)
-    sizes = _sizes(agent, tasks)
-    run = _run(agent, sizes, STEPS, facts.price)
-    longest = _run(agent, sizes, agent.limits.turns, facts.price)
-    runs = len(tasks) * samples
-    return RolloutEstimate(
-        runs=runs,
-        run=run,
-        typical=run.times(runs),
-        at_limit=longest.times(runs),
-        price=facts.price,
-        assumptions=_assumptions(agent, agent.window or facts.window, facts.price),
-    )
-
-
-def _sizes(agent: AgentSettings, tasks: Sequence[Task]) -> _Sizes:
     measured = tasks[:_MEASURED]
     question = sum(count_tokens(task.question) for task in measured) / len(measured)
-    beside = json.dumps(agent.talks.tools) if agent.talks.tools else ""
-    limits = agent.limits
-    search = HEAD_TOKENS + limits.k * (limits.snippet_tokens + HIT_TOKENS)
-    browse = HEAD_TOKENS + limits.document_tokens
-    output = (search + BROWSES_A_SEARCH * browse) / (1 + BROWSES_A_SEARCH)
-    back = 0 if agent.pass_reasoning == "no" else REASONING_TOKENS
-    longest = agent.sampling.max_tokens or REASONING_TOKENS + ANSWER_TOKENS
-    return _Sizes(
-        start=count_tokens(agent.prompt) + count_tokens(beside) + question,
-        growth=back + CALL_TOKENS + output,
-        turn=min(REASONING_TOKENS + CALL_TOKENS, longest),
-        answer=min(REASONING_TOKENS + ANSWER_TOKENS, longest),
-        request=count_tokens(agent.answer_prompt),
-    )
-
-
-def _run(agent: AgentSettings, sizes: _Sizes, steps: int, price: Price | None) -> Amount:
-    """One run of so many turns with calls, and its answer; fewer turns where a limit is reached before."""
-    limits, room = agent.limits, Context(agent, agent.talks.tools)
-    context, before, turns = sizes.start, 0.0, 0
-    prompt = cached = completion = 0.0
-    while turns < min(steps, limits.turns):
-        cost = None if price is None else price.cost(prompt, completion)
-        if (
-            (room.window is not None and context > room.window)
-            or (limits.tokens is not None and prompt + completion + context > limits.tokens)
-            or (limits.cost is not None and cost is not None and cost >= limits.cost)
-        ):
-            break
-        prompt, cached, completion = prompt + context, cached + before, completion + sizes.turn
-        context, before, turns = context + sizes.growth, context, turns + 1
-    last = context + (sizes.request if turns < steps or turns == limits.turns else 0.0)
-    if room.window is not None:  # outputs that do not fit are left out before the answer is demanded
-        last = min(last, max(room.window, sizes.start))
-    prompt, cached, completion = prompt + last, cached + before, completion + sizes.answer
-    return Amount(
-        calls=turns + 1,
-        prompt_tokens=prompt,
-        cached_tokens=cached,
-        completion_tokens=completion,
-        cost=None if price is None else price.cost(prompt, completion),
-        cost_cached=None if price is None or price.cached is None else price.cost(prompt, completion, cached),
-    )
-
-
-def _assumptions(agent: AgentSettings, window: int | None, price: Price | None) -> list[str]:
-    assumed = [
+    tools = agent.tool_protocol.tools
+    start = count_tokens(agent.prompt) + (count_tokens(json.dumps(tools)) if tools else 0) + question
+    run, longest = (_run(agent, start, steps, facts.price) for steps in (STEPS, agent.limits.turns))
+    runs = len(tasks) * samples
+    assumptions = [
         f"A typical run makes {STEPS} tool calls (or limits.turns), one a turn, {BROWSES_A_SEARCH} browses a search, "
         f"with {REASONING_TOKENS} tokens of reasoning each, as in the LRAT paper; at the limit it takes "
         f"{agent.limits.turns} turns and is then made to answer. Agents that think longer take more.",
         f"Tokens are those of {TOKENIZER}; a model's own differ by some 10 to 30 %.",
         "Retries, and the judges' calls, are not counted.",
     ]
-    if window is None and not agent.simulated:
-        assumed.append("The model's window is unknown, so nothing is cut by it; say it by `window`.")
-    if price is None:
-        assumed.append(f"The price of {agent.model} is unknown, so there is no cost.")
-    return assumed
+    if (agent.window or facts.window) is None and not agent.simulated:
+        assumptions.append("The model's window is unknown, so nothing is cut by it; set it by `window`.")
+    if facts.price is None:
+        assumptions.append(f"The price of {agent.model} is unknown, so there is no cost.")
+    return RolloutEstimate(
+        runs=runs,
+        run=run,
+        typical=run.times(runs),
+        at_limit=longest.times(runs),
+        price=facts.price,
+        assumptions=assumptions,
+    )
+
+
+def _run(agent: AgentSettings, start: float, steps: int, price: Price | None) -> Amount:
+    """One run of so many turns with calls, and its answer; fewer turns where a limit is reached before.
+
+    ``start`` is P above.
+    """
+    limits, window = agent.limits, prompt_window(agent)
+    search = HEAD_TOKENS + limits.k * (limits.snippet_tokens + HIT_TOKENS)
+    browse = HEAD_TOKENS + limits.document_tokens
+    output = (search + BROWSES_A_SEARCH * browse) / (1 + BROWSES_A_SEARCH)
+    growth = (0 if agent.pass_reasoning == "no" else REASONING_TOKENS) + CALL_TOKENS + output
+    longest = agent.sampling.max_tokens or REASONING_TOKENS + ANSWER_TOKENS
+    context, before, turns = start, 0.0, 0
+    prompt = cached = completion = 0.0
+    while turns < min(steps, limits.turns):
+        cost = None if price is None else price.cost(prompt, completion)
+        if (
+            (window is not None and context > window)
+            or (limits.tokens is not None and prompt + completion + context > limits.tokens)
+            or (limits.cost is not None and cost is not None and cost >= limits.cost)
+        ):
+            break
+        prompt, cached = prompt + context, cached + before
+        completion += min(REASONING_TOKENS + CALL_TOKENS, longest)
+        context, before, turns = context + growth, context, turns + 1
+    # at a limit the answer is demanded by one more request
+    last = context + (count_tokens(agent.answer_prompt) if turns < steps or turns == limits.turns else 0.0)
+    if window is not None:  # outputs that do not fit are left out before the answer is demanded
+        last = min(last, max(window, start))
+    prompt, cached = prompt + last, cached + before
+    completion += min(REASONING_TOKENS + ANSWER_TOKENS, longest)
+    cost = None if price is None else price.cost(prompt, completion)
+    cost_cached = None if price is None or price.cached is None else price.cost(prompt, completion, cached)
+    return Amount(turns + 1, prompt, cached, completion, cost, cost_cached)
 
 
 def print_dry_run(settings: AgentSettings, estimated: RolloutEstimate, console: Console) -> None:
-    """Prints the resolved profile as YAML, its lines as they are, and the estimate as a table."""
-    console.print(profile_yaml(settings), markup=False, highlight=False, soft_wrap=True)
-    console.print(estimate_table(estimated).to_terminal())
-
-
-def estimate_table(estimated: RolloutEstimate) -> Table:
-    """An estimate as a table, with what it assumes."""
+    """Prints the resolved profile as YAML, its lines as they are, and the estimate as a table with its assumptions."""
     amounts = (estimated.run, estimated.typical, estimated.at_limit)
     rows = [
         ["model calls", *(f"{amount.calls:,.0f}" for amount in amounts)],
@@ -199,23 +166,6 @@ def estimate_table(estimated: RolloutEstimate) -> Table:
     if estimated.run.cost_cached is not None:
         rows.append(["cost with the provider's cache", *(dollars(amount.cost_cached) for amount in amounts)])
     columns = ["", "a typical run", "all runs", "all at their limits"]
-    return Table.of(f"{estimated.runs:,} runs", columns, rows, notes=estimated.assumptions)
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML in which a text of several lines reads as such."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def profile_yaml(settings: AgentSettings) -> str:
-    """The resolved profile as the run records it, prompts' texts included; without its last two lines, the tokenizer
-    and the fingerprint, it is a profile again."""
-    described: dict[str, Any] = settings.describe()
-    dumped: str = yaml.dump(described, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return dumped
+    table = Table.of(f"{estimated.runs:,} runs", columns, rows, notes=estimated.assumptions)
+    console.print(profile_yaml(settings), markup=False, highlight=False, soft_wrap=True)
+    console.print(table.to_terminal())

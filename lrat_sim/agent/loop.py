@@ -1,39 +1,36 @@
 """The turn loop: one agent, one retriever, one task (LRAT paper, section 3; limits as in section 6.1).
 
-A turn is one answer of the model and the calls that ran for it.  How both are written is the protocol's business
-(:mod:`lrat_sim.agent.protocols`).  At a limit one more call tells the agent to answer now with what it has.
+A turn is one answer of the model and the calls that ran for it; how both are written is the protocol's business.  At a
+limit one more call tells the agent to answer now with what it has.
 
 A message that was cut off at the provider's token limit is no answer, and a call at its end does not run: the model is
 told so twice, then to answer now; if that is cut off too, the run ends by ``length``.  Only an answer whose line is
 complete counts.  Where the provider's filter withheld a message, the run ends by ``content_filter``.
-
-The simulated agent gets its task's plan as the request parameter ``simulation`` (plan, persona, seed), never in a
-message.  Its seed comes from (run's seed, task, sample), so that runs with two retrievers are paired.  What was sent is
-in the trajectory's ``extra``: ``sampling`` and ``simulation``.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
+import msgspec
+
+import lrat_sim.agent.simulated  # noqa: F401  # enters the simulated model
 from lrat_sim.agent.answer import read_answer, states_answer
-from lrat_sim.agent.asking import Asker
-from lrat_sim.agent.calls import read_call
-from lrat_sim.agent.conversation import Conversation
+from lrat_sim.agent.context import Context
 from lrat_sim.agent.mending import read_strictly
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import ParsedMessage
-from lrat_sim.agent.recording import Recording
-from lrat_sim.agent.tools import Toolbox, refused, texts_of
+from lrat_sim.agent.tools import Toolbox, refused
+from lrat_sim.agent.transcript import Transcript
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import BoundaryError, RetrieverError, TaskError
-from lrat_sim.models.call import CallFailed, CallRefused, Completion, ContextOverflow, DeadlinePassed
+from lrat_sim.models.call import CallFailed, CallRefused, Completion, ContextOverflow, DeadlinePassed, Request
 from lrat_sim.models.client import Client
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import EndReason, Failure, Status, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.result_format import ResultFormat
 
 _REMINDERS = 2
 """Reminders in a row for messages that are neither call nor answer; after them the model must answer."""
@@ -43,8 +40,10 @@ _CUT_OFF = (
 )
 _CUT_CALL = "not run, since the message was cut off at the limit of tokens before it was complete; write it again"
 _TOO_LATE = "no calls are run any more"
+_TOOL_CHOICE = re.compile(r"tool[_ ]?choice", re.IGNORECASE)
 
 _End = tuple[Status, EndReason, str | None]
+"""How a run ended, by what, and its answer."""
 
 
 async def run_task(
@@ -87,8 +86,15 @@ async def run_task(
     except BoundaryError as error:
         failure = Failure(boundary=error.boundary, message=str(error))
         if isinstance(error, CallFailed):
-            run.recording.keep_attempts(error)
+            run.transcript.keep_attempts(error)
     status, end_reason, answer = end
+    extra = {
+        "sampling": run.sampling,
+        "canary": task.canary,
+        "simulation": run.simulation,
+        "attempts": run.transcript.failed or None,
+        "left_out": sorted(run.transcript.left_out) or None,
+    }
     return Trajectory(
         id=trajectory_id(task, described["fingerprint"], retriever.fingerprint, sample, seed),
         task_id=task.id,
@@ -100,11 +106,11 @@ async def run_task(
         status=status,
         end_reason=end_reason,
         answer=answer,
-        turns=run.recording.turns,
-        usage=run.recording.usage,
+        turns=run.transcript.turns,
+        usage=run.transcript.usage,
         error=failure,
         seconds=time.perf_counter() - began,
-        extra=run.described(),
+        extra={name: value for name, value in extra.items() if value is not None},
     )
 
 
@@ -118,35 +124,37 @@ class _Run:
     """The state of one run; nothing of it is shared with another."""
 
     def __init__(self, task: Task, agent: AgentSettings, sample: int, seed: int, client: Client, priority: int):
-        self.task, self.agent, self.protocol = task, agent, agent.talks
-        self.asker = Asker(task, agent, sample, seed, client, priority)
-        self.conversation = Conversation(agent, task.question)
-        self.recording = Recording()
-        seconds = agent.limits.seconds
-        self.deadline = None if seconds is None else time.monotonic() + seconds
+        self.task, self.agent, self.protocol = task, agent, agent.tool_protocol
+        self.sample, self.client, self.priority = sample, client, priority
+        self.transcript, self.context = Transcript(agent, task.question), Context(agent)
+        self.deadline = None if agent.limits.seconds is None else time.monotonic() + agent.limits.seconds
+        self.tool_choice = self.protocol.tool_choice  # of the request for an answer
+        self.sampling = agent.sampling.sent(sample=sample, seed=seed, stop=self.protocol.stop)
+        self.simulation: dict[str, Any] | None = None
+        if agent.simulated and task.plan is not None:
+            # never in a message; of the run's seed, task and sample alone, so that two retrievers' runs are paired
+            own_seed = int(fingerprint([seed, task.id, sample]), 16) >> 11  # 53 bits, which any JSON reader keeps
+            plan = msgspec.to_builtins(task.plan)
+            self.simulation = {"plan": plan, "persona": agent.simulation, "seed": own_seed}
 
     async def finish(self, retriever: Retriever) -> _End:
-        """The turns up to the answer: status, why it ended, the answer."""
+        """The turns up to the answer."""
         if self.agent.simulated and self.task.plan is None:
             raise TaskError(f"task {self.task.id!r} has no plan, which a simulated agent needs")
-        limits, task = self.agent.limits, self.task
-        shown = ResultFormat(limits.k, limits.snippet_tokens, limits.document_tokens)
-        seen = retriever.for_task(task), texts_of(retriever), shown
-        tools = Toolbox(*seen, self.protocol.form, self.agent.search_with, task.question)
+        tools = Toolbox(retriever, self.task, self.agent)
         reminded = 0
         while (limit := self._limit()) is None:
             try:
-                completion = await self.asker.ask(self.conversation.messages, deadline=self.deadline)
-            except DeadlinePassed as error:
-                self.recording.keep_attempts(error)
-                return await self._answer_now("time_limit")
-            except ContextOverflow as error:
-                self.recording.keep_attempts(error)
-                self.conversation.make_room(self.recording.turns)
+                completion = await self._ask(self.transcript.messages)
+            except (DeadlinePassed, ContextOverflow) as error:
+                self.transcript.keep_attempts(error)
+                if isinstance(error, DeadlinePassed):
+                    return await self._answer_now("time_limit")
+                self.transcript.make_room()
                 return await self._answer_now("token_limit")
             parsed, cut_off = self.protocol.read(completion.message), completion.cut_off
             if completion.withheld:
-                self.recording.add_refused(completion, parsed, _TOO_LATE)
+                self.transcript.record_refused(completion, parsed, _TOO_LATE)
                 return "unanswered", "content_filter", None
             if parsed.calls:
                 ran = await self._act(completion, parsed, tools)
@@ -154,7 +162,7 @@ class _Run:
                 if reminded > _REMINDERS:
                     return await self._answer_now("length")
                 continue
-            self.recording.add(completion, parsed, [])
+            self.transcript.record(completion, parsed, [])
             if cut_off and (answer := _complete_answer(parsed.answer)) is not None:
                 return "answered", "answer", answer
             if parsed.answer is not None and not cut_off:
@@ -162,60 +170,84 @@ class _Run:
                 return ("answered", "answer", answer) if answer is not None else ("unanswered", "gave_up", None)
             if reminded == _REMINDERS or not (cut_off or (parsed.remind and not parsed.silent)):
                 return await self._answer_now("length" if cut_off else "answer")  # there is nothing to go on from
-            self.conversation.remind(parsed, _CUT_OFF if cut_off else self.protocol.reminder)
+            self.transcript.remind(parsed, _CUT_OFF if cut_off else self.protocol.reminder)
             reminded += 1
         return await self._answer_now(limit)
 
     def _limit(self) -> EndReason | None:
         """The limit that the run has reached, or would pass with the next call."""
         limits = self.agent.limits
-        if len(self.recording.turns) >= limits.turns:
+        if len(self.transcript.turns) >= limits.turns:
             return "turn_limit"
-        if limits.cost is not None and self.recording.spent >= limits.cost:
+        if limits.cost is not None and self.transcript.spent >= limits.cost:
             return "cost_limit"
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return "time_limit"
-        return None if self.asker.fits(self.conversation.messages) else "token_limit"
+        return None if self.context.fits(self.transcript.messages) else "token_limit"
+
+    async def _ask(self, messages: list[dict[str, Any]], *, answer: bool = False) -> Completion:
+        """What the model says to the messages; where it must ``answer``, without calls and however long it takes."""
+        agent = self.agent
+        extra = dict(agent.provider)
+        if answer:
+            extra.pop("tool_choice", None)
+        if self.simulation is not None:
+            extra["simulation"] = self.simulation
+        request = Request(
+            model=agent.model,
+            messages=messages,
+            tools=self.protocol.tools,
+            tool_choice=self.tool_choice if answer else None,
+            sampling=self.sampling,
+            base_url=agent.base_url,
+            key_env=agent.key_env,
+            timeout=agent.timeout,
+            retries=agent.retries,
+            extra=extra,
+            sample=self.sample,
+        )
+        deadline = None if answer else self.deadline
+        completion = await self.client.complete(request, priority=self.priority, deadline=deadline)
+        self.context.note(messages, completion)
+        return completion
 
     async def _act(self, completion: Completion, parsed: ParsedMessage, tools: Toolbox) -> bool:
         """Runs a turn's calls, records the turn, and tells the model their outputs; whether any ran."""
-        asked = self.recording.numbered(parsed)
+        asked = self.transcript.numbered(parsed)
         whole = asked[:-1] if completion.cut_off and _may_be_cut(completion, asked[-1]) else asked
         try:
             calls = await tools.run(whole, parsed.reasoning)
-            calls += [refused(call, read_call(call), _CUT_CALL) for call in asked[len(whole) :]]
-            if more := len(parsed.calls) - len(asked):
-                problem = f"{calls[-1].error}; the {more:,} calls after it were dropped and are not recorded"
-                calls[-1] = refused(asked[-1], read_call(asked[-1]), problem)
         except RetrieverError as error:
-            self.recording.add_refused(completion, parsed, str(error))
+            self.transcript.record_refused(completion, parsed, str(error))
             raise
-        self.conversation.add_turn(len(self.recording.turns), parsed, asked, calls)
-        self.recording.add(completion, parsed, calls)
+        calls += [refused(call, _CUT_CALL) for call in asked[len(whole) :]]
+        if more := len(parsed.calls) - len(asked):
+            problem = f"{calls[-1].error}; the {more:,} calls after it were dropped and are not recorded"
+            calls[-1] = refused(asked[-1], problem)
+        self.transcript.add(completion, parsed, asked, calls)
         return any(call.executed is not None for call in calls)
 
     async def _answer_now(self, reason: EndReason) -> _End:
         """One more call, for an answer from what was found; outputs that leave no room for it are left out."""
-        conversation = self.conversation
-        while not self.asker.context.fits_window(conversation.answer_request()) and conversation.make_room(
-            self.recording.turns
-        ):
+        transcript = self.transcript
+        while not self.context.fits_window(transcript.answer_request()) and transcript.make_room():
             pass
         completion, count = None, 1
         while completion is None:
             try:
-                completion = await self.asker.ask(conversation.answer_request(), answer=True)
+                completion = await self._ask(transcript.answer_request(), answer=True)
             except ContextOverflow as error:
-                self.recording.keep_attempts(error)
-                if not conversation.make_room(self.recording.turns, count):
+                transcript.keep_attempts(error)
+                if not transcript.make_room(count):
                     return "unanswered", "token_limit", None
                 count *= 2  # a window that is far too small must not cost a call for every turn
             except CallRefused as error:
-                if not self.asker.may_ask_again(error):
+                if self.tool_choice is None or not _TOOL_CHOICE.search(str(error)):
                     raise
-                self.recording.keep_attempts(error)
+                self.tool_choice = None  # which some providers do not know
+                transcript.keep_attempts(error)
         parsed = self.protocol.read(completion.message)
-        self.recording.add_refused(completion, parsed, _TOO_LATE)
+        transcript.record_refused(completion, parsed, _TOO_LATE)
         if completion.withheld:
             return "unanswered", "content_filter", None
         answer = _complete_answer(parsed.plain) if completion.cut_off else read_answer(parsed.plain)
@@ -224,17 +256,6 @@ class _Run:
         if completion.cut_off:
             return "unanswered", "length", None
         return "unanswered", "gave_up" if reason == "answer" else reason, None
-
-    def described(self) -> dict[str, Any]:
-        """The trajectory's ``extra``."""
-        extra = {
-            "sampling": self.asker.sampling,
-            "canary": self.task.canary,
-            "simulation": self.asker.simulation,
-            "attempts": self.recording.failed or None,
-            "left_out": sorted(self.conversation.left_out) or None,
-        }
-        return {name: value for name, value in extra.items() if value is not None}
 
 
 def _complete_answer(text: str | None) -> str | None:

@@ -15,49 +15,35 @@ _LONGEST = 1500
 """Characters of what is still mended: the mending takes time that grows with the square of them."""
 _DEEPEST = 20
 """Levels of what is still read."""
-
 _STRING_OR_COMMENT = re.compile(
     r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(//[^\n]*|/\*.*?(?:\*/|\Z)|(?<![^\s,{}\[\]])\#[^\n]*)""", re.DOTALL
 )
 _ENDS = "}])\"'\u201d\u2019"
 """What closes a value: a text that ends otherwise was cut off in the middle of one, and half a value is another."""
 _BETWEEN = re.compile(r"[\s,;]*")
-_DECODER = json.JSONDecoder(strict=False)
+_NOTHING = re.compile(r"\b(?:null|none)\b", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf])")
 _BROKEN = (ValueError, SyntaxError, MemoryError, RecursionError, TypeError, OverflowError)
+
+DECODER = json.JSONDecoder(strict=False)
+"""Takes strings with line breaks, and tells where a value ends."""
 
 
 def read_strictly(text: str) -> dict[str, Any] | None:
     """JSON of one mapping, no key of which is given twice."""
     try:
-        value = json.loads(text, object_pairs_hook=_once)
+        value = json.loads(text, object_pairs_hook=_unique)
     except _BROKEN:
         return None
     return value if isinstance(value, dict) and not _too_deep(value) else None
 
 
-def _too_deep(value: Any) -> bool:
-    """Whether lists and mappings nest beyond what is read; goes level by level, since calls would nest as deep."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-    return bool(level)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key is given twice")
-    return value
-
-
 def read_mappings(text: str) -> Any:
     """A mapping or a list of mappings, read strictly, else tolerantly; None where it is neither."""
-    for candidate in (text, _unfenced(text)) if text.startswith("```") else (text,):
+    candidates = [text]
+    if text.startswith("```"):  # in a code fence, closed or not, perhaps behind its language
+        candidates.append(re.sub(r"\A\w+(?=[\s{\[])", "", text[3:].partition("```")[0]).strip())
+    for candidate in candidates:
         for read in (_json_value, _literal, _in_sequence, _mended):
             try:
                 value = read(candidate)
@@ -68,14 +54,23 @@ def read_mappings(text: str) -> Any:
     return None
 
 
-def _unfenced(text: str) -> str:
-    """What stands in a code fence, closed or not, without its language."""
-    inside = text[3:].partition("```")[0]
-    return re.sub(r"\A\w+(?=[\s{\[])", "", inside).strip()
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(value := dict(pairs)) < len(pairs):
+        raise ValueError("a key is given twice")
+    return value
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether lists and mappings nest beyond what is read; goes level by level, since calls would nest as deep."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        nested = [value for value in level if isinstance(value, dict | list)]
+        level = [inner for value in nested for inner in (value.values() if isinstance(value, dict) else value)]
+    return bool(level)
 
 
 def _all_mappings(values: list[Any]) -> bool:
-    return all(isinstance(each, dict) for each in values)
+    return all(isinstance(value, dict) for value in values)
 
 
 def _json_value(text: str) -> Any:
@@ -96,7 +91,7 @@ def _in_sequence(text: str) -> list[Any]:
     values, position = [], 0
     while text.startswith("{", position):
         try:
-            value, end = _DECODER.raw_decode(text, position)
+            value, end = DECODER.raw_decode(text, position)
         except ValueError:
             break
         values.append(value)
@@ -115,28 +110,19 @@ def _mended(text: str) -> Any:
             return values
     import json_repair
 
-    bare = _STRING_OR_COMMENT.sub(lambda found: " " if found[1] else found[0], text).strip()
+    bare = _STRING_OR_COMMENT.sub(lambda token: " " if token[1] else token[0], text).strip()
     if len(bare) > _LONGEST or bare[:1] not in ("{", "[") or bare[-1] not in _ENDS:
         return None
     value = json_repair.loads(bare, skip_json_loads=True)
-    return value if value and _words(_flat(value)) == _words(_unescaped(bare)) else None
+    unescaped = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else " ", bare)
+    return value if value and _letters(_flat(value)) == _letters(unescaped) else None
 
 
 def _flat(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{_flat(key)} {_flat(inner)}" for key, inner in value.items())
-    if isinstance(value, list):
-        return " ".join(map(_flat, value))
-    return str(value)
+    return " ".join(map(_flat, value)) if isinstance(value, list) else str(value)
 
 
-_NOTHING = re.compile(r"\b(?:null|none)\b", re.IGNORECASE)
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf])")
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", text)
-
-
-def _words(text: str) -> str:
+def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, _NOTHING.sub(" ", text).casefold()))

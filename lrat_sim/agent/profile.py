@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import Meta
 
 from lrat_sim import catalog
 from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, ProtocolName
@@ -21,8 +21,11 @@ from lrat_sim.retrieval.control_tokens import RULES
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
 
-Tokens = Annotated[int, Meta(ge=1, le=1_000_000)]
-"""Of a text: more than any model reads."""
+Tokens = Annotated[int, Meta(ge=1, le=1_000_000)]  # of a text: more than any model reads
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+Nucleus = Annotated[float, Meta(gt=0, le=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Seed = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
 
 HOW_SENT = ("name", "key_env", "timeout", "retries")
 """Fields that decide whether a call arrives, not what is answered: outside the fingerprint."""
@@ -31,27 +34,15 @@ HOW_SENT = ("name", "key_env", "timeout", "retries")
 class Sampling(Settings, frozen=True, kw_only=True):
     """How the model samples, as in the LRAT paper (section 6.1); None is not sent, for providers that refuse it."""
 
-    temperature: Annotated[Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="Sampling temperature.")] = 0.85
-    top_p: Annotated[Annotated[float, Meta(gt=0, le=1)] | None, Meta(description="Nucleus sampling.")] = 0.95
-    presence_penalty: Annotated[
-        Annotated[float, Meta(ge=-2, le=2)] | None, Meta(description="Penalty for words already said.")
-    ] = 1.1
+    temperature: Annotated[Temperature | None, Meta(description="Sampling temperature.")] = 0.85
+    top_p: Annotated[Nucleus | None, Meta(description="Nucleus sampling.")] = 0.95
+    presence_penalty: Annotated[Penalty | None, Meta(description="Penalty for words already said.")] = 1.1
     max_tokens: Annotated[Whole | None, Meta(description="Tokens of one message, at most.")] = None
-    seed: Annotated[
-        Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)] | None, Meta(description="Seed of the model's sampling.")
-    ] = 2025
-    stop: Annotated[list[str], Meta(description="Stop sequences beside those of the protocol.")] = field(
-        default_factory=list
-    )
+    seed: Annotated[Seed | None, Meta(description="Seed of the model's sampling.")] = 2025
+    stop: Annotated[list[str], Meta(description="Stop sequences beside those of the protocol.")] = []
 
     def sent(self, *, sample: int, seed: int, stop: Sequence[str] = ()) -> dict[str, Any]:
-        """The parameters of a call; each sample and each seed of a run has a seed of its own.
-
-        Args:
-            sample: which of several runs of a task, from 0.
-            seed: the run's seed.
-            stop: the protocol's stop sequences.
-        """
+        """The parameters of a call; each sample of a task and each seed of a run has a seed of its own."""
         own_seed = None if self.seed is None else self.seed + sample + 10_007 * seed
         stops = list(dict.fromkeys([*stop, *self.stop])) or None
         parameters = msgspec.structs.asdict(self) | {"seed": own_seed, "stop": stops}
@@ -76,17 +67,11 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
 
     model: Annotated[str, Meta(min_length=1, description="litellm's name; sim/... is the simulated agent.")]
     name: Annotated[str, Meta(description="Name in tables; by default the file's.")] = ""
-    protocol: Annotated[
-        ProtocolName, Meta(description="How the model calls tools: natively, in tags, or as thought and action.")
-    ] = "tools"
-    prompt: Annotated[
-        str, Meta(description="System prompt: a name, a path, or the text itself if it has a line break.")
-    ] = "search-agent"
+    protocol: Annotated[ProtocolName, Meta(description="Tool calls: native, in tags, or ReAct text.")] = "tools"
+    prompt: Annotated[str, Meta(description="System prompt: name, path, or text of several lines.")] = "search-agent"
     answer_prompt: Annotated[str, Meta(description="What the agent is told at a limit; as `prompt`.")] = "answer-now"
     base_url: Annotated[str | None, Meta(description="Endpoint, where it is not the provider's own.")] = None
-    key_env: Annotated[
-        str | None, Meta(description="Environment variable with the key, where it is not the provider's usual one.")
-    ] = None
+    key_env: Annotated[str | None, Meta(description="Environment variable with the key, if not the usual one.")] = None
     window: Annotated[Whole | None, Meta(description="Context window in tokens; by default what is known.")] = None
     sampling: Annotated[Sampling, Meta(description="How the model samples.")] = Sampling()
     limits: Annotated[Limits, Meta(description="What the agent is shown, and how far it may go.")] = Limits()
@@ -100,16 +85,13 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     search_with: Annotated[
         SearchWith, Meta(description="What the retriever is sent: query, reasoning before it, or the whole history.")
     ] = "query"
-    provider: Annotated[dict[str, Any], Meta(description="Further parameters, sent as they are.")] = field(
-        default_factory=dict
-    )
-    simulation: Annotated[
-        dict[str, Any] | None, Meta(description="Personality of a simulated agent, for sim/ models only.")
-    ] = None
+    provider: Annotated[dict[str, Any], Meta(description="Further parameters, sent as they are.")] = {}
+    simulation: Annotated[dict[str, Any] | None, Meta(description="Personality of a simulated agent.")] = None
 
     def __post_init__(self) -> None:
         if isinstance(self.pass_reasoning, bool):  # what YAML makes of a bare `no`
             msgspec.structs.force_setattr(self, "pass_reasoning", "reasoning_content" if self.pass_reasoning else "no")
+        super().__post_init__()
         if self.simulation is not None and not self.simulated:
             raise InputError(f"agent {self.name!r}: `simulation` is for sim/ models, not {self.model!r}; remove it.")
         if self.simulated and self.protocol != "tools":
@@ -125,41 +107,43 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         return self.model.startswith("sim/")
 
     @property
-    def talks(self) -> Protocol:
-        """The protocol itself."""
+    def tool_protocol(self) -> Protocol:
+        """The protocol that ``protocol`` names."""
         return PROTOCOLS[self.protocol]
 
     def resolved(self) -> AgentSettings:
-        """These settings, checked, with the prompts' texts, tools included, in place of their names and a simulated
-        agent's personality in full.
+        """These settings with the prompts' texts, tools included, in place of their names and a simulated agent's
+        personality in full.
 
         Raises:
-            InputError: a value is not allowed, or the prompt lacks the slot that its protocol needs.
+            InputError: the personality has a wrong value, or the prompt lacks the slot that its protocol needs.
             UnknownName: no such prompt.
         """
-        try:
-            checked = msgspec.convert(msgspec.to_builtins(self), type=AgentSettings)
-            if self.simulated:
+        persona: dict[str, Any] = {}
+        if self.simulated:
+            try:
                 persona = msgspec.to_builtins(msgspec.convert(self.simulation or {}, type=Persona))
-                # habits are left out where there are none, so that personas without them keep their fingerprint
-                given = {name: value for name, value in persona.items() if value is not None}
-                checked = msgspec.structs.replace(checked, simulation=given)
-        except msgspec.ValidationError as error:
-            raise InputError(f"agent {self.name!r}: {error}; correct that field.") from error
-        texts = {field: _text(getattr(self, field)) for field in ("prompt", "answer_prompt")}
-        if not checked.talks.fits(texts["prompt"]):
+            except msgspec.ValidationError as error:
+                raise InputError(f"agent {self.name!r}: `simulation`: {error}; correct that field.") from error
+        # habits are left out where there are none, so that personas without them keep their fingerprint
+        simulation = {name: value for name, value in persona.items() if value is not None} or None
+        described, prompt = self.tool_protocol.described, _text(self.prompt)
+        if described:
+            prompt = prompt.replace(SLOT, described)
+        if described not in prompt:
             raise InputError(
                 f"agent {self.name!r}: the prompt lacks the slot {SLOT}, where protocol {self.protocol} describes the "
                 "tools; add it."
             )
-        return msgspec.structs.replace(checked, **texts | {"prompt": checked.talks.prompt(texts["prompt"])})
+        answer_prompt = _text(self.answer_prompt)
+        return msgspec.structs.replace(self, prompt=prompt, answer_prompt=answer_prompt, simulation=simulation)
 
     def describe(self) -> dict[str, Any]:
         """All of it as plain JSON, with the tokenizer's name and the ``fingerprint``: enough to rebuild it."""
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
         described["tokenizer"] = TOKENIZER
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
-        shown = {"tools": TOOLS, "wording": self.talks.wording(), "harmless": RULES}
+        shown = {"tools": TOOLS, "wording": self.tool_protocol.wording(), "harmless": RULES}
         return {**described, "fingerprint": fingerprint({**decisive, **shown})}
 
 
@@ -178,3 +162,9 @@ def load_agent(name: str, overrides: dict[str, Any] | None = None) -> AgentSetti
 
 def _text(prompt: str) -> str:
     return prompt if "\n" in prompt else catalog.read_text("prompts", prompt).strip() + "\n"
+
+
+def profile_yaml(settings: AgentSettings) -> str:
+    """The resolved profile as the run records it, prompts' texts included; without its last two lines, the tokenizer
+    and the fingerprint, it is a profile again."""
+    return catalog.dump_yaml(settings.describe())

@@ -17,13 +17,14 @@ import contextlib
 import json
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 from msgspec import Struct
 
-from lrat_sim.agent import marks
 from lrat_sim.agent.calls import (
+    labelled_calls,
     make_call,
     stated_calls,
     tagged_arguments,
@@ -32,8 +33,8 @@ from lrat_sim.agent.calls import (
     tool_taking,
     unread,
 )
-from lrat_sim.agent.labels import LABEL, before_observation, labelled_calls, labelled_parts
-from lrat_sim.agent.mending import read_mappings
+from lrat_sim.agent.marks import PATTERNS, SAME
+from lrat_sim.agent.mending import DECODER, read_mappings
 from lrat_sim.models.message import ToolCall
 from lrat_sim.retrieval.control_tokens import OWN_TOOL
 
@@ -45,6 +46,11 @@ _FAILURES = 5
 """Marks behind which nothing can be read, until no more are looked at."""
 _WIDEST = 4_000
 """Characters of a call that is not plain JSON."""
+
+_Calls = tuple[list[ToolCall], int]
+"""Calls, and where they end."""
+_Span = tuple[list[ToolCall], int, int]
+"""Calls, and where they begin and end."""
 
 
 class TextCalls(Struct, frozen=True):
@@ -60,115 +66,156 @@ class TextCalls(Struct, frozen=True):
 
 
 def read_text_calls(text: str) -> TextCalls:
-    """The calls in a text; never raises.
-
-    Args:
-        text: what the model wrote, without its reasoning.
-    """
+    """The calls in a text that a model wrote, without its reasoning; never raises."""
     whole, text = text, text[:_LONGEST]
-    answered = marks.STATED.search(text) is not None
+    answered = PATTERNS["stated"].search(text) is not None
     if "<" in text:
-        for mark, meant in marks.SAME:
-            text = mark.sub(meant, text)
-        text = marks.QUOTE.sub(lambda found: json.dumps(found[1], ensure_ascii=False), text)
+        for mark, meaning in SAME:
+            text = mark.sub(meaning, text)
+        text = PATTERNS["quote"].sub(lambda quote: json.dumps(quote[1], ensure_ascii=False), text)
     start = 0
-    for end in [*(invented.start() for invented in islice(marks.INVENTED.finditer(text), _MOST)), len(text)]:
+    for end in [*(invented.start() for invented in islice(PATTERNS["invented"].finditer(text), _MOST)), len(text)]:
         reader = _Reader(text[start:end])
-        if found := reader.marked() or reader.labelled() or ([] if reader.stated else reader.bare()):
-            beside = f"{text[:start].strip()}\n{reader.beside(found)}".strip()
-            return TextCalls([call for calls, _, _ in found for call in calls], beside)
+        if spans := reader.spans():
+            beside = f"{text[:start].strip()}\n{reader.beside(spans)}".strip()
+            return TextCalls([call for calls, _, _ in spans for call in calls], beside)
         start = end
-    return TextCalls([unread(text)], "") if not answered and _meant(text) else TextCalls([], whole)
+    return TextCalls([unread(text)], "") if not answered and _is_unknown_wording(text) else TextCalls([], whole)
 
 
 def call_start(text: str) -> int | None:
     """Where the first mark of a call stands; None without one."""
-    mark = marks.MARKER.search(text[:_LONGEST])
+    mark = PATTERNS["marker"].search(text[:_LONGEST])
     return None if mark is None else mark.start()
 
 
-def _meant(text: str) -> bool:
+def _is_unknown_wording(text: str) -> bool:
+    """Whether a text is plainly meant as a call, though in no wording that is read: it holds its arguments alone."""
     if '"properties"' in text:  # a description of tools
         return False
-    found = marks.MEANT.search(marks.CODE.sub(" ", text))
-    alone = re.search(r"^[ \t]*(?:```\w{0,20}\s{0,3})?(?=\{(?!\\))", text, re.MULTILINE)
-    mapping = read_mappings(text[alone.end() :].strip("` \n")) if alone and not found else None
+    if PATTERNS["meant"].search(PATTERNS["code"].sub(" ", text)) is not None:
+        return True
+    alone = PATTERNS["mapping"].search(text)
+    mapping = read_mappings(text[alone.end() :].strip("` \n")) if alone else None
     fields = {str(key).casefold() for key in mapping} if isinstance(mapping, dict) else set()
-    return found is not None or (bool(fields) and fields <= {"query", "queries", "docid", "arguments", "parameters"})
-
-
-_DECODER = json.JSONDecoder(strict=False)
-
-_Span = tuple[list[ToolCall], int, int]
-"""Calls, and where they begin and end."""
+    return bool(fields) and fields <= {"query", "queries", "docid", "arguments", "parameters"}
 
 
 class _Reader:
     """One text, read from mark to mark."""
 
     def __init__(self, text: str):
-        self.text, self.end, self.failures, self.calls = text, len(text), 0, 0
-        self.stated = marks.STATED.search(text) is not None
-        self.quoted = [(found.start(), found.end()) for found in marks.CODE.finditer(text)]
-        fences = [found.start() for found in re.finditer("```", text)]
+        self.text = text
+        self.tail = len(text.rstrip("`\n\t .;"))
+        self.failures = self.calls = 0
+        self.stated = PATTERNS["stated"].search(text) is not None
+        self.quoted = [code.span() for code in PATTERNS["code"].finditer(text)]
+        fences = [fence.start() for fence in re.finditer("```", text)]
         self.fenced = list(zip(fences[::2], [*fences[1::2], len(text)], strict=False))
 
-    def marked(self) -> list[_Span]:
-        """Calls, and attempts, behind marks."""
+    def spans(self) -> list[_Span]:
+        """The calls and attempts behind marks, else behind labels, else those without a mark that stand alone."""
+        return (
+            self._scan(PATTERNS["marker"], self._marked)
+            or self._labelled()
+            or ([] if self.stated else self._scan(PATTERNS["bare"], self._bare))
+        )
+
+    def beside(self, spans: list[_Span]) -> str:
+        """The text without its calls and what was left of their marks."""
+        begins, ends = [begin for _, begin, _ in spans], [end for _, _, end in spans]
+        parts = [self.text[end:begin] for end, begin in zip([0, *ends], [*begins, len(self.text)], strict=True)]
+        kept = (re.sub(r"```\w*\s*\Z|\A[\s`)\]}:,;]*\Z", "", PATTERNS["next"].sub("\n", part)) for part in parts)
+        return "\n".join(filter(None, (part.strip() for part in kept)))
+
+    def _scan(self, pattern: re.Pattern[str], read: Callable[[re.Match[str], bool], _Span | None]) -> list[_Span]:
+        """What ``read`` finds at each match of a pattern; it is also told whether anything was found before."""
         spans: list[_Span] = []
         position = 0
         for _ in range(_MOST):
-            mark = marks.MARKER.search(self.text, position, self.end)
+            mark = pattern.search(self.text, position)
             if mark is None or self.failures > _FAILURES or self.calls > _MOST:
                 break
-            position = mark.end()
-            if _within(self.quoted, mark.start()) or (self.stated and _within(self.fenced, mark.start())):
-                continue
-            start = self._name_before(mark.start()) if mark[0][0] == "<" or mark[0] == "[ARGS]" else mark.start()
-            found = self._after(mark.start() if start == mark.start() else start)
-            if found is None and not self.stated:
-                until = marks.NEXT.search(self.text, mark.end(), self.end)
-                end = self.end if until is None else until.start()
-                found = ([unread(self.text[mark.end() : end])], end) if self._is_attempt(mark, end, spans) else None
-                self.failures += 1
-            if found is not None:
-                spans.append((found[0], start, found[1]))
-                position = max(found[1], mark.end())
-                self.calls += len(found[0])
+            position = max(mark.end(), mark.start() + 1)
+            if not _within(self.quoted, mark.start()) and (span := read(mark, bool(spans))) is not None:
+                spans.append(span)
+                position = max(span[2], position)
+                self.calls += len(span[0])
         return spans
 
-    def _is_attempt(self, mark: re.Match[str], end: int, spans: list[_Span]) -> bool:
-        """Whether what follows a mark without a call is one that failed: not another mark, nor prose that names it."""
+    def _marked(self, mark: re.Match[str], follows: bool) -> _Span | None:
+        """The calls behind a mark, or an attempt at one."""
+        if self.stated and _within(self.fenced, mark.start()):
+            return None
+        start = mark.start()
+        if mark[0][0] == "<" or mark[0] == "[ARGS]":  # the name stands before a mark whose opening was lost
+            before = self.text[max(0, start - 100) : start]
+            if name := PATTERNS["name_before"].search(before):
+                start -= len(before) - name.start()
+        if (found := self._after(start)) is not None:
+            return found[0], start, found[1]
+        if self.stated:
+            return None
+        self.failures += 1
+        end = self._next_mark(mark.end(), _LONGEST)
         inside, opens = self.text[mark.end() : end].strip(), self._opens_line(mark.start())
-        if not inside:
-            return end == self.end and (opens or bool(spans))
-        return opens or "{" in inside or re.search(OWN_TOOL, inside) is not None
+        if inside:  # not prose that names the mark
+            attempted = opens or "{" in inside or re.search(OWN_TOOL, inside) is not None
+        else:  # not another mark
+            attempted = end == len(self.text) and (opens or follows)
+        return ([unread(inside)], start, end) if attempted else None
+
+    def _bare(self, start: re.Match[str], follows: bool) -> _Span | None:
+        """Calls without a mark, that stand alone; of a tool that is not ours only one that is all that there is."""
+        found = self._after(start.end(), loose=False)
+        if found is not None and not all(not call.name or tool_of(call.name) for call in found[0]):
+            before = self.text[: start.end()].strip("` \t\n[json")
+            if before or not PATTERNS["arguments"].search(self.text, start.end(), found[1]):
+                found = None
+        if found is None:
+            self.failures += 1
+            return None
+        if not self._opens_line(start.start()) and found[1] < self.tail:
+            return None
+        self.failures += not found[0][-1].name
+        return found[0], start.start(), found[1]
+
+    def _labelled(self) -> list[_Span]:
+        """Actions at the beginning of lines, of one of our tools or with an input of their own."""
+        labels = list(PATTERNS["label"].finditer(self.text))
+        first = next((label.start() for label in labels if label[1].lower().startswith(("action", "tool"))), None)
+        if first is None or _within(self.fenced, first):
+            return []
+        calls = labelled_calls(self.text[first:])
+        named = any(label[1].lower() in ("thought", "action input") for label in labels)
+        if not calls or not (named or any(tool_of(call.name) for call in calls)):
+            return []
+        return [(calls, first, len(self.text))]
 
     def _opens_line(self, position: int) -> bool:
         before = self.text[self.text.rfind("\n", 0, position) + 1 : position]
-        return not re.sub(marks.TOKEN, "", before[-200:]).strip(" \t>*-`[")
+        return not PATTERNS["token"].sub("", before[-200:]).strip(" \t>*-`[")
 
-    def _name_before(self, position: int) -> int:
-        """Where the name begins that stands before a mark whose opening was lost; else the mark's own."""
-        found = re.search(
-            rf"(?<![\w.]){OWN_TOOL}(?::\d{{1,6}})?\s{{0,3}}\Z", self.text[max(0, position - 100) : position]
-        )
-        return position if found is None else max(0, position - 100) + found.start()
+    def _next_mark(self, position: int, most: int = _WIDEST) -> int:
+        """Where the arguments at ``position`` end at the latest: at the next mark, or after ``most`` characters."""
+        furthest = min(len(self.text), position + most)
+        mark = PATTERNS["next"].search(self.text, position, furthest)
+        return furthest if mark is None else mark.start()
 
-    def _after(self, position: int, *, loose: bool = True) -> tuple[list[ToolCall], int] | None:
+    def _after(self, position: int, *, loose: bool = True) -> _Calls | None:
         """The calls that begin at ``position``, after whatever marks stand there, and their end.
 
         ``loose`` where a mark says that it is a call: in brackets may then stand any text.
         """
         text = self.text
-        while (tag := marks.TAG.match(text, position, self.end)) is None and (
-            after := _past(marks.BETWEEN, text, position)
+        while (tag := PATTERNS["tag"].match(text, position)) is None and (
+            after := _past(PATTERNS["between"], text, position)
         ) > position:
             position = after
         if tag is not None:
             return self._tagged(tag)
-        position = _past(marks.FENCE, text, position)
-        if marks.BROKEN.match(text, position):  # quoted from a document that it was shown
+        position = _past(PATTERNS["fence"], text, position)
+        if PATTERNS["broken"].match(text, position):  # quoted from a document that it was shown
             return None
         if text.startswith(("{", "["), position):
             value, end = self._json(position)
@@ -176,21 +223,20 @@ class _Reader:
             return (calls, end) if calls else self._python(position, loose=loose)
         return self._python(position, loose=loose) or self._named(position, loose=loose)
 
-    def _tagged(self, tag: re.Match[str]) -> tuple[list[ToolCall], int] | None:
+    def _tagged(self, tag: re.Match[str]) -> _Calls | None:
         """A function's tags up to their end: its closing tag, another function or the end."""
         text, name = self.text, tag["own"] or ("search" if tag[0].startswith("<|") else None)
-        closes = re.compile(rf"</\s{{0,3}}{name}\s{{0,3}}>|<\|end_of_" if name else marks.FUNCTION_ENDS, re.IGNORECASE)
-        close = closes.search(text, tag.end(), self.end)
+        own_end = rf"(?i)</\s{{0,3}}{name}\s{{0,3}}>|<\|end_of_"
+        closes = PATTERNS["tags_end"] if name is None else re.compile(own_end)
+        close = closes.search(text, tag.end())
+        end = min(len(text), tag.end() + _WIDEST) if close is None else close.start()
         if name is None:
-            end = min(self.end, tag.end() + _WIDEST) if close is None else close.start()
             calls = tagged_calls(text[tag.start() : end])
             return (calls, end) if calls else None
-        attributes = dict(marks.ATTRIBUTE.findall(tag[0]))
-        if attributes:
+        if attributes := dict(PATTERNS["attribute"].findall(tag[0])):
             return [make_call(name, attributes)], tag.end()
         if self.stated or (close is None and not self._opens_line(tag.start())):
             return None
-        end = min(self.end, tag.end() + _WIDEST) if close is None else close.start()
         given = tagged_arguments(text[tag.end() : end])
         if isinstance(given, str) and close is None:
             given = given.partition("\n")[0]
@@ -199,23 +245,21 @@ class _Reader:
     def _json(self, position: int) -> tuple[Any, int]:
         """The mappings that begin at ``position``, and where they end: strictly, else mended up to bracket or mark."""
         with contextlib.suppress(ValueError, RecursionError):
-            _, end = _DECODER.raw_decode(self.text, position)
+            _, end = DECODER.raw_decode(self.text, position)
             return read_mappings(self.text[position:end]), end
-        furthest = min(self.end, position + _WIDEST)
-        mark = marks.NEXT.search(self.text, position, furthest)
-        whole = furthest if mark is None else mark.start()
-        for end in dict.fromkeys((_balanced(self.text, position, whole), whole)):
+        mark = self._next_mark(position)
+        for end in dict.fromkeys((_balanced(self.text, position, mark), mark)):
             if (value := read_mappings(self.text[position:end].strip().removesuffix("```"))) is not None:
                 return value, end
-        return None, whole
+        return None, mark
 
-    def _named(self, position: int, *, loose: bool) -> tuple[list[ToolCall], int] | None:
+    def _named(self, position: int, *, loose: bool) -> _Calls | None:
         """A name, and behind it JSON, keywords in parentheses, tags or fields."""
-        text, name = self.text, marks.NAME.match(self.text, position, self.end)
+        text, name = self.text, PATTERNS["name"].match(self.text, position)
         if name is None:
             return None
         position = name.end()
-        for pattern in (marks.BETWEEN, marks.OPENED, marks.BETWEEN, marks.FENCE):
+        for pattern in (PATTERNS["between"], PATTERNS["opened"], PATTERNS["between"], PATTERNS["fence"]):
             position = _past(pattern, text, position)
         if text.startswith("{", position):
             value, end = self._json(position)
@@ -226,90 +270,35 @@ class _Reader:
             cut = loose or (self._opens_line(name.start()) and text[position + 1 : position + 2] in ('"', "'"))
             return ([make_call(name[1], text[position:end])], end) if cut else None
         if text.startswith("<", position):
-            furthest = min(self.end, position + _WIDEST)
-            until = marks.NEXT.search(text, position, furthest)
-            end = furthest if until is None else until.start()
+            end = self._next_mark(position)
             given = tagged_arguments(text[position:end])
             return ([make_call(name[1], given)], end) if isinstance(given, dict) else None
         return None
 
-    def _python(self, position: int, *, loose: bool) -> tuple[list[ToolCall], int] | None:
+    def _python(self, position: int, *, loose: bool) -> _Calls | None:
         """``search(query="...")``, one or a list of them; ``search["..."]`` and ``search[...]`` of our own tools."""
         calls: list[ToolCall] = []
-        position += self.text.startswith("[", position)
-        while len(calls) < _MOST and (name := marks.PYTHON.match(self.text, position, self.end)) is not None:
-            end = _balanced(self.text, name.end() - 1, min(self.end, name.end() + _WIDEST))
-            inside = self.text[name.end() : end].rstrip().removesuffix(marks.CLOSES[name[2]])
+        text = self.text
+        position += text.startswith("[", position)
+        while len(calls) < _MOST and (name := PATTERNS["python"].match(text, position)) is not None:
+            closing = {"(": ")", "[": "]"}[name[2]]
+            end = _balanced(text, name.end() - 1, min(len(text), name.end() + _WIDEST))
+            inside = text[name.end() : end].rstrip().removesuffix(closing)
             given = _keywords(inside)
-            if given is None and self.text[end - 1] != marks.CLOSES[name[2]] and marks.QUOTED.search(inside):
-                return ([*calls, unread(self.text[position:end])], end) if loose or self._opens_line(position) else None
-            alone = self._opens_line(position) and not self.text[end:].partition("\n")[0].strip(" ]`")
+            if given is None and text[end - 1] != closing and re.search(r"[\"'=]", inside):
+                return ([*calls, unread(text[position:end])], end) if loose or self._opens_line(position) else None
+            alone = self._opens_line(position) and not text[end:].partition("\n")[0].strip(" ]`")
             if given is None and (tool_of(name[1]) is None or not (loose or alone)):
                 break
             calls.append(make_call(name[1], inside.strip() if given is None else given))
-            position = _past(marks.BETWEEN, self.text, end)
-        return (calls, position + self.text.startswith("]", position)) if calls else None
-
-    def labelled(self) -> list[_Span]:
-        """Actions at the beginning of lines, of one of our tools or with an input of their own."""
-        actions = (found for found in LABEL.finditer(self.text) if found[1].lower().startswith(("action", "tool")))
-        first = next(actions, None)
-        if first is None or _within(self.fenced, first.start()):
-            return []
-        written = before_observation(self.text[first.start() : self.end])
-        parts = list(labelled_parts(written))
-        calls = labelled_calls(parts)
-        told = any(label in ("thought", "action input") for label, _ in labelled_parts(self.text))
-        if not calls or not (told or any(tool_of(call.name) for call in calls)):
-            return []
-        return [(calls, first.start(), self.end)]
-
-    def bare(self) -> list[_Span]:
-        """Calls without a mark, that stand alone."""
-        spans: list[_Span] = []
-        position, tail = 0, len(self.text[: self.end].rstrip("`\n\t .;"))
-        for _ in range(_MOST):
-            start = marks.BARE.search(self.text, position, self.end)
-            if start is None or self.failures > _FAILURES or self.calls > _MOST:
-                break
-            position = max(start.end(), start.start() + 1)
-            if _within(self.quoted, start.start()):
-                continue
-            found = self._after(start.end(), loose=False)
-            if found is None or not (all(map(_ours, found[0])) or self._alone(start, found[1])):
-                self.failures += 1
-                continue
-            if self._opens_line(start.start()) or found[1] >= tail:
-                self.failures += not found[0][-1].name
-                spans.append((found[0], start.start(), found[1]))
-                position = max(found[1], position)
-                self.calls += len(found[0])
-        return spans
-
-    def _alone(self, start: re.Match[str], end: int) -> bool:
-        """Whether a call is all that there is and says what its arguments are: one of a tool that is not ours."""
-        before = self.text[: start.end()].strip("` \t\n[json")
-        return not before and marks.ARGUMENTS.search(self.text, start.end(), end) is not None
-
-    def beside(self, spans: list[_Span]) -> str:
-        """The text without its calls, what was left of their marks, and what follows an invented output."""
-        parts, position = [], 0
-        for _, start, end in spans:
-            parts.append(self.text[position:start])
-            position = end
-        parts.append(self.text[position : self.end])
-        kept = (re.sub(r"```\w*\s*\Z|\A[\s`)\]}:,;]*\Z", "", marks.NEXT.sub("\n", part)) for part in parts)
-        return "\n".join(filter(None, (part.strip() for part in kept)))
-
-
-def _ours(call: ToolCall) -> bool:
-    return not call.name or tool_of(call.name) is not None
+            position = _past(PATTERNS["between"], text, end)
+        return (calls, position + text.startswith("]", position)) if calls else None
 
 
 def _past(pattern: re.Pattern[str], text: str, position: int) -> int:
     """Where what the pattern matches at ``position`` ends; ``position`` itself where it does not match."""
-    found = pattern.match(text, position)
-    return position if found is None else found.end()
+    match = pattern.match(text, position)
+    return position if match is None else match.end()
 
 
 def _within(spans: list[tuple[int, int]], position: int) -> bool:
@@ -320,10 +309,10 @@ def _within(spans: list[tuple[int, int]], position: int) -> bool:
 def _balanced(text: str, position: int, end: int) -> int:
     """Where the bracket at ``position`` closes; at the end of the line where it never does."""
     depth = 0
-    for found in marks.BRACKET.finditer(text, position, end):
-        depth += (found[0] in "([{") - (found[0] in ")]}")
+    for token in PATTERNS["bracket"].finditer(text, position, end):
+        depth += (token[0] in "([{") - (token[0] in ")]}")
         if depth == 0:
-            return found.end()
+            return token.end()
     line = text.find("\n", position, end)
     return end if line < 0 else line
 
@@ -331,18 +320,18 @@ def _balanced(text: str, position: int, end: int) -> int:
 def _keywords(inside: str) -> dict[str, Any] | None:
     """The arguments between parentheses, None where they are no literals; the first may have no keyword."""
     if inside.lstrip().startswith("{"):
-        found = read_mappings(inside.strip())
-        return found if isinstance(found, dict) else None
+        mapping = read_mappings(inside.strip())
+        return mapping if isinstance(mapping, dict) else None
     given: dict[str, Any] = {}
     position = 0
     while position < len(inside.rstrip()):
-        found = marks.KEYWORD.match(inside, position)
-        if found is None or (found[1] is None and (given or found[2][0] not in "\"'[")):
+        argument = PATTERNS["keyword"].match(inside, position)
+        if argument is None or (argument[1] is None and (given or argument[2][0] not in "\"'[")):
             return None
         try:
-            value = json.loads(found[2]) if found[2][0] == '"' else ast.literal_eval(found[2])
+            value = json.loads(argument[2]) if argument[2][0] == '"' else ast.literal_eval(argument[2])
         except (ValueError, SyntaxError, MemoryError, RecursionError):
-            value = found[2].strip("\"'")
-        given[found[1] or "input"] = value
-        position = found.end()
+            value = argument[2].strip("\"'")
+        given[argument[1] or "input"] = value
+        position = argument.end()
     return given

@@ -15,17 +15,20 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lrat_sim.agent.calls import Asked, read_call
+from lrat_sim.agent.calls import ParsedCall, read_call
 from lrat_sim.errors import RetrieverError
 from lrat_sim.models.message import ToolCall
-from lrat_sim.records import Call, Hit
+from lrat_sim.records import Call, Task
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.control_tokens import escape_control_tokens
-from lrat_sim.retrieval.result_format import LONGEST_QUERY, SEARCH, ResultFormat, Text, show_document, show_hits
+from lrat_sim.retrieval.result_format import LONGEST_QUERY, SEARCH, Text, show_document, show_hits
 from lrat_sim.retrieval.result_format import TOOLS as SHOWN_TOOLS
 from lrat_sim.text import first_tokens, query_with_history, query_with_reasoning
+
+if TYPE_CHECKING:
+    from lrat_sim.agent.profile import AgentSettings
 
 TOOLS: list[dict[str, Any]] = [
     {
@@ -56,53 +59,19 @@ _SEARCH_TEXTS: Mapping[SearchWith, Callable[[str, str | None, str, list[str]], s
 _DOCID = re.compile(r"^\W*doc(?:ument)?[\s_]*(?:id)?\s*[:#]?\s*", re.IGNORECASE)
 
 
-def _meant(value: str, shown: dict[str, str]) -> str | None:
-    """The id that an agent means by ``value``: as it was shown first, then without what stands around it."""
-    bare = _DOCID.sub("", value)
-    found = (shown.get(candidate) for candidate in (value, bare, bare.strip("[]()\"'`. ")))
-    return next((docid for docid in found if docid is not None), None)
-
-
 class Toolbox:
-    """The tools of one run.
+    """The tools of one run: what they show, and how much, is its agent's."""
 
-    Args:
-        retriever: what answers, as seen from the run's task.
-        texts: titles and first tokens, from :func:`texts_of`.
-        shown: what the agent is shown.
-        form: how a call is to be written, for one that cannot be read.
-        search_with: what the retriever is sent beside the query.
-        question: the run's question, which ``history`` sends.
-    """
-
-    def __init__(
-        self,
-        retriever: Retriever,
-        texts: Text,
-        shown: ResultFormat,
-        form: str = "",
-        search_with: SearchWith = "query",
-        question: str = "",
-    ):
-        self.retriever, self.texts, self.shown, self.form = retriever, texts, shown, form
-        self.search_with, self.question = search_with, question
-        self.queries: dict[str, None] = {}
-        """What was searched for in earlier turns, each once, in order."""
-        self.seen: dict[str, str] = {}
-        """The ids that were shown, by how they were."""
+    def __init__(self, retriever: Retriever, task: Task, agent: AgentSettings):
+        self.retriever, self.texts = retriever.for_task(task), texts_of(retriever)
+        self.agent, self.question = agent, task.question
+        self.queries: dict[str, None] = {}  # what was searched for in earlier turns, each once, in order
+        self.seen: dict[str, str] = {}  # the ids that were shown, by how they were
 
     async def run(self, calls: list[ToolCall], reasoning: str | None = None) -> list[Call]:
-        """Runs the calls of one turn, at once, and returns them in their order.
+        """Runs the calls of one turn, at once, and returns them in their order; ``reasoning`` was written before them.
 
-        At most 16 are run.  Only documents of earlier turns can be opened, since a turn's calls are written before
-        any of their outputs.
-
-        Args:
-            calls: what the model asked for.
-            reasoning: what it wrote before, None where it gave none.
-
-        Raises:
-            RetrieverError: the retriever failed.
+        Only documents of earlier turns can be opened, since a turn's calls are written before any of their outputs.
         """
         done = list(await asyncio.gather(*(self._one(call, index, reasoning) for index, call in enumerate(calls))))
         for call in done:
@@ -113,38 +82,42 @@ class Toolbox:
         return done
 
     async def _one(self, call: ToolCall, index: int, reasoning: str | None) -> Call:
-        asked = read_call(call, form=self.form)
+        parsed = read_call(call, form=self.agent.tool_protocol.form)
+        problem = parsed.problem
         if index >= MOST_CALLS:
-            return refused(call, asked, f"not run, since a turn has {MOST_CALLS} calls at most")
-        if asked.problem is not None:
-            return refused(call, asked, asked.problem)
-        if len(asked.value) > LONGEST_QUERY:
-            return refused(call, asked, f"the query has {len(asked.value):,} characters; use a short one")
-        return await asyncio.get_running_loop().run_in_executor(_THREADS, self._run, call, asked, reasoning)
+            problem = f"not run, since a turn has {MOST_CALLS} calls at most"
+        elif problem is None and len(parsed.value) > LONGEST_QUERY:
+            problem = f"the query has {len(parsed.value):,} characters; use a short one"
+        if problem is not None:
+            return refused(call, problem)
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, self._run, call, parsed, reasoning)
 
-    def _run(self, call: ToolCall, asked: Asked, reasoning: str | None) -> Call:
-        began = time.perf_counter()
-        if asked.means == SEARCH:
-            sent = _SEARCH_TEXTS[self.search_with](self.question, reasoning, asked.value, list(self.queries))
+    def _run(self, call: ToolCall, parsed: ParsedCall, reasoning: str | None) -> Call:
+        began, value, limits = time.perf_counter(), parsed.value, self.agent.limits
+        hits, docid = None, None
+        if parsed.means == SEARCH:
+            sent = _SEARCH_TEXTS[self.agent.search_with](self.question, reasoning, value, list(self.queries))
             sent = sent[:LONGEST_QUERY]  # with reasoning and history it may be any length
-            hits = self._search(sent)
-            output = show_hits(asked.value, hits, self._text, self.shown.snippet_tokens)
-            docid, executed = None, {"query": asked.value}
-            if sent != asked.value:
-                executed["sent"] = sent
+            with _as_retriever_error(f"search for {sent!r}"):
+                (hits,) = self.retriever.search([sent], limits.k)
+                if not all(math.isfinite(hit.score) for hit in hits):
+                    raise RetrieverError(f"search for {sent!r}: a score is not a finite number")
+            output = show_hits(value, hits, self._text, limits.snippet_tokens)
+            executed = {"query": value} if sent == value else {"query": value, "sent": sent}
         else:
-            meant = _meant(asked.value, self.seen)
-            if meant is None:
-                problem = (
-                    f"document {asked.value[:80]!r} is not in any result you were shown; open an id of a result list"
-                )
-                return refused(call, asked, problem)
-            output = show_document(meant, self._text, self.shown.document_tokens)
-            hits, docid, executed = None, meant, {"docid": meant}
+            bare = _DOCID.sub("", value)
+            # the id as it was shown first, then without what stands around it
+            shown = (self.seen.get(form) for form in (value, bare, bare.strip("[]()\"'`. ")))
+            docid = next((docid for docid in shown if docid is not None), None)
+            if docid is None:
+                problem = f"document {value[:80]!r} is not in any result you were shown; open an id of a result list"
+                return refused(call, problem)
+            output = show_document(docid, self._text, limits.document_tokens)
+            executed = {"docid": docid}
         return Call(
             id=call.id,
-            tool=asked.tool,
-            arguments=asked.arguments,
+            tool=parsed.tool,
+            arguments=parsed.arguments,
             executed=executed,
             output=output,
             hits=hits,
@@ -152,33 +125,26 @@ class Toolbox:
             seconds=time.perf_counter() - began,
         )
 
-    def _search(self, query: str) -> list[Hit]:
-        with _as_retriever_error(f"search for {query!r}"):
-            (hits,) = self.retriever.search([query], self.shown.k)
-            if not all(math.isfinite(hit.score) for hit in hits):
-                raise RetrieverError(f"search for {query!r}: a score is not a finite number")
-            return hits
-
     def _text(self, docid: str, limit: int) -> tuple[str, str]:
         with _as_retriever_error(f"document {docid!r}"):
             return self.texts(docid, limit)
 
 
 @contextmanager
-def _as_retriever_error(what: str) -> Iterator[None]:
+def _as_retriever_error(attempt: str) -> Iterator[None]:
     """A retriever may be the user's own: whatever it raises is this run's failure."""
     try:
         yield
     except RetrieverError:
         raise
     except Exception as error:
-        raise RetrieverError(f"{what}: {type(error).__name__}: {error}") from error
+        raise RetrieverError(f"{attempt}: {type(error).__name__}: {error}") from error
 
 
-def refused(call: ToolCall, asked: Asked, problem: str) -> Call:
+def refused(call: ToolCall, problem: str) -> Call:
     """A call that did not run, with what the model is told of it."""
     output = escape_control_tokens(f"Error: {problem}.")
-    return Call(id=call.id, tool=asked.tool, arguments=asked.arguments, output=output, error=problem)
+    return Call(id=call.id, tool=call.name, arguments=read_call(call).arguments, output=output, error=problem)
 
 
 _texts: weakref.WeakKeyDictionary[Retriever, Text] = weakref.WeakKeyDictionary()

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from lrat_sim import __version__
 from lrat_sim.agent.profile import HOW_SENT, AgentSettings
 from lrat_sim.artifact import check_fingerprint, check_version, fingerprint, write_text
-from lrat_sim.catalog import read_yaml
+from lrat_sim.catalog import dump_yaml, read_yaml
 from lrat_sim.errors import InputError
 from lrat_sim.keys import redact_all
 from lrat_sim.retrieval.base import Retriever
@@ -81,7 +80,7 @@ def record_call(
         "machine": _machine(),
     }
     manifest["calls"].append(called)
-    write_text(path, yaml.dump(redact_all(manifest), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+    write_text(path, dump_yaml(redact_all(manifest)))
 
 
 def _settings(agent: AgentSettings, retriever: Retriever, seed: int) -> dict[str, Any]:
@@ -128,14 +127,3 @@ def _machine() -> dict[str, Any]:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         machine["memory_gib"] = round(memory / (1 << 30), 1)
     return machine
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines, such as prompts, as they read."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)

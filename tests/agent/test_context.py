@@ -5,15 +5,23 @@ import pytest
 from lrat_sim.agent.context import Context
 from lrat_sim.agent.profile import AgentSettings, Limits, Sampling
 from lrat_sim.agent.tools import TOOLS
-from lrat_sim.models.call import ContextOverflow
+from lrat_sim.models.call import Completion, ContextOverflow
+from lrat_sim.models.message import read_message
+from lrat_sim.records import Usage
 from lrat_sim.text import count_tokens
 
 WORDS = "tolls were paid in salt at every quay "
 
 
-def context(*, window=None, tokens=None, max_tokens=None, tools=None, model="voice/x"):
+def context(*, window=None, tokens=None, max_tokens=None, protocol="react", model="voice/x"):
+    """The room of an agent; of protocol react, which sends no tools beside the messages."""
     limits, sampling = Limits(tokens=tokens), Sampling(max_tokens=max_tokens)
-    return Context(AgentSettings(model=model, window=window, limits=limits, sampling=sampling), tools)
+    return Context(AgentSettings(model=model, window=window, limits=limits, sampling=sampling, protocol=protocol))
+
+
+def counted(prompt_tokens, completion_tokens=0):
+    usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+    return Completion(message=read_message({"content": "x"}), usage=usage, finish_reason="stop", attempts=[])
 
 
 def user(text):
@@ -23,17 +31,17 @@ def user(text):
 def test_a_prompt_is_estimated_before_any_was_counted():
     messages = [user(WORDS * 10)]
     assert context(window=100).estimate(messages) == round(1.3 * count_tokens(WORDS * 10))
-    with_tools = context(window=100, tools=TOOLS).estimate(messages)
+    with_tools = context(window=100, protocol="tools").estimate(messages)
     assert with_tools == round(1.3 * (count_tokens(WORDS * 10) + count_tokens(json.dumps(TOOLS))))
 
 
 def test_what_was_sent_counts_as_the_provider_says_and_the_rest_in_proportion():
     known = context(window=100)
     first = user(WORDS * 10)
-    known.sent([first], 200)
+    known.note([first], counted(200))
     assert known.estimate([first]) == 200
     assert known.estimate([first, user(WORDS * 5)]) == pytest.approx(300, abs=3)
-    known.sent([first], 0)  # no count
+    known.note([first], counted(0))  # no count
     assert known.estimate([first]) == 200
 
 
@@ -73,19 +81,20 @@ def test_a_prompt_fits_up_to_the_room_and_no_further():
     size = context(window=1).estimate(messages)
     assert context(window=size * 4 // 3 + 2).fits_window(messages)
     assert not context(window=size * 4 // 3 - 2).fits_window(messages)
-    assert context(tokens=size + 50).fits_limit(messages, 50)
-    assert not context(tokens=size + 50).fits_limit(messages, 51)
+    for used, fits in ((50, True), (51, False)):
+        known = context(tokens=size + 50)
+        known.note(messages, counted(0, used))
+        assert known.fits(messages) == fits
 
 
 def test_without_window_and_limit_nothing_is_counted(monkeypatch):
-    def counted(text):
+    def refuse(text):
         raise AssertionError(text)
 
-    monkeypatch.setattr("lrat_sim.agent.context.count_tokens", counted)
+    monkeypatch.setattr("lrat_sim.agent.context.count_tokens", refuse)
     known = context()
-    known.sent([user(WORDS)], 5)
-    assert known.fits_window([user(WORDS * 10_000)])
-    assert known.fits_limit([user(WORDS * 10_000)], 0)
+    known.note([user(WORDS)], counted(5))
+    assert known.fits([user(WORDS * 10_000)])
     roomy = context(window=1_000_000)
     assert roomy.fits_window([user(WORDS * 1000)])
     with pytest.raises(AssertionError):

@@ -8,9 +8,9 @@ import yaml
 from rich.console import Console
 
 from lrat_sim import catalog
-from lrat_sim.agent.estimate import STEPS, estimate, print_dry_run, profile_yaml
+from lrat_sim.agent.estimate import STEPS, estimate, print_dry_run
 from lrat_sim.agent.loop import run_task
-from lrat_sim.agent.profile import AgentSettings, Limits, Sampling, load_agent
+from lrat_sim.agent.profile import AgentSettings, Limits, Sampling, load_agent, profile_yaml
 from lrat_sim.errors import InputError
 from lrat_sim.models.facts import Price
 from lrat_sim.records import Task
@@ -32,7 +32,7 @@ def test_the_prompt_grows_by_what_each_turn_adds():
     reasoning, call, output = 150, 30, (15 + 10 * 74 + 0.25 * (15 + 512)) / 1.25
     assert growth == pytest.approx(reasoning + call + output)
     settings = agent().resolved()
-    beside = json.dumps(settings.talks.tools)
+    beside = json.dumps(settings.tool_protocol.tools)
     start = sum(map(count_tokens, (settings.prompt, beside, TASKS[0].question)))
     request = count_tokens(settings.answer_prompt)
     assert three.prompt_tokens == pytest.approx(4 * start + (1 + 2 + 3) * growth + request)

@@ -19,6 +19,9 @@ PassReasoning = Literal["no", "reasoning_content", "reasoning", "reasoning_detai
 SLOT = "{tools}"
 """Where a prompt describes the tools, for protocols that do not send them beside the messages."""
 
+_THINKING = re.compile(r"\s*<\s{0,3}think(?:ing)?\s{0,3}>", re.IGNORECASE)
+_THOUGHT = re.compile(r"<\s{0,3}/\s{0,3}think(?:ing)?\s{0,3}>", re.IGNORECASE)
+
 
 class ParsedMessage(Struct, frozen=True, kw_only=True):
     """One message of the model, understood.
@@ -51,40 +54,50 @@ class ParsedMessage(Struct, frozen=True, kw_only=True):
         """Whether the model wrote nothing at all, reasoning included."""
         return not (self.calls or (self.reasoning or "").strip() or (self.written or "").strip())
 
+    def reasoning_fields(self, pass_reasoning: PassReasoning) -> dict[str, Any]:
+        """The fields by which reasoning goes back beside the content; none for ``no``, blocks alone for ``inline``."""
+        if pass_reasoning == "no":
+            return {}
+        raw = self.raw or {}
+        beside = raw.get("provider_specific_fields")  # where litellm puts what it does not know
+        beside = beside if isinstance(beside, dict) else {}
+        # signed, so that they must come back as they were
+        blocks = raw.get("thinking_blocks") or beside.get("thinking_blocks")
+        fields: dict[str, Any] = {"thinking_blocks": blocks} if blocks else {}
+        if pass_reasoning == "reasoning_details":
+            details = raw.get("reasoning_details") or beside.get("reasoning_details")
+            if not details and self.apart is not None:
+                details = [{"type": "reasoning.text", "text": self.apart}]
+            return fields | ({"reasoning_details": details} if details else {})
+        if self.apart is not None and pass_reasoning != "inline":
+            fields[pass_reasoning] = self.apart
+        return fields
+
 
 class Protocol(ABC):
     """How one kind of model is talked to; holds no state.
 
-    ``tools`` is sent beside the messages, None where the prompt describes them.  ``stop`` ends the model's turn.
-    ``tool_choice`` goes with the call that wants an answer.  ``form`` says how a call is written, in words, so that a
-    model that quotes it calls nothing; ``reminder`` is told to one that wrote neither call nor answer.
+    ``tools`` is sent beside the messages, None where the prompt has them ``described`` in its slot.  ``stop`` ends the
+    model's turn.  ``tool_choice`` goes with the call that wants an answer.  ``form`` says how a call is written, in
+    words, so that a model that quotes it calls nothing; ``reminder`` is told to one that wrote neither call nor answer.
+    ``prompts`` names the prompts that go with it: the system prompt, and what demands an answer.
     """
 
     name: ClassVar[str]
+    # counts up with each change of how messages are read or written, which the wording does not show
     version: ClassVar[int] = 2
-    """Counts up with each change of how messages are read or written, which the wording does not show."""
     tools: ClassVar[list[dict[str, Any]] | None] = None
     tool_choice: ClassVar[str | None] = None
     stop: ClassVar[Sequence[str]] = ()
     form: ClassVar[str] = ""
     reminder: ClassVar[str]
     described: ClassVar[str] = ""
-    """The tools as a prompt describes them, in place of its slot."""
     prompts: ClassVar[tuple[str, str]]
-    """The names of the prompts that go with it: the system prompt, and what demands an answer."""
 
     def wording(self) -> dict[str, Any]:
         """All that decides what a model is told, for the agent's fingerprint."""
         named = ("name", "version", "tools", "tool_choice", "stop", "form", "reminder", "described")
         return {field: getattr(self, field) for field in named}
-
-    def fits(self, prompt: str) -> bool:
-        """Whether a prompt describes the tools, or has the slot for it, where the protocol needs it."""
-        return self.described in prompt or SLOT in prompt
-
-    def prompt(self, text: str) -> str:
-        """The system prompt, with the tools in its slot."""
-        return text.replace(SLOT, self.described) if self.described else text
 
     @abstractmethod
     def read(self, message: Message) -> ParsedMessage:
@@ -111,97 +124,41 @@ class Protocol(ABC):
             return [*messages[:-1], {"role": "user", "content": f"{messages[-1]['content']}\n\n{text}"}]
         return [*messages, {"role": "user", "content": text}]
 
+    def thinking_apart(self, message: Message) -> str | None:
+        """The reasoning that came in a field of its own and does not also stand in the text."""
+        if message.content is None:
+            return message.reasoning
+        return message.apart if message.apart and message.apart != message.reasoning else None
 
-def thinking_apart(message: Message) -> str | None:
-    """The reasoning that came in a field of its own and does not also stand in the text."""
-    if message.content is None:
-        return message.reasoning
-    return message.apart if message.apart and message.apart != message.reasoning else None
+    def as_received(self, message: Message, content: str | None, reasoning: str | None) -> dict[str, Any]:
+        """The message as received: its content, and its reasoning where the turn has another."""
+        raw = {**(message.raw or {"role": "assistant"}), "content": content}
+        return raw if reasoning == message.reasoning else {**raw, "reasoning_content": message.reasoning}
 
+    def with_thinking(self, reasoning: str | None, text: str | None) -> str | None:
+        """``text`` with its reasoning before it, as a model that thinks inline writes it."""
+        return text if reasoning is None else f"<think>\n{reasoning}\n</think>\n\n{text or ''}"
 
-def as_received(message: Message, content: str | None, reasoning: str | None) -> dict[str, Any]:
-    """The message as received: its content, and its reasoning where the turn has another."""
-    raw = {**(message.raw or {"role": "assistant"}), "content": content}
-    return raw if reasoning == message.reasoning else {**raw, "reasoning_content": message.reasoning}
+    def forgotten_call(self, message: Message, written: str) -> tuple[str, str] | None:
+        """A call at the end of thinking that was never closed: the thought, and what is written from the call on.
 
+        A call in thinking that was closed was only thought of.  Here the model forgot to say where it ends: the opening
+        tag has no closing one, or the server took all of the message for ``reasoning_content``, up to the call.  The
+        thought follows what came apart, in a field of its own.
+        """
+        apart = self.thinking_apart(message)
+        opened = _THINKING.match(written)
+        if opened is not None and not _THOUGHT.search(written):
+            thinking = written[opened.end() :]
+            if (start := call_start(thinking)) is None:
+                return None
+            return "\n".join(filter(None, [apart, thinking[:start].strip()])), thinking[start:]
+        if apart and not written.strip() and not message.calls and (start := call_start(apart)) is not None:
+            calls = read_text_calls(apart[start:])
+            if calls.named and not calls.text:
+                return apart[:start].strip(), apart[start:]
+        return None
 
-def signed_thinking(parsed: ParsedMessage) -> dict[str, Any]:
-    """The thinking blocks of a message: signed, so that they must come back as they were."""
-    blocks = _field(parsed, "thinking_blocks")
-    return {"thinking_blocks": blocks} if blocks else {}
-
-
-def reasoning_fields(parsed: ParsedMessage, pass_reasoning: PassReasoning) -> dict[str, Any]:
-    """The fields by which reasoning goes back beside the content; none for ``no``, blocks alone for ``inline``."""
-    if pass_reasoning == "no":
-        return {}
-    fields = signed_thinking(parsed)
-    if pass_reasoning == "reasoning_details":
-        stated = [{"type": "reasoning.text", "text": parsed.apart}] if parsed.apart is not None else None
-        details = _field(parsed, "reasoning_details") or stated
-        return fields | ({"reasoning_details": details} if details else {})
-    if parsed.apart is not None and pass_reasoning != "inline":
-        fields[pass_reasoning] = parsed.apart
-    return fields
-
-
-def _field(parsed: ParsedMessage, name: str) -> Any:
-    """A field of the message as received, or of those that litellm puts beside it."""
-    raw = parsed.raw or {}
-    beside = raw.get("provider_specific_fields")
-    return raw.get(name) or (beside.get(name) if isinstance(beside, dict) else None)
-
-
-def with_thinking(reasoning: str | None, text: str | None) -> str | None:
-    """``text`` with its reasoning before it, as a model that thinks inline writes it."""
-    return text if reasoning is None else f"<think>\n{reasoning}\n</think>\n\n{text or ''}"
-
-
-_GAP = r"\s{0,3}"
-"""White space within a tag; not without end, since a search for it must not take for ever."""
-
-
-def opening(name: str) -> str:
-    """The pattern of an opening tag."""
-    return rf"<{_GAP}{name}{_GAP}>"
-
-
-def closing(name: str) -> str:
-    """The pattern of a closing tag."""
-    return rf"<{_GAP}/{_GAP}{name}{_GAP}>"
-
-
-def block(name: str) -> re.Pattern[str]:
-    """A block between two tags; one that is not closed goes to the next of its kind, or to the end."""
-    pattern = rf"{opening(name)}(.*?)(?:{closing(name)}|(?={opening(name)})|\Z)"
-    return re.compile(pattern, re.DOTALL | re.IGNORECASE)
-
-
-_OPEN = re.compile(r"\s*" + opening("think(?:ing)?"), re.IGNORECASE)
-_CLOSE = re.compile(closing("think(?:ing)?"), re.IGNORECASE)
-
-
-def forgotten_call(message: Message, written: str) -> tuple[str, str] | None:
-    """A call at the end of thinking that was never closed: the thought, and what is written from the call on.
-
-    A call in thinking that was closed was only thought of.  Here the model forgot to say where it ends: the opening
-    tag has no closing one, or the server took all of the message for ``reasoning_content``, up to the call.  The
-    thought follows what came apart, in a field of its own.
-    """
-    apart = thinking_apart(message)
-    opened = _OPEN.match(written)
-    if opened is not None and not _CLOSE.search(written):
-        if (start := call_start(written[opened.end() :])) is None:
-            return None
-        start += opened.end()
-        return "\n".join(filter(None, [apart, written[opened.end() : start].strip()])), written[start:]
-    if apart and not written.strip() and not message.calls and (start := call_start(apart)) is not None:
-        found = read_text_calls(apart[start:])
-        if found.named and not found.text:
-            return apart[:start].strip(), apart[start:]
-    return None
-
-
-def plainly(text: str | None, calls: list[ToolCall]) -> str | None:
-    """A text as an answer once one was demanded: beside a call only where it states one."""
-    return text if text and text.strip() and (not calls or states_answer(text)) else None
+    def plainly(self, text: str | None, calls: list[ToolCall]) -> str | None:
+        """A text as an answer once one was demanded: beside a call only where it states one."""
+        return text if text and text.strip() and (not calls or states_answer(text)) else None

@@ -7,16 +7,7 @@ import re
 from typing import Any, ClassVar
 
 from lrat_sim.agent.calls import parse_arguments, tool_of
-from lrat_sim.agent.protocols.base import (
-    ParsedMessage,
-    PassReasoning,
-    Protocol,
-    as_received,
-    forgotten_call,
-    plainly,
-    reasoning_fields,
-    with_thinking,
-)
+from lrat_sim.agent.protocols.base import ParsedMessage, PassReasoning, Protocol
 from lrat_sim.agent.text_calls import read_text_calls
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.models.message import Message, ToolCall
@@ -45,15 +36,15 @@ class Native(Protocol):
         calls, reasoning, text, raw = message.calls, message.reasoning, message.text, message.raw
         remind = False
         if not calls:
-            if (forgotten := forgotten_call(message, message.content or message.text or "")) is not None:
+            if (forgotten := self.forgotten_call(message, message.content or message.text or "")) is not None:
                 reasoning, text = forgotten
-            found = read_text_calls(text or "")
-            if found.calls:
+            read = read_text_calls(text or "")
+            if read.calls:
                 # a call without a name is refused by endpoints: the text goes back as it is, and the reminder after it
-                calls, remind = found.named, not found.named
-                text = (found.text or None) if calls else text
-                raw = as_received(message, message.content or message.text, reasoning)
-        plain = None if remind else plainly(text, calls)
+                calls, remind = read.named, not read.named
+                text = (read.text or None) if calls else text
+                raw = self.as_received(message, message.content or message.text, reasoning)
+        plain = None if remind else self.plainly(text, calls)
         return ParsedMessage(
             reasoning=reasoning,
             text=text if text and text.strip() else None,
@@ -69,12 +60,12 @@ class Native(Protocol):
     def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """With the reasoning in the field that the provider wants it in."""
         inline = parsed.reasoning if pass_reasoning == "inline" else None
-        said: dict[str, Any] = {"role": "assistant", "content": with_thinking(inline, parsed.written)}
+        said: dict[str, Any] = {"role": "assistant", "content": self.with_thinking(inline, parsed.written)}
         said["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": _name(call), "arguments": _arguments(call)}}
             for call in calls
         ]
-        return said | reasoning_fields(parsed, pass_reasoning)
+        return said | parsed.reasoning_fields(pass_reasoning)
 
     def outputs(self, calls: list[Call]) -> list[dict[str, Any]]:
         """One message a call."""

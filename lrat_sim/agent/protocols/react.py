@@ -5,17 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-from lrat_sim.agent.labels import before_observation, labelled_calls, labelled_parts
-from lrat_sim.agent.protocols.base import (
-    ParsedMessage,
-    PassReasoning,
-    Protocol,
-    as_received,
-    forgotten_call,
-    plainly,
-    reasoning_fields,
-    thinking_apart,
-)
+from lrat_sim.agent.calls import before_observation, labelled_calls, labelled_parts
+from lrat_sim.agent.protocols.base import ParsedMessage, PassReasoning, Protocol
 from lrat_sim.agent.text_calls import read_text_calls
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.models.message import Message, ToolCall
@@ -50,21 +41,21 @@ class React(Protocol):
     def read(self, message: Message) -> ParsedMessage:
         """The actions and the answer, up to the first ``Observation:``; without an action, calls in other wordings."""
         received = (message.text if message.content is None else message.content) or ""
-        apart, written, text = thinking_apart(message), before_observation(received), message.text or ""
+        apart, written, text = self.thinking_apart(message), before_observation(received), message.text or ""
         reasoning = message.reasoning
-        if (forgotten := forgotten_call(message, written)) is not None:
+        if (forgotten := self.forgotten_call(message, written)) is not None:
             reasoning, text = forgotten
             if not written:
                 apart, written = forgotten
-        parts = list(labelled_parts(before_observation(text)))
-        calls = [*message.calls, *labelled_calls(parts)]
-        if not calls and (found := read_text_calls(before_observation(text))).calls:
-            calls, parts = found.calls, list(labelled_parts(found.text))
+        parts = labelled_parts(before_observation(text))
+        calls = [*message.calls, *labelled_calls(text)]
+        if not calls and (read := read_text_calls(before_observation(text))).calls:
+            calls, parts = read.calls, labelled_parts(read.text)
         labelled = any(label for label, _ in parts)
         thoughts = [body for label, body in parts if label == "thought" or (labelled and not label and body)]
         whole = [*([] if reasoning is None else [reasoning]), *thoughts]
-        stated = [body for label, body in parts if label == "final answer" and body]
-        answer = stated[-1] if stated else None
+        answers = [body for label, body in parts if label == "final answer" and body]
+        answer = answers[-1] if answers else None
         loose = "\n".join(body for _, body in parts).strip() or None
         # thoughts are no answer, unless they state one
         plain = None if labelled and not _EXACT.search(loose or "") else loose
@@ -75,15 +66,15 @@ class React(Protocol):
             text=said,
             calls=calls,
             answer=answer,
-            plain=answer or plainly(plain, calls),
+            plain=answer or self.plainly(plain, calls),
             written=written,
             apart=apart,
-            raw=as_received(message, received, reasoning) if changed else message.raw,
+            raw=self.as_received(message, received, reasoning) if changed else message.raw,
         )
 
     def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """As it was written; reasoning that came in a field of its own goes back in one."""
-        return {"role": "assistant", "content": parsed.written} | reasoning_fields(parsed, pass_reasoning)
+        return {"role": "assistant", "content": parsed.written} | parsed.reasoning_fields(pass_reasoning)
 
     def outputs(self, calls: list[Call]) -> list[dict[str, Any]]:
         """One message of the user for all."""

@@ -6,29 +6,19 @@ import json
 import re
 from typing import Any, ClassVar
 
-from lrat_sim.agent.protocols.base import (
-    ParsedMessage,
-    PassReasoning,
-    Protocol,
-    as_received,
-    block,
-    closing,
-    forgotten_call,
-    opening,
-    plainly,
-    signed_thinking,
-    thinking_apart,
-    with_thinking,
-)
+from lrat_sim.agent.protocols.base import ParsedMessage, PassReasoning, Protocol
 from lrat_sim.agent.text_calls import TextCalls, read_text_calls
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.models.message import Message, ToolCall, read_message
 from lrat_sim.records import Call
 
-_RESPONSE = re.compile(rf"{opening('tool_response')}|{closing('tool_response')}", re.IGNORECASE)
-_ANSWER = block("answer")
-_TAGS = "(?:answer|tool_call|think(?:ing)?)"
-_TAG = re.compile(rf"{opening(_TAGS)}|{closing(_TAGS)}", re.IGNORECASE)
+_RESPONSE = re.compile(r"<\s{0,3}(?:/\s{0,3})?tool_response\s{0,3}>", re.IGNORECASE)
+_ANSWER_OPENS = r"<\s{0,3}answer\s{0,3}>"
+# one that is not closed goes to the next one, or to the end
+_ANSWER = re.compile(
+    rf"{_ANSWER_OPENS}(.*?)(?:<\s{{0,3}}/\s{{0,3}}answer\s{{0,3}}>|(?={_ANSWER_OPENS})|\Z)", re.DOTALL | re.IGNORECASE
+)
+_TAG = re.compile(r"<\s{0,3}(?:/\s{0,3})?(?:answer|tool_call|think(?:ing)?)\s{0,3}>", re.IGNORECASE)
 
 
 class Tagged(Protocol):
@@ -53,21 +43,25 @@ class Tagged(Protocol):
     def read(self, message: Message) -> ParsedMessage:
         """The calls and the answer outside the thinking, up to the first ``<tool_response>``."""
         received = (message.text if message.content is None else message.content) or ""
-        apart = thinking_apart(message)
+        apart = self.thinking_apart(message)
         invented = _RESPONSE.search(received)
         written = received if invented is None else received[: invented.start()].rstrip()
-        reasoning, text = (message.reasoning, message.text or "") if invented is None else _up_to(apart, written)
-        if (forgotten := forgotten_call(message, written)) is not None:
+        reasoning, text = message.reasoning, message.text or ""
+        if invented is not None:  # read what counts again, since the thinking may be cut, too
+            counted = {"content": written} | ({} if apart is None else {"reasoning_content": apart})
+            again = read_message(counted)
+            reasoning, text = again.reasoning, again.text or ""
+        if (forgotten := self.forgotten_call(message, written)) is not None:
             reasoning, text = forgotten
             if not written:
                 apart, written = forgotten
-        found = TextCalls([], text) if message.calls else read_text_calls(text)
-        calls, outside = found.calls, found.text
-        stated = [found for each in _ANSWER.findall(outside) if (found := each.strip())]
-        answer = stated[-1] if stated else None
+        read = TextCalls([], text) if message.calls else read_text_calls(text)
+        calls, outside = read.calls, read.text
+        answers = [answer.strip() for answer in _ANSWER.findall(outside) if answer.strip()]
+        answer = answers[-1] if answers else None
         said = (outside if calls or answer is None else answer) or None
         changed = (received and received != said) or reasoning != message.reasoning
-        raw = as_received(message, received, reasoning) if changed else message.raw
+        raw = self.as_received(message, received, reasoning) if changed else message.raw
         # a server may have parsed the tags, whether or not it is asked to
         written = "\n".join([written, *(_block(call) for call in message.calls if call.name not in received)])
         calls = [*message.calls, *calls]
@@ -76,7 +70,7 @@ class Tagged(Protocol):
             text=said,
             calls=calls,
             answer=answer,
-            plain=answer or plainly(_TAG.sub("", outside).strip(), calls),
+            plain=answer or self.plainly(_TAG.sub("", outside).strip(), calls),
             written=written,
             apart=apart,
             raw=raw,
@@ -84,20 +78,14 @@ class Tagged(Protocol):
 
     def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """As it was written; thinking that came in a field of its own stands before it, in its tags."""
-        fields = {} if pass_reasoning == "no" else signed_thinking(parsed)
+        fields = parsed.reasoning_fields("no" if pass_reasoning == "no" else "inline")
         thought = None if fields or pass_reasoning == "no" else parsed.apart
-        return {"role": "assistant", "content": with_thinking(thought, parsed.written), **fields}
+        return {"role": "assistant", "content": self.with_thinking(thought, parsed.written), **fields}
 
     def outputs(self, calls: list[Call]) -> list[dict[str, Any]]:
         """One message of the user for all."""
         shown = [f"<tool_response>\n{call.output}\n</tool_response>" for call in calls]
         return [{"role": "user", "content": "\n".join(shown)}]
-
-
-def _up_to(apart: str | None, written: str) -> tuple[str | None, str]:
-    """The reasoning and the text of a message of which only the beginning counts: its thinking may be cut too."""
-    again = read_message({"content": written} | ({} if apart is None else {"reasoning_content": apart}))
-    return again.reasoning, again.text or ""
 
 
 def _block(call: ToolCall) -> str:

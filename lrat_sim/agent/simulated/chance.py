@@ -8,7 +8,6 @@ from statistics import NormalDist
 from typing import TypeVar
 
 T = TypeVar("T")
-_STANDARD = NormalDist()
 
 
 def uniform(*keys: object) -> float:
@@ -19,7 +18,7 @@ def uniform(*keys: object) -> float:
 
 def normal(*keys: object) -> float:
     """A standard normal number, decided by the keys."""
-    return _STANDARD.inv_cdf(uniform(*keys))
+    return NormalDist().inv_cdf(uniform(*keys))
 
 
 def pick(options: Sequence[T], *keys: object) -> T:
@@ -30,3 +29,8 @@ def pick(options: Sequence[T], *keys: object) -> T:
 def shuffled(options: Sequence[T], *keys: object) -> list[T]:
     """The options in an order decided by the keys."""
     return [option for _, option in sorted((uniform(*keys, index), option) for index, option in enumerate(options))]
+
+
+def verbosity(seed: int) -> float:
+    """By how many standard deviations a run's reasoning is longer than usual."""
+    return normal(seed, "verbosity")

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from lrat_sim.agent.simulated.persona import Persona
-from lrat_sim.agent.simulated.policy import Answer as FinalAnswer
-from lrat_sim.agent.simulated.policy import Search, think
+from lrat_sim.agent.simulated.policy import AnswerAction, SearchAction, think
 from lrat_sim.agent.simulated.prose import answer_text, reasoning
 from lrat_sim.models.call import Answer, Request
 from lrat_sim.records import Plan, Usage
@@ -39,16 +38,15 @@ class SimulatedModel:
         messages = request.messages
         may_call = bool(request.tools) and request.tool_choice != "none"
         thought, action = think(messages, simulation.plan, simulation.persona, simulation.seed, tools=may_call)
-        text = reasoning(thought, action, simulation.persona, simulation.seed)
+        text = reasoning(thought, action)
         message: dict[str, Any] = {"role": "assistant", "content": None, "reasoning_content": text}
-        if isinstance(action, FinalAnswer):
-            message["content"] = written = answer_text(thought, action, simulation.seed)
+        if isinstance(action, AnswerAction):
+            message["content"] = written = answer_text(thought, action)
         else:
-            name, arguments = (
-                ("search", {"query": action.query})
-                if isinstance(action, Search)
-                else ("get_document", {"docid": action.glimpse.docid})
-            )
+            if isinstance(action, SearchAction):
+                name, arguments = "search", {"query": action.query}
+            else:
+                name, arguments = "get_document", {"docid": action.glimpse.docid}
             written = msgspec.json.encode(arguments).decode()
             function = {"name": name, "arguments": written}
             message["tool_calls"] = [{"id": f"call_{len(messages)}", "type": "function", "function": function}]
@@ -62,5 +60,5 @@ class SimulatedModel:
                 reasoning_tokens=reasoning_tokens,
                 cost=0.0,
             ),
-            finish_reason="stop" if isinstance(action, FinalAnswer) else "tool_calls",
+            finish_reason="stop" if isinstance(action, AnswerAction) else "tool_calls",
         )

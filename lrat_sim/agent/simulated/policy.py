@@ -1,4 +1,4 @@
-"""The mind of the simulated agent: from the messages, and the plan of its task, to the next action.
+"""The policy of the simulated agent: from the messages, and the plan of its task, to the next action.
 
 It keeps nothing between calls.  Each call replays the conversation and comes to the same beliefs as the call
 before it, because every random draw is decided by (seed, what it is about) and not by when it is made.  Draws do
@@ -8,27 +8,35 @@ not know the retriever, so two retrievers on the same task meet the same agent, 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
-from lrat_sim.agent.simulated import memory
-from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform
-from lrat_sim.agent.simulated.judgement import likeness, mistaken_value, promise
-from lrat_sim.agent.simulated.memory import Event, Glimpse, Page, Results
-from lrat_sim.agent.simulated.persona import Habits, Persona
+from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform, verbosity
+from lrat_sim.agent.simulated.persona import Persona
+from lrat_sim.agent.simulated.reading import (
+    Event,
+    Glimpse,
+    OpenedDocument,
+    ResultList,
+    likeness,
+    mistaken_value,
+    promise,
+    recall,
+)
 from lrat_sim.corpus.plans import Passage, branches, compare, reference, stands_in, states
 from lrat_sim.records import Plan
 
 _LOOKALIKE = 0.5
 """The likeness of a title to the subject from which a hasty reader may take the one for the other."""
-
-
 _TERMS = 4
 """Words in a row that a query takes over from a text, the question included."""
 
 
-class Search(Struct, frozen=True):
+class SearchAction(Struct, frozen=True):
     """Send a query, for a hop (from 0); ``check`` where the hop is settled and in doubt."""
 
     query: str
@@ -36,21 +44,21 @@ class Search(Struct, frozen=True):
     check: bool = False
 
 
-class Browse(Struct, frozen=True):
+class BrowseAction(Struct, frozen=True):
     """Open a document that was shown."""
 
     glimpse: Glimpse
     hop: int
 
 
-class Answer(Struct, frozen=True):
+class AnswerAction(Struct, frozen=True):
     """End the run; ``value`` is None when the agent found nothing to say."""
 
     value: str | None
     sure: bool
 
 
-Action = Search | Browse | Answer
+Action = SearchAction | BrowseAction | AnswerAction
 
 
 class Belief(Struct, frozen=True):
@@ -60,22 +68,27 @@ class Belief(Struct, frozen=True):
     source: str
 
 
-class Thought(Struct):
-    """What the agent makes of the conversation so far."""
+class Thought(Struct, kw_only=True):
+    """What the agent makes of the conversation so far.
+
+    A hop's object in the plan is compared with texts that were shown, and enters a belief only from one that states
+    it.
+    """
 
     plan: Plan
     question: str
-    events: list[Event]
-    beliefs: dict[int, Belief]
-    gained: list[int]
-    """The hops that the last event settled."""
-    opened: set[str]
-    sightings: dict[str, int]
-    searches: dict[int, int]
-    standing: dict[tuple[int, str], float] = field(default_factory=dict)
-    """For hop and document: how high the hop's lists put it, a first place counting 1."""
-    checks: list[int] = field(default_factory=list)
-    """The settled hops that are still to be checked."""
+    persona: Persona
+    seed: int
+    queries: set[str] = set()  # those already sent
+    events: list[Event] = []
+    beliefs: dict[int, Belief] = {}  # by hop
+    gained: list[int] = []  # the hops that the last event settled
+    checks: list[int] = []  # the settled hops that are still to be checked
+    opened: set[str] = set()
+    sightings: Counter[str] = field(default_factory=Counter)  # by document
+    searches: Counter[int] = field(default_factory=Counter)  # by hop
+    # by hop and document: how high the hop's lists put it, a first place counting 1
+    standing: dict[tuple[int, str], float] = {}
 
     def subject(self, hop: int) -> str | None:
         """The name that a hop is about, once known: ``#n`` stands for what was found at hop n."""
@@ -86,6 +99,10 @@ class Thought(Struct):
         belief = self.beliefs.get(before - 1)
         return belief.value if belief else None
 
+    def about(self, hop: int) -> dict[str, str]:
+        """What a hop asks for, as sentences name it."""
+        return {"relation": self.plan.hops[hop].relation, "subject": self.subject(hop) or "the one sought"}
+
     @property
     def hop(self) -> int | None:
         """The first hop that is not settled and whose subject is known; None when all are settled."""
@@ -94,220 +111,196 @@ class Thought(Struct):
                 return hop
         return None
 
+    def take_in(self, event: Event) -> None:
+        """Reads what one more tool message shows."""
+        self.events.append(event)
+        before = set(self.beliefs)
+        if isinstance(event, ResultList):
+            self._take_in_results(event.glimpses)
+        elif isinstance(event, OpenedDocument):
+            self.opened.add(event.docid)
+            hop = self.hop
+            self._read(event.docid, event.title, event.text, 1.0)
+            if hop is not None and hop not in self.beliefs:
+                self._misread(hop, event)
+        self.gained = sorted(set(self.beliefs) - before)
+        if self.persona.habits is not None:
+            doubt = self.persona.habits.doubt
+            self.checks += [hop for hop in self.gained if uniform(self.seed, "doubt", hop) < doubt]
 
-def replay(plan: Plan, question: str, events: list[Event], persona: Persona, seed: int) -> Thought:
-    """Reads the conversation from its start.
-
-    Args:
-        plan: the hops of the task; an object is compared with texts that were shown, and enters a belief only
-            from one that states it.
-        question: as it was asked.
-        events: what the tool messages showed.
-        persona: how carefully it is read.
-        seed: of this run.
-    """
-    thought = Thought(plan, question, [], {}, [], set(), {}, {})
-    for event in events:
-        take_in(thought, event, persona, seed)
-    return thought
-
-
-def take_in(thought: Thought, event: Event, persona: Persona, seed: int) -> None:
-    """Reads what one more tool message shows; the thought is changed in place."""
-    thought.events.append(event)
-    before = set(thought.beliefs)
-    if isinstance(event, Results):
-        checked = thought.checks.pop(0) if thought.checks else None
-        hop = thought.hop if checked is None else None
+    def _take_in_results(self, glimpses: Iterable[Glimpse]) -> None:
+        # results of a check do not count as a search for the next hop
+        checked = self.checks.pop(0) if self.checks else None
+        hop = self.hop if checked is None else None
         if hop is not None:
-            thought.searches[hop] = thought.searches.get(hop, 0) + 1
-        for glimpse in event.glimpses:
-            thought.sightings[glimpse.docid] = thought.sightings.get(glimpse.docid, 0) + 1
+            self.searches[hop] += 1
+        for glimpse in glimpses:
+            self.sightings[glimpse.docid] += 1
             if hop is not None:
                 index, height = (hop, glimpse.docid), 1.0 / math.sqrt(math.log2(1 + glimpse.rank))
-                thought.standing[index] = thought.standing.get(index, 0.0) + height
-            if checked is not None:
-                _correct(thought, checked, glimpse)
-            _read(thought, glimpse.docid, glimpse.title, glimpse.snippet, persona.trust, seed)
-    elif isinstance(event, Page):
-        thought.opened.add(event.docid)
-        hop = thought.hop
-        _read(thought, event.docid, event.title, event.text, 1.0, seed)
-        if hop is not None and hop not in thought.beliefs:
-            _misread(thought, hop, event, persona, seed)
-    thought.gained = sorted(set(thought.beliefs) - before)
-    if persona.habits is not None:
-        doubt = persona.habits.doubt
-        thought.checks += [hop for hop in thought.gained if uniform(seed, "doubt", hop) < doubt]
+                self.standing[index] = self.standing.get(index, 0.0) + height
+            if checked is not None and self._is_stated(checked, glimpse.title, glimpse.snippet):
+                # a hit that states the fact puts a mistaken belief right
+                value = self.plan.hops[checked].object
+                if self.beliefs[checked].value != value:
+                    self.beliefs[checked] = Belief(value, glimpse.title)
+            self._read(glimpse.docid, glimpse.title, glimpse.snippet, self.persona.trust)
 
+    def _is_stated(self, hop: int, title: str, text: str) -> bool:
+        subject = self.subject(hop)
+        return subject is not None and states(Passage(title, text), subject, self.plan.hops[hop].object)
 
-def _correct(thought: Thought, hop: int, glimpse: Glimpse) -> None:
-    """A hit that states the fact puts a mistaken belief right."""
-    fact, subject = thought.plan.hops[hop], thought.subject(hop)
-    if (
-        subject is not None
-        and thought.beliefs[hop].value != fact.object
-        and states(Passage(glimpse.title, glimpse.snippet), subject, fact.object)
-    ):
-        thought.beliefs[hop] = Belief(fact.object, glimpse.title)
+    def _read(self, docid: str, title: str, text: str, trust: float) -> None:
+        """Settles every open hop whose fact the text states, one by one, since each may name the next's subject."""
+        while True:
+            for hop, fact in enumerate(self.plan.hops):
+                if (
+                    hop not in self.beliefs
+                    and self._is_stated(hop, title, text)
+                    and (trust >= 1.0 or uniform(self.seed, "trust", hop, docid) < trust)
+                ):
+                    self.beliefs[hop] = Belief(fact.object, title)
+                    break
+            else:
+                return
 
-
-def _read(thought: Thought, docid: str, title: str, text: str, trust: float, seed: int) -> None:
-    """Settles every open hop whose fact the text states, one after another, since each may name the next's subject."""
-    while True:
-        for hop, fact in enumerate(thought.plan.hops):
-            subject = thought.subject(hop)
-            if (
-                hop not in thought.beliefs
-                and subject is not None
-                and states(Passage(title, text), subject, fact.object)
-                and (trust >= 1.0 or uniform(seed, "trust", hop, docid) < trust)
-            ):
-                thought.beliefs[hop] = Belief(fact.object, title)
-                break
-        else:
+    def _misread(self, hop: int, document: OpenedDocument) -> None:
+        """Now and then takes a look-alike for the subject, or one fact of the subject for another."""
+        subject = self.subject(hop)
+        if subject is None or likeness(document.title, subject) < _LOOKALIKE:
             return
+        persona = self.persona
+        chance = persona.misreading if stands_in(subject, document.text) else persona.credulity
+        if uniform(self.seed, "misread", hop, document.docid) < chance:
+            value = mistaken_value(document.title, document.text, subject, self.plan.hops[hop])
+            if value is not None:
+                self.beliefs[hop] = Belief(value, document.title)
 
 
-def _misread(thought: Thought, hop: int, page: Page, persona: Persona, seed: int) -> None:
-    """Now and then takes a look-alike for the subject, or one fact of the subject for another."""
-    subject = thought.subject(hop)
-    if subject is None or likeness(page.title, subject) < _LOOKALIKE:
-        return
-    chance = persona.misreading if stands_in(subject, page.text) else persona.credulity
-    if uniform(seed, "misread", hop, page.docid) < chance:
-        value = mistaken_value(page.title, page.text, subject, thought.plan.hops[hop])
-        if value is not None:
-            thought.beliefs[hop] = Belief(value, page.title)
+def think(
+    messages: list[dict[str, Any]], plan: Plan, persona: Persona, seed: int, *, tools: bool
+) -> tuple[Thought, Action]:
+    """One step: read the conversation, choose the next action; without ``tools`` that is an answer."""
+    question = next((message["content"] for message in messages if message["role"] == "user"), "")
+    thought = Thought(plan=plan, question=question, persona=persona, seed=seed)
+    for event in recall(messages):
+        thought.take_in(event)
+    for call in (call for message in messages for call in message.get("tool_calls") or []):
+        arguments = msgspec.json.decode(call["function"]["arguments"])
+        if "query" in arguments:
+            thought.queries.add(arguments["query"])
+    return thought, decide(thought, must_answer=not tools)
 
 
-def decide(thought: Thought, asked: set[str], persona: Persona, seed: int, *, must_answer: bool = False) -> Action:
-    """The next action.
-
-    Args:
-        thought: the conversation as read by :func:`replay`.
-        asked: queries already sent.
-        persona: the personality.
-        seed: of this run.
-        must_answer: no tools are offered any more.
-    """
-    if thought.checks and not must_answer:
-        return Search(_check(thought, thought.checks[0], seed), thought.checks[0], check=True)
+def decide(thought: Thought, *, must_answer: bool = False) -> Action:
+    """The next action; it is an answer where no tools are offered any more."""
+    persona, seed = thought.persona, thought.seed
+    if thought.checks and not must_answer:  # does another text say so, too?
+        checked = thought.checks[0]
+        phrasing = pick(_phrasings(thought, checked), seed, "check", checked)
+        return SearchAction(f"{phrasing} {thought.beliefs[checked].value}", checked, check=True)
     hop = thought.hop
     if hop is None:
-        return Answer(conclusion(thought), sure=True)
+        return AnswerAction(conclusion(thought), sure=True)
     if not must_answer:
-        glimpse = _most_promising(thought, hop, persona, seed)
+        glimpse = _most_promising(thought, hop)
         if glimpse is not None:
-            return Browse(glimpse, hop)
+            return BrowseAction(glimpse, hop)
         patience = max(1, round(persona.patience * math.exp(persona.patience_spread * normal(seed, "patience"))))
-        if thought.searches.get(hop, 0) < patience:
-            return Search(_wording(thought, hop, asked, persona, seed), hop)
+        if thought.searches[hop] < patience:
+            return SearchAction(_query(thought, hop), hop)
     bluffs = uniform(seed, "bluff") < persona.bluff
-    return Answer(_guess(thought) if bluffs else None, sure=False)
+    return AnswerAction(_guess(thought) if bluffs else None, sure=False)
 
 
-def _most_promising(thought: Thought, hop: int, persona: Persona, seed: int) -> Glimpse | None:
+def _most_promising(thought: Thought, hop: int) -> Glimpse | None:
     """The unopened hit of the latest result list that looks worth opening most, if any looks worth it."""
     read, latest = 0, None
     for event in reversed(thought.events):
-        if isinstance(event, Results):
+        if isinstance(event, ResultList):
             latest = event
             break
-        read += isinstance(event, Page)
+        read += isinstance(event, OpenedDocument)
     subject = thought.subject(hop)
     if latest is None or subject is None:
         return None
-    fruitless = max(0, thought.searches.get(hop, 0) - 1)
-    best, threshold = None, persona.pickiness - persona.eagerness * fruitless + persona.satiety * read
-    if persona.habits is not None:
-        threshold -= persona.habits.diligence * own_verbosity(seed)
-        if isinstance(thought.events[-1], Page) and not thought.gained:
-            lists = thought.searches.get(hop, 0)
-            threshold -= persona.habits.momentum * lists / (lists + persona.habits.caution)
+    persona, lists = thought.persona, thought.searches[hop]
+    habits = persona.habits
+    best, threshold = None, persona.pickiness - persona.eagerness * max(0, lists - 1) + persona.satiety * read
+    if habits is not None:
+        threshold -= habits.diligence * verbosity(thought.seed)
+        if isinstance(thought.events[-1], OpenedDocument) and not thought.gained:
+            threshold -= habits.momentum * lists / (lists + habits.caution)
     for glimpse in latest.glimpses:
         if glimpse.docid in thought.opened:
             continue
         score = (
             promise(glimpse, subject, thought.plan.hops[hop])
             + persona.recurrence * (thought.sightings[glimpse.docid] - 1)
-            + persona.snippet_noise * _glance(thought, hop, glimpse, persona, seed)
+            + persona.snippet_noise * _glance(thought, hop, glimpse)
             - persona.rank_prior * math.log(glimpse.rank)
         )
-        if persona.habits is not None:
-            score += _considered(thought, hop, glimpse, persona.habits)
+        if habits is not None:
+            # a practised searcher also asks whether the lists agree on a hit, and what its snippet leaves unsaid
+            standing = thought.standing.get((hop, glimpse.docid), 0.0)
+            agreed = standing / (lists + habits.caution) if lists else 0.0
+            score += habits.consensus * agreed - habits.scrutiny * len(glimpse.snippet.split()) / 100
         if score >= threshold:
             best, threshold = glimpse, score
     return best
 
 
-def own_verbosity(seed: int) -> float:
-    """By how many standard deviations a run's reasoning is longer than usual."""
-    return normal(seed, "verbosity")
-
-
-def _glance(thought: Thought, hop: int, glimpse: Glimpse, persona: Persona, seed: int) -> float:
+def _glance(thought: Thought, hop: int, glimpse: Glimpse) -> float:
     """The error of a look at a snippet, a standard normal number."""
-    new = normal(seed, "glance", hop, glimpse.docid, thought.sightings[glimpse.docid])
-    if persona.habits is None:
+    new = normal(thought.seed, "glance", hop, glimpse.docid, thought.sightings[glimpse.docid])
+    if thought.persona.habits is None:
         return new
-    lasting = persona.habits.conviction
-    return math.sqrt(lasting) * normal(seed, "impression", hop, glimpse.docid) + math.sqrt(1 - lasting) * new
+    lasting = thought.persona.habits.conviction
+    impression = normal(thought.seed, "impression", hop, glimpse.docid)
+    return math.sqrt(lasting) * impression + math.sqrt(1 - lasting) * new
 
 
-def _considered(thought: Thought, hop: int, glimpse: Glimpse, habits: Habits) -> float:
-    """What a practised searcher adds to a first impression: do the lists agree on it, and what did its snippet leave
-    unsaid?"""
-    lists = thought.searches.get(hop, 0)
-    agreed = thought.standing.get((hop, glimpse.docid), 0.0) / (lists + habits.caution) if lists else 0.0
-    return habits.consensus * agreed - habits.scrutiny * len(glimpse.snippet.split()) / 100
+def _phrasings(thought: Thought, hop: int) -> list[str]:
+    """The queries for a hop, as the plan words them."""
+    fact, subject = thought.plan.hops[hop], thought.subject(hop)
+    assert subject is not None
+    return [text.replace("{subject}", subject) for text in fact.phrasings or [f"{{subject}} {fact.relation}"]]
 
 
-def _wording(thought: Thought, hop: int, asked: set[str], persona: Persona, seed: int) -> str:
+def _query(thought: Thought, hop: int) -> str:
     """A query for a hop that was not sent yet: its phrasings in an order of the run's own, often with context."""
-    fact, subject = thought.plan.hops[hop], thought.subject(hop)
-    assert subject is not None
-    phrasings = fact.phrasings or [f"{{subject}} {fact.relation}"]
-    queries = [phrasing.replace("{subject}", subject) for phrasing in shuffled(phrasings, seed, "wording", hop)]
+    seed, sent = thought.seed, len(thought.queries)
+    queries = shuffled(_phrasings(thought, hop), seed, "wording", hop)
     for index, query in enumerate(queries):
-        rambles = uniform(seed, "rambles", hop, index) < persona.rambling
-        worded = f"{query} {_context(thought, hop, subject, seed, index)}".strip() if rambles else query
-        if worded not in asked:
+        rambles = uniform(seed, "rambles", hop, index) < thought.persona.rambling
+        worded = f"{query} {_context(thought, hop, index)}".strip() if rambles else query
+        if worded not in thought.queries:
             return worded
-    for turn in range(len(asked), len(asked) + 8):
-        worded = f"{pick(queries, seed, 'again', hop, turn)} {_context(thought, hop, subject, seed, turn)}".strip()
-        if worded not in asked:
+    for turn in range(sent, sent + 8):
+        worded = f"{pick(queries, seed, 'again', hop, turn)} {_context(thought, hop, turn)}".strip()
+        if worded not in thought.queries:
             return worded
-    return pick(queries, seed, "repeat", hop, len(asked))
+    return pick(queries, seed, "repeat", hop, sent)
 
 
-def _check(thought: Thought, hop: int, seed: int) -> str:
-    """A query that holds a fact as it was found, to see whether another text says so, too."""
-    fact, subject = thought.plan.hops[hop], thought.subject(hop)
-    assert subject is not None
-    phrasing = pick(fact.phrasings or [f"{{subject}} {fact.relation}"], seed, "check", hop)
-    return f"{phrasing.replace('{subject}', subject)} {thought.beliefs[hop].value}"
-
-
-def _context(thought: Thought, hop: int, subject: str, seed: int, index: int) -> str:
+def _context(thought: Thought, hop: int, index: int) -> str:
     """A few words that an agent adds to a query: of the question, of a step it has done, or of what it has read."""
+    subject, hops = thought.subject(hop), thought.plan.hops
+    assert subject is not None
     texts = [thought.question]
-    texts += [f"{thought.plan.hops[done].relation} {thought.subject(done)}" for done in thought.beliefs if done < hop]
-    texts += [
-        text
-        for event in thought.events
-        for title, text in _shown(event)
-        if likeness(title, subject) > _LOOKALIKE and not stands_in(thought.plan.hops[hop].object, text)
-    ]
-    words = pick(texts, seed, "context", hop, index).split()
-    start = int(uniform(seed, "words", hop, index) * max(1, len(words) - _TERMS + 1))
+    texts += [f"{hops[done].relation} {thought.subject(done)}" for done in thought.beliefs if done < hop]
+    for event in thought.events:
+        shown: list[tuple[str, str]] = []
+        if isinstance(event, ResultList):
+            shown = [(glimpse.title, glimpse.snippet) for glimpse in event.glimpses]
+        elif isinstance(event, OpenedDocument):
+            shown = [(event.title, event.text)]
+        for title, text in shown:
+            if likeness(title, subject) > _LOOKALIKE and not stands_in(hops[hop].object, text):
+                texts.append(text)
+    words = pick(texts, thought.seed, "context", hop, index).split()
+    start = int(uniform(thought.seed, "words", hop, index) * max(1, len(words) - _TERMS + 1))
     return " ".join(word.strip(".,;:!?()\"'") for word in words[start : start + _TERMS])
-
-
-def _shown(event: Event) -> list[tuple[str, str]]:
-    if isinstance(event, Results):
-        return [(glimpse.title, glimpse.snippet) for glimpse in event.glimpses]
-    return [(event.title, event.text)] if isinstance(event, Page) else []
 
 
 def conclusion(thought: Thought) -> str | None:
@@ -329,11 +322,3 @@ def _guess(thought: Thought) -> str | None:
     if thought.plan.operator == "same":
         return "no"
     return thought.beliefs[max(thought.beliefs)].value if thought.beliefs else None
-
-
-def think(
-    messages: list[dict[str, Any]], plan: Plan, persona: Persona, seed: int, *, tools: bool
-) -> tuple[Thought, Action]:
-    """One step: read the conversation, choose the next action."""
-    thought = replay(plan, memory.question(messages), memory.recall(messages), persona, seed)
-    return thought, decide(thought, memory.asked(messages), persona, seed, must_answer=not tools)

@@ -13,10 +13,9 @@ from typing import Any
 
 import yaml
 
-from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform
-from lrat_sim.agent.simulated.memory import Page, Results
-from lrat_sim.agent.simulated.persona import Persona
-from lrat_sim.agent.simulated.policy import Action, Answer, Browse, Search, Thought, conclusion, own_verbosity
+from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform, verbosity
+from lrat_sim.agent.simulated.policy import Action, AnswerAction, BrowseAction, SearchAction, Thought, conclusion
+from lrat_sim.agent.simulated.reading import OpenedDocument, ResultList
 
 _PHRASES: dict[str, list[str]] = yaml.safe_load(files(__package__).joinpath("phrases.yaml").read_text("utf-8"))
 _TOKENS_A_WORD = 1.35
@@ -33,57 +32,51 @@ def _say(phrases: str, *keys: object, **values: Any) -> str:
     return pick(_PHRASES[phrases], *keys).format(**values)
 
 
-def reasoning(thought: Thought, action: Action, persona: Persona, seed: int) -> str:
+def reasoning(thought: Thought, action: Action) -> str:
     """The reasoning written before an action, about what the last event showed."""
-    turn = len(thought.events)
+    seed, turn = thought.seed, len(thought.events)
     event = thought.events[-1] if thought.events else None
-    parts: list[str] = []
-    if event is None:
-        first = thought.plan.hops[0]
-        count = len(thought.plan.hops)
-        parts.append(_say("start", seed, "start", count=count, relation=first.relation, subject=first.subject))
-    elif isinstance(event, Page):
-        parts += _about_page(thought, event, persona, seed, turn)
-    elif isinstance(event, Results) and event.glimpses:
+    if not thought.events:
+        parts = [_say("start", seed, "start", count=len(thought.plan.hops), **thought.about(0))]
+    elif isinstance(event, OpenedDocument):
+        parts = _about_document(thought, event)
+    elif isinstance(event, ResultList) and event.glimpses:
         titles = ", ".join(glimpse.title or glimpse.docid for glimpse in event.glimpses[:3])
-        parts.append(_say("list", seed, "list", turn, titles=titles, count=len(event.glimpses)))
-        parts += _facts(thought, seed, turn)
+        parts = [_say("list", seed, "list", turn, titles=titles, count=len(event.glimpses)), *_facts(thought)]
     else:
-        parts.append("That call brought nothing I can use, so I go on differently.")
-    parts.append(_next(thought, action, seed, turn))
-    return " ".join(part for part in parts if part)
+        parts = ["That call brought nothing I can use, so I go on differently."]
+    return " ".join(filter(None, [*parts, _next(thought, action)]))
 
 
-def _about_page(thought: Thought, page: Page, persona: Persona, seed: int, turn: int) -> list[str]:
-    spread = persona.verbosity_spread
-    own = math.sqrt(1.0 - _WITHIN**2) * own_verbosity(seed)
-    here = _WITHIN * normal(seed, "length", page.docid, turn)
-    mean = persona.verbosity * _more_to_say(thought, persona)
-    budget = mean * math.exp(spread * (own + here) - spread**2 / 2) / _TOKENS_A_WORD
+def _about_document(thought: Thought, document: OpenedDocument) -> list[str]:
+    persona, seed, turn, docid = thought.persona, thought.seed, len(thought.events), document.docid
+    source = document.title or docid
+    budget = _length(thought, docid) / _TOKENS_A_WORD
     if persona.habits is not None:
         budget -= _NEXT_WORDS
         if budget < _TERSE_WORDS:
-            return [_in_short(thought, page, seed, turn)]
+            values = ", ".join(thought.beliefs[hop].value for hop in thought.gained)
+            verdict = "short_found" if values else "short_nothing"
+            return [_say(verdict, seed, "short", docid, turn, source=source, value=values)]
+    sought = thought.about(thought.hop if thought.hop is not None else len(thought.plan.hops) - 1)
     if thought.gained:
-        parts = _facts(thought, seed, turn)
+        parts = _facts(thought)
     else:
-        opinion = "rejected" if uniform(seed, "candour", page.docid) < persona.candour else "neutral"
-        source = page.title or page.docid
-        parts = [_say(opinion, seed, "opening", page.docid, turn, source=source, **_sought(thought))]
-    body = page.text[len(page.title) :].strip()
+        opinion = "rejected" if uniform(seed, "candour", docid) < persona.candour else "neutral"
+        parts = [_say(opinion, seed, "opening", docid, turn, source=source, **sought)]
+    body = document.text[len(document.title) :].strip()
     sentences = [sentence for sentence in re.split(r"(?<=[.!?])\s+", body) if sentence]
-    frames = shuffled(_PHRASES["detail"], seed, "frames", page.docid)
-    details = [
+    frames = shuffled(_PHRASES["detail"], seed, "frames", docid)
+    additions = [
         frames[index % len(frames)].format(sentence=sentence)
-        for index, sentence in enumerate(shuffled(sentences, seed, "details", page.docid))
+        for index, sentence in enumerate(shuffled(sentences, seed, "details", docid))
     ]
-    # thoughts that fill long reasoning once the page has no more to quote
+    # musings fill long reasoning once the page has no more to quote
     counts = {"known": len(thought.beliefs), "count": len(thought.plan.hops)}
-    musings = [
-        musing.format(**counts, **_sought(thought)) for musing in shuffled(_PHRASES["musing"], seed, "musings", turn)
-    ]
+    musings = shuffled(_PHRASES["musing"], seed, "musings", turn)
+    additions += [musing.format(**counts, **sought) for musing in musings]
     room = round(budget) - sum(len(part.split()) for part in parts)
-    for addition in details + musings:
+    for addition in additions:
         words = addition.split()
         if room < 6:
             break
@@ -92,66 +85,57 @@ def _about_page(thought: Thought, page: Page, persona: Persona, seed: int, turn:
     return parts
 
 
-def _sought(thought: Thought) -> dict[str, str]:
-    """The fact that is still sought, or the last one."""
-    hop = thought.hop if thought.hop is not None else len(thought.plan.hops) - 1
-    return {"relation": thought.plan.hops[hop].relation, "subject": thought.subject(hop) or "the one sought"}
+def _length(thought: Thought, docid: str) -> float:
+    """Tokens of reasoning about an opened document, lognormal around the persona's mean.
 
-
-def _more_to_say(thought: Thought, persona: Persona) -> float:
-    """How many times its usual length reasoning about a page has.
-
-    A fact is more to write down than none.  With habits it also grows with what there is to bring together, and
-    shrinks while nothing comes.
+    A fact is more to write down than none.  With habits reasoning also grows with what there is to bring together,
+    and shrinks while nothing comes.
     """
-    habits = persona.habits
+    persona, seed = thought.persona, thought.seed
+    habits, spread = persona.habits, persona.verbosity_spread
     if habits is None:
-        return _MORE_TO_SAY if thought.gained else 1.0
-    known = len(thought.beliefs) / len(thought.plan.hops)
-    sought = thought.gained[0] if thought.gained else thought.hop
-    fruitless = max(0, thought.searches.get(sought, 0) - 1) if sought is not None else 0
-    grown = math.exp(habits.elaboration * known) * math.pow(1 + fruitless, -habits.fatigue)
-    return grown * (habits.discovery if thought.gained else 1.0)
+        more = _MORE_TO_SAY if thought.gained else 1.0
+    else:
+        known = len(thought.beliefs) / len(thought.plan.hops)
+        hop = thought.gained[0] if thought.gained else thought.hop
+        fruitless = max(0, thought.searches[hop] - 1) if hop is not None else 0
+        grown = math.exp(habits.elaboration * known) * math.pow(1 + fruitless, -habits.fatigue)
+        more = grown * (habits.discovery if thought.gained else 1.0)
+    own = math.sqrt(1.0 - _WITHIN**2) * verbosity(seed)
+    here = _WITHIN * normal(seed, "length", docid, len(thought.events))
+    return persona.verbosity * more * math.exp(spread * (own + here) - spread**2 / 2)
 
 
-def _in_short(thought: Thought, page: Page, seed: int, turn: int) -> str:
-    """The least that can be said of a page."""
-    values = ", ".join(thought.beliefs[hop].value for hop in thought.gained)
-    said = "short_found" if values else "short_nothing"
-    return _say(said, seed, "short", page.docid, turn, source=page.title or page.docid, value=values)
-
-
-def _facts(thought: Thought, seed: int, turn: int) -> list[str]:
+def _facts(thought: Thought) -> list[str]:
     return [
         _say(
             "found",
-            *(seed, "found", hop, turn),
+            *(thought.seed, "found", hop, len(thought.events)),
             source=thought.beliefs[hop].source or "the page",
-            relation=thought.plan.hops[hop].relation,
-            subject=thought.subject(hop),
             value=thought.beliefs[hop].value,
+            **thought.about(hop),
         )
         for hop in thought.gained
     ]
 
 
-def _next(thought: Thought, action: Action, seed: int, turn: int) -> str:
+def _next(thought: Thought, action: Action) -> str:
     """What comes next."""
-    keys = seed, "next", turn
-    if isinstance(action, Browse):
+    keys = thought.seed, "next", len(thought.events)
+    if isinstance(action, BrowseAction):
         return _say("next_browse", *keys, title=action.glimpse.title or f"document {action.glimpse.docid}")
-    hop = action.hop if isinstance(action, Search) else thought.hop
-    if hop is None or (isinstance(action, Answer) and action.sure):
+    hop = action.hop if isinstance(action, SearchAction) else thought.hop
+    if hop is None or (isinstance(action, AnswerAction) and action.sure):
         return _say("done", *keys)
-    about = {"relation": thought.plan.hops[hop].relation, "subject": thought.subject(hop)}
-    if isinstance(action, Answer):
+    about = thought.about(hop)
+    if isinstance(action, AnswerAction):
         return _say("stuck", *keys, **about)
     if action.check:
         return _say("check", *keys, value=thought.beliefs[hop].value, **about)
     return _say("next_search", *keys, **about)
 
 
-def answer_text(thought: Thought, answer: Answer, seed: int) -> str:
+def answer_text(thought: Thought, answer: AnswerAction) -> str:
     """The last message: explanation, exact answer, confidence."""
     steps = " ".join(
         f"The {hop.relation} of {thought.subject(index)} is {thought.beliefs[index].value}."
@@ -160,7 +144,7 @@ def answer_text(thought: Thought, answer: Answer, seed: int) -> str:
     )
     if answer.value is None:
         return f"Explanation: {steps or 'The searches brought nothing on this.'} I could not find the answer."
+    drawn = uniform(thought.seed, "confidence")
     sure = answer.sure and conclusion(thought) is not None
-    drawn = uniform(seed, "confidence")
     confidence = round(60 + 35 * drawn) if sure else round(10 + 30 * drawn)
     return f"Explanation: {steps}\nExact Answer: {answer.value}\nConfidence: {confidence}%"

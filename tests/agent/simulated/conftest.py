@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from lrat_sim.agent.simulated.persona import Persona
-from lrat_sim.agent.simulated.policy import Action, Answer, Search, think
+from lrat_sim.agent.simulated.policy import Action, AnswerAction, BrowseAction, SearchAction, think
 from lrat_sim.records import Document, Hop, Plan
 
 PLAN = Plan(
@@ -37,7 +37,7 @@ DOCUMENTS = [
 
 
 class Conversation:
-    """The messages of one run, and what the corpus answers."""
+    """The messages of one run, its actions, and what the corpus answers."""
 
     def __init__(self, plan: Plan, documents: list[Document], persona: Persona, seed: int, snippet: int = 60):
         self.plan, self.persona, self.seed, self.snippet = plan, persona, seed, snippet
@@ -45,17 +45,23 @@ class Conversation:
         self.messages: list[dict[str, Any]] = [{"role": "user", "content": "Where was its author born?"}]
         self.actions: list[Action] = []
 
-    def run(self, turns: int = 60) -> Answer:
+    def run(self, turns: int = 60) -> AnswerAction:
         for turn in range(turns):
             _, action = think(self.messages, self.plan, self.persona, self.seed, tools=turn < turns - 1)
             self.actions.append(action)
-            if isinstance(action, Answer):
+            if isinstance(action, AnswerAction):
                 return action
             self.execute(action)
         raise AssertionError("the last turn offers no tools, so it must answer")
 
+    def queries(self) -> list[str]:
+        return [action.query for action in self.actions if isinstance(action, SearchAction)]
+
+    def browses(self) -> int:
+        return sum(isinstance(action, BrowseAction) for action in self.actions)
+
     def execute(self, action: Action) -> None:
-        if isinstance(action, Search):
+        if isinstance(action, SearchAction):
             name, arguments, content = "search", {"query": action.query}, self.search(action.query)
         else:
             document = self.documents[action.glimpse.docid]

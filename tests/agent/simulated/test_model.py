@@ -1,19 +1,23 @@
-"""The simulated agent answers through the client like any model."""
+"""The simulated agent answers through the client like any model; its personalities are files in agents/."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import statistics
+from typing import Any
 
 import msgspec
 import pytest
 
+from lrat_sim.agent import load_agent
 from lrat_sim.agent.simulated.persona import Persona
-from lrat_sim.agent.simulated.policy import think
+from lrat_sim.agent.simulated.policy import AnswerAction, think
 from lrat_sim.agent.simulated.prose import reasoning
+from lrat_sim.errors import InputError
 from lrat_sim.models.call import CallRefused, Request
 from lrat_sim.models.client import Client
+from lrat_sim.records import Document
 from lrat_sim.text import count_tokens
 
 TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
@@ -64,7 +68,7 @@ def test_lengths_of_reasoning_about_evidence_and_other_pages_overlap(converse):
         for turn in range(2, len(conversation.messages) + 1, 2):
             thought, action = think(conversation.messages[: turn + 1], conversation.plan, Persona(), seed, tools=True)
             if conversation.messages[turn]["content"].startswith("Document"):
-                text = reasoning(thought, action, Persona(), seed)
+                text = reasoning(thought, action)
                 lengths[bool(thought.gained)].append(count_tokens(text))
     pairs = [(long > short) + 0.5 * (long == short) for long in lengths[True] for short in lengths[False]]
     assert min(len(group) for group in lengths.values()) > 40
@@ -80,6 +84,65 @@ def test_reasoning_names_the_page_it_speaks_of(converse):
             thought, action = think(conversation.messages[: turn + 1], conversation.plan, Persona(), 1, tools=True)
             title = re.match(r"Document \S+:\n(.*)\n", content)
             assert title is not None
-            assert title.group(1) in reasoning(thought, action, Persona(), 1)
+            assert title.group(1) in reasoning(thought, action)
             return
     raise AssertionError("no document was opened")
+
+
+# --- personalities ----------------------------------------------------------------------------------------------------
+
+PERSONAS = ["simulated", "simulated-hasty", "simulated-stubborn", "simulated-weak"]
+HOPELESS = [Document(id="d4", title="The Salt Lantern of Wick", text="Tolls were paid in salt at every quay.")]
+
+
+def _persona(name: str) -> dict[str, Any]:
+    return load_agent(name).simulation or {}
+
+
+def _searches(converse: Any, name: str) -> float:
+    counts = []
+    for seed in range(12):
+        run = converse(documents=HOPELESS, seed=seed, **_persona(name))
+        run.run(turns=120)
+        counts.append(len(run.queries()))
+    return statistics.mean(counts)
+
+
+@pytest.mark.parametrize("name", PERSONAS)
+def test_every_personality_loads_and_ends_its_run(name, converse):
+    settings = load_agent(name)
+    assert settings.simulated
+    msgspec.convert(settings.simulation or {}, Persona)
+    run = converse(**(settings.simulation or {}))
+    assert isinstance(run.run(turns=200), AnswerAction)
+
+
+def test_the_default_agent_is_the_default_persona():
+    assert msgspec.convert(_persona("simulated"), Persona) == Persona()
+
+
+def test_the_stubborn_one_searches_longest_and_the_hasty_one_least(converse):
+    hasty, default, stubborn = (
+        _searches(converse, name) for name in ("simulated-hasty", "simulated", "simulated-stubborn")
+    )
+    assert hasty < default < stubborn
+
+
+def test_a_pickier_agent_opens_less(converse):
+    def browses(pickiness: float) -> int:
+        runs = [converse(seed=seed, pickiness=pickiness) for seed in range(15)]
+        for run in runs:
+            run.run()
+        return sum(run.browses() for run in runs)
+
+    assert browses(1.6) < browses(0.6)
+
+
+def test_a_personality_with_an_unknown_or_impossible_trait_is_refused(tmp_path):
+    path = tmp_path / "odd.yaml"
+    path.write_text("model: sim/odd\nsimulation: {credulity: 2}\n")
+    with pytest.raises(InputError, match="credulity"):
+        load_agent(str(path)).resolved()
+    path.write_text("model: sim/odd\nsimulation: {temper: 2}\n")
+    with pytest.raises(InputError, match="temper"):
+        load_agent(str(path)).resolved()

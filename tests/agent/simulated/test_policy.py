@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from lrat_sim.agent.simulated import memory
-from lrat_sim.agent.simulated.policy import Answer, Browse, Search
+from lrat_sim.agent.simulated.persona import Habits
+from lrat_sim.agent.simulated.policy import AnswerAction, SearchAction
+from lrat_sim.agent.simulated.reading import (
+    Glimpse,
+    OpenedDocument,
+    ResultList,
+    likeness,
+    mistaken_value,
+    promise,
+    read_event,
+    recall,
+)
 from lrat_sim.records import Document, Hit, Hop, Plan
 from lrat_sim.retrieval.result_format import show_document, show_hits
 from lrat_sim.text import normalise
@@ -24,21 +34,22 @@ def test_a_run_finds_both_hops_and_answers(converse):
     assert set(answers) <= {FOUND, None}
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_no_object_of_a_hop_enters_a_query_or_an_answer_before_it_was_read(converse, seed):
-    run = _careful(converse, seed=seed)
+@pytest.mark.parametrize("traits", [{}, {"patience": 12.0, "habits": Habits(doubt=1.0)}])
+@pytest.mark.parametrize("seed", range(12))
+def test_no_object_of_a_hop_enters_a_query_or_an_answer_before_it_was_read(converse, seed, traits):
+    run = _careful(converse, seed=seed, **traits)
     run.run()
     shown = normalise(run.messages[0]["content"])
-    events = iter(memory.recall(run.messages))
+    events = iter(recall(run.messages))
     for action in run.actions:
-        said = action.query if isinstance(action, Search) else action.value if isinstance(action, Answer) else ""
+        said = getattr(action, "query", None) or getattr(action, "value", None)
         for hop in run.plan.hops:
             if f" {normalise(hop.object)} " in f" {normalise(said or '')} ":
                 assert normalise(hop.object) in shown, (seed, said)
         event = next(events, None)
-        if isinstance(event, memory.Page):
+        if isinstance(event, OpenedDocument):
             shown += " " + normalise(event.text)
-        elif isinstance(event, memory.Results):
+        elif isinstance(event, ResultList):
             shown += " " + normalise(" ".join(f"{hit.title} {hit.snippet}" for hit in event.glimpses))
 
 
@@ -46,7 +57,7 @@ def test_a_document_that_does_not_hold_the_fact_is_never_understood_to(converse)
     without = [Document(id="d1", title="The Salt Lantern", text="The Salt Lantern is a novel of the coast. " * 4)]
     run = _careful(converse, documents=without, pickiness=0.5)
     assert run.run().value is None
-    assert any(isinstance(action, Browse) for action in run.actions)
+    assert run.browses()
 
 
 def test_a_credulous_reader_takes_a_look_alike_and_answers_wrongly(converse):
@@ -76,18 +87,18 @@ def test_giving_up_comes_after_the_patience_of_the_run(converse):
     answer = run.run()
     assert answer.value is None
     assert not answer.sure
-    assert sum(isinstance(action, Search) for action in run.actions) == 4
+    assert len(run.queries()) == 4
 
 
 def test_without_tools_it_answers_at_once(converse):
     run = _careful(converse)
-    assert isinstance(run.run(turns=1), Answer)
+    assert isinstance(run.run(turns=1), AnswerAction)
 
 
 def test_queries_vary_and_do_not_repeat_while_there_are_wordings(converse):
     run = _careful(converse, documents=DISTRACTORS, pickiness=9.0, patience=6.0, patience_spread=0.0)
     run.run()
-    queries = [action.query for action in run.actions if isinstance(action, Search)]
+    queries = run.queries()
     assert len(set(queries)) == len(queries) == 6
     assert any(word in query for query in queries for word in ("Tolls", "quay", "coast", "Lantern"))
 
@@ -100,7 +111,7 @@ def test_longer_snippets_mean_fewer_opened_documents(converse):
         runs = [_careful(converse, seed=seed, snippet=snippet, trust=0.8) for seed in range(20)]
         for run in runs:
             run.run()
-        return sum(isinstance(action, Browse) for run in runs for action in run.actions)
+        return sum(run.browses() for run in runs)
 
     assert browses(2000) < browses(20)
 
@@ -137,17 +148,51 @@ def test_a_list_without_results_is_read_as_one_and_the_query_reworded(converse):
     run = _careful(converse, patience=3.0)
     run.documents = {}
     assert run.run().value is None
-    queries = [action.query for action in run.actions if isinstance(action, Search)]
+    queries = run.queries()
     assert len(queries) == len(set(queries)) > 1
-    assert memory.recall(run.messages) == [memory.Results(query, ()) for query in queries]
+    assert recall(run.messages) == [ResultList(query, ()) for query in queries]
 
 
 def test_ids_may_hold_spaces_and_colons():
     names = ("my file: 3", "plain")
     shown = show_hits("q", [Hit(docid=name, score=1.0, rank=rank) for rank, name in enumerate(names, 1)], _titled, 8)
-    assert [glimpse.docid for glimpse in memory.read_event(shown).glimpses] == [*names]
-    assert memory.read_event(show_document(names[0], _titled, 8)) == memory.Page(names[0], "title", "title\ntext")
+    assert [glimpse.docid for glimpse in read_event(shown).glimpses] == [*names]
+    assert read_event(show_document(names[0], _titled, 8)) == OpenedDocument(names[0], "title", "title\ntext")
 
 
 def _titled(docid, tokens):
     return "title", "text"
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+HOP = Hop(subject="Teren Vald", relation="teacher", object="Mira Osk", phrasings=["who taught {subject}"])
+
+
+def test_likeness_is_full_for_the_name_and_partial_for_a_look_alike():
+    assert likeness("Teren Vald: early years", "Teren Vald") == 1.0
+    assert 0.0 < likeness("Teren Moor", "Teren Vald") < 1.0
+    assert likeness("Harbour tolls", "Teren Vald") == 0.0
+
+
+def test_a_snippet_that_states_the_fact_promises_most_and_one_that_names_the_relation_more_than_one_that_does_not():
+    stated = promise(Glimpse("1", "Teren Vald", "Mira Osk taught him.", 1), "Teren Vald", HOP)
+    topical = promise(Glimpse("2", "Teren Vald", "His teacher was strict.", 1), "Teren Vald", HOP)
+    plain = promise(Glimpse("3", "Teren Vald", "He kept bees.", 1), "Teren Vald", HOP)
+    other = promise(Glimpse("4", "Harbour tolls", "Paid in salt.", 1), "Teren Vald", HOP)
+    assert stated > topical > plain > other == 0.0
+
+
+def test_a_mistaken_value_is_a_name_from_the_sentence_on_the_relation_and_not_the_titles_own():
+    text = "Teren Moor\nTeren Moor kept bees at Wick. In youth Teren Moor was taught by Orrin Fell of the guild."
+    assert mistaken_value("Teren Moor", text, "Teren Vald", HOP) == "Orrin Fell"
+    assert mistaken_value("Teren Moor", "Teren Moor\nTeren Moor kept bees.", "Teren Vald", HOP) is None
+
+
+def test_events_are_read_from_the_tool_messages_text():
+    event = read_event(
+        "A search for 'it's a' found 2 results:\n\n## Web Results\nDocID:7\n[T one]\nfirst\nline\n\nDocID:x-9\nno title"
+    )
+    assert event == ResultList("it's a", (Glimpse("7", "T one", "first\nline", 1), Glimpse("x-9", "", "no title", 2)))
+    assert read_event("Document 7:\nT one\nfirst line") == OpenedDocument("7", "T one", "T one\nfirst line")
+    assert read_event("no such document") is None

@@ -1,0 +1,119 @@
+"""What is said in one run: as it is recorded, and as the model is sent it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from lrat_sim.agent.calls import is_mended
+from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.agent.protocols import ParsedMessage, PassReasoning
+from lrat_sim.agent.tools import MOST_ANSWERED, refused
+from lrat_sim.models.call import CallFailed, Completion
+from lrat_sim.models.message import ToolCall
+from lrat_sim.records import Call, Turn, Usage
+from lrat_sim.text import count_tokens
+
+_LEFT_OUT = "(left out, since the context is full)"
+
+
+class Transcript:
+    """The turns of a run, and the messages in which its protocol words them.
+
+    ``spent`` are US dollars, ``failed`` the attempts at calls that were given up, ``left_out`` the numbers of the
+    turns whose outputs were taken out of the messages again.
+    """
+
+    def __init__(self, agent: AgentSettings, question: str):
+        self.turns: list[Turn] = []
+        self.usage, self.spent = Usage.zero(), 0.0
+        self.failed: list[dict[str, Any]] = []
+        self.left_out: list[int] = []
+        self.messages: list[dict[str, Any]] = [
+            {"role": "system", "content": agent.prompt},
+            {"role": "user", "content": question},
+        ]
+        self._protocol, self._answer_prompt = agent.tool_protocol, agent.answer_prompt
+        self._pass_reasoning = cast(PassReasoning, agent.pass_reasoning)
+        # of the turns whose outputs are still there: the turn's number, and the index of its first output
+        self._shown: list[tuple[int, int]] = []
+        self._dearest = 0.0
+
+    def record(self, completion: Completion, parsed: ParsedMessage, calls: list[Call]) -> None:
+        """Records a turn; the model is sent nothing of it."""
+        cost = completion.usage.cost
+        self.turns.append(
+            Turn(
+                reasoning=parsed.reasoning,
+                reasoning_tokens=count_tokens(parsed.reasoning) if parsed.reasoning else 0,
+                calls=calls,
+                text=parsed.text,
+                finish_reason=completion.finish_reason,
+                usage=completion.usage,
+                attempts=completion.attempts,
+                raw=_raw(completion, parsed),
+            )
+        )
+        self.usage = self.usage + completion.usage
+        # a call whose cost is unknown counts as the most expensive so far, as in the budget of a rollout
+        self._dearest = max(self._dearest, cost or 0.0)
+        self.spent += self._dearest if cost is None else cost
+
+    def record_refused(self, completion: Completion, parsed: ParsedMessage, problem: str) -> None:
+        """Records a turn none of whose calls runs."""
+        self.record(completion, parsed, [refused(call, problem) for call in self.numbered(parsed)])
+
+    def add(self, completion: Completion, parsed: ParsedMessage, asked: list[ToolCall], calls: list[Call]) -> None:
+        """Records a turn, and adds it to the messages with the calls that it asked for and their outputs."""
+        self.messages.append(self._protocol.turn(parsed, asked, self._pass_reasoning))
+        self._shown.append((len(self.turns), len(self.messages)))
+        self.messages += self._protocol.outputs(calls)
+        self.record(completion, parsed, calls)
+
+    def remind(self, parsed: ParsedMessage, text: str) -> None:
+        """Tells the model what is wrong with a message that is neither call nor answer; an empty one is left out."""
+        said = self._protocol.turn(parsed, [], self._pass_reasoning)
+        said.pop("tool_calls", None)  # endpoints refuse an empty list
+        written = [said] if (said["content"] or "").strip() else []
+        self.messages = self._protocol.ask([*self.messages, *written], text)
+
+    def answer_request(self) -> list[dict[str, Any]]:
+        """The messages with the demand for an answer at their end."""
+        return self._protocol.ask(self.messages, self._answer_prompt)
+
+    def make_room(self, count: int = 1) -> bool:
+        """Leaves out the outputs of the last ``count`` turns that still have theirs; False where none has."""
+        last = self._shown[-count:]
+        for number, start in last:
+            calls = [msgspec.structs.replace(call, output=_LEFT_OUT) for call in self.turns[number].calls]
+            outputs = self._protocol.outputs(calls)
+            self.messages[start : start + len(outputs)] = outputs
+            self.left_out.append(number)
+        del self._shown[-count:]
+        return bool(last)
+
+    def keep_attempts(self, error: CallFailed) -> None:
+        """Keeps the attempts at a call that was given up."""
+        self.failed += [{"status": attempt.status, "error": attempt.error} for attempt in error.attempts]
+
+    def numbered(self, parsed: ParsedMessage) -> list[ToolCall]:
+        """The calls of the next turn with ids that are there and differ, since outputs are matched to calls by them."""
+        taken: set[str] = set()
+        calls = []
+        for index, call in enumerate(parsed.calls[:MOST_ANSWERED]):
+            own = call.id if call.id and call.id not in taken else f"call_{len(self.turns)}_{index}"
+            while own in taken:
+                own += "_"
+            taken.add(own)
+            calls.append(msgspec.structs.replace(call, id=own))
+        return calls
+
+
+def _raw(completion: Completion, parsed: ParsedMessage) -> dict[str, Any] | None:
+    """The message as received, where the turn does not hold it all: also where arguments were mended."""
+    calls = completion.message.calls[:MOST_ANSWERED]
+    if not any(is_mended(call.arguments) for call in calls) or (parsed.raw or {}).get("tool_calls"):
+        return parsed.raw
+    written = [{"id": call.id, "function": {"name": call.name, "arguments": call.arguments}} for call in calls]
+    return {**(parsed.raw or {"role": "assistant"}), "tool_calls": written}
