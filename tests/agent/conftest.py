@@ -22,7 +22,7 @@ def voice(scripted):
     and ``usage``.
     """
 
-    def go(*messages, task=TASK, documents=None, counts=lambda request: 0, sample=0, **settings):
+    def go(*messages, task=TASK, retriever=None, counts=lambda request: 0, sample=0, **settings):
         requests = []
 
         class Voice(Client):
@@ -39,7 +39,6 @@ def voice(scripted):
         limits = Limits(**{"k": 2, "turns": 6, **settings.pop("limits", {})})
         prompt = settings.pop("prompt", "Find it.\n{tools}\n")
         agent = AgentSettings(**{"model": "voice/x", "limits": limits, "prompt": prompt, **settings})
-        retriever = scripted.Tiny() if documents is None else scripted.Tiny(documents)
-        return asyncio.run(run_task(task, agent, retriever, sample=sample, client=Voice())), requests
+        return asyncio.run(run_task(task, agent, retriever or scripted.Tiny(), sample=sample, client=Voice())), requests
 
     return go

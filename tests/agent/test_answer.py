@@ -1,89 +1,16 @@
+from pathlib import Path
+
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrat_sim.agent.answer import read_answer, states_answer
 
+TEXTS = yaml.safe_load(Path(__file__).with_name("texts.yaml").read_text("utf-8"))
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Explanation: it says so [1].\nExact Answer: Maren Oxley\nConfidence: 80%",
-        "**Exact Answer:** Maren Oxley\n",
-        "**Exact Answer**: *Maren Oxley*",
-        "**Exact Answer: Maren Oxley**",
-        "*Exact answer: Maren Oxley*",
-        "__Exact Answer:__ __Maren Oxley__",
-        "Exact Answer:\nMaren Oxley\n",
-        "Exact Answer:\r\n\r\nMaren Oxley\r\n\r\nConfidence: 80%\r\n",
-        "Exact Answer:\n\n\n   Maren Oxley   \n",
-        "### Exact Answer\nMaren Oxley\n### Confidence\n80%",
-        "# Exact Answer:\n\n**Maren Oxley**",
-        "###### **Exact Answer**\n> Maren Oxley",
-        "**Exact Answer**\nMaren Oxley",
-        "EXACT ANSWER\n\nMaren Oxley",
-        "- **Exact Answer:** Maren Oxley\n- **Confidence:** 80%",
-        "* Exact Answer: Maren Oxley",
-        "2. Exact Answer: Maren Oxley\n3. Confidence: 80%",
-        "> **Exact Answer:**\n> Maren Oxley",
-        "Exact Answer:\n- Maren Oxley\nConfidence: 80%",
-        "Exact Answer:\n* **Maren Oxley**",
-        "Exact Answer:\n```\nMaren Oxley\n```",
-        "```text\nExact Answer: Maren Oxley\n```",
-        "Exact Answer: ```Maren Oxley```",
-        "Exact Answer: `Maren Oxley`",
-        "Exact Answer: “Maren Oxley”",
-        'Exact Answer: "Maren Oxley"',
-        "Exact Answer: «Maren Oxley»",
-        "Exact Answer：Maren Oxley",
-        "**Exact Answer**：\nMaren Oxley",
-        "Exact answer is: Maren Oxley",
-        "The exact answer is: Maren Oxley",
-        "The exact answer is Maren Oxley.",
-        "Thus the final answer is: **Maren Oxley**.",
-        "So the answer is Maren Oxley.",
-        "Exact Answer (a name): Maren Oxley",
-        "Exact Answer - Maren Oxley",
-        "Exact answer = Maren Oxley",
-        "Exact_Answer: Maren Oxley",
-        "Final Answer: Maren Oxley",
-        "**Final answer:** **Maren Oxley**",
-        "It says so. Exact Answer: Maren Oxley",
-        "Exact Answer: Maren Oxley. Confidence: 80%",
-        "Exact Answer: Maren Oxley **Confidence:** 80%",
-        "Exact Answer: Maren Oxley | Confidence: 80%",
-        "| Exact Answer | Maren Oxley |\n| Confidence | 80% |",
-        "| Explanation | Exact Answer | Confidence |\n|---|:-:|---|\n| it says so | **Maren Oxley** | 80% |",
-        "Exact Answer: <b>Maren Oxley</b>",
-        r"Exact Answer: \boxed{Maren Oxley}",
-        r"So it is she: $\boxed{\text{Maren Oxley}}$.",
-        r"\[ \boxed{\textbf{Maren {Oxley}}} \]".replace("{Oxley}", "Oxley"),
-        '{"explanation": "it says so", "exact_answer": "Maren Oxley", "confidence": 80}',
-        '```json\n{\n  "answer": "Maren Oxley",\n  "confidence": 0.8\n}\n```',
-        "{'final_answer': 'Maren Oxley', 'confidence': 80}",
-        '{"answer": ["Maren Oxley"]}',
-        '{"answer": {"exact answer": "Maren Oxley"}}',
-        '{"exact_answer": "Maren Oxley',
-        'Exact Answer: {"answer": "Maren Oxley"}',
-        "<answer>Maren Oxley</answer>",
-        "<answer>\nExact Answer:\nMaren Oxley\n</answer>",
-        "Answer: Maren Oxley",
-        "## Answer\n\nMaren Oxley\n\n## Sources\n[1]",
-        "It says so on two pages. The answer is Maren Oxley.",
-        "It says so, so the answer is **Maren Oxley**. No page denies it.",
-        "The answer to the question is: Maren Oxley",
-        "Maren Oxley",
-        "Exact Answer: Maren Oxley<|im_end|>",
-        # a second heading that is empty, an earlier mention, a heading's name in prose
-        "Exact Answer: Maren Oxley\n\nExact Answer:\nConfidence: 80%",
-        "Exact Answer:\nFinal answer: Maren Oxley",
-        "Exact Answer: Per Lind\nNo, wait.\nExact answer: Maren Oxley",
-        "Explanation: the exact answer is unclear at first: Per Lind?\nExact Answer: Maren Oxley",
-        "The exact answer is hard to find.\n\nExact Answer: Maren Oxley\nExplanation: the answer is hers alone.",
-        'Explanation: "answer": "Per Lind" is what another page has.\nExact Answer: Maren Oxley',
-        "Exact Answer: Maren Oxley\nExplanation: a page asks for the exact answer: none is given.",
-    ],
-)
+
+@pytest.mark.parametrize("text", TEXTS["stated"])
 def test_the_answer_is_read_wherever_it_stands(text):
     assert (read_answer(text) or "").rstrip(".") == "Maren Oxley"
 
@@ -106,29 +33,7 @@ def test_the_items_of_a_list_are_one_answer():
     assert read_answer('{"answer": ["Maren Oxley", "Per Lind"]}') == "Maren Oxley; Per Lind"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        None,
-        "",
-        "  \n",
-        "Explanation: nothing.\nExact Answer:\nConfidence: 0%",
-        "### Exact Answer\n\n### Confidence\n0%",
-        "**Exact Answer:**\n\n**Explanation:** nothing was found.",
-        "Exact Answer",
-        "Exact Answer: **",
-        "Exact Answer: Unknown",
-        "**Exact Answer:**\n\n*unknown.*",
-        "Exact Answer: I don't know.",
-        "Exact Answer: N/A",
-        "Exact Answer: could not be determined",
-        '{"exact_answer": null, "confidence": 0}',
-        '{"exact_answer": "", "confidence": 0}',
-        "<answer></answer>",
-        "Explanation: The searches brought nothing on this. I could not find the answer.",
-        "The answer is not in any document. I could not find it.",
-    ],
-)
+@pytest.mark.parametrize("text", TEXTS["given_up"])
 def test_giving_up_is_no_answer(text):
     assert read_answer(text) is None
 

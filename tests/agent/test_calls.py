@@ -1,47 +1,24 @@
 import json
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrat_sim.agent.calls import is_mended, parse_arguments, read_block, read_call, tool_of
 from lrat_sim.models.message import ToolCall
 
+TEXTS = yaml.safe_load(Path(__file__).with_name("texts.yaml").read_text("utf-8"))
+
 
 def understood(name, arguments):
     return read_call(ToolCall(id="c", name=name, arguments=arguments))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"query": "old harbour"}',
-        "{'query': 'old harbour'}",
-        '{"query": "old harbour",}',
-        '{"query": "old harbour"',
-        '{"query": "old harbour"}}',
-        '{"query": "old harbour"} I am curious.',
-        '{"query": "old harbour"}{"query": "new harbour"}',
-        '{query: "old harbour"}',
-        '{"query": "old harbour" // what I want\n}',
-        '{"query": "old harbour" /* what I want */}',
-        '{"query": "old harbour", # what I want\n}',
-        '```json\n{"query": "old harbour"}\n```',
-        '```\n{"query": "old harbour"}',
-        '"{\\"query\\": \\"old harbour\\"}"',
-        '{"query": "old harbour", "safe": True, "page": None}',
-        "{“query”: “old harbour”}",
-        '{"q": "old harbour"}',
-        '{"Queries": ["old harbour", "new harbour"]}',
-        '{"query": ["", "old harbour"]}',
-        '{"arguments": {"query": "old harbour"}}',
-        '{"parameters": "{\\"query\\": \\"old harbour\\"}"}',
-        '{"input": "old harbour"}',
-        '{"search": {"query": "old harbour"}}',
-    ],
-)
+@pytest.mark.parametrize("text", TEXTS["queries"])
 def test_a_query_is_read_however_it_is_written(text):
     asked = understood("search", text)
     assert (asked.problem, asked.means, asked.value) == (None, "search", "old harbour")
@@ -104,26 +81,7 @@ def test_what_nests_beyond_measure_is_not_read(open_, close):
     assert (asked.value, asked.arguments[:2]) == ("", open_[:2])
 
 
-@pytest.mark.parametrize(
-    "block",
-    [
-        '{"name": "search", "arguments": {"query": "old harbour"}}',
-        '{"name": "search", "arguments": {"query": "old harbour"}',
-        '{"name": "search", "arguments": "{\\"query\\": \\"old harbour\\"}"}',
-        "{'name': 'search', 'parameters': {'query': 'old harbour'},}",
-        '{"name": "search", "args": {"query": "old harbour"}}',
-        '{"name": "search", "query": "old harbour"}',
-        '{"tool": "search", "input": "old harbour"}',
-        '{"action": "search", "action_input": {"query": "old harbour"}}',
-        '{"search": {"query": "old harbour"}}',
-        '{"search": "old harbour"}',
-        '{"type": "function", "function": {"name": "search", "arguments": {"query": "old harbour"}}}',
-        '```json\n{"name": "search", "arguments": {"query": "old harbour"}}\n```',
-        "search\n<arg_key>query</arg_key>\n<arg_value>old harbour</arg_value>",
-        "<function=search>\n<parameter=query>\nold harbour\n</parameter>\n</function>",
-        '<invoke name="search"><parameter name="query">old harbour</parameter></invoke>',
-    ],
-)
+@pytest.mark.parametrize("block", TEXTS["blocks"])
 def test_a_block_is_read_however_it_is_written(block):
     (call,) = read_block(block)
     assert read_call(call).value == "old harbour"

@@ -37,7 +37,8 @@ PIECES = [
         "//",
         "\\",
     ),
-    *("salt", "Thornmouth", "DocID: 3", "3", "\x00", "\u2028", "ı", "<", ">", " ", "analysis ", "[THINK]", "None"),
+    *("salt", "Thornmouth", "DocID: 3", "3", "\x00", "\u2028", "ı", "<", ">", " ", "analysis ", "[THINK]"),
+    *("\n", "//", "\\", "None"),
 ]
 WRITTEN = st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=40)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WRITTEN

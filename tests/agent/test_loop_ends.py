@@ -1,12 +1,21 @@
-"""How a run ends where messages are cut off, withheld, too many, or come without their usage."""
+"""How a run ends: messages that are cut off, withheld or too many, models and retrievers that fail, limits."""
+
+import asyncio
+import json
 
 import pytest
+from litellm.llms.custom_llm import CustomLLMError
 
+from lrat_sim.agent.loop import run_task
+from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.agent.protocols import PROTOCOLS
-from lrat_sim.agent.tools import MOST_ANSWERED, MOST_CALLS
-from lrat_sim.records import Usage
+from lrat_sim.agent.tools import MOST_ANSWERED, MOST_CALLS, TOOLS
+from lrat_sim.models.call import Retries
+from lrat_sim.records import Task, Usage
 
-FINAL = {"content": "Explanation: [2].\nExact Answer: Thornmouth\nConfidence: 90%"}
+TASK = Task(id="q1", question="Where was the designer of Brindle Lighthouse born?", answers=["Thornmouth"])
+TEXT = "Explanation: [2].\nExact Answer: Thornmouth\nConfidence: 90%"
+FINAL = {"content": TEXT}
 HALF = {"content": "The engineer was born in Thornm", "finish_reason": "length"}
 
 
@@ -17,15 +26,8 @@ def native(*arguments, **fields):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_half_a_text_is_no_answer_and_the_model_is_told(voice, protocol):
-    run, requests = voice(
-        HALF,
-        FINAL
-        if protocol == "tools"
-        else {"content": f"<answer>{FINAL['content']}</answer>"}
-        if protocol == "tagged"
-        else {"content": f"Final Answer: {FINAL['content']}"},
-        protocol=protocol,
-    )
+    form = {"tools": "{}", "tagged": "<answer>{}</answer>", "react": "Final Answer: {}"}[protocol]
+    run, requests = voice(HALF, {"content": form.format(TEXT)}, protocol=protocol)
     assert (run.status, run.end_reason, run.answer) == ("answered", "answer", "Thornmouth")
     assert "cut off" in requests[1].messages[-1]["content"]
     assert [turn.finish_reason for turn in run.turns] == ["length", "stop"]
@@ -78,3 +80,128 @@ def test_unknown_usage_makes_sums_unknown_and_limits_go_by_estimates(voice):
     assert (run.usage, run.turns[0].usage.tokens) == (Usage(), None)
     run, _ = voice(search, limits={"tokens": 1500, "turns": 50})
     assert (run.end_reason, len(run.turns) < 20) == ("token_limit", True)
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(scripted):
+    """Runs the task against a script, through the client; the trajectory, and the conversations that were sent."""
+
+    def go(*messages, retriever=None):
+        seen = []
+        script = scripted.in_turn(*messages)
+        scripted.provide(lambda sent, parameters: seen.append(json.dumps(sent)) or script(sent, parameters))
+        agent = AgentSettings(model="scripted/x", retries=Retries(attempts=1), limits=Limits(k=2, turns=6))
+        return asyncio.run(run_task(TASK, agent, retriever or scripted.Tiny())), seen
+
+    return go
+
+
+def test_a_full_context_ends_by_its_limit_and_leaves_room_for_an_answer(run, scripted):
+    overflow = CustomLLMError(400, "This model's maximum context length is 50 tokens")
+    search = scripted.calls(("search", {"query": "salt"}))
+    trajectory, seen = run(search, overflow, scripted.says(TEXT))
+    assert (trajectory.status, trajectory.end_reason) == ("answered", "token_limit")
+    assert "Harbour" in seen[1]
+    assert "Harbour" not in seen[2]
+    assert "Harbour" in trajectory.turns[0].calls[0].output
+
+
+def test_a_context_that_stays_full_is_unanswered_not_an_error(run):
+    trajectory, _ = run(CustomLLMError(400, "This model's maximum context length is 5 tokens"))
+    assert (trajectory.status, trajectory.end_reason, trajectory.error) == ("unanswered", "token_limit", None)
+
+
+def test_giving_up_is_unanswered(voice):
+    run, _ = voice({"content": "Explanation: nothing.\nExact Answer:\nConfidence: 0%"})
+    assert (run.status, run.end_reason, run.answer) == ("unanswered", "gave_up", None)
+
+
+def test_a_failed_model_is_an_error_of_its_boundary_and_keeps_the_turns(run, scripted):
+    trajectory, _ = run(scripted.calls(("search", {"query": "salt"})), CustomLLMError(401, "who are you?"))
+    assert (trajectory.status, trajectory.end_reason, trajectory.error.boundary) == ("error", "error", "model")
+    assert "who are you?" in trajectory.error.message
+    assert len(trajectory.turns) == 1
+    assert [attempt["status"] for attempt in trajectory.extra["attempts"]] == [401]
+
+
+def test_a_failed_retriever_is_an_error_of_its_boundary_and_keeps_the_turn(run, scripted):
+    trajectory, _ = run(
+        scripted.calls(("search", {"query": "salt"}), reasoning="Try."), retriever=scripted.Tiny(broken="gone")
+    )
+    assert (trajectory.status, trajectory.error.boundary) == ("error", "retriever")
+    assert trajectory.turns[0].reasoning == "Try."
+    assert "gone" in trajectory.turns[0].calls[0].error
+
+
+def test_a_run_without_plan_is_an_error_of_its_task(scripted):
+    trajectory = asyncio.run(run_task(TASK, AgentSettings(model="sim/default"), scripted.Tiny()))
+    assert (trajectory.status, trajectory.error.boundary) == ("error", "task")
+
+
+def test_the_cost_limit_counts_the_price_of_every_call(scripted):
+    def answer(request, _):
+        message = (
+            scripted.says(TEXT)
+            if request.get("tool_choice") == "none"
+            else scripted.calls(("search", {"query": "salt"}))
+        )
+        return scripted.Reply(scripted.body(message, model="gpt-4o-mini"))
+
+    with scripted.Server(answer) as server:
+        agent = AgentSettings(model="openai/gpt-4o-mini", base_url=server.url, limits=Limits(cost=1e-5))
+        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    assert (trajectory.status, trajectory.end_reason) == ("answered", "cost_limit")
+    assert trajectory.usage.cost == pytest.approx(4.5e-6 * len(trajectory.turns))
+    assert len(trajectory.turns) == 4
+
+
+def test_a_model_that_hangs_meets_the_time_limit(scripted):
+    def answer(request, number):
+        if request.get("tool_choice") != "none":
+            return scripted.Reply(hang=1.5)
+        return scripted.Reply(scripted.body(scripted.says(TEXT)))
+
+    with scripted.Server(answer) as server:
+        agent = AgentSettings(model="openai/m", base_url=server.url, limits=Limits(seconds=0.5))
+        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    assert (trajectory.status, trajectory.end_reason) == ("answered", "time_limit")
+    assert len(trajectory.extra["attempts"]) == 1
+    assert trajectory.seconds < 1.4
+
+
+@pytest.mark.parametrize(
+    "message", ["Unknown parameter: 'tool_choice'.", "m does not support parameters: ['tool_choice'], for model=m"]
+)
+def test_where_the_choice_of_tools_is_refused_the_message_alone_asks_for_the_answer(scripted, message):
+    def answer(request, number):
+        if "tool_choice" in request:
+            return scripted.Reply({"error": {"message": message, "type": "invalid_request_error"}}, status=400)
+        forced = request["messages"][-1]["role"] == "user" and number
+        said = scripted.says(TEXT) if forced else scripted.calls(("search", {"query": "Brindle Lighthouse"}))
+        return scripted.Reply(scripted.body(said))
+
+    with scripted.Server(answer) as server:
+        agent = AgentSettings(model="openai/m", base_url=server.url, limits=Limits(k=2, turns=2))
+        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    assert (trajectory.status, trajectory.end_reason, trajectory.answer) == ("answered", "turn_limit", "Thornmouth")
+    assert [each["status"] for each in trajectory.extra["attempts"]] == [400]
+    refused, answered = server.requests[-2:]
+    assert refused["tool_choice"] == "none"
+    assert answered == {name: value for name, value in refused.items() if name != "tool_choice"}
+    assert answered["tools"] == TOOLS, "a conversation with calls is refused by some without them"
+
+
+def test_another_refusal_of_the_call_for_an_answer_is_an_error(scripted):
+    def answer(request, _):
+        if "tool_choice" in request:
+            return scripted.Reply({"error": {"message": "Invalid value for 'temperature'."}}, status=400)
+        return scripted.Reply(scripted.body(scripted.calls(("search", {"query": "Brindle Lighthouse"}))))
+
+    with scripted.Server(answer) as server:
+        agent = AgentSettings(model="openai/m", base_url=server.url, limits=Limits(k=2, turns=1))
+        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    assert (trajectory.status, trajectory.error.boundary) == ("error", "model")
+    assert len(server.requests) == 2

@@ -102,12 +102,8 @@ def test_a_description_is_enough_to_rebuild_the_agent():
 def test_samples_and_seeds_of_a_run_are_drawn_differently():
     sent = {Sampling().sent(sample=sample, seed=seed)["seed"] for sample in range(4) for seed in range(3)}
     assert len(sent) == 12
-    assert Sampling().sent(sample=0, seed=0) == {
-        "temperature": 0.85,
-        "top_p": 0.95,
-        "presence_penalty": 1.1,
-        "seed": 2025,
-    }
+    usual = {"temperature": 0.85, "top_p": 0.95, "presence_penalty": 1.1, "seed": 2025}
+    assert Sampling().sent(sample=0, seed=0) == usual
     assert Sampling(stop=["b", "a"]).sent(sample=0, seed=0, stop=("a", "c"))["stop"] == ["a", "c", "b"]
     assert Sampling(temperature=None, seed=None, top_p=None, presence_penalty=None).sent(sample=1, seed=1) == {}
 

@@ -18,17 +18,8 @@ from lrat_sim.models.facts import require_key
 from lrat_sim.models.litellm_model import import_litellm
 from lrat_sim.records import Task
 
-WANTED = [
-    "agentcpm-explore",
-    "glm-4",
-    "gpt-oss",
-    "minimax-m2",
-    "openai-tools",
-    "react-text",
-    "simulated",
-    "tongyi-deepresearch",
-    "webexplorer",
-]
+WANTED = {"agentcpm-explore", "glm-4", "gpt-oss", "minimax-m2", "openai-tools", "react-text", "simulated"}
+WANTED |= {"tongyi-deepresearch", "webexplorer"}
 NAMES = catalog.names("agents")
 REAL = [name for name in NAMES if not name.startswith("simulated")]
 TASK = Task(id="q1", question="Who designed Brindle Lighthouse?", answers=["Maren Oxley"], canary="one canary")
@@ -47,7 +38,7 @@ shapes = _support("shapes")
 
 
 def test_every_backbone_has_a_profile():
-    assert set(WANTED) <= set(NAMES)
+    assert set(NAMES) >= WANTED
     assert set(shapes.SHAPES) == set(REAL)
 
 

@@ -1,10 +1,16 @@
 """What each protocol makes of a message, and how it puts turns and outputs back."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+import yaml
+
+from lrat_sim.agent.calls import read_call
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.models.message import ToolCall, read_message
 from lrat_sim.records import Call
+
+TEXTS = yaml.safe_load(Path(__file__).with_name("texts.yaml").read_text("utf-8"))
 
 NATIVE, TAGGED, REACT = (PROTOCOLS[name] for name in ("tools", "tagged", "react"))
 SEARCH = '<tool_call>\n{"name": "search", "arguments": {"query": "salt"}}\n</tool_call>'
@@ -168,33 +174,8 @@ def test_tagged_outputs_come_in_one_message_of_the_user():
 # --- react -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "action",
-    [
-        "Action: search[salt]",
-        "Action: search(salt)",
-        'Action: search("salt")',
-        'Action: search(query="salt")',
-        "Action: search: salt",
-        "Action: `search[salt]`",
-        "**Action:** search[salt]",
-        "Action: search\nAction Input: salt",
-        'Action: search\nAction Input: "salt"',
-        'Action: search\nAction Input: {"query": "salt"}',
-        'Action: search\nAction Input:\n```json\n{"query": "salt"}\n```',
-        "Action: search\nAction Input: {'query': 'salt',}",
-        "action: Search\naction input: salt",
-        "Action: search[salt]\nI will see what it says.",
-        "Action: search[salt",
-        'Action: {"name": "search", "arguments": {"query": "salt"}}',
-        'Action: search {"query": "salt"}',
-        'Action: search[{"query": "salt"}]',
-        "Action：search[salt]",
-    ],
-)
+@pytest.mark.parametrize("action", TEXTS["actions"])
 def test_an_action_is_read_however_it_is_written(action):
-    from lrat_sim.agent.calls import read_call
-
     parsed = read(REACT, f"Thought: Tolls, then.\n{action}")
     (call,) = parsed.calls
     assert (read_call(call).means, read_call(call).value) == ("search", "salt")

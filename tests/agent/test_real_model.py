@@ -21,7 +21,7 @@ import pytest
 
 from lrat_sim.agent.check import check_agent
 from lrat_sim.agent.profile import AgentSettings, load_agent
-from lrat_sim.records import Task, Trajectory
+from lrat_sim.records import Task
 from lrat_sim.rollout import read_trajectories, rollout
 
 pytestmark = [
@@ -74,16 +74,9 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _agent(profile: str, endpoint: str, **more: object) -> AgentSettings:
-    own = {
-        "model": "openai/smollm2",
-        "base_url": endpoint,
-        "window": 2048,
-        "limits.turns": 3,
-        "limits.k": 2,
-        "limits.document_tokens": 128,
-        "sampling.max_tokens": 96,
-    }
-    return load_agent(profile, {**own, **more})
+    own = {"model": "openai/smollm2", "base_url": endpoint, "window": 2048, "sampling.max_tokens": 96}
+    limits = {"limits.turns": 3, "limits.k": 2, "limits.document_tokens": 128}
+    return load_agent(profile, {**own, **limits, **more})
 
 
 @pytest.mark.parametrize("profile", ["openai-tools", "tongyi-deepresearch", "react-text"])
@@ -99,7 +92,7 @@ def test_whatever_a_real_model_writes_the_run_ends_recorded(
     assert len(runs) == len(tasks)
     assert {run.status for run in runs} <= {"answered", "unanswered"}
     assert all(run.turns and run.usage.completion_tokens > 0 for run in runs)
-    assert all(_said(run) for run in runs)
+    assert all(any(turn.text or turn.reasoning or turn.calls for turn in run.turns) for run in runs)
 
 
 def test_a_real_model_calls_the_tools_when_it_must(endpoint: str, tmp_path: Path, scripted: object) -> None:
@@ -109,8 +102,7 @@ def test_a_real_model_calls_the_tools_when_it_must(endpoint: str, tmp_path: Path
     rollout([Task(id="t", question=QUESTIONS[0])], agent, scripted.Tiny(), tmp_path)
 
     run = next(read_trajectories(tmp_path))
-    calls = [call for turn in run.turns for call in turn.calls]
-    assert any(call.tool == "search" and call.executed and call.output for call in calls), run
+    assert any(call.tool == "search" and call.executed and call.output for call in run.calls()), run
 
 
 def test_the_check_reaches_a_real_endpoint(endpoint: str) -> None:
@@ -118,7 +110,3 @@ def test_the_check_reaches_a_real_endpoint(endpoint: str) -> None:
 
     assert found["endpoint"].state == "ok"
     assert found["tool calls"].state in {"ok", "warn", "fail"}
-
-
-def _said(run: Trajectory) -> bool:
-    return any(turn.text or turn.reasoning or turn.calls for turn in run.turns)

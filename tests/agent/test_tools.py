@@ -222,19 +222,8 @@ def test_a_search_sends_what_the_miner_writes_as_query(scripted, search_with, ru
         calls = [call("search", {"query": query}, id=query) for query in queries]
         done = asyncio.run(tools.run(calls, reasoning))
         turns.append(Turn(reasoning=reasoning, reasoning_tokens=0, calls=done))
-    trajectory = Trajectory(
-        id="t",
-        task_id="t",
-        question=QUESTION,
-        sample=0,
-        agent={},
-        retriever={},
-        seed=0,
-        status="answered",
-        end_reason="answer",
-        answer="Maren",
-        turns=turns,
-    )
+    known = {"agent": {}, "retriever": {}, "status": "answered", "end_reason": "answer", "answer": "Maren"}
+    trajectory = Trajectory(id="t", task_id="t", question=QUESTION, sample=0, seed=0, turns=turns, **known)
     mined = [QUERIES[rule](trajectory, search) for part in episodes(trajectory) for search in part.searches]
     executed = [done.executed for turn in turns for done in turn.calls]
     assert sorted(sent) == sorted(mined)  # a turn's calls run at once

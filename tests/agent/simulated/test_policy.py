@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lrat_sim.agent.simulated.persona import Habits
-from lrat_sim.agent.simulated.policy import AnswerAction, SearchAction
+from lrat_sim.agent.simulated.policy import AnswerAction
 from lrat_sim.agent.simulated.reading import (
     Glimpse,
     OpenedDocument,
