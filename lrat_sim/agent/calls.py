@@ -1,7 +1,6 @@
 """Reads the calls that a model writes: tolerant of sloppy ones, strict about what is recorded.
 
-What cannot be read stays as the text that it is, and gets a message from which the model can recover.  How text
-becomes a mapping is :mod:`lrat_sim.agent.mending`'s.
+What cannot be read stays as the text that it is, and gets a message from which the model can recover.
 """
 
 from __future__ import annotations
@@ -50,13 +49,9 @@ def tool_taking(arguments: Any) -> str | None:
 
 
 def read_call(call: ToolCall, *, form: str = "") -> ParsedCall:
-    """Understands a call; never raises.
+    """Understands a call; never raises.  A list of queries runs its first; an id may be a number or a list.
 
-    A list of queries runs its first; an id may be a number, a list, or stand behind ``DocID:``.
-
-    Args:
-        call: the name and the arguments, as text.
-        form: how a call is to be written, for one that has no name.
+    ``form`` says how a call is to be written, to a model whose call has no name.
     """
     arguments, tool = parse_arguments(call.arguments), tool_of(call.name)
     value, problem = "", None
@@ -94,10 +89,7 @@ def parse_arguments(text: str) -> dict[str, Any] | None:
 
 
 def read_block(body: str) -> list[ToolCall]:
-    """The calls that stand in one ``<tool_call>`` block: one or several objects, a list, or tags inside.
-
-    A block that cannot be read is one call without a name.
-    """
+    """The calls of one ``<tool_call>`` block: objects, a list, or tags; one without a name where it cannot be read."""
     return stated_calls(read_mappings(body.strip())) or tagged_calls(body) or [unread(body)]
 
 
@@ -223,10 +215,7 @@ def before_observation(text: str) -> str:
 
 
 def labelled_calls(text: str) -> list[ToolCall]:
-    """The actions up to the first observation, each with the input that follows it.
-
-    An input that follows no action may tell its tool by its arguments.
-    """
+    """The actions up to the first observation, each with the input that follows it; one alone may tell its tool."""
     parts = labelled_parts(before_observation(text))
     calls: list[ToolCall] = []
     before = ""

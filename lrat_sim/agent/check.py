@@ -77,10 +77,8 @@ class _Listener(Client):
 def check_agent(settings: AgentSettings) -> list[Check]:
     """Runs one small task and says of the endpoint whether it is reachable, calls tools and shows its reasoning.
 
-    Where no call comes by the profile's protocol, the others are tried, so that one that works can be named.
-
-    Returns:
-        One check each; ``fail`` means that runs would break, ``warn`` that something is missing or unknown.
+    ``fail`` means that runs would break, ``warn`` that something is missing or unknown.  Where no call comes by the
+    profile's protocol, the others are tried, so that one that works can be named.
 
     Raises:
         InputError: the settings cannot be used, or the model's key is not set.

@@ -94,7 +94,7 @@ class Transcript:
         return bool(last)
 
     def keep_attempts(self, error: CallFailed) -> None:
-        """Keeps the attempts at a call that was given up."""
+        """Records the attempts at a call that was given up."""
         self.failed += [{"status": attempt.status, "error": attempt.error} for attempt in error.attempts]
 
     def numbered(self, parsed: ParsedMessage) -> list[ToolCall]:

@@ -105,13 +105,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
-        """The model's own message as it gets it back.
-
-        Args:
-            parsed: the message.
-            calls: its calls, with ids that differ.
-            pass_reasoning: how the reasoning goes back.
-        """
+        """The model's own message as it gets it back, with its ``calls`` under ids that differ."""
 
     @abstractmethod
     def outputs(self, calls: list[Call]) -> list[dict[str, Any]]:

@@ -28,7 +28,6 @@ _WITHIN = 0.85
 
 
 def _say(phrases: str, *keys: object, **values: Any) -> str:
-    """One of the phrases, decided by the keys, with the values filled in."""
     return pick(_PHRASES[phrases], *keys).format(**values)
 
 
@@ -120,7 +119,6 @@ def _facts(thought: Thought) -> list[str]:
 
 
 def _next(thought: Thought, action: Action) -> str:
-    """What comes next."""
     keys = thought.seed, "next", len(thought.events)
     if isinstance(action, BrowseAction):
         return _say("next_browse", *keys, title=action.glimpse.title or f"document {action.glimpse.docid}")
