@@ -154,8 +154,8 @@ def _tool_calls(settings: AgentSettings, run: Trajectory, messages: list[Message
     calls, ran, native = list(run.calls()), _executed(run), settings.protocol == "tools"
     if not ran:
         remedy = f"; {_PARSER}, or choose another protocol" if native else ""
-        said = next((turn.text for turn in run.turns if turn.text), None)
-        return Check("tool calls", "fail", f"none that could run, of {len(calls)}; its text: {said!r:.200}{remedy}")
+        text = next((turn.text for turn in run.turns if turn.text), None)
+        return Check("tool calls", "fail", f"none that could run, of {len(calls)}; its text: {text!r:.200}{remedy}")
     if native and any(map(_left_in_text, messages)):
         detail = f"{ran} could run, read from the text, where the server left them; {_PARSER}"
         return Check("tool calls", "warn", detail)

@@ -213,18 +213,18 @@ class _Run:
 
     async def _act(self, completion: Completion, parsed: ParsedMessage, tools: Toolbox) -> bool:
         """Runs a turn's calls, records the turn, and tells the model their outputs; whether any ran."""
-        asked = self.transcript.numbered(parsed)
-        whole = asked[:-1] if completion.cut_off and _may_be_cut(completion, asked[-1]) else asked
+        requested = self.transcript.numbered(parsed)
+        whole = requested[:-1] if completion.cut_off and _may_be_cut(completion, requested[-1]) else requested
         try:
             calls = await tools.run(whole, parsed.reasoning)
         except RetrieverError as error:
             self.transcript.record_refused(completion, parsed, str(error))
             raise
-        calls += [refused(call, _CUT_CALL) for call in asked[len(whole) :]]
-        if more := len(parsed.calls) - len(asked):
+        calls += [refused(call, _CUT_CALL) for call in requested[len(whole) :]]
+        if more := len(parsed.calls) - len(requested):
             problem = f"{calls[-1].error}; the {more:,} calls after it were dropped and are not recorded"
-            calls[-1] = refused(asked[-1], problem)
-        self.transcript.add(completion, parsed, asked, calls)
+            calls[-1] = refused(requested[-1], problem)
+        self.transcript.add(completion, parsed, requested, calls)
         return any(call.executed is not None for call in calls)
 
     async def _answer_now(self, reason: EndReason) -> _End:

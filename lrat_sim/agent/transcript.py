@@ -64,18 +64,18 @@ class Transcript:
         """Records a turn none of whose calls runs."""
         self.record(completion, parsed, [refused(call, problem) for call in self.numbered(parsed)])
 
-    def add(self, completion: Completion, parsed: ParsedMessage, asked: list[ToolCall], calls: list[Call]) -> None:
-        """Records a turn, and adds it to the messages with the calls that it asked for and their outputs."""
-        self.messages.append(self._protocol.turn(parsed, asked, self._pass_reasoning))
+    def add(self, completion: Completion, parsed: ParsedMessage, requested: list[ToolCall], calls: list[Call]) -> None:
+        """Records a turn, and adds it to the messages with the calls that it requests and their outputs."""
+        self.messages.append(self._protocol.turn(parsed, requested, self._pass_reasoning))
         self._shown.append((len(self.turns), len(self.messages)))
         self.messages += self._protocol.outputs(calls)
         self.record(completion, parsed, calls)
 
     def remind(self, parsed: ParsedMessage, text: str) -> None:
         """Tells the model what is wrong with a message that is neither call nor answer; an empty one is left out."""
-        said = self._protocol.turn(parsed, [], self._pass_reasoning)
-        said.pop("tool_calls", None)  # endpoints refuse an empty list
-        written = [said] if (said["content"] or "").strip() else []
+        message = self._protocol.turn(parsed, [], self._pass_reasoning)
+        message.pop("tool_calls", None)  # endpoints refuse an empty list
+        written = [message] if (message["content"] or "").strip() else []
         self.messages = self._protocol.ask([*self.messages, *written], text)
 
     def answer_request(self) -> list[dict[str, Any]]:

@@ -60,12 +60,12 @@ class Native(Protocol):
     def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """With the reasoning in the field that the provider wants it in."""
         inline = parsed.reasoning if pass_reasoning == "inline" else None
-        said: dict[str, Any] = {"role": "assistant", "content": self.with_thinking(inline, parsed.written)}
-        said["tool_calls"] = [
+        message: dict[str, Any] = {"role": "assistant", "content": self.with_thinking(inline, parsed.written)}
+        message["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": _name(call), "arguments": _arguments(call)}}
             for call in calls
         ]
-        return said | parsed.reasoning_fields(pass_reasoning)
+        return message | parsed.reasoning_fields(pass_reasoning)
 
     def outputs(self, calls: list[Call]) -> list[dict[str, Any]]:
         """One message a call."""

@@ -59,11 +59,11 @@ class React(Protocol):
         loose = "\n".join(body for _, body in parts).strip() or None
         # thoughts are no answer, unless they state one
         plain = None if labelled and not _EXACT.search(loose or "") else loose
-        said = answer if answer is not None and not calls else (None if labelled else loose)
-        changed = (received and received != said) or reasoning != message.reasoning
+        shown = answer if answer is not None and not calls else (None if labelled else loose)
+        changed = (received and received != shown) or reasoning != message.reasoning
         return ParsedMessage(
             reasoning="\n".join(whole) if whole else None,
-            text=said,
+            text=shown,
             calls=calls,
             answer=answer,
             plain=answer or self.plainly(plain, calls),

@@ -59,15 +59,15 @@ class Tagged(Protocol):
         calls, outside = read.calls, read.text
         answers = [answer.strip() for answer in _ANSWER.findall(outside) if answer.strip()]
         answer = answers[-1] if answers else None
-        said = (outside if calls or answer is None else answer) or None
-        changed = (received and received != said) or reasoning != message.reasoning
+        shown = (outside if calls or answer is None else answer) or None
+        changed = (received and received != shown) or reasoning != message.reasoning
         raw = self.as_received(message, received, reasoning) if changed else message.raw
         # a server may have parsed the tags, whether or not it is asked to
         written = "\n".join([written, *(_block(call) for call in message.calls if call.name not in received)])
         calls = [*message.calls, *calls]
         return ParsedMessage(
             reasoning=reasoning,
-            text=said,
+            text=shown,
             calls=calls,
             answer=answer,
             plain=answer or self.plainly(_TAG.sub("", outside).strip(), calls),
