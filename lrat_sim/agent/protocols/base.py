@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -10,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct
 
 from lrat_sim.agent.answer import states_answer
+from lrat_sim.agent.marks import PATTERNS
 from lrat_sim.agent.text_calls import call_start, read_text_calls
 from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
@@ -18,9 +18,6 @@ PassReasoning = Literal["no", "reasoning_content", "reasoning", "reasoning_detai
 
 SLOT = "{tools}"
 """Where a prompt describes the tools, for protocols that do not send them beside the messages."""
-
-_THINKING = re.compile(r"\s*<\s{0,3}think(?:ing)?\s{0,3}>", re.IGNORECASE)
-_THOUGHT = re.compile(r"<\s{0,3}/\s{0,3}think(?:ing)?\s{0,3}>", re.IGNORECASE)
 
 
 class ParsedMessage(Struct, frozen=True, kw_only=True):
@@ -141,8 +138,8 @@ class Protocol(ABC):
         thought follows what came apart, in a field of its own.
         """
         apart = self.thinking_apart(message)
-        opened = _THINKING.match(written)
-        if opened is not None and not _THOUGHT.search(written):
+        opened = PATTERNS["think_open"].match(written)
+        if opened is not None and not PATTERNS["think_close"].search(written):
             thinking = written[opened.end() :]
             if (start := call_start(thinking)) is None:
                 return None

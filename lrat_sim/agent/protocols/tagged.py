@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, ClassVar
 
+from lrat_sim.agent.marks import PATTERNS
 from lrat_sim.agent.protocols.base import ParsedMessage, PassReasoning, Protocol
 from lrat_sim.agent.text_calls import TextCalls, read_text_calls
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.models.message import Message, ToolCall, read_message
 from lrat_sim.records import Call
-
-_RESPONSE = re.compile(r"<\s{0,3}(?:/\s{0,3})?tool_response\s{0,3}>", re.IGNORECASE)
-_ANSWER_OPENS = r"<\s{0,3}answer\s{0,3}>"
-# one that is not closed goes to the next one, or to the end
-_ANSWER = re.compile(
-    rf"{_ANSWER_OPENS}(.*?)(?:<\s{{0,3}}/\s{{0,3}}answer\s{{0,3}}>|(?={_ANSWER_OPENS})|\Z)", re.DOTALL | re.IGNORECASE
-)
-_TAG = re.compile(r"<\s{0,3}(?:/\s{0,3})?(?:answer|tool_call|think(?:ing)?)\s{0,3}>", re.IGNORECASE)
 
 
 class Tagged(Protocol):
@@ -44,7 +36,7 @@ class Tagged(Protocol):
         """The calls and the answer outside the thinking, up to the first ``<tool_response>``."""
         received = (message.text if message.content is None else message.content) or ""
         apart = self.thinking_apart(message)
-        invented = _RESPONSE.search(received)
+        invented = PATTERNS["tool_response"].search(received)
         written = received if invented is None else received[: invented.start()].rstrip()
         reasoning, text = message.reasoning, message.text or ""
         if invented is not None:  # read what counts again, since the thinking may be cut, too
@@ -57,7 +49,7 @@ class Tagged(Protocol):
                 apart, written = forgotten
         read = TextCalls([], text) if message.calls else read_text_calls(text)
         calls, outside = read.calls, read.text
-        answers = [answer.strip() for answer in _ANSWER.findall(outside) if answer.strip()]
+        answers = [answer.strip() for answer in PATTERNS["answer_block"].findall(outside) if answer.strip()]
         answer = answers[-1] if answers else None
         shown = (outside if calls or answer is None else answer) or None
         changed = (received and received != shown) or reasoning != message.reasoning
@@ -70,7 +62,7 @@ class Tagged(Protocol):
             text=shown,
             calls=calls,
             answer=answer,
-            plain=answer or self.plainly(_TAG.sub("", outside).strip(), calls),
+            plain=answer or self.plainly(PATTERNS["text_tag"].sub("", outside).strip(), calls),
             written=written,
             apart=apart,
             raw=raw,
