@@ -2,15 +2,18 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 
 import msgspec
 import pytest
 
 from lrat_sim.corpus.world import WorldSettings, world_documents, world_tasks
-from lrat_sim.corpus.world.settings import make_region, region_documents, split_of
+from lrat_sim.corpus.world.article import region_articles
+from lrat_sim.corpus.world.region import Region
+from lrat_sim.corpus.world.settings import split_of
 from lrat_sim.errors import InputError
-from lrat_sim.records import Document, Task, encode
+from lrat_sim.records import encode
 from lrat_sim.text import count_tokens, first_tokens, normalise
 
 SMALL = WorldSettings(documents=1000, train_tasks=60, dev_tasks=20, test_tasks=60, ood_tasks=40)
@@ -19,11 +22,11 @@ CALIBRATED = "81cddfa9a3afcb57"
 
 
 @cache
-def small_world() -> tuple[tuple[Document, ...], dict[str, list[Task]]]:
+def small_world():
     return tuple(world_documents(SMALL)), world_tasks(SMALL)
 
 
-def digest(settings: WorldSettings) -> str:
+def digest(settings):
     hashed = hashlib.sha256()
     for document in world_documents(settings):
         hashed.update(encode(document))
@@ -33,11 +36,11 @@ def digest(settings: WorldSettings) -> str:
     return hashed.hexdigest()
 
 
-def padded(text: str) -> str:
+def padded(text):
     return f" {normalise(text)} "
 
 
-def resolved(task: Task) -> list[tuple[str, str]]:
+def resolved(task):
     """(subject, object) of every hop, with ``#n`` replaced by what hop n finds."""
     hops = task.plan.hops
     return [
@@ -136,7 +139,7 @@ def test_most_facts_stand_behind_the_snippet_and_before_an_encoder_cuts():
     starts = [
         article.fact_token
         for number in range(settings.regions)
-        for _, _, article in region_documents(settings, make_region(settings, number))
+        for article in region_articles(Region(settings, number))
         if article.fact_token is not None
     ]
     assert sum(start >= 64 for start in starts) >= 0.8 * len(starts)
@@ -144,22 +147,19 @@ def test_most_facts_stand_behind_the_snippet_and_before_an_encoder_cuts():
 
 
 def test_the_place_of_a_fact_is_told_in_tokens_of_the_text():
-    region = make_region(SMALL, 0)
-    for document, slot, article in region_documents(SMALL, region):
+    region = Region(SMALL, 0)
+    for article in region_articles(region):
         if len(article.states) == 1 and article.fact_token:
-            lead = first_tokens(document.text, article.fact_token)
-            fact = region.entities[slot].facts[article.states[0]]
+            lead = first_tokens(article.text, article.fact_token)
+            fact = region.entities[article.slot].facts[article.states[0]]
             assert count_tokens(lead) == article.fact_token
             assert lead.endswith((".", '"'))
-            assert padded(fact.object) in padded(document.text[len(lead) :])
+            assert padded(fact.object) in padded(article.text[len(lead) :])
 
 
 def test_few_documents_of_an_entity_hold_a_given_fact():
-    region = make_region(SMALL, 0)
-    stating: dict[tuple[int, str], int] = {}
-    for _, slot, article in region_documents(SMALL, region):
-        for relation in article.states:
-            stating[slot, relation] = stating.get((slot, relation), 0) + 1
+    region = Region(SMALL, 0)
+    stating = Counter((article.slot, relation) for article in region_articles(region) for relation in article.states)
     assert {(entity.slot, relation) for entity in region.entities for relation in entity.facts} == set(stating)
     assert set(stating.values()) <= {1, 2}
     assert 8 <= SMALL.documents_an_entity <= 12
@@ -168,7 +168,7 @@ def test_few_documents_of_an_entity_hold_a_given_fact():
 def test_look_alikes_have_nearly_equal_names_and_facts_of_their_own():
     twins = shared = 0
     for number in range(0, 40, 5):
-        for entity in make_region(SMALL, number).entities:
+        for entity in Region(SMALL, number).entities:
             if entity.twin is None:
                 continue
             twins += 1
@@ -225,7 +225,7 @@ def test_answers_follow_from_plans_and_are_not_in_the_question():
     assert operators == {None, "earlier", "later"}
 
 
-def date_of(text: str) -> tuple[int, int, int]:
+def date_of(text):
     day, month, year = text.split()
     months = "January February March April May June July August September October November December"
     return int(year), months.split().index(month), int(day)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from lrat_sim.corpus.documents import Corpus, has_content
-from lrat_sim.corpus.formats.rows import ID, OF_THE_COPY, READ, TEXT, Columns, Row, kind_of, rows
-from lrat_sim.errors import InputError
+from lrat_sim.corpus.formats.rows import ID, OF_THE_COPY, TEXT, Columns, Row, rows
 from lrat_sim.records import Document, Task
 from lrat_sim.settings import Settings, Whole
 
 
 class ReaderOptions(Settings, frozen=True, kw_only=True):
-    """What every reader can be told."""
+    """The options that every reader has."""
 
     test: Annotated[
         Whole | None,
@@ -38,11 +37,13 @@ class ReaderOptions(Settings, frozen=True, kw_only=True):
 DOCUMENTS = Columns(("id", "text", "title"), ID, TEXT)
 """What a file of documents holds."""
 
-_TELLS_NOTHING = (".md", ".rst", ".py", ".sh", ".lock")
+_NO_DATA = (".md", ".rst", ".py", ".sh", ".lock")
+_SPLITS = {"train": ("train",), "dev": ("dev", "valid"), "test": ("test", "eval")}
 
 
 class ReadTask(NamedTuple):
-    """A task as read: its split, where it stands, and the evidence that could not be found in the corpus."""
+    """A task as read: its split, its place for messages, and evidence that was named otherwise than by a document's id
+    and not found."""
 
     task: Task
     split: str
@@ -53,11 +54,17 @@ class ReadTask(NamedTuple):
 class Reader(ABC):
     """Reads one corpus or task set from a local copy.
 
+    A reader sets ``files`` in its constructor and overrides :meth:`tasks`; documents that are the rows of files of
+    their own need only ``corpus_files``.
+
     Args:
         source: the folder or file with the local copy; None for a reader that generates.
         options: of the class's ``options_type``.
 
     Attributes:
+        files: every file that decides what is read.
+        corpus_files: those of documents.
+        no_facts: why no task of this format has a plan, if that is so.
         row: what is being read, for messages; None where the format has no rows.
         notes: what the user should know of what was read, in sentences.
         without_plan: why tasks have no plan, counted.
@@ -67,41 +74,27 @@ class Reader(ABC):
 
     options_type: ClassVar[type[Struct]] = ReaderOptions
     needs_source: ClassVar[bool] = True
+    no_facts: ClassVar[str | None] = None
     has_documents: bool = True
     has_tasks: bool = True
+    corpus_files: Sequence[Path] = ()
 
-    def __init__(self, source: Path | None, options: Struct):
-        if self.needs_source and (source is None or not source.exists()):
-            raise InputError(f"{source} does not exist; give the folder of the local copy as source.")
-        self._source = source
+    def __init__(self, source: Path | None, options: Any):
+        self.source = source or Path()
+        self.files: list[Path] = []
         self.row: Row | None = None
         self.notes: list[str] = []
         self.without_plan: Counter[str] = Counter()
         self.empty: set[str] = set()
         self.evidence_empty = 0
-        self.configure(options)
-
-    def configure(self, options: Struct) -> None:  # noqa: B027 - most readers have nothing to prepare
-        """Takes over the options; raises InputError for what cannot be done with them."""
-
-    @property
-    def source(self) -> Path:
-        """The local copy."""
-        if self._source is None:
-            raise InputError("this reader needs a local copy; give its folder as source.")
-        return self._source
-
-    @abstractmethod
-    def files(self) -> list[Path]:
-        """Every file that decides what is read."""
-
-    @abstractmethod
-    def documents(self) -> Iterator[Document]:
-        """All documents, streaming where the format allows; each call starts anew and gives the same."""
 
     @abstractmethod
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
         """All tasks, with evidence as document ids of ``corpus``."""
+
+    def documents(self) -> Iterator[Document]:
+        """All documents, streaming where the format allows; each call starts anew and gives the same."""
+        return map(document_of, self.rows(self.corpus_files, DOCUMENTS))
 
     def kept_documents(self) -> Iterator[Document]:
         """Those of :meth:`documents` that have a text or at least a title; the others are counted in ``empty``."""
@@ -111,38 +104,40 @@ class Reader(ABC):
             else:
                 self.empty.add(document.id)
 
-    def rows(self, path: Path, columns: Columns) -> Iterator[Row]:
-        """The rows of a file; the one under way is :attr:`row`."""
-        for self.row in rows(path, columns):
-            yield self.row
+    def kept_tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
+        """All of :meth:`tasks`, their evidence without repeats, empty documents and what the corpus does not hold."""
+        for item in self.tasks(corpus):
+            if self.no_facts is not None:
+                self.without_plan[self.no_facts] += 1
+            evidence = list(dict.fromkeys(item.task.evidence))
+            missing = item.missing
+            if corpus is not None:
+                self.evidence_empty += sum(docid in self.empty for docid in evidence)
+                missing += tuple(docid for docid in evidence if docid not in self.empty and docid not in corpus)
+                evidence = [docid for docid in evidence if docid in corpus]
+            yield item._replace(task=structs.replace(item.task, evidence=evidence), missing=missing)
 
-    def left_out(self) -> list[Path]:
-        """Files of the source that are not read, though they may hold data."""
-        if self._source is None or not self._source.is_dir():
+    def rows(self, paths: Iterable[Path], columns: Columns) -> Iterator[Row]:
+        """The rows of some files; the one under way is :attr:`row`."""
+        for path in paths:
+            for self.row in rows(path, columns):
+                yield self.row
+
+    def unread_files(self) -> list[str]:
+        """The names of files of the source that are not read, though they may hold data."""
+        if not self.needs_source or not self.source.is_dir():
             return []
-        taken = {path.resolve() for path in self.files()}
-        folders = {self._source, *(path.parent for path in self.files() if path.is_relative_to(self._source))}
+        read = {path.resolve() for path in self.files}
+        folders = {self.source, *(path.parent for path in self.files if path.is_relative_to(self.source))}
         return [
-            path
+            path.name
             for path in sorted(path for folder in folders for path in folder.iterdir())
             if path.is_file()
-            and path.resolve() not in taken
+            and path.resolve() not in read
             and not path.name.startswith((".", "README", "LICENSE"))
-            and path.suffix not in _TELLS_NOTHING
+            and path.suffix not in _NO_DATA
             and path.name not in OF_THE_COPY
         ]
-
-    def evidence(self, corpus: Corpus | None, ids: list[str]) -> tuple[list[str], tuple[str, ...]]:
-        """Splits evidence ids into those that the corpus holds and those it does not; repeats are dropped.
-
-        Documents that were left out as empty are neither.
-        """
-        unique = list(dict.fromkeys(ids))
-        if corpus is None:
-            return unique, ()
-        self.evidence_empty += sum(docid in self.empty for docid in unique)
-        wanted = [docid for docid in unique if docid not in self.empty]
-        return [i for i in wanted if i in corpus], tuple(i for i in wanted if i not in corpus)
 
 
 def document_of(row: Row) -> Document:
@@ -154,19 +149,7 @@ def document_of(row: Row) -> Document:
     return Document(id=row.text(ID, "id"), text=row.body(TEXT, "text"), title=row.title())
 
 
-def not_there(source: Path, name: str, remedy: str) -> InputError:
-    """The error for a file that a reader needs and cannot find, or that is in no format it can read."""
-    if source.is_file():
-        return InputError(f"{source} is a file, and {name} is looked for in a folder; {remedy}.")
-    there = [path.name for path in sorted(source.glob(name)) if kind_of(path) is None]
-    found = f"and {', '.join(there[:3])} cannot be read: " if there else ""
-    return InputError(f"{source} has no {name} of a known format ({found}{READ}); {remedy}.")
-
-
 def split_of(path: Path) -> str:
     """The split that a file's name speaks of: train, dev or test, else test."""
     name = path.name.casefold()
-    for split, words in {"train": ("train",), "dev": ("dev", "valid"), "test": ("test", "eval")}.items():
-        if any(word in name for word in words):
-            return split
-    return "test"
+    return next((split for split, words in _SPLITS.items() if any(word in name for word in words)), "test")

@@ -1,17 +1,17 @@
 """Tables of public data sets, whatever they are written as: JSON by lines or whole, TSV, CSV, Parquet, Arrow.
 
-A row is a mapping of field names to values that knows where it stands, so that every fault is placed.
+A row is a mapping of field names to values that knows where it stands, so that every error names its place.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from lrat_sim.corpus.formats.lines import delimited_lines
+from lrat_sim.corpus.formats.delimited import delimited_lines
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.files import records
 from lrat_sim.foreign.values import Found
@@ -23,28 +23,32 @@ TASK_ID = ("query_id", "question_id", "task_id", "qid", "_id", "id")
 QUESTION = ("question", "query", "text")
 
 Kind = Literal["json", "delimited", "arrow"]
-_KINDS: dict[str, Kind] = {
+KINDS: tuple[Kind, ...] = ("json", "delimited", "arrow")
+_SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "json"),
     **dict.fromkeys((".tsv", ".csv"), "delimited"),
     **dict.fromkeys((".parquet", ".arrow"), "arrow"),
 }
 _PACKED = (".gz", ".xz")
-READ = "jsonl, json, tsv or csv, packed as .gz or .xz or not, or parquet or arrow"
-"""The formats, for messages."""
 
 OF_THE_COPY = ("state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos.json")
 """What the library `datasets` writes beside its tables."""
 
 
-class Row(NamedTuple):
-    """One record as read.
+class Columns(NamedTuple):
+    """What a file without field names is taken to hold.
 
-    Attributes:
-        fields: its values by name.
-        path: its file.
-        number: its place there, from 1.
-        unit: what is counted: lines, or records and rows where lines mean nothing.
+    ``names`` are its columns where the first line does not name them; a first line that has one of the names ``key``
+    of the record, or ``body`` of its text, is a header.
     """
+
+    names: tuple[str, ...]
+    key: tuple[str, ...]
+    body: tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """One record as read: its values by name, and its place in its file, from 1."""
 
     fields: dict[str, Any]
     path: Path
@@ -58,20 +62,15 @@ class Row(NamedTuple):
 
     def fault(self, problem: str, remedy: str | None = None) -> RecordError:
         """The error for what is wrong with it."""
-        return RecordError(
-            self.path, self.number, problem, remedy or f"correct or delete that {self.unit}", unit=self.unit
-        )
+        remedy = remedy or f"correct or delete that {self.unit}"
+        return RecordError(self.path, self.number, problem, remedy, unit=self.unit)
 
     def pick(self, names: Sequence[str]) -> Any:
         """The first field of ``names`` that it has with a value other than null."""
         return pick(self.fields, names)
 
     def text(self, names: Sequence[str], what: str) -> str:
-        """A field that has to be there as a text (a whole number counts for an id), under any of its names.
-
-        Raises:
-            RecordError: it is missing, empty or of another kind.
-        """
+        """A field that has to be there as a text, under any of its names; a whole number counts, for an id."""
         value = _as_text(pick(self.fields, names))
         if isinstance(value, str) and value.strip():
             return value
@@ -100,7 +99,7 @@ class Row(NamedTuple):
 
 def pick(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
     """The first field of ``names`` that a mapping has with a value other than null."""
-    for name in names:  # a loop, since this is called thrice a document
+    for name in names:  # a loop, since this is called three times a document
         if (value := fields.get(name)) is not None:
             return value
     return None
@@ -110,45 +109,64 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-class Columns(NamedTuple):
-    """What a file without field names is taken to hold.
-
-    Attributes:
-        names: of the columns, where the first line does not name them.
-        key, body: what the record and its text are called; a first line with such a name is a header.
-    """
-
-    names: tuple[str, ...]
-    key: tuple[str, ...]
-    body: tuple[str, ...]
-
-
 def kind_of(path: Path) -> Kind | None:
     """What a file's name says that it is, None where no table is read from such a file."""
-    plain = path.with_suffix("") if path.suffix in _PACKED else path
-    kind = _KINDS.get(plain.suffix.lower())
-    return None if kind == "arrow" and plain != path else kind
+    kind = _SUFFIXES.get(_suffix(path))
+    return None if kind == "arrow" and path.suffix in _PACKED else kind
 
 
-def table_files(folder: Path, name: str) -> list[Path]:
-    """The files of one table in a folder, sorted.
+def _suffix(path: Path) -> str:
+    return (path.with_suffix("") if path.suffix in _PACKED else path).suffix.lower()
 
-    Args:
-        folder: where they lie.
-        name: ``corpus`` stands for ``corpus.jsonl`` and its like, for shards as ``corpus-00000-of-00002.parquet``, and
-            for the tables in a folder ``corpus/``, as the library `datasets` saves them.
+
+def table_files(
+    source: Path, patterns: Sequence[str], remedy: str, kinds: Container[Kind | None] = KINDS
+) -> list[Path]:
+    """The tables of a folder whose names fit a pattern, sorted; ``source`` itself where it is a file.
+
+    Raises:
+        InputError: there is none of these kinds.
     """
-    if not folder.is_dir():
+    if source.is_file():
+        return [source]
+    paths = {path for pattern in patterns for path in source.glob(pattern)}
+    files = sorted(path for path in paths if kind_of(path) in kinds)
+    if not files:
+        raise not_there(source, " or ".join(patterns), remedy, kinds)
+    return files
+
+
+def named_table(source: Path, name: str) -> list[Path]:
+    """The files of one table in a folder, sorted; none where there is no such table.
+
+    ``corpus`` stands for ``corpus.jsonl`` and its like, for shards as ``corpus-00000-of-00002.parquet``, and for the
+    tables in a folder ``corpus/``, as the library `datasets` saves them.
+    """
+    if not source.is_dir():
         return []
     shard = re.compile(rf"{re.escape(name)}(-\d+-of-\d+)?(\.\w+)+")
-    found = [path for path in folder.iterdir() if shard.fullmatch(path.name)]
-    if not any(map(kind_of, found)) and (folder / name).is_dir():
-        found = list((folder / name).iterdir())
-    return sorted(path for path in found if kind_of(path) and path.name not in OF_THE_COPY)
+    files = [path for path in source.iterdir() if shard.fullmatch(path.name)]
+    if not any(map(kind_of, files)) and (source / name).is_dir():
+        files = list((source / name).iterdir())
+    return sorted(path for path in files if kind_of(path) and path.name not in OF_THE_COPY)
+
+
+def not_there(source: Path, pattern: str, remedy: str, kinds: Container[Kind | None] = KINDS) -> InputError:
+    """The error for files that a reader needs and that are missing, or in no format that it can read."""
+    if source.is_file():
+        return InputError(f"{source} is a file, and {pattern} is looked for in a folder; {remedy}.")
+    unreadable = [path.name for path in sorted(source.glob(pattern)) if kind_of(path) is None]
+    why = f"and {', '.join(unreadable[:3])} cannot be read: " if unreadable else ""
+    return InputError(f"{source} has no {pattern} of a known format ({why}{_names(kinds)}); {remedy}.")
+
+
+def _names(kinds: Container[Kind | None] = KINDS) -> str:
+    known = ", ".join(suffix for suffix, kind in _SUFFIXES.items() if kind in kinds)
+    return f"{known}, those of texts also packed as {' or '.join(_PACKED)}"
 
 
 def rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """The records of a file, streaming where its format allows.
+    """The rows of a file, streaming where its format allows.
 
     Raises:
         InputError: the file cannot be read, or is in no known format.
@@ -156,53 +174,49 @@ def rows(path: Path, columns: Columns) -> Iterator[Row]:
     """
     kind = kind_of(path)
     if kind is None:
-        raise InputError(f"{path} has an unknown format; give {READ}.")
+        raise InputError(f"{path} has an unknown format; give {_names()}.")
     yield from _delimited_rows(path, columns) if kind == "delimited" else _recorded_rows(path, columns)
 
 
 def _recorded_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """A row a record; of a file that is one object of columns, its rows."""
-    found = records(path)
-    first = list(islice(found, 2))
+    read = records(path)
+    first = list(islice(read, 2))
     if len(first) == 1 and first[0].unit == "line" and _is_columns(value := first[0].value(), columns):
         first = [Found(record, path, number, "record") for number, record in enumerate(_of_columns(value), start=1)]
-    for each in chain(first, found):
-        value = each.data if each.unit == "row" else each.value()  # what a table holds is checked field by field
-        row = Row(value, each.file, each.number or 1, each.unit if each.number else "record")
+    for record in chain(first, read):
+        value = record.data if record.unit == "row" else record.value()  # what a table holds is checked by field
+        row = Row(value, record.file, record.number or 1, record.unit if record.number else "record")
         if not isinstance(value, dict):
             raise row.fault(f"should hold a JSON object, not {type(value).__name__}")
         yield row
 
 
 def _is_columns(value: Any, columns: Columns) -> bool:
-    """Whether an object holds a list, or an object by row, for each column."""
+    """Whether a file's only record is all of its rows: an object with a list, or an object by row, for each column."""
     known = [value[name] for name in (*columns.key, *columns.body) if name in value] if isinstance(value, dict) else []
     return bool(known) and all(isinstance(cells, list | dict) for cells in known)
 
 
 def _of_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
-    cells = {
-        name: dict(enumerate(given)) if isinstance(given, list) else given
-        for name, given in value.items()
-        if isinstance(given, list | dict)
+    columns = {
+        name: dict(enumerate(cells)) if isinstance(cells, list) else cells
+        for name, cells in value.items()
+        if isinstance(cells, list | dict)
     }
-    keys = dict.fromkeys(key for given in cells.values() for key in given)
-    return [{name: given[key] for name, given in cells.items() if key in given} for key in keys]
+    keys = dict.fromkeys(key for cells in columns.values() for key in cells)
+    return [{name: cells[key] for name, cells in columns.items() if key in cells} for key in keys]
 
 
 def _delimited_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    plain = path.with_suffix("") if path.suffix in _PACKED else path
-    header: list[str] | None = None
-    for number, fields in delimited_lines(path, "," if plain.suffix.lower() == ".csv" else "\t"):
+    header: list[str] = []
+    for number, fields in delimited_lines(path, "," if _suffix(path) == ".csv" else "\t"):
         row = Row({}, path, number)
-        if header is None:
+        if not header:
             header = [field.strip().casefold() for field in fields]
             if {*header} & {*columns.key} or header[0] in columns.body:
                 if not {*header} & {*columns.body}:
-                    raise row.fault(
-                        f"a header without a column {' or '.join(columns.body)} ({', '.join(header)})",
-                        "name that column so",
-                    )
+                    names = " or ".join(columns.body)
+                    raise row.fault(f"a header without a column {names} ({', '.join(header)})", "name that column so")
                 continue
             header = list(columns.names)
         while len(fields) > len(header) and not fields[-1].strip():

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
 from lrat_sim.catalog import read_yaml
 from lrat_sim.corpus.world.names import Words
-from lrat_sim.corpus.world.prose import Template, Templates
-from lrat_sim.errors import InputError
+from lrat_sim.corpus.world.templates import Template, Templates
 
 
 class Aspect(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
@@ -83,38 +81,31 @@ class Kind(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
 
 
 class Dialect(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
-    """Everything one dialect knows; ``shared`` are aspects that every kind of entity has."""
+    """A whole dialect; ``shared`` are aspects that every kind of entity has."""
 
-    name: str = ""
     pools: dict[str, list[str]]
     kinds: dict[str, Kind]
     shared: dict[str, Aspect]
     relations: dict[str, Relation]
 
 
+def dialect_file(name: str) -> Path:
+    """The YAML of a dialect."""
+    return Path(__file__).with_name(f"{name}.yaml")
+
+
 @lru_cache
 def dialect(name: str) -> Dialect:
-    """A dialect by its YAML's name, read once.
-
-    Raises:
-        InputError: the file is missing or a field of it is wrong.
-    """
-    path = Path(__file__).with_name(f"{name}.yaml")
-    try:
-        told = msgspec.convert(read_yaml(path), type=Dialect, dec_hook=_template)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {error}; correct that field.") from error
-    told.name = name
-    for key, relation in told.relations.items():
+    """A dialect by its YAML's name, read once."""
+    content = read_yaml(dialect_file(name))
+    read: Dialect = msgspec.convert(content, type=Dialect, dec_hook=lambda kind, lines: kind(lines))
+    for key, relation in read.relations.items():
         relation.name = key
-    for key, kind in told.kinds.items():
+    for key, kind in read.kinds.items():
         kind.name = key
-        kind.relations = [relation for relation in told.relations.values() if relation.subject == key]
-        for of, aspect in (aspects := {**kind.aspects, **told.shared}).items():
-            aspect.name = of
+        kind.relations = [relation for relation in read.relations.values() if relation.subject == key]
+        aspects = {**kind.aspects, **read.shared}
+        for key_of_aspect, aspect in aspects.items():
+            aspect.name = key_of_aspect
         kind.generic = list(aspects.values())
-    return told
-
-
-def _template(kind: type[Any], line: Any) -> Any:
-    return kind(line)
+    return read
