@@ -64,11 +64,7 @@ class Draft(NamedTuple):
 
 
 def lay(drafts: Sequence[Draft], answer: str, operator: Operator | None = None) -> Plan:
-    """Lays drafted hops on their passages and checks that they lead to the answer.
-
-    Raises:
-        NoPlan: no choice of spellings can be read in the passages, or what they lead to is not the answer.
-    """
+    """The plan of drafted hops, each laid on its passages, that lead to the answer; raises NoPlan where they do not."""
 
     def choose(index: int, chosen: list[str]) -> list[str] | None:
         if index == len(drafts):
@@ -103,17 +99,10 @@ def lay(drafts: Sequence[Draft], answer: str, operator: Operator | None = None) 
 def plan_from_triples(
     question: str, answer: str, triples: Sequence[Sequence[str]], passages: Sequence[Passage], comparison: bool
 ) -> Plan:
-    """A plan from facts as 2WikiMultihopQA annotates them.
+    """A plan from facts as 2WikiMultihopQA annotates them, or NoPlan.
 
-    Args:
-        question, answer: as annotated.
-        triples: (subject, relation, object), in order of reasoning.
-        passages: the question's gold passages.
-        comparison: whether branches are compared; otherwise each triple is about the object of the one before it,
-            even where the annotation spells it in another way.
-
-    Raises:
-        NoPlan: with the reason.
+    ``triples`` are (subject, relation, object) in order of reasoning; unless branches are compared, each is about the
+    object of the one before it, even where the annotation spells it in another way.
     """
     if not triples:
         raise NoPlan("no facts are annotated")
@@ -173,15 +162,9 @@ def _share_word(first: str, second: str) -> bool:
 
 
 def draft_from_subquestion(text: str, answer: str, passage: Passage) -> Draft:
-    """One hop of a decomposition as MuSiQue annotates it.
+    """One hop of a decomposition as MuSiQue annotates it, or NoPlan.
 
-    Args:
-        text: ``subject >> relation``, or a free question; earlier answers are ``#n``.
-        answer: the answer to it.
-        passage: the paragraph that supports it.
-
-    Raises:
-        NoPlan: it refers to two answers at once, or names nothing to ask about.
+    ``text`` is ``subject >> relation`` or a free question, with earlier answers as ``#n``; ``passage`` supports it.
     """
     subject, arrow, relation = (part.strip() for part in text.partition(">>"))
     references = REFERENCE.findall(text)

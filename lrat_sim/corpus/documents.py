@@ -7,8 +7,8 @@ A corpus is a folder::
     id_rows.npy        the row of each of those
     corpus.json        count, fingerprint and seals of the files; written last, so a folder without it is unfinished
 
-An id is found by a binary search among the hashes and then compared with the id that stands in the row, so that
-eleven million documents need 16 bytes each of mapped memory, and a hash collision cannot return the wrong one.
+An id is found by a binary search among the hashes and compared with the id in its row, so that eleven million documents
+need 16 bytes each of mapped memory, and a hash collision cannot return the wrong one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SCHEMA = pa.schema([("id", pa.string()), ("title", pa.string()), ("text", pa.st
 
 
 class CorpusCard(Struct, frozen=True, forbid_unknown_fields=True):
-    """What ``corpus.json`` records: number of documents, identity of their content, and the files as written."""
+    """What ``corpus.json`` records."""
 
     documents: int
     fingerprint: str
@@ -73,14 +73,8 @@ class Ids(Sequence[str]):
 
 
 class Corpus:
-    """An immutable, memory-mapped collection of documents; safe to read from several threads.
-
-    Make one with :meth:`build` or :meth:`open`.
-
-    Attributes:
-        folder: where it lies.
-        fingerprint: identity of ids, titles and texts in their order.
-    """
+    """An immutable, memory-mapped collection of documents, from :meth:`build` or :meth:`open`; several threads may read
+    it.  Its ``fingerprint`` is the identity of ids, titles and texts in their order."""
 
     def __init__(self, folder: Path, card: CorpusCard, table: Any, hashes: npt.NDArray[Any], rows: npt.NDArray[Any]):
         self.folder, self.fingerprint = folder, card.fingerprint
@@ -91,12 +85,7 @@ class Corpus:
     def build(cls, folder: Path, documents: Iterable[Document], *, progress: ProgressCallback | None = None) -> Corpus:
         """Writes a corpus from a stream of documents and opens it; what the folder held before is replaced.
 
-        Takes the memory of one record batch, and 16 bytes a document.
-
-        Args:
-            folder: made if missing.
-            documents: drawn once; a document's row is its place in the stream.
-            progress: told the number of documents written.
+        A document's row is its place in the stream.  Takes the memory of one record batch, and 16 bytes a document.
 
         Raises:
             InputError: an id is empty, a document has neither text nor title, there is no document, or the folder
@@ -143,14 +132,12 @@ class Corpus:
         Raises:
             InputError: there is none, or its files are not as they were written.
         """
-        card = read_json(folder / CARD, CorpusCard, "the card of a finished corpus", "build the corpus again")
-        problem, remedy = f"the corpus at {folder} is damaged", "build it again"
+        problem, remedy = f"the corpus at {folder} is damaged", "build the corpus again"
+        card = read_json(folder / CARD, CorpusCard, "the card of a finished corpus", remedy)
         with reading(problem, remedy):
-            fault = broken(folder, card.files)
-            corpus = None if fault else cls._map(folder, card)
-        if corpus is None:
-            raise InputError(f"{problem} ({fault}); {remedy}.")
-        return corpus
+            if fault := broken(folder, card.files):
+                raise InputError(f"{problem} ({fault}); {remedy}.")
+            return cls._map(folder, card)
 
     @classmethod
     def _map(cls, folder: Path, card: CorpusCard) -> Corpus:
@@ -181,22 +168,14 @@ class Corpus:
         return isinstance(docid, str) and self._find(docid) is not None
 
     def row(self, docid: str) -> int:
-        """The row of a document.
-
-        Raises:
-            UnknownDocument: the corpus has no such id.
-        """
+        """The row of a document; raises UnknownDocument where there is no such id."""
         row = self._find(docid)
         if row is None:
             raise UnknownDocument(f"the corpus at {self.folder} has no document {docid!r}")
         return row
 
     def document(self, docid: str) -> Document:
-        """One document by its id.
-
-        Raises:
-            UnknownDocument: the corpus has no such id.
-        """
+        """One document by its id; raises UnknownDocument where there is no such id."""
         return self[self.row(docid)]
 
     def _find(self, docid: str) -> int | None:

@@ -59,11 +59,7 @@ def states(passage: Passage, subject: str, value: str) -> bool:
 
 def branches(hops: Sequence[Hop]) -> list[tuple[str, list[int]]]:
     """The branches of a comparison: for each name that opens one, in order, the indices (from 0) of the hops at its
-    ends, those that no other hop refers to.
-
-    Args:
-        hops: a plan's; references point backwards.
-    """
+    ends, those that no other hop refers to."""
     referred = {reference(hop.subject) for hop in hops}
     by_name: dict[str, tuple[str, list[int]]] = {}
     for index, hop in enumerate(hops):
@@ -77,13 +73,10 @@ def branches(hops: Sequence[Hop]) -> list[tuple[str, list[int]]]:
 
 
 def compare(operator: Operator, branches: Sequence[tuple[str, Sequence[str]]]) -> str | None:
-    """Decides a comparison from what was found.
+    """Decides a comparison from the values found at the ends of each named branch.
 
-    Args:
-        operator: see :class:`lrat_sim.records.Plan`.
-        branches: for each branch its name and the values found at its ends.  ``earlier`` and ``later`` use one
-            date (or number) a branch, ``longer`` and ``shorter`` the time between two dates or one number;
-            ``same`` asks whether the branches have a value in common.
+    ``earlier`` and ``later`` use one date (or number) a branch, ``longer`` and ``shorter`` the time between two dates
+    or one number; ``same`` asks whether the branches have a value in common.
 
     Returns:
         A branch's name, or "yes" or "no" for ``same``; None where the values do not decide it: one is missing or

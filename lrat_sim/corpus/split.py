@@ -39,8 +39,8 @@ def split_tasks(tasks: Sequence[Task], test: int, dev: int = 0, seed: int = 0) -
         seed: decides which components.
 
     Returns:
-        Tasks by split, each in the order given; :func:`check_leak` counts what two splits share.  Where ``test`` is all
-        of them or more, there is no other split: a set to evaluate on needs none.
+        Tasks by split, each in the order given.  Where ``test`` is all of them or more, there is no other split: a set
+        to evaluate on needs none.
 
     Raises:
         InputError: nothing would be left for training once ``dev`` is taken too.
@@ -75,10 +75,7 @@ def split_tasks(tasks: Sequence[Task], test: int, dev: int = 0, seed: int = 0) -
 
 
 def check_leak(train: Sequence[Task], test: Sequence[Task]) -> int:
-    """Refuses a test set with a question of the training set.
-
-    Returns:
-        The number of entities that both have.
+    """The number of entities that two sets share, neither of whose questions may be in the other.
 
     Raises:
         InputError: a task id, or a question up to case and punctuation, is in both.

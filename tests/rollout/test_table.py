@@ -1,13 +1,15 @@
 import io
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from rich.console import Console
 
 from lrat_sim import progress
+from lrat_sim.models.client import Client
 from lrat_sim.rollout.index import Row
-from lrat_sim.rollout.table import Tally, board
+from lrat_sim.rollout.summary import Tally, board
 
 ROW = Row(
     id="a",
@@ -76,7 +78,7 @@ def test_a_terminal_gets_a_table_and_a_pipe_plain_lines_while_it_goes_on(termina
     console = Console(file=io.StringIO(), force_terminal=terminal, highlight=False, width=120)
     monkeypatch.setattr(progress, "console", console)
     tally = counted({})
-    with board("rollout", tally, console, lambda: {"calls": "17/20", "retries": "3"}):
+    with board("rollout", tally, console, SimpleNamespace(limiter=SimpleNamespace(taken=17, limit=20), retried=3)):
         tally.add(ROW)
         time.sleep(0.5)
     before, last = console.file.getvalue().rsplit("rollout:", 1)
@@ -88,7 +90,7 @@ def test_a_terminal_gets_a_table_and_a_pipe_plain_lines_while_it_goes_on(termina
 
 
 def test_nothing_is_said_where_nobody_listens(capsys):
-    with board("rollout", counted(), None):
+    with board("rollout", counted(), None, Client()):
         pass
     assert capsys.readouterr() == ("", "")
 

@@ -15,23 +15,17 @@ from lrat_sim.corpus.formats.rows import ID, OF_THE_COPY, TEXT, Columns, Row, ro
 from lrat_sim.records import Document, Task
 from lrat_sim.settings import Settings, Whole
 
+_Remedy = Literal["refuse", "drop"]
+
 
 class ReaderOptions(Settings, frozen=True, kw_only=True):
     """The options that every reader has."""
 
-    test: Annotated[
-        Whole | None,
-        Meta(description="Tasks to hold out for testing, by question and entity; by default the files' own splits."),
-    ] = None
+    test: Annotated[Whole | None, Meta(description="Tasks to hold out for testing; by default as the files do.")] = None
     dev: Annotated[int, Meta(ge=0, description="Tasks to hold out for development; only with test.")] = 0
     seed: Annotated[int, Meta(description="Random seed of the split.")] = 0
-    missing_evidence: Annotated[
-        Literal["refuse", "drop"], Meta(description="What to do with tasks whose evidence the corpus does not hold.")
-    ] = "refuse"
-    leak: Annotated[
-        Literal["refuse", "drop"],
-        Meta(description="What to do with training tasks whose question is held out, too."),
-    ] = "refuse"
+    missing_evidence: Annotated[_Remedy, Meta(description="For tasks whose evidence the corpus lacks.")] = "refuse"
+    leak: Annotated[_Remedy, Meta(description="For training tasks whose question is held out, too.")] = "refuse"
 
 
 DOCUMENTS = Columns(("id", "text", "title"), ID, TEXT)
@@ -42,8 +36,7 @@ _SPLITS = {"train": ("train",), "dev": ("dev", "valid"), "test": ("test", "eval"
 
 
 class ReadTask(NamedTuple):
-    """A task as read: its split, its place for messages, and evidence that was named otherwise than by a document's id
-    and not found."""
+    """A task as read, its place for messages, and evidence that was not named by its id, and not found."""
 
     task: Task
     split: str
@@ -141,11 +134,7 @@ class Reader(ABC):
 
 
 def document_of(row: Row) -> Document:
-    """The document that a row holds, with its fields under any of the usual names.
-
-    Raises:
-        RecordError: it has no id, or no field for a text.
-    """
+    """The document that a row holds, with its fields under any of the usual names."""
     return Document(id=row.text(ID, "id"), text=row.body(TEXT, "text"), title=row.title())
 
 

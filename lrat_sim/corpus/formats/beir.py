@@ -64,25 +64,19 @@ class BeirReader(Reader):
                 )
                 yield ReadTask(task, split, row.place)
         splits = Counter(query for of_split in judged.values() for query, relevant in of_split.items() if relevant)
-        for sentence, count in (
-            (
-                "Judged queries left out, since no document is relevant to them",
-                len({query for of_split in judged.values() for query in of_split} - splits.keys()),
-            ),
-            ("Judged queries left out, since no query has their id", len(splits.keys() - queries)),
-            ("Queries judged in several splits, of which the first counts", sum(n > 1 for n in splits.values())),
-        ):
-            if count:
-                self.notes.append(f"{sentence}: {count:,}.")
+        irrelevant = {query for of_split in judged.values() for query in of_split} - splits.keys()
+        counts = {
+            "Judged queries left out, since no document is relevant to them": len(irrelevant),
+            "Judged queries left out, since no query has their id": len(splits.keys() - queries),
+            "Queries judged in several splits, of which the first counts": sum(n > 1 for n in splits.values()),
+        }
+        self.notes += [f"{sentence}: {count:,}." for sentence, count in counts.items() if count]
 
 
 def qrels(path: Path) -> dict[str, list[str]]:
     """The ids of relevant documents (grade 1 or more) by query, none for a query that has only other documents.
 
     Reads TREC's judgements (``query 0 document grade``), BEIR's tsv, and tables with BEIR's columns.
-
-    Raises:
-        RecordError: a line has another number of columns, or a grade that is not a number.
     """
     judgements: dict[str, list[str]] = {}
     in_lines = kind_of(path) is None or ".tsv" in path.name

@@ -7,7 +7,6 @@ benchmark asks not to do; that happens only when the option ``plaintext`` says s
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterator
 from itertools import cycle
@@ -33,39 +32,20 @@ _DOCUMENTS = ("gold_docs", "evidence_docs", "negative_docs")
 class BrowseCompOptions(ReaderOptions, frozen=True, kw_only=True):
     """How to read the encrypted files."""
 
-    canary: Annotated[
-        str | None, Meta(description="Canary string published with the benchmark; none for a decrypted copy.")
-    ] = None
-    plaintext: Annotated[bool, Meta(description="Allow questions and texts to be written to disk in the clear.")] = (
-        False
-    )
-    corpus: Annotated[
-        str | None, Meta(description="File of all documents, not encrypted; by default those named with the questions.")
-    ] = None
-    evidence: Annotated[
-        str | None, Meta(description="File of TREC judgements in the source; by default the questions' own evidence.")
-    ] = None
-
-
-def encrypt(text: str, canary: str) -> str:
-    """The published form of a text: base64 of its bytes XORed with the canary's SHA-256 digest, repeated."""
-    return base64.b64encode(_xor(text.encode(), canary)).decode()
+    canary: Annotated[str | None, Meta(description="Canary published with the benchmark; none if decrypted.")] = None
+    plaintext: Annotated[bool, Meta(description="Allow questions and texts to be on disk in the clear.")] = False
+    corpus: Annotated[str | None, Meta(description="File of all documents; by default the questions' own.")] = None
+    evidence: Annotated[str | None, Meta(description="File of judgements; by default the questions' own.")] = None
 
 
 def decrypt(text: str, canary: str) -> str:
-    """The clear text of a published one.
+    """The clear text of a published one: base64 of its bytes XORed with the canary's SHA-256 digest, repeated.
 
     Raises:
         ValueError: the text is not base64, or the canary does not fit.
     """
-    try:
-        return _xor(base64.b64decode(text, validate=True), canary).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
-        raise ValueError("cannot be decrypted with the canary given") from error
-
-
-def _xor(data: bytes, canary: str) -> bytes:
-    return bytes(byte ^ key for byte, key in zip(data, cycle(hashlib.sha256(canary.encode()).digest()), strict=False))
+    key = cycle(hashlib.sha256(canary.encode()).digest())
+    return bytes(byte ^ mask for byte, mask in zip(base64.b64decode(text, validate=True), key, strict=False)).decode()
 
 
 class BrowseCompReader(Reader):
@@ -103,7 +83,8 @@ class BrowseCompReader(Reader):
         try:
             return text if self._canary is None else decrypt(text, self._canary)
         except ValueError as error:
-            raise row.fault(f"the field `{field}` {error}", "correct the option canary") from error
+            problem = f"the field `{field}` cannot be decrypted with the canary given"
+            raise row.fault(problem, "correct the option canary") from error
 
     def _docid(self, document: Row) -> str:
         docid = document.text(("docid",), "docid")

@@ -33,9 +33,6 @@ def task_of(row: Row, corpus: Corpus | None) -> Task:
 
     Several answers or evidence ids are a list, where a text has to stand for one a JSON list.  A text that is no
     document's id stands for the ids between its spaces.
-
-    Raises:
-        RecordError: it has no question, or a field of the wrong kind.
     """
     try:
         plan = msgspec.convert(without_nulls(row.fields["plan"]), type=Plan) if row.fields.get("plan") else None
@@ -55,11 +52,7 @@ def task_of(row: Row, corpus: Corpus | None) -> Task:
 
 
 def texts_of(row: Row, names: tuple[str, ...], field: str) -> list[str]:
-    """A field that is a list of texts, a text, a JSON list, or missing.
-
-    Raises:
-        RecordError: it is something else.
-    """
+    """A field that is a list of texts, a text, a JSON list, or missing."""
     value = row.pick(names)
     if isinstance(value, str) and value.startswith("["):
         with suppress(*NOT_JSON):  # an answer may merely begin with a bracket
@@ -117,9 +110,7 @@ class GenericReader(Reader):
 class InfoSeekOptions(ReaderOptions, frozen=True, kw_only=True):
     """Where the documents of InfoSeek-Eval are: a Wikipedia passage collection that is a file of its own."""
 
-    corpus: Annotated[
-        str | None, Meta(description="File of documents (jsonl, TSV or Parquet); none for the questions alone.")
-    ] = None
+    corpus: Annotated[str | None, Meta(description="File of documents; none for the questions alone.")] = None
 
 
 class InfoSeekReader(Reader):

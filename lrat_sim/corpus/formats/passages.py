@@ -42,10 +42,8 @@ class PassageReader(Reader):
 
     def __init__(self, source: Path | None, options: PassageOptions):
         super().__init__(source, options)
-        self.tables = table_files(
-            self.source, options.files, "name them in the option `files`", kinds=("json", "arrow")
-        )
-        self.files = self.tables
+        remedy = "name them in the option `files`"
+        self.files = self.tables = table_files(self.source, options.files, remedy, kinds=("json", "arrow"))
 
     @abstractmethod
     def passages(self) -> Iterator[Passage]:
@@ -76,10 +74,7 @@ class PassageReader(Reader):
 class TitledOptions(PassageOptions, frozen=True, kw_only=True):
     """Which files and questions to take."""
 
-    questions: Annotated[
-        str,
-        Meta(description="File of the question ids to take, or all; auto is gold_complete_ids.txt where there is one."),
-    ] = "auto"
+    questions: Annotated[str, Meta(description="File of ids to take, or all; auto: gold_complete_ids.txt.")] = "auto"
 
 
 class TitledReader(PassageReader):

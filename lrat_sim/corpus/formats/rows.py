@@ -122,11 +122,7 @@ def _suffix(path: Path) -> str:
 def table_files(
     source: Path, patterns: Sequence[str], remedy: str, kinds: Container[Kind | None] = KINDS
 ) -> list[Path]:
-    """The tables of a folder whose names fit a pattern, sorted; ``source`` itself where it is a file.
-
-    Raises:
-        InputError: there is none of these kinds.
-    """
+    """The tables of a folder whose names fit a pattern, sorted, one at least; ``source`` itself where it is a file."""
     if source.is_file():
         return [source]
     paths = {path for pattern in patterns for path in source.glob(pattern)}
@@ -166,12 +162,7 @@ def _names(kinds: Container[Kind | None] = KINDS) -> str:
 
 
 def rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """The rows of a file, streaming where its format allows.
-
-    Raises:
-        InputError: the file cannot be read, or is in no known format.
-        RecordError: a record is not one.
-    """
+    """The rows of a file, streaming where its format allows."""
     kind = kind_of(path)
     if kind is None:
         raise InputError(f"{path} has an unknown format; give {_names()}.")

@@ -39,11 +39,8 @@ def _stem(number: int) -> str:
 def entity_word(words: Words, index: int, seed: int, *, look_alike: bool = False) -> str:
     """The word that one entity of the world bears; no word is in two classes.
 
-    Args:
-        words: the class of words.
-        index: the entity's place in its class, below :data:`CAPACITY`.
-        seed: the world's.
-        look_alike: gives the same stem with a nearly equal ending, which no other index gives.
+    ``index`` is the entity's place in its class, below :data:`CAPACITY`; ``look_alike`` gives the same stem with a
+    nearly equal ending, which no other index gives.
     """
     stem, ending = divmod(((index + _SHIFT[words]) * _STRIDE + seed * 7919) % CAPACITY, 8)
     return _stem(stem) + _PARTS[words][ending].split("/")[look_alike]

@@ -27,9 +27,7 @@ class WorldSettings(Settings, frozen=True, kw_only=True):
 
     documents: Annotated[int, Meta(ge=1000, le=5_000_000, description="How many documents.")] = 3000
     seed: Annotated[_Count, Meta(description="Random seed of the whole world.")] = 0
-    difficulty: Annotated[
-        Share, Meta(description="How hard the world is to search, from 0 to 1, mostly by askers' and writers' words.")
-    ] = 0.35
+    difficulty: Annotated[Share, Meta(description="How hard the world is to search, from 0 to 1.")] = 0.35
     train_tasks: Annotated[_Count, Meta(description="Tasks of the split train.")] = 300
     dev_tasks: Annotated[_Count, Meta(description="Tasks of the split dev.")] = 50
     test_tasks: Annotated[_Count, Meta(description="Tasks of the split test.")] = 300
