@@ -43,44 +43,20 @@ _CARD, _LOCK = "dataset.json", ".lock"
 _VERSION = 2
 """Of what readers and plans make of the same files; raised when that changes, so that old folders are not reused."""
 
-_MOST_NAMES = 5  # files that are named in a note
-
 
 class Description(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One file of ``corpora/``: what a corpus or task set is, its licence, how to get it and how to read it.
-
-    Attributes:
-        reader: a name from :mod:`lrat_sim.corpus.formats`.
-        folder: its folder below ``$LRAT_SIM_DATA``, where the local copy is looked for by default.
-        layout: the files of the local copy.
-        options: of the reader, with their values for this set.
-    """
+    """One file of ``corpora/``: what a corpus or task set is, its licence, how to get it and how to read it."""
 
     name: str
     title: str
     licence: str
     url: str
     get: str
-    reader: str
-    folder: str | None = None
-    layout: list[str] = []
-    options: dict[str, Any] = {}
+    reader: str  # a name from lrat_sim.corpus.formats
+    folder: str | None = None  # below $LRAT_SIM_DATA, where the local copy is looked for by default
+    layout: list[str] = []  # the files of the local copy
+    options: dict[str, Any] = {}  # of the reader, with their values for this set
     notes: list[str] = []
-
-    def local_copy(self) -> Path | None:
-        """Where the local copy is looked for when no source is given: below ``$LRAT_SIM_DATA``, or nowhere."""
-        data = os.environ.get("LRAT_SIM_DATA")
-        return Path(data) / self.folder if data and self.folder else None
-
-
-def describe(name: str, options: dict[str, Any] | None = None) -> Description:
-    """The description of a corpus or task set by name or path, with single options overridden.
-
-    Raises:
-        UnknownName: nothing answers to the name.
-        InputError: the file has an unknown field or a wrong value.
-    """
-    return load("corpora", name, Description, {f"options.{key}": value for key, value in (options or {}).items()})
 
 
 class SplitCard(Struct, frozen=True):
@@ -119,13 +95,9 @@ class DatasetCard(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared corpus and its tasks.
+    """A prepared corpus and its tasks by split: train, dev, test, ood as far as there are any.
 
-    Attributes:
-        folder: where it lies.
-        splits: tasks by split: train, dev, test, ood as far as there are any.
-        card: what is known of it, for people.
-        reused: whether it was there already.
+    ``card`` is what is known of it, for people; ``reused`` says whether it was there already.
     """
 
     folder: Path
@@ -141,11 +113,7 @@ class Dataset:
 
     @property
     def corpus(self) -> Corpus:
-        """The documents.
-
-        Raises:
-            InputError: the task set came without documents.
-        """
+        """The documents; raises InputError where the task set came without any."""
         if self._corpus is None:
             raise InputError(
                 f"the task set {self.name} at {self.folder} has no documents; prepare it in another folder with the "
@@ -154,11 +122,7 @@ class Dataset:
         return self._corpus
 
     def tasks(self, split: str) -> list[Task]:
-        """The tasks of one split.
-
-        Raises:
-            InputError: there is no such split.
-        """
+        """The tasks of one split; raises InputError where there is no such split."""
         if split not in self.splits:
             known = ", ".join(self.splits)
             remedy = f"it has {known}: name one of these with --split" if known else "it has no tasks at all"
@@ -188,12 +152,14 @@ def prepare(
         FingerprintMismatch: the folder holds a data set that was made in another way.
     """
     folder = Path(folder)
-    description = describe(name, options)
+    overrides = {f"options.{key}": value for key, value in (options or {}).items()}
+    description = load("corpora", name, Description, overrides)
     kind = reader_class(description.reader)
     settings = checked(description.options, kind.options_type, None, f"the options of {description.name}")
     made_from = {"name": description.name, "reader": description.reader, "version": _VERSION}
     made_from |= {f"option {key}": value for key, value in msgspec.json.decode(msgspec.json.encode(settings)).items()}
-    copy = Path(source) if source else description.local_copy()
+    data = os.environ.get("LRAT_SIM_DATA")
+    copy = Path(source) if source else Path(data) / description.folder if data and description.folder else None
     done = (folder / _CARD).exists()
     if kind.needs_source and (copy is None or not copy.exists()):
         if done:  # what is there can be used without the files that it was made from
@@ -300,8 +266,8 @@ def _read(
         named = f" (named as evidence {reader.evidence_empty:,} times)" if reader.evidence_empty else ""
         reader.notes.append(f"Documents left out, having neither text nor title: {len(reader.empty):,}{named}.")
     if unread := reader.unread_files():
-        more = f" and {len(unread) - _MOST_NAMES:,} more" if len(unread) > _MOST_NAMES else ""
-        reader.notes.append(f"Files that are not read: {', '.join(unread[:_MOST_NAMES])}{more}.")
+        more = f" and {len(unread) - 5:,} more" if len(unread) > 5 else ""
+        reader.notes.append(f"Files that are not read: {', '.join(unread[:5])}{more}.")
     card = DatasetCard(
         name=name,
         made_from=made_from,

@@ -121,7 +121,10 @@ class Corpus:
         beside.replace(folder / _ARROW)
         card = CorpusCard(count, digest.hexdigest()[:16], seal(folder, (_ARROW, _HASHES, _ROWS)))
         corpus = cls._map(folder, card)
-        corpus._refuse_duplicates()
+        for place in np.flatnonzero(corpus._hashes[1:] == corpus._hashes[:-1]):
+            first, second = int(corpus._rows[place]), int(corpus._rows[place + 1])
+            if corpus._id[first].as_py() == corpus._id[second].as_py():
+                raise DuplicateId(corpus._id[first].as_py(), (first, second), folder)
         write_json(folder / CARD, card)
         return corpus
 
@@ -187,12 +190,6 @@ class Corpus:
             if self._id[row].as_py() == docid:
                 return row
         return None
-
-    def _refuse_duplicates(self) -> None:
-        for place in np.flatnonzero(self._hashes[1:] == self._hashes[:-1]):
-            first, second = int(self._rows[place]), int(self._rows[place + 1])
-            if self._id[first].as_py() == self._id[second].as_py():
-                raise DuplicateId(self._id[first].as_py(), (first, second), self.folder)
 
 
 def _hash(docid: str) -> int:

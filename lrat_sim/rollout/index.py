@@ -19,6 +19,7 @@ from lrat_sim.records import Record, Task, Trajectory, decode
 TRAJECTORIES = "trajectories.jsonl"
 TASKS = "tasks.jsonl"
 INDEX, RUN = "index.parquet", "run.yaml"
+_AS_RECORDED = ("id", "task_id", "sample", "seed", "status", "end_reason", "answer", "seconds")
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -62,16 +63,10 @@ def row(trajectory: Trajectory, offset: int, grade: str | None = None) -> Row:
     """The index row of a trajectory that starts at ``offset``, with the state of its grade."""
     usage, calls = trajectory.usage, list(trajectory.calls())
     return Row(
-        id=trajectory.id,
-        task_id=trajectory.task_id,
-        sample=trajectory.sample,
-        seed=trajectory.seed,
+        **{name: getattr(trajectory, name) for name in _AS_RECORDED},
         agent=str(trajectory.agent.get("fingerprint", "")),
         retriever=str(trajectory.retriever.get("fingerprint", "")),
-        status=trajectory.status,
-        end_reason=trajectory.end_reason,
         error=trajectory.error.boundary if trajectory.error else None,
-        answer=trajectory.answer,
         grade=grade,
         turns=len(trajectory.turns),
         searches=sum(call.hits is not None for call in calls),
@@ -82,7 +77,6 @@ def row(trajectory: Trajectory, offset: int, grade: str | None = None) -> Row:
         completion_tokens=usage.completion_tokens,
         unknown_usage=sum(turn.usage.tokens is None for turn in trajectory.turns) if usage.tokens is None else 0,
         cost=usage.cost,
-        seconds=trajectory.seconds,
         offset=offset,
     )
 
@@ -191,11 +185,7 @@ def record_asked(run: Path, tasks: Iterable[Task]) -> None:
 
 
 def read_manifest(run: Path) -> dict[str, Any]:
-    """The run.yaml of a run folder; empty where it has none.
-
-    Raises:
-        InputError: it cannot be read, or a later lrat-sim wrote it.
-    """
+    """The run.yaml of a run folder, empty where it has none; refuses one that a later lrat-sim wrote."""
     if not (run / RUN).is_file():
         return {}
     manifest = read_yaml(run / RUN)
@@ -204,11 +194,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 
 def asked_tasks(run: Path) -> list[Task]:
-    """The tasks that a run folder was asked, in the order in which they were.
-
-    Raises:
-        InputError: it is no run folder, or one that a later lrat-sim wrote.
-    """
+    """The tasks that a run folder was asked, in that order; raises InputError where it is no run folder."""
     if not (run / TASKS).is_file():
         raise _no_run_folder(run, TASKS)
     read_manifest(run)

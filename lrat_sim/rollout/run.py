@@ -153,7 +153,8 @@ class _Rollout:
                 self.say(f"{reused:,} of {tally.total:,} runs are in {self.folder} already: reused")
             try:
                 async with opened(options, self.agent.model, self.folder, spent, budget) as (client, limiter):
-                    with board(self._title(), tally, self.shown, client):
+                    kind = self.retriever.describe().get("kind", "a retriever")
+                    with board(f"{self.agent.name or self.agent.model} with {kind}", tally, self.shown, client):
                         stopped = await self._run_missing(missing, client, limiter, store, tally)
             finally:
                 write_index(self.folder, self.rows.values())
@@ -223,9 +224,6 @@ class _Rollout:
         except LimitReached as reached:
             return reached
         return None
-
-    def _title(self) -> str:
-        return f"{self.agent.name or self.agent.model} with {self.retriever.describe().get('kind', 'a retriever')}"
 
     def _add(self, trajectory: Trajectory, offset: int) -> Row:
         """Takes in a trajectory that starts at a byte of the file; the last of an id counts."""

@@ -26,8 +26,7 @@ from lrat_sim.tables import Table
 def runnable(tasks: list[Task], agent: AgentSettings) -> tuple[list[Task], list[str]]:
     """The tasks that this agent can run, and the ids of those left out for want of a plan.
 
-    Raises:
-        InputError: there is none, two have one id, or the limit on the cost of a run cannot be kept.
+    Raises InputError where there is none, two have one id, or the limit on the cost of a run cannot be kept.
     """
     name, times = next(iter(Counter(task.id for task in tasks).most_common(1)), ("", 0))
     if times > 1:
@@ -167,11 +166,7 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     cause: str | None = None
 
     def check(self, agent: str) -> None:
-        """Refuses a rollout of an agent, by its profile's name, of which nothing came.
-
-        Raises:
-            NothingCame: every run that there is broke.
-        """
+        """Raises NothingCame where every run that there is broke; ``agent`` is the profile's name."""
         if self.errors and not self.answered + self.unanswered:
             raise NothingCame(
                 f"all {self.errors:,} runs in {self.folder} failed; first error: {self.cause}; test the agent with "

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lrat_sim.catalog import names
-from lrat_sim.corpus.dataset import describe, open_dataset, prepare
+from lrat_sim.catalog import load, names
+from lrat_sim.corpus.dataset import Description, open_dataset, prepare
 from lrat_sim.corpus.formats import reader_class
 from lrat_sim.errors import FingerprintMismatch, InputError, RecordError, UnknownName
 
@@ -23,7 +23,7 @@ def test_every_description_names_a_reader_and_options_that_it_takes():
     ours = {"2wikimultihopqa", "beir", "browsecomp-plus", "hotpotqa", "infoseek-eval", "jsonl", "musique", "scifact"}
     assert ours <= set(names("corpora"))
     for name in ours:
-        found = describe(name)
+        found = load("corpora", name, Description)
         assert found.name == name
         msgspec.convert(found.options, type=reader_class(found.reader).options_type)
 

@@ -1,4 +1,3 @@
-import asyncio
 import resource
 import sqlite3
 import zlib
@@ -15,6 +14,8 @@ from lrat_sim.errors import FingerprintMismatch, InputError
 from lrat_sim.models.call import Retries
 from lrat_sim.records import Grade, Hop, Plan, Task, canonical
 from lrat_sim.rollout.index import read_trajectories
+
+HOP = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
 
 
 def tasks(count, plan=None):
@@ -95,16 +96,9 @@ def test_any_concurrency_gives_the_same_trajectories(rollout, agent, tmp_path):
 
 
 def test_the_simulated_agent_is_the_same_at_any_concurrency_and_twice(rollout, tmp_path):
-    hop = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
     agent = AgentSettings(model="sim/default", limits=Limits(k=2, snippet_tokens=4))
     for name, concurrency in (("one", 1), ("eight", 8), ("again", 8)):
-        rollout(
-            tasks(10, Plan(hops=[hop])),
-            agent,
-            tmp_path / name,
-            concurrency=concurrency,
-            samples=2,
-        )
+        rollout(tasks(10, Plan(hops=[HOP])), agent, tmp_path / name, concurrency=concurrency, samples=2)
     assert content(tmp_path / "one") == content(tmp_path / "eight") == content(tmp_path / "again")
     assert len(set(content(tmp_path / "one"))) == 20
 
@@ -183,8 +177,7 @@ def test_trajectories_without_their_settings_are_not_added_to(rollout, agent, tm
 
 
 def test_tasks_without_a_plan_are_left_out_by_name_before_a_simulated_run(rollout, tmp_path, capsys):
-    hop = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
-    mixed = [*tasks(2, Plan(hops=[hop])), Task(id="bare", question="?")]
+    mixed = [*tasks(2, Plan(hops=[HOP])), Task(id="bare", question="?")]
     summary = rollout(mixed, AgentSettings(model="sim/default"), tmp_path, table=True)
     assert (summary.left_out, summary.asked, summary.errors) == (["bare"], 2, 0)
     assert "left out 1 of 3 tasks, without a plan: bare" in capsys.readouterr().err
@@ -231,13 +224,6 @@ def test_success_so_far_counts_unanswered_and_errors_as_failures(rollout, agent,
     assert again.success == pytest.approx(1 / 6)
     grades = {row["task_id"]: row["grade"] for row in parquet.read_table(tmp_path / "index.parquet").to_pylist()}
     assert (grades["t0"], grades["t1"], grades["t2"]) == ("correct", "incorrect", None)
-
-
-def test_a_rollout_can_be_called_where_a_loop_is_running(rollout, agent, tmp_path):
-    async def notebook():
-        return rollout(tasks(2), agent, tmp_path)
-
-    assert asyncio.run(notebook()).answered == 2
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(rollout, agent, tmp_path):

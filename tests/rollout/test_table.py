@@ -11,29 +11,11 @@ from lrat_sim.models.client import Client
 from lrat_sim.rollout.index import Row
 from lrat_sim.rollout.summary import Tally, board
 
-ROW = Row(
-    id="a",
-    task_id="a",
-    sample=0,
-    seed=0,
-    agent="",
-    retriever="",
-    status="answered",
-    end_reason="answer",
-    error=None,
-    answer="x",
-    grade="correct",
-    turns=3,
-    searches=3,
-    browses=1,
-    failed_calls=0,
-    reasoning_tokens=9,
-    prompt_tokens=1000,
-    completion_tokens=500,
-    cost=0.25,
-    seconds=1.0,
-    offset=0,
-)
+TEXTS = dict.fromkeys(("id", "task_id", "agent", "retriever", "end_reason", "answer"), "x")
+NUMBERS = dict.fromkeys(("sample", "seed", "turns", "failed_calls", "reasoning_tokens", "seconds", "offset"), 0)
+TOKENS = {"prompt_tokens": 1000, "completion_tokens": 500}
+GRADED = {"status": "answered", "error": None, "grade": "correct"}
+ROW = Row(**TEXTS, **NUMBERS, **TOKENS, **GRADED, searches=3, browses=1, cost=0.25)
 
 
 def counted(*rows, graded=True):

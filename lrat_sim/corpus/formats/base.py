@@ -53,33 +53,23 @@ class Reader(ABC):
     Args:
         source: the folder or file with the local copy; None for a reader that generates.
         options: of the class's ``options_type``.
-
-    Attributes:
-        files: every file that decides what is read.
-        corpus_files: those of documents.
-        no_facts: why no task of this format has a plan, if that is so.
-        row: what is being read, for messages; None where the format has no rows.
-        notes: what the user should know of what was read, in sentences.
-        without_plan: why tasks have no plan, counted.
-        empty: ids of documents that were left out, since they have neither text nor title.
-        evidence_empty: how often one of those was named as evidence.
     """
 
     options_type: ClassVar[type[Struct]] = ReaderOptions
     needs_source: ClassVar[bool] = True
-    no_facts: ClassVar[str | None] = None
+    no_facts: ClassVar[str | None] = None  # why no task of this format has a plan, if that is so
     has_documents: bool = True
     has_tasks: bool = True
     corpus_files: Sequence[Path] = ()
 
     def __init__(self, source: Path | None, options: Any):
         self.source = source or Path()
-        self.files: list[Path] = []
-        self.row: Row | None = None
-        self.notes: list[str] = []
-        self.without_plan: Counter[str] = Counter()
-        self.empty: set[str] = set()
-        self.evidence_empty = 0
+        self.files: list[Path] = []  # every file that decides what is read
+        self.row: Row | None = None  # what is being read, for messages; None where the format has no rows
+        self.notes: list[str] = []  # what the user should know of what was read, in sentences
+        self.without_plan: Counter[str] = Counter()  # why tasks have no plan
+        self.empty: set[str] = set()  # ids of documents that were left out, having neither text nor title
+        self.evidence_empty = 0  # how often one of those was named as evidence
 
     @abstractmethod
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:

@@ -11,9 +11,8 @@ from typing import Any
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask
-from lrat_sim.corpus.formats.delimited import decoded
 from lrat_sim.corpus.formats.generic import ANSWERS, TASKS, texts_of
-from lrat_sim.corpus.formats.rows import QUESTION, TASK_ID, Columns, Row, kind_of, named_table, not_there, rows
+from lrat_sim.corpus.formats.rows import QUESTION, TASK_ID, Columns, Row, decoded, kind_of, named_table, not_there, rows
 from lrat_sim.errors import InputError
 from lrat_sim.foreign.files import lines
 from lrat_sim.records import Task

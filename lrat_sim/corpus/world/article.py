@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, count, cycle, islice, repeat
 from typing import NamedTuple
 
-from lrat_sim.corpus.world.dialect import Aspect
+from lrat_sim.corpus.world.dialect import Aspect, Filling, Template, pick
 from lrat_sim.corpus.world.region import Entity, Fact, Region
 from lrat_sim.corpus.world.settings import ENTITIES, WorldSettings
-from lrat_sim.corpus.world.templates import Filling, Template, pick
 from lrat_sim.records import Document
 from lrat_sim.text import count_tokens
 

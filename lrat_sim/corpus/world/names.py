@@ -9,12 +9,9 @@ from __future__ import annotations
 import random
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 from lrat_sim.catalog import read_yaml
-from lrat_sim.corpus.world.templates import pick
-
-Words = Literal["family", "place", "thing"]
+from lrat_sim.corpus.world.dialect import Words, pick
 
 _SYLLABLES: dict[str, str] = read_yaml(Path(__file__).with_suffix(".yaml"))
 _PARTS = {name: syllables.split() for name, syllables in _SYLLABLES.items()}

@@ -10,10 +10,9 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from lrat_sim.corpus.world.dialect import Kind, Relation, dialect
-from lrat_sim.corpus.world.names import Words, entity_word, given_name, minor_word
+from lrat_sim.corpus.world.dialect import Filling, Kind, Relation, Template, Words, dialect, pick
+from lrat_sim.corpus.world.names import entity_word, given_name, minor_word
 from lrat_sim.corpus.world.settings import WorldSettings, split_of
-from lrat_sim.corpus.world.templates import Filling, Template, pick
 
 _PRONOUNS = {
     "she": {"She": "She", "she": "she", "her": "her", "him": "her", "hers": "hers"},

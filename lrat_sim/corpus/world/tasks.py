@@ -8,9 +8,9 @@ from typing import NamedTuple
 from msgspec import structs
 
 from lrat_sim.corpus.world.article import region_articles
+from lrat_sim.corpus.world.dialect import pick
 from lrat_sim.corpus.world.region import Entity, Fact, Region
 from lrat_sim.corpus.world.settings import SPLITS, WorldSettings, split_of
-from lrat_sim.corpus.world.templates import pick
 from lrat_sim.errors import InputError
 from lrat_sim.records import Hop, Operator, Plan, Task
 from lrat_sim.text import normalise

@@ -17,8 +17,7 @@ import pytest
 from lrat_sim.corpus import prepare
 from lrat_sim.corpus.formats.base import DOCUMENTS, document_of
 from lrat_sim.corpus.formats.beir import qrels
-from lrat_sim.corpus.formats.delimited import delimited_lines
-from lrat_sim.corpus.formats.rows import rows
+from lrat_sim.corpus.formats.rows import delimited_lines, rows
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.records import Document
 
