@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from datetime import datetime
 from functools import cache
 
 import msgspec
@@ -55,12 +56,9 @@ def test_same_settings_give_the_same_bytes_in_another_process(documents):
         "import sys, msgspec; sys.path.insert(0, sys.argv[2]); from test_world import digest, WorldSettings;"
         "print(digest(msgspec.json.decode(sys.argv[1], type=WorldSettings)))"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, msgspec.json.encode(settings).decode(), os.path.dirname(__file__)],
-        env={**os.environ, "PYTHONHASHSEED": "12345", "LC_ALL": "C"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
+    command = [sys.executable, "-c", code, msgspec.json.encode(settings).decode(), os.path.dirname(__file__)]
+    hashed = {**os.environ, "PYTHONHASHSEED": "12345", "LC_ALL": "C"}
+    with subprocess.Popen(command, env=hashed, stdout=subprocess.PIPE, text=True) as other:
         assert digest(settings) == other.communicate()[0].strip()
 
 
@@ -70,11 +68,7 @@ def test_the_world_is_the_one_that_was_calibrated():
 
 
 def test_another_seed_or_difficulty_gives_another_world():
-    worlds = [
-        SMALL,
-        msgspec.structs.replace(SMALL, seed=1),
-        msgspec.structs.replace(SMALL, difficulty=1.0),
-    ]
+    worlds = [SMALL, *(msgspec.structs.replace(SMALL, **other) for other in ({"seed": 1}, {"difficulty": 1.0}))]
     assert len({next(iter(world_documents(world))).text for world in worlds}) == 3
 
 
@@ -172,17 +166,13 @@ def test_look_alikes_have_nearly_equal_names_and_facts_of_their_own():
             if entity.twin is None:
                 continue
             twins += 1
-            assert entity.twin.twin is entity
-            assert entity.name != entity.twin.name
-            assert entity.alias != entity.twin.alias
-            assert entity.name[:4] == entity.twin.name[:4] or entity.name.split()[-1] == entity.twin.name.split()[-1]
-            assert set(entity.facts) & set(entity.twin.facts)
-            same = [
-                r
-                for r in set(entity.facts) & set(entity.twin.facts)
-                if entity.facts[r].object == entity.twin.facts[r].object
-            ]
-            shared += len(same)
+            twin, both = entity.twin, set(entity.facts) & set(entity.twin.facts)
+            assert twin.twin is entity
+            assert entity.name != twin.name
+            assert entity.alias != twin.alias
+            assert entity.name[:4] == twin.name[:4] or entity.name.split()[-1] == twin.name.split()[-1]
+            assert both
+            shared += sum(entity.facts[relation].object == twin.facts[relation].object for relation in both)
     assert twins > 20
     assert shared < twins
 
@@ -218,17 +208,11 @@ def test_answers_follow_from_plans_and_are_not_in_the_question():
             continue
         branches = [place for place, hop in enumerate(hops) if hop.subject[0] != "#"]
         ends = [*(place - 1 for place in branches[1:]), len(hops) - 1]
-        dates = [date_of(hops[end].object) for end in ends]
+        dates = [datetime.strptime(hops[end].object, "%d %B %Y") for end in ends]
         winner = dates.index(min(dates) if operator == "earlier" else max(dates))
         assert len(set(dates)) == len(branches) == 2
         assert task.answers == [hops[branches[winner]].subject]
     assert operators == {None, "earlier", "later"}
-
-
-def date_of(text):
-    day, month, year = text.split()
-    months = "January February March April May June July August September October November December"
-    return int(year), months.split().index(month), int(day)
 
 
 def test_the_second_dialect_has_relations_and_phrasings_of_its_own():

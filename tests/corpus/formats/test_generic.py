@@ -54,24 +54,6 @@ def test_a_line_without_id_or_text_is_placed(write, line, says):
     assert (caught.value.path, caught.value.line) == (path, 2)
 
 
-@pytest.mark.parametrize(
-    ("text", "line"), [('{"id": "1", "text": "x"}\n{"id": "2", "te', 2), ("[1]\n", 1), ("\n\nnot json\n", 3)]
-)
-def test_a_line_that_is_no_object_is_placed(write, tmp_path, text, line):
-    path = tmp_path / "c.jsonl"
-    path.write_text(text)
-    with pytest.raises(RecordError) as caught:
-        list(read_documents(path))
-    assert caught.value.line == line
-
-
-def test_a_compressed_file_that_is_cut_off_is_refused(write):
-    path = write("c.jsonl.gz", [{"id": str(n), "text": f"text {n * n}"} for n in range(500)])
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(InputError, match="to its end"):
-        list(read_documents(path))
-
-
 def test_documents_are_streamed(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_text('{"id": "1", "text": "x"}\nbroken\n')

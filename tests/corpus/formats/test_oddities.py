@@ -134,6 +134,9 @@ DAMAGED = {
     "a JSON number": ("c.json", b"5", "should hold"),
     "a list of texts": ("c.json", b'["a"]', "record 1: should hold a JSON object, not str"),
     "a comma too many": ("c.jsonl", b'{"id": "1", "text": "x",}\n', "line 1: not JSON"),
+    "a torn last line": ("c.jsonl", b'{"id": "1", "text": "x"}\n{"id": "2", "te', "line 2: not JSON"),
+    "a list": ("c.jsonl", b"[1]\n", "record 1: should hold a JSON object"),
+    "no JSON after blank lines": ("c.jsonl", b"\n\nnot json\n", "line 3: not JSON"),
     "no gzip": ("c.jsonl.gz", as_jsonl(RECORDS), "cannot be read to its end"),
     "gzip cut off": ("c.jsonl.gz", gzip.compress(as_jsonl(RECORDS))[:-12], "cannot be read to its end"),
     "xz cut off": ("c.json.xz", lzma.compress(as_jsonl(RECORDS))[:-12], "cannot be read to its end"),
@@ -201,6 +204,8 @@ def test_quotation_marks_are_read_as_they_were_meant(tmp_path, text, fields):
         ("q one\tQ0\td two\t2\r\nq one\tQ0\td three\t0\r\n", {"q one": ["d two"]}),
         ("\n\nquery-id\tcorpus-id\tscore\nq\td\t1.0\n", {"q": ["d"]}),
         ("q  0  d   1\n", {"q": ["d"]}),
+        ("q1 Q0 d1 1\nq1 0 d2 0\nq2 0 d1 2\n", {"q1": ["d1"], "q2": ["d1"]}),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td1\t2\n", {"q1": ["d1"], "q2": ["d1"]}),
         ("q 0 d 0\n", {"q": []}),
     ],
 )
@@ -211,7 +216,13 @@ def test_judgements_are_split_at_tabs_where_they_have_any(tmp_path, text, found,
 
 
 @pytest.mark.parametrize(
-    ("data", "says"), [(b"q 0 d one 1\n", "not 5"), (b"q\td\xff\t1\n", "not UTF-8"), (b"q\td\t1\nq\td\tnan\n", "'nan'")]
+    ("data", "says"),
+    [
+        (b"q 0 d one 1\n", "3 or 4 columns, not 5"),
+        (b"q\td\xff\t1\n", "not UTF-8"),
+        (b"q\td\t1\nq\td\tnan\n", "'nan'"),
+        (b"q 0 d 1\nq 0 d high\n", "'high'"),
+    ],
 )
 def test_wrong_judgements_are_placed(tmp_path, data, says):
     (tmp_path / "q.tsv").write_bytes(data)

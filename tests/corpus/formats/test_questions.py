@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lrat_sim.corpus.formats.beir import qrels
 from lrat_sim.corpus.formats.browsecomp import decrypt
 from lrat_sim.errors import InputError, RecordError
 
@@ -228,16 +227,6 @@ def test_browsecomp_takes_evidence_from_judgements(write, read):
     _, corpus, tasks = read("browsecomp-plus", canary=CANARY, plaintext=True, **files)
     assert len(corpus) == 5
     assert [item.task.evidence for item in tasks] == [["4"]]
-
-
-def test_judgements_are_read_in_both_layouts(write):
-    beir = write("a.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td1\t2\n")
-    trec = write("b.txt", "q1 Q0 d1 1\nq1 0 d2 0\nq2 0 d1 2\n")
-    assert qrels(beir) == qrels(trec) == {"q1": ["d1"], "q2": ["d1"]}
-    with pytest.raises(RecordError, match=r"line 2: .*'high'"):
-        qrels(write("c.txt", "q1 0 d1 1\nq1 0 d2 high\n"))
-    with pytest.raises(RecordError, match=r"line 1: .*3 or 4 columns"):
-        qrels(write("d.txt", "q1 d1\n"))
 
 
 def test_beir_queries_belong_to_the_split_that_judges_them(write, read):
