@@ -167,7 +167,7 @@ def prepare(
             return _reuse(folder, made_from, progress)
         raise InputError(
             f"{description.name} needs a local copy{f', and {copy} does not exist' if copy else ''}: "
-            f"{description.get.strip().rstrip('.')}; then give its folder as source, or set LRAT_SIM_DATA to the "
+            f"{description.get.strip().rstrip('.')}; then give the folder as source, or set LRAT_SIM_DATA to the "
             f"folder that holds {description.folder or 'it'}."
         )
     reader = kind(copy, settings)

@@ -121,8 +121,8 @@ class Corpus:
         beside.replace(folder / _ARROW)
         card = CorpusCard(count, digest.hexdigest()[:16], seal(folder, (_ARROW, _HASHES, _ROWS)))
         corpus = cls._map(folder, card)
-        for place in np.flatnonzero(corpus._hashes[1:] == corpus._hashes[:-1]):
-            first, second = int(corpus._rows[place]), int(corpus._rows[place + 1])
+        for position in np.flatnonzero(corpus._hashes[1:] == corpus._hashes[:-1]):
+            first, second = int(corpus._rows[position]), int(corpus._rows[position + 1])
             if corpus._id[first].as_py() == corpus._id[second].as_py():
                 raise DuplicateId(corpus._id[first].as_py(), (first, second), folder)
         write_json(folder / CARD, card)
