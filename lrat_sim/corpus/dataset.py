@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from lrat_sim.artifact import (
 from lrat_sim.catalog import checked, load
 from lrat_sim.corpus.documents import Corpus, DuplicateId
 from lrat_sim.corpus.formats import reader_class
-from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask
+from lrat_sim.corpus.formats.base import Reader, ReaderOptions
 from lrat_sim.corpus.split import check_leak, split_tasks, without_leak
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import reading
@@ -245,7 +244,7 @@ def _read(
             corpus = Corpus.build(folder / "corpus", reader.kept_documents(), progress=progress)
         except DuplicateId as error:
             raise _placed(reader, error) from error
-    read = list(_unique(reader.kept_tasks(corpus), progress))
+    read = list(reader.kept_tasks(corpus, progress))
     dropped = [item for item in read if item.missing]
     if dropped and options.missing_evidence == "refuse":
         first = dropped[0]
@@ -302,20 +301,6 @@ def _divided(splits: dict[str, list[Task]], options: ReaderOptions, notes: list[
         if leaked:
             notes.append(f"{leaked} training tasks were left out, since their question is held out too.")
     return splits
-
-
-def _unique(tasks: Iterable[ReadTask], progress: ProgressCallback | None) -> Iterator[ReadTask]:
-    """The same tasks, of which no two have one id."""
-    places: dict[str, str] = {}
-    for count, item in enumerate(tasks, start=1):
-        before = places.setdefault(item.task.id, item.place)
-        if before is not item.place:
-            raise InputError(
-                f"{item.place}: the task id {item.task.id!r} was given before ({before}); give every task its own id."
-            )
-        if progress and count % 1000 == 0:
-            progress(count, None, "tasks")
-        yield item
 
 
 def _placed(reader: Reader, error: DuplicateId) -> InputError:

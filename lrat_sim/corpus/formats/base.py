@@ -12,6 +12,8 @@ from msgspec import Meta, Struct, structs
 
 from lrat_sim.corpus.documents import Corpus, has_content
 from lrat_sim.corpus.formats.rows import ID, OF_THE_COPY, TEXT, Columns, Row, rows
+from lrat_sim.errors import InputError
+from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Task
 from lrat_sim.settings import Settings, Whole
 
@@ -87,9 +89,16 @@ class Reader(ABC):
             else:
                 self.empty.add(document.id)
 
-    def kept_tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
+    def kept_tasks(self, corpus: Corpus | None, progress: ProgressCallback | None = None) -> Iterator[ReadTask]:
         """All of :meth:`tasks`, their evidence without repeats, empty documents and what the corpus does not hold."""
-        for item in self.tasks(corpus):
+        places: dict[str, str] = {}
+        for count, item in enumerate(self.tasks(corpus), start=1):
+            before = places.setdefault(item.task.id, item.place)
+            if before is not item.place:
+                problem = f"{item.place}: the task id {item.task.id!r} was given before ({before})"
+                raise InputError(f"{problem}; give every task its own id.")
+            if progress and count % 1000 == 0:
+                progress(count, None, "tasks")
             if self.no_facts is not None:
                 self.without_plan[self.no_facts] += 1
             evidence = list(dict.fromkeys(item.task.evidence))

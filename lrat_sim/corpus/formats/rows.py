@@ -219,11 +219,9 @@ def _delimited_rows(path: Path, columns: Columns) -> Iterator[Row]:
             fields.pop()  # spreadsheets end lines with empty cells
         if len(fields) < 2 or len(fields) > len(header):
             raise row.fault(f"has {len(fields)} columns where {len(header)} are named ({', '.join(header)})")
-        if fields[0].count('"') % 2:
-            raise row.fault(
-                "an unpaired quotation mark in the first column, as the rest of a field with a line break would have",
-                "put such fields in quotation marks and double those inside, or write the file as jsonl",
-            )
+        if fields[0].count('"') % 2:  # as the rest of a field with a line break would have
+            remedy = "double the marks inside of quoted fields, or write the file as jsonl"
+            raise row.fault("an unpaired quotation mark in the first column", remedy)
         yield row._replace(fields=dict(zip(header, fields, strict=False)))
 
 
@@ -235,9 +233,7 @@ def delimited_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]
     that can be read in both ways is refused.
     """
     ahead = _Ahead((number, decoded(line, path, number)) for number, line in lines(path))
-    unquoted = (
-        False  # whether some text had bare quotation marks, which no csv writer leaves: so the file has no quoting
-    )
+    unquoted = False  # whether a text had bare quotation marks: no csv writer leaves them, so the file has no quoting
     for number, line in ahead:
         if not line.strip():
             continue
@@ -258,13 +254,9 @@ def delimited_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]
             if taken and all(text.count(delimiter) == len(plain) - 1 > 0 for _, text in taken):
                 # each line could be a record of its own, whose text merely begins or ends with a quotation mark
                 if not unquoted:
-                    raise RecordError(
-                        path,
-                        number,
-                        f"the quotation mark that opens here closes on line {taken[-1][0]}, so it may be one record or "
-                        "several",
-                        "double the marks that belong to a text, or write the file as jsonl",
-                    )
+                    closes = f"the quotation mark that opens here closes on line {taken[-1][0]}"
+                    remedy = "double the marks that belong to a text, or write the file as jsonl"
+                    raise RecordError(path, number, f"{closes}, so it may be one record or several", remedy)
                 ahead.put_back(taken)
                 fields = plain
         yield number, fields

@@ -22,15 +22,15 @@ _LENGTHS = (2, 2, 2, 2, 2, 3, 3, 3, 4)
 _ALIASES = 0.12
 
 
-class _Atlas:
-    """One region with its articles, as far as tasks need them."""
+class _Atlas(Region):
+    """A region with its articles, in which facts are looked up."""
 
-    def __init__(self, region: Region):
-        self.region = region
+    def __init__(self, settings: WorldSettings, number: int):
+        super().__init__(settings, number)
         self._evidence: dict[tuple[str, str], list[str] | None] = {}
         self._articles = [
             (article, f" {normalise(article.title + ' ' + article.text)} ", f" {normalise(article.text)} ")
-            for article in region_articles(region)
+            for article in region_articles(self)
         ]
 
     def evidence(self, entity: Entity, subject: str, fact: Fact) -> list[str] | None:
@@ -80,7 +80,7 @@ def world_tasks(settings: WorldSettings) -> dict[str, list[Task]]:
 
 def _region_tasks(settings: WorldSettings, split: str, number: int, wanted: int) -> list[Task]:
     """Different tasks from one region, still without ids."""
-    atlas = _Atlas(Region(settings, number))
+    atlas = _Atlas(settings, number)
     rng = random.Random(f"{settings.seed}/{number}/tasks")
     tasks: dict[tuple[str, ...], Task] = {}
     in_vain = 0
@@ -130,7 +130,7 @@ def _walk(atlas: _Atlas, rng: random.Random, start: Entity, length: int, last: s
 
 def _chain(atlas: _Atlas, rng: random.Random) -> Task | None:
     """A question for what stands at the end of a path."""
-    start = pick(atlas.region.entities, rng)
+    start = pick(atlas.entities, rng)
     steps = _walk(atlas, rng, start, pick(_LENGTHS, rng))
     if steps is None:
         return None
@@ -147,10 +147,10 @@ def _chain(atlas: _Atlas, rng: random.Random) -> Task | None:
 
 def _comparison(atlas: _Atlas, rng: random.Random) -> Task | None:
     """Which of two branches ends at the earlier or the later date."""
-    dated = pick([relation for relation in atlas.region.dialect.relations.values() if relation.object == "date"], rng)
+    dated = pick([relation for relation in atlas.dialect.relations.values() if relation.object == "date"], rng)
     direct = rng.random() < 0.5
     branches: list[list[_Step]] = []
-    for entity in rng.sample(atlas.region.entities, len(atlas.region.entities)):
+    for entity in rng.sample(atlas.entities, len(atlas.entities)):
         first = branches[0][0].entity if branches else entity
         if entity.kind is not first.kind or entity is first.twin:
             continue
