@@ -16,11 +16,9 @@ from msgspec import Struct
 
 from lrat_sim.formats import Entry
 from lrat_sim.grading.rules import judge_by_rules
-from lrat_sim.mining.episodes import Episode, episodes, query_in
+from lrat_sim.mining.episodes import episodes, query_in
 from lrat_sim.records import Call, Trajectory, VerdictState
 from lrat_sim.success import run_success
-
-Outcome = Literal["correct", "incorrect", "ungraded", "error"]
 
 FIRST_SEARCHES = 12
 """For how many searches of a run the share of new results is kept."""
@@ -31,25 +29,17 @@ _WORD = re.compile(r"\w{2,}")
 
 
 class OpenedDocument(Struct, frozen=True, gc=False):
-    """One document that was opened.
+    """One document that was opened."""
 
-    Attributes:
-        rank: in the latest list that had shown it, from 1; None where none had.
-        length: tokens of the reasoning right after it; None where there is none.
-        evidence: whether it is evidence of its task; None where the task has none.
-        verdict: whether the reasoning calls it useful.
-        again: whether a later result list showed it again.
-    """
-
-    rank: int | None
-    length: int | None
-    evidence: bool | None
+    rank: int | None  # in the latest list that had shown it, from 1; None where none had
+    length: int | None  # tokens of the reasoning right after it; None where there is none
+    evidence: bool | None  # None where its task has no evidence
     verdict: VerdictState | None
-    again: bool
+    again: bool  # whether a later result list showed it again
 
 
 class RunSetting(Struct, frozen=True):
-    """What a run was made with, as far as its record tells; empty or None where it does not."""
+    """What a run was made with; empty or None where its record does not tell."""
 
     agent: str = ""
     retriever: str = ""
@@ -59,68 +49,51 @@ class RunSetting(Struct, frozen=True):
 
 
 class RunSteps(Struct, frozen=True, gc=False):
-    """One run in a few hundred bytes, whatever its length.
-
-    Attributes:
-        task: whose question it is.
-        setting: agent, retriever, k, snippets.
-        outcome: by its latest grade; a run without an answer is incorrect, one that broke an error.
-        success: see :func:`lrat_sim.success.run_success`.
-        completed: whether it gave an answer of its own accord, or at a limit.
-        searches, browses: executed calls.
-        moves: how often a search follows a search, a browse a search, a search a browse, a browse a browse.
-        opened: each browse in order.
-        evidence_opened: different evidence documents opened; None where the task has no evidence.
-        new: (new, returned) results of each of the first searches.
-        terms: (words that a query has first and that a tool had shown before, words that a query has first); words
-            of the question are not counted.
-        graded_by, judged_by: who did, for the record.
-    """
+    """One run in a few hundred bytes, whatever its length."""
 
     task: str
     setting: RunSetting
-    outcome: Outcome
-    success: float | None
-    completed: bool
+    outcome: Literal["correct", "incorrect", "ungraded", "error"]  # without an answer it is incorrect
+    success: float | None  # see lrat_sim.success
+    completed: bool  # whether it gave an answer, of its own accord or at a limit
     searches: int
     browses: int
-    moves: tuple[int, ...]
+    moves: tuple[int, ...]  # how often a search, a browse follows a search, and then a browse
     opened: list[OpenedDocument]
-    evidence_opened: int | None
-    new: list[tuple[int, int]]
+    evidence_opened: int | None  # different evidence documents; None where the task has no evidence
+    new: list[tuple[int, int]]  # (new, returned) results of each of the first searches
+    # of the words that a query has first, those that a tool had shown before, and all; words of the question aside
     terms: tuple[int, int]
     graded_by: str | None
     judged_by: str | None
 
 
 def steps_of(entry: Entry, settings: dict[RunSetting, RunSetting] | None = None) -> RunSteps:
-    """A run in short.
+    """A run in short; without verdicts, the offline rules judge its browses.
 
-    Args:
-        entry: the run with what is known beside it. Without verdicts, the offline rules judge its browses.
-        settings: those met before, so that runs share one object each.
+    ``settings`` are those met before, so that runs share one object each.
     """
-    run = entry.trajectory
+    run, grade = entry.trajectory, entry.grade
     calls = [call for call in run.calls() if call.is_search or call.is_browse]
     moves = Counter(pairwise(call.is_search for call in calls))
     evidence = set(entry.task.evidence) if entry.task is not None else set()
-    outcome, graded_by = _outcome(entry)
-    verdicts = {(verdict.turn, verdict.call): verdict.state for verdict in entry.verdicts}
     setting = setting_of(run)
+    answered = run.status == "answered"
+    graded = grade.state if grade else "ungraded"
     return RunSteps(
         task=run.task_id,
         setting=setting if settings is None else settings.setdefault(setting, setting),
-        outcome=outcome,
-        success=run_success(run.status, entry.grade.state if entry.grade else None),
-        completed=run.status == "answered",
+        outcome=graded if answered else "error" if run.status == "error" else "incorrect",
+        success=run_success(run.status, grade.state if grade else None),
+        completed=answered,
         searches=sum(call.is_search for call in calls),
         browses=sum(call.is_browse for call in calls),
         moves=tuple(moves[before, after] for before in (True, False) for after in (True, False)),
-        opened=list(_opened(episodes(run), evidence, verdicts)),
+        opened=list(_opened(entry, evidence)),
         evidence_opened=len(evidence.intersection(call.docid for call in calls)) if evidence else None,
         new=_new_results(calls),
         terms=_new_terms(run, calls),
-        graded_by=graded_by,
+        graded_by=grade.judge if answered and grade else None,
         judged_by=entry.verdicts[-1].judge if entry.verdicts else OFFLINE_RULES,
     )
 
@@ -140,7 +113,7 @@ def setting_of(run: Trajectory) -> RunSetting:
 
 
 def retriever_name(described: dict[str, Any]) -> str:
-    """What people call a retriever, from its description: its kind, its model, and what it wraps."""
+    """A short name of a retriever from its description: its kind, its model, and what it wraps."""
     name = str(described.get("kind") or described.get("name") or "unknown")
     model, rate, base = described.get("model"), described.get("rate"), described.get("base")
     if isinstance(model, str) and model:
@@ -150,16 +123,9 @@ def retriever_name(described: dict[str, Any]) -> str:
     return f"{name} of {retriever_name(base)}" if isinstance(base, dict) else name
 
 
-def _outcome(entry: Entry) -> tuple[Outcome, str | None]:
-    status = entry.trajectory.status
-    if status != "answered":
-        return "error" if status == "error" else "incorrect", None
-    return ("ungraded", None) if entry.grade is None else (entry.grade.state, entry.grade.judge)
-
-
-def _opened(
-    parts: Sequence[Episode], evidence: set[str], verdicts: dict[tuple[int, int], VerdictState]
-) -> Iterator[OpenedDocument]:
+def _opened(entry: Entry, evidence: set[str]) -> Iterator[OpenedDocument]:
+    verdicts = {(verdict.turn, verdict.call): verdict.state for verdict in entry.verdicts}
+    parts = episodes(entry.trajectory)
     last_shown = {hit.docid: number for number, part in enumerate(parts) for s in part.searches for hit in s.hits}
     for number, part in enumerate(parts):
         for opened in part.chain:

@@ -33,7 +33,7 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.catalog import read_yaml
 from lrat_sim.records import VerdictState
 
-RULES = Path(__file__).with_name("relevance-rules.yaml")
+_RULES = Path(__file__).with_name("relevance-rules.yaml")
 
 _APOSTROPHE = re.compile("[’‘`]")
 _CONTRACTIONS = (
@@ -46,24 +46,19 @@ _CONTRACTIONS = (
     ("'re", re.compile(r"\b(we|they|you)'re\b"), r"\1 are"),
     ("i'm", re.compile(r"\bi'm\b"), "i am"),
 )
-"""What each needs (most sentences hold none of it, and looking is quick), what it is, and in full."""
-_MARKS = re.compile(r"[*_#>\"“”]+")
-_CONTRACTED = re.compile(r"[’‘`'*_#>\"“”]|cannot|let is")
-"""What every change needs."""
+"""What each needs (most sentences hold none of it, and looking is quick), what it is, and what it stands for."""
 _LETTER = re.compile("[a-zA-Z]")
+_MARKS = re.compile(r"[*_#>\"“”]+")
+_CONTRACTED = re.compile(r"[’‘`'*_#>\"“”]|cannot|let is")  # what every change needs
 # not after an initial or a common abbreviation: "J. Smith", "St. Ives"
 _STATEMENT_END = re.compile(
     r"(?:[!?]|\.(?<!\b\w\.)(?<!\bst\.)(?<!\bdr\.)(?<!\bmr\.)(?<!\bmrs\.)(?<!\bvs\.))[\"”’'*_)]*(?:\s+|$)|\n+"
 )
-_END_MARK = re.compile(r"[!?.\n]")
-"""What such an end begins with: the search for one character is quick."""
+_END_MARK = re.compile(r"[!?.\n]")  # what such an end begins with: the search for one character is quick
 _WORD = re.compile(r"\w")
-_SAMPLE = 200
-"""Characters that tell the script."""
-_INTERJECTION = 3
-"""Words up to which a statement is no fact ("Interesting.", "I read it.")."""
-_OPENING_CHARACTERS = 1200
-"""A bound on what is looked at, so that very long reasoning costs no more than long reasoning."""
+_SAMPLE = 200  # characters that tell the script
+_INTERJECTION = 3  # words up to which a statement is no fact ("Interesting.", "I read it.")
+_OPENING_CHARACTERS = 1200  # a bound, so that very long reasoning costs no more than long reasoning
 
 
 class RuleVerdict(NamedTuple):
@@ -76,12 +71,8 @@ class RuleVerdict(NamedTuple):
 def judge_by_rules(reasoning: str | None) -> RuleVerdict:
     """The verdict on the document of a browse, from the reasoning written right after it.
 
-    Args:
-        reasoning: that reasoning; None or blank where there is none.
-
-    Returns:
-        ``irrelevant`` with the statement that rejects the document, ``relevant``, or ``unjudged`` where there is
-        nothing that the rules can read.
+    It is ``irrelevant`` with the statement that rejects the document, ``relevant``, or ``unjudged`` where there is no
+    reasoning that the rules can read.
     """
     if reasoning is None or not reasoning.strip():
         return RuleVerdict("unjudged", "no reasoning")
@@ -116,16 +107,21 @@ def _is_latin(sample: str) -> bool:
 
 def rules_fingerprint() -> str:
     """The identity of the rules: their word lists, and the version of how they are read."""
-    return fingerprint(read_yaml(RULES))
+    return fingerprint(read_yaml(_RULES))
 
 
 def _opening(text: str, patterns: _Patterns) -> list[str]:
+    """The first statements, without contractions and marks of emphasis; questions and intentions are passed over."""
     statements: list[str] = []
     begin = 0
     for end in _ends(text):
         sentence, begin = text[begin:end].strip(" -•\t\n"), end
         if _CONTRACTED.search(sentence):
-            sentence = _written_out(sentence)
+            sentence = _APOSTROPHE.sub("'", sentence)
+            for part, contraction, full in _CONTRACTIONS:
+                if part in sentence:
+                    sentence = contraction.sub(full, sentence)
+            sentence = _MARKS.sub("", sentence)
         statement = patterns.fillers.sub("", sentence + " ").strip()
         if not _WORD.search(statement) or statement.endswith("?") or patterns.intention.match(statement):
             continue
@@ -146,21 +142,8 @@ def _ends(text: str) -> Iterator[int]:
     yield len(text)
 
 
-def _written_out(sentence: str) -> str:
-    """Without contractions and marks of emphasis."""
-    sentence = _APOSTROPHE.sub("'", sentence)
-    for part, contraction, full in _CONTRACTIONS:
-        if part in sentence:
-            sentence = contraction.sub(full, sentence)
-    return _MARKS.sub("", sentence)
-
-
 def _any(entries: list[str]) -> str:
     return "(?:" + "|".join(entries) + ")"
-
-
-def _compiled(*patterns: str) -> list[re.Pattern[str]]:
-    return [re.compile(pattern) for pattern in patterns]
 
 
 class _Patterns:
@@ -192,8 +175,8 @@ class _Patterns:
             rf"^(?:there is )?{_any(lists['alone']['weak'])}\b",
             rf"^{_any(lists['misses'])} .*?{lists['inside']}",
         ]
-        self.strong = _compiled(*(subject + rest for rest in strong), *strong_alone)
-        self.weak = _compiled(*(subject + rest for rest in weak), *weak_alone)
+        self.strong = [re.compile(pattern) for pattern in [*(subject + rest for rest in strong), *strong_alone]]
+        self.weak = [re.compile(pattern) for pattern in [*(subject + rest for rest in weak), *weak_alone]]
         # finding a subject is what costs: where none of them is, one search says so
         self._some = re.compile("|".join([subject + _any([*strong, *weak]), *strong_alone, *weak_alone]))
         # every rejection holds one of these words, in the text as written too: most statements are done with here
@@ -213,7 +196,7 @@ class _Patterns:
         self._describes = re.compile(rf"{subject}{about}\b")
 
     def may_reject(self, statement: str) -> bool:
-        """Whether a statement has the form of a rejection; most have not, and this tells them quickly."""
+        """Whether a statement has the form of a rejection, which most have not."""
         return bool(self._some.search(statement) and self.hint.search(statement))
 
     def rejects(self, statement: str, facts_before: bool) -> re.Match[str] | None:
@@ -242,4 +225,4 @@ class _Patterns:
 
 @lru_cache(maxsize=1)
 def _patterns() -> _Patterns:
-    return _Patterns(read_yaml(RULES))
+    return _Patterns(read_yaml(_RULES))

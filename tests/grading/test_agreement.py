@@ -7,10 +7,9 @@ from sklearn.metrics import cohen_kappa_score
 
 from lrat_sim.artifact import Store, write_records
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.grading.agreement import agreement_tables
+from lrat_sim.grading.agreement import agreement_tables, check_judges
 from lrat_sim.grading.run import grade_run, judge_run
-from lrat_sim.grading.sheet import read_sheet
-from lrat_sim.grading.spot_check import check_judges, write_sheets
+from lrat_sim.grading.sheet import read_sheet, write_sheets
 from lrat_sim.records import Grade, Task
 from lrat_sim.rollout.index import record_asked
 
@@ -92,8 +91,9 @@ def test_agreement_is_weighted_back_to_the_run(folder):
     assert found.kappa == pytest.approx(cohen_kappa_score(judge, person))
     assert found.kappa_low < found.kappa < found.kappa_high
     assert check_judges(folder, sheet) == [found]
-    assert [each.key for each in found.differences] == [r.key for r in read_sheet(sheet) if r.key in wrong[:5]]
-    assert {(each.judge, each.person) for each in found.differences} == {("incorrect", "correct")}
+    assert [row.key for row in found.differences] == [r.key for r in read_sheet(sheet) if r.key in wrong[:5]]
+    assert {row.verdict for row in found.differences} == {"correct"}
+    assert {tuple(row.cells[2:]) for row in agreement_tables([found])[1].rows} == {("incorrect", "correct")}
 
 
 def test_weights_are_of_the_filled_rows_when_some_stay_empty(folder):
@@ -117,7 +117,7 @@ def test_every_judge_of_the_run_stands_beside_the_person(folder):
         for name in drawn[:-1]:
             store.append(Grade(trajectory_id=name, state="correct", judge="lenient"))
         store.append(Grade(trajectory_id=drawn[-1], state="ungraded", judge="lenient"))
-    found = {one.judge: one for one in check_judges(folder, sheet)}
+    found = {agreement.judge: agreement for agreement in check_judges(folder, sheet)}
     assert found["match:4"].kappa == 1.0
     assert (found["lenient"].items, found["lenient"].undecided) == (19, 1)
     assert found["lenient"].kappa == pytest.approx(0.0)
