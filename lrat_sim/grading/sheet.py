@@ -11,7 +11,8 @@ import csv
 import hashlib
 import heapq
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ from lrat_sim.errors import InputError, RecordError
 from lrat_sim.grading.answers import response
 from lrat_sim.grading.relevance import browses
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.records import Grade, Task, Trajectory, Verdict
+from lrat_sim.records import Grade, Verdict
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.spreadsheet import csv_text, unescape_formula
 
@@ -35,15 +36,6 @@ _TEXTS: dict[What, str] = {"answers": "response", "browses": "reasoning"}
 """The heading of what the judge read."""
 _LONGEST = 30_000
 """Characters shown in a cell: spreadsheets hold 32,767."""
-
-
-class Item(Struct, frozen=True, kw_only=True):
-    """One row of a sheet: what is judged, the judge's verdict (not written), and the texts that are shown."""
-
-    # "answer:TRAJECTORY" or "browse:turn TURN:TRAJECTORY", words that no spreadsheet takes for a number or a date
-    key: str
-    state: str
-    shown: tuple[str, ...]
 
 
 class FilledRow(Struct, frozen=True, kw_only=True):
@@ -71,15 +63,16 @@ def write_sheets(
         seed: decides which.
 
     Raises:
-        InputError: it is no run folder, nothing in it was judged, or a sheet there is already filled.
+        InputError: nothing in it was judged, or a sheet there is already filled.
     """
-    tasks = {task.id: task for task in asked_tasks(run)}
     written = {}
     for what in SHEETS if judges is None else judges:
         judged = judged_items(run, what)
         judge = next(reversed(judged), "") if judges is None else judges[what]
-        if items := draw(_items(run, what, tasks, judged.get(judge, {})), size, seed):
-            written[run / SHEETS[what]] = write_sheet(run / SHEETS[what], what, items, judge)
+        if keys := draw(judged.get(judge, {}), what, size, seed):
+            shown = _shown(run, what, keys)
+            rows = [(key, *shown[key]) for key in keys if key in shown]
+            written[run / SHEETS[what]] = write_sheet(run / SHEETS[what], what, rows, judge)
     if not written:
         raise InputError(f"{run} has nothing that a judge decided; grade it first (lrat-sim grade).")
     return written
@@ -99,20 +92,19 @@ def judged_items(run: Path, what: What) -> dict[str, dict[str, str]]:
     return judged
 
 
-def _items(run: Path, what: What, tasks: Mapping[str, Task], verdicts: Mapping[str, str]) -> Iterator[Item]:
+def _shown(run: Path, what: What, keys: Collection[str]) -> dict[str, tuple[str, str, str]]:
+    """Question, accepted answers and what the judge read, of some items of a run."""
+    tasks = {task.id: task for task in asked_tasks(run)}
+    shown = {}
     for trajectory in read_trajectories(run):
+        if what == "answers":
+            texts = {_answer_key(trajectory.id): response(trajectory)}
+        else:
+            texts = {_browse_key(trajectory.id, browse.turn): browse.reasoning or "" for browse in browses(trajectory)}
         task = tasks.get(trajectory.task_id)
-        accepted = "\n".join(task.answers) if task else ""
-        for key, text in _judged_texts(trajectory, what).items():
-            if verdicts.get(key) in STATES[what]:
-                yield Item(key=key, state=verdicts[key], shown=(trajectory.question, accepted, text))
-
-
-def _judged_texts(trajectory: Trajectory, what: What) -> dict[str, str]:
-    """The items of a run, with what their judge reads."""
-    if what == "answers":
-        return {_answer_key(trajectory.id): response(trajectory)}
-    return {_browse_key(trajectory.id, browse.turn): browse.reasoning or "" for browse in browses(trajectory)}
+        for key in texts.keys() & keys:
+            shown[key] = trajectory.question, "\n".join(task.answers) if task else "", texts[key]
+    return shown
 
 
 def _answer_key(trajectory: str) -> str:
@@ -129,42 +121,36 @@ def sheet_of(key: str) -> What | None:
     return kinds.get(key.partition(":")[0])
 
 
-def draw(items: Iterable[Item], size: int, seed: int) -> list[Item]:
-    """A sample with as many items of one verdict as of the other, as far as there are, in an order that tells nothing.
+def draw(verdicts: Mapping[str, str], what: What, size: int, seed: int) -> list[str]:
+    """Items with as many of one verdict as of the other, as far as there are, in an order that tells nothing.
 
-    It depends on the keys and the seed alone, not on the order of the items, of which only the sample is held.  Items
-    without a verdict are passed over.
+    It depends on the keys of the items and the seed alone.  Items without a verdict are passed over.
     """
     if size < 1:
         raise InputError(f"a sheet of {size} items holds nothing; give 1 or more.")
-    positive, negative = map(set, zip(*STATES.values(), strict=True))
-    drawn_of: dict[bool, list[tuple[int, int, Item]]] = {True: [], False: []}
-    for number, item in enumerate(items):
-        if item.state in positive | negative:
-            heap = drawn_of[item.state in positive]
-            entry = (-_lot(seed, item.key), number, item)
-            if len(heap) < size:
-                heapq.heappush(heap, entry)
-            else:
-                heapq.heappushpop(heap, entry)
-    yes, no = ([entry[2] for entry in sorted(drawn_of[side], reverse=True)] for side in (True, False))
+    yes, no = (
+        heapq.nsmallest(size, (key for key in verdicts if verdicts[key] == state), key=partial(_lot, seed))
+        for state in STATES[what]
+    )
     from_no = min(len(no), max(size // 2, size - len(yes)))
-    drawn = yes[: size - from_no] + no[:from_no]
-    return sorted(drawn, key=lambda item: _lot(seed + 1, item.key))
+    return sorted(yes[: size - from_no] + no[:from_no], key=partial(_lot, seed + 1))
 
 
 def _lot(seed: int, key: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}\0{key}".encode()).digest()[:8])
 
 
-def write_sheet(path: Path, what: What, items: Iterable[Item], judge: str) -> int:
-    """Writes a sheet with an empty column for the verdicts, unless it is there and filled; returns the rows."""
+def write_sheet(path: Path, what: What, rows: Sequence[tuple[str, ...]], judge: str) -> int:
+    """Writes rows (the key and what is shown) with an empty column for the verdicts; returns how many.
+
+    A sheet that is there and filled is not overwritten.
+    """
     if path.is_file() and (filled := sum(row.verdict is not None for row in read_sheet(path, what))):
         raise InputError(f"{path} holds {filled} verdicts, which a new sheet would overwrite; move it away.")
-    rows = [(item.key, *map(_short, item.shown), "", judge) for item in items]
+    lines = [(key, *map(_short, shown), "", judge) for key, *shown in rows]
     head = ("item", "question", "accepted answers", _TEXTS[what], f"verdict ({' or '.join(STATES[what])})", "drawn by")
-    write_text(path, "\ufeff" + csv_text([head, *rows]))
-    return len(rows)
+    write_text(path, "\ufeff" + csv_text([head, *lines]))
+    return len(lines)
 
 
 def _short(text: str) -> str:
