@@ -39,8 +39,7 @@ def measures(runs: ObservedRuns) -> Measures:
 def _outcomes(runs: ObservedRuns) -> Named:
     ran = runs.tasks.indices([run.task for run in runs.everything])
     yield "completed", runs.tasks.ratio(ran, [run.completed for run in runs.everything])
-    graded = {task: value for task, value in runs.success.items() if value is not None}
-    yield "success", runs.tasks.ratio(runs.tasks.indices(list(graded)), list(graded.values()))
+    yield "success", runs.tasks.ratio(runs.tasks.indices(list(runs.success)), list(runs.success.values()))
     right, wrong = runs.those("correct"), runs.those("incorrect")
     yield "correct_of_completed", runs.tasks.ratio(runs.task, right, (right | wrong) & (runs.per_run("completed") == 1))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,7 +16,6 @@ from lrat_sim.behaviour.steps import RunSetting, RunSteps, steps_of
 from lrat_sim.errors import InputError
 from lrat_sim.formats import read_any, recognise
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Task
 from lrat_sim.success import task_success
 
 By = Literal["run", "agent", "retriever"]
@@ -31,7 +30,7 @@ class ObservedRuns:
     Attributes:
         everything, runs: with and without the runs that broke.
         setting: what all runs have in common of what they were made with; empty or None where they differ.
-        success: of each task asked, None where none of its answers is graded.
+        success: of each task asked, but for those of which no answer is graded.
         tasks: the resamples of tasks.
         task, browse_task: the task of each run and of each browse.
     """
@@ -51,7 +50,8 @@ class ObservedRuns:
         of_task: dict[str, list[float | None]] = {task: [] for task in unrun}
         for run in self.everything:
             of_task.setdefault(run.task, []).append(run.success)
-        self.success = {task: task_success(samples).value for task, samples in of_task.items()}
+        values = {task: task_success(samples).value for task, samples in of_task.items()}
+        self.success = {task: value for task, value in values.items() if value is not None}
         self.tasks = TaskResamples(list(of_task), seed=seed, resamples=resamples)
         self.task = self.tasks.indices([run.task for run in self.runs])
         self._opened = [document for run in self.runs for document in run.opened]
@@ -147,18 +147,13 @@ def observe(
             done += 1
             if progress is not None:
                 progress(done, None, "trajectories")
-        missing = [task.id for task in unrun_of(source)]
+        asked = recognise(source).unrun  # where a format tells, the tasks that were asked and have no trajectory
+        missing = [] if asked is None else [task.id for task in asked(source)]
         for group in groups:
             unrun.setdefault(group, []).extend(missing)
     if not runs:
         raise InputError(f"{', '.join(map(str, sources))} hold no trajectory; run or import some first.")
     return [ObservedRuns(name, own, unrun[name], seed=seed, resamples=resamples) for name, own in runs.items()]
-
-
-def unrun_of(source: Path) -> Iterator[Task]:
-    """The tasks of a source that were asked and have no trajectory, as far as its format tells."""
-    unrun = recognise(source).unrun
-    return iter(()) if unrun is None else unrun(source)
 
 
 def names_of(sources: Sequence[Path]) -> list[str]:

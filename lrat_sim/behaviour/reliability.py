@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
-from lrat_sim.behaviour.observed import names_of, unrun_of
+from lrat_sim.behaviour.observed import names_of, observe
 from lrat_sim.behaviour.resample import RESAMPLES, MeasureEstimate, TaskResamples, Values
 from lrat_sim.errors import InputError
-from lrat_sim.formats import read_any
-from lrat_sim.success import runs_by_task, task_success
 from lrat_sim.tables import Table
 
 if TYPE_CHECKING:
@@ -80,35 +78,24 @@ def ordering(runs: Sequence[Path], *, seed: int = 0, resamples: int = RESAMPLES)
     """
     if len(runs) < 2:
         raise InputError("an order needs two runs or more; give one a retriever, the worst first.")
-    columns, errors = zip(*map(_success_by_task, runs), strict=True)
-    shared = sorted(set.intersection(*(set(column) for column in columns)))
+    names, groups = names_of(runs), {group.name: group for group in observe(runs, resamples=0)}
+    for run, name in zip(runs, names, strict=True):
+        if name not in groups or not groups[name].success:
+            raise InputError(f"{run} holds no graded run; grade it first (lrat-sim grade).")
+    shared = sorted(set.intersection(*(set(group.success) for group in groups.values())))
     if not shared:
         raise InputError("the runs share no graded task; give runs on the same tasks, and grade them first.")
-    values = np.array([[column[task] for task in shared] for column in columns])
+    values = np.array([[groups[name].success[task] for task in shared] for name in names])
     tasks = TaskResamples(shared, seed=seed, resamples=resamples)
     each = tasks.indices(shared)
     return Ordering(
-        names=names_of(runs),
+        names=names,
         tasks=len(shared),
         success=[tasks.ratio(each, column) for column in values],
-        errors=list(errors),
+        errors=[groups[name].outcomes.get("error", 0) for name in names],
         tau=tasks.of_sums(each, list(values), _tau, len(shared)),
         gains=[tasks.ratio(each, gain) for gain in np.diff(values, axis=0)],
     )
-
-
-def _success_by_task(run: Path) -> tuple[dict[str, float], int]:
-    """The success of each graded task of a run, and how many of its trajectories broke."""
-    outcomes = [
-        (entry.trajectory.task_id, entry.trajectory.status, entry.grade.state if entry.grade is not None else None)
-        for entry in read_any(run)
-    ]
-    by_task = runs_by_task(outcomes, (task.id for task in unrun_of(run)))
-    values = {task: task_success(samples).value for task, samples in by_task.items()}
-    known = {task: value for task, value in values.items() if value is not None}
-    if not outcomes or not known:
-        raise InputError(f"{run} holds no graded run; grade it first (lrat-sim grade).")
-    return known, sum(status == "error" for _, status, _ in outcomes)
 
 
 def _tau(sums: Values) -> Values:
