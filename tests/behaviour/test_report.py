@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from lrat_sim.behaviour import behaviour
+from lrat_sim.behaviour.judge_report import judge_report
 from lrat_sim.behaviour.report import JSON, MEASURES_CSV, TARGETS_CSV, Behaviour
 from lrat_sim.behaviour.tables import render, verdict
 from lrat_sim.errors import InputError
@@ -112,3 +114,44 @@ def test_a_file_that_is_no_output_of_it_is_left_alone(runs, tmp_path, name):
     with pytest.raises(InputError, match=name):
         behaviour(runs, out=tmp_path, resamples=50)
     assert (tmp_path / name).read_text() == "mine"
+
+
+def publish(folder, verdicts):
+    def step(kind, output, tool=None, **arguments):
+        return {"type": kind, "tool_name": tool, "arguments": json.dumps(arguments), "output": output}
+
+    steps = [
+        step("reasoning", "plan"),
+        step("tool_call", "...", "search", query=["q"]),
+        step("tool_call", "Document a:\ntext", "visit", docid="a"),
+        step("reasoning", "This page is about another man."),
+        step("tool_call", "Document b:\ntext", "get_document", docid="b"),
+        step("output_text", "done"),
+    ]
+    (folder / "7.json").write_text(json.dumps({"query_id": "7", "query": "who?", "result": steps}))
+    given = {"trajectories": [{"query_id": "7", "browse_verdicts": verdicts, "pairs": []}]}
+    (folder / "mined-pairs.release.json").write_text(json.dumps(given))
+
+
+def test_rules_stand_beside_the_given_verdicts(tmp_path):
+    publish(tmp_path, [True, True])
+    table = judge_report(tmp_path)
+    assert [row.cells[1:4] for row in table.rows] == [["a", "relevant", "irrelevant"], ["b", "relevant", "unjudged"]]
+
+
+def test_files_that_do_not_belong_together_are_refused(tmp_path):
+    publish(tmp_path, [True])
+    with pytest.raises(InputError, match="2 browses of run 7"):
+        judge_report(tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        judge_report(tmp_path / "absent")
+
+
+def test_real_runs_are_shown_browse_by_browse(data):
+    table = judge_report(data / "lrat-trajectories")
+    # read by a person: these say in so many words that the document is of no use, or that it is
+    states = {row.cells[0]: row.cells[3] for row in table.rows}
+    assert states["4.1"] == "irrelevant"
+    assert all(states[browse] == "relevant" for browse in ("4.0", "5.0", "5.2", "10.3"))
+    assert len(table.rows) == 18
+    assert "of 18 browses" in table.notes[0]
