@@ -87,14 +87,14 @@ def ordering(runs: Sequence[Path], *, seed: int = 0, resamples: int = RESAMPLES)
         raise InputError("the runs share no graded task; give runs on the same tasks, and grade them first.")
     values = np.array([[groups[name].success[task] for task in shared] for name in names])
     tasks = TaskResamples(shared, seed=seed, resamples=resamples)
-    each = tasks.indices(shared)
+    index = tasks.indices(shared)
     return Ordering(
         names=names,
         tasks=len(shared),
-        success=[tasks.ratio(each, column) for column in values],
+        success=[tasks.ratio(index, column) for column in values],
         errors=[groups[name].outcomes.get("error", 0) for name in names],
-        tau=tasks.of_sums(each, list(values), _tau, len(shared)),
-        gains=[tasks.ratio(each, gain) for gain in np.diff(values, axis=0)],
+        tau=tasks.of_sums(index, list(values), _tau, len(shared)),
+        gains=[tasks.ratio(index, gain) for gain in np.diff(values, axis=0)],
     )
 
 

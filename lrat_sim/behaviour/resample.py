@@ -68,9 +68,8 @@ class TaskResamples:
 
         ``compute`` maps sums, shape (resamples, quantities), to one value a resample.
         """
-        by_task = np.stack(
-            [np.bincount(tasks, np.asarray(each, np.float64), minlength=self.count) for each in quantities], axis=1
-        )
+        columns = [np.asarray(quantity, np.float64) for quantity in quantities]
+        by_task = np.stack([np.bincount(tasks, column, minlength=self.count) for column in columns], axis=1)
         return self._estimate(lambda weights: compute(weights @ by_task), self.count, n)
 
     def statistic(self, tasks: Indices, compute: Statistic) -> MeasureEstimate:

@@ -121,19 +121,19 @@ def load_targets(name: str = TARGETS) -> Targets:
     return catalog.load("recipes", name, Targets)
 
 
-def distances(runs: ObservedRuns, found: Measures, targets: Targets) -> list[TargetGap]:
+def distances(runs: ObservedRuns, measures: Measures, targets: Targets) -> list[TargetGap]:
     """How far a group of runs, with these measures, is from each target.
 
     Raises:
         InputError: a target names no measure.
     """
-    return [_gap(runs, found, target, targets.populations[target.population]) for target in targets.targets]
+    return [_gap(runs, measures, target, targets.populations[target.population]) for target in targets.targets]
 
 
-def _gap(runs: ObservedRuns, found: Measures, target: Target, population: Population) -> TargetGap:
-    if target.distribution is None and target.measure not in found:
+def _gap(runs: ObservedRuns, measures: Measures, target: Target, population: Population) -> TargetGap:
+    if target.distribution is None and target.measure not in measures:
         raise InputError(f"a target names the measure {target.measure!r}, which is none; correct it.")
-    kind, distance = _distance(runs, found, target)
+    kind, distance = _distance(runs, measures, target)
     why = _other_population(runs, population)
     allowed = 0.0 if kind == "outside the range" else target.within or target.relative or 0.0
     state: State = "unknown"
@@ -143,7 +143,7 @@ def _gap(runs: ObservedRuns, found: Measures, target: Target, population: Popula
         group=runs.name,
         target=target,
         population=population,
-        found=found["rank_top3" if target.distribution is not None else target.measure],
+        found=measures["rank_top3" if target.distribution is not None else target.measure],
         kind=kind,
         distance=distance,
         allowed=allowed,
@@ -152,7 +152,7 @@ def _gap(runs: ObservedRuns, found: Measures, target: Target, population: Popula
     )
 
 
-def _distance(runs: ObservedRuns, found: Measures, target: Target) -> tuple[Distance, MeasureEstimate]:
+def _distance(runs: ObservedRuns, measures: Measures, target: Target) -> tuple[Distance, MeasureEstimate]:
     if target.distribution is not None:
         return "total variation", total_variation(runs, target.distribution)
     if target.lognormal is not None:
@@ -161,7 +161,7 @@ def _distance(runs: ObservedRuns, found: Measures, target: Target) -> tuple[Dist
         values, tasks = runs.lengths(target.measure.partition(".")[2])
         curve = stats.lognorm(s=target.lognormal.sigma, scale=target.lognormal.median)
         return "Kolmogorov-Smirnov", runs.tasks.statistic(tasks, kolmogorov_smirnov(values, curve.cdf))
-    wanted, estimate = target.value or 0.0, found[target.measure]
+    wanted, estimate = target.value or 0.0, measures[target.measure]
     if target.relative is not None:
         return "relative error", _mapped(estimate, lambda value: abs(value - wanted) / wanted)
     if target.within is not None:

@@ -124,11 +124,11 @@ def _plain_characters(text: str) -> str:
     text = " ".join(text.split())
     if not text.isascii():
         text = _RAISED.sub("^", _SQUARE.sub(r" square \1", text))
-        text = _VULGAR.sub(lambda found: f" {unicodedata.normalize('NFKC', found[0])}", text)
+        text = _VULGAR.sub(lambda match: f" {unicodedata.normalize('NFKC', match[0])}", text)
         text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
         text = regex.sub(r"\p{Cf}", "", text)
-        text = regex.sub(r"(?![0-9])\d", lambda found: str(unicodedata.digit(found[0])), text)
-        text = _CHINESE_DATE.sub(lambda found: str(chinese(found[0])), text)
+        text = regex.sub(r"(?![0-9])\d", lambda match: str(unicodedata.digit(match[0])), text)
+        text = _CHINESE_DATE.sub(lambda match: str(chinese(match[0])), text)
     text = _EMPHASIS.sub(r"\2", text) if "*" in text else text
     return _ABOUT.sub("", _DOLLARS.sub("", _PER_CENT.sub("percent", text)))
 

@@ -72,14 +72,14 @@ class MatchJudge:
 
     def rule(self, task: Task, trajectory: Trajectory) -> Ruling:
         """The same in plain code."""
-        said = response(trajectory)
+        message = response(trajectory)
         answer = read_answer(trajectory.answer)
-        if answer and not states_answer(said) and is_text(answer, task.answers):
+        if answer and not states_answer(message) and is_text(answer, task.answers):
             state, extracted, rationale = _cover_match(answer, task.answers)
         else:
             state = "correct" if answer and is_match(answer, task.answers) else "incorrect"
             extracted, rationale = answer, None
-        return Ruling(state=state, extracted=extracted, confidence=stated_confidence(said), rationale=rationale)
+        return Ruling(state=state, extracted=extracted, confidence=stated_confidence(message), rationale=rationale)
 
 
 def _cover_match(text: str, accepted: list[str]) -> tuple[GradeState, str | None, str]:
@@ -106,10 +106,10 @@ class ModelAnswerJudge(VotingJudge):
 
     async def ruling(self, task: Task, trajectory: Trajectory) -> Ruling:
         """The majority of the votes; ungraded where there is none."""
-        said = response(trajectory)
-        slots = {"question": task.question, "accepted": "\n".join(task.answers), "response": said}
+        message = response(trajectory)
+        slots = {"question": task.question, "accepted": "\n".join(task.answers), "response": message}
         poll: Poll[GradeState] = await self.poll(read_ruling, **slots)
-        confidence = stated_confidence(said)
+        confidence = stated_confidence(message)
         if confidence is None:
             confidence = _commonest(map(stated_confidence, poll.winners))
         return Ruling(

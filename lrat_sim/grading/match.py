@@ -107,12 +107,12 @@ def _sought(accepted: str) -> list[Token]:
 
 
 def _matches(given: Sequence[Token], wanted: list[Token], accepted: list[list[Token]]) -> bool:
-    only, said = wanted[0], words(given)
+    only, answered = wanted[0], words(given)
     if len(wanted) == 1 and only.key in ("yes", "no"):
-        keys = [word.key for word in said]
+        keys = [word.key for word in answered]
         first = keys[0] == only.key and keys[1:2] != ["or"]
         return only.key in keys and (first or not {"yes", "no"} <= set(keys))
-    stated = [word for word in said if word.depth == 0] or said
+    stated = [word for word in answered if word.depth == 0] or answered
     if len(wanted) == 1 and only.dates:
         return _is_dated(stated, only.dates)
     if len(wanted) == 1 and only.value is not None:

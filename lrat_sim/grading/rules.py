@@ -83,8 +83,8 @@ def judge_by_rules(reasoning: str | None) -> RuleVerdict:
     head = head.lower().replace("_", " ")
     opening = _opening(head, patterns)
     for position, statement in enumerate(opening):
-        if not patterns.may_reject(statement):
-            continue
+        if not (patterns.some.search(statement) and patterns.hint.search(statement)):
+            continue  # as most statements, it has not the form of a rejection
         if not patterns.hint.search(head):
             break
         rejection = patterns.rejects(statement, any(patterns.is_fact(earlier) for earlier in opening[:position]))
@@ -92,7 +92,7 @@ def judge_by_rules(reasoning: str | None) -> RuleVerdict:
             continue
         beside = statement[: rejection.start()] + " ; " + statement[rejection.end() :]
         around = [*opening[:position], *opening[position + 1 :]]
-        if patterns.finding(beside) or any(patterns.finding_of_document(other) for other in around):
+        if patterns.finds(beside) or any(patterns.finds_in_document(other) for other in around):
             return RuleVerdict("relevant", f"in contrast: {statement.strip()}")
         return RuleVerdict("irrelevant", statement.strip())
     return RuleVerdict("relevant", "no clear rejection")
@@ -133,12 +133,12 @@ def _opening(text: str, patterns: _Patterns) -> list[str]:
 
 def _ends(text: str) -> Iterator[int]:
     """Where statements end; the last is the end of the text."""
-    found = _END_MARK.search(text)
-    while found:
-        end = _STATEMENT_END.match(text, found.start())
+    position = 0
+    while mark := _END_MARK.search(text, position):
+        end = _STATEMENT_END.match(text, mark.start())
+        position = end.end() if end else mark.end()
         if end:
-            yield end.end()
-        found = _END_MARK.search(text, end.end() if end else found.end())
+            yield position
     yield len(text)
 
 
@@ -178,7 +178,7 @@ class _Patterns:
         self.strong = [re.compile(pattern) for pattern in [*(subject + rest for rest in strong), *strong_alone]]
         self.weak = [re.compile(pattern) for pattern in [*(subject + rest for rest in weak), *weak_alone]]
         # finding a subject is what costs: where none of them is, one search says so
-        self._some = re.compile("|".join([subject + _any([*strong, *weak]), *strong_alone, *weak_alone]))
+        self.some = re.compile("|".join([subject + _any([*strong, *weak]), *strong_alone, *weak_alone]))
         # every rejection holds one of these words, in the text as written too: most statements are done with here
         negations = ["not", "cannot", "never", "no", "nothing", "little", "fail(?:s|ed)", "lacks?"]
         alone = [*lists["alone"]["strong"], *lists["alone"]["weak"]]
@@ -195,10 +195,6 @@ class _Patterns:
         self._negation = re.compile(r"\b(?:not|no|never|nothing|nor|without|fails? to)\b(?: \w+){0,3}")
         self._describes = re.compile(rf"{subject}{about}\b")
 
-    def may_reject(self, statement: str) -> bool:
-        """Whether a statement has the form of a rejection, which most have not."""
-        return bool(self._some.search(statement) and self.hint.search(statement))
-
     def rejects(self, statement: str, facts_before: bool) -> re.Match[str] | None:
         """The rejection in a statement that may be one, if it is clear."""
         for pattern in self.strong if facts_before else self.strong + self.weak:
@@ -211,11 +207,11 @@ class _Patterns:
         """Whether a statement tells something read, rather than what the document is about."""
         return len(statement.split()) > _INTERJECTION and not self._describes.search(statement)
 
-    def finding(self, rest: str) -> bool:
+    def finds(self, rest: str) -> bool:
         """Whether what stands beside a rejection tells of something found."""
         return bool(self._finding.search(self._negation.sub(" ", rest)))
 
-    def finding_of_document(self, statement: str) -> bool:
+    def finds_in_document(self, statement: str) -> bool:
         """Whether another statement of the opening says that the document gave something."""
         plain = self._negation.sub(" ", statement)
         if self._of_document.search(plain) or self._exclamation.search(plain):
