@@ -32,7 +32,7 @@ def layout(part: str) -> dict[str, Any]:
 
 def measures(runs: ObservedRuns) -> Measures:
     """All measures of a group of runs, each with its interval over tasks; None where there is nothing to count."""
-    parts = (_outcomes, _table_1, _transitions, _opened, _lengths, _by_evidence, _audits)
+    parts = (_outcomes, _table_1, _transitions, _ranks, _lengths, _by_evidence, _judge, _audits)
     return dict(named for part in parts for named in part(runs))
 
 
@@ -69,22 +69,15 @@ def _transitions(runs: ObservedRuns) -> Named:
                 yield f"{after}.{step}.{outcome}", runs.tasks.ratio(runs.task, moves[:, column], total)
 
 
-def _opened(runs: ObservedRuns) -> Named:
-    """Figure 4 (b), the rank at which the latest list showed what was opened; and the judge's filter.
-
-    That is the share of browses that the relevance judge keeps, by whether the document is evidence.
-    """
-    rank, evidence = runs.per_browse("rank"), runs.per_browse("evidence")
+def _ranks(runs: ObservedRuns) -> Named:
+    """Figure 4 (b): the rank at which the latest list showed what was opened."""
+    rank = runs.per_browse("rank")
     known = np.isfinite(rank)
     tasks, ranks = runs.browse_task[known], rank[known]
     for number in range(1, RANKS + 1):
         yield f"rank.{number}", runs.tasks.ratio(tasks, ranks == number)
     yield "rank_top3", runs.tasks.ratio(tasks, ranks <= 3)
     yield "rank_unknown", runs.tasks.ratio(runs.browse_task, ~known)
-    kept, dropped = runs.verdict("relevant"), runs.verdict("irrelevant")
-    for name, value in (("evidence", 1), ("other", 0)):
-        mask = (kept | dropped) & (evidence == value)
-        yield f"kept.{name}", runs.tasks.ratio(runs.browse_task[mask], kept[mask])
 
 
 def _lengths(runs: ObservedRuns) -> Named:
@@ -110,6 +103,14 @@ def _by_evidence(runs: ObservedRuns) -> Named:
     for low, high in EVIDENCE_BINS:
         inside = graded & (opened >= low) & (opened <= high)
         yield f"accuracy.{low}-{high}", runs.tasks.ratio(runs.task, right & inside, inside)
+
+
+def _judge(runs: ObservedRuns) -> Named:
+    """The relevance judge's filter: the share of browses that it keeps, by whether the document is evidence."""
+    kept, dropped = runs.verdict("relevant"), runs.verdict("irrelevant")
+    for name, evidence in (("evidence", 1), ("other", 0)):
+        mask = (kept | dropped) & (runs.per_browse("evidence") == evidence)
+        yield f"kept.{name}", runs.tasks.ratio(runs.browse_task[mask], kept[mask])
 
 
 def _audits(runs: ObservedRuns) -> Named:
