@@ -11,9 +11,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from lrat_sim.behaviour.observed import ObservedRuns
+from lrat_sim.behaviour.observed import FIRST_SEARCHES, ObservedRuns
 from lrat_sim.behaviour.resample import MeasureEstimate, auc, log_spread, quantile, share
-from lrat_sim.behaviour.steps import FIRST_SEARCHES
 from lrat_sim.catalog import read_yaml
 
 OUTCOMES = ("all", "correct", "incorrect")

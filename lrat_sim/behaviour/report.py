@@ -11,9 +11,8 @@ from msgspec import Struct
 from lrat_sim.artifact import read_json, write_json, write_text
 from lrat_sim.behaviour.figures import FIGURES, draw
 from lrat_sim.behaviour.measures import Measures, measures
-from lrat_sim.behaviour.observed import By, observe
+from lrat_sim.behaviour.observed import By, RunSetting, observe
 from lrat_sim.behaviour.resample import RESAMPLES, MeasureEstimate
-from lrat_sim.behaviour.steps import RunSetting
 from lrat_sim.behaviour.targets import TARGETS, TargetGap, Targets, distances, load_targets
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback

@@ -8,9 +8,8 @@ from scipy import stats
 
 from lrat_sim.behaviour import resample
 from lrat_sim.behaviour.measures import measures
-from lrat_sim.behaviour.observed import ObservedRuns, observe
+from lrat_sim.behaviour.observed import ObservedRuns, observe, steps_of
 from lrat_sim.behaviour.resample import TaskResamples, auc, kolmogorov_smirnov, log_spread, quantile
-from lrat_sim.behaviour.steps import steps_of
 from lrat_sim.errors import InputError
 
 

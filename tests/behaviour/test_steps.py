@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lrat_sim.behaviour.steps import OFFLINE_RULES, retriever_name, steps_of
+from lrat_sim.behaviour.observed import OFFLINE_RULES, retriever_name, steps_of
 from lrat_sim.records import Call
 
 FAILED = Call(id="x", tool="search", arguments={"query": "q"}, error="refused")
