@@ -12,7 +12,7 @@ from lrat_sim.grading.relevance import ModelJudge, RuleJudge, judge_browses, rel
 from lrat_sim.models.budget import Budget, LimitReached
 from lrat_sim.models.cache import CallCache
 from lrat_sim.models.client import Client
-from lrat_sim.records import Grade, Task, Verdict
+from lrat_sim.records import Grade, Task
 
 TASK = Task(id="q1", question="Where?", answers=["Paris"])
 
@@ -126,14 +126,6 @@ def test_what_a_judge_cannot_be_made_of_is_said(monkeypatch, name, options, vote
     for make_judge in (answer_judge, relevance_judge):
         with pytest.raises(InputError, match=said):
             make_judge(name, votes=votes, options=options)
-
-
-def test_older_records_without_votes_are_read():
-    from lrat_sim.records import decode
-
-    line = b'{"schema_version":1,"trajectory_id":"t","state":"correct","judge":"match:1"}'
-    assert decode(line, Grade).votes == []
-    assert Verdict(trajectory_id="t", turn=0, call=0, state="relevant", judge="j").votes == []
 
 
 def test_a_judges_connections_are_closed_with_its_loop(make, scripted, monkeypatch):
