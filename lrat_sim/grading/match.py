@@ -68,9 +68,8 @@ def is_match(answer: str, accepted: Sequence[str]) -> bool:
         # an explanation in brackets, as titles have it, need not be given
         wanted += [words(tokens(bare)) for name in accepted if (bare := _EXPLAINED.sub("", name)) != name]
     single = [name[0] for name in wanted if len(name) == 1]
-    # a name of nothing but punctuation ("!!!")
-    parts = {part.strip(".,:;()*\"'“”") for part in answer.split()}
-    if any(not any(map(str.isalnum, word.key)) and word.key in parts for word in single):
+    marks = [word.key for word in single if not any(map(str.isalnum, word.key))]  # a name of marks alone ("!!!")
+    if marks and any(part.strip(".,:;()*\"'“”") in marks for part in answer.split()):
         return True
     fitting = [name for name in wanted if name and len(words(given)) <= len(name) + _LONGER]
     return any(_matches(given, name, wanted) for name in fitting) or any(
@@ -107,17 +106,18 @@ def _sought(accepted: str) -> list[Token]:
 
 
 def _matches(given: Sequence[Token], wanted: list[Token], accepted: list[list[Token]]) -> bool:
-    only, answered = wanted[0], words(given)
-    if len(wanted) == 1 and only.key in ("yes", "no"):
-        keys = [word.key for word in answered]
-        first = keys[0] == only.key and keys[1:2] != ["or"]
-        return only.key in keys and (first or not {"yes", "no"} <= set(keys))
-    stated = [word for word in answered if word.depth == 0] or answered
-    if len(wanted) == 1 and only.dates:
-        return _is_dated(stated, only.dates)
-    if len(wanted) == 1 and only.value is not None:
-        counted = {word.value for word in stated if word.value is not None and not word.aside}
-        return any(word.key == only.key for word in stated) and counted <= {only.value}
+    if len(wanted) == 1:
+        only, answered = wanted[0], words(given)
+        if only.key in ("yes", "no"):
+            keys = [word.key for word in answered]
+            first = keys[0] == only.key and keys[1:2] != ["or"]
+            return only.key in keys and (first or not {"yes", "no"} <= set(keys))
+        stated = [word for word in answered if word.depth == 0] or answered
+        if only.dates:
+            return _is_dated(stated, only.dates)
+        if only.value is not None:
+            counted = {word.value for word in stated if word.value is not None and not word.aside}
+            return any(word.key == only.key for word in stated) and counted <= {only.value}
     return bool(_covered(given, wanted)) and not _has_other_candidate(given, accepted)
 
 
@@ -157,8 +157,10 @@ def _covered(given: Sequence[Token], wanted: list[Token]) -> set[int]:
 def _keys(text: Sequence[Token], numerals: bool) -> list[str]:
     """The keys of a text, with Roman numerals as numbers if asked for; a letter that opens a name is no numeral."""
     keys = [token.key for token in text]
-    values = [roman(key) if numerals and (at or len(key) > 1) else None for at, key in enumerate(keys)]
-    return [key if value is None else f"#{value};" for key, value in zip(keys, values, strict=True)]
+    if numerals:
+        values = [roman(key) if position or len(key) > 1 else None for position, key in enumerate(keys)]
+        keys = [key if value is None else f"#{value};" for key, value in zip(keys, values, strict=True)]
+    return keys
 
 
 def _end(keys: list[str], start: int, sought: str) -> int | None:
