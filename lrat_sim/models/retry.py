@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
 from typing import Literal
 
+import httpx
 from msgspec import Struct
 from tenacity import RetryCallState, wait_random_exponential
 
@@ -71,7 +72,10 @@ def failure(error: Exception) -> Failed:
     where the response itself is at hand, its status counts.
     """
     message = redact(f"{type(error).__name__}: {error}")[:2000]  # redacted before it is cut: half a key gives it away
-    status, unreadable = getattr(error, "status_code", None), isinstance(error, TimeoutError | ConnectionError)
+    status, unreadable = (
+        getattr(error, "status_code", None),
+        isinstance(error, TimeoutError | ConnectionError | httpx.TransportError),
+    )
     for cause in _chain(error):
         if type(cause).__name__ == "HTTPStatusError":  # httpx's, with the response as it arrived
             status = cause.response.status_code  # type: ignore[attr-defined]

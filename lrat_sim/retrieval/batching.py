@@ -76,24 +76,22 @@ class Batcher:
         task.add_done_callback(self._tasks.discard)
 
     async def _gather(self, k: int) -> None:
+        queue = self._queues[k]
         await asyncio.sleep(self.window)
-        while self._queues[k]:
+        while queue:
             await self._free.acquire()  # what comes meanwhile is gathered too
-            self._start(self._answer(self._take(self._queues[k]), k))
+            batch: list[_Request] = []
+            size = 0
+            while queue and (not batch or size + len(queue[0].queries) <= self.size):
+                size += len(queue[0].queries)
+                batch.append(queue.popleft())
+            self._queued -= size
+            self._start(self._answer(batch, k))
         del self._queues[k]
-
-    def _take(self, queue: deque[_Request]) -> list[_Request]:
-        batch = [queue.popleft()]
-        size = len(batch[0].queries)
-        while queue and size + len(queue[0].queries) <= self.size:
-            batch.append(queue.popleft())
-            size += len(batch[-1].queries)
-        self._queued -= size
-        return [request for request in batch if not request.answer.done()]  # who asked may have gone
 
     async def _answer(self, batch: list[_Request], k: int) -> None:
         try:
-            await self._run(batch, k)
+            await self._run([request for request in batch if not request.answer.done()], k)  # some clients have left
         finally:
             self._free.release()
             for request in batch:

@@ -107,39 +107,27 @@ def load_model(model: str | Path, device: str, *, attention: str | None = None) 
     """The encoder in a folder, read without network, or by its hub id, in fp32.
 
     A checkpoint in half precision is widened: queries are encoded in fp32, and a training step of 1e-6 would be lost.
-
-    Args:
-        model: a folder, or a hub id; a path is never a hub id.
-        device: where to.
-        attention: the implementation of attention, as transformers names it; by default its own choice.
-
-    Raises:
-        InputError: it cannot be loaded, with the reason.
+    ``attention`` is the implementation of attention, as transformers names it.  A model that cannot be loaded is an
+    :class:`InputError`.
     """
     with loading(model, "model", "a sentence-transformers folder", attention) as options:
         loaded = SentenceTransformer(str(model), device=device, **options).float()
-        # flash attention computes in half precision alone
-        half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
-        with half:
+        with half_for_flash(device, attention):
             loaded.encode("a trial", show_progress_bar=False)  # parts that do not fit together fail only here
         return loaded
 
 
+def half_for_flash(device: str, attention: str | None) -> torch.autocast:
+    """Half precision where it is flash attention that computes, which knows no other."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
+
+
 @contextmanager
 def loading(model: str | Path, kind: str, wanted: str, attention: str | None = None) -> Iterator[dict[str, Any]]:
-    """Stands around the loading of a model by another library.
+    """Goes around the loading of a model by another library, and gives what to load it with.
 
-    Args:
-        model: a folder, or a hub id; a path is never a hub id.
-        kind: what it is, for the message.
-        wanted: what to give instead.
-        attention: see :func:`load_model`.
-
-    Yields:
-        What to load it with; a folder is read without network.
-
-    Raises:
-        InputError: it cannot be loaded, with the reason.
+    A folder is read without network, a path is never taken for a hub id, and whatever the library raises becomes an
+    :class:`InputError` that calls the model ``kind`` and asks for ``wanted``.
     """
     local = Path(model).is_dir()
     if isinstance(model, Path) and not local:
@@ -185,13 +173,6 @@ def prompt_of(model: SentenceTransformer, *names: str) -> str:
     return ""
 
 
-def _unit(vectors: Matrix) -> Matrix:
-    # in double precision, so that the length is 1 as nearly as float32 can say
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    unit: Matrix = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return unit
-
-
 def weights_fingerprint(model: torch.nn.Module) -> str:
     """Of the weights as loaded, so that it does not matter in which files they lie."""
     digest = hashlib.sha256()
@@ -199,3 +180,10 @@ def weights_fingerprint(model: torch.nn.Module) -> str:
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    # in double precision, so that the length is 1 as nearly as float32 can say
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    unit: Matrix = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit, Task
-from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.local import LocalRetriever, ranked
+from lrat_sim.retrieval.base import LocalRetriever, Retriever, ranked
 from lrat_sim.retrieval.registry import open_retriever, takes_settings
 from lrat_sim.settings import NotNegative, Settings, Whole
 
@@ -52,15 +52,14 @@ class HybridRetriever(LocalRetriever):
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
+        results = []
         lists = [member.search(queries, max(k, self.depth)) for member in self.members]
-        return [self._fuse(of_query, k) for of_query in zip(*lists, strict=True)]
-
-    def _fuse(self, lists: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
-        scores: defaultdict[str, float] = defaultdict(float)
-        for hits in lists:
-            for hit in hits:
+        for of_query in zip(*lists, strict=True):
+            scores: defaultdict[str, float] = defaultdict(float)
+            for hit in chain(*of_query):
                 scores[hit.docid] += 1.0 / (self.constant + hit.rank)
-        return ranked([(score, docid) for docid, score in scores.items()], k)
+            results.append(ranked([(score, docid) for docid, score in scores.items()], k))
+        return results
 
 
 @takes_settings("hybrid", HybridSettings)

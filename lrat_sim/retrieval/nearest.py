@@ -8,8 +8,9 @@ the batch, the cut into shards, the number of threads, or the device.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +28,12 @@ IndexKind = Annotated[
 ]
 
 _QUERIES_AT_ONCE, _ROWS_AT_ONCE = 64, 8192
-_SPARE = 16
-"""Candidates beyond k that are asked of faiss, for what its rounding may have put in the wrong order."""
-_BREADTH = 128
-"""Nodes of the graph that a search keeps open: more find more of the true best, in more time."""
+_SPARE = 16  # candidates beyond k that are asked of faiss, for what its rounding may have put in the wrong order
+_BREADTH = 128  # nodes of the graph that a search keeps open: more find more of the true best, in more time
 
 
-class NearestSearch(Protocol):
-    """Finds the rows that may belong to the best k of each query."""
-
-    def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
-        """For each query, shape (queries, dimensions), some rows, each once."""
+Candidates = Callable[[Matrix, int], list[npt.NDArray[np.int64]]]
+"""For each query, shape (queries, dimensions), some rows, each once, that may belong to the best k."""
 
 
 class ExactSearch:
@@ -48,7 +44,7 @@ class ExactSearch:
 
     def __init__(self, vectors: Vectors, device: str):
         self._device = torch.device(device)
-        self._shards = [torch.from_numpy(shard) for shard in vectors]
+        self._shards = [torch.from_numpy(shard) for shard in vectors.shards]
         if self._device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self._device)
             if vectors.rows * vectors.dimensions * 4 <= free // 2:
@@ -56,7 +52,7 @@ class ExactSearch:
         self._dimensions = vectors.dimensions
 
     def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
-        """See :meth:`NearestSearch.candidates`; every row of the true best k is among them."""
+        """See :data:`Candidates`; every row of the true best k is among them."""
         starts = range(0, len(queries), _QUERIES_AT_ONCE)
         batches = (self._candidates(queries[start : start + _QUERIES_AT_ONCE], k) for start in starts)
         return [rows for batch in batches for rows in batch]
@@ -66,7 +62,10 @@ class ExactSearch:
         asked = torch.from_numpy(queries).to(self._device)
         best = torch.empty((len(queries), 0), device=self._device)
         floor = torch.full((len(queries), 1), -torch.inf, device=self._device)
-        slack = 2 * self._error()
+        # a bound on the rounding error of a product of two vectors of length 1, in whatever order it is summed
+        error = self._dimensions * 2.0**-24 * 1.01
+        if torch.get_float32_matmul_precision() != "highest":
+            error += 2.0**-7  # torch may round the factors first (tf32, bf16)
         parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         start = 0
         for shard in self._shards:
@@ -75,7 +74,7 @@ class ExactSearch:
                 best = torch.cat([best, scores.topk(min(k, len(block))).values], dim=1)
                 best = best.topk(min(k, best.shape[1])).values
                 if best.shape[1] == k:
-                    floor = best[:, -1:] - slack
+                    floor = best[:, -1:] - 2 * error
                 query, row = torch.nonzero(scores >= floor, as_tuple=True)
                 parts.append((query, row + start, scores[query, row]))
                 start += len(block)
@@ -84,50 +83,43 @@ class ExactSearch:
         of_query, rows = query[keep].cpu().numpy(), row[keep].cpu().numpy()
         return [rows[of_query == number] for number in range(len(queries))]
 
-    def _error(self) -> float:
-        """A bound on the rounding error of a product of two vectors of length 1, in whatever order it is summed."""
-        single = self._dimensions * 2.0**-24 * 1.01
-        # torch may be allowed to round the factors first (tf32, bf16)
-        return single if torch.get_float32_matmul_precision() == "highest" else single + 2.0**-7
 
-
-class FaissSearch:
+def faiss_search(vectors: Vectors, folder: Path, kind: IndexKind, identity: dict[str, Any]) -> Candidates:
     """Asks a faiss index in a folder of its own: all vectors (``faiss``), or a graph that skips most of them, inexact.
 
     Raises:
         InputError: faiss is not installed, or the index is damaged.
     """
+    try:
+        import faiss
+    except ImportError as error:
+        raise InputError(
+            f"index={kind} needs faiss, which is not installed; install lrat-sim[faiss-cpu] or "
+            "lrat-sim[faiss-gpu], or use index=exact."
+        ) from error
 
-    def __init__(self, vectors: Vectors, folder: Path, kind: IndexKind, identity: dict[str, Any]):
-        try:
-            import faiss
-        except ImportError as error:
-            raise InputError(
-                f"index={kind} needs faiss, which is not installed; install lrat-sim[faiss-cpu] or "
-                "lrat-sim[faiss-gpu], or use index=exact."
-            ) from error
+    def build(folder: Path) -> None:
+        size, product = vectors.dimensions, faiss.METRIC_INNER_PRODUCT
+        index = faiss.IndexFlatIP(size) if kind == "faiss" else faiss.IndexHNSWFlat(size, 32, product)
+        for shard in vectors.shards:
+            index.add(np.ascontiguousarray(shard))
+        with replacing(folder / "index.faiss") as beside:
+            faiss.write_index(index, str(beside))
 
-        def build(folder: Path) -> None:
-            size, product = vectors.dimensions, faiss.METRIC_INNER_PRODUCT
-            index = faiss.IndexFlatIP(size) if kind == "faiss" else faiss.IndexHNSWFlat(size, 32, product)
-            for shard in vectors:
-                index.add(np.ascontiguousarray(shard))
-            with replacing(folder / "index.faiss") as beside:
-                faiss.write_index(index, str(beside))
+    ensure_index(folder, {**identity, "index": kind}, build)
+    with reading_index(folder):
+        # the flag of older versions maps inverted lists only
+        index = faiss.read_index(str(folder / "index.faiss"), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
+    if kind == "faiss-hnsw":
+        index.hnsw.efSearch = _BREADTH
 
-        ensure_index(folder, {**identity, "index": kind}, build)
-        with reading_index(folder):
-            # the flag of older versions maps inverted lists only
-            self._index = faiss.read_index(str(folder / "index.faiss"), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
-        if kind == "faiss-hnsw":
-            self._index.hnsw.efSearch = _BREADTH
-
-    def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
-        """See :meth:`NearestSearch.candidates`."""
-        wanted = min(k + _SPARE, self._index.ntotal)
+    def candidates(queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
+        wanted = min(k + _SPARE, index.ntotal)
         # one by one: in a batch they would be rounded differently
-        lists = [self._index.search(query[None], wanted)[1][0] for query in queries]
+        lists = [index.search(query[None], wanted)[1][0] for query in queries]
         return [rows[rows >= 0].astype(np.int64) for rows in lists]
+
+    return candidates
 
 
 def exact_scores(vectors: Vectors, rows: npt.NDArray[np.int64], query: Matrix) -> npt.NDArray[np.float64]:

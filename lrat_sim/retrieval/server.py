@@ -19,13 +19,11 @@ from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.search_app import search_app
 
-_BACKLOG = 2048
-"""Connections that may wait to be accepted: a thousand agents may come at once."""
+_BACKLOG = 2048  # connections that may wait to be accepted: a thousand agents may come at once
+# those that are accepted in a row: asyncio would take all that wait, and fail for want of file descriptors before
+# `BoundedProtocol` hears of the first
 _ACCEPTED = 16
-"""Those that are accepted in a row: asyncio would take all that wait, and fail for want of file descriptors before
-:class:`BoundedProtocol` hears of the first."""
-_KEPT_FREE = 128
-"""File descriptors left for indexes, documents and logs."""
+_KEPT_FREE = 128  # file descriptors left for indexes, documents and logs
 
 _SECONDS = ServerLimits().seconds
 
@@ -62,8 +60,9 @@ def serve(
     )  # fmt: skip
 
 
-@contextlib.contextmanager
-def serving(retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[str]:
+def serving(
+    retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **options: Any
+) -> contextlib.AbstractContextManager[str]:
     """Serves a retriever from a thread for as long as the block runs, and gives its URL.
 
     Arguments as :func:`serve` has them::
@@ -71,12 +70,14 @@ def serving(retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **o
         with serving(retriever) as url:
             open_retriever(f"remote:url={url}", corpus, indexes)
     """
+    return serving_app(
+        lambda address: search_app(retriever, host=address, **options),
+        host=host, port=port, seconds=_head_seconds(options),
+    )  # fmt: skip
 
-    def app(address: str) -> ASGIApp:
-        return search_app(retriever, host=address, **options)
 
-    with serving_app(app, host=host, port=port, seconds=_head_seconds(options)) as url:
-        yield url
+def _head_seconds(options: dict[str, Any]) -> float:
+    return (options.get("limits") or ServerLimits()).seconds
 
 
 def serve_app(
@@ -87,17 +88,10 @@ def serve_app(
     seconds: float = _SECONDS,
     announce: Callable[[str], object] = print,
 ) -> None:
-    """Serves an application over HTTP until Ctrl-C or SIGTERM; requests under way are answered first.
+    """Serves the application that ``app`` makes for an address, over HTTP until Ctrl-C or SIGTERM.
 
-    Args:
-        app: makes the application, from the address that it listens on.
-        host: the address to listen on.
-        port: the port; 0 takes any that is free.
-        seconds: the time in which the head of a request must have arrived.
-        announce: told the URL once it listens.
-
-    Raises:
-        InputError: the address cannot be listened on, or what ``app`` raises.
+    ``seconds`` is the time in which the head of a request must have arrived; ``announce`` is told the URL once it
+    listens.  An address that cannot be listened on is an :class:`InputError`.
     """
     with _listening(host, port) as listener:
         server = _Uvicorn(app(listener.getsockname()[0]), seconds, lambda: announce(_url(listener)))
@@ -140,8 +134,8 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         self._watch()
         if len(self.connections) > most_connections():
-            others = [each for each in self.connections if isinstance(each, BoundedProtocol)]
-            idlest = min(others, key=BoundedProtocol._closes_at)
+            known = [protocol for protocol in self.connections if isinstance(protocol, BoundedProtocol)]
+            idlest = min(known, key=BoundedProtocol._closes_at)
             self.connections.discard(idlest)  # now, since of many that come at once each must displace another
             idlest.transport.abort()
 
@@ -254,7 +248,3 @@ def _listening(host: str, port: int) -> socket.socket:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _head_seconds(options: dict[str, Any]) -> float:
-    return (options.get("limits") or ServerLimits()).seconds

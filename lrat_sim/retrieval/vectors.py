@@ -6,7 +6,6 @@ than the product itself, and the pages are shared between processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -29,6 +28,9 @@ ShardRows = Annotated[Whole, Meta(description="Documents per shard; a killed bui
 
 _MOST_SHARDS = 512
 """Every memory-mapped file holds a descriptor, and 1,024 is what a process commonly has."""
+
+_BLOCK = 512
+"""Texts between two reports of progress; they are sorted by length so that a batch holds similar ones."""
 
 
 class Encoder(Protocol):
@@ -61,8 +63,11 @@ def encode_corpus(
     for number, start in enumerate(range(0, len(corpus), shard_rows)):
         stop = min(start + shard_rows, len(corpus))
         path = _shard(folder, number)
-        if _whole(path, stop - start):
-            dimensions = int(np.load(path, mmap_mode="r").shape[1])
+        finished = None
+        with suppress(InputError), reading_index(folder):
+            finished = np.load(path, mmap_mode="r")
+        if finished is not None and finished.ndim == 2 and len(finished) == stop - start:
+            dimensions = finished.shape[1]
         else:
             texts = [passage_text(document) for document in corpus.slice(start, stop)]
             vectors = _encode(texts, encoder, start, len(corpus), progress)
@@ -82,10 +87,6 @@ def encode_corpus(
                 np.save(stream, vectors)
         if progress:
             progress(stop, len(corpus), "documents")
-
-
-_BLOCK = 512
-"""Texts between two reports of progress; their order by length makes a batch one of like texts."""
 
 
 def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress: ProgressCallback | None) -> Matrix:
@@ -135,15 +136,6 @@ class Vectors:
             taken[within] = self.shards[number][rows[within] - number * self.shard_rows]
         return taken
 
-    def __iter__(self) -> Iterator[Matrix]:
-        return iter(self.shards)
-
 
 def _shard(folder: Path, number: int) -> Path:
     return folder / f"vectors-{number:05}.npy"
-
-
-def _whole(path: Path, rows: int) -> bool:
-    with suppress(InputError), reading_index(path.parent):
-        return bool(np.load(path, mmap_mode="r").shape[0] == rows)
-    return False

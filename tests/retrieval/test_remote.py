@@ -19,8 +19,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, canonical
 from lrat_sim.retrieval import open_retriever
-from lrat_sim.retrieval.connection import DocumentCache
-from lrat_sim.retrieval.remote import RemoteRetriever, open_remote
+from lrat_sim.retrieval.remote import DocumentCache, RemoteRetriever, open_remote
 from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.server import serving
 
