@@ -13,10 +13,7 @@ Limit = Literal["cost", "seconds"]
 
 
 class LimitReached(LratSimError):
-    """The budget of many calls is spent: nothing more is to be asked.
-
-    It belongs to no task, so nothing is recorded for the one that met it.
-    """
+    """The budget of many calls is spent.  It belongs to no task, so nothing is recorded for the one that met it."""
 
     def __init__(self, limit: Limit, message: str):
         self.limit = limit
@@ -48,32 +45,26 @@ class Budget:
         self._unpriced = False
 
     def check(self) -> None:
-        """To be called before each attempt.
-
-        Raises:
-            LimitReached: the money is spent, or the time is over.
-        """
+        """Raises :class:`LimitReached` where the money is spent or the time is over; called before each attempt."""
         if self.cost is not None and self.spent >= self.cost:
-            said = f"the limit of {dollars(self.cost)} is reached: {dollars(self.spent)} are spent"
-            raise LimitReached("cost", said)
+            problem = f"is reached: {dollars(self.spent)} are spent"
+            raise LimitReached("cost", f"the limit of {dollars(self.cost)} {problem}")
         if self.cost is not None and self._unpriced and not self._dearest:
-            said = f"the limit of {dollars(self.cost)} cannot be kept: calls come without a price or usage"
-            raise LimitReached("cost", said)
+            problem = "cannot be kept: calls come without a price or usage"
+            raise LimitReached("cost", f"the limit of {dollars(self.cost)} {problem}")
         if self.ends is not None and time.monotonic() >= self.ends:
             raise self.late()
 
     def late(self) -> LimitReached:
         """The error that says that the time is over."""
         seconds = self.seconds or 0.0
-        return LimitReached(
-            "seconds", f"the limit of {f'{seconds:.2g}' if seconds < 9.5 else f'{seconds:,.0f}'} seconds is reached"
-        )
+        written = f"{seconds:.2g}" if seconds < 9.5 else f"{seconds:,.0f}"
+        return LimitReached("seconds", f"the limit of {written} seconds is reached")
 
     def spend(self, cost: float | None) -> None:
         """Counts the cost of an answer; one without a price among others counts as the most expensive of them."""
-        if cost is None:
-            self._unpriced = True
-            cost = self._dearest
+        self._unpriced = self._unpriced or cost is None
+        cost = self._dearest if cost is None else cost
         self._dearest = max(self._dearest, cost)
         self.spent += cost
 
