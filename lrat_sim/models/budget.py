@@ -21,14 +21,10 @@ class LimitReached(LratSimError):
 
 
 class Budget:
-    """Counts what calls cost, and ends them when it is spent.
+    """Counts what calls cost, and ends them when it is spent; by default there is no limit.
 
-    Calls under way when the limit is reached are no longer counted, so a provider's bill may be higher by those.
-
-    Args:
-        cost: US dollars in all; None is no limit.
-        seconds: from now on; None is no limit.
-        spent: US dollars that count as spent already.
+    ``cost`` is in US dollars, of which ``spent`` count as spent already; ``seconds`` are from now on.  Calls under way
+    when a limit is reached are no longer counted, so a provider's bill may be higher by those.
 
     Raises:
         InputError: a limit is not above zero.

@@ -43,12 +43,9 @@ def call_key(request: Request) -> bytes:
 
 
 class CallCache:
-    """One SQLite file of completions, which several processes may share and a kill leaves whole.
+    """One SQLite file of completions, made if missing, which several processes may share and a kill leaves whole.
 
     Failures are never kept.  Use it as a context manager, or :meth:`close` it.
-
-    Args:
-        path: the file; made if missing.
 
     Raises:
         InputError: the file is damaged, no cache, or cannot be written to.

@@ -60,11 +60,7 @@ async def close_connections() -> None:
 class Client:
     """What many calls share; without arguments a plain client that only retries.
 
-    Args:
-        limiter: bounds the calls in flight.
-        cache: answers that were paid for already.
-        budget: ends everything when it is spent.
-        model: answers every request; by default :func:`model_for` chooses for each.
+    A ``model`` answers every request; by default :func:`model_for` chooses one for each.
     """
 
     def __init__(
@@ -81,10 +77,8 @@ class Client:
     async def complete(self, request: Request, *, priority: int = 0, deadline: float | None = None) -> Completion:
         """Asks the model, and asks again where the cause of a failure may pass.
 
-        Args:
-            request: what to ask.
-            priority: of the calls that wait for a slot, the lowest goes first.
-            deadline: the ``time.monotonic()`` by which it must have ended.
+        Of the calls that wait for a slot, the lowest ``priority`` goes first; ``deadline`` is the ``time.monotonic()``
+        by which the call must have ended.
 
         Raises:
             ContextOverflow: the prompt does not fit the model's window.

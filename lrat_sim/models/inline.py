@@ -39,9 +39,7 @@ def split_inline(text: str, *, reasoned: bool) -> Split:
     - gpt-oss: the channel ``analysis`` is reasoning, ``final`` and ``commentary`` are text, and what is addressed
       ``to=functions.NAME`` is a call.
 
-    Args:
-        text: the message's text.
-        reasoned: whether the message states its reasoning elsewhere; a closing tag alone is then text.
+    A message that is ``reasoned`` states its reasoning elsewhere; a closing tag alone is then text.
     """
     if "<|message|>" in text:
         return _channels(text)

@@ -70,14 +70,8 @@ class AdaptiveLimiter(PrioritySemaphore):
 
     It starts at 20 and grows with every answer until the provider first says 429, which doubles it in a round trip.
     From then on a 429 halves the limit, once a round trip, and a round trip of answers adds one, as in TCP.  Other
-    failures say nothing about the load that a provider accepts and change nothing.
-
-    Args:
-        ceiling: the most calls in flight.
-        adaptive: False is the ceiling from the start, whatever the provider says.
-
-    Raises:
-        InputError: the ceiling is below 1.
+    failures say nothing about the load that a provider accepts and change nothing.  ``ceiling`` is the most calls in
+    flight, 1 or more; where the limiter is not ``adaptive``, it holds from the start, whatever the provider says.
     """
 
     def __init__(self, ceiling: int, *, adaptive: bool = True):

@@ -44,14 +44,11 @@ def read_message(raw: dict[str, Any]) -> Message:
     Reasoning is what stands in ``reasoning_content``, ``reasoning``, ``thinking_blocks``, ``reasoning_details`` or
     ``reasoning_items``, in the message or in litellm's ``provider_specific_fields``; in parts of the content of the
     type ``thinking`` or ``reasoning``; and what is marked as such within the text
-    (:func:`lrat_sim.models.inline.split_inline`).  Said twice, it is kept once.  Absent is not the same as empty: a
-    field that is null is absent, and one that is there but cannot be read (a redacted block) is empty.
+    (:func:`lrat_sim.models.inline.split_inline`).  What is stated twice is kept once.  Absent is not the same as empty:
+    a field that is null is absent, and one that is there but cannot be read (a redacted block) is empty.
 
     Calls are ``tool_calls``, the older ``function_call``, parts of the type ``tool_use``, and where there are none
     of these, what gpt-oss left in its text.  Arguments given as a mapping become the text of it.
-
-    Args:
-        raw: the message as a dictionary.
     """
     raw = recordable(raw)
     written, parts, thought = _content(raw.get("content"))
@@ -59,11 +56,7 @@ def read_message(raw: dict[str, Any]) -> Message:
     reasoning = apart = _once([*stated.values(), *thought])
     shapes = [*stated, *(["content"] if thought else [])]
     calls = [*_tool_calls(raw.get("tool_calls")), *parts] or _tool_calls([{"function": raw.get("function_call")}])
-    if written is None:
-        more = _holds_more(raw, reasoning, calls)
-        kept = raw if more else None
-        return Message(reasoning=reasoning, text=None, calls=calls, raw=kept, apart=apart, shapes=shapes)
-    split = split_inline(written, reasoned=bool(reasoning))
+    split = split_inline(written or "", reasoned=bool(reasoning))
     if split.calls and not calls:
         calls = [ToolCall(id="", name=name, arguments=arguments) for name, arguments in split.calls]
     changed = split.reasoning is not None or bool(split.calls)

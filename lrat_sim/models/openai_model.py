@@ -62,15 +62,10 @@ class OpenAIModel:
 
 
 async def post(base_url: str, key: str, path: str, body: dict[str, Any], timeout: float) -> Any:
-    """The JSON that a server answers to a POST.
+    """The JSON that a server answers to a POST, with ``timeout`` seconds between two bytes of the reply.
 
-    ``extra_headers``, ``extra_query`` and ``extra_body`` in ``body`` mean what they do for openai; ``timeout`` is the
-    seconds between two bytes of the reply.
-
-    Raises:
-        openai.APIStatusError: the server refused.
-        ConnectionError: no whole reply came.
-        ValueError: the reply is not JSON.
+    ``extra_headers``, ``extra_query`` and ``extra_body`` in ``body`` mean what they do for openai.  Raises openai's
+    APIStatusError for a refusal, ConnectionError where no whole reply came, ValueError where it is not JSON.
     """
     from openai import APIConnectionError
 

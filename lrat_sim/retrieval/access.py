@@ -31,14 +31,7 @@ _DRAINED = 4
 
 
 class AccessControl:
-    """Lets requests through to an application, each with its whole body.
-
-    Args:
-        app: answers the requests that are let through.
-        host: the address that the server listens on.
-        token: what each request must bring; needed where ``host`` is not loopback.
-        limits: of the body.
-    """
+    """Lets requests through to an application, each with its whole body; ``host`` is where the server listens."""
 
     def __init__(self, app: ASGIApp, *, host: str, token: str | None, limits: ServerLimits):
         self.app, self.limits = app, limits

@@ -62,12 +62,7 @@ class Retriever(ABC):
 
 
 class LocalRetriever(Retriever):
-    """A retriever that holds its corpus; a subclass implements :meth:`rank`.
-
-    Args:
-        corpus: the documents.
-        description: what :meth:`describe` returns.
-    """
+    """A retriever that holds its corpus; a subclass implements :meth:`rank` and says what :meth:`describe` returns."""
 
     def __init__(self, corpus: Corpus, description: dict[str, Any]):
         self.corpus = corpus

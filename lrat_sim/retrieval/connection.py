@@ -28,14 +28,8 @@ def send(request: Callable[[], Coroutine[Any, Any, T]], *, attempts: int, timeou
 
     What may pass (:func:`lrat_sim.models.retry.failure`) is sent again, after the time that the server asks for or a
     random, growing one.
-
-    Args:
-        request: sends it; called again for each try.
-        attempts: tries in all.
-        timeout: seconds of one try, up to the last byte of the answer: a server may send one byte a minute for hours.
-
-    Raises:
-        Exception: what the last try raised; httpx.ReadTimeout where it took too long.
+    ``timeout`` is the seconds of one try up to the last byte of the answer: a server may send one byte a minute for
+    hours.  Raises what the last try raised, httpx.ReadTimeout where it took too long.
     """
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(attempts),
@@ -56,17 +50,7 @@ def send(request: Callable[[], Coroutine[Any, Any, T]], *, attempts: int, timeou
 
 
 class Connection:
-    """Requests to one search server, sent again by :func:`send`: all requests of a retriever only read.
-
-    Args:
-        url: the server's root.
-        token: sent with each request.
-        timeout: seconds of one try, up to the last byte of the answer.
-        attempts: tries of a request, in all.
-
-    Raises:
-        InputError: ``url`` is not the address of a server.
-    """
+    """Requests to the search server at a root address, sent again by :func:`send`: all of a retriever's only read."""
 
     def __init__(self, url: str, *, token: str | None = None, timeout: float = 60.0, attempts: int = 5):
         self.url = _checked(url)
@@ -81,11 +65,7 @@ class Connection:
         )
 
     def ask(self, path: str, body: object = None) -> httpx.Response:
-        """The answer to a POST of ``body`` as JSON, or to a GET without one; whatever its status, outages aside.
-
-        Raises:
-            RetrieverError: every try failed.
-        """
+        """The answer to a POST of ``body`` as JSON, or to a GET without one; whatever its status, outages aside."""
         # in ASCII: a query may hold half a surrogate pair, which UTF-8 cannot
         content = None if body is None else json.dumps(body).encode()
         headers = None if body is None else {"content-type": "application/json"}
@@ -94,24 +74,21 @@ class Connection:
             method = "GET" if body is None else "POST"
             response = await self._client.request(method, self.url + path, content=content, headers=headers)
             if response.status_code >= 500 or response.status_code in (408, 425, 429):
-                raise _Outage(response)
+                reason = f"HTTP {response.status_code}: {sentence_of(response)}"
+                raise httpx.HTTPStatusError(reason, request=response.request, response=response)
             return response
 
         try:
             return send(request, attempts=self._attempts, timeout=self._timeout)
         except ReplyTooLarge as error:
             raise RetrieverError(f"the search server at {self.url}: {error}; ask it for less") from error
-        except (httpx.HTTPError, httpx.InvalidURL, _Outage) as error:
-            cause = str(error) if isinstance(error, _Outage) else f"{type(error).__name__}: {error}"
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            cause = str(error) if isinstance(error, httpx.HTTPStatusError) else f"{type(error).__name__}: {error}"
             tries = "1 try" if self._attempts == 1 else f"{self._attempts} tries"
             raise RetrieverError(f"the search server at {self.url} gave no answer in {tries}, last: {cause}") from error
 
     def read(self, response: httpx.Response, kind: type[T], expected: str) -> T:
-        """The record in an answer.
-
-        Raises:
-            RetrieverError: the server refused, or what it gave is not what was ``expected``.
-        """
+        """The record in an answer; a :class:`RetrieverError` where the server refused or gave something else."""
         if response.status_code != 200:
             reason = f"refused (HTTP {response.status_code}): {sentence_of(response)}"
             raise RetrieverError(f"the search server at {self.url} {reason}")
@@ -119,14 +96,6 @@ class Connection:
             return msgspec.json.decode(response.content, type=kind)
         except (ValueError, RecursionError) as error:
             raise RetrieverError(f"the search server at {self.url} {expected} ({error})") from error
-
-
-class _Outage(Exception):
-    """An answer that may be another one the next time; ``response`` tells how long to wait."""
-
-    def __init__(self, response: httpx.Response):
-        self.response, self.status_code = response, response.status_code
-        super().__init__(f"HTTP {response.status_code}: {sentence_of(response)}")
 
 
 def _checked(url: str) -> str:

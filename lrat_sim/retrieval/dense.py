@@ -18,9 +18,20 @@ from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.hardware import Device, device_named, gains_from_bf16
 from lrat_sim.retrieval.index import ensure_index, read_card
-from lrat_sim.retrieval.nearest import Candidates, ExactSearch, IndexKind, exact_scores, faiss_search
 from lrat_sim.retrieval.registry import takes_settings
-from lrat_sim.retrieval.vectors import Encoder, Matrix, ShardRows, Vectors, encode_corpus, rows_a_shard
+from lrat_sim.retrieval.vectors import (
+    Candidates,
+    Encoder,
+    ExactSearch,
+    IndexKind,
+    Matrix,
+    ShardRows,
+    Vectors,
+    encode_corpus,
+    exact_scores,
+    faiss_search,
+    rows_a_shard,
+)
 from lrat_sim.settings import Settings
 from lrat_sim.text import minilm_folder
 
@@ -113,23 +124,15 @@ def open_dense(
         path = Path(model).resolve()
         name, suffix = path.name, f"-{fingerprint(str(path))[:8]}"
     folder = indexes / f"dense-{name}{suffix}"
-    device = device_named(settings.device)
-    dtype = settings.dtype
+    dtype: Any = settings.dtype
     if dtype == "auto":
         card = read_card(folder)
-        recorded = card.identity.get("dtype") if card is not None else None
-        dtype = recorded or ("bfloat16" if gains_from_bf16(device) else "float32")
-    encoder = SentenceEncoder(
-        model,
-        max_length=settings.max_length,
-        max_query_length=settings.max_query_length,
-        query_prompt=settings.query_prompt,
-        document_prompt=settings.document_prompt,
-        dtype="bfloat16" if dtype == "bfloat16" else "float32",
-        device=device,
-    )
+        dtype = None if card is None else card.identity.get("dtype")
+        if dtype not in ("float32", "bfloat16"):
+            dtype = "bfloat16" if gains_from_bf16(device_named(settings.device)) else "float32"
+    encoder = SentenceEncoder(model, settings, dtype)
     return open_vectors(
-        {"kind": "dense", "model": name}, corpus, folder, encoder, settings.index, device,
+        {"kind": "dense", "model": name}, corpus, folder, encoder, settings.index, settings.device,
         shard_rows=settings.shard_rows, progress=progress,
     )  # fmt: skip
 

@@ -19,10 +19,9 @@ from lrat_sim.models.retry import failure
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.connection import send
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
-from lrat_sim.retrieval.nearest import IndexKind
 from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.schemas import read_token
-from lrat_sim.retrieval.vectors import Matrix, ShardRows
+from lrat_sim.retrieval.vectors import IndexKind, Matrix, ShardRows
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER, first_tokens
 
@@ -72,11 +71,7 @@ class ApiEncoder:
         return {**{name: getattr(self._settings, name) for name in fields}, "tokenizer": TOKENIZER}
 
     def documents(self, texts: list[str]) -> Matrix:
-        """See :meth:`Encoder.documents`; requests run side by side, their order is kept.
-
-        Raises:
-            RetrieverError: the provider did not answer, or its vectors cannot be ranked by.
-        """
+        """See :meth:`Encoder.documents`; a provider that does not answer as it should is a :class:`RetrieverError`."""
         size = self._settings.batch_size
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
@@ -120,6 +115,8 @@ class ApiEncoder:
             items = sorted(answer["data"], key=lambda item: item["index"])
             numbers = [item["index"] for item in items]
             vectors = np.array([item["embedding"] for item in items], np.float64)
+            if items and (vectors.ndim != 2 or not vectors.shape[1]):
+                raise ValueError(f"shape {vectors.shape}")
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise RetrieverError(f"{model} gave what is not a table of numbers ({error!r})") from error
         if numbers != list(range(wanted)):
@@ -127,8 +124,6 @@ class ApiEncoder:
             raise RetrieverError(
                 f"{model} gave {len(numbers)} vectors for {wanted} texts, numbered {first or 'not at all'}"
             )
-        if vectors.ndim != 2 or not vectors.shape[1]:
-            raise RetrieverError(f"{model} gave what is not a table of numbers (shape {vectors.shape})")
         if self._dimensions not in (None, vectors.shape[1]):
             raise RetrieverError(
                 f"{model} gave vectors of {vectors.shape[1]} dimensions where {self._dimensions} were expected"

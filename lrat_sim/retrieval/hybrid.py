@@ -34,10 +34,7 @@ class HybridSettings(Settings, frozen=True, kw_only=True):
 class HybridRetriever(LocalRetriever):
     """Scores a document by the sum over its members of 1 / (constant + rank) (Cormack et al., SIGIR 2009).
 
-    Args:
-        corpus: the documents, the same that the members rank.
-        members: two or more retrievers.
-        constant, depth: see :class:`HybridSettings`.
+    The two or more members rank the same corpus.
     """
 
     def __init__(self, corpus: Corpus, members: Sequence[Retriever], constant: float = 60.0, depth: int = 100):

@@ -41,12 +41,9 @@ def read_card(folder: Path) -> IndexCard | None:
 
 
 def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path], None]) -> None:
-    """Makes sure that ``folder`` holds a finished index of this identity.
+    """Makes sure that ``folder``, which is this index's alone, holds a finished index of this identity.
 
-    Args:
-        folder: of this index alone; made if missing.
-        identity: all that decides the content of its files, as plain JSON.
-        build: writes the files; it may find those of an earlier call that was killed, and take them up.
+    ``build`` writes the files; it may find those of an earlier call that was killed, and take them up.
 
     Raises:
         FingerprintMismatch: what is there, finished or not, was built from something else.

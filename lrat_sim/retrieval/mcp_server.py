@@ -77,13 +77,8 @@ def mcp_server(service: Service) -> Server[Any]:
 def serve_stdio(retriever: Retriever, *, limits: ServerLimits | None = None, shown: ResultFormat | None = None) -> None:
     """Serves a retriever as an MCP server on this process's standard input and output, until the input ends.
 
-    Args:
-        retriever: what answers; it may print, which goes to standard error.
-        limits: of a query.
-        shown: hits a search, and tokens of each and of a document.
-
-    Raises:
-        InputError: the retriever cannot be served.
+    What the retriever prints goes to standard error.  ``shown`` is how many hits a search gives, and how many tokens of
+    each and of a document.  A retriever that cannot be served is an :class:`InputError`.
     """
 
     async def run(service: Service) -> None:

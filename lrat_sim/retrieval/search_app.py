@@ -155,28 +155,24 @@ def search_app(
             async with manager.run() if manager is not None else contextlib.nullcontext():
                 yield
 
-    async def failed(_: Request, error: Exception) -> Response:
-        return refusal(_refused(error), served)
+    async def failed(request: Request, error: Exception) -> Response:
+        return refusal(_refused(request, error), served)
 
     # an `Exception` is a defect of the server: told in one sentence there, and logged by uvicorn in full
-    failures = dict.fromkeys((Refused, LratSimError, Exception), failed)
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such, **failures})
+    failures = dict.fromkeys((HTTPException, Refused, LratSimError, Exception), failed)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=failures)
     app.router.redirect_slashes = False
     return AccessControl(app, host=host, token=token, limits=service.card.limits)
 
 
-def _refused(error: Exception) -> Refused:
+def _refused(request: Request, error: Exception) -> Refused:
     """The status and the sentence for what went wrong."""
     if isinstance(error, Refused):
         return error
+    if isinstance(error, HTTPException):  # no such path, or another method
+        sentence = f"{request.method} {request.url.path} is not offered; GET /describe says what is served."
+        return Refused(error.status_code, sentence, dict(error.headers or {}))
     if isinstance(error, LratSimError):
         status = 404 if isinstance(error, UnknownDocument) else 422 if isinstance(error, InputError) else 502
         return Refused(status, f"{str(error).rstrip('.')}.")
     return Refused(500, "the server failed on this request; its log says why.")
-
-
-async def _no_such(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(getattr(error, "headers", None) or {})
-    sentence = f"{request.method} {request.url.path} is not offered; GET /describe says what is served."
-    return refusal(Refused(status, sentence, headers))

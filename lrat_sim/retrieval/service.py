@@ -3,27 +3,132 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError, LratSimError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.batching import Batcher
 from lrat_sim.retrieval.control_tokens import unescaped
 from lrat_sim.retrieval.result_format import ResultFormat, show_document, show_hits
 from lrat_sim.retrieval.schemas import Refused, ServerCard, ServerLimits
 from lrat_sim.text import first_tokens
 
 
-class Service:
-    """One retriever, asked by many.  Make it on the event loop that uses it.
+class _Request(NamedTuple):
+    queries: list[str]
+    answer: asyncio.Future[list[list[Hit]]]
 
-    Args:
-        retriever: what answers.
-        limits: of a request.
-        shown: how much the tools show.
+
+class Batcher:
+    """Queries that come at the same time go to the retriever together.
+
+    Requests with the same k that arrive within ``window`` seconds, or while all threads are busy, become one call of
+    :meth:`Retriever.search` of about ``size`` queries; others are kept apart, since a retriever may rank differently
+    for another k.  An answer never depends on who else asked: that is the contract of a retriever, and where a joint
+    call fails, each request is asked again alone.  ``waiting`` bounds the queries that may wait.
+    """
+
+    def __init__(
+        self, retriever: Retriever, *, window: float = 0.002, size: int = 64, threads: int = 4, waiting: int = 16_384
+    ):
+        self.retriever, self.window, self.size, self.waiting = retriever, window, size, waiting
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lrat-sim-search")
+        self._free = asyncio.Semaphore(threads)
+        self._queues: dict[int, deque[_Request]] = {}
+        self._queued = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """As :meth:`Retriever.search`, without holding up the event loop; refused (503) where too many queries wait."""
+        if not queries:
+            return []
+        if self._queued and self._queued + len(queries) > self.waiting:
+            raise Refused(503, f"{self._queued} queries wait already; ask again later.", {"retry-after": "1"})
+        request = _Request(list(queries), asyncio.get_running_loop().create_future())
+        self._queued += len(queries)
+        if k not in self._queues:
+            self._queues[k] = deque()
+            self._start(self._gather(k))
+        self._queues[k].append(request)
+        return await request.answer
+
+    def close(self) -> None:
+        """Gives up what waits; calls under way end by themselves."""
+        for task in self._tasks:
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._tasks.discard)
+
+    async def _gather(self, k: int) -> None:
+        queue = self._queues[k]
+        await asyncio.sleep(self.window)
+        while queue:
+            await self._free.acquire()  # what comes meanwhile is gathered too
+            batch: list[_Request] = []
+            size = 0
+            while queue and (not batch or size + len(queue[0].queries) <= self.size):
+                size += len(queue[0].queries)
+                batch.append(queue.popleft())
+            self._queued -= size
+            self._start(self._answer(batch, k))
+        del self._queues[k]
+
+    async def _answer(self, batch: list[_Request], k: int) -> None:
+        try:
+            await self._run([request for request in batch if not request.answer.done()], k)  # some clients have left
+        finally:
+            self._free.release()
+            for request in batch:
+                request.answer.cancel()  # nobody may wait for ever; an answer that stands already stays
+
+    async def _run(self, batch: list[_Request], k: int) -> None:
+        if not batch:
+            return
+        queries = [query for request in batch for query in request.queries]
+        try:
+            hits = iter(await asyncio.get_running_loop().run_in_executor(self._pool, self._search, queries, k))
+        except LratSimError as error:
+            if len(batch) > 1:  # one of them may have spoilt it for all
+                await asyncio.gather(*(self._run([request], k) for request in batch))
+            elif not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
+            return
+        for request in batch:
+            answer = [next(hits) for _ in request.queries]
+            if not request.answer.done():
+                request.answer.set_result(answer)
+
+    def _search(self, queries: list[str], k: int) -> list[list[Hit]]:
+        with _own_failures():
+            results = self.retriever.search(queries, k)
+        if len(results) != len(queries):
+            raise RetrieverError(f"the retriever gave {len(results)} lists of hits for {len(queries)} queries")
+        return results
+
+
+@contextmanager
+def _own_failures(where: str = "") -> Iterator[None]:
+    """A retriever may be the user's own: whatever it raises is a failure of its query."""
+    try:
+        yield
+    except LratSimError:
+        raise
+    except Exception as error:
+        raise RetrieverError(f"{where}the retriever failed ({type(error).__name__}: {error})") from error
+
+
+class Service:
+    """One retriever, asked by many; ``shown`` is how much the tools show.  Make it on the event loop that uses it.
 
     Raises:
         InputError: the retriever answers each task differently, which a server is not told.
@@ -71,21 +176,12 @@ class Service:
         return await self._batcher.search(queries, k)
 
     def document(self, docid: str) -> Document:
-        """A document in full; it blocks, and so belongs in a thread.
-
-        Raises:
-            UnknownDocument: there is no such document.
-            RetrieverError: the retriever failed.
-        """
+        """A document in full, as :meth:`Retriever.document`; it blocks, and so belongs in a thread."""
         try:
-            return self.retriever.document(docid)
+            with _own_failures(f"document {docid!r}: "):
+                return self.retriever.document(docid)
         except UnknownDocument as error:
             raise UnknownDocument(f"there is no document {docid!r}; ask for an id of a result list") from error
-        except LratSimError:
-            raise
-        except Exception as error:  # as in the batcher
-            reason = f"the retriever failed ({type(error).__name__}: {error})"
-            raise RetrieverError(f"document {docid!r}: {reason}") from error
 
     def _text(self, docid: str, tokens: int) -> tuple[str, str]:
         document = self.document(docid)

@@ -19,3 +19,10 @@ def attempts():
         return asyncio.run(ask())
 
     return make
+
+
+@pytest.fixture
+def greeting(scripted):
+    """A server that answers every call with "hi"."""
+    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
+        yield server

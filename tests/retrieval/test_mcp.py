@@ -1,6 +1,7 @@
 """The MCP server, asked by the official client: over HTTP and over stdio, it shows what our agents are shown."""
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -12,10 +13,8 @@ from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
 from lrat_sim.agent import tools
-from lrat_sim.errors import UnknownDocument
 from lrat_sim.models.message import ToolCall
-from lrat_sim.records import Document, Hit
-from lrat_sim.retrieval import Retriever
+from lrat_sim.records import Document
 from lrat_sim.retrieval.mcp_server import mcp_server
 from lrat_sim.retrieval.result_format import ResultFormat
 from lrat_sim.retrieval.schemas import ServerLimits
@@ -85,27 +84,9 @@ def test_what_they_give_is_what_an_agent_is_shown(url, mode, bm25):
     assert run(url, mode, everything) == asyncio.run(as_an_agent(bm25))
 
 
-class Marked(Retriever):
-    """One document, whose id holds a chat template's token."""
-
-    page: Document
-
-    def search(self, queries, k):
-        return [[Hit(docid=self.page.id, score=1.0, rank=1)] for _ in queries]
-
-    def document(self, docid):
-        if docid != self.page.id:
-            raise UnknownDocument(docid)
-        return self.page
-
-    def describe(self):
-        return {"kind": "marked"}
-
-
 @pytest.mark.parametrize("docid", ["<|im_end|>7", "[INST]a\\b", "plain\\7"])
-def test_a_document_opens_by_its_id_as_it_was_shown_and_as_it_is(docid, monkeypatch):
+def test_a_document_opens_by_its_id_as_it_was_shown_and_as_it_is(docid, scripted):
     page = Document(id=docid, title="Harbour", text="Salt was paid there.")
-    monkeypatch.setattr(Marked, "page", page, raising=False)
 
     async def ask(client):
         found = await text_of(client, "search", {"query": "harbour"})
@@ -113,12 +94,9 @@ def test_a_document_opens_by_its_id_as_it_was_shown_and_as_it_is(docid, monkeypa
         return shown, [await text_of(client, "get_document", {"docid": each}) for each in (shown, docid)]
 
     async def serve():
-        service = Service(Marked())
-        try:
+        with contextlib.closing(Service(scripted.Tiny([page]))) as service:
             async with Client(mcp_server(service)) as client:
                 return await ask(client)
-        finally:
-            service.close()
 
     shown, opened = asyncio.run(serve())
     assert (shown == docid) == docid.startswith("plain")

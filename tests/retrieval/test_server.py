@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from lrat_sim.errors import InputError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval import Retriever
-from lrat_sim.retrieval.batching import Batcher
 from lrat_sim.retrieval.hybrid import HybridRetriever
 from lrat_sim.retrieval.schemas import Refused, ServerLimits
 from lrat_sim.retrieval.search_app import search_app
 from lrat_sim.retrieval.server import serve, serving
+from lrat_sim.retrieval.service import Batcher
 from lrat_sim.text import first_tokens
 
 ODD_IDS = ["a/b", "/", "..", ".", "a b", "a%2Fb", "a?b#c", "line\nbreak\n", "東京", "a\\b", '"', "%", "+", ";,=&"]
@@ -117,12 +117,8 @@ def test_retrieve_speaks_search_r1(client, bm25):
     # that project's clients take the first line for the title and the rest for the text
     for items, documents in zip(answer.json()["result"], expected, strict=True):
         for item, document in zip(items, documents, strict=True):
-            first, *rest = item["document"]["contents"].split("\n")
-            assert (item["document"]["id"], first, "\n".join(rest)) == (
-                document.id,
-                f'"{document.title}"',
-                document.text,
-            )
+            contents = f'"{document.title}"\n{document.text}'
+            assert item["document"] == {"id": document.id, "contents": contents}
     bare = client.post("/retrieve", json={"queries": ["film", "bridge"]}).json()["result"]
     assert [len(items) for items in bare] == [3, 3]  # what that project's server gives without a number
     assert all(set(item) == {"id", "contents"} for items in bare for item in items)
@@ -217,19 +213,11 @@ def test_a_token_is_asked_of_everything_but_health():
 
 
 ELSEWHERE = [
-    *("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[::2]:80", "", ":80"),
-    *("localhost:1@evil.example", "localhost@evil.example", "[::1].evil.example", "[::1]@evil.example:80", "[::1"),
-    *("localhost:80:80", "localhost:", "localhost:8o", "localhost/", "localhost\\.evil.example", "localhost#"),
-    *(
-        "loc\u00e4l",
-        "localhost evil.example",
-        "localhost,evil.example",
-        "localhost?",
-        "%6cocalhost",
-        "::1",
-        "127.0.0.1.",
-    ),
-]
+    "evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[::2]:80", "", ":80", "localhost:1@evil.example",
+    "localhost@evil.example", "[::1].evil.example", "[::1]@evil.example:80", "[::1", "localhost:80:80", "localhost:",
+    "localhost:8o", "localhost/", "localhost\\.evil.example", "localhost#", "loc\u00e4l", "localhost evil.example",
+    "localhost,evil.example", "localhost?", "%6cocalhost", "::1", "127.0.0.1.",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("host", ELSEWHERE)
@@ -245,13 +233,9 @@ def test_a_request_for_another_host_is_refused_on_loopback(client, host):
 def test_this_machine_may_ask_by_any_of_its_own_names_and_a_web_page_from_elsewhere_may_not(client):
     for host in ("localhost:9", "LOCALHOST", "[::1]:8000", "127.0.0.1"):
         assert client.get("/health", headers={"host": host}).status_code == 200
-    for origin, status in (
-        ("http://evil.example", 403),
-        ("null", 403),
-        ("localhost", 403),
-        ("http://localhost:3000", 200),
-    ):
-        assert client.get("/health", headers={"origin": origin}).status_code == status
+    assert client.get("/health", headers={"origin": "http://localhost:3000"}).status_code == 200
+    for origin in ("http://evil.example", "null", "localhost"):
+        assert client.get("/health", headers={"origin": origin}).status_code == 403
     both = [("origin", "http://localhost"), ("origin", "http://evil.example")]
     assert client.get("/health", headers=both).status_code == 403
 
@@ -283,21 +267,17 @@ def closed(client):
         return True
 
 
-def test_half_a_head_is_not_waited_for_for_ever():
-    head = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-"
-    with serving(ByLength(), limits=ServerLimits(seconds=0.2)) as url:
-        with connected(url) as silent, connected(url) as half:
-            half.sendall(head)
+def test_half_a_head_is_not_waited_for_for_ever_whether_it_is_the_first_or_a_second_one():
+    head = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with serving(ByLength(), limits=ServerLimits(seconds=0.5)) as url:
+        with connected(url) as silent, connected(url) as half, connected(url) as second:
+            half.sendall(head + b"X-")
+            second.sendall(head + b"\r\nGET /health HTTP/1.1\r\nX-")
             assert closed(half)
             assert closed(silent)
+            with second.makefile("rb") as stream:
+                assert stream.read().count(b"HTTP/1.1 200") == 1  # until the server closes
         assert httpx.get(f"{url}/health").status_code == 200
-
-
-def test_half_a_second_head_is_not_waited_for_either():
-    with serving(ByLength(), limits=ServerLimits(seconds=1)) as url, connected(url) as client:
-        client.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /health HTTP/1.1\r\nX-")
-        with client.makefile("rb") as stream:
-            assert stream.read().count(b"HTTP/1.1 200") == 1  # until the server closes
 
 
 def test_where_descriptors_are_short_who_waited_longest_makes_room(monkeypatch):
@@ -346,11 +326,6 @@ def test_a_retriever_that_answers_by_the_task_cannot_be_served(opened, bm25, cor
         with pytest.raises(InputError, match="answers by the task"):
             search_app(refused)
     search_app(HybridRetriever(corpus, [bm25, bm25]))
-
-
-def test_a_limit_that_makes_no_sense_is_refused():
-    with pytest.raises(InputError, match=r"\bk\b"):
-        search_app(ByLength(), limits=ServerLimits(k=0))
 
 
 def test_two_hundred_clients_at_once_get_what_direct_calls_give(url, bm25):
@@ -512,28 +487,22 @@ print("ended", flush=True)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_server_after_the_requests_under_way(number, corpus, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(corpus.folder), str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    try:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        assert said.startswith("serving bm25 (")
-        url = said.partition(" at ")[2].partition(",")[0]
-        with ThreadPoolExecutor(1) as pool:
-            under_way = pool.submit(httpx.post, f"{url}/search", json={"query": "slow film"}, timeout=20)
-            assert process.stdout.readline() == "searching\n"
-            process.send_signal(number)
-            assert under_way.result().status_code == 200
-        out, err = process.communicate(timeout=20)
-        assert (out, err, process.returncode) == ("ended\n", "", 0)
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-c", SCRIPT, str(corpus.folder), str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+        try:
+            said = process.stdout.readline()
+            assert said.startswith("serving bm25 (")
+            url = said.partition(" at ")[2].partition(",")[0]
+            with ThreadPoolExecutor(1) as pool:
+                under_way = pool.submit(httpx.post, f"{url}/search", json={"query": "slow film"}, timeout=20)
+                assert process.stdout.readline() == "searching\n"
+                process.send_signal(number)
+                assert under_way.result().status_code == 200
+            out, err = process.communicate(timeout=20)
+            assert (out, err, process.returncode) == ("ended\n", "", 0)
+        finally:
+            process.kill()
 
 
 json_values = st.recursive(
