@@ -88,17 +88,17 @@ def _holders(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _stated(raw: dict[str, Any]) -> dict[str, str]:
     """What the fields say, by their names."""
-    said: dict[str, str] = {}
+    stated: dict[str, str] = {}
     for holder in _holders(raw):
         for key in _REASONING:
             if holder.get(key) is not None:
-                said[key] = _once([said[key], _words(holder[key])]) or "" if key in said else _words(holder[key])
+                stated[key] = _once([stated[key], _words(holder[key])]) or "" if key in stated else _words(holder[key])
     # litellm repeats under the older name what came under the newer
-    newer, older = said.get("reasoning"), said.get("reasoning_content")
+    newer, older = stated.get("reasoning"), stated.get("reasoning_content")
     # of megabytes, the first comparison is a hundred times as fast
     if newer and older is not None and (newer == older or _bare(newer) == _bare(older)):
-        del said["reasoning_content"]
-    return said
+        del stated["reasoning_content"]
+    return stated
 
 
 def _words(value: Any) -> str:
@@ -115,9 +115,9 @@ def _words(value: Any) -> str:
     return ""
 
 
-def _once(said: list[str]) -> str | None:
+def _once(texts: list[str]) -> str | None:
     """What several fields say, each thing once; None without any."""
-    if len(distinct := list(dict.fromkeys(said))) == 1:
+    if len(distinct := list(dict.fromkeys(texts))) == 1:
         return distinct[0]
     whole: list[str] = []
     for words in distinct:
@@ -150,14 +150,14 @@ def _content(content: Any) -> tuple[str | None, list[ToolCall], list[str]]:
         elif isinstance(part, str):
             text.append(part)
         elif isinstance(part, dict):
-            said = part.get("text", part.get("content"))
-            said = said.get("value") if isinstance(said, dict) else said  # as OpenAI's assistants write it
-            text += [said] if isinstance(said, str) else []
+            words = part.get("text", part.get("content"))
+            words = words.get("value") if isinstance(words, dict) else words  # as OpenAI's assistants write it
+            text += [words] if isinstance(words, str) else []
     return "".join(text) if text else None, calls, thought
 
 
-def _tool_calls(given: Any) -> list[ToolCall]:
-    calls = [call for call in given if isinstance(call, dict)] if isinstance(given, list) else []
+def _tool_calls(value: Any) -> list[ToolCall]:
+    calls = [call for call in value if isinstance(call, dict)] if isinstance(value, list) else []
     return [
         _call(call.get("id"), function.get("name"), function.get("arguments"))
         for call in calls
@@ -220,9 +220,9 @@ _LINE_START = re.compile(r"(?:\A|\n)[ \t]*\Z")
 
 
 class Split(Struct, frozen=True):
-    """A text in its parts: what is said, what is thought (None without any), calls.
+    """A text in its parts: what is said, the reasoning (None without any), calls.
 
-    ``reordered`` is set where thoughts or calls stood behind or between what is said, so that the parts alone do
+    ``reordered`` is set where reasoning or calls stood behind or between what is said, so that the parts alone do
     not tell how the text read.
     """
 
@@ -233,7 +233,7 @@ class Split(Struct, frozen=True):
 
 
 def split_inline(text: str, *, reasoned: bool) -> Split:
-    """Tells what a model said from what it thought.
+    """Separates what a model says from its reasoning.
 
     - a block ``<think>...</think>`` (also ``<thinking>``, ``[THINK]``) anywhere is reasoning, a block within a block
       included;
@@ -251,29 +251,29 @@ def split_inline(text: str, *, reasoned: bool) -> Split:
     marks = list(_MARK.finditer(text))
     if not marks:
         return Split(text)
-    said: list[str] = []
-    thought: list[str] = []
+    texts: list[str] = []
+    thoughts: list[str] = []
     end = index = 0
     if marks[0]["close"] and not reasoned:
-        thought.append(text[: marks[0].start()])
+        thoughts.append(text[: marks[0].start()])
         end, index = marks[0].end(), 1
     while index < len(marks):
         mark = marks[index]
         last = _closing(marks, index) if mark["open"] else None
         if last is not None:
-            thought.append(text[mark.end() : marks[last].start()])
+            thoughts.append(text[mark.end() : marks[last].start()])
         elif mark["open"] and _LINE_START.search(text[end : mark.start()]):
-            thought.append(text[mark.end() :])
+            thoughts.append(text[mark.end() :])
         else:  # a tag that is talked about
             index += 1
             continue
-        said.append(text[end : mark.start()])
+        texts.append(text[end : mark.start()])
         end, index = (len(text), len(marks)) if last is None else (marks[last].end(), last + 1)
-    if not thought:
+    if not thoughts:
         return Split(text)
-    said.append(text[end:])
-    reordered = any(part.strip() for part in said[:-1])
-    return Split(_joined(said), "\n".join(filter(None, (part.strip() for part in thought))), reordered=reordered)
+    texts.append(text[end:])
+    reordered = any(part.strip() for part in texts[:-1])
+    return Split(_joined(texts), "\n".join(filter(None, (part.strip() for part in thoughts))), reordered=reordered)
 
 
 def _closing(marks: list[re.Match[str]], opening: int) -> int | None:
@@ -311,10 +311,10 @@ _BARE = re.compile(
 
 
 def _channels(text: str) -> Split:
-    said, thought, calls = [], [], []
+    texts, thoughts, calls = [], [], []
     headers = list(_HEADER.finditer(text))
     # what stands before the first header belongs to a final channel that the server opened
-    said.append(_END.sub("\n", text[: headers[0].start()]) if headers else text)
+    texts.append(_END.sub("\n", text[: headers[0].start()]) if headers else text)
     for index, header in enumerate(headers):
         until = headers[index + 1].start() if index + 1 < len(headers) else len(text)
         body = _END.sub("\n", text[header.end() : until]).strip()
@@ -323,8 +323,8 @@ def _channels(text: str) -> Split:
         if recipient:
             calls.append(ToolCall(id="", name=recipient[1], arguments=body))
         elif name.strip().startswith("analysis"):
-            thought.append(body)
+            thoughts.append(body)
         else:
-            said.append(body)
-    reasoning = "\n".join(thought) if thought else None
-    return Split("\n".join(filter(None, (part.strip() for part in said))), reasoning, calls, reordered=True)
+            texts.append(body)
+    reasoning = "\n".join(thoughts) if thoughts else None
+    return Split("\n".join(filter(None, (part.strip() for part in texts))), reasoning, calls, reordered=True)

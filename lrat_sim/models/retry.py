@@ -114,9 +114,9 @@ def retry_after(error: BaseException | None) -> float | None:
         if not headers:
             continue
         exact = _seconds(headers.get("retry-after-ms") or "")
-        asked = exact / 1000 if exact is not None else _seconds(headers.get("retry-after") or "")
-        if asked is not None:
-            return asked
+        seconds = exact / 1000 if exact is not None else _seconds(headers.get("retry-after") or "")
+        if seconds is not None:
+            return seconds
     words = _WAIT_IN_WORDS.search(str(error)) if getattr(error, "status_code", None) == 429 else None
     if words is None:
         return None

@@ -186,7 +186,7 @@ class ExactSearch:
 
     @torch.inference_mode()
     def _candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
-        asked = torch.from_numpy(queries).to(self._device)
+        batch = torch.from_numpy(queries).to(self._device)
         best = torch.empty((len(queries), 0), device=self._device)
         floor = torch.full((len(queries), 1), -torch.inf, device=self._device)
         # a bound on the rounding error of a product of two vectors of length 1, in whatever order it is summed
@@ -197,7 +197,7 @@ class ExactSearch:
         start = 0
         for shard in self._shards:
             for block in torch.split(shard, _ROWS_AT_ONCE):
-                scores = asked @ block.to(self._device).T
+                scores = batch @ block.to(self._device).T
                 best = torch.cat([best, scores.topk(min(k, len(block))).values], dim=1)
                 best = best.topk(min(k, best.shape[1])).values
                 if best.shape[1] == k:

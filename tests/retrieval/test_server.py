@@ -188,6 +188,7 @@ def test_a_body_too_large_is_a_413_whether_or_not_it_says_its_length():
             answer = httpx.post(f"{url}/search", content=content)
             assert answer.status_code == 413
             assert "1000 bytes" in error_of(answer)
+        assert httpx.post(f"{url}/mcp", content=b"x" * 1001).status_code == 413
         assert httpx.post(f"{url}/search", json={"query": "y"}).status_code == 200
 
 
@@ -395,7 +396,7 @@ def test_a_failing_query_fails_alone():
     assert retriever.calls[0][0] == ["a", "poison", "b", "c", "poison", "d"]
 
 
-def test_a_retriever_that_fails_or_miscounts_is_a_502_in_one_sentence():
+def test_a_retriever_that_fails_or_miscounts_is_a_502_in_one_sentence_and_a_defect_of_the_server_a_500(monkeypatch):
     retriever = ByLength()
     with serving(retriever) as url:
         retriever.before = lambda queries: (_ for _ in ()).throw(RetrieverError("the index is gone \ud83d"))
@@ -407,6 +408,10 @@ def test_a_retriever_that_fails_or_miscounts_is_a_502_in_one_sentence():
         answer = httpx.post(f"{url}/retrieve", json={"queries": ["a"]})
         assert answer.status_code == 502
         assert "0 lists of hits for 1 queries" in error_of(answer)
+        monkeypatch.setattr("lrat_sim.retrieval.search_app.read_body", lambda *_: 1 / 0)
+        answer = httpx.post(f"{url}/search", json={"query": "a"})
+        assert answer.status_code == 500
+        assert "its log says why" in error_of(answer)
 
 
 def test_the_server_answers_others_while_a_search_is_under_way():
