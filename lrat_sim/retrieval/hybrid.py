@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
+from operator import is_
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,8 @@ class HybridRetriever(LocalRetriever):
     def for_task(self, task: Task) -> HybridRetriever:
         """See :meth:`Retriever.for_task`; passed on to the members."""
         members = [member.for_task(task) for member in self.members]
+        if all(map(is_, members, self.members)):
+            return self
         return HybridRetriever(self.corpus, members, self.constant, self.depth)
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:

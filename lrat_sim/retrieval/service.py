@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError, LratSimError, RetrieverError, UnknownDocument
-from lrat_sim.records import Document, Hit
+from lrat_sim.records import Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.control_tokens import unescaped
 from lrat_sim.retrieval.result_format import ResultFormat, show_document, show_hits
@@ -137,7 +137,7 @@ class Service:
     def __init__(self, retriever: Retriever, limits: ServerLimits | None = None, shown: ResultFormat | None = None):
         self.retriever, self.shown = retriever, shown or ResultFormat()
         described = retriever.describe()
-        if _answers_by_task(retriever):
+        if retriever.for_task(Task(id="none", question="")) is not retriever:  # an oracle, or a fusion with one
             raise InputError(
                 f"{described.get('kind')} answers by the task it is asked for, which a search server is not told; "
                 "serve another retriever."
@@ -196,10 +196,3 @@ class Service:
         """A document as an agent is shown it; its id may be written as result lists show it, where a backslash breaks
         what could pass for a control token (:mod:`lrat_sim.retrieval.control_tokens`)."""
         return await asyncio.to_thread(show_document, unescaped(docid), self.text, self.shown.document_tokens)
-
-
-def _answers_by_task(retriever: Retriever) -> bool:
-    """Whether :meth:`Retriever.for_task` gives other answers: an oracle, or a fusion with one."""
-    members = getattr(retriever, "members", ())
-    own = type(retriever).for_task is not Retriever.for_task
-    return any(map(_answers_by_task, members)) if members else own

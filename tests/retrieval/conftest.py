@@ -139,3 +139,8 @@ def loopback_key():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOOPBACK_KEY", "anything")
         yield
+
+
+@pytest.fixture(scope="session")
+def anyio_backend():
+    return "asyncio"

@@ -86,7 +86,8 @@ def test_it_is_opened_by_its_name_needs_no_corpus_and_is_the_served_one(url, bm2
     assert remote.search(QUERIES, 7) == bm25.search(QUERIES, 7)
 
 
-def test_runs_of_an_agent_are_the_same_through_it(small_world, tmp_path):
+@pytest.mark.anyio
+async def test_runs_of_an_agent_are_the_same_through_it(small_world, tmp_path):
     direct = open_retriever("bm25", small_world.corpus, tmp_path)
     agent = load_agent("simulated")
 
@@ -95,7 +96,7 @@ def test_runs_of_an_agent_are_the_same_through_it(small_world, tmp_path):
         return [canonical(each) for each in await asyncio.gather(*(run_task(t, agent, retriever) for t in tasks))]
 
     with serving(direct) as url:
-        assert asyncio.run(run(open_remote(small_world.corpus, url=url))) == asyncio.run(run(direct))
+        assert await run(open_remote(small_world.corpus, url=url)) == await run(direct)
 
 
 def test_it_may_be_served_again(url, bm25, corpus):

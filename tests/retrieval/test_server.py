@@ -329,7 +329,8 @@ def test_a_retriever_that_answers_by_the_task_cannot_be_served(opened, bm25, cor
     search_app(HybridRetriever(corpus, [bm25, bm25]))
 
 
-def test_two_hundred_clients_at_once_get_what_direct_calls_give(url, bm25):
+@pytest.mark.anyio
+async def test_two_hundred_clients_at_once_get_what_direct_calls_give(url, bm25):
     words = ["film", "bridge", "Carla Ruiz", "東京大学", "lighthouse", "town 2", "", "\ud83d", "zzqqxx"]
     asked = [
         (f"{words[(client + turn) % len(words)]} {client % 7}", 1 + (client + turn) % 5)
@@ -338,20 +339,14 @@ def test_two_hundred_clients_at_once_get_what_direct_calls_give(url, bm25):
     ]
     expected = {pair: as_found(bm25.search([pair[0]], pair[1])[0]) for pair in set(asked)}
 
-    async def one(mine):
-        answered = 0
+    async def client(searches):
         async with httpx.AsyncClient(timeout=60, verify=False) as http:  # no certificates to read for each
-            for query, k in mine:
+            for query, k in searches:
                 answer = await http.post(f"{url}/search", content=json.dumps({"query": query, "k": k}))
                 assert answer.status_code == 200
                 assert answer.json()["results"] == [expected[query, k]]
-                answered += 1
-        return answered
 
-    async def all_of_them():
-        return await asyncio.gather(*(one(asked[start : start + 3]) for start in range(0, len(asked), 3)))
-
-    assert asyncio.run(all_of_them()) == [3] * 200
+    await asyncio.gather(*(client(asked[start : start + 3]) for start in range(0, len(asked), 3)))
 
 
 def batched(retriever, *requests, **options):
@@ -433,42 +428,32 @@ def test_the_server_answers_others_while_a_search_is_under_way():
         assert slow.result().status_code == 200
 
 
-def test_too_many_waiting_queries_are_put_off_and_not_lost():
+@pytest.mark.anyio
+async def test_too_many_waiting_queries_are_put_off_and_not_lost():
     retriever, go = ByLength(), threading.Event()
     retriever.before = lambda queries: go.wait(20)
-
-    async def ask():
-        batcher = Batcher(retriever, threads=1, window=0, waiting=5)
-        first = asyncio.ensure_future(batcher.search(["under way"], 1))
+    with contextlib.closing(Batcher(retriever, threads=1, window=0, waiting=5)) as batcher:
+        searches = [asyncio.ensure_future(batcher.search(["under way"], 1))]
         await asyncio.sleep(0.1)
-        waiting = [asyncio.ensure_future(batcher.search([f"w{n}"], 1)) for n in range(5)]
+        searches += [asyncio.ensure_future(batcher.search([f"w{n}"], 1)) for n in range(5)]
         await asyncio.sleep(0.05)
         with pytest.raises(Refused, match="wait already") as refused:
             await batcher.search(["one more"], 1)
         assert (refused.value.status, refused.value.headers) == (503, {"retry-after": "1"})
         go.set()
-        found = await asyncio.gather(first, *waiting)
-        batcher.close()
-        return found
-
-    assert [len(hits) for hits in asyncio.run(ask())] == [1] * 6
+        assert [len(hits) for hits in await asyncio.gather(*searches)] == [1] * 6
 
 
-def test_a_client_that_leaves_takes_nobody_with_it():
+@pytest.mark.anyio
+async def test_a_client_that_leaves_takes_nobody_with_it():
     retriever = ByLength()
-
-    async def ask():
-        batcher = Batcher(retriever, window=0.05)
-        leaver = asyncio.ensure_future(batcher.search(["leaver"], 1))
-        stayer = asyncio.ensure_future(batcher.search(["stayer"], 1))
+    with contextlib.closing(Batcher(retriever, window=0.05)) as batcher:
+        leaver, stayer = (asyncio.ensure_future(batcher.search([name], 1)) for name in ("leaver", "stayer"))
         await asyncio.sleep(0.01)
         leaver.cancel()
-        found = await stayer
-        batcher.close()
-        return found
-
-    assert asyncio.run(ask()) == retriever.search(["stayer"], 1)
+        answer = await stayer
     assert retriever.calls[0][0] == ["stayer"]
+    assert answer == retriever.search(["stayer"], 1)
 
 
 SCRIPT = """
