@@ -16,7 +16,6 @@ from lrat_sim.models.call import Answer, Request
 from lrat_sim.models.client import attempt, close_connections, model_for
 from lrat_sim.models.litellm_model import LiteLLMModel, import_litellm
 from lrat_sim.models.openai_model import openai_client
-from lrat_sim.models.usage import token_count
 from lrat_sim.records import Usage, encode
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -387,15 +386,3 @@ CONTENTS = [
 @pytest.mark.parametrize("content", CONTENTS)
 def test_a_content_that_is_no_text_arrives_as_it_was_sent(ask, content):
     assert json.dumps(ask(choices=choices(content)).message["content"]) == json.dumps(content)
-
-
-def test_a_reply_without_a_message_is_tried_again(ask):
-    for given in ([], [{"index": 0, "finish_reason": "stop", "message": None}]):
-        outcome = ask(choices=given)
-        assert outcome.cause == "passing"
-        assert "the answer has no choices" in outcome.message
-
-
-@pytest.mark.parametrize(("value", "count"), [(0, 0), (12, 12), (-1, None), (True, None), (1.0, None), (10**10, None)])
-def test_a_count_is_a_whole_number_within_any_window(value, count):
-    assert token_count(value) == count

@@ -60,15 +60,7 @@ async def test_a_server_of_ones_own_is_not_sent_the_key_of_another(greeting, mon
     assert [headers["authorization"] for headers in greeting.headers] == ["Bearer none", "Bearer own"]
 
 
-FAULTS = [
-    *({"status": status} for status in (500, 503, 429)),
-    *({"content": content} for content in (b'{"id": "x", "choi', b"<html>busy</html>", {"choices": []})),
-    {"content": b'{"id":', "cut": True},
-    {"hang": 30.0},
-]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [{"status": 503}, {"content": b'{"id":', "cut": True}, {"hang": 30.0}])
 @pytest.mark.parametrize("model", ["hosted_vllm/m", "openai/m"])
 async def test_a_passing_fault_is_tried_again_and_recorded(serve, reply, model, fault):
     server = serve(lambda _, number: reply() if number else reply(**{"content": b"", **fault}))

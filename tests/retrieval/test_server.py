@@ -65,7 +65,8 @@ def client(url):
         yield client
 
 
-def error_of(response):
+def error_of(response, status):
+    assert response.status_code == status
     assert response.headers["content-type"] == "application/json"
     (error,) = response.json().values()
     assert error.endswith(".")
@@ -133,9 +134,7 @@ def test_any_id_can_be_fetched(docid):
 
 def test_an_unknown_document_is_a_404(client):
     for unknown in ("nobody", "", "d07%2F", "%FF%FE", "x" * 5000):
-        answer = client.get(f"/document/{unknown}")
-        assert answer.status_code == 404
-        assert "there is no document" in error_of(answer)
+        assert "there is no document" in error_of(client.get(f"/document/{unknown}"), 404)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +159,7 @@ def test_an_unknown_document_is_a_404(client):
     ],
 )
 def test_a_request_over_a_limit_or_malformed_is_a_422_that_says_why(client, body, said):
-    answer = client.post("/search", json=body)
-    assert answer.status_code == 422
-    assert re.search(said, error_of(answer))
+    assert re.search(said, error_of(client.post("/search", json=body), 422))
 
 
 @pytest.mark.parametrize(
@@ -170,24 +167,19 @@ def test_a_request_over_a_limit_or_malformed_is_a_422_that_says_why(client, body
 )
 def test_what_is_not_json_is_a_422(client, raw):
     for path in ("/search", "/retrieve"):
-        answer = client.post(path, content=raw)
-        assert answer.status_code == 422
-        error_of(answer)
+        error_of(client.post(path, content=raw), 422)
 
 
 def test_other_paths_and_methods_are_refused_in_json(client):
-    assert client.get("/nothing").status_code == 404
-    assert client.get("/search").status_code == 405
-    assert client.delete("/document/d07").status_code == 405
-    assert "not offered" in error_of(client.get("/nothing"))
+    assert "not offered" in error_of(client.get("/nothing"), 404)
+    for answer in (client.get("/search"), client.delete("/document/d07")):
+        assert "not offered" in error_of(answer, 405)
 
 
 def test_a_body_too_large_is_a_413_whether_or_not_it_says_its_length():
     with serving(ByLength(), limits=ServerLimits(body=1000)) as url:
         for content in (b"x" * 1001, (b"x" * 600 for _ in range(2)), b"x" * 1_000_000):
-            answer = httpx.post(f"{url}/search", content=content)
-            assert answer.status_code == 413
-            assert "1000 bytes" in error_of(answer)
+            assert "1000 bytes" in error_of(httpx.post(f"{url}/search", content=content), 413)
         assert httpx.post(f"{url}/mcp", content=b"x" * 1001).status_code == 413
         assert httpx.post(f"{url}/search", json={"query": "y"}).status_code == 200
 
@@ -206,9 +198,8 @@ def test_a_token_is_asked_of_everything_but_health():
         for headers in ({}, {"authorization": "Bearer secret-2"}, {"authorization": "Basic secret-1"}):
             for path in ("/describe", "/document/1", "/mcp", "/nothing"):
                 answer = httpx.get(url + path, headers=headers)
-                assert answer.status_code == 401
                 assert answer.headers["www-authenticate"] == "Bearer"
-                assert "secret-1" not in error_of(answer)
+                assert "secret-1" not in error_of(answer, 401)
         assert httpx.get(f"{url}/health").status_code == 200
         assert httpx.get(f"{url}/describe", headers={"authorization": "bearer secret-1"}).status_code == 200
 
@@ -224,9 +215,7 @@ ELSEWHERE = [
 @pytest.mark.parametrize("host", ELSEWHERE)
 def test_a_request_for_another_host_is_refused_on_loopback(client, host):
     for path in ("/health", "/mcp", "/search"):
-        answer = client.post(path, headers={"host": host.encode("latin-1")}, json={"query": "film"})
-        assert answer.status_code == 421
-        error_of(answer)
+        error_of(client.post(path, headers={"host": host.encode("latin-1")}, json={"query": "film"}), 421)
     origin = f"http://{host}".encode("latin-1")
     assert client.get("/health", headers={"origin": origin}).status_code == 403
 
@@ -395,18 +384,12 @@ def test_a_retriever_that_fails_or_miscounts_is_a_502_in_one_sentence_and_a_defe
     retriever = ByLength()
     with serving(retriever) as url:
         retriever.before = lambda queries: (_ for _ in ()).throw(RetrieverError("the index is gone \ud83d"))
-        answer = httpx.post(f"{url}/search", json={"query": "a"})
-        assert answer.status_code == 502
-        assert "the index is gone" in error_of(answer)
+        assert "the index is gone" in error_of(httpx.post(f"{url}/search", json={"query": "a"}), 502)
         retriever.before = lambda queries: None
         retriever.search = lambda queries, k: []
-        answer = httpx.post(f"{url}/retrieve", json={"queries": ["a"]})
-        assert answer.status_code == 502
-        assert "0 lists of hits for 1 queries" in error_of(answer)
+        assert "0 lists of hits for 1 queries" in error_of(httpx.post(f"{url}/retrieve", json={"queries": ["a"]}), 502)
         monkeypatch.setattr("lrat_sim.retrieval.search_app.read_body", lambda *_: 1 / 0)
-        answer = httpx.post(f"{url}/search", json={"query": "a"})
-        assert answer.status_code == 500
-        assert "its log says why" in error_of(answer)
+        assert "its log says why" in error_of(httpx.post(f"{url}/search", json={"query": "a"}), 500)
 
 
 def test_the_server_answers_others_while_a_search_is_under_way():
@@ -524,7 +507,7 @@ def test_no_body_breaks_the_server_or_hangs_it(client, body, path):
     assert answer.status_code in ({200, 422} if path != "/mcp" else {200, 202, 400, 404, 422})
     answer.json()
     if path != "/mcp" and answer.status_code != 200:
-        error_of(answer)
+        error_of(answer, 422)
 
 
 def test_an_answer_is_sent_at_once(client):
