@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from functools import lru_cache
 
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
@@ -43,12 +42,9 @@ def model_for(request: Request) -> Model:
     """
     if request.provider in OWN_MODELS:
         return OWN_MODELS[request.provider]()
-    return _made(OpenAIModel if request.provider == "openai" and request.base_url is not None else LiteLLMModel)
-
-
-@lru_cache(maxsize=2)
-def _made(kind: type[OpenAIModel] | type[LiteLLMModel]) -> Model:
-    return kind()
+    if request.provider == "openai" and request.base_url is not None:
+        return OpenAIModel()
+    return LiteLLMModel()
 
 
 async def close_connections() -> None:

@@ -120,14 +120,6 @@ def no_cookies() -> http.cookiejar.CookieJar:
     return http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 
 
-@lru_cache(maxsize=256)
-def _hostname(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
 def reach_directly(url: str | None = None) -> None:
     """Sees to it that no proxy of the environment is used for this machine, by its usual names and that of ``url``.
 
@@ -137,7 +129,10 @@ def reach_directly(url: str | None = None) -> None:
     proxies = urllib.request.getproxies_environment()
     if not proxies.keys() - {"no"}:
         return
-    host = _hostname(url or "")
+    try:
+        host = urlsplit(url or "").hostname or ""
+    except ValueError:
+        host = ""
     names = ["localhost", "127.0.0.1", "::1", *([host] if is_loopback(host) else [])]
     if missing := [name for name in names if not urllib.request.proxy_bypass(name)]:
         # in both spellings: which one is read first differs

@@ -13,7 +13,7 @@ import pytest
 from lrat_sim import keys
 from lrat_sim.errors import ModelError
 from lrat_sim.models.call import Answer, Request
-from lrat_sim.models.client import attempt, close_connections, model_for
+from lrat_sim.models.client import attempt, close_connections
 from lrat_sim.models.litellm_model import LiteLLMModel, import_litellm
 from lrat_sim.models.openai_model import openai_client
 from lrat_sim.records import Usage, encode
@@ -156,18 +156,12 @@ def test_a_prompt_beyond_the_window_is_known_in_any_wording(asked, model, status
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
-def test_an_error_that_was_being_handled_does_not_speak_for_the_next_call(scripted, model):
+def test_an_error_that_was_being_handled_does_not_speak_for_the_next_call(asked, model):
     """The loop asks for an answer while it handles an overflow."""
-
-    async def both(url):
-        try:
-            raise ModelError("before") from ValueError("bad request")
-        except ModelError:
-            request = Request(model=model, messages=HELLO, base_url=url, key_env="SOME_KEY")
-            return await attempt(model_for(request), request)
-
-    with scripted.Server(lambda *_: scripted.Reply(status=503)) as server:
-        assert asyncio.run(both(server.url)).status == 503
+    try:
+        raise ModelError("before") from ValueError("bad request")
+    except ModelError:
+        assert asked(model, status=503).status == 503
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
@@ -297,18 +291,13 @@ SAMPLING = {"temperature": 0.85, "top_p": 0.95, "presence_penalty": 1.1, "seed":
 EXTRA = {"top_k": 20, "reasoning_effort": "high", "extra_headers": {"x-room": "7"}, "parallel_tool_calls": True}
 
 
-def test_the_request_is_the_one_that_litellm_alone_would_send(scripted, attempts):
-    request = {"messages": MESSAGES, "tools": TOOLS, "tool_choice": "none"}
-    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi", "I greet.")))) as server:
-        (ours,) = attempts(
-            Request(
-                model="openai/m", sampling=SAMPLING, extra=EXTRA, base_url=server.url, key_env="SOME_KEY", **request
-            )
-        )
-        more = {**request, **SAMPLING, **EXTRA, "max_retries": 0, "timeout": 300.0}
-        plain = asyncio.run(
-            import_litellm().acompletion(model="openai/m", api_base=server.url, api_key="k", **copy.deepcopy(more))
-        )
+def test_the_request_is_the_one_that_litellm_alone_would_send(serve, scripted, attempts):
+    server = serve(content=scripted.body(scripted.says("hi", "I greet.")))
+    request = {"model": "openai/m", "messages": MESSAGES, "tools": TOOLS, "tool_choice": "none"}
+    more = {"sampling": SAMPLING, "extra": EXTRA, "base_url": server.url, "key_env": "SOME_KEY"}
+    (ours,) = attempts(Request(**request, **more))
+    more = {**SAMPLING, **EXTRA, "max_retries": 0, "timeout": 300.0, "api_base": server.url, "api_key": "k"}
+    plain = asyncio.run(import_litellm().acompletion(**copy.deepcopy({**request, **more})))
     first, second = server.requests
     assert first == second
     assert first["messages"] == MESSAGES
@@ -336,15 +325,10 @@ def test_a_loop_has_a_client_for_each_endpoint_and_key_until_they_are_closed():
 
 
 @pytest.fixture
-def ask(scripted, attempts):
+def ask(scripted, asked):
     """One attempt at a server that replies with what it is given."""
-
-    def go(**changed):
-        body = {**scripted.body({"role": "assistant", "content": "Thornmouth"}), **changed}
-        with scripted.Server(lambda request, number: scripted.Reply(body)) as server:
-            return attempts(Request(model="openai/m", messages=HELLO, base_url=server.url))[0]
-
-    return go
+    body = scripted.body({"role": "assistant", "content": "Thornmouth"})
+    return lambda **changed: asked("openai/m", content={**body, **changed})
 
 
 def choices(content):

@@ -230,14 +230,11 @@ SHAPES = {
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_real_shape_survives_the_wire_and_litellm(scripted, monkeypatch, model, shape):
+def test_a_real_shape_survives_the_wire_and_litellm(serve, scripted, model, shape):
     raw = SHAPES[shape]
-    monkeypatch.setenv("ANY_KEY", "k")
-    reply = scripted.Reply(scripted.body({"role": "assistant", **raw}))
-    with scripted.Server(lambda *_: reply) as server:
-        hello = [{"role": "user", "content": "hello"}]
-        request = Request(model=model, messages=hello, base_url=server.url, key_env="ANY_KEY", timeout=5.0)
-        message = asyncio.run(Client().complete(request)).message
+    server = serve(content=scripted.body({"role": "assistant", **raw}))
+    request = Request(model=model, messages=[{"role": "user", "content": "hello"}], base_url=server.url, timeout=5.0)
+    message = asyncio.run(Client().complete(request)).message
     direct = read_message(raw)
     assert (message.reasoning is None) == (direct.reasoning is None)
     assert (message.reasoning or "").strip() == (direct.reasoning or "").strip()
