@@ -65,11 +65,11 @@ class Budget:
         self.spent += cost
 
     def include(self, folder: Path, spent: float) -> None:
-        """Counts what the runs of a folder cost before, once: what is spent on them from here on comes by itself."""
+        """Adds what the runs of a folder have cost so far, once a folder; later costs are added as they occur."""
         if folder not in self._included:
             self._included.add(folder)
             self.spent += spent
 
     def take_back(self, cost: float | None) -> None:
-        """Uncounts what will be counted once more, as its answers are in a cache."""
+        """Subtracts a cost that will be counted again, since its answers are in a cache."""
         self.spent -= cost or 0.0

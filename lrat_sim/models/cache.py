@@ -25,7 +25,7 @@ _PIECE = 2047
 
 
 def call_key(request: Request) -> bytes:
-    """What stands for all that changes the answer; how a call is sent (key, timeout, retries) is not of it."""
+    """A digest of all that changes the answer, so not of how a call is sent (key, timeout, retries)."""
     decisive: list[Any] = [
         request.model,
         request.messages,
@@ -54,7 +54,7 @@ class CallCache:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         ensure_folder(self.path.parent)
-        with self._told(), contextlib.ExitStack() as opening:
+        with self._file_errors(), contextlib.ExitStack() as opening:
             # a rollout that a notebook calls runs in a thread of its own
             connection = sqlite3.connect(
                 self.path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None, check_same_thread=False
@@ -90,7 +90,7 @@ class CallCache:
 
     def get(self, key: bytes) -> Completion | None:
         """The completion under a key of :func:`call_key`, marked as cached; None where there is none."""
-        with self._told():
+        with self._file_errors():
             row = self._connection.execute("SELECT completion FROM calls WHERE key = ?", (key,)).fetchone()
             return None if row is None else msgspec.json.decode(zlib.decompress(row[0]), type=Completion)
 
@@ -98,7 +98,7 @@ class CallCache:
         """Keeps a completion, whole, before it returns; where there is one already, that stays."""
         kept = msgspec.structs.replace(completion, attempts=[], cached=True)
         packed = zlib.compress(msgspec.json.encode(kept), 1)
-        with self._told():
+        with self._file_errors():
             self._connection.execute("INSERT OR IGNORE INTO calls VALUES (?, ?)", (key, packed))
 
     def close(self) -> None:
@@ -112,8 +112,8 @@ class CallCache:
         self.close()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Says in one sentence what is wrong with the file."""
+    def _file_errors(self) -> Iterator[None]:
+        """Turns errors of the file into one sentence."""
         try:
             yield
         except sqlite3.ProgrammingError:  # it was closed: a defect of the caller, not of the file

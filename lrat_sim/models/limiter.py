@@ -91,7 +91,7 @@ class AdaptiveLimiter(PrioritySemaphore):
         return int(self._limit)
 
     def answered(self) -> None:
-        """A call was answered; to be told while it still holds its slot."""
+        """To be called when a call is answered, while it still holds its slot."""
         # a limit that is not reached says nothing about what the provider accepts; at first, while the runs still
         # come, half of it is enough
         wanted = self.taken * (2 if self._starting else 1) >= self.limit
@@ -112,7 +112,7 @@ class AdaptiveLimiter(PrioritySemaphore):
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Around a call's wait for its next attempt; it holds no slot meanwhile."""
+        """A context in which a call waits for its next attempt; it holds no slot meanwhile."""
         self.pausing += 1
         self.changed()
         try:

@@ -121,7 +121,7 @@ def no_cookies() -> http.cookiejar.CookieJar:
 
 
 def reach_directly(url: str | None = None) -> None:
-    """Sees to it that no proxy of the environment is used for this machine, by its usual names and that of ``url``.
+    """Makes sure that no proxy of the environment is used for this machine, by its usual names and that of ``url``.
 
     A proxy elsewhere could not reach it, and would be told of it.  The environment is where each HTTP library looks,
     including those that litellm uses for one provider or another.

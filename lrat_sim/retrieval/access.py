@@ -99,7 +99,7 @@ def refusal(refused: Refused, headers: dict[str, str] | None = None) -> Response
 
 
 def check_token(token: str | None, host: str) -> None:
-    """Refuses an address that needs a token and has none, and a token that no header can carry (InputError)."""
+    """Refuses an address that needs a token without one, and a token that no header can carry (InputError)."""
     if token is None and not is_loopback(host):
         raise InputError(f"{host} can be reached from other machines; give a token, or listen on 127.0.0.1.")
     if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):

@@ -26,8 +26,8 @@ T = TypeVar("T")
 def send(request: Callable[[], Coroutine[Any, Any, T]], *, attempts: int, timeout: float) -> T:
     """The result of a request, for callers without an event loop, from any thread.
 
-    What may pass (:func:`lrat_sim.models.retry.failure`) is sent again, after the time that the server asks for or a
-    random, growing one.
+    A failure that may pass (:func:`lrat_sim.models.retry.failure`) is retried after the time that the server asks for,
+    or a random, growing one.
     ``timeout`` is the seconds of one try up to the last byte of the answer: a server may send one byte a minute for
     hours.  Raises what the last try raised, httpx.ReadTimeout where it took too long.
     """
@@ -50,7 +50,7 @@ def send(request: Callable[[], Coroutine[Any, Any, T]], *, attempts: int, timeou
 
 
 class Connection:
-    """Requests to the search server at a root address, sent again by :func:`send`: all of a retriever's only read."""
+    """Requests to one search server, retried by :func:`send`: they only read, so that repeating one is safe."""
 
     def __init__(self, url: str, *, token: str | None = None, timeout: float = 60.0, attempts: int = 5):
         self.url = _checked(url)

@@ -108,13 +108,13 @@ def load_model(model: str | Path, device: str, *, attention: str | None = None) 
 
 
 def half_for_flash(device: str, attention: str | None) -> torch.autocast:
-    """Half precision where it is flash attention that computes, which knows no other."""
+    """Half precision where flash attention is used, which supports no other."""
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
 
 
 @contextmanager
 def loading(model: str | Path, kind: str, wanted: str, attention: str | None = None) -> Iterator[dict[str, Any]]:
-    """Goes around the loading of a model by another library, and gives what to load it with.
+    """A context in which another library loads a model; yields the options to load it with.
 
     A folder is read without network, a path is never taken for a hub id, and whatever the library raises becomes an
     :class:`InputError` that calls the model ``kind`` and asks for ``wanted``.
@@ -164,7 +164,7 @@ def prompt_of(model: SentenceTransformer, *names: str) -> str:
 
 
 def weights_fingerprint(model: torch.nn.Module) -> str:
-    """Of the weights as loaded, so that it does not matter in which files they lie."""
+    """A fingerprint of the weights as loaded, whichever files hold them."""
     digest = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())

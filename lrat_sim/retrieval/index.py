@@ -84,5 +84,5 @@ def damaged(folder: Path, problem: object) -> InputError:
 
 
 def reading_index(folder: Path) -> AbstractContextManager[None]:
-    """Goes around a call that opens files of an index: whatever it raises becomes :func:`damaged`."""
+    """A context in which files of an index are opened: whatever goes wrong is raised as :func:`damaged`."""
     return reading(f"the index at {folder} is damaged", _REMEDY)

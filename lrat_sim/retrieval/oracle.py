@@ -19,7 +19,7 @@ _ABOVE = 1e6  # puts any evidence above any score of BM25
 
 
 class OracleRetriever(LocalRetriever):
-    """BM25, but for one task its evidence first, whatever the query.
+    """BM25 that puts the evidence of one task first, whatever the query.
 
     With k = 1 an agent still gets the document of the hop it asks for: evidence is ordered by how much of a wording of
     its hop the query holds, one that the query begins with before all others; then by the words it shares with the
@@ -68,7 +68,7 @@ class OracleRetriever(LocalRetriever):
 def open_oracle(
     corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
 ) -> OracleRetriever:
-    """Opens ``oracle``; its options, and what it raises, are those of ``bm25``, by which it fills up."""
+    """Opens ``oracle``; its options, and what it raises, are those of ``bm25``, which ranks all other documents."""
     return OracleRetriever(corpus, open_bm25(corpus, indexes, progress=progress, **options))
 
 

@@ -118,7 +118,7 @@ class Batcher:
 
 @contextmanager
 def _own_failures(where: str = "") -> Iterator[None]:
-    """A retriever may be the user's own: whatever it raises is a failure of its query."""
+    """Whatever a retriever raises, which may be the user's own, becomes a failure of its query."""
     try:
         yield
     except LratSimError:

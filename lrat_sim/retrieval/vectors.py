@@ -212,7 +212,7 @@ class ExactSearch:
 
 
 def faiss_search(vectors: Vectors, folder: Path, kind: IndexKind, identity: dict[str, Any]) -> Candidates:
-    """Asks a faiss index in a folder of its own: all vectors (``faiss``), or a graph that skips most of them, inexact.
+    """Searches a faiss index in a folder of its own: all vectors (``faiss``), or a graph that skips most (inexact).
 
     Raises:
         InputError: faiss is not installed, or the index is damaged.
