@@ -81,8 +81,9 @@ class CallCache:
 
     def _check(self, connection: sqlite3.Connection) -> bool:
         """Whether the file is new; refuses one that is neither new nor ours."""
-        mark = tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        # first, since another process sets both marks in the transaction in which it makes the table
         tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        mark = tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
         new = (mark[0], tables) == (0, 0)
         if not new and mark != _MARK:
             raise InputError(f"{self.path} is no cache of calls that this lrat-sim reads; give another file.")
