@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field, structs
@@ -73,6 +74,18 @@ class Shuffle(Settings, frozen=True):
     seed: Annotated[int, Meta(description="Random seed.")] = 0
 
 
+_NAMED_RULES: dict[str, Mapping[str, Any]] = {
+    "useful": USEFULNESS,
+    "walk": WALKS,
+    "searches": SEARCHES,
+    "positives": POSITIVES,
+    "query": QUERIES,
+    "length": LENGTHS,
+    "weight": WEIGHTS,
+}
+"""The table in which each field of a recipe that names a rule is looked up."""
+
+
 class MiningRecipe(Settings, frozen=True):
     """How pairs are mined; the defaults are those of the paper.
 
@@ -119,21 +132,16 @@ class MiningRecipe(Settings, frozen=True):
     ] = None
 
     def __post_init__(self) -> None:
-        check_name("useful", self.useful, USEFULNESS)
-        check_name("walk", self.walk, WALKS)
-        check_name("searches", self.searches, SEARCHES)
-        check_name("positives", self.positives, POSITIVES)
-        check_name("query", self.query, QUERIES)
-        check_name("length", self.length, LENGTHS)
-        check_name("weight", self.weight, WEIGHTS)
+        for name, table in _NAMED_RULES.items():
+            check_name(name, getattr(self, name), table)
         if self.unanswered and self.runs != "all":
             raise InputError(f"unanswered is true and runs is {self.runs!r}; a run without an answer is neither.")
 
     @property
     def shuffle(self) -> Shuffle | None:
         """How positives are exchanged, None where they are not."""
-        asked = self.shuffle_positives
-        return Shuffle(within="pairs", seed=asked) if isinstance(asked, int) else asked
+        shuffle = self.shuffle_positives
+        return Shuffle(within="pairs", seed=shuffle) if isinstance(shuffle, int) else shuffle
 
     @property
     def needs_grades(self) -> bool:

@@ -22,8 +22,8 @@ from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
 from lrat_sim.grading.relevance import Browse
-from lrat_sim.mining.episodes import Episode, ExecutedSearch, Judgement, episodes, query_in
-from lrat_sim.records import Trajectory, Turn, VerdictState
+from lrat_sim.mining.episodes import Episode, ExecutedSearch, Judgement, episodes, queries
+from lrat_sim.records import Trajectory, VerdictState
 
 Use = Literal["used", "unclear", "unused"]
 Relation = Literal["rewording", "other", "unclear"]
@@ -34,63 +34,6 @@ _SHORTEST_NAME = 3
 _LONG_WORD = 4
 """Characters of a word that tells what a query is about, where the query has no capitals."""
 _SENTENCE_END = re.compile(r"[.!?:\n][\"”’')*]*\s*$")
-
-
-class RunNames:
-    """The names and numbers that a run came upon and made use of, and what its searches are about.
-
-    Names are recognised by their capital letter, away from the beginning of a sentence, so only reasoning in scripts
-    that have capitals is read; queries and answers may write them small.
-    """
-
-    def __init__(self, run: Trajectory):
-        self._question = _read_query(run.question)[0]
-        written = [set(_WORD.findall(turn.reasoning or "")) for turn in run.turns]
-        asked = [set[str]().union(*(_words(query) for query in _queries(turn))) for turn in run.turns]
-        first = dict.fromkeys(_words(run.question), -1)
-        last: dict[str, int] = {}
-        for number, (reasoning, queries) in enumerate(zip(written, asked, strict=True)):
-            for word in queries.union(map(str.casefold, reasoning)):
-                first.setdefault(word, number)
-            last.update(dict.fromkeys(queries, number))
-        if run.status == "answered":
-            last.update(dict.fromkeys(_words(run.answer), len(run.turns)))
-        self._noting: set[int] = set()
-        self._taken: dict[str, int] = {}  # the turn that noted each name that was taken up
-        for number, turn in enumerate(run.turns):
-            new = {word for word in written[number] if _may_be_name(word) and first[word.casefold()] == number}
-            for name in _names(turn.reasoning or "", new) if new else ():
-                self._noting.add(number)
-                if last.get(name, -1) >= number:
-                    self._taken[name] = number
-        self._taking = frozenset(self._taken.values())
-
-    def noted(self, turn: int) -> bool:
-        """Whether the reasoning of a turn holds a name or number that nothing before it held."""
-        return turn in self._noting
-
-    def taken_up(self, turn: int) -> bool:
-        """Whether one that it noted stands in a query from that turn on, or in the answer."""
-        return turn in self._taking
-
-    def relation(self, earlier: SearchTopic, later: SearchTopic) -> Relation:
-        """What a search is to one of an earlier turn.
-
-        Returns:
-            ``other``: it shares no name with it; ``rewording``: it looks for the same thing again; ``unclear``: it
-            shares a name, but holds one that was taken up since, or one of the question that the earlier one lacked,
-            so that it may look for something else.
-        """
-        if earlier.names.isdisjoint(later.names):
-            return "other"
-        moved_on = not self._question.isdisjoint(later.names - earlier.names) or any(
-            self._taken.get(word, -1) > earlier.turn for word in later.words
-        )
-        return "unclear" if moved_on else "rewording"
-
-    def is_rewording(self, earlier: ExecutedSearch, later: ExecutedSearch) -> bool:
-        """Whether a search looks again for what one of an earlier turn looked for."""
-        return self.relation(topic([earlier]), topic([later])) == "rewording"
 
 
 class SearchTopic(NamedTuple):
@@ -110,18 +53,97 @@ def topic(searches: Iterable[ExecutedSearch]) -> SearchTopic:
     return SearchTopic(turn, names, words)
 
 
+class AnalysedRun:
+    """A run with its episodes, the names and numbers that it noted, and which of them it took up later.
+
+    Names are recognised by their capital letter, away from the beginning of a sentence, so only reasoning in scripts
+    that have capitals is read; queries and answers may write them small.  Nothing is worked out before it is asked for.
+    """
+
+    def __init__(self, trajectory: Trajectory):
+        self.trajectory = trajectory
+
+    @cached_property
+    def episodes(self) -> list[Episode]:
+        """See :func:`lrat_sim.mining.episodes.episodes`."""
+        return episodes(self.trajectory)
+
+    @cached_property
+    def _noted(self) -> tuple[set[int], dict[str, int]]:
+        """The turns whose reasoning holds something new, and the turn that noted each name that was taken up."""
+        run = self.trajectory
+        written = [set(_WORD.findall(turn.reasoning or "")) for turn in run.turns]
+        first = dict.fromkeys(_words(run.question), -1)
+        last: dict[str, int] = {}
+        for number, turn in enumerate(run.turns):
+            searched = {word for query in queries(turn) for word in _words(query)}
+            for word in searched.union(map(str.casefold, written[number])):
+                first.setdefault(word, number)
+            last.update(dict.fromkeys(searched, number))
+        if run.status == "answered":
+            last.update(dict.fromkeys(_words(run.answer), len(run.turns)))
+        noting: set[int] = set()
+        taken: dict[str, int] = {}
+        for number, turn in enumerate(run.turns):
+            new = {word for word in written[number] if _may_be_name(word) and first[word.casefold()] == number}
+            for name in _names(turn.reasoning or "", new) if new else ():
+                noting.add(number)
+                if last.get(name, -1) >= number:
+                    taken[name] = number
+        return noting, taken
+
+    def noted(self, turn: int) -> bool:
+        """Whether the reasoning of a turn holds a name or number that nothing before it held."""
+        return turn in self._noted[0]
+
+    def taken_up(self, turn: int) -> bool:
+        """Whether one that it noted stands in a query from that turn on, or in the answer."""
+        return turn in self._noted[1].values()
+
+    def relation(self, earlier: SearchTopic, later: SearchTopic) -> Relation:
+        """What a search is to one of an earlier turn.
+
+        Returns:
+            ``other``: it shares no name with it; ``rewording``: it looks for the same thing again; ``unclear``: it
+            shares a name, but holds one that was taken up since, or one of the question that the earlier one lacked,
+            so that it may look for something else.
+        """
+        if earlier.names.isdisjoint(later.names):
+            return "other"
+        asked = _read_query(self.trajectory.question)[0]
+        moved_on = not asked.isdisjoint(later.names - earlier.names) or any(
+            self._noted[1].get(word, -1) > earlier.turn for word in later.words
+        )
+        return "unclear" if moved_on else "rewording"
+
+    def uses(self) -> dict[tuple[int, int], Use]:
+        """What the run made of every document that it opened, by turn and position of the browse."""
+        topics = [topic(episode.searches) for episode in self.episodes]
+        made: dict[tuple[int, int], Use] = {}
+        for number, episode in enumerate(self.episodes):
+            own, before, after = topics[number], topics[:number], topics[number + 1 :]
+            again = any(self.relation(own, later) == "rewording" for later in after)
+            # an answer may have been forced, so the last search of a run must not be a second try itself
+            ended = bool(after) or all(self.relation(earlier, own) != "rewording" for earlier in before)
+            for opened in episode.chain:
+                browse = opened.browse
+                use: Use = "unclear"
+                if self.taken_up(browse.turn + 1):
+                    use = "used"
+                elif again or not (after or self.trajectory.status == "answered"):
+                    use = "unused"
+                elif opened is episode.chain[-1] and ended and self.noted(browse.turn + 1):
+                    use = "used"
+                made[browse.turn, browse.call] = use
+        return made
+
+
 @lru_cache(maxsize=1 << 10)
 def _read_query(query: str) -> tuple[frozenset[str], frozenset[str]]:
     """The words of a query that have a capital, or its longer words where none has; and all its words."""
     words = _WORD.findall(query)
     named = {word.casefold() for word in words if len(word) >= _SHORTEST_NAME and word[0].isupper()}
     return frozenset(named or {word.casefold() for word in words if len(word) >= _LONG_WORD}), frozenset(_words(query))
-
-
-def _queries(turn: Turn) -> Iterator[str]:
-    for call in turn.calls:
-        if call.is_search:
-            yield query_in(call.executed) or query_in(call.arguments) or ""
 
 
 def _words(text: str | None) -> set[str]:
@@ -142,46 +164,6 @@ def _names(text: str, words: set[str]) -> Iterator[str]:
                 yield word.casefold()
 
 
-class AnalysedRun:
-    """A run with its episodes and its names, each worked out when first asked for."""
-
-    def __init__(self, trajectory: Trajectory):
-        self.trajectory = trajectory
-
-    @cached_property
-    def episodes(self) -> list[Episode]:
-        """See :func:`lrat_sim.mining.episodes.episodes`."""
-        return episodes(self.trajectory)
-
-    @cached_property
-    def names(self) -> RunNames:
-        """See :class:`RunNames`."""
-        return RunNames(self.trajectory)
-
-
-def uses(run: AnalysedRun) -> dict[tuple[int, int], Use]:
-    """What a run made of every document that it opened, by turn and position of the browse."""
-    names, answered = run.names, run.trajectory.status == "answered"
-    topics = [topic(episode.searches) for episode in run.episodes]
-    found: dict[tuple[int, int], Use] = {}
-    for number, episode in enumerate(run.episodes):
-        own, earlier, later = topics[number], topics[:number], topics[number + 1 :]
-        again = any(names.relation(own, other) == "rewording" for other in later)
-        # an answer may have been forced, so the last search of a run must not be a second try itself
-        ended = bool(later) or all(names.relation(other, own) != "rewording" for other in earlier)
-        for opened in episode.chain:
-            browse = opened.browse
-            use: Use = "unclear"
-            if names.taken_up(browse.turn + 1):
-                use = "used"
-            elif again or not (later or answered):
-                use = "unused"
-            elif opened is episode.chain[-1] and ended and names.noted(browse.turn + 1):
-                use = "used"
-            found[browse.turn, browse.call] = use
-    return found
-
-
 def judged(run: AnalysedRun, verdict: Judgement) -> Judgement:
     """A document is of use where the judge says so (section 5.1)."""
     return verdict
@@ -193,11 +175,11 @@ _STATE_OF_USE: dict[Use, VerdictState] = {"used": "relevant", "unclear": "unjudg
 def used(run: AnalysedRun, verdict: Judgement) -> Judgement:
     """Of the documents that the judge calls relevant, those that the run used stay so; the others become irrelevant,
     or unjudged where their use is unclear."""
-    found = uses(run)
+    uses = run.uses()
 
     def judge(browse: Browse) -> VerdictState | None:
         state = verdict(browse)
-        return _STATE_OF_USE[found[browse.turn, browse.call]] if state == "relevant" else state
+        return _STATE_OF_USE[uses[browse.turn, browse.call]] if state == "relevant" else state
 
     return judge
 

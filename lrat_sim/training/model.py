@@ -64,11 +64,7 @@ def base_licence(base_model: str | Path) -> str | None:
 
 
 def check_tokenizer(base_model: str | Path) -> None:
-    """Refuses a model folder without tokenizer before it is loaded, which might make one up.
-
-    Raises:
-        InputError: no file of a tokenizer is there.
-    """
+    """Refuses a model folder without tokenizer before it is loaded, which might make one up."""
     known = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "sentencepiece.bpe.model", "spiece.model")
     folder = Path(base_model)
     if ((folder / "modules.json").is_file() or (folder / "config.json").is_file()) and not any(
@@ -106,10 +102,7 @@ def make_trainable(model: Any, settings: TrainingSettings) -> Any:
 def add_adapters(backbone: nn.Module | None, rank: int, alpha: float) -> Any:
     """Puts a low-rank adapter (LoRA, Hu et al. 2021) beside every linear layer, to be trained alone; in place.
 
-    Args:
-        backbone: the transformer.
-        rank: of the adapters, 1 or more.
-        alpha: their output is scaled by ``alpha / rank``.
+    The adapters' output is scaled by ``alpha / rank``.
 
     Raises:
         InputError: the model is no transformer.

@@ -7,12 +7,12 @@ import pytest
 
 from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.recipe import load_recipe
-from lrat_sim.mining.usefulness import AnalysedRun, RunNames, topic, uses
+from lrat_sim.mining.usefulness import AnalysedRun, topic
 
 
 def taken(run):
     """The browses from whose document a name was taken up."""
-    names = RunNames(run)
+    names = AnalysedRun(run)
     return {(turn, position) for turn, position, _ in run.browses() if names.taken_up(turn + 1)}
 
 
@@ -91,7 +91,7 @@ def compared(make):
     ],
 )
 def test_last_document_is_used_where_the_search_ended_with_it(compared, change, first, last):
-    found = uses(AnalysedRun(compared(**change)))
+    found = AnalysedRun(compared(**change)).uses()
     assert (found[1, 0], found[2, 0]) == (first, last)
 
 
@@ -107,7 +107,7 @@ def test_last_document_is_used_where_the_search_ended_with_it(compared, change, 
     ],
 )
 def test_document_before_the_end_is_used_where_the_first_wording_found_something_new(compared, change, use):
-    assert uses(AnalysedRun(compared("age of Corn Street", **change)))[5, 0] == use
+    assert AnalysedRun(compared("age of Corn Street", **change)).uses()[5, 0] == use
 
 
 def test_queries_without_capitals_are_told_apart_by_their_longer_words(make):
@@ -118,7 +118,7 @@ def test_queries_without_capitals_are_told_apart_by_their_longer_words(make):
         make.turn(make.browse("b")),
         make.turn(make.search("year of the road", ["c"]), reasoning="of 1834"),
     )
-    assert uses(AnalysedRun(run)) == {(1, 0): "unused", (3, 0): "used"}
+    assert AnalysedRun(run).uses() == {(1, 0): "unused", (3, 0): "used"}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_rewordings_share_a_name_and_hold_none_that_leads_elsewhere(make, later,
     )
     run = msgspec.structs.replace(run, question="Did Owen Mott know the builder of the Corn Mill?")
     first, second = (topic(each.searches) for each in episodes(run))
-    assert RunNames(run).relation(first, second) == relation
+    assert AnalysedRun(run).relation(first, second) == relation
 
 
 def test_document_whose_use_is_unclear_is_neither_positive_nor_negative(mine, compared, judged):
