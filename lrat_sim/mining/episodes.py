@@ -11,7 +11,7 @@ This settles what "browsed next" means in LRAT's section 5.1:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -21,8 +21,8 @@ from lrat_sim.grading.relevance import Browse
 from lrat_sim.records import Call, Hit, Trajectory, Turn, VerdictState
 from lrat_sim.retrieval.result_format import SEARCH
 
-Judgement = Callable[[Browse], VerdictState | None]
-"""The verdict on a browse; None where there is none."""
+States = Mapping[tuple[int, int], VerdictState]
+"""The verdicts on the browses of a run, by turn and position; nothing where there is none."""
 
 
 class ExecutedSearch(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -71,13 +71,9 @@ def explain(
     run = _trajectory(pair.provenance.trajectory, folders)
     verdicts = _records_of(run, folders, VERDICTS, Verdict)
     grades = _records_of(run, folders, GRADES, Grade)
-    groups = [
-        _run_facts(pair, run, grades[-1] if grades else None),
-        _search_facts(pair, run),
-        _browse_facts(pair, run, _latest(verdicts, report)),
-        _weight_facts(pair, report),
-    ]
-    facts = Table(title="where the pair came from", columns=["", ""], groups=groups, text_columns=(0, 1))
+    facts = _facts(pair, run, grades[-1] if grades else None, _latest(verdicts, report), report)
+    groups = [Rows([Row([*fact]) for fact in part.items()], title) for title, part in facts.items()]
+    origin = Table(title="where the pair came from", columns=["", ""], groups=groups, text_columns=(0, 1))
     rows = []
     for label in labels(pair, run, verdicts, report):
         title = corpus.document(label.docid).title if corpus is not None and label.docid in corpus else ""
@@ -85,7 +81,7 @@ def explain(
         rows.append([number(label.rank, 0), f"{label.docid} {title}".strip(), state, label.why])
     columns = ("rank", "document", "label", "why")
     documents = Table.of("the documents, and what they are to this pair", columns, rows, text_columns=(1, 2, 3))
-    return Group(facts.to_terminal(), "", documents.to_terminal())
+    return Group(origin.to_terminal(), "", documents.to_terminal())
 
 
 def _report(path: Path) -> MiningReport | None:
@@ -163,38 +159,50 @@ def _candidates(
     return None
 
 
-def _facts(title: str, facts: Mapping[str, str]) -> Rows:
-    return Rows([Row([name, value]) for name, value in facts.items()], title)
-
-
-def _run_facts(pair: Pair, run: Trajectory, grade: Grade | None) -> Rows:
-    graded = f" ({grade.state}, says {grade.judge})" if grade is not None else " (not graded)"
-    agent = pair.provenance.agent or "unknown"
-    answer = f"{run.answer or run.status}{graded}"
-    return _facts("the run", {"question": run.question, "trajectory": f"{run.id}, agent {agent}", "answer": answer})
-
-
-def _search_facts(pair: Pair, run: Trajectory) -> Rows:
+def _facts(
+    pair: Pair,
+    run: Trajectory,
+    grade: Grade | None,
+    verdicts: dict[tuple[int, int], Verdict],
+    report: MiningReport | None,
+) -> dict[str, dict[str, str]]:
+    """What is known of a pair, by part and name."""
     where, turn = pair.provenance, run.turns[pair.provenance.turn]
+    graded = f"{grade.state}, says {grade.judge}" if grade is not None else "not graded"
+    # a pair that was not mined here may not say which search of the turn it was
     calls = [call for call in turn.calls if call.is_search] if where.call is None else [turn.calls[where.call]]
-    facts = [("reasoning before", _short(turn.reasoning))]
-    for call in calls:
-        facts += [("asked for", str(call.arguments)), ("ran", str(call.executed))]
-    facts.append(("query of the pair", pair.query))
-    return Rows([Row([*fact]) for fact in facts], f"the search, in turn {where.turn + 1}")
-
-
-def _browse_facts(pair: Pair, run: Trajectory, verdicts: dict[tuple[int, int], Verdict]) -> Rows:
+    facts = {
+        "the run": {
+            "question": run.question,
+            "trajectory": f"{run.id}, agent {where.agent or 'unknown'}",
+            "answer": f"{run.answer or run.status} ({graded})",
+        },
+        f"the search, in turn {where.turn + 1}": {
+            "reasoning before": _short(turn.reasoning),
+            "asked for": "; ".join(str(call.arguments) for call in calls),
+            "ran": "; ".join(str(call.executed) for call in calls),
+            "query of the pair": pair.query,
+        },
+    }
     browse = next((placed for placed in run.placed_calls() if _is_browse_of(pair, placed)), None)
-    if browse is None:
-        return _facts("the browse", {"document": pair.positive})
-    after, verdict, shown = run.turn_after(browse.turn), verdicts.get(browse[:2]), "none"
-    if verdict is not None:
-        votes = ", ".join(f"{count} {state}" for state, count in Counter(verdict.votes).most_common())
-        shown = f"{verdict.state}, says {verdict.judge}{votes and f' (votes: {votes})'}: {verdict.reason or ''}"
-    reasoning = _short(after.reasoning if after else None)
-    facts = {"document": pair.positive, "reasoning after": reasoning, "verdict": shown}
-    return _facts(f"the browse, in turn {browse.turn + 1}", facts)
+    title = "the browse" if browse is None else f"the browse, in turn {browse.turn + 1}"
+    facts[title] = {"document": pair.positive}
+    if browse is not None:
+        after, verdict, shown = run.turn_after(browse.turn), verdicts.get(browse[:2]), "none"
+        if verdict is not None:
+            votes = ", ".join(f"{count} {state}" for state, count in Counter(verdict.votes).most_common())
+            shown = f"{verdict.state}, says {verdict.judge}{votes and f' (votes: {votes})'}: {verdict.reason or ''}"
+        facts[title] |= {"reasoning after": _short(after.reasoning if after else None), "verdict": shown}
+    unit = report.recipe.length if report is not None else "tokens"
+    raw = number(pair.raw_weight, 4)
+    beta = f", with beta {report.beta:g}" if report is not None and report.beta else ""
+    ratio = f" = {raw} / {number(report.mean_raw, 4)}" if report is not None and report.mean_raw else ""
+    facts["the weight"] = {
+        "length": f"{pair.length} {unit} of reasoning right after the browse",
+        "raw weight": raw + beta,
+        "weight": number(pair.weight, 4) + ratio,
+    }
+    return facts
 
 
 def _is_browse_of(pair: Pair, placed: PlacedCall) -> bool:
@@ -202,15 +210,6 @@ def _is_browse_of(pair: Pair, placed: PlacedCall) -> bool:
     if where.browse_turn is None:
         return placed.call.docid == pair.positive and placed.turn >= where.turn
     return placed[:2] == (where.browse_turn, where.browse_call)
-
-
-def _weight_facts(pair: Pair, report: MiningReport | None) -> Rows:
-    unit = report.recipe.length if report is not None else "tokens"
-    raw, weight = number(pair.raw_weight, 4), number(pair.weight, 4)
-    beta = f", with beta {report.beta:g}" if report is not None and report.beta else ""
-    ratio = f" = {raw} / {number(report.mean_raw, 4)}" if report is not None and report.mean_raw else ""
-    length = f"{pair.length} {unit} of reasoning right after the browse"
-    return _facts("the weight", {"length": length, "raw weight": raw + beta, "weight": weight + ratio})
 
 
 def _short(text: str | None) -> str:

@@ -42,28 +42,21 @@ def place(pair: Pair) -> tuple[object, ...]:
     return where.trajectory, where.turn, where.call, where.browse_turn, where.browse_call
 
 
-def origin(pair: Pair) -> int:
-    """The key of where a pair comes from."""
-    return key(*place(pair))
-
-
-def first_of_each(keys: Hashes, lengths: npt.NDArray[np.int64], origins: Hashes) -> Mask:
+def first_of_each(keys: Hashes, lengths: npt.NDArray[np.float64], origins: Hashes) -> Mask:
     """Of the pairs with the same key the longest, by origin where several are."""
-    kept = np.zeros(len(keys), np.bool_)
     order = np.lexsort((origins, -lengths, keys))
-    first = np.ones(len(keys), np.bool_)
-    first[1:] = keys[order][1:] != keys[order][:-1]
+    _, first = np.unique(keys[order], return_index=True)
+    kept = np.zeros(len(keys), np.bool_)
     kept[order[first]] = True
     return kept
 
 
 def at_most(count: int, documents: Hashes, origins: Hashes) -> Mask:
     """Of the uses of a document no more than ``count``, drawn by origin."""
-    kept = np.zeros(len(documents), np.bool_)
     order = np.lexsort((origins, documents))
-    ordered = documents[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.array([], np.int64)
-    position = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
+    _, starts, uses = np.unique(documents[order], return_index=True, return_counts=True)
+    position = np.arange(len(order)) - np.repeat(starts, uses)  # among the uses of the same document
+    kept = np.zeros(len(documents), np.bool_)
     kept[order[position < count]] = True
     return kept
 

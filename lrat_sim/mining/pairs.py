@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.mining import guards
-from lrat_sim.mining.episodes import ExecutedSearch, Judgement, is_silent
+from lrat_sim.mining.episodes import ExecutedSearch, States, is_silent
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import MEANING, UNLABELLED, MiningReport, histogram, quantiles, weight_shares
 from lrat_sim.mining.rules import (
@@ -107,8 +107,8 @@ def label(
         counts["left_out", left_out] += 1
         return [], counts
     rows: list[bytes] = []
-    for candidates, verdict in candidates_of(run, verdicts, recipe, counts):
-        positives = _positives(run, candidates, verdict, recipe, corpus, counts)
+    for candidates, states in candidates_of(run, verdicts, recipe, counts):
+        positives = _positives(run, candidates, states, recipe, corpus, counts)
         if not positives:
             continue
         counts["searches", "with_pairs"] += 1
@@ -133,16 +133,11 @@ def label(
 
 def candidates_of(
     run: Trajectory, verdicts: Mapping[tuple[int, int], Any], recipe: MiningRecipe, counts: Counts
-) -> Iterator[tuple[Candidates, Judgement]]:
+) -> Iterator[tuple[Candidates, States]]:
     """What the searches of a run could make pairs of, with the verdicts that count; ``verdicts`` have a ``state``."""
-
-    def recorded(browse: Browse) -> VerdictState | None:
-        verdict = verdicts.get((browse.turn, browse.call))
-        return None if verdict is None else verdict.state
-
     analysed = AnalysedRun(run)
-    verdict = USEFULNESS[recipe.useful](analysed, recorded)
-    return ((candidates, verdict) for candidates in WALKS[recipe.walk](analysed, verdict, recipe.parallel, counts))
+    states = USEFULNESS[recipe.useful](analysed, {place: verdict.state for place, verdict in verdicts.items()})
+    return ((candidates, states) for candidates in WALKS[recipe.walk](analysed, states, recipe.parallel, counts))
 
 
 def why_no_negative(document: ListedDocument, recipe: MiningRecipe, corpus: Container[str] | None = None) -> str | None:
@@ -157,7 +152,7 @@ def why_no_negative(document: ListedDocument, recipe: MiningRecipe, corpus: Cont
 def _positives(
     run: Trajectory,
     candidates: Candidates,
-    verdict: Judgement,
+    states: States,
     recipe: MiningRecipe,
     corpus: Container[str] | None,
     counts: Counts,
@@ -176,7 +171,8 @@ def _positives(
         if corpus is not None and browses[0].docid not in corpus:
             reasons: list[str | None] = ["not_in_corpus"]
         else:
-            reasons = [POSITIVES[recipe.positives](verdict(browse), is_silent(browse)) for browse in browses]
+            rule = POSITIVES[recipe.positives]
+            reasons = [rule(states.get((browse.turn, browse.call)), is_silent(browse)) for browse in browses]
         # a document opened twice is one pair, by the first browse that makes it a positive
         reason = None if None in reasons else reasons[0]
         counts["browses", "repeated"] += len(browses) - 1
@@ -216,19 +212,14 @@ def _pair(run: Trajectory, search: ExecutedSearch, browse: Browse, satisfied: bo
 # --- all runs together ---
 
 
-class Spool:
-    """Lines that are written once and read as often as needed, in memory while they are few."""
+def _spool() -> IO[bytes]:
+    """A file for lines that are written once and read as often as needed, in memory while they are few."""
+    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
 
-    def __init__(self) -> None:
-        self._stream: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  # it is this object
 
-    def extend(self, lines: Iterable[bytes]) -> None:
-        """Adds lines, which come without their ends."""
-        self._stream.writelines(line + b"\n" for line in lines)
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._stream.seek(0)
-        yield from self._stream
+def _lines(spool: IO[bytes]) -> Iterator[bytes]:
+    spool.seek(0)
+    yield from spool
 
 
 _NUMBERS = [
@@ -254,14 +245,14 @@ class PairAssembler:
     """
 
     def __init__(self, recipe: MiningRecipe, *, corpus: Container[str] | None = None, encoder: Encoder | None = None):
-        self.recipe, self.counts, self._spool = recipe, Counts(), Spool()
+        self.recipe, self.counts, self._rows = recipe, Counts(), _spool()
         near = recipe.guards.near_positive
         self._near = None if near is None else guards.NearPositives(near, encoder, corpus)
         self._own_positives: dict[str, set[str]] = defaultdict(set)  # of each task, for the guard question_positives
 
     def add(self, rows: Iterable[bytes], counts: Counts) -> None:
         """Adds what :func:`label` found in a run, or in several."""
-        self._spool.extend(rows)
+        self._rows.writelines(row + b"\n" for row in rows)
         self.counts.update(counts)
 
     def pairs(self) -> Iterator[Pair]:
@@ -292,10 +283,10 @@ class PairAssembler:
                 self._own_positives[pair.provenance.task].add(pair.positive)
             agent = agents.setdefault(str(pair.provenance.agent), len(agents))
             content = guards.key(pair.query, pair.positive, pair.satisfied)
-            hashes = content, guards.key(pair.positive), guards.origin(pair)
+            hashes = content, guards.key(pair.positive), guards.key(*guards.place(pair))
             return (pair.length, row.share, OUTCOMES.index(row.outcome), agent, *hashes)
 
-        table = np.fromiter(map(numbers, self._spool), np.dtype(_NUMBERS))
+        table = np.fromiter(map(numbers, _lines(self._rows)), np.dtype(_NUMBERS))
         kept = np.ones(len(table), np.bool_)
         if limits.deduplicate:
             kept = guards.first_of_each(table["content"], table["length"], table["origin"])
@@ -317,7 +308,7 @@ class PairAssembler:
         self._weights = self._weighting.weights
 
     def _kept_rows(self) -> Iterator[UnfinishedPair]:
-        return (_ROWS.decode(line) for line, kept in zip(self._spool, self._kept, strict=True) if kept)
+        return (_ROWS.decode(line) for line, kept in zip(_lines(self._rows), self._kept, strict=True) if kept)
 
     def _exchanged(self) -> Iterable[str | None]:
         """The exchanged positive of each pair; None where positives stay."""
@@ -374,16 +365,16 @@ class PairAssembler:
 
     def _capped(self, pairs: Iterable[Pair], count: int) -> Iterator[Pair]:
         """The pairs with each document among the negatives of ``count`` at most."""
-        spool, uses = Spool(), array("Q")
+        spool, uses = _spool(), array("Q")
         for pair in pairs:
-            origin = guards.origin(pair)
+            origin = guards.key(*guards.place(pair))
             for negative in pair.negatives:
                 uses.extend((guards.key(negative.docid), origin))
-            spool.extend([encode(pair)])
+            spool.write(encode(pair) + b"\n")
         kept = guards.at_most(count, np.array(uses[::2]), np.array(uses[1::2]))
         self.counts["unlabelled", "negatives_per_document"] += len(kept) - int(kept.sum())
         stays = iter(kept)
-        for line in spool:
+        for line in _lines(spool):
             pair = decode(line, Pair)
             yield structs.replace(pair, negatives=[negative for negative in pair.negatives if next(stays)])
 
@@ -395,29 +386,31 @@ class PairAssembler:
             judge: whose verdicts counted.
         """
         counts, recipe, weights, lengths = self.counts, self.recipe, self._weights, self._lengths
-
-        def section(name: str, reasons: Iterable[str]) -> dict[str, int]:
-            """The counts above 0, in the order in which their reasons are explained."""
-            return {reason: counts[name, reason] for reason in reasons if counts[name, reason]}
-
-        left_out = section("left_out", MEANING)
+        reasons: dict[str, Iterable[str]] = {
+            "left_out": MEANING,
+            "browses": MEANING,
+            "dropped": MEANING,
+            "unlabelled": UNLABELLED,
+            "negatives": dict.fromkeys(source.rule for source in recipe.negatives),
+        }
+        # the counts above 0, in the order in which their reasons are explained
+        sections = {
+            section: {reason: counts[section, reason] for reason in names if counts[section, reason]}
+            for section, names in reasons.items()
+        }
         return MiningReport(
+            **sections,
             recipe=recipe,
             recipe_fingerprint=recipe.fingerprint,
             runs=list(runs),
             judge=judge,
             trajectories=counts["runs", "read"],
-            mined=counts["runs", "read"] - sum(left_out.values()),
-            left_out=left_out,
+            mined=counts["runs", "read"] - sum(sections["left_out"].values()),
             searches=counts["searches", "ran"],
             searches_with_pairs=counts["searches", "with_pairs"],
-            browses=section("browses", MEANING),
-            dropped=section("dropped", MEANING),
             pairs=len(weights),
             flagged=counts["pairs", "flagged"],
             pairs_without_negatives=counts["pairs", "without_negatives"],
-            negatives=section("negatives", dict.fromkeys(source.rule for source in recipe.negatives)),
-            unlabelled=section("unlabelled", UNLABELLED),
             beta=self._weighting.beta,
             mean_raw=self._weighting.mean,
             lengths=quantiles(lengths),

@@ -32,9 +32,7 @@ class NegativeRule(Settings, frozen=True):
 class NearPositive(Settings, frozen=True):
     """Negatives that an encoder finds too like their positive are dropped."""
 
-    encoder: Annotated[
-        str | None, Meta(description="A sentence-transformers folder or hub id; all-MiniLM-L6-v2 by default.")
-    ] = None
+    encoder: Annotated[str | None, Meta(description="Model folder or hub id; all-MiniLM-L6-v2 by default.")] = None
     share: Annotated[
         float, Meta(gt=0, le=1, description="Drop negatives whose score is above this share of the positive's.")
     ] = 0.95
@@ -47,21 +45,13 @@ class Guards(Settings, frozen=True):
     """
 
     look_ahead: Annotated[bool, Meta(description="A document that the run opens later is no negative.")] = False
-    question_positives: Annotated[
-        bool, Meta(description="A positive of a question, in any of its runs, is no negative of that question.")
-    ] = False
-    near_positive: Annotated[
-        NearPositive | None, Meta(description="Drop negatives that an encoder finds too like their positive.")
-    ] = None
+    question_positives: Annotated[bool, Meta(description="Any run's positive is no negative of its question.")] = False
+    near_positive: Annotated[NearPositive | None, Meta(description="Drop negatives too like their positive.")] = None
     deduplicate: Annotated[
         bool, Meta(description="Of pairs with the same query and positive, keep the one with the longest reasoning.")
     ] = False
-    pairs_per_document: Annotated[
-        Whole | None, Meta(description="Pairs of which one document is the positive, at most.")
-    ] = None
-    negatives_per_document: Annotated[
-        Whole | None, Meta(description="Pairs of which one document is a negative, at most.")
-    ] = None
+    pairs_per_document: Annotated[Whole | None, Meta(description="At most so many pairs with one positive.")] = None
+    negatives_per_document: Annotated[Whole | None, Meta(description="At most so many pairs with one negative.")] = None
 
 
 class Shuffle(Settings, frozen=True):
@@ -98,23 +88,15 @@ class MiningRecipe(Settings, frozen=True):
         Literal["all", "correct", "incorrect"],
         Meta(description="Which of the runs that answered are mined; correct and incorrect need grades."),
     ] = "all"
-    unanswered: Annotated[
-        bool, Meta(description="Mine runs that ended without an answer, too; only where runs is all.")
-    ] = False
-    useful: Annotated[
-        str, Meta(description="What makes an opened document useful: that it was judged so, or also that it was used.")
-    ] = "judged"
-    walk: Annotated[
-        str, Meta(description=f"Which browses and result lists belong to a search: {', '.join(WALKS)}.")
-    ] = "search"
+    unanswered: Annotated[bool, Meta(description="Mine runs without an answer, too; only where runs is all.")] = False
+    useful: Annotated[str, Meta(description="What makes a document useful: judged so, or also used.")] = "judged"
+    walk: Annotated[str, Meta(description=f"Which browses belong to a search: {', '.join(WALKS)}.")] = "search"
     searches: Annotated[str, Meta(description="Which searches count: all, or a third of the run's turns.")] = "all"
     parallel: Annotated[
         Parallel,
         Meta(description="Which of several searches of a turn gets a document that they list: the latest or every."),
     ] = "latest"
-    positives: Annotated[
-        str, Meta(description=f"Which browses make their document a positive: {', '.join(POSITIVES)}.")
-    ] = "relevant"
+    positives: Annotated[str, Meta(description=f"Which browses make positives: {', '.join(POSITIVES)}.")] = "relevant"
     negatives: Annotated[
         list[NegativeRule], Meta(description="Where negatives come from; the first rule to take a document keeps it.")
     ] = field(default_factory=lambda: [NegativeRule()])

@@ -19,7 +19,7 @@ from lrat_sim.mining.episodes import (
     DocumentHistory,
     DocumentState,
     ExecutedSearch,
-    Judgement,
+    States,
     browse_at,
     executed_search,
     is_silent,
@@ -146,7 +146,7 @@ class Candidates(Struct, frozen=True, kw_only=True):
     blank_query: bool = False  # whether the search counts with a blank query, too
 
 
-Walk = Callable[[AnalysedRun, Judgement, Parallel, Counts], Iterator[Candidates]]
+Walk = Callable[[AnalysedRun, States, Parallel, Counts], Iterator[Candidates]]
 """From a run and the verdicts on its browses to candidates; searches, and browses that belong to none, are counted.
 
 ``Parallel`` says which of several searches of one turn gets a browse of a document that they list.
@@ -158,7 +158,7 @@ FoundBrowse = tuple[Browse, ExecutedSearch]
 
 def by_search(
     run: AnalysedRun,
-    verdict: Judgement,
+    verdicts: States,
     parallel: Parallel,
     counts: Counts,
     inherited: Sequence[list[FoundBrowse]] | None = None,
@@ -168,7 +168,7 @@ def by_search(
     A browse without reasoning after it is unjudged, whatever its verdict says.  ``inherited`` has for each episode the
     browses of a later one, with their searches, that may answer its searches, too.
     """
-    known = DocumentHistory(run.episodes, lambda browse: _state(browse, verdict))
+    known = DocumentHistory(run.episodes, lambda browse: _state(browse, verdicts))
     for number, episode in enumerate(run.episodes):
         counts["searches", "ran"] += len(episode.searches)
         counts["browses", "failed"] += episode.failed_browses
@@ -193,7 +193,7 @@ def by_search(
                 yield Candidates(search=search, opened=list(browses.values()), listed=listed)
 
 
-def by_chain(run: AnalysedRun, verdict: Judgement, parallel: Parallel, counts: Counts) -> Iterator[Candidates]:
+def by_chain(run: AnalysedRun, verdicts: States, parallel: Parallel, counts: Counts) -> Iterator[Candidates]:
     """As :func:`by_search`, where a search that led to nothing useful also gets what a rewording of it led to.
 
     An agent that does not find what it wants words its query anew, and what it finds in the end answers the earlier
@@ -207,18 +207,18 @@ def by_chain(run: AnalysedRun, verdict: Judgement, parallel: Parallel, counts: C
         own = [
             (opened.browse, episode.searches[opened.search])
             for opened in episode.chain
-            if opened.search is not None and _state(opened.browse, verdict) == "relevant"
+            if opened.search is not None and _state(opened.browse, verdicts) == "relevant"
         ]
         inherited.append([] if own else next_useful)
         next_useful = own or next_useful
-    return by_search(run, verdict, parallel, counts, inherited[::-1])
+    return by_search(run, verdicts, parallel, counts, inherited[::-1])
 
 
-def _state(browse: Browse, verdict: Judgement) -> VerdictState:
-    return "unjudged" if is_silent(browse) else verdict(browse) or "unjudged"
+def _state(browse: Browse, verdicts: States) -> VerdictState:
+    return "unjudged" if is_silent(browse) else verdicts.get((browse.turn, browse.call), "unjudged")
 
 
-def since_useful(run: AnalysedRun, verdict: Judgement, parallel: Parallel, counts: Counts) -> Iterator[Candidates]:
+def since_useful(run: AnalysedRun, verdicts: States, parallel: Parallel, counts: Counts) -> Iterator[Candidates]:
     """The candidates of the published miner: each stretch of browses against all lists since the last useful one.
 
     - A stretch is consecutive browses, where one piece of reasoning may stand after each; text, a turn without a call
@@ -244,8 +244,9 @@ def since_useful(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count
             lists = [step, *lists]
             shown.update(hit.docid for hit in step.hits)
             continue
-        useful = {browse.docid for browse in step if verdict(browse) == "relevant"}
-        rejected_here = [browse.docid for browse in reversed(step) if verdict(browse) == "irrelevant"]
+        judged = [(browse.docid, verdicts.get((browse.turn, browse.call))) for browse in step]
+        useful = {docid for docid, verdict in judged if verdict == "relevant"}
+        rejected_here = [docid for docid, verdict in reversed(judged) if verdict == "irrelevant"]
         rejected_before = [*rejected_here, *rejected_before]
         held = dict.fromkeys(hit.docid for search in lists for hit in search.hits)
         for browse in step:

@@ -21,8 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
-from lrat_sim.grading.relevance import Browse
-from lrat_sim.mining.episodes import Episode, ExecutedSearch, Judgement, episodes, queries
+from lrat_sim.mining.episodes import Episode, ExecutedSearch, States, episodes, queries
 from lrat_sim.records import Trajectory, VerdictState
 
 Use = Literal["used", "unclear", "unused"]
@@ -164,25 +163,20 @@ def _names(text: str, words: set[str]) -> Iterator[str]:
                 yield word.casefold()
 
 
-def judged(run: AnalysedRun, verdict: Judgement) -> Judgement:
+def judged(run: AnalysedRun, verdicts: States) -> States:
     """A document is of use where the judge says so (section 5.1)."""
-    return verdict
+    return verdicts
 
 
 _STATE_OF_USE: dict[Use, VerdictState] = {"used": "relevant", "unclear": "unjudged", "unused": "irrelevant"}
 
 
-def used(run: AnalysedRun, verdict: Judgement) -> Judgement:
+def used(run: AnalysedRun, verdicts: States) -> States:
     """Of the documents that the judge calls relevant, those that the run used stay so; the others become irrelevant,
     or unjudged where their use is unclear."""
-    uses = run.uses()
-
-    def judge(browse: Browse) -> VerdictState | None:
-        state = verdict(browse)
-        return _STATE_OF_USE[uses[browse.turn, browse.call]] if state == "relevant" else state
-
-    return judge
+    made = {place: _STATE_OF_USE[use] for place, use in run.uses().items()}
+    return {place: made.get(place, state) if state == "relevant" else state for place, state in verdicts.items()}
 
 
-USEFULNESS: Mapping[str, Callable[[AnalysedRun, Judgement], Judgement]] = {"judged": judged, "used": used}
+USEFULNESS: Mapping[str, Callable[[AnalysedRun, States], States]] = {"judged": judged, "used": used}
 """From a run and the judge's verdicts on its browses to the verdicts that count."""

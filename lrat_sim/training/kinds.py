@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy
 import torch
@@ -22,7 +21,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.retrieval.encoder import DOCUMENT_PROMPTS, QUERY_PROMPTS, load_model, prompt_of
 from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.retrieval.rerank import load_cross_encoder
-from lrat_sim.training.data import Batch, Example, Features, PairDataset, buckets, columns_of
+from lrat_sim.training.data import BUCKET, Batch, Example, Features, PairDataset, buckets, columns_of
 from lrat_sim.training.distributed import share
 from lrat_sim.training.folder import METRIC
 from lrat_sim.training.loss import CachedWeightedInfoNCE, Distillation, WeightedInfoNCE, WeightedListwise
@@ -32,63 +31,29 @@ from lrat_sim.training.settings import TrainingSettings
 _HELD_OUT, _FURTHER_DOCUMENTS, _DEPTH = 500, 500, 100
 
 
-class Trainee(ABC):
-    """A model of sentence-transformers that is trained in place on pairs; frozen parameters stay.
+class Encoder:
+    """A SentenceTransformer that is trained in place on pairs; frozen parameters stay.
 
     Args:
         base_model: a folder, or a hub id.
         dataset: the pairs.
-        settings: prompts, lengths (the model's own limit holds where it is smaller), attention, loss and seed.
+        settings: prompts, lengths (the model's own limit holds where it is smaller), attention and loss.
 
     Raises:
-        InputError: the base cannot be loaded, or a setting is given that this kind does not have.
+        InputError: the base cannot be loaded.
     """
-
-    kind: ClassVar[str]
-    model: Any
-
-    def __init__(self, base_model: str | Path, dataset: PairDataset, settings: TrainingSettings):
-        self.dataset, self.settings = dataset, settings
-        attention = settings.attn_implementation
-        # with another attention than the usual the first encoding must be on the device that has it
-        self.model = self.load(base_model, best_device() if attention else "cpu", attention)
-
-    @abstractmethod
-    def load(self, base_model: str | Path, device: str, attention: str | None) -> Any:
-        """The base model."""
-
-    @abstractmethod
-    def collate(self, examples: list[Example]) -> Batch:
-        """The pairs of a step as texts, tokenised, and labels."""
-
-    @abstractmethod
-    def loss(self) -> nn.Module:
-        """The loss of a batch; its attribute ``model`` is the model that it calls."""
-
-    @abstractmethod
-    def evaluator(self) -> Callable[[Any], dict[str, float]] | None:
-        """Measures a model as it is on the held-out pairs; None where there are none."""
-
-    def save(self, folder: Path) -> None:
-        """Writes the model without card, as sentence-transformers does."""
-        self.model.save_pretrained(str(folder), create_model_card=False)
-
-
-class Encoder(Trainee):
-    """A SentenceTransformer."""
 
     kind = "encoder"
 
-    def load(self, base_model: str | Path, device: str, attention: str | None) -> Any:
-        """The base with the prompts of the settings, and its limits."""
-        model = load_model(base_model, device, attention=attention)
-        for name, prompt in (("query", self.settings.query_prompt), ("document", self.settings.document_prompt)):
+    def __init__(self, base_model: str | Path, dataset: PairDataset, settings: TrainingSettings):
+        self.dataset, self.settings = dataset, settings
+        self.model: Any = load_model(base_model, **_attention(settings))
+        for name, prompt in (("query", settings.query_prompt), ("document", settings.document_prompt)):
             if prompt is not None:
-                model.prompts[name] = prompt
+                self.model.prompts[name] = prompt
         names = {"query": QUERY_PROMPTS, "document": DOCUMENT_PROMPTS}
-        self._prompts = {task: prompt_of(model, *known) for task, known in names.items()}
-        self._lengths = lengths(model, self.settings)
-        return model
+        self._prompts = {task: prompt_of(self.model, *known) for task, known in names.items()}
+        self._lengths = lengths(self.model, settings)
 
     def collate(self, examples: list[Example]) -> Batch:
         """Queries and documents under the model's own prompts, each distinct document once."""
@@ -96,11 +61,18 @@ class Encoder(Trainee):
         queries = self._tokenised("query", share([example.query for example in examples]))
         return Batch([queries, *buckets(documents, partial(self._tokenised, "document"))], labels)
 
+    def documents(self) -> Iterator[Features]:
+        """The documents of all pairs, tokenised, in the order of the corpus."""
+        rows = sorted({row for example in self.dataset.examples for row in example.documents})
+        for start in range(0, len(rows), BUCKET):
+            texts = [passage_text(self.dataset.corpus[row]) for row in rows[start : start + BUCKET]]
+            yield self._tokenised("document", texts)
+
     def _tokenised(self, task: str, texts: list[str]) -> Features:
         return dict(self.model.preprocess(texts, prompt=self._prompts[task], task=task, max_length=self._lengths[task]))
 
     def loss(self) -> nn.Module:
-        """The weighted contrastive loss; with a teacher the distillation term is added."""
+        """The weighted contrastive loss, with a distillation term where there is a teacher."""
         settings = self.settings
         options: dict[str, Any] = {
             "temperature": settings.temperature,
@@ -114,7 +86,7 @@ class Encoder(Trainee):
         return CachedWeightedInfoNCE(self.model, mini_batch_size=settings.mini_batch_size, **options)
 
     def evaluator(self) -> Callable[[Any], dict[str, float]] | None:
-        """Search for the held-out queries."""
+        """Measures a model by search for the held-out queries; None where there are none."""
         held_out = self.dataset.development
         return HeldOutSearch(held_out, self.dataset.corpus, self.settings) if held_out else None
 
@@ -122,6 +94,12 @@ class Encoder(Trainee):
         """Writes the model; whoever loads it encodes documents at the length they were trained at."""
         self.model.max_seq_length = self._lengths["document"]
         save_encoder(self.model, folder)
+
+
+def _attention(settings: TrainingSettings) -> dict[str, Any]:
+    """With another attention than the usual the first encoding must be on the device that has it."""
+    attention = settings.attn_implementation
+    return {"device": best_device() if attention else "cpu", "attention": attention}
 
 
 def lengths(model: Any, settings: TrainingSettings) -> dict[str, int]:
@@ -180,27 +158,29 @@ class HeldOutSearch(InformationRetrievalEvaluator):
         return {METRIC: float(figures["similarity_ndcg@10"]), "RR": float(figures[f"similarity_mrr@{_DEPTH}"])}
 
 
-class Reranker(Trainee):
-    """A CrossEncoder.
+class Reranker:
+    """A CrossEncoder that is trained in place on pairs; an encoder as base gets a new output, drawn at random.
 
-    An encoder as base gets a new output, drawn at random.  The lengths of query and passage hold together, and a
-    document is scored only with the queries it was mined for.
+    The lengths of query and passage hold together, and a document is scored only with the queries it was mined for.
+    Arguments are those of :class:`Encoder`.
+
+    Raises:
+        InputError: the base cannot be loaded, or a setting is given that only encoders have.
     """
 
     kind = "reranker"
 
-    def load(self, base_model: str | Path, device: str, attention: str | None) -> Any:
-        """The base, whose new output follows from the seed."""
-        usual, settings = TrainingSettings(), self.settings
+    def __init__(self, base_model: str | Path, dataset: PairDataset, settings: TrainingSettings):
+        usual = TrainingSettings()
         for name in ("mini_batch_size", "lora_rank", "query_prompt", "document_prompt", "base_share", "teacher"):
             if getattr(settings, name) != getattr(usual, name):
                 raise InputError(f"the training setting {name} is for encoders, not for rerankers; leave it out.")
         if settings.in_batch_negatives:
             raise InputError("in_batch_negatives is on, but a reranker scores no others than mined ones; turn it off.")
+        self.dataset, self.settings = dataset, settings
         torch.manual_seed(settings.seed)
-        model = load_cross_encoder(base_model, device, attention=attention)
-        self._length = min(settings.max_query_length + settings.max_document_length, model.max_seq_length or 512)
-        return model
+        self.model: Any = load_cross_encoder(base_model, **_attention(settings))
+        self._length = min(settings.max_query_length + settings.max_document_length, self.model.max_seq_length or 512)
 
     def collate(self, examples: list[Example]) -> Batch:
         """Each pair's query with its positive and with each negative."""
@@ -232,5 +212,15 @@ class Reranker(Trainee):
 
         return measure
 
+    def documents(self) -> Iterator[Features]:
+        """None: a query and a passage are read together, and so differ from batch to batch."""
+        return iter(())
 
-KINDS: dict[str, type[Trainee]] = {kind.kind: kind for kind in (Encoder, Reranker)}
+    def save(self, folder: Path) -> None:
+        """Writes the model as sentence-transformers does."""
+        self.model.save_pretrained(str(folder), create_model_card=False)
+
+
+Trainee = Encoder | Reranker
+
+KINDS: dict[str, type[Encoder] | type[Reranker]] = {"encoder": Encoder, "reranker": Reranker}

@@ -23,8 +23,9 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.hardware import gains_from_bf16
 from lrat_sim.training.distributed import is_main, process_index
 from lrat_sim.training.folder import METRIC, Measured
+from lrat_sim.training.frozen import remember_frozen
 from lrat_sim.training.kinds import Trainee
-from lrat_sim.training.model import load_weights, save_weights
+from lrat_sim.training.model import frozen_parts, load_weights, save_weights
 from lrat_sim.training.settings import TrainingSettings
 
 BEST = "best.safetensors"
@@ -72,6 +73,10 @@ def fit(trainee: Trainee, folder: Path, progress: ProgressCallback | None = None
     # around the model, and not around the loss alone: GradCache encodes again in the backward pass
     model.forward = autocast()(model.forward)
     loss.model = accelerator.prepare_model(model)
+    parts = frozen_parts(model, settings.freeze_layers)
+    # not on a GPU, whose memory is for batches; and padding at the start moves a text's positions
+    if parts and device.type == "cpu" and model.tokenizer.padding_side == "right":
+        remember_frozen(model, parts, trainee.documents())
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         [

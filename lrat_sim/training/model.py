@@ -122,12 +122,20 @@ def freeze_layers(model: Any, layers: int) -> None:
 
     Nothing below the first trained layer then needs a gradient, so neither their activations nor a backward pass is
     paid for; and their dropout is off, since it would only disturb what cannot adapt.
+    """
+    for part in frozen_parts(model, layers):
+        part.requires_grad_(False)
+        without_dropout(part)
+
+
+def frozen_parts(model: Any, layers: int) -> list[nn.Module]:
+    """The embeddings and the lower ``layers`` transformer layers, in order; none where no layer is frozen.
 
     Raises:
         InputError: the model has no more layers than that.
     """
     if layers == 0:
-        return
+        return []
     backbone = model.transformers_model
     depth = getattr(getattr(backbone, "config", None), "num_hidden_layers", None)
     modules = backbone.modules() if backbone is not None else ()
@@ -140,9 +148,7 @@ def freeze_layers(model: Any, layers: int) -> None:
             f"be trained; it must be {len(stack) - 1} or less."
         )
     embeddings = getattr(backbone.base_model, "embeddings", None) or backbone.get_input_embeddings()
-    for part in (embeddings, *stack[:layers]):
-        part.requires_grad_(False)
-        without_dropout(part)
+    return [embeddings, *stack[:layers]]
 
 
 def without_dropout(part: nn.Module) -> None:

@@ -173,18 +173,3 @@ def test_judge_still_rejects_what_was_taken_up(mine, hunt, judged):
     run = hunt()
     pairs, _ = mine([run], judged(run, _1_0="irrelevant"), load_recipe("mine-paper", {"useful": "used"}))
     assert [pair.positive for pair in pairs] == ["d"]
-
-
-def test_unanswered_runs_are_mined_only_where_asked_for(mine, make, judged):
-    run = make.run(
-        make.turn(make.search("q", ["a", "b"])),
-        make.turn(make.browse("a")),
-        make.turn(reasoning="this"),
-        status="unanswered",
-    )
-    pairs, report = mine([run], judged(run), load_recipe("mine-paper"))
-    assert not list(pairs)
-    assert report.left_out == {"not_answered": 1}
-    pairs, report = mine([run], judged(run), load_recipe("mine-paper", {"unanswered": "true"}))
-    assert [pair.positive for pair in pairs] == ["a"]
-    assert report.left_out == {}

@@ -4,6 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 import yaml
@@ -25,7 +26,7 @@ from lrat_sim.training.folder import add_figures, read_record
 from lrat_sim.training.kinds import HeldOutSearch
 from lrat_sim.training.loop import _schedule
 from lrat_sim.training.settings import TrainingSettings
-from lrat_sim.training.trainer import train
+from lrat_sim.training.trainer import teacher_scores, train
 
 TINY = TrainingSettings(
     epochs=2, batch_size=8, learning_rate=1e-3, temperature=0.05, group_size=4, max_query_length=16,
@@ -354,6 +355,21 @@ def test_teacher_decides_the_model(kind, trained, tmp_path, pairs, corpus, tiny_
     assert "teacher" in read_record(taught).identity
     assert str(tiny_cross_encoder) not in (taught / "README.md").read_text()
     assert read_record(taught).losses[0].loss > read_record(trained).losses[0].loss
+
+
+def test_teacher_is_asked_once_and_its_scores_are_kept(tmp_path):
+    asked = []
+
+    class Lengths:
+        def predict(self, pairs, **_):
+            asked.extend(pairs)
+            return numpy.array([len(text) for _, text in pairs], numpy.float32)
+
+    texts = [("q", "x" * n) for n in range(300)]
+    for _ in range(2):
+        teacher_scores(Lengths(), texts, tmp_path / "teacher.npy")
+        assert numpy.load(tmp_path / "teacher.npy").tolist() == list(range(300))
+    assert len(asked) == 300
 
 
 SIZES = {"vocab_size": 30522, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
