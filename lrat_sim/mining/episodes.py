@@ -28,13 +28,13 @@ States = Mapping[tuple[int, int], VerdictState]
 class ExecutedSearch(Struct, frozen=True, kw_only=True):
     """A search that ran: its turn and position among the turn's calls, from 0, its query and its hits in rank order.
 
-    ``query`` is what ran; ``asked`` what the agent asked for, the first query where it gave several.
+    ``query`` is what ran; ``requested`` what the agent asked for, the first query where it gave several.
     """
 
     turn: int
     call: int
     query: str
-    asked: str
+    requested: str
     hits: list[Hit]
 
     def rank(self, docid: str) -> int | None:
@@ -102,12 +102,12 @@ def episodes(run: Trajectory) -> list[Episode]:
 
 def executed_search(turn: int, position: int, call: Call) -> ExecutedSearch:
     """A search call as a search; one that failed has no hits."""
-    ran, asked = query_in(call.executed), query_in(call.arguments)
+    ran, requested = query_in(call.executed), query_in(call.arguments)
     return ExecutedSearch(
         turn=turn,
         call=position,
-        query=(ran if ran is not None else asked or "").strip(),
-        asked=asked if asked is not None else ran or "",
+        query=(ran if ran is not None else requested or "").strip(),
+        requested=requested if requested is not None else ran or "",
         hits=call.hits or [],
     )
 

@@ -297,14 +297,12 @@ class PairAssembler:
             kept[left] = guards.at_most(limits.pairs_per_document, documents, origins)
             self.counts["dropped", "pairs_per_document"] = len(left) - int(kept.sum())
         self._kept: guards.Mask = kept
-        self._agents = list(agents)
-        self._lengths, self._outcome, self._agent, share = (
-            table[name][kept] for name in ("length", "outcome", "agent", "share")
-        )
-        self._weighting = WEIGHTS[self.recipe.weight](PairNumbers(self._lengths, self._agent, share))
+        self._lengths, share, outcome, agent = (table[name][kept] for name in ("length", "share", "outcome", "agent"))
+        self._agents, self._outcomes = (list(agents), agent), (OUTCOMES, outcome)
+        self._weighting = WEIGHTS[self.recipe.weight](PairNumbers(self._lengths, agent, share))
         if self.recipe.outcome_weights:
             factors = np.array([self.recipe.outcome_weights.get(outcome, 1.0) for outcome in OUTCOMES])
-            self._weighting = self._weighting._replace(raw=self._weighting.raw * factors[self._outcome])
+            self._weighting = self._weighting._replace(raw=self._weighting.raw * factors[outcome])
         self._weights = self._weighting.weights
 
     def _kept_rows(self) -> Iterator[UnfinishedPair]:
@@ -417,6 +415,6 @@ class PairAssembler:
             weights=quantiles(weights),
             weight_histogram=histogram(weights),
             length_histogram=histogram(lengths),
-            by_agent=weight_shares(self._agents, self._agent, lengths, weights),
-            by_outcome=weight_shares(OUTCOMES, self._outcome, lengths, weights),
+            by_agent=weight_shares(*self._agents, lengths, weights),
+            by_outcome=weight_shares(*self._outcomes, lengths, weights),
         )

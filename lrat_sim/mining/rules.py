@@ -120,7 +120,7 @@ def history(run: Trajectory, search: ExecutedSearch) -> str:
 
 QUERIES: Mapping[str, Callable[[Trajectory, ExecutedSearch], str]] = {
     "search": lambda run, search: search.query,
-    "first_asked": lambda run, search: search.asked,
+    "first_asked": lambda run, search: search.requested,
     # the reasoning before the search, followed by the query (AgentIR)
     "reasoning_and_search": lambda run, search: query_with_reasoning(run.turns[search.turn].reasoning, search.query),
     "history": history,
@@ -230,10 +230,10 @@ def since_useful(run: AnalysedRun, verdicts: States, parallel: Parallel, counts:
 
     Verdicts count as given.  A browse without one is neither useful nor rejected, and its document is not listed.
     """
-    asked_last = {
+    requested_last = {
         docid: (placed.turn, placed.position)
         for placed in run.trajectory.placed_calls()
-        if not placed.call.is_search and (docid := _asked_document(placed.call)) is not None
+        if not placed.call.is_search and (docid := _requested_document(placed.call)) is not None
     }
     shown: set[str] = set()
     lists: list[ExecutedSearch] = []  # the latest first
@@ -259,7 +259,7 @@ def since_useful(run: AnalysedRun, verdicts: States, parallel: Parallel, counts:
             states |= {docid: "unopened" for docid in held if docid not in opened and docid not in states}
             end = (step[-1].turn, step[-1].call)
             listed = [
-                ListedDocument(docid, state, asked_last.get(docid, end) > end)
+                ListedDocument(docid, state, requested_last.get(docid, end) > end)
                 for docid, state in states.items()
                 if docid not in useful
             ]
@@ -280,7 +280,7 @@ def _searches_and_stretches(run: Trajectory) -> Iterator[ExecutedSearch | list[B
         for position, call in enumerate(turn.calls):
             is_search = call.is_search or call.tool == "search"
             if not is_search and (call.is_browse or call.tool in ("get_document", "visit")):
-                docid = _asked_document(call)
+                docid = _requested_document(call)
                 unnamed = docid is None
                 if docid is not None:
                     stretch.append(browse_at(run, number, position, docid))
@@ -292,14 +292,14 @@ def _searches_and_stretches(run: Trajectory) -> Iterator[ExecutedSearch | list[B
     yield stretch
 
 
-def _asked_document(call: Call) -> str | None:
+def _requested_document(call: Call) -> str | None:
     """The document that a browse asked for: the first of a list, what follows the last colon; None without one."""
-    asked = call.arguments.get("docid") if isinstance(call.arguments, dict) else None
-    if isinstance(asked, list):
-        asked = asked[0] if asked else None
-    elif asked is None:
-        asked = call.docid
-    return None if asked is None else str(asked).rsplit(":", 1)[-1]
+    docid = call.arguments.get("docid") if isinstance(call.arguments, dict) else None
+    if isinstance(docid, list):
+        docid = docid[0] if docid else None
+    elif docid is None:
+        docid = call.docid
+    return None if docid is None else str(docid).rsplit(":", 1)[-1]
 
 
 WALKS: Mapping[str, Walk] = {"search": by_search, "chain": by_chain, "since_useful": since_useful}

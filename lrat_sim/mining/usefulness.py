@@ -109,8 +109,8 @@ class AnalysedRun:
         """
         if earlier.names.isdisjoint(later.names):
             return "other"
-        asked = _read_query(self.trajectory.question)[0]
-        moved_on = not asked.isdisjoint(later.names - earlier.names) or any(
+        in_question = _read_query(self.trajectory.question)[0]
+        moved_on = not in_question.isdisjoint(later.names - earlier.names) or any(
             self._noted[1].get(word, -1) > earlier.turn for word in later.words
         )
         return "unclear" if moved_on else "rewording"
