@@ -115,11 +115,7 @@ def labels(
 ) -> list[Label]:
     """What every document that a pair could have used is to it: those of its search's list first, by rank.
 
-    Args:
-        pair: the pair.
-        run: the run that it was mined from.
-        verdicts: on the run's browses, the latest last.
-        report: of the mining; its recipe says why a document is neither positive nor negative.
+    Of several verdicts on a browse the last counts; the report's recipe says why a document is neither.
     """
     recipe = report.recipe if report is not None else MiningRecipe()
     candidates = _candidates(pair, run, _latest(verdicts, report), recipe)

@@ -62,16 +62,7 @@ def at_most(count: int, documents: Hashes, origins: Hashes) -> Mask:
 
 
 class NearPositives:
-    """Which negatives an encoder finds nearly as good as their positive.
-
-    Args:
-        guard: how near is too near.
-        encoder: scores by the dot product of its vectors.
-        corpus: the documents' texts.
-
-    Raises:
-        InputError: there is no encoder or no corpus.
-    """
+    """Which negatives an encoder finds nearly as good as their positive, by the dot product of its vectors."""
 
     def __init__(self, guard: NearPositive, encoder: Encoder | None, corpus: Container[str] | None):
         if encoder is None or not isinstance(corpus, Corpus):

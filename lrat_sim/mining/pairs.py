@@ -83,17 +83,9 @@ def label(
     recipe: MiningRecipe,
     corpus: Container[str] | None = None,
 ) -> tuple[list[bytes], Counts]:
-    """Labels the browses and result lists of one run.
+    """The unfinished pairs of one run, encoded, and the counts of what became of everything else.
 
-    Args:
-        run: the run.
-        verdicts: on its browses.
-        grade: how its answer was graded; None where it was not.
-        recipe: how.
-        corpus: the ids that count; documents outside are neither positives nor negatives. None for all.
-
-    Returns:
-        Its unfinished pairs, encoded, and the counts of what became of everything else.
+    Documents outside ``corpus``, where one is given, are neither positives nor negatives.
     """
     counts, outcome = Counts({("runs", "read"): 1}), grade or "ungraded"
     left_out: str | None = None
@@ -233,15 +225,8 @@ _NUMBERS = [
 class PairAssembler:
     """Makes the pairs of a mining from the unfinished ones of all its runs.
 
-    :meth:`add` takes the runs, :meth:`pairs` is then read once and to its end, :meth:`report` accounts for both.
-
-    Args:
-        recipe: how.
-        corpus: the documents' texts, for the guard ``near_positive``.
-        encoder: for the same.
-
-    Raises:
-        InputError: the recipe has that guard, and one of the two is missing.
+    :meth:`add` takes the runs, :meth:`pairs` is then read once and to its end, :meth:`report` accounts for both.  The
+    guard ``near_positive`` needs corpus and encoder.
     """
 
     def __init__(self, recipe: MiningRecipe, *, corpus: Container[str] | None = None, encoder: Encoder | None = None):
@@ -256,11 +241,7 @@ class PairAssembler:
         self.counts.update(counts)
 
     def pairs(self) -> Iterator[Pair]:
-        """The pairs, in the order of the runs and their browses.
-
-        Raises:
-            InputError: the recipe asks for an exchange of positives that is not possible.
-        """
+        """The pairs, in the order of the runs and their browses."""
         self._weigh()
         numbers = zip(self._weighting.raw.tolist(), self._weights.tolist(), self._exchanged(), strict=True)
         pairs: Iterable[Pair] = (self._finished(row, *own) for row, own in zip(self._guarded(), numbers, strict=True))
@@ -377,12 +358,7 @@ class PairAssembler:
             yield structs.replace(pair, negatives=[negative for negative in pair.negatives if next(stays)])
 
     def report(self, *, runs: Iterable[str] = (), judge: str | None = None) -> MiningReport:
-        """The account of the mining.
-
-        Args:
-            runs: where the runs were read, to be found again.
-            judge: whose verdicts counted.
-        """
+        """The account of the mining, with where the runs were read and whose verdicts counted."""
         counts, recipe, weights, lengths = self.counts, self.recipe, self._weights, self._lengths
         reasons: dict[str, Iterable[str]] = {
             "left_out": MEANING,

@@ -25,7 +25,7 @@ from lrat_sim.mining.episodes import (
     is_silent,
     queries,
 )
-from lrat_sim.mining.usefulness import AnalysedRun, topic
+from lrat_sim.mining.usefulness import AnalysedRun
 from lrat_sim.records import Call, Trajectory, VerdictState
 from lrat_sim.text import query_with_history, query_with_reasoning
 
@@ -182,7 +182,7 @@ def by_search(
             later = {
                 browse.docid: [browse]
                 for browse, found_by in (inherited[number] if inherited else ())
-                if run.relation(topic([search]), topic([found_by])) == "rewording"
+                if run.relation([search], [found_by]) == "rewording"
             }
             browses = {docid: own[docid] for docid in own if docid not in later} | later
             if browses:

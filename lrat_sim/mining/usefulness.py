@@ -17,9 +17,9 @@ A signal is a function in :data:`USEFULNESS`, under the name that a recipe's fie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from lrat_sim.mining.episodes import Episode, ExecutedSearch, States, episodes, queries
 from lrat_sim.records import Trajectory, VerdictState
@@ -33,23 +33,6 @@ _SHORTEST_NAME = 3
 _LONG_WORD = 4
 """Characters of a word that tells what a query is about, where the query has no capitals."""
 _SENTENCE_END = re.compile(r"[.!?:\n][\"”’')*]*\s*$")
-
-
-class SearchTopic(NamedTuple):
-    """What the searches of one turn are about: their turn, the names in their queries, and all words of those."""
-
-    turn: int
-    names: frozenset[str]
-    words: frozenset[str]
-
-
-def topic(searches: Iterable[ExecutedSearch]) -> SearchTopic:
-    """What one search, or several of one turn, are about; no search is about nothing."""
-    turn, names, words = -1, frozenset[str](), frozenset[str]()
-    for search in searches:
-        own_names, own_words = _read_query(search.query)
-        turn, names, words = search.turn, names | own_names, words | own_words
-    return SearchTopic(turn, names, words)
 
 
 class AnalysedRun:
@@ -99,28 +82,30 @@ class AnalysedRun:
         """Whether one that it noted stands in a query from that turn on, or in the answer."""
         return turn in self._noted[1].values()
 
-    def relation(self, earlier: SearchTopic, later: SearchTopic) -> Relation:
-        """What a search is to one of an earlier turn.
+    def relation(self, earlier: Sequence[ExecutedSearch], later: Sequence[ExecutedSearch]) -> Relation:
+        """What the searches of one turn are to those of an earlier turn; no search is about nothing.
 
         Returns:
-            ``other``: it shares no name with it; ``rewording``: it looks for the same thing again; ``unclear``: it
-            shares a name, but holds one that was taken up since, or one of the question that the earlier one lacked,
-            so that it may look for something else.
+            ``other``: they share no name; ``rewording``: they look for the same thing again; ``unclear``: they share a
+            name, but the later ones hold one that was taken up since, or one of the question that the earlier ones
+            lacked, so that they may look for something else.
         """
-        if earlier.names.isdisjoint(later.names):
+        names, _ = _read_queries(*(search.query for search in earlier))
+        later_names, later_words = _read_queries(*(search.query for search in later))
+        if names.isdisjoint(later_names):
             return "other"
-        in_question = _read_query(self.trajectory.question)[0]
-        moved_on = not in_question.isdisjoint(later.names - earlier.names) or any(
-            self._noted[1].get(word, -1) > earlier.turn for word in later.words
+        in_question, _ = _read_queries(self.trajectory.question)
+        moved_on = not in_question.isdisjoint(later_names - names) or any(
+            self._noted[1].get(word, -1) > earlier[-1].turn for word in later_words
         )
         return "unclear" if moved_on else "rewording"
 
     def uses(self) -> dict[tuple[int, int], Use]:
         """What the run made of every document that it opened, by turn and position of the browse."""
-        topics = [topic(episode.searches) for episode in self.episodes]
+        searches = [episode.searches for episode in self.episodes]
         made: dict[tuple[int, int], Use] = {}
         for number, episode in enumerate(self.episodes):
-            own, before, after = topics[number], topics[:number], topics[number + 1 :]
+            own, before, after = searches[number], searches[:number], searches[number + 1 :]
             again = any(self.relation(own, later) == "rewording" for later in after)
             # an answer may have been forced, so the last search of a run must not be a second try itself
             ended = bool(after) or all(self.relation(earlier, own) != "rewording" for earlier in before)
@@ -138,11 +123,14 @@ class AnalysedRun:
 
 
 @lru_cache(maxsize=1 << 10)
-def _read_query(query: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The words of a query that have a capital, or its longer words where none has; and all its words."""
-    words = _WORD.findall(query)
-    named = {word.casefold() for word in words if len(word) >= _SHORTEST_NAME and word[0].isupper()}
-    return frozenset(named or {word.casefold() for word in words if len(word) >= _LONG_WORD}), frozenset(_words(query))
+def _read_queries(*queries: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What queries are about: their words with a capital, or of one without any its longer words; and all words."""
+    names: set[str] = set()
+    for query in queries:
+        words = _WORD.findall(query)
+        named = {word.casefold() for word in words if len(word) >= _SHORTEST_NAME and word[0].isupper()}
+        names |= named or {word.casefold() for word in words if len(word) >= _LONG_WORD}
+    return frozenset(names), frozenset(word for query in queries for word in _words(query))
 
 
 def _words(text: str | None) -> set[str]:

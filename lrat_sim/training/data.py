@@ -67,18 +67,12 @@ class Example(NamedTuple):
 class PairDataset:
     """The pairs of a training run, checked, with their documents as rows of the corpus.
 
-    A pair whose positive the agent rejected (``satisfied`` false) is passed over, as if it were not there.
-
-    Args:
-        pairs: read once, in order; their order is part of the fingerprint.
-        corpus: holds every positive and negative.
-        settings: of the training.
+    A pair whose positive the agent rejected (``satisfied`` false) is passed over and counted as ``rejected``.
 
     Attributes:
         examples: the pairs to train on, with all their negatives.
         development: the pairs of the questions that are held out, likewise.
-        rejected: how many pairs were passed over.
-        fingerprint: of the pairs, those held out included.
+        fingerprint: of the pairs in their order, those held out included.
         steps: batches of all epochs together.
 
     Raises:
@@ -202,12 +196,8 @@ def _shuffled(seed: int, epoch: int, rows: int) -> Any:
 def columns_of(examples: Sequence[Example], texts: Sequence[Sequence[T]]) -> tuple[list[T], Labels]:
     """The distinct texts of a batch, the shortest first, and the labels that point at them.
 
-    Documents with the same text are one column, even under two ids: so the positive of a row is never its own
-    negative, whoever brought the duplicate.
-
-    Args:
-        examples: the pairs of all processes.
-        texts: for each of them what is encoded, the positive first.
+    ``texts`` are those of each example, the positive first.  Documents with the same text are one column, even under
+    two ids: so the positive of a row is never its own negative, whoever brought the duplicate.
     """
     distinct = sorted({text for row in texts for text in row}, key=lambda text: (len("".join(text)), text))
     column = {text: index for index, text in enumerate(distinct)}

@@ -29,8 +29,7 @@ def guard(
     Args:
         folder: of a model that lrat-sim trained.
         source: a data set in the layout of BEIR (SciFact, or any other).
-        kept: a folder for the prepared documents and the vectors, by model; what is there is used again, so that a
-            base model is measured once.
+        kept: a folder for the prepared documents and the vectors, by model, so that a base is measured once.
         split: whose judgements count.
         max_length: tokens that both read of a text, so that only the weights differ.
         progress: told of the documents that are encoded.

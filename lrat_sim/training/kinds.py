@@ -32,15 +32,9 @@ _HELD_OUT, _FURTHER_DOCUMENTS, _DEPTH = 500, 500, 100
 
 
 class Encoder:
-    """A SentenceTransformer that is trained in place on pairs; frozen parameters stay.
+    """A SentenceTransformer that is trained in place on pairs.
 
-    Args:
-        base_model: a folder, or a hub id.
-        dataset: the pairs.
-        settings: prompts, lengths (the model's own limit holds where it is smaller), attention and loss.
-
-    Raises:
-        InputError: the base cannot be loaded.
+    The settings give prompts, lengths (the model's own limit holds where it is smaller), attention and loss.
     """
 
     kind = "encoder"
@@ -114,11 +108,6 @@ class HeldOutSearch(InformationRetrievalEvaluator):
 
     The sample holds the positives and mined negatives of the pairs, and 500 more documents; texts that occur under
     two ids are one.  Of more than 500 pairs, 500 are drawn.
-
-    Args:
-        examples: the pairs of the held-out questions, not empty.
-        corpus: gives the texts.
-        settings: lengths, similarity and seed.
     """
 
     def __init__(self, examples: list[Example], corpus: Corpus, settings: TrainingSettings):
@@ -162,10 +151,7 @@ class Reranker:
     """A CrossEncoder that is trained in place on pairs; an encoder as base gets a new output, drawn at random.
 
     The lengths of query and passage hold together, and a document is scored only with the queries it was mined for.
-    Arguments are those of :class:`Encoder`.
-
-    Raises:
-        InputError: the base cannot be loaded, or a setting is given that only encoders have.
+    Settings that only encoders have are refused.
     """
 
     kind = "reranker"

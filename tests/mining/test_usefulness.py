@@ -7,7 +7,7 @@ import pytest
 
 from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.recipe import load_recipe
-from lrat_sim.mining.usefulness import AnalysedRun, topic
+from lrat_sim.mining.usefulness import AnalysedRun
 
 
 def taken(run):
@@ -138,7 +138,7 @@ def test_rewordings_share_a_name_and_hold_none_that_leads_elsewhere(make, later,
         make.turn(make.search(later, ["b"]), reasoning="The list says that it was Orla Fenn."),
     )
     run = msgspec.structs.replace(run, question="Did Owen Mott know the builder of the Corn Mill?")
-    first, second = (topic(each.searches) for each in episodes(run))
+    first, second = (episode.searches for episode in episodes(run))
     assert AnalysedRun(run).relation(first, second) == relation
 
 

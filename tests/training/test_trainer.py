@@ -16,9 +16,7 @@ from transformers import AutoTokenizer, Qwen3Config, Qwen3Model, XLMRobertaConfi
 from transformers import get_linear_schedule_with_warmup as linear_schedule
 
 from lrat_sim.corpus import prepare
-from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError
-from lrat_sim.records import Document
 from lrat_sim.retrieval.encoder import load_model
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.data import PairDataset
@@ -272,20 +270,6 @@ def test_learning_rate_follows_the_usual_schedule(steps, warmup):
         assert _schedule(done, steps, warmup) == pytest.approx(usual.get_last_lr()[0])
         optimizer.step()
         usual.step()
-
-
-def test_minilm_learns_eight_pairs(tmp_path, make_pair):
-    names = ["Alda", "Borin", "Celme", "Dorat", "Eskil", "Fenna", "Gorm", "Hild"]
-    documents = [
-        Document(id=f"{name}-{n}", title=name, text=f"{name} {fact}.")
-        for name in names
-        for n, fact in enumerate(["was raised beside a lighthouse", "sold clocks and bells", "wrote a book on moss"])
-    ]
-    corpus = Corpus.build(tmp_path / "corpus", documents)
-    pairs = [make_pair(f"trade of {name}", f"{name}-1", [f"{name}-0", f"{name}-2"]) for name in names]
-    settings = replace(TINY, epochs=6, learning_rate=1e-4, freeze_layers=4, precision="auto")
-    losses = read_record(train(pairs, corpus, minilm_folder(), settings, tmp_path / "model")).losses
-    assert losses[-1].loss < 0.7 * losses[0].loss
 
 
 @pytest.mark.parametrize(
