@@ -1,9 +1,12 @@
+import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from sentence_transformers.base.modules import Dense
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
 
 from lrat_sim.errors import InputError
@@ -23,6 +26,7 @@ from lrat_sim.training.model import (
     save_weights,
     without_dropout,
 )
+from lrat_sim.training.saved import save_encoder
 from lrat_sim.training.settings import TrainingSettings
 
 
@@ -227,3 +231,30 @@ def test_known_outputs_of_frozen_layers_change_nothing_but_the_work(tiny_model, 
     known_vectors, others = (torch.tensor(remembering.encode(texts)) for texts in (known, unknown))
     assert torch.allclose(known_vectors, torch.tensor(plain.encode(known)), atol=1e-6) == (most == 1)
     assert torch.allclose(others, torch.tensor(plain.encode(unknown)), atol=1e-6)
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def test_earlier_versions_know_every_class_and_setting(tiny_model, tmp_path):
+    transformer = SentenceTransformer(str(tiny_model), device="cpu")[0]
+    parts = [transformer, Pooling(32, pooling_mode="max"), Dense(32, 8), Normalize()]
+    model = SentenceTransformer(modules=parts, device="cpu", prompts={"query": "find: "})
+    model.max_seq_length = 24
+    save_encoder(model, tmp_path / "model")
+    modules = read_json(tmp_path / "model" / "modules.json")
+    names = ("Transformer", "Pooling", "Dense", "Normalize")
+    assert [each["type"] for each in modules] == [f"sentence_transformers.models.{name}" for name in names]
+    of_transformer, pooling, dense, normalize = (tmp_path / "model" / each["path"] for each in modules)
+    assert read_json(of_transformer / "sentence_bert_config.json") == {"max_seq_length": 24, "do_lower_case": False}
+    config = read_json(pooling / "config.json")
+    assert config["word_embedding_dimension"] == 32
+    assert [name for name, value in config.items() if value is True] == ["pooling_mode_max_tokens", "include_prompt"]
+    assert read_json(dense / "config.json").keys() == {"in_features", "out_features", "bias", "activation_function"}
+    assert read_json(normalize / "config.json") == {}
+    again = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    assert again.max_seq_length == 24
+    texts = ["a bridge of stone", "the lantern in the orchard " * 20]
+    np.testing.assert_array_equal(again.encode(texts), model.encode(texts))
+    np.testing.assert_array_equal(again.encode_query(texts), model.encode_query(texts))
