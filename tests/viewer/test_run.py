@@ -78,15 +78,15 @@ def test_trajectories_that_were_replaced_are_read_again(folder, make):
 def test_verdicts_are_found_as_they_come_and_a_torn_one_when_it_is_whole(folder, make):
     append(folder / "trajectories.jsonl", make.run(make.turn()))
     run = RunFolder(folder, "run")
-    assert run.verdicts("t1.0") == []
+    assert run.verdicts.of("t1.0") == []
     first, second = (Verdict(trajectory_id="t1.0", turn=n, call=0, state="relevant", judge="j") for n in (0, 1))
     append(folder / "verdicts.jsonl", first, Verdict(trajectory_id="z", turn=0, call=0, state="relevant", judge="j"))
-    assert run.verdicts("t1.0") == [first]
+    assert run.verdicts.of("t1.0") == [first]
     line = encode(second) + b"\n"
     for part, expected in ((line[:20], [first]), (line[20:], [first, second])):
         with (folder / "verdicts.jsonl").open("ab") as stream:
             stream.write(part)
-        assert run.verdicts("t1.0") == expected
+        assert run.verdicts.of("t1.0") == expected
 
 
 def test_grades_count_as_they_come_the_latest_last(folder, make):
@@ -101,7 +101,7 @@ def test_grades_count_as_they_come_the_latest_last(folder, make):
         store.append(Grade(trajectory_id="t1.0", state="correct", judge="two"))
     run.refresh()
     assert run.table["outcome"].to_pylist() == ["correct"]
-    assert [grade.judge for grade in run.grades("t1.0")] == ["one", "two"]
+    assert [grade.judge for grade in run.grades.of("t1.0")] == ["one", "two"]
 
 
 def test_an_index_of_other_trajectories_is_not_believed(folder, make):
@@ -124,7 +124,7 @@ def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_shown(folder, make)
     run = RunFolder(folder, "run")
     run.refresh()
     assert run.table.num_rows == 1
-    assert len(run.verdicts("t1.0")) == 1
+    assert len(run.verdicts.of("t1.0")) == 1
     assert [problem for problem in run.problems if "grades.jsonl, line 1" in problem]
     assert [problem for problem in run.problems if "index.parquet" in problem]
 
@@ -134,8 +134,9 @@ def test_an_offset_that_leads_to_another_record_is_an_error_not_another_run(fold
     append(folder / "trajectories.jsonl", first, second)
     run = RunFolder(folder, "run")
     run.refresh()
+    write_records(folder / "trajectories.jsonl", [second, first])
     with pytest.raises(InputError, match="does not fit"):
-        run.at(0, "two")
+        run.trajectory("one")
     assert run.trajectory("three") is None
 
 

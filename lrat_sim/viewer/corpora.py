@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus, CorpusCard
 from lrat_sim.errors import InputError
@@ -19,13 +18,6 @@ from lrat_sim.retrieval.base import corpora_of
 _CARD = "corpus.json"
 _ABOVE = 4
 _TITLED = re.compile(r"\[(?P<title>[^\n]*)\]\n(?P<text>.*)", re.DOTALL)
-
-
-class Snippet(Struct, frozen=True):
-    """What a result list shows of a document."""
-
-    title: str = ""
-    text: str = ""
 
 
 class Corpora:
@@ -47,11 +39,10 @@ class Corpora:
         self._given: Corpus | None = None
         for card in _cards(root.resolve(), data):
             try:
-                self._folders.setdefault(
-                    msgspec.json.decode(card.read_bytes(), type=CorpusCard).fingerprint, card.parent
-                )
+                fingerprint = msgspec.json.decode(card.read_bytes(), type=CorpusCard).fingerprint
             except (OSError, *NOT_JSON):
                 continue  # a corpus of something else, or unfinished
+            self._folders.setdefault(fingerprint, card.parent)
         if given is not None:
             self._given = Corpus.open(given if (given / _CARD).is_file() else given / "corpus")
             self._folders[self._given.fingerprint] = self._given.folder
@@ -69,12 +60,7 @@ class Corpora:
         return self._open[name]
 
 
-def found_in(corpus: Corpus | None, docid: str | None) -> Document | None:
-    """A document of a corpus, None where there is none."""
-    return corpus.document(docid) if corpus is not None and docid is not None and docid in corpus else None
-
-
-def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Snippet]:
+def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Document]:
     """Title and text of each hit in a result list of :func:`lrat_sim.retrieval.result_format.show_hits`.
 
     Those that stand there in another form are left out.
@@ -92,12 +78,12 @@ def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Snippet]:
             at = place + len(head) - 1
             starts.append((docid, place, at + 1))
     ends = [place for _, place, _ in starts[1:]] + [len(output)] * bool(starts)
-    found: dict[str, Snippet] = {}
+    documents: dict[str, Document] = {}
     for (docid, _, start), end in zip(starts, ends, strict=True):
         text = output[start:end].strip()
         titled = _TITLED.match(text)
-        found[docid] = Snippet(titled["title"], titled["text"]) if titled else Snippet("", text)
-    return found
+        documents[docid] = Document(id=docid, **titled.groupdict()) if titled else Document(id=docid, text=text)
+    return documents
 
 
 def _cards(root: Path, data: Path | None) -> Iterator[Path]:
