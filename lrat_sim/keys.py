@@ -121,7 +121,7 @@ def redact_json(encoded: bytes) -> bytes:
 def refuse_secrets(where: str, settings: Any, instead: str = "key_env") -> None:
     """Refuses settings that hold a key, a password or a token, since they would be recorded with every run.
 
-    Looked at are names of fields at any depth, addresses (``user:password@``, ``?token=``), and values that are known
+    Checked are names of fields at any depth, addresses (``user:password@``, ``?token=``), and values that are known
     keys or look like one.
 
     Args:

@@ -10,12 +10,12 @@ from msgspec import Struct
 from lrat_sim.colours import Looks
 from lrat_sim.comparison import Comparison, Pairing
 from lrat_sim.comparison.answer import sentences
+from lrat_sim.comparison.plot import success_plot
 from lrat_sim.comparison.results import overview
 from lrat_sim.comparison.table import comparison_tables, task_records
 from lrat_sim.plots import Plot
-from lrat_sim.report.figures import comparison_plots, k_plots, size_plot, success_plot
-from lrat_sim.report.round_figures import success_by_round, weight_plots
-from lrat_sim.report.rounds import round_tables
+from lrat_sim.report.figures import comparison_plots, k_plots, size_plot
+from lrat_sim.report.rounds import round_tables, success_by_round, weight_plot
 from lrat_sim.report.subject import TRAINED, Compared, Reported
 from lrat_sim.rollout.index import read_manifest
 from lrat_sim.tables import Group, Row, Table
@@ -47,9 +47,13 @@ def sections(subject: Reported) -> tuple[list[Section], Looks]:
     looks = Looks(subject.arms)
     compared = [_compared(subject, each, looks) for each in subject.compared]
     if len(compared) > 1:
-        compared.insert(0, _overview(subject, looks))
+        comparisons = [each.comparison for each in subject.compared]
+        table, plots = overview(comparisons), k_plots(comparisons, looks)
+        compared.insert(0, Section(slug="overview", title="All comparisons", tables=[table], figures=plots))
     rounds = [_rounds(subject, looks)] if subject.kind == "flywheel" else []
-    return [*rounds, *compared, _settings(subject), _definitions(subject)], looks
+    measures = {each.title: each.definition for of in subject.compared for each in of.comparison.measures}
+    definitions = Section(slug="definitions", title="What was measured", definitions=measures)
+    return [*rounds, *compared, _settings(subject), definitions], looks
 
 
 def _rounds(subject: Reported, looks: Looks) -> Section:
@@ -59,20 +63,15 @@ def _rounds(subject: Reported, looks: Looks) -> Section:
         counted = f"{made} of {rounds.asked}" if made != rounds.asked else str(made)
         counted += " round" if rounds.asked == 1 else " rounds"
         answer = [f"{counted}, {accepted} accepted; in use at the end: {rounds.accepted}."]
+    figures = [success_by_round(compared, subject, looks) for compared in subject.compared]
     return Section(
         slug="rounds",
         title="Rounds",
         answer=answer,
-        figures=success_by_round(subject, looks),
+        figures=[plot for plot in figures if plot is not None],
         tables=round_tables(rounds, subject.mined),
-        plots=weight_plots(subject, looks),
+        plots=[plot for plot in [weight_plot(subject, looks)] if plot is not None],
     )
-
-
-def _overview(subject: Reported, looks: Looks) -> Section:
-    comparisons = [each.comparison for each in subject.compared]
-    plots = k_plots(comparisons, looks)
-    return Section(slug="overview", title="All comparisons", tables=[overview(comparisons)], figures=plots)
 
 
 def _compared(subject: Reported, compared: Compared, looks: Looks) -> Section:
@@ -160,8 +159,3 @@ def _run_facts(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _yaml(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100).strip() if value else ""
-
-
-def _definitions(subject: Reported) -> Section:
-    measures = {each.title: each.definition for cell in subject.compared for each in cell.comparison.measures}
-    return Section(slug="definitions", title="What was measured", definitions=measures)
