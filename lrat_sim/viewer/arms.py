@@ -80,16 +80,8 @@ def _figures(name: str, rows: pa.Table, runs: Iterable[RunFolder], pairs: int) -
 
 
 def chosen(known: Sequence[str], bases: Sequence[str], a: str, b: str) -> tuple[str, str]:
-    """The two arms to compare: those asked for; else a base, and what was trained last beside it.
-
-    Args:
-        known: the names of all arms.
-        bases: those that comparisons have as their base.
-        a, b: the names asked for, empty where none is.
-
-    Raises:
-        InputError: one of those asked for is not there.
-    """
+    """The two arms to compare: the ``known`` ones ``a`` and ``b``; where one is empty a base, and beside it what was
+    trained last."""
     for name in (a, b):
         if name and name not in known:
             raise InputError(f"there is no run {name!r} here; choose two of the list.")

@@ -21,16 +21,9 @@ _TITLED = re.compile(r"\[(?P<title>[^\n]*)\]\n(?P<text>.*)", re.DOTALL)
 
 
 class Corpora:
-    """The corpora that may be those of a run, by fingerprint; each is opened when a run first needs it.
+    """The corpora in and near a folder and in ``data``, by fingerprint; each is opened when a run first needs it.
 
-    Args:
-        root: the folder that is viewed: corpora in it, in the folders beside it and in those beside the folders
-            above it are known.
-        given: a corpus or a prepared task set, taken for every run that names no other.
-        data: where prepared task sets are kept.
-
-    Raises:
-        InputError: ``given`` is no corpus.
+    A corpus or prepared task set that is ``given`` is taken for every run that names no other.
     """
 
     def __init__(self, root: Path, given: Path | None = None, data: Path | None = None):
@@ -63,11 +56,7 @@ class Corpora:
 def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Document]:
     """Title and text of each hit in a result list of :func:`lrat_sim.retrieval.result_format.show_hits`.
 
-    Those that stand there in another form are left out.
-
-    Args:
-        output: the result list.
-        docids: of the hits, in order.
+    Hits that stand there in another form are left out.
     """
     starts: list[tuple[str, int, int]] = []
     at = 0
@@ -87,6 +76,7 @@ def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Document]:
 
 
 def _cards(root: Path, data: Path | None) -> Iterator[Path]:
+    """The cards of corpora in a folder, in those beside it, and in those beside the folders above it."""
     above = [folder for folder in (root, *root.parents[:_ABOVE]) if folder != folder.parent]
     for folder in [*above, *([data] if data is not None else [])]:
         yield folder / "corpus" / _CARD

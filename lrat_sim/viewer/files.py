@@ -37,13 +37,8 @@ def readable(
 ) -> Iterator[tuple[int, T]]:
     """The records of a file that can be read, each with the byte at which it starts; none where it is missing.
 
-    A last line without a line break is still being written, and left out.
-
-    Args:
-        path: the file.
-        read: a record from a line.
-        problems: gets a sentence on the first record that cannot be read, by the file's name.
-        start: the byte to begin at, the start of a line.
+    A last line without a line break is still being written, and left out.  ``problems`` gets a sentence on the first
+    record that cannot be read, by the file's name.
     """
     from_start = start == 0
     if from_start:
@@ -74,9 +69,7 @@ def read_line(stream: IO[bytes], offset: int) -> bytes:
 class RecordFile(Generic[R]):
     """The records of a file by the trajectory that they belong to; only their offsets are kept in memory.
 
-    Attributes:
-        states: the latest grade or verdict of each trajectory.
-        problems: by the file's name, what could not be read.
+    ``states`` holds the latest grade or verdict of each trajectory.
     """
 
     def __init__(self, path: Path, kind: type[R]):
@@ -114,11 +107,7 @@ class RecordFile(Generic[R]):
         return self._numbers.get(trajectory, [])
 
     def read(self, numbers: Sequence[int]) -> list[R]:
-        """Some records by their numbers.
-
-        Raises:
-            InputError: one cannot be read.
-        """
+        """Some records by their numbers."""
         if not numbers:
             return []
         try:

@@ -20,7 +20,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.rollout.index import TRAJECTORIES
 from lrat_sim.viewer.corpora import Corpora
-from lrat_sim.viewer.files import PairsFile
+from lrat_sim.viewer.files import PairsFile, signature
 from lrat_sim.viewer.run import RUN_SCHEMA, RunFolder, values
 
 SCHEMA = pa.schema([*RUN_SCHEMA, *((name, pa.string()) for name in ("retriever_name", "agent_name", "run", "arm"))])
@@ -50,17 +50,9 @@ class PlacedComparison(Struct, frozen=True):
 class Library:
     """The run folders in and below a folder, as one table.
 
-    Args:
-        root: a run folder, that of a comparison or a flywheel, or any above them.
-        corpora: where titles and texts come from; by default the corpora near the folder.
-
-    Raises:
-        InputError: there is no run folder.
-
     Attributes:
-        runs: by the name that is shown, the path from ``root``.
+        runs, pairs: by the name that is shown, their path from ``root``.
         table: the rows of all runs, by :data:`SCHEMA`.
-        pairs: files of mined pairs, by name.
         comparisons: in the order of their folders.
         counted: whether the evidence of all runs is counted.
     """
@@ -88,15 +80,11 @@ class Library:
         return [problem for run in self.runs.values() for problem in run.problems]
 
     def refresh(self, *, evidence: bool = False) -> None:
-        """Takes in what was written since the last call.
-
-        Args:
-            evidence: counts the evidence, however much has to be read for it.
-        """
+        """Takes in what was written since the last call; ``evidence`` is counted however much has to be read for it."""
         with self._lock:
             if time.monotonic() - self._looked >= _SECONDS or (evidence and not self.counted):
                 changed = self._look()
-                size = sum(run.size for run in self.runs.values())
+                size = sum(known[1] for run in self.runs.values() if (known := signature(run.path)))
                 self.counted = self.counted or evidence or size <= _EVIDENCE_AT_ONCE
                 # a list, not any() of a generator: every run is to be refreshed
                 if any([changed, *[run.refresh(evidence=self.counted) for run in self.runs.values()]]):
@@ -104,11 +92,7 @@ class Library:
                 self._looked = time.monotonic()
 
     def run(self, name: str) -> RunFolder:
-        """A run by its name.
-
-        Raises:
-            InputError: there is none.
-        """
+        """A run by its name."""
         if name not in self.runs:
             raise InputError(f"there is no run {name!r} here; choose one of the list.")
         return self.runs[name]

@@ -14,13 +14,13 @@ from starlette.responses import Response
 from lrat_sim.colours import Looks
 from lrat_sim.comparison.plot import success_plot
 from lrat_sim.errors import InputError
-from lrat_sim.records import Pair, Trajectory, encode
+from lrat_sim.records import Trajectory, encode
 from lrat_sim.tables import dollars, number, percent
 from lrat_sim.viewer.arms import RESULTS, Match, arms, choice_texts, chosen, matches
 from lrat_sim.viewer.files import MinedPair, PairsFile
 from lrat_sim.viewer.library import Library
 from lrat_sim.viewer.listing import EVIDENCE, Page, Query, address, choices, matching, select
-from lrat_sim.viewer.transcript import ShownCall, ShownTurn, Transcript, divergence
+from lrat_sim.viewer.transcript import Transcript, divergence
 
 P = TypeVar("P", bound=Struct)
 
@@ -37,11 +37,7 @@ class Address(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def read_address(parameters: Mapping[str, str], kind: type[P]) -> P:
-    """The parameters of an address as a record; blank ones are left out.
-
-    Raises:
-        BadAddress: one is missing, unknown, or has a value that is not allowed.
-    """
+    """The parameters of an address as a record; blank ones are left out."""
     try:
         return msgspec.convert({key: value for key, value in parameters.items() if value != ""}, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -66,14 +62,8 @@ def trajectories(library: Library, query: Query) -> Response:
     """The list."""
     library.refresh(evidence=bool(query.evidence) or query.sort.lstrip("-") == "evidence")
     table = library.table
-    return page(
-        library,
-        "trajectories.html",
-        query=query,
-        page=select(table, query),
-        choices=choices(table),
-        all=table.num_rows,
-    )
+    shown = select(table, query)
+    return page(library, "trajectories.html", query=query, page=shown, choices=choices(table), all=table.num_rows)
 
 
 def runs(library: Library, _: Address) -> Response:
@@ -263,16 +253,13 @@ def pair(library: Library, asked: PairAddress) -> Response:
     call = next((call for call in turn.calls if call.pairs), None) if turn is not None else None
     if call is None:
         raise InputError(f"pair {mined.number} of {file.path} names a call that its trajectory has not; mine it again.")
-    return page(
-        library,
-        "pair.html",
-        file=file,
-        mined=call.pairs[0],
-        shown=shown,
-        turn=turn,
-        call=call,
-        browse=_browse(mined.pair, shown),
-    )
+    # the turn and call that opened the positive
+    later = shown.turns[source.turn :]
+    if source.browse_turn is not None:
+        later = shown.turns[source.browse_turn : source.browse_turn + 1]
+    calls = ((turn, call) for turn in later for call in turn.calls)
+    browse = next(((turn, call) for turn, call in calls if call.call.docid == mined.pair.positive), None)
+    return page(library, "pair.html", file=file, mined=call.pairs[0], shown=shown, turn=turn, call=call, browse=browse)
 
 
 def _pairs_file(library: Library, name: str) -> PairsFile:
@@ -280,14 +267,6 @@ def _pairs_file(library: Library, name: str) -> PairsFile:
         raise InputError(f"there is no file of pairs {name!r} here; choose one of the list.")
     library.pairs[name].refresh()
     return library.pairs[name]
-
-
-def _browse(pair: Pair, shown: Transcript) -> tuple[ShownTurn, ShownCall] | None:
-    """The turn and call that opened the positive."""
-    recorded, search = pair.provenance.browse_turn, pair.provenance.turn
-    later = shown.turns[search:] if recorded is None else shown.turns[recorded : recorded + 1]
-    calls = ((turn, call) for turn in later for call in turn.calls)
-    return next(((turn, call) for turn, call in calls if call.call.docid == pair.positive), None)
 
 
 def _seconds(value: float) -> str:

@@ -7,6 +7,7 @@ a run can be watched while it goes on.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,6 @@ Described = tuple[dict[str, Any], dict[str, Any]]
 """Agent and retriever as a trajectory records them."""
 
 
-class _Header(Struct, frozen=True):
-    id: str
-    agent: dict[str, Any] = {}
-    retriever: dict[str, Any] = {}
-
-
 class _Hit(Struct, frozen=True, gc=False):
     docid: str
 
@@ -64,16 +59,10 @@ class _Calls(Struct, frozen=True):
 
 
 _CALLS = msgspec.json.Decoder(_Calls).decode
-_HEADER = msgspec.json.Decoder(_Header).decode
 
 
 class RunFolder:
-    """A run folder that may grow; ``name`` is what the viewer calls it.
-
-    Attributes:
-        table: a row a trajectory, by :data:`RUN_SCHEMA`; replaced, never changed.
-        tasks: those asked, by id.
-    """
+    """A run folder that may grow; its ``table``, by :data:`RUN_SCHEMA`, is replaced, never changed."""
 
     def __init__(self, folder: Path, name: str):
         self.folder, self.name, self.path = folder, name, folder / TRAJECTORIES
@@ -93,16 +82,10 @@ class RunFolder:
         """What of the folder could not be read: the first of each file, a sentence each."""
         return [*(self._problems | self.grades.problems | self.verdicts.problems).values()]
 
-    @property
-    def size(self) -> int:
-        """The bytes of its trajectories."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
     def refresh(self, *, evidence: bool = False) -> bool:
         """Reads the folder again where a file of it has changed; says whether one has.
 
-        Args:
-            evidence: counts the evidence that each run was shown, for which all trajectories are read once.
+        To count the evidence that each run was shown, all trajectories are read once.
         """
         before, now = self._signatures, {name: signature(self.folder / name) for name in _FILES}
         if now == before and not (evidence and len(self._evidence) < self.table.num_rows):
@@ -146,8 +129,8 @@ class RunFolder:
         if table.num_rows:
             last = compute.max(table["offset"]).as_py()
             line = self._line(last)
-            header = _header(line)
-            if header is not None and header.id == table["id"][compute.index(table["offset"], last).as_py()].as_py():
+            found = _trajectory(line)
+            if found is not None and found.id == table["id"][compute.index(table["offset"], last).as_py()].as_py():
                 self._index, self._read, self._last = table, last + len(line), line
 
     def _read_beyond(self) -> None:
@@ -199,26 +182,19 @@ class RunFolder:
         """Agent and retriever by their fingerprints, from the first record that has them; empty where it is broken."""
         keys = list(values(self.table, "agent", "retriever"))
         for key in set(keys) - self._described.keys():
-            header = _header(self._line(self.table["offset"][keys.index(key)].as_py()))
-            self._described[key] = (header.agent, header.retriever) if header is not None else ({}, {})
+            first = _trajectory(self._line(self.table["offset"][keys.index(key)].as_py()))
+            self._described[key] = (first.agent, first.retriever) if first is not None else ({}, {})
         return self._described
 
     def trajectory(self, name: str) -> Trajectory | None:
-        """One trajectory, None where there is none of that id.
-
-        Raises:
-            InputError: its record is not where the index says, or is none.
-        """
+        """One trajectory, None where there is none of that id."""
         position = compute.index(self.table["id"], name).as_py()
         if position < 0:
             return None
         offset = self.table["offset"][position].as_py()
-        try:
-            trajectory = decode(self._line(offset), Trajectory)
-        except NOT_JSON as error:
-            raise InputError(f"{self.path}, byte {offset}: no trajectory can be read there ({error}).") from error
-        if trajectory.id != name:
-            raise InputError(f"{self.folder / INDEX} does not fit {TRAJECTORIES}: run the rollout's command again.")
+        trajectory = _trajectory(self._line(offset))
+        if trajectory is None or trajectory.id != name:
+            raise InputError(f"{self.folder / INDEX} does not fit {TRAJECTORIES}; rerun the rollout's command.")
         return trajectory
 
     def _line(self, offset: int) -> bytes:
@@ -233,11 +209,10 @@ class RunFolder:
 _FILES = (INDEX, TRAJECTORIES, TASKS, GRADES)
 
 
-def _header(line: bytes) -> _Header | None:
-    try:
-        return _HEADER(line)
-    except NOT_JSON:
-        return None
+def _trajectory(line: bytes) -> Trajectory | None:
+    with suppress(*NOT_JSON):
+        return decode(line, Trajectory)
+    return None
 
 
 def values(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -67,19 +67,10 @@ class ShownTurn(Struct, frozen=True, kw_only=True):
 
 
 class Transcript:
-    """A run as it is shown.
-
-    Args:
-        trajectory: the run.
-        task: its task, for the evidence.
-        corpus: gives titles; without it they are those that the agent was shown.
-        verdicts: on its browses, the latest last.
-        pairs: mined from it.
-        other: the run beside it, whose lists are compared.
-        grade: the latest one of its answer.
-        row: its row in the table of the library, with its outcome and the names of run, arm, agent and retriever.
+    """A run as it is shown; without a corpus titles are those that the agent was shown.
 
     Attributes:
+        row: its row in the table of the library, with its outcome and the names of run, arm, agent and retriever.
         evidence: the ids of the documents that prove the task's answer.
         listed, opened: the turns in which documents were first listed and first opened, by id.
     """
