@@ -53,8 +53,8 @@ def folders(kind: Kind) -> list[Path]:
 
 def names(kind: Kind) -> list[str]:
     """Every name of a kind that can be found now, sorted."""
-    found = (path for folder in folders(kind) if folder.is_dir() for path in folder.glob(f"*{_SUFFIX[kind]}"))
-    return sorted({path.stem for path in found})
+    paths = (path for folder in folders(kind) if folder.is_dir() for path in folder.glob(f"*{_SUFFIX[kind]}"))
+    return sorted({path.stem for path in paths})
 
 
 def about(kind: Kind, name: str) -> str:

@@ -55,7 +55,7 @@ def _learn(value: str) -> None:
         ways = dict.fromkeys(way for way in _ways(value) if len(way) >= _SHORTEST)
         added = ((way, way[:half], way[-half:]) for way in ways for half in [max(_SHORTEST, -(-len(way) // 2))])
         # the longest first: a way with escapes in it holds parts of those without
-        _written = tuple(sorted((*_written, *added), key=lambda each: -len(each[0])))
+        _written = tuple(sorted((*_written, *added), key=lambda way: -len(way[0])))
 
 
 def _ways(value: str) -> Iterator[str]:

@@ -39,8 +39,8 @@ def comparison_plots(compared: Compared, looks: Looks) -> list[Plot]:
 def k_plots(comparisons: Sequence[Comparison], looks: Looks) -> list[Plot]:
     """Success against k, one plot for the comparisons that differ in k only (LRAT, Figure 8b)."""
     plots: list[Plot] = []
-    for series, members in by_series([each for each in comparisons if isinstance(each.setting.get("k"), int)]):
-        ks = sorted({each.setting["k"] for each in members})
+    for series, members in by_series([made for made in comparisons if isinstance(made.setting.get("k"), int)]):
+        ks = sorted({member.setting["k"] for member in members})
         if len(ks) < 2:
             continue
         slug = f"success-by-k-{slug_of(series)}"
@@ -49,15 +49,15 @@ def k_plots(comparisons: Sequence[Comparison], looks: Looks) -> list[Plot]:
         arms, records, marks = arms_of(members), list[dict[str, Any]](), list[Line]()
         for index, arm in enumerate(arms):
             own = [
-                {"arm": arm, "k": each.setting["k"], **record}
-                for each in members
-                if arm in each.arms and (record := success_record(each, arm))["success"] is not None
+                {"arm": arm, "k": member.setting["k"], **record}
+                for member in members
+                if arm in member.arms and (record := success_record(member, arm))["success"] is not None
             ]
             # a little apart, so that bars do not cover one another
             beside = min(0.03, 0.2 / len(arms)) * (index - (len(arms) - 1) / 2)
-            marks.append(_success_line(looks.of(arm), [ks.index(each["k"]) + beside for each in own], own, arm))
+            marks.append(_success_line(looks.of(arm), [ks.index(record["k"]) + beside for record in own], own, arm))
             records += own
-        said = "; ".join(f"{each['arm']} {percent(each['success'])} at k = {each['k']}" for each in records)
+        said = "; ".join(f"{record['arm']} {percent(record['success'])} at k = {record['k']}" for record in records)
         ticks = {float(index): str(k) for index, k in enumerate(ks)}
         plots.append(
             Plot.of(
@@ -115,9 +115,9 @@ def _success_line(look: Look, at: Sequence[float], records: Sequence[dict[str, A
 
 def _won(comparison: Comparison, slug: str, looks: Looks) -> Plot:
     records: list[dict[str, Any]] = [
-        {"arm": each.arm, "base": each.base, "won": success.wins, "tied": success.ties, "lost": success.losses}
-        for each in comparison.against_base()
-        if (success := each.measures["success"]).tasks
+        {"arm": pairing.arm, "base": pairing.base, "won": success.wins, "tied": success.ties, "lost": success.losses}
+        for pairing in comparison.against_base()
+        if (success := pairing.measures["success"]).tasks
     ]
     base = looks.of(comparison.base).colour
     marks: list[Bars | Note] = []
@@ -128,7 +128,7 @@ def _won(comparison: Comparison, slug: str, looks: Looks) -> Plot:
             marks.append(Bars(colour=colour, boxes=[(start, end, row - 0.3, row + 0.3)]))
         counts = " / ".join(f"{record[outcome]:,}" for outcome in ("won", "tied", "lost"))
         marks.append(Note(colour=INK, at=(1.02, row), text=counts))
-    said = "; ".join(f"{each['arm']} won {each['won']}, tied {each['tied']}, lost {each['lost']}" for each in records)
+    said = "; ".join("{arm} won {won}, tied {tied}, lost {lost}".format(**record) for record in records)
     x = Axis(label="share of the tasks", low=0, high=1, ticks={0: "0 %", 0.5: "50 %", 1: "100 %"}, grid=False)
     return Plot(
         slug=slug,

@@ -104,13 +104,13 @@ def _gates(rounds: Rounds) -> Table:
         columns += ["nDCG@10 of the base", "of the round"]
         notes.append(f"Forgetting is measured on {guard.data_set}.")
         title.append("what was forgotten")
-    made = rounds.rounds if gate or guard else []
+    shown = rounds.rounds if gate or guard else []
     return Table.of(
         " and ".join(title).capitalize(),
         columns,
-        [[str(each.number), *(_decision(each) if gate else []), *(_guarded(each) if guard else [])] for each in made],
+        [[str(made.number), *(_decision(made) if gate else []), *(_guarded(made) if guard else [])] for made in shown],
         slug="gate",
-        records=[_gate_record(each) for each in made],
+        records=[_gate_record(made) for made in shown],
         notes=notes,
         text_columns=(0, 1, 7) if gate else (0,),
     )
@@ -234,7 +234,7 @@ def success_by_round(compared: Compared, subject: Reported, looks: Looks) -> Plo
 
 def weight_plot(subject: Reported, looks: Looks) -> Plot | None:
     """How the weights of the mined pairs lie, where that is known."""
-    known = [(each, each.weight_histogram) for each in subject.mined if each.weight_histogram is not None]
+    known = [(account, account.weight_histogram) for account in subject.mined if account.weight_histogram is not None]
     mined = [(account, histogram) for account, histogram in known if any(histogram.counts)]
     records, marks, last = list[dict[str, Any]](), list[Line | Bars | Across](), last_round(subject)
     for account, histogram in mined:

@@ -45,13 +45,13 @@ class Section(Struct, frozen=True, kw_only=True):
 def sections(subject: Reported) -> tuple[list[Section], Looks]:
     """All sections, and the looks of the arms that they share."""
     looks = Looks(subject.arms)
-    compared = [_compared(subject, each, looks) for each in subject.compared]
+    compared = [_compared(subject, cell, looks) for cell in subject.compared]
     if len(compared) > 1:
-        comparisons = [each.comparison for each in subject.compared]
+        comparisons = [cell.comparison for cell in subject.compared]
         table, plots = overview(comparisons), k_plots(comparisons, looks)
         compared.insert(0, Section(slug="overview", title="All comparisons", tables=[table], figures=plots))
     rounds = [_rounds(subject, looks)] if subject.kind == "flywheel" else []
-    measures = {each.title: each.definition for of in subject.compared for each in of.comparison.measures}
+    measures = {measure.title: measure.definition for cell in subject.compared for measure in cell.comparison.measures}
     definitions = Section(slug="definitions", title="What was measured", definitions=measures)
     return [*rounds, *compared, _settings(subject), definitions], looks
 
@@ -59,7 +59,7 @@ def sections(subject: Reported) -> tuple[list[Section], Looks]:
 def _rounds(subject: Reported, looks: Looks) -> Section:
     answer, rounds = list[str](), subject.rounds
     if rounds is not None:
-        made, accepted = len(rounds.rounds), sum(each.accepted for each in rounds.rounds)
+        made, accepted = len(rounds.rounds), sum(round_.accepted for round_ in rounds.rounds)
         counted = f"{made} of {rounds.asked}" if made != rounds.asked else str(made)
         counted += " round" if rounds.asked == 1 else " rounds"
         answer = [f"{counted}, {accepted} accepted; in use at the end: {rounds.accepted}."]
@@ -117,17 +117,23 @@ def _settings(subject: Reported) -> Section:
     records: list[dict[str, Any]] = []
     folded: dict[str, str] = {"Settings": _yaml(subject.settings)}
     versions: dict[str, Any] = {}
-    runs = [(arm, run) for each in subject.compared for arm, folders in each.runs.items() for run in folders]
+    runs = [(arm, run) for cell in subject.compared for arm, folders in cell.runs.items() for run in folders]
     for arm, run in runs:
-        manifest = read_manifest(run)
-        facts = _run_facts(manifest)
-        name = run.relative_to(subject.folder).as_posix()
+        manifest, name = read_manifest(run), run.relative_to(subject.folder).as_posix()
+        settings, prints = manifest.get("settings", {}), manifest.get("fingerprints", {})
+        agent, retriever = settings.get("agent", {}), settings.get("retriever", {})
+        calls = manifest.get("calls") or [{}]
+        facts = {
+            "seed": settings.get("seed", ""),
+            "started": calls[0].get("started", ""),
+            "agent": f"{agent.get('name') or agent.get('model', '')} {prints.get('agent', '')}".strip(),
+            "retriever": f"{retriever.get('kind', '')} {prints.get('retriever', '')}".strip(),
+        }
         rows.append(Row([arm, name, *(str(fact) for fact in facts.values())], arm=arm))
         records.append({"arm": arm, "run": name, **facts})
-        settings = manifest.get("settings", {})
-        folded.setdefault(f"The agent {facts['agent']}", _yaml(settings.get("agent", {})))
-        folded.setdefault(f"The retriever {facts['retriever']}", _yaml(settings.get("retriever", {})))
-        versions = (manifest.get("calls") or [{}])[-1].get("versions", versions)
+        folded.setdefault(f"The agent {facts['agent']}", _yaml(agent))
+        folded.setdefault(f"The retriever {facts['retriever']}", _yaml(retriever))
+        versions = calls[-1].get("versions", versions)
     table = Table(
         slug="runs",
         title="Runs, with the fingerprints of what made them",
@@ -143,18 +149,6 @@ def _settings(subject: Reported) -> Section:
         tables=[table] if rows else [],
         folded={name: text for name, text in folded.items() if text},
     )
-
-
-def _run_facts(manifest: dict[str, Any]) -> dict[str, Any]:
-    settings, prints = manifest.get("settings", {}), manifest.get("fingerprints", {})
-    agent, retriever = settings.get("agent", {}), settings.get("retriever", {})
-    calls = manifest.get("calls") or [{}]
-    return {
-        "seed": settings.get("seed", ""),
-        "started": calls[0].get("started", ""),
-        "agent": f"{agent.get('name') or agent.get('model', '')} {prints.get('agent', '')}".strip(),
-        "retriever": f"{retriever.get('kind', '')} {prints.get('retriever', '')}".strip(),
-    }
 
 
 def _yaml(value: Any) -> str:

@@ -123,13 +123,13 @@ class Library:
                 pairs[name] = folder / PAIRS
             if _COMPARISON in files:
                 try:
-                    found = load(folder / _COMPARISON)
+                    comparison = load(folder / _COMPARISON)
                 except InputError:  # `lrat-sim compare` says what is wrong with it
                     continue
-                comparison = PlacedComparison(name, "" if path == "." else f"{path}/", found)
-                comparisons.append(comparison)
-                for arm in found.summaries:
-                    arms |= {(folder / run).resolve(): comparison.arm(arm.name) for run in arm.runs}
+                placed = PlacedComparison(name, "" if path == "." else f"{path}/", comparison)
+                comparisons.append(placed)
+                for arm in comparison.summaries:
+                    arms |= {(folder / run).resolve(): placed.arm(arm.name) for run in arm.runs}
         above = self.root.resolve().parent / PAIRS  # that of a flywheel's round, seen from its collect/
         if (self.root / TRAJECTORIES).is_file() and above.is_file():
             name = f"{above.parent.name} (above)"

@@ -116,22 +116,22 @@ def document(library: Library, asked: DocumentAddress) -> Response:
 
 
 def _trajectory(library: Library, run: str, name: str) -> Trajectory:
-    found = library.run(run).trajectory(name)
-    if found is None:
+    trajectory = library.run(run).trajectory(name)
+    if trajectory is None:
         raise InputError(f"the run {run!r} has no trajectory {name!r}; choose one of the list.")
-    return found
+    return trajectory
 
 
 def _transcript(
     library: Library, run: str, name: str, pairs: Sequence[MinedPair] = (), other: Trajectory | None = None
 ) -> Transcript:
-    folder, found, table = library.run(run), _trajectory(library, run, name), library.table
+    folder, trajectory, table = library.run(run), _trajectory(library, run, name), library.table
     grades = folder.grades.of(name)
     rows = table.filter(compute.and_(compute.equal(table["run"], run), compute.equal(table["id"], name)))
     return Transcript(
-        found,
-        folder.tasks.get(found.task_id),
-        library.corpora.of(found.retriever),
+        trajectory,
+        folder.tasks.get(trajectory.task_id),
+        library.corpora.of(trajectory.retriever),
         verdicts=folder.verdicts.of(name),
         pairs=pairs,
         other=other,

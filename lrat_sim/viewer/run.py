@@ -129,8 +129,8 @@ class RunFolder:
         if table.num_rows:
             last = compute.max(table["offset"]).as_py()
             line = self._line(last)
-            found = _trajectory(line)
-            if found is not None and found.id == table["id"][compute.index(table["offset"], last).as_py()].as_py():
+            record = _trajectory(line)
+            if record is not None and record.id == table["id"][compute.index(table["offset"], last).as_py()].as_py():
                 self._index, self._read, self._last = table, last + len(line), line
 
     def _read_beyond(self) -> None:
