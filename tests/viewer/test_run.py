@@ -60,13 +60,16 @@ def test_a_run_is_followed_while_it_goes_on_and_when_its_index_comes(folder, mak
     assert not run.refresh()
 
 
-def test_trajectories_that_were_replaced_are_read_again(folder, make):
-    path = folder / "trajectories.jsonl"
+@pytest.mark.parametrize("in_place", [False, True])
+def test_trajectories_that_were_replaced_are_read_again(folder, make, in_place):
+    path, beside = folder / "trajectories.jsonl", folder / "beside.jsonl"
     found, missed = (make.turn(make.search("q", docids)) for docids in (["e"], ["x"]))
     write_records(path, [make.run(found, id="t1.0"), make.run(found, id="t2.0", task="t2")])
     run = RunFolder(folder, "run")
     run.refresh(evidence=True)
-    write_records(path, [make.run(missed, id="t3.0", task="t3"), make.run(found, id="t4.0", task="t4")])
+    write_records(beside, [make.run(missed, id="t3.0", task="t3"), make.run(found, id="t4.0", task="t4")])
+    assert beside.stat().st_size == path.stat().st_size
+    path.write_bytes(beside.read_bytes()) if in_place else beside.replace(path)
     assert run.refresh(evidence=True)
     assert run.table["id"].to_pylist() == ["t3.0", "t4.0"]
     assert run.table["evidence_shown"].to_pylist() == [0, 1]
