@@ -58,14 +58,10 @@ class Notes(Struct, kw_only=True):
 
     def sentence(self) -> str:
         """What to add to a summary; empty where there is nothing."""
-        said = ""
-        if self.replaced:
-            said += f"; {self.replaced:,} were superseded by later records with the same id"
-        if self.left_out:
-            said += f"; left out, as no trajectories of this format: {shortened(self.left_out)}"
-        if self.unread:
-            said += f"; {len(self.unread):,} could not be read: {shortened(self.unread, 3)}"
-        return said
+        replaced = f"; {self.replaced:,} were superseded by later records with the same id" if self.replaced else ""
+        left_out = f"; left out, as no trajectories of this format: {shortened(self.left_out)}" if self.left_out else ""
+        unread = f"; {len(self.unread):,} could not be read: {shortened(self.unread, 3)}" if self.unread else ""
+        return replaced + left_out + unread
 
 
 def shortened(names: list[str], most: int = 5) -> str:
@@ -123,12 +119,8 @@ FORMATS = {
 
 
 def format_named(name: str) -> Format:
-    """A format by its name.
-
-    Raises:
-        UnknownName: there is none of that name.
-    """
+    """A format by its name."""
     if name not in FORMATS:
         raise UnknownName("format", name, sorted(FORMATS))
-    found: Format = import_module(f"lrat_sim.formats.{FORMATS[name]}").FORMAT
-    return found
+    module: Format = import_module(f"lrat_sim.formats.{FORMATS[name]}").FORMAT
+    return module

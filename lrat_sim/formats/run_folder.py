@@ -23,7 +23,7 @@ from lrat_sim.foreign.files import open_bytes
 from lrat_sim.foreign.values import Found
 from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.fields import mapping, text
-from lrat_sim.formats.registry import About, Format, Notes
+from lrat_sim.formats.registry import Format, Notes
 from lrat_sim.formats.sources import records_of
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.keys import redact_all
@@ -42,22 +42,17 @@ class _RunOf(Record, frozen=True, kw_only=True):
 
 
 class Judgements(Generic[R]):
-    """The grades or verdicts of a run folder by trajectory; only their offsets in the file are in memory.
-
-    Args:
-        path: the file; there may be none.
-        kind: of its records.
-        stack: closes the file.
-    """
+    """The grades or verdicts of a run folder by trajectory; only their offsets in the file are in memory."""
 
     def __init__(self, path: Path, kind: type[R], stack: ExitStack):
+        self._path = path
         self._kind: type[R] = kind
+        self._stream: Any = None
         self._offsets: dict[str, list[int]] = {}
         if path.is_file():
             for offset, record in read_with_offsets(path, _JudgementOf):
                 self._offsets.setdefault(record.trajectory_id, []).append(offset)
-            self._stream: Any = stack.enter_context(open_bytes(path))
-            self._path = path
+            self._stream = stack.enter_context(open_bytes(path))
 
     def of(self, trajectory: str) -> list[R]:
         """In the order in which they were written."""
@@ -65,32 +60,23 @@ class Judgements(Generic[R]):
 
     def _at(self, offset: int) -> R:
         self._stream.seek(offset)
-        line = self._stream.readline()
         try:
-            return decode(line, self._kind)
+            return decode(self._stream.readline(), self._kind)
         except NOT_JSON:  # read as a file, it says which line
             return next(record for _, record in read_with_offsets(self._path, self._kind, offset.__eq__))
 
 
 def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
-    """The trajectories of a run folder, each with its task, grades and verdicts; or of files of them alone.
-
-    Raises:
-        InputError: there are none.
-        RecordError: a line is not the record it should be.
-    """
+    """The trajectories of a run folder, each with its task, grades and verdicts; or of files of them alone."""
     notes = notes or Notes()
     if not (path / TASKS).is_file():
         yield from (Entry(trajectory=trajectory) for trajectory in _of_files(path, notes))
         return
     notes.left_out += [file.name for file in path.glob(f"{TRAJECTORIES}.*z")]
     tasks = {task.id: task for task in asked_tasks(path)}
-    if not (path / TRAJECTORIES).is_file():
-        return
     with ExitStack() as stack:
-        grades = Judgements(path / GRADES, Grade, stack)
-        verdicts = Judgements(path / VERDICTS, Verdict, stack)
-        for trajectory in read_trajectories(path):
+        grades, verdicts = Judgements(path / GRADES, Grade, stack), Judgements(path / VERDICTS, Verdict, stack)
+        for trajectory in read_trajectories(path) if (path / TRAJECTORIES).is_file() else ():
             yield Entry(
                 trajectory=trajectory,
                 task=tasks.get(trajectory.task_id),
@@ -102,8 +88,8 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
 def _of_files(path: Path, notes: Notes) -> Iterator[Trajectory]:
     """The last record of each id: a run that was resumed has tried some tasks again."""
 
-    def found(told: Notes) -> Iterator[Found]:
-        return (Found(*record) for record in records_of(path, "run", _is_trajectory, told, nulls=True))
+    def found(notes: Notes) -> Iterator[Found]:
+        return (Found(*record) for record in records_of(path, "run", _is_trajectory, notes, nulls=True))
 
     # read twice: which record is the last of its id is known only at the end
     last = {_id_of(record): number for number, record in enumerate(found(Notes(skip_unreadable=True)))}
@@ -142,7 +128,7 @@ def write_run(
     asked: Iterable[Task] = (),
     unrun: Iterable[Task] = (),
 ) -> int:
-    """Writes one new run folder, streaming; it can be graded, mined and evaluated.
+    """Writes one new run folder, which can be graded, mined and evaluated; returns its number of trajectories.
 
     Args:
         entries: its trajectories with what belongs to them.
@@ -150,12 +136,6 @@ def write_run(
         made: what goes into run.yaml: how the folder came to be.
         asked: the tasks, in their order; others are taken from the entries.
         unrun: further tasks without a trajectory, read last.
-
-    Returns:
-        How many trajectories it holds.
-
-    Raises:
-        InputError: two tasks of one id ask different questions, or a number is beyond 64 bits.
     """
     rows: list[Row] = []
     tasks = {task.id: task for task in asked}
@@ -170,7 +150,10 @@ def write_run(
             _ask(tasks, entry.asked)
             agents.setdefault(str(trajectory.agent.get("fingerprint", "")), trajectory.agent)
             retrievers.setdefault(str(trajectory.retriever.get("fingerprint", "")), trajectory.retriever)
-            rows.append(_row(entry, trajectories.tell()))
+            rows.append(row(trajectory, trajectories.tell(), entry.grade.state if entry.grade else None))
+            for field, value in msgspec.structs.asdict(rows[-1]).items():
+                if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+                    raise InputError(f"the trajectory {trajectory.id!r} has too large a number, {field}; correct it.")
             trajectories.write(line(trajectory))
             for name, records in ((GRADES, entry.grades), (VERDICTS, entry.verdicts)):
                 if records and name not in judgements:
@@ -189,8 +172,7 @@ def write_run(
         "agents": agents,
         "retrievers": retrievers,
     }
-    written = yaml.safe_dump(redact_all(manifest), sort_keys=False, allow_unicode=True, width=120)
-    write_text(folder / RUN, written)
+    write_text(folder / RUN, yaml.safe_dump(redact_all(manifest), sort_keys=False, allow_unicode=True, width=120))
     return len(rows)
 
 
@@ -205,24 +187,11 @@ def _ask(tasks: dict[str, Task], task: Task) -> None:
         tasks[task.id] = task
 
 
-def _row(entry: Entry, offset: int) -> Row:
-    listed = row(entry.trajectory, offset, entry.grade.state if entry.grade else None)
-    for field, value in msgspec.structs.asdict(listed).items():
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            raise InputError(f"the trajectory {entry.trajectory.id!r} has too large a number, {field}; correct it.")
-    return listed
-
-
-def write(entries: Iterable[Entry], path: Path, about: About) -> int:
-    """As :func:`write_run`."""
-    return write_run(entries, path, {"converted": about.name}, unrun=about.unrun)
-
-
 FORMAT = Format(
     name="run",
     title="a run folder, as a rollout makes it",
     recognise=lambda head: TASKS in head.names or _is_trajectory(head.record),
     read=read,
-    write=write,
+    write=lambda entries, path, about: write_run(entries, path, {"converted": about.name}, unrun=about.unrun),
     unrun=unrun,
 )

@@ -10,7 +10,7 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.formats import About, Entry, read_any, recognise
-from lrat_sim.formats.atif import entry_of, read, record_of, write
+from lrat_sim.formats.atif import entry_of, record_of, write
 from lrat_sim.records import Turn
 
 HERE = Path("here.json")
@@ -228,7 +228,7 @@ def test_runs_of_one_question_are_samples_of_one_task(tmp_path: Path) -> None:
     other = foreign(agent("Bob"))
     lines = [json.dumps(each) for each in (FOREIGN, other, FOREIGN | {"agent": {"name": "b"}})]
     (tmp_path / "runs.jsonl").write_text("\n".join(lines))
-    found = [entry.trajectory for entry in read(tmp_path / "runs.jsonl")]
+    found = [entry.trajectory for entry in read_any(tmp_path / "runs.jsonl", "atif")]
     assert [trajectory.sample for trajectory in found] == [0, 1, 0]
     assert len({trajectory.task_id for trajectory in found}) == 1
     assert len({trajectory.id for trajectory in found}) == 3
@@ -238,9 +238,9 @@ def test_runs_are_found_below_a_folder(tmp_path: Path) -> None:
     (tmp_path / "job" / "trial").mkdir(parents=True)
     (tmp_path / "job" / "config.json").write_text("{}")
     with pytest.raises(InputError, match=r"no file of trajectories in the format atif; it has config\.json"):
-        list(read(tmp_path / "job"))
+        list(read_any(tmp_path / "job", "atif"))
     (tmp_path / "job" / "trial" / "trajectory.json").write_text(json.dumps(FOREIGN))
-    assert [entry.trajectory.answer for entry in read(tmp_path / "job")] == ["Ann"]
+    assert [entry.trajectory.answer for entry in read_any(tmp_path / "job", "atif")] == ["Ann"]
 
 
 def test_a_canary_stands_where_it_can_be_seen(make: Callable[..., Entry]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import Entry, read_any, recognise
+from lrat_sim.formats import Entry, convert, read_any, recognise
+from lrat_sim.formats.entry import RANKS_AS_SCORES
 from lrat_sim.formats.inspect_ai import entry_of
-from lrat_sim.formats.observations import RANKS_AS_SCORES
 
 FILES = Path(__file__).parent / "files"
 ARCHIVE, LOG = FILES / "inspect-rivers.eval", FILES / "inspect-rivers.json"
@@ -303,8 +303,8 @@ def test_what_is_no_sample_is_refused_with_its_name_and_field(record: Any, probl
 
 def test_a_log_without_samples_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(HEADER))
-    with pytest.raises(InputError, match="holds no samples"):
-        list(read_any(tmp_path / "a.json"))
+    with pytest.raises(InputError, match="holds no trajectory that can be converted"):
+        convert(tmp_path / "a.json", tmp_path / "out", to="run")
     (tmp_path / "b.json").write_text('{"a": 1}')
     with pytest.raises(RecordError, match="no log of inspect_ai"):
         list(read_any(tmp_path / "b.json", "inspect"))

@@ -152,8 +152,8 @@ def test_parquet_loads_by_order_of_columns_with_a_card_and_where_rows_came_from(
 def test_parquet_of_many_pairs_is_read_in_the_order_of_the_pairs(corpus, tmp_path, monkeypatch):
     from datasets import load_dataset
 
-    monkeypatch.setattr("lrat_sim.formats.pairs_parquet.SHARD", 40)
-    monkeypatch.setattr("lrat_sim.formats.pairs_parquet.ROW_GROUP", 20)
+    monkeypatch.setattr("lrat_sim.formats.pairs.SHARD", 40)
+    monkeypatch.setattr("lrat_sim.formats.pairs.ROW_GROUP", 20)
     export_pairs((pair(n, "a", ["b"]) for n in range(100)), tmp_path / "out", to="sentence-transformers", corpus=corpus)
     made = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert made["anchor"][:] == [f"query {n}" for n in range(100)]

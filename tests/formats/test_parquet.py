@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import About, Entry, columns, read_any, recognise
+from lrat_sim.formats import About, Entry, read_any, recognise
 from lrat_sim.formats import parquet as module
-from lrat_sim.formats.columns import RecordColumns
+from lrat_sim.formats.hub import RecordColumns
 from lrat_sim.records import NOUNS, Hop, Plan, Task
 
 PLAN = Plan(hops=[Hop(subject="a", relation="b", object="c", phrasings=["d"])], operator="same")
@@ -64,8 +64,8 @@ def test_the_card_names_every_column_and_counts_what_is_there(entries: list[Entr
 def test_rows_are_written_in_groups_and_shards_and_no_more_is_in_memory(
     make: Callable[..., Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columns, "ROW_GROUP", 10)
-    monkeypatch.setattr(columns, "SHARD", 100)
+    monkeypatch.setattr(module, "ROW_GROUP", 10)
+    monkeypatch.setattr(module, "SHARD", 100)
     text = "word " * 4000  # 20 kB an output
 
     def many(count: int) -> Iterator[Entry]:
