@@ -16,33 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import RecordError
 from lrat_sim.formats.entry import Entry, imported
-from lrat_sim.formats.fields import items, mapping, text, text_of, total_usage, usage
+from lrat_sim.formats.fields import filled, items, mapping, text, text_of, total_usage, usage
 from lrat_sim.formats.kept import changes_of, keeping, restored, same_json
-from lrat_sim.formats.messages import Refuse, answer_of, prompt_of, read_turn, request_for_answer
+from lrat_sim.formats.messages import Refuse, answer_of, prompt_of, read_turn, request_for_answer, transcript
 from lrat_sim.formats.output import write_files
 from lrat_sim.formats.registry import About, Format
 from lrat_sim.formats.sources import record_reader
-from lrat_sim.records import Grade, Task, Trajectory, Turn, Usage, Verdict
+from lrat_sim.records import Task, Turn, Usage
 
 _VERSION = "ATIF-v1.4"
 _READABLE = "ATIF-v1."
 _OURS = "lrat_sim"
 """The key in ``extra`` that holds what is ours."""
 _SOURCES = ("system", "user", "agent")
-
-
-class _RunMore(Struct, frozen=True, omit_defaults=True):
-    """What is ours of a file: the trajectory without turns, question and prompt, and what is known beside it."""
-
-    trajectory: dict[str, Any]
-    task: Task | None = None
-    grades: list[Grade] = []
-    verdicts: list[Verdict] = []
 
 
 # --- reading
@@ -106,25 +96,26 @@ def _check(step: Any, number: int, refuse: Refuse) -> None:
 
 def _own_entry(record: dict[str, Any], read: _Steps) -> Entry | None:
     """Of a file that we wrote; None of any other, and where the step that asked for its answer is gone."""
+    ours = mapping(_ours(record))
+    known = mapping(ours.get("trajectory"))
+    agent = dict(mapping(known.get("agent")))
+    if text(agent.get("prompt")):  # it has a step of its own
+        del agent["prompt"]
+    if read.prompt is not None:
+        agent["prompt"] = read.prompt
+    trajectory = {**known, "agent": agent, "question": read.question, "turns": []}
     try:
-        more = msgspec.convert(_ours(record), type=_RunMore)
-        agent = dict(mapping(more.trajectory.get("agent")))
-        if text(agent.get("prompt")):  # it has a step of its own
-            del agent["prompt"]
-        if read.prompt is not None:
-            agent["prompt"] = read.prompt
-        values = {**more.trajectory, "agent": agent, "question": read.question, "turns": []}
-        trajectory = msgspec.structs.replace(msgspec.convert(values, type=Trajectory), turns=read.turns)
+        entry = msgspec.convert({**ours, "trajectory": trajectory}, type=Entry).changed(turns=read.turns)
     except msgspec.ValidationError:
         return None
-    request = request_for_answer(trajectory)
+    request = request_for_answer(entry.trajectory)
     if request is not None:  # its step is written anew, so it is none of the others
         before = max((position for position, step in enumerate(read.steps) if step["source"] == "agent"), default=0) - 1
         step = read.other.get(before, {})
         if step.get("source") != "user" or step.get("message") != request:
             return None
         del read.other[before]
-    return Entry(trajectory=trajectory, task=more.task, grades=more.grades, verdicts=more.verdicts)
+    return entry
 
 
 def _foreign_entry(record: dict[str, Any], read: _Steps) -> Entry:
@@ -249,19 +240,18 @@ def _with_ours(record: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 def _plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | None]]:
     """A run as ATIF without what is ours, its steps without numbers; and what is ours of each step."""
     trajectory = entry.trajectory
-    agent, used, request = trajectory.agent, trajectory.usage, request_for_answer(trajectory)
+    agent, used = trajectory.agent, trajectory.usage
     steps: list[dict[str, Any]] = []
-    more: dict[int, dict[str, Any] | None] = {}
-    if prompt := prompt_of(trajectory):
-        steps.append({"source": "system", "message": prompt})
-    if trajectory.question:
-        steps.append({"source": "user", "message": trajectory.question})
-    for number, turn in enumerate(trajectory.turns):
-        if request is not None and number == len(trajectory.turns) - 1:
-            steps.append({"source": "user", "message": request})
-        step = _step_of(turn)
-        more[len(steps)] = _turn_more(turn, step, number)
-        steps.append(step)
+    more: list[dict[str, Any] | None] = []
+    turns = 0
+    for role, said in transcript(trajectory):
+        if isinstance(said, Turn):
+            steps.append(_step_of(said))
+            more.append(_turn_more(said, steps[-1], turns))
+            turns += 1
+        elif said:  # there may be no question
+            steps.append({"source": role, "message": said})
+            more.append(None)
     totals = {
         "total_prompt_tokens": used.prompt_tokens,
         "total_completion_tokens": used.completion_tokens,
@@ -280,7 +270,7 @@ def _plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | N
         "final_metrics": {**_known(totals), "total_steps": len(steps)},
         **({} if entry.canary is None else {"extra": {"canary": entry.canary}}),
     }
-    return record, [more.get(position) for position in range(len(steps))]
+    return record, more
 
 
 def _step_of(turn: Turn) -> dict[str, Any]:
@@ -327,15 +317,14 @@ def _turn_more(turn: Turn, step: dict[str, Any], number: int) -> dict[str, Any] 
 
 
 def _run_more(entry: Entry) -> dict[str, Any]:
-    """What the format has no field for."""
-    trajectory = msgspec.to_builtins(entry.trajectory)
+    """What the format has no field for: the trajectory without turns, question and prompt, and what is beside it."""
+    more = filled(msgspec.to_builtins(entry))
+    trajectory = more["trajectory"]
     del trajectory["question"], trajectory["turns"]
     trajectory["extra"].pop("atif", None)
     if prompt_of(entry.trajectory):
         del trajectory["agent"]["prompt"]
-    more = _RunMore(trajectory=trajectory, task=entry.task, grades=entry.grades, verdicts=entry.verdicts)
-    record: dict[str, Any] = msgspec.to_builtins(more)
-    return record
+    return more
 
 
 def _is_atif(record: Any) -> bool:

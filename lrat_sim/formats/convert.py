@@ -92,7 +92,16 @@ def convert(
                 done.withheld += 1
 
     def read() -> Iterator[Entry]:
-        for entry in _once(read_any(source, given.name, done.notes), done):
+        """Each trajectory once; only the fingerprints of those before are in memory."""
+        seen: dict[str, str] = {}
+        for entry in read_any(source, given.name, done.notes):
+            name, content = entry.trajectory.id, fingerprint(entry.trajectory)
+            if name in seen:
+                if seen[name] != content:
+                    raise InputError(f"two different trajectories have the id {name!r}; leave one of them out.")
+                done.repeated += 1
+                continue
+            seen[name] = content
             done.read += 1
             done.graded += entry.grade is not None
             if progress is not None:
@@ -101,7 +110,8 @@ def convert(
 
     def selected() -> Iterator[Entry]:
         for entry in publishable(read()):
-            if not _is_wanted(entry, only):
+            answered = only == "all" or entry.trajectory.status == "answered"
+            if not answered or (only == "correct" and (entry.grade is None or entry.grade.state != "correct")):
                 done.left_out += 1
                 continue
             if entry.canary is not None:  # on the trajectory, which every format keeps
@@ -120,22 +130,3 @@ def convert(
             raise InputError(f"{source} has no grades, which --only correct needs; grade it first (lrat-sim grade).")
         made |= {"written": done.written, "withheld": done.withheld, "left_out": done.left_out}
     return done
-
-
-def _once(entries: Iterable[Entry], done: ConvertSummary) -> Iterator[Entry]:
-    """Each trajectory once; only the fingerprints of those before are in memory."""
-    seen: dict[str, str] = {}
-    for entry in entries:
-        name, content = entry.trajectory.id, fingerprint(entry.trajectory)
-        if seen.setdefault(name, content) != content:
-            raise InputError(f"two different trajectories have the id {name!r}; leave one of them out.")
-        if seen[name] is content:
-            yield entry
-        else:
-            done.repeated += 1
-
-
-def _is_wanted(entry: Entry, only: Only) -> bool:
-    answered = entry.trajectory.status == "answered"
-    correct = entry.grade is not None and entry.grade.state == "correct"
-    return only == "all" or (answered and (only == "answered" or correct))

@@ -88,17 +88,17 @@ def imported(
 
     Args:
         task: what was asked; its id, question and canary go into the trajectory.
-        turns: the run's.
+        turns: those of the run.
         agent: its settings, without tokenizer and fingerprint.
-        content: what tells the run from others of its sample, for its id.
-        answer: the answer that was given; none counts where the run broke.
+        content: what tells the run from others of its task, for its id.
+        answer: the answer that was given; it does not count where the run broke.
         limit: the limit that the run met.
         error: why it broke.
         sample: which of several runs of the task, from 0.
         retriever: its kind.
         grades: as the source has them, of whatever trajectory id.
         extra: what has no place in a trajectory.
-        fields: further fields of :class:`lrat_sim.records.Trajectory`, or other values for those above.
+        fields: further fields of :class:`lrat_sim.records.Trajectory`, or other values than those made of the above.
     """
     hits = [hit for turn in turns for call in turn.calls for hit in call.hits or ()]
     scored = any(hit.rank < 1 or hit.score != 1 / hit.rank for hit in hits)

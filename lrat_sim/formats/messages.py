@@ -10,7 +10,7 @@ message whole in the turn's ``raw``, the further fields of another in ``extra["f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -198,6 +198,17 @@ def request_for_answer(trajectory: Trajectory) -> str | None:
     """The user message that asked for an answer at a limit, before the last turn; None where there was none."""
     limited = trajectory.end_reason not in ("answer", "gave_up", "content_filter", "error")
     return (text(trajectory.agent.get("answer_prompt")) or None) if limited and len(trajectory.turns) > 1 else None
+
+
+def transcript(trajectory: Trajectory) -> Iterator[tuple[str, str | Turn]]:
+    """A run as roles and what they said: prompt, question, turns and, before the last, the request for an answer."""
+    if prompt := prompt_of(trajectory):
+        yield "system", prompt
+    yield "user", trajectory.question
+    for number, turn in enumerate(trajectory.turns, start=1):
+        if number == len(trajectory.turns) and (request := request_for_answer(trajectory)):
+            yield "user", request
+        yield "assistant", turn
 
 
 def _check(message: Any, where: str, refuse: Refuse) -> None:

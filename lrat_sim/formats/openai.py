@@ -7,7 +7,7 @@ where they are ours, and ``metadata`` names the run, its status and its grade.  
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import RecordError
 from lrat_sim.formats.entry import Entry, ended, imported
 from lrat_sim.formats.fields import arguments_text, mapping
-from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of, prompt_of, request_for_answer
+from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of, transcript
 from lrat_sim.formats.output import write_lines
 from lrat_sim.formats.registry import About, Format
 from lrat_sim.formats.sources import record_reader
@@ -131,36 +131,25 @@ def record_of(entry: Entry) -> dict[str, Any]:
 
 
 def _messages(trajectory: Trajectory) -> list[dict[str, Any]]:
-    prompt, request = prompt_of(trajectory), request_for_answer(trajectory)
-    messages: list[dict[str, Any]] = [] if prompt is None else [{"role": "system", "content": prompt}]
-    messages.append({"role": "user", "content": trajectory.question})
-    for number, turn in enumerate(trajectory.turns):
-        if request is not None and number == len(trajectory.turns) - 1:
-            messages.append({"role": "user", "content": request})
-        messages += _of_turn(turn)
+    messages: list[dict[str, Any]] = []
+    for role, said in transcript(trajectory):
+        if isinstance(said, str):
+            messages.append({"role": role, "content": said})
+            continue
+        message: dict[str, Any] = {"role": role, "content": said.text or ""}
+        if said.reasoning is not None:
+            message["reasoning_content"] = said.reasoning
+        if said.calls:
+            functions = [{"name": call.tool, "arguments": arguments_text(call.arguments)} for call in said.calls]
+            pairs = zip(said.calls, functions, strict=True)
+            message["tool_calls"] = [{"id": call.id, "type": "function", "function": made} for call, made in pairs]
+        messages.append(message)
+        messages += [{"role": "tool", "tool_call_id": call.id, "content": call.output} for call in said.calls]
     # messages that have no place in a turn go where they stood
     others = mapping(trajectory.extra.get("messages"))
     for position in sorted((key for key in others if str(key).isdecimal()), key=int):
         messages.insert(int(position), others[position])
     return messages
-
-
-def _of_turn(turn: Turn) -> Iterator[dict[str, Any]]:
-    message: dict[str, Any] = {"role": "assistant", "content": turn.text or ""}
-    if turn.reasoning is not None:
-        message["reasoning_content"] = turn.reasoning
-    if turn.calls:
-        message["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.tool, "arguments": arguments_text(call.arguments)},
-            }
-            for call in turn.calls
-        ]
-    yield message
-    for call in turn.calls:
-        yield {"role": "tool", "tool_call_id": call.id, "content": call.output}
 
 
 def _is_talk(record: Any) -> bool:
