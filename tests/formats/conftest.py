@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +93,12 @@ def entry(task: str, sample: int = 0, **changes: Any) -> Entry:
 
 
 @pytest.fixture
-def make() -> Callable[..., Entry]:
+def make():
     return entry
 
 
 @pytest.fixture
-def entries() -> list[Entry]:
+def entries():
     """An answered run, a second sample of it that found nothing, one that broke, and one of another retriever."""
     broken = entry(
         "t2", status="error", end_reason="error", answer=None, turns=[], error=Failure(boundary="model", message="gone")
@@ -115,7 +114,7 @@ def entries() -> list[Entry]:
 
 
 @pytest.fixture
-def run_folder(tmp_path: Path) -> Callable[..., Path]:
+def run_folder(tmp_path):
     """Makes a run folder of entries, with tasks that were never run."""
 
     def made(name: str, entries: list[Entry], *unrun: Task) -> Path:
@@ -127,6 +126,32 @@ def run_folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def published(data: Path) -> Path:
+def check_rivers():
+    """Checks the run on the Elbe, which several tools recorded: in whatever format, it says the same."""
+
+    def check(entry, tool):
+        run = entry.trajectory
+        assert (run.question, run.agent["prompt"]) == ("Where does the Elbe rise?", "Search, then answer.")
+        assert (run.status, run.end_reason, run.answer) == ("answered", "answer", "Giant Mountains")
+        assert "Giant Mountains" in entry.task.answers
+        assert (entry.grade.state, entry.grade.confidence) == ("correct", 90)
+        thoughts = ["I should look for the river's source.", "d7 looks right, d0 too.", "Now I know it."]
+        assert [turn.reasoning for turn in run.turns] == thoughts
+        assert run.turns[0].reasoning_tokens > 5
+        assert run.turns[1].text is None
+        first, second, third, _ = calls = list(run.calls())
+        assert [first.arguments, second.arguments] == [{"query": "Elbe source"}, {"query": "Elbe mouth"}]
+        assert first.tool == tool
+        assert [(hit.docid, hit.score, hit.rank) for hit in first.hits] == [("d7", 3.5, 1), ("d2", 1.25, 2)]
+        assert third.docid == "d7"
+        assert run.usage.completion_tokens == 21
+        assert run.seconds > 0
+        return calls
+
+    return check
+
+
+@pytest.fixture
+def published(data):
     """The six trajectories that were published with the LRAT paper."""
     return data / "lrat-trajectories"

@@ -9,7 +9,7 @@ import pytest
 
 from lrat_sim import keys
 from lrat_sim.errors import InputError, UnknownName
-from lrat_sim.formats import FORMATS, About, Entry, convert, format_named, read_any
+from lrat_sim.formats import FORMATS, About, convert, format_named, read_any
 from lrat_sim.records import Task
 
 RunFolder = Callable[..., Path]
@@ -19,7 +19,7 @@ WRITTEN = [name for name in FORMATS if format_named(name).write is not None]
 
 
 @pytest.fixture
-def mixed(make: Callable[..., Entry], run_folder: RunFolder) -> Path:
+def mixed(make, run_folder):
     """A run with a question of a benchmark that has a canary, another that says so itself, and a plain one."""
     told = make("t1", question=SECRET)
     assert told.task
@@ -27,6 +27,11 @@ def mixed(make: Callable[..., Entry], run_folder: RunFolder) -> Path:
     own = make("t2", question=SECRET, extra={"canary": CANARY})
     unrun = Task(id="t9", question=SECRET, canary=CANARY)
     return run_folder("mixed", [told, own, make("t3")], unrun)
+
+
+@pytest.fixture
+def run(entries, run_folder):
+    return run_folder("run", entries)
 
 
 def everything(path: Path) -> str:
@@ -41,7 +46,7 @@ def everything(path: Path) -> str:
 
 
 @pytest.mark.parametrize("to", WRITTEN)
-def test_questions_with_a_canary_are_withheld_and_counted(to: str, mixed: Path, tmp_path: Path) -> None:
+def test_questions_with_a_canary_are_withheld_and_counted(to, mixed, tmp_path):
     summary = convert(mixed, tmp_path / "out", to=to)
     assert (summary.written, summary.withheld) == (1, 2 + 1)
     assert "3 withheld" in summary.sentence()
@@ -52,7 +57,7 @@ def test_questions_with_a_canary_are_withheld_and_counted(to: str, mixed: Path, 
 
 
 @pytest.mark.parametrize("to", [name for name in WRITTEN if name != "trec"])
-def test_questions_with_a_canary_are_written_with_it_where_asked_for(to: str, mixed: Path, tmp_path: Path) -> None:
+def test_questions_with_a_canary_are_written_with_it_where_asked_for(to, mixed, tmp_path):
     summary = convert(mixed, tmp_path / "out", to=to, include_canaried=True)
     assert (summary.written, summary.withheld) == (3, 0)
     assert CANARY in everything(tmp_path / "out")
@@ -63,28 +68,22 @@ def test_questions_with_a_canary_are_written_with_it_where_asked_for(to: str, mi
 
 
 @pytest.mark.parametrize(("only", "kept"), [("all", 4), ("answered", 2), ("correct", 1)])
-def test_only_what_is_asked_for_is_written(
-    only: str, kept: int, entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_only_what_is_asked_for_is_written(only, kept, entries, run_folder, tmp_path):
     wrong = msgspec.structs.replace(entries[2], grades=entries[2].grades[:1])  # incorrect
     run = run_folder("run", [entries[0], entries[1], wrong, entries[3]])
-    summary = convert(run, tmp_path / "out.jsonl", to="openai", only=only)  # type: ignore[arg-type]
+    summary = convert(run, tmp_path / "out.jsonl", to="openai", only=only)
     assert (summary.written, summary.left_out) == (kept, 4 - kept)
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == kept
 
 
-def test_correct_ones_of_a_run_without_grades_are_refused(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_correct_ones_of_a_run_without_grades_are_refused(entries, run_folder, tmp_path):
     run = run_folder("run", [msgspec.structs.replace(entry, grades=[]) for entry in entries])
     with pytest.raises(InputError, match=r"has no grades.*grade it first"):
         convert(run, tmp_path / "out.jsonl", to="openai", only="correct")
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_a_run_goes_to_parquet_and_back_with_all_that_belongs_to_it(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_a_run_goes_to_parquet_and_back_with_all_that_belongs_to_it(entries, run_folder, tmp_path):
     run = run_folder("run", entries, Task(id="t9", question="Never?"))
     convert(run, tmp_path / "parquet", to="parquet", license="mit")
     convert(tmp_path / "parquet", tmp_path / "back", to="run")
@@ -92,10 +91,7 @@ def test_a_run_goes_to_parquet_and_back_with_all_that_belongs_to_it(
         assert (tmp_path / "back" / name).read_bytes() == (run / name).read_bytes()
 
 
-def test_an_own_output_is_replaced_and_nothing_else(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run = run_folder("run", entries)
+def test_an_own_output_is_replaced_and_nothing_else(run, tmp_path):
     for to, out in (("lrat", tmp_path / "folder"), ("openai", tmp_path / "file.jsonl")):
         first = convert(run, out, to=to)
         assert convert(run, out, to=to, only="answered").written < first.written
@@ -113,20 +109,14 @@ def test_an_own_output_is_replaced_and_nothing_else(
         convert(run, run / "inside", to="lrat")
 
 
-def test_what_was_added_to_an_output_is_not_deleted(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run = run_folder("run", entries)
+def test_what_was_added_to_an_output_is_not_deleted(run, tmp_path):
     convert(run, tmp_path / "out", to="run")
     (tmp_path / "out" / "pairs.jsonl").write_text("{}\n")
     with pytest.raises(InputError, match="was changed"):
         convert(run, tmp_path / "out", to="run")
 
 
-def test_a_source_that_breaks_off_leaves_no_output_and_the_earlier_one(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run = run_folder("run", entries)
+def test_a_source_that_breaks_off_leaves_no_output_and_the_earlier_one(run, tmp_path):
     convert(run, tmp_path / "out", to="lrat")
     before = sorted(path.name for path in (tmp_path / "out").iterdir())
     with (run / "trajectories.jsonl").open("a") as stream:
@@ -138,10 +128,8 @@ def test_a_source_that_breaks_off_leaves_no_output_and_the_earlier_one(
 
 
 @pytest.mark.parametrize("to", ["parquet", "openai"])
-def test_two_conversions_to_one_target_do_not_both_win(
-    to: str, entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run, target = run_folder("run", entries), tmp_path / "out"
+def test_two_conversions_to_one_target_do_not_both_win(to, run, entries, tmp_path):
+    target = tmp_path / "out"
     refused: list[str] = []
 
     def meanwhile(*_: object) -> None:
@@ -155,10 +143,7 @@ def test_two_conversions_to_one_target_do_not_both_win(
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_what_a_killed_conversion_left_does_not_stand_in_the_way(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run = run_folder("run", entries)
+def test_what_a_killed_conversion_left_does_not_stand_in_the_way(run, tmp_path):
     (tmp_path / ".out.lock").touch()
     (tmp_path / ".out.part").mkdir()
     (tmp_path / ".out.part" / "half").write_text("x")
@@ -167,9 +152,7 @@ def test_what_a_killed_conversion_left_does_not_stand_in_the_way(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 
-def test_keys_of_the_environment_are_in_no_export(
-    make: Callable[..., Entry], run_folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_of_the_environment_are_in_no_export(make, run_folder, tmp_path, monkeypatch):
     run = run_folder("run", [make("t1", answer="it is s3cret-of-a-provider")])
     monkeypatch.setattr(keys, "_known", set())
     monkeypatch.setattr(keys, "_written", ())
@@ -180,11 +163,8 @@ def test_keys_of_the_environment_are_in_no_export(
         assert "of-a-provider" not in everything(tmp_path / "out" / to)
 
 
-def test_an_output_says_where_it_came_from_without_a_path(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_an_output_says_where_it_came_from_without_a_path(run, tmp_path):
     told: list[int] = []
-    run = run_folder("run", entries)
     convert(run, tmp_path / "out", to="lrat", progress=lambda done, total, what: told.append(done))
     mark = json.loads((tmp_path / "out" / "conversion.json").read_text())
     assert mark["made"]["from"] == "run"
@@ -193,8 +173,7 @@ def test_an_output_says_where_it_came_from_without_a_path(
     assert told == [1, 2, 3, 4]
 
 
-def test_unknown_formats_and_sources_are_refused(entries: list[Entry], run_folder: RunFolder, tmp_path: Path) -> None:
-    run = run_folder("run", entries)
+def test_unknown_formats_and_sources_are_refused(run, tmp_path):
     with pytest.raises(UnknownName, match="known are"):
         convert(run, tmp_path / "out", to="xml")
     with pytest.raises(InputError, match="does not exist"):
@@ -205,12 +184,12 @@ def test_unknown_formats_and_sources_are_refused(entries: list[Entry], run_folde
     with pytest.raises(InputError, match="was not recognised; name it"):
         convert(tmp_path / "text.json", tmp_path / "out", to="lrat")
     with pytest.raises(InputError, match="only is 'best'"):
-        convert(run, tmp_path / "out", to="lrat", only="best")  # type: ignore[arg-type]
+        convert(run, tmp_path / "out", to="lrat", only="best")
     for name in FORMATS:  # each module has the format that it is registered for
         assert format_named(name).name == name
 
 
-def test_trec_files_hold_what_was_shown_and_the_evidence(entries: list[Entry], tmp_path: Path) -> None:
+def test_trec_files_hold_what_was_shown_and_the_evidence(entries, tmp_path):
     trec = format_named("trec")
     assert trec.write
     assert trec.write(iter(entries), tmp_path / "out", About()) == 4
@@ -222,7 +201,7 @@ def test_trec_files_hold_what_was_shown_and_the_evidence(entries: list[Entry], t
 
 
 @pytest.mark.parametrize(("name", "runs"), [("inspect-rivers.eval", 2), ("verifiers-traces.jsonl", 4)])
-def test_what_other_tools_recorded_becomes_a_run_folder(name: str, runs: int, tmp_path: Path) -> None:
+def test_what_other_tools_recorded_becomes_a_run_folder(name, runs, tmp_path):
     source = Path(__file__).parent / "files" / name
     assert convert(source, tmp_path / "run", to="run").written == runs
     back = {entry.trajectory.id: entry for entry in read_any(tmp_path / "run")}
