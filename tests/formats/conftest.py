@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from lrat_sim.formats import About, Entry, format_named
 from lrat_sim.records import Attempt, Call, Failure, Grade, Hit, Task, Trajectory, Turn, Usage, Verdict
 
-AGENT = {
-    "name": "scripted",
-    "model": "x/y",
-    "prompt": "Search.\n",
-    "answer_prompt": "Answer now.\n",
-    "fingerprint": "aa",
-}
+AGENT = {"name": "scripted", "model": "x/y", "prompt": "Search.\n", "answer_prompt": "Answer now.\n"}
+AGENT["fingerprint"] = "aa"
 RETRIEVER = {"kind": "bm25", "fingerprint": "bb"}
 
 
-def search(name: str, query: Any, ran: str, *docids: str) -> Call:
+def search(name, query, ran, *docids):
     hits = [Hit(docid=docid, score=9.5 - rank, rank=rank) for rank, docid in enumerate(docids, 1)]
     listed = "\n\n".join(f"DocID:{docid}\n[title {docid}]\nsnippet of {docid}" for docid in docids)
     output = f"A search for '{ran}' found {len(docids)} results:\n\n## Web Results\n{listed}"
@@ -35,14 +27,14 @@ def search(name: str, query: Any, ran: str, *docids: str) -> Call:
     )
 
 
-def browse(name: str, docid: str) -> Call:
+def browse(name, docid):
     output = f"Document {docid}:\ntitle {docid}\nthe text of {docid}"
     return Call(
         id=name, tool="get_document", arguments={"docid": docid}, executed={"docid": docid}, output=output, docid=docid
     )
 
 
-def entry(task: str, sample: int = 0, **changes: Any) -> Entry:
+def entry(task, sample=0, **changes):
     """A run of four turns: parallel searches, a browse, a call that failed, an answer."""
     name = f"{task}.{sample}.cafe"
     turns = [
@@ -64,7 +56,7 @@ def entry(task: str, sample: int = 0, **changes: Any) -> Entry:
         ),
         Turn(reasoning="So it is 中文.", reasoning_tokens=5, text=f"The answer of {task} is blue."),
     ]
-    values: dict[str, Any] = {
+    values = {
         "id": name,
         "task_id": task,
         "question": f"Which colour has {task}?",
@@ -117,7 +109,7 @@ def entries():
 def run_folder(tmp_path):
     """Makes a run folder of entries, with tasks that were never run."""
 
-    def made(name: str, entries: list[Entry], *unrun: Task) -> Path:
+    def made(name, entries, *unrun):
         assert format_named("run").write
         format_named("run").write(iter(entries), tmp_path / name, About(unrun=unrun))
         return tmp_path / name

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -17,7 +16,7 @@ LEFT = '<|channel|>commentary to=functions.search <|constrain|>json<|message|>{"
 """A call that a server left in the text, where a reader of messages takes it for one."""
 
 
-def agent(message: Any, *calls: tuple[str, str, Any], results: Any = (), **more: Any) -> dict[str, Any]:
+def agent(message, *calls, results=(), **more):
     asked = [{"tool_call_id": i, "function_name": n, "arguments": a} for i, n, a in calls]
     shown = [{"source_call_id": i, "content": c} for i, c in results]
     step = {"source": "agent", "message": message, **more}
@@ -28,7 +27,7 @@ def agent(message: Any, *calls: tuple[str, str, Any], results: Any = (), **more:
     }
 
 
-def foreign(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+def foreign(*steps, **more):
     """A file as another tool writes it."""
     opening = [{"source": "system", "message": "Be brief."}, {"source": "user", "message": "Who?"}]
     numbered = [{"step_id": number, **step} for number, step in enumerate([*opening, *steps], start=1)]
@@ -63,15 +62,6 @@ def test_own_trajectories_come_back_as_they_were(entries, tmp_path):
     assert len(back) == len(entries)
     for entry in entries:
         assert back[entry.trajectory.id] == entry
-
-
-def test_times_attempts_and_raw_messages_come_back_too(make):
-    entry = make("t")
-    found = entry_of(json.loads(json.dumps(record_of(entry))), HERE).trajectory
-    assert found.turns == entry.trajectory.turns
-    assert found.turns[0].attempts[0].status == 429
-    assert found.turns[1].raw == {"thinking_blocks": [{"signature": "s"}]}
-    assert found.turns[0].calls[0].hits
 
 
 @pytest.mark.parametrize(
@@ -169,11 +159,11 @@ def test_a_message_that_asked_for_an_answer_may_be_gone(make):
 SHOWN = json.dumps([{"docid": "d3", "score": 0.5}])
 
 
-def called(*names: Any) -> list[dict[str, Any]]:
+def called(*names):
     return [{"tool_call_id": name, "function_name": "search", "arguments": {"query": "a"}} for name in names]
 
 
-def gave(*names: Any, content: Any = SHOWN) -> dict[str, Any]:
+def gave(*names, content=SHOWN):
     return {"results": [{"source_call_id": name, "content": content} for name in names]}
 
 

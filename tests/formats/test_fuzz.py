@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +17,6 @@ from lrat_sim.foreign.values import json_value
 from lrat_sim.formats import (
     FORMATS,
     About,
-    Entry,
     atif,
     format_named,
     inspect_ai,
@@ -42,17 +39,17 @@ RESULTS, TRACES = (
 )
 
 
-def _one(entry_of: Callable[..., Entry], **options: Any) -> Callable[[Any], list[Entry]]:
+def _one(entry_of, **options):
     return lambda record: [entry_of(record, HERE, **options)]
 
 
-def _of_header(record: Any) -> list[Entry]:
+def _of_header(record):
     if not isinstance(record, dict) or not isinstance(record.get("eval"), dict):
         raise LratSimError("no log")
     return [inspect_ai.entry_of({"id": 1, "epoch": 1}, record, HERE)]
 
 
-SOURCES: dict[str, tuple[Any, Callable[[Any], list[Entry]]]] = {
+SOURCES = {
     "lrat": (LRAT, _one(lrat.entry_of)),
     "browsecomp-plus": (LRAT, _one(lrat.entry_of, asked=False)),
     "openai": (MESSAGES, _one(openai.entry_of, line=1)),
@@ -93,7 +90,7 @@ JUNK = (
 )
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def _places(value):
     """Every place in a JSON value, as its container and key."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in list(items):
@@ -102,7 +99,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @st.composite
-def changed(draw: st.DrawFn, source: Any) -> Any:
+def changed(draw, source):
     """A valid record of which a few fields are dropped, replaced, repeated, renamed or wrapped."""
     record = copy.deepcopy(source)
     for _ in range(draw(st.integers(1, 4))):
@@ -129,19 +126,19 @@ def changed(draw: st.DrawFn, source: Any) -> Any:
     return record
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text):
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
 
 
-def check_held(record: Any, entries: list[Entry], shortest: int = 12) -> None:
+def check_held(record, entries, shortest=12):
     """Every text of some length stands in what was imported; one of JSON may have been read, and stand in its parts."""
     held = list(texts_in(msgspec.json.decode(msgspec.json.encode(entries))))
     known = set(held)
 
-    def check(text: str) -> None:
+    def check(text):
         if len(text) < shortest or text in ROLES or text in known or any(text in each for each in held):
             return
         parts = list(texts_in(parsed)) if isinstance(parsed := _parsed(text), dict | list) else []
@@ -153,7 +150,7 @@ def check_held(record: Any, entries: list[Entry], shortest: int = 12) -> None:
         check(text)
 
 
-def check_import(name: str, written: Any) -> None:
+def check_import(name, written):
     """One record, as it is read from its file."""
     _, read = SOURCES[name]
     try:
@@ -171,7 +168,7 @@ def check_import(name: str, written: Any) -> None:
             check_held(record, [atif.entry_of(again, HERE)])
 
 
-def often(quick: int, long: int) -> pytest.MarkDecorator:
+def often(quick, long):
     """How many examples are tried: some in every run, many in the slow one."""
     return pytest.mark.parametrize("examples", [quick, pytest.param(long, marks=pytest.mark.slow)])
 
@@ -181,7 +178,7 @@ def often(quick: int, long: int) -> pytest.MarkDecorator:
 def test_records_near_the_real_ones_are_read_without_loss_or_refused(name, examples):
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(changed(SOURCES[name][0]))
-    def run(record: Any) -> None:
+    def run(record):
         check_import(name, record)
 
     run()
@@ -205,7 +202,7 @@ def test_the_records_themselves_are_read(name):
     assert read(source)
 
 
-def check_file(path: Path, format: str) -> None:
+def check_file(path, format):
     """A file is of no known format, or read or refused."""
     try:
         recognise(path)
@@ -220,7 +217,7 @@ _REAL = [file.read_bytes() for file in sorted(FILES.iterdir())]
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> bytes:
+def damaged(draw):
     """Bytes of any kind, or of a real file with a few of them changed or its end missing."""
     if draw(st.booleans()):
         made = draw(st.binary(max_size=200))
@@ -236,7 +233,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 def test_files_of_any_bytes_are_read_or_refused(examples, tmp_path):
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(damaged(), st.sampled_from(_SUFFIXES), st.sampled_from(_READABLE))
-    def run(data: bytes, name: str, format: str) -> None:
+    def run(data, name, format):
         path = tmp_path / name
         path.write_bytes(data)
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +19,7 @@ from lrat_sim.records import Call, Turn, Verdict
 RunFolder = Callable[..., Path]
 
 
-def browse(docid: str | None) -> Turn:
+def browse(docid):
     call = Call(
         id="c", tool="visit", arguments={"docid": docid or "gone"}, docid=docid, error=None if docid else "gone"
     )
@@ -35,8 +34,12 @@ def run(make, run_folder):
     return run_folder("run", [Entry(trajectory=entry.trajectory, task=entry.task) for entry in made])
 
 
-def ours(turn: int, state: str = "relevant", name: str = "t1.0.cafe", **more: Any) -> dict[str, Any]:
+def ours(turn, state="relevant", name="t1.0.cafe", **more):
     return {"trajectory_id": name, "turn": turn, "call": 0, "state": state, **more}
+
+
+def of_task(name, *verdicts):
+    return {"query_id": name, "browse_verdicts": list(verdicts)}
 
 
 @pytest.mark.parametrize(
@@ -45,16 +48,12 @@ def ours(turn: int, state: str = "relevant", name: str = "t1.0.cafe", **more: An
         ([ours(0), ours(2, "irrelevant", judge="p", reason="r")], {0: "relevant", 2: "irrelevant"}, 0),
         ([ours(0), ours(0, "unjudged")], {0: "unjudged"}, 0),  # the later one counts
         ([ours(0), ours(1), ours(7), ours(0, name="of another")], {0: "relevant"}, 3),
-        ([{"query_id": "t1", "browse_verdicts": [True, False]}], {0: "relevant", 2: "irrelevant"}, 0),
-        ([{"query_id": "t1", "browse_verdicts": [True, True, None]}], {0: "relevant", 2: "unjudged"}, 1),
-        (
-            [{"trajectories": [{"query_id": "t1", "browse_verdicts": [False, True]}]}],
-            {0: "irrelevant", 2: "relevant"},
-            0,
-        ),
-        ([ours(0), {"query_id": "t1", "browse_verdicts": [True]}], {0: "relevant"}, 1),  # too few: of which browse?
-        ([ours(0), {"query_id": "t2", "browse_verdicts": [True]}], {0: "relevant"}, 1),  # of two samples
-        ([ours(0), {"query_id": "t9", "browse_verdicts": [True, True]}], {0: "relevant"}, 2),
+        ([of_task("t1", True, False)], {0: "relevant", 2: "irrelevant"}, 0),
+        ([of_task("t1", True, True, None)], {0: "relevant", 2: "unjudged"}, 1),
+        ([{"trajectories": [of_task("t1", False, True)]}], {0: "irrelevant", 2: "relevant"}, 0),
+        ([ours(0), of_task("t1", True)], {0: "relevant"}, 1),  # too few: of which browse?
+        ([ours(0), of_task("t2", True)], {0: "relevant"}, 1),  # of two samples
+        ([ours(0), of_task("t9", True, True)], {0: "relevant"}, 2),
     ],
 )
 def test_a_verdict_counts_where_it_is_certain_which_browse_it_is_of(records, states, unfitting, run, tmp_path):
@@ -86,7 +85,7 @@ def test_a_sample_or_an_id_says_which_run_a_list_is_of(run, tmp_path):
     [
         (ours(0, "useful"), "state"),
         (ours("0"), "turn"),
-        ({"query_id": "t1", "browse_verdicts": [True, 1]}, "verdict 2 of `browse_verdicts` is 1"),
+        (of_task("t1", True, 1), "verdict 2 of `browse_verdicts` is 1"),
         ({"query_id": "t1", "browse_verdicts": True}, "neither a verdict"),
         ([5], "neither a verdict"),
     ],

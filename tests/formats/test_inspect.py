@@ -3,13 +3,11 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import Entry, convert, read_any, recognise
-from lrat_sim.formats.entry import RANKS_AS_SCORES
+from lrat_sim.formats import convert, read_any, recognise
 from lrat_sim.formats.inspect_ai import entry_of
 
 FILES = Path(__file__).parent / "files"
@@ -19,21 +17,21 @@ HEADER = {"version": 2, "eval": {"model": "openai/m", "eval_id": "e"}, "plan": {
 HERE = Path("here.json")
 
 
-def sample(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
+def sample(*messages, **more):
     asked = {"role": "user", "content": "Who?", "source": "input"}
     return {"id": 7, "epoch": 1, "input": "Who?", "target": "Ann", "messages": [asked, *messages], **more}
 
 
-def said(content: Any, *calls: tuple[str, str, Any], **more: Any) -> dict[str, Any]:
+def said(content, *calls, **more):
     asked = [{"id": i, "function": f, "arguments": a, "type": "function"} for i, f, a in calls]
     return {"role": "assistant", "content": content, "source": "generate", "tool_calls": asked, **more}
 
 
-def told(call: str, content: Any, **more: Any) -> dict[str, Any]:
+def told(call, content, **more):
     return {"role": "tool", "tool_call_id": call, "content": content, **more}
 
 
-def one(record: dict[str, Any], **header: Any) -> Entry:
+def one(record, **header):
     return entry_of(record, {**HEADER, **header}, HERE)
 
 
@@ -85,7 +83,7 @@ def test_texts_that_a_log_keeps_once_are_put_in_their_places():
 
 
 def test_reasoning_in_encrypted_form_is_its_summary_and_absent_is_not_empty():
-    def thought(**part: Any) -> str | None:
+    def thought(**part):
         message = said([{"type": "reasoning", **part}, {"type": "text", "text": "Ann"}])
         turn = one(sample(message)).trajectory.turns[0]
         assert turn.raw == message
@@ -134,14 +132,15 @@ def test_an_answer_may_be_handed_in_by_a_tool():
     assert (one(record).trajectory.status, one(record).trajectory.answer) == ("answered", "Ann")
 
 
-def _react(**submit: Any) -> dict[str, Any]:
+def _react(**submit):
     return {"plan": {"steps": [{"solver": "inspect_ai/react", "params": {"submit": submit or None}}]}}
 
 
+BOTH = {"output": {"completion": "I am sure.\n\nAnn"}}
 NO_SUBMIT = {"plan": {"steps": [{"solver": "react", "params": {"submit": False}}]}}
 
 
-def _tool(answer: str, name: str = "submit", **more: Any) -> dict[str, Any]:
+def _tool(answer, name="submit", **more):
     return {"event": "tool", "id": "s", "function": name, "arguments": {"answer": answer}, "result": answer, **more}
 
 
@@ -155,23 +154,18 @@ def _tool(answer: str, name: str = "submit", **more: Any) -> dict[str, Any]:
         (said("x\n\nAnn\n\nBlunt"), {"events": [_tool("Ann\n\nBlunt")]}, _react(), "Ann\n\nBlunt"),
         (said("x"), {"events": [_tool("Ann", "done")]}, _react(name="done"), "Ann"),
         # a log without events
-        (said("I am sure.\n\nAnn"), {"output": {"completion": "I am sure.\n\nAnn"}}, _react(), "Ann"),
+        (said("I am sure.\n\nAnn"), BOTH, _react(), "Ann"),
         (said("I am sure.\n\nAnn"), {"output": {"completion": "Ann"}}, _react(answer_only=True), "Ann"),
         (said("I am sure. -> Ann"), {}, _react(answer_delimiter=" -> "), "Ann"),
         (
-            said([{"type": "text", "text": "I am sure."}, {"type": "text", "text": "Ann"}]),
+            said([{"text": "I am sure."}, {"text": "Ann"}]),
             {"output": {"completion": "I am sure.\n\nAnn"}},
             _react(),
             "Ann",
         ),
         (said("I am not sure."), {"limit": {"type": "message", "limit": 5}}, _react(), None),
         (said("First.\n\nAnn"), {}, {}, "First.\n\nAnn"),  # of no agent that submits
-        (
-            said("First.\n\nAnn"),
-            {},
-            {"plan": {"steps": [{"solver": "react", "params": {"submit": False}}]}},
-            "First.\n\nAnn",
-        ),
+        (said("First.\n\nAnn"), {}, NO_SUBMIT, "First.\n\nAnn"),
         # kept in the messages
         (said("", ("s", "done", {"answer": "Ann"})), {}, _react(name="done"), "Ann"),
     ],
@@ -225,12 +219,7 @@ def test_tokens_of_scorers_do_not_count_for_the_agent():
     assert (usage.prompt_tokens, usage.completion_tokens, usage.cost) == (5, 2, None)
 
 
-def test_hits_without_scores_say_so():
-    listed = sample(said("", ("c", "search", {"query": "a"})), told("c", '[{"docid": "d1"}]'))
-    assert one(listed).trajectory.retriever["scores"] == RANKS_AS_SCORES
-
-
-def _archive(path: Path, compression: int, **entries: Any) -> Path:
+def _archive(path, compression, **entries):
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, value in entries.items():
             archive.writestr(name.replace("__", "/") + ".json", json.dumps(value))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
 
 import msgspec
 import pyarrow.parquet as pq
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import About, Entry, read_any, recognise
+from lrat_sim.formats import About, read_any, recognise
 from lrat_sim.formats import parquet as module
 from lrat_sim.formats.hub import RecordColumns
 from lrat_sim.records import NOUNS, Hop, Plan, Task
@@ -63,7 +62,7 @@ def test_rows_are_written_in_groups_and_shards_and_no_more_is_in_memory(make, tm
     monkeypatch.setattr(module, "SHARD", 100)
     text = "word " * 4000  # 20 kB an output
 
-    def many(count: int) -> Iterator[Entry]:
+    def many(count):
         for number in range(count):
             entry = make(f"t{number}")
             yield msgspec.structs.replace(entry, trajectory=msgspec.structs.replace(entry.trajectory, answer=text))

@@ -7,9 +7,8 @@ import gzip
 import json
 import lzma
 import math
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -22,59 +21,30 @@ from lrat_sim.formats import FORMATS, About, convert, format_named, read_any, re
 from lrat_sim.formats.kept import same_json
 from lrat_sim.formats.output import file_name
 
-SHOWN = json.dumps([{"docid": "d7"}])
+
+def _record(format, question):
+    """A small record of a format: one search, one answer."""
+    text = (Path(__file__).parent / "files" / "small.json").read_text()
+    return json.loads(text.replace("QUESTION", question))[format]
 
 
-def _messages(question: str) -> list[dict[str, Any]]:
-    call = {"id": "c", "type": "function", "function": {"name": "search", "arguments": '{"query": "é"}'}}
-    return [
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "c", "content": SHOWN},
-        {"role": "assistant", "content": "Ann"},
-    ]
+def _messages(question):
+    return _record("openai", question)["messages"]
 
 
-def _lrat(question: str) -> dict[str, Any]:
-    steps = [("tool_call", "search", '{"query": "é"}', SHOWN), ("output_text", None, None, "Ann")]
-    result = [dict(zip(("type", "tool_name", "arguments", "output"), step, strict=True)) for step in steps]
-    return {"query_id": question, "query": question, "status": "completed", "result": result}
-
-
-def _atif(question: str) -> dict[str, Any]:
-    call = {"tool_call_id": "c", "function_name": "search", "arguments": {"query": "é"}}
-    seen = {"results": [{"source_call_id": "c", "content": SHOWN}]}
-    steps = [
-        {"source": "user", "message": question},
-        {"source": "agent", "message": "", "tool_calls": [call], "observation": seen},
-        {"source": "agent", "message": "Ann"},
-    ]
-    return {"schema_version": "ATIF-v1.6", "session_id": "s", "agent": {"name": "a"}, "steps": steps}
-
-
-def _verifiers(question: str) -> dict[str, Any]:
-    talk = _messages(question)
-    return {"example_id": question, "prompt": talk[:1], "completion": talk[1:], "reward": 1.0}
-
-
-RECORDS: dict[str, Callable[[str], dict[str, Any]]] = {
-    "openai": lambda question: {"messages": _messages(question), "created": "2026-01-02"},
-    "lrat": _lrat,
-    "atif": _atif,
-    "verifiers": _verifiers,
-}
+RECORDS = {format: partial(_record, format) for format in ("openai", "lrat", "atif", "verifiers")}
 QUESTIONS = ("Who is it?", "Who else is it?")
 
 
-def _lines(records: list[Any], end: str = "\n") -> str:
+def _lines(records, end="\n"):
     return "".join(json.dumps(record) + end for record in records)
 
 
-def _pretty(records: list[Any]) -> str:
+def _pretty(records):
     return json.dumps(records, indent=2, ensure_ascii=False)
 
 
-HOLDERS: dict[str, Callable[[list[Any]], bytes]] = {
+HOLDERS = {
     "a.jsonl": lambda records: _lines(records).encode(),
     "blank lines.jsonl": lambda records: ("\n \n" + _lines(records, "\r\n\r\n")).encode(),
     "mark.jsonl": lambda records: codecs.BOM_UTF8 + _lines(records).rstrip().encode(),
@@ -93,7 +63,7 @@ HOLDERS: dict[str, Callable[[list[Any]], bytes]] = {
 }
 
 
-def _told(path: Path, format: str | None = None) -> list[tuple[str, str | None, list[str]]]:
+def _told(path, format=None):
     """Question, answer and documents shown of each trajectory."""
     found = []
     for entry in read_any(path, format):
@@ -148,7 +118,7 @@ def test_a_list_of_messages_is_a_conversation(holder, tmp_path):
 # --- tables
 
 
-def _table(rows: list[dict[str, Any]], path: Path, large: bool = False) -> Path:
+def _table(rows, path, large=False):
     """As ``datasets`` writes it: every struct with every field, null where a row has none."""
     table = pa.Table.from_pylist(rows)
     if large:
@@ -158,7 +128,7 @@ def _table(rows: list[dict[str, Any]], path: Path, large: bool = False) -> Path:
     return path
 
 
-def _large(kind: pa.DataType) -> pa.DataType:
+def _large(kind):
     if pa.types.is_struct(kind):
         return pa.struct([field.with_type(_large(field.type)) for field in kind])
     if pa.types.is_list(kind):
@@ -222,7 +192,7 @@ def test_a_folder_says_which_files_it_left_out(tmp_path):
     (source / "more").mkdir(parents=True)
     for number, question in enumerate(QUESTIONS):
         name = "1.json" if number else "more/10.json.gz"
-        data = json.dumps(_lrat(question)).encode()
+        data = json.dumps(_record("lrat", question)).encode()
         (source / name).write_bytes(data if number else gzip.compress(data))
     for name, data in (("corpus.jsonl", b'{"docid": "1"}\n'), ("notes.md", b"# notes"), ("image", b"\x89PNG\r\n\x00")):
         (source / name).write_bytes(data)
@@ -307,7 +277,7 @@ def test_a_line_of_a_run_folder_that_is_nested_too_deeply_is_named(name, entries
 
 
 def test_numbers_that_no_count_can_be_are_unknown_and_the_record_is_kept(tmp_path):
-    record = _atif(QUESTIONS[0])
+    record = _record("atif", QUESTIONS[0])
     record["steps"][1]["metrics"] = {"prompt_tokens": 10**30, "completion_tokens": -5, "cost_usd": float("nan")}
     record["final_metrics"] = {"total_prompt_tokens": 1 << 70, "total_completion_tokens": "7"}
     record["steps"][1]["tool_calls"][0]["arguments"] = {"query": "a", "k": 10**40}
@@ -408,7 +378,7 @@ def test_what_is_no_json_is_refused_in_one_sentence(text):
 def test_names_of_files_are_plain_and_differ():
     names = ["", ".", "..", "a/b", "a%2Fb", "InfoSeek-Eval_0", "x" * 300, "x" * 299, "\x00", "é" * 90]
     names += ["q1", "Q1", "q1", "q1~2", "q1~3", "con", "NUL.a", "a\nb", "\u0301e"]
-    taken: set[str] = set()
+    taken = set()
     files = [file_name(name, taken) for name in names]
     assert len({name.lower() for name in files}) == len(names) == len(taken)
     assert "InfoSeek-Eval_0" in files

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lrat_sim.errors import RecordError
-from lrat_sim.formats import Entry, read_any, recognise
+from lrat_sim.formats import read_any, recognise
 from lrat_sim.formats.verifiers import entries_of
 
 FILES = Path(__file__).parent / "files"
@@ -16,23 +15,23 @@ RESULTS, TRACES = FILES / "verifiers-results.jsonl", FILES / "verifiers-traces.j
 HERE = Path("here.jsonl")
 
 
-def result(*completion: dict[str, Any], **more: Any) -> dict[str, Any]:
+def result(*completion, **more):
     prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}]
     return {"example_id": 4, "prompt": prompt, "completion": list(completion), "answer": "Ann", "reward": 1.0, **more}
 
 
-def node(role: str, content: Any, parent: int | None = None, **more: Any) -> dict[str, Any]:
+def node(role, content, parent=None, **more):
     message = {"role": role, "content": content, **more}
     return {"parent": parent, "message": message, "sampled": role == "assistant"}
 
 
-def trace(*nodes: dict[str, Any], **more: Any) -> dict[str, Any]:
+def trace(*nodes, **more):
     task = {"type": "T", "data": {"id": "t1", "prompt": "Who?", "answer": "Ann"}, "key": "k"}
     agent = {"name": more.pop("role", "agent"), "config": {"model": "x/y"}}
     return {"task": task, "agent": agent, "nodes": list(nodes), "calls": [], "ok": True, **more}
 
 
-def one(record: dict[str, Any]) -> Entry:
+def one(record):
     (entry,) = entries_of(record, HERE, 1)
     return entry
 
@@ -78,7 +77,7 @@ def test_metadata_beside_the_results_names_the_model(tmp_path):
 
 
 def test_a_reward_is_a_grade_only_where_it_speaks_of_correctness():
-    def graded(**metrics: Any) -> list[str]:
+    def graded(**metrics):
         entry = one(result({"role": "assistant", "content": "Ann"}, metrics=metrics, **metrics))
         assert entry.trajectory.extra["verifiers"]["metrics"] == metrics
         return [grade.state for grade in entry.grades]
