@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 _CARDS = Path(__file__).with_name("cards")
+_COLUMNS: dict[str, Any] = read_yaml(_CARDS / "columns.yaml")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -157,21 +157,16 @@ def schema_of(columns: str | Mapping[str, str]) -> Any:
     plain = {"text": pyarrow.string(), "number": pyarrow.int64(), "decimal": pyarrow.float64()}
     types = plain | {f"list of {name}s": pyarrow.list_(kind) for name, kind in plain.items()}
     if isinstance(columns, str):
-        columns = {name: kind for name, (kind, _) in _columns()[columns].items()}
+        columns = {name: kind for name, (kind, _) in _COLUMNS[columns].items()}
     return pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
 
 
 # --- the card
 
 
-@lru_cache(maxsize=1)
-def _columns() -> dict[str, Any]:
-    return read_yaml(_CARDS / "columns.yaml")
-
-
 def _described(title: str, *tables: str) -> str:
     """What each column of some tables means, as Markdown."""
-    columns = {name: known for table in tables for name, known in _columns()[table].items()}
+    columns = {name: known for table in tables for name, known in _COLUMNS[table].items()}
     rows = [(f"`{name}`", known if isinstance(known, str) else known[1]) for name, known in columns.items()]
     return Table.of(title, ["column", "meaning"], rows, text_columns=(0, 1)).to_markdown()
 

@@ -131,22 +131,19 @@ def _turns_of(steps: Any, refuse: Refuse) -> tuple[list[Turn], dict[int, dict[st
         elif kind == "output_text" or calls:
             if not open_turn or (not calls and turns[-1].text is not None):
                 turns.append(Turn(reasoning=None, reasoning_tokens=0))
-            added = {"calls": [_call(step, len(turns) - 1)]} if calls else {"text": _step_text(step.get("output"))}
-            turns[-1] = msgspec.structs.replace(turns[-1], **added)
+            output, given = _step_text(step.get("output")), step.get("arguments")
+            if calls:
+                arguments = read_arguments(given) if isinstance(given, str) else mapping(given)
+                call = Call(id=f"call_{len(turns) - 1}_0", tool=step["tool_name"], arguments=arguments)
+                turns[-1] = msgspec.structs.replace(turns[-1], calls=[observe(call, output)])
+            else:
+                turns[-1] = msgspec.structs.replace(turns[-1], text=output)
             open_turn = not calls
         elif isinstance(step, dict) and isinstance(kind, str):
             inserted[number] = step
         else:
             raise refuse(f"step {number + 1} of `result` is not an object with a `type`")
     return turns, inserted
-
-
-def _call(step: dict[str, Any], turn: int) -> Call:
-    given = step.get("arguments")
-    arguments = read_arguments(given) if isinstance(given, str) else mapping(given)
-    return observe(
-        Call(id=f"call_{turn}_0", tool=step["tool_name"], arguments=arguments), _step_text(step.get("output"))
-    )
 
 
 def _step_text(output: Any) -> str:

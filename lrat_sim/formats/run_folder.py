@@ -92,20 +92,16 @@ def _of_files(path: Path, notes: Notes) -> Iterator[Trajectory]:
         return (Found(*record) for record in records_of(path, "run", _is_trajectory, notes, nulls=True))
 
     # read twice: which record is the last of its id is known only at the end
-    last = {_id_of(record): number for number, record in enumerate(found(Notes(skip_unreadable=True)))}
+    ids = [text(mapping(record.data).get("id")) for record in found(Notes(skip_unreadable=True))]
+    last = {name: number for number, name in enumerate(ids)}
     for number, record in enumerate(found(notes)):
-        if last[_id_of(record)] != number:
+        if ids[number] and last[ids[number]] != number:
             notes.replaced += 1
             continue
         try:
             yield record.decoded(Trajectory)
         except RecordError as error:
             notes.refuse(error)
-
-
-def _id_of(found: Found) -> Any:
-    """The id of a trajectory; one without an id is refused by itself, so its place stands for it."""
-    return text(mapping(found.data).get("id")) or (str(found.path), found.line)
 
 
 def _is_trajectory(record: Any) -> bool:

@@ -28,7 +28,6 @@ _NESTED = ("messages", "tools", "metadata", "agent", "steps", "result", "prompt"
 def recognise(path: Path | str) -> Format:
     """The format of a file or folder, by its names and its first records; an InputError names those it could be."""
     path = Path(path)
-    _check_exists(path)
     readable = [form for form in map(format_named, FORMATS) if form.read is not None]
     names = tuple(sorted(file.name for file in path.iterdir())) if path.is_dir() else ()
     damage: InputError | None = None
@@ -50,11 +49,6 @@ def recognise(path: Path | str) -> Format:
     raise InputError(f"the format of {path} was not recognised; name it, one of {known}.")
 
 
-def _check_exists(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give an existing file or folder.")
-
-
 def read_any(path: Path | str, format: str | None = None, notes: Notes | None = None) -> Iterator[Entry]:
     """The entries of a file or folder of any format that can be read, streaming.
 
@@ -66,12 +60,13 @@ def read_any(path: Path | str, format: str | None = None, notes: Notes | None = 
     form = recognise(path) if format is None else format_named(format)
     if form.read is None:
         raise InputError(f"the format {form.name} can only be written; choose another source format.")
-    _check_exists(Path(path))
     return form.read(Path(path), notes or Notes())
 
 
 def files_of(path: Path) -> list[Path]:
     """A file itself; of a folder all the files below it, numbers by their size and before names."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give an existing file or folder.")
     if path.is_file():
         return [path]
     files = (file for file in path.rglob("*") if file.is_file() and not file.name.endswith(CONVERSION))

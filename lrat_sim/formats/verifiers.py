@@ -68,7 +68,7 @@ def entries_of(record: Any, path: Path, line: int, metadata: dict[str, Any] | No
     if not isinstance(record, dict):
         raise refuse(f"a rollout is a JSON object, not {type(record).__name__}")
     place = [path.name, line]
-    if _is_result(record):
+    if record.keys() >= {"prompt", "completion"}:
         return [_of_result(record, metadata or {}, place, refuse)]
     if isinstance(record.get("nodes"), list):
         return [_of_trace(record, {}, place, refuse)]
@@ -219,13 +219,9 @@ def _rest_of(node: dict[str, Any], position: int) -> dict[str, Any]:
     return rest
 
 
-def _is_result(record: dict[str, Any]) -> bool:
-    return "prompt" in record and "completion" in record
-
-
 def _is_rollout(record: Any) -> bool:
     return isinstance(record, dict) and (
-        (_is_result(record) and "reward" in record)
+        record.keys() >= {"prompt", "completion", "reward"}
         or (isinstance(record.get("traces"), list) and "task" in record)
         or (isinstance(record.get("nodes"), list) and "calls" in record)
     )
