@@ -335,7 +335,7 @@ def _is_atif(record: Any) -> bool:
 FORMAT = Format(
     name="atif",
     title="ATIF, Harbor's agent trajectory interchange format, one JSON file a run",
-    recognise=lambda head: _is_atif(head.record),
+    recognise=lambda path, record: _is_atif(record),
     read=record_reader("atif", _is_atif, entry_of, is_sampled=lambda record: _ours(record) is not None),
     write=write,
 )

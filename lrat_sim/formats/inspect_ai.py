@@ -355,8 +355,6 @@ def _stated(arguments: Any) -> str:
 FORMAT = Format(
     name="inspect",
     title="inspect_ai's logs, .eval or .json (read only)",
-    recognise=lambda head: (
-        any(name.endswith(".eval") for name in (head.path.name, *head.names)) or _is_log(head.record)
-    ),
+    recognise=lambda path, record: path.suffix == ".eval" or any(path.glob("*.eval")) or _is_log(record),
     read=record_reader("inspect", lambda record: _is_log(record["header"]), _entries_of, records_in=_records_in),
 )

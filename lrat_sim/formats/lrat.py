@@ -237,7 +237,7 @@ def _steps_of(trajectory: Trajectory) -> list[dict[str, Any]]:
 FORMAT = Format(
     name="lrat",
     title="LRAT's trajectory JSON, one file a question",
-    recognise=lambda head: head.has("query_id", "query", "result") and isinstance(mapping(head.record)["result"], list),
+    recognise=lambda path, record: {"query_id", "query"} <= record.keys() and isinstance(record.get("result"), list),
     read=read_runs,
     write=write_runs,
 )

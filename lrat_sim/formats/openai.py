@@ -159,7 +159,7 @@ def _is_talk(record: Any) -> bool:
 FORMAT = Format(
     name="openai",
     title="OpenAI messages, one conversation a line, for fine-tuning",
-    recognise=lambda head: _is_talk(head.record),
+    recognise=lambda path, record: _is_talk(record),
     read=record_reader("openai", _is_talk, entry_of, is_sampled=lambda record: _stated(record) is not None),
     write=write,
 )

@@ -25,7 +25,7 @@ from lrat_sim.foreign.files import columns_of, rows
 from lrat_sim.foreign.values import Found
 from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.hub import RecordColumns, schema_of, write_card, write_shards
-from lrat_sim.formats.registry import About, Format, Head, Notes
+from lrat_sim.formats.registry import About, Format, Notes
 from lrat_sim.formats.sources import LOOKED_AT, files_of
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict
 from lrat_sim.success import run_success, success
@@ -194,16 +194,13 @@ def _record(columns: RecordColumns[R], row: Found, values: dict[str, Any]) -> R:
         raise RecordError(row.path, row.line, problem, "write the file again") from error
 
 
-def _recognise(head: Head) -> bool:
-    if head.record is not None:  # the names come first, and there the tables were looked at
-        return False
-    return any(_kind_of(file) is Trajectory for file in islice(files_of(head.path), LOOKED_AT))
-
-
 FORMAT = Format(
     name="parquet",
     title="Parquet with a data set card, for datasets.load_dataset and the Hugging Face hub",
-    recognise=_recognise,
+    # at the first look, that at its path alone
+    recognise=lambda path, record: (
+        not record and any(_kind_of(file) is Trajectory for file in islice(files_of(path), LOOKED_AT))
+    ),
     read=read,
     write=write,
     unrun=unrun,

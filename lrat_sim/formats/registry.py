@@ -70,25 +70,14 @@ def shortened(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-class Head(Struct, frozen=True, kw_only=True):
-    """A first look at a source: its path, the names in it where it is a folder, and the first record of one file."""
-
-    path: Path
-    names: tuple[str, ...] = ()
-    record: dict[str, Any] | None = None
-
-    def has(self, *fields: str) -> bool:
-        """Whether the record has all these fields."""
-        return self.record is not None and all(field in self.record for field in fields)
-
-
 class Format(Struct, frozen=True, kw_only=True):
     """One format.
 
     Attributes:
         name: as on the command line.
         title: what it is, in a few words.
-        recognise: whether a source is of this format, by a first look.
+        recognise: whether a source is of this format; told its path alone (an empty record), then the first record of
+            each of its files in turn.
         read: streams the entries of a file or folder and fills the notes; None where the format is only written.
             Raises RecordError with file, line or step, and field.  See :func:`lrat_sim.formats.sources.record_reader`.
         write: writes entries to a path that does not exist yet, a file or a folder, and returns how many it wrote;
@@ -98,7 +87,7 @@ class Format(Struct, frozen=True, kw_only=True):
 
     name: str
     title: str
-    recognise: Callable[[Head], bool]
+    recognise: Callable[[Path, dict[str, Any]], bool]
     read: Callable[[Path, Notes], Iterator[Entry]] | None = None
     write: Callable[[Iterable[Entry], Path, About], int] | None = None
     unrun: Callable[[Path], Iterator[Task]] | None = None

@@ -186,7 +186,7 @@ def _ask(tasks: dict[str, Task], task: Task) -> None:
 FORMAT = Format(
     name="run",
     title="a run folder, as a rollout makes it",
-    recognise=lambda head: TASKS in head.names or _is_trajectory(head.record),
+    recognise=lambda path, record: (path / TASKS).is_file() or _is_trajectory(record),
     read=read,
     write=lambda entries, path, about: write_run(entries, path, {"converted": about.name}, unrun=about.unrun),
     unrun=unrun,

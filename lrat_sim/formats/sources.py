@@ -15,7 +15,7 @@ from lrat_sim.foreign.values import Found, without_nulls
 from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.fields import parsed
 from lrat_sim.formats.output import CONVERSION
-from lrat_sim.formats.registry import FORMATS, Format, Head, Notes, format_named, shortened
+from lrat_sim.formats.registry import FORMATS, Format, Notes, format_named, shortened
 
 _OF_RECORDS = re.compile(r"\.(json|jsonl|ndjson|parquet|eval)(\.gz|\.xz)?\Z", re.IGNORECASE)
 """Names of files that should hold records: damage in one is an error, in another it is left out."""
@@ -29,19 +29,16 @@ def recognise(path: Path | str) -> Format:
     """The format of a file or folder, by its names and its first records; an InputError names those it could be."""
     path = Path(path)
     readable = [form for form in map(format_named, FORMATS) if form.read is not None]
-    names = tuple(sorted(file.name for file in path.iterdir())) if path.is_dir() else ()
     damage: InputError | None = None
-    # by its names alone, then with the first record of each file
     for file in chain([None], islice(files_of(path), LOOKED_AT)):
         try:
             first = next(_records_in(file), None) if file is not None else None
-            value = _opened(first) if first is not None else None
+            record = _opened(first) if first is not None else {}
         except InputError as error:
             damage = damage or error
             continue
-        if file is None or isinstance(value, dict):
-            head = Head(path=path, names=names, record=value)
-            if form := next((form for form in readable if form.recognise(head)), None):
+        for form in readable if isinstance(record, dict) else ():
+            if form.recognise(path, record):
                 return form
     if damage is not None:
         raise damage

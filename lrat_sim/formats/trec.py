@@ -52,5 +52,5 @@ def _id(name: str) -> str:
 
 
 FORMAT = Format(
-    name="trec", title="TREC run and judgements of what was shown", recognise=lambda head: False, write=write
+    name="trec", title="TREC run and judgements of what was shown", recognise=lambda path, record: False, write=write
 )

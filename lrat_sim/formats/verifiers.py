@@ -230,6 +230,6 @@ def _is_rollout(record: Any) -> bool:
 FORMAT = Format(
     name="verifiers",
     title="verifiers' results.jsonl or traces.jsonl (read only)",
-    recognise=lambda head: _is_rollout(head.record),
+    recognise=lambda path, record: _is_rollout(record),
     read=read,
 )

@@ -2,86 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from lrat_sim.formats import About, Entry, format_named
-from lrat_sim.records import Attempt, Call, Failure, Grade, Hit, Task, Trajectory, Turn, Usage, Verdict
+from lrat_sim.records import Failure
 
-AGENT = {"name": "scripted", "model": "x/y", "prompt": "Search.\n", "answer_prompt": "Answer now.\n"}
-AGENT["fingerprint"] = "aa"
-RETRIEVER = {"kind": "bm25", "fingerprint": "bb"}
-
-
-def search(name, query, ran, *docids):
-    hits = [Hit(docid=docid, score=9.5 - rank, rank=rank) for rank, docid in enumerate(docids, 1)]
-    listed = "\n\n".join(f"DocID:{docid}\n[title {docid}]\nsnippet of {docid}" for docid in docids)
-    output = f"A search for '{ran}' found {len(docids)} results:\n\n## Web Results\n{listed}"
-    return Call(
-        id=name,
-        tool="search",
-        arguments={"query": query},
-        executed={"query": ran},
-        output=output,
-        hits=hits,
-        seconds=0.5,
-    )
-
-
-def browse(name, docid):
-    output = f"Document {docid}:\ntitle {docid}\nthe text of {docid}"
-    return Call(
-        id=name, tool="get_document", arguments={"docid": docid}, executed={"docid": docid}, output=output, docid=docid
-    )
+FILES = Path(__file__).parent / "files"
 
 
 def entry(task, sample=0, **changes):
     """A run of four turns: parallel searches, a browse, a call that failed, an answer."""
-    name = f"{task}.{sample}.cafe"
-    turns = [
-        Turn(
-            reasoning="First I look.",
-            reasoning_tokens=4,
-            calls=[search("a", ["q one", "q two"], "q one", "d1", "d2"), search("b", "q three", "q three")],
-            usage=Usage(prompt_tokens=10, completion_tokens=5, cost=0.25),
-            attempts=[Attempt(seconds=1.5, status=429, error="slow"), Attempt(seconds=0.5, status=200)],
-        ),
-        Turn(
-            reasoning="", reasoning_tokens=0, calls=[browse("c", "d2")], raw={"thinking_blocks": [{"signature": "s"}]}
-        ),
-        Turn(
-            reasoning=None,
-            reasoning_tokens=0,
-            text="Let me see.",
-            calls=[Call(id="e", tool="search", arguments="{'query", output="Error: not JSON.", error="not JSON")],
-        ),
-        Turn(reasoning="So it is 中文.", reasoning_tokens=5, text=f"The answer of {task} is blue."),
-    ]
-    values = {
-        "id": name,
-        "task_id": task,
-        "question": f"Which colour has {task}?",
-        "sample": sample,
-        "agent": AGENT,
-        "retriever": RETRIEVER,
-        "seed": 7,
-        "status": "answered",
-        "end_reason": "answer",
-        "answer": f"The answer of {task} is blue.",
-        "turns": turns,
-        "usage": Usage(prompt_tokens=10, completion_tokens=5, cost=0.25),
-        "seconds": 3.25,
-        "extra": {"sampling": {"temperature": 0.5}},
-    }
-    trajectory = Trajectory(**{**values, **changes})
-    return Entry(
-        trajectory=trajectory,
-        task=Task(id=task, question=trajectory.question, answers=["blue", "azure"], evidence=["d2"]),
-        grades=[
-            Grade(trajectory_id=name, state="incorrect", judge="j1"),
-            Grade(trajectory_id=name, state="correct", judge="j2"),
-        ],
-        verdicts=[Verdict(trajectory_id=name, turn=1, call=0, state="relevant", judge="rules", votes=["relevant"])],
-    )
+    text = (FILES / "entry.json").read_text().replace("TASK", json.dumps(task, ensure_ascii=False)[1:-1])
+    made = msgspec.json.decode(text, type=Entry).changed(**{"id": f"{task}.{sample}.cafe", "sample": sample, **changes})
+    asked = msgspec.structs.replace(made.task, question=made.trajectory.question)
+    return msgspec.structs.replace(made, task=asked)
 
 
 @pytest.fixture

@@ -224,29 +224,12 @@ def test_the_answer_is_the_last_step_also_where_late_calls_came_with_it(make):
 
 # --- BrowseComp-Plus
 
-SCORED = [{"docid": "12", "score": 7.5, "snippet": "a"}, {"docid": 9, "score": 7, "snippet": "b"}]
-
-
-def recorded():
-    """A run as an agent of BrowseComp-Plus that uses the Responses API leaves it."""
-    return {
-        "metadata": {"model": "some/model", "reasoning": {"effort": "high"}, "output_dir": "runs"},
-        "query_id": "769",
-        "tool_call_counts": {"search": 1, "get_document": 1},
-        "status": "completed",
-        "retrieved_docids": ["12", "9"],
-        "result": [
-            step("reasoning", ["first part", "second part"]),
-            step("tool_call", json.dumps(SCORED, indent=2), "local_knowledge_base_retrieval", '{"user_query":"x"}'),
-            step("reasoning", []),
-            step("tool_call", json.dumps({"docid": "9", "text": "long"}), "get_document", '{"docid":"9"}'),
-            step("output_text", "Exact Answer: Ann"),
-        ],
-    }
+RECORDED = json.loads((Path(__file__).parent / "files" / "browsecomp.json").read_text())
+"""A run as an agent of BrowseComp-Plus that uses the Responses API leaves it."""
 
 
 def test_a_recorded_run_is_read_with_scores_and_written_as_it_was(tmp_path):
-    (tmp_path / "run_1.json").write_text(json.dumps(recorded()))
+    (tmp_path / "run_1.json").write_text(json.dumps(RECORDED))
     assert recognise(tmp_path).name == "browsecomp-plus"
     (entry,) = read_any(tmp_path)
     searched, opened = (turn.calls[0] for turn in entry.trajectory.turns[:2])
@@ -256,7 +239,7 @@ def test_a_recorded_run_is_read_with_scores_and_written_as_it_was(tmp_path):
     assert entry.trajectory.turns[0].reasoning == "first part\nsecond part"
     assert entry.trajectory.turns[1].reasoning == ""
     assert entry.trajectory.answer == "Ann"
-    assert record_of(entry, asked=False) == recorded()
+    assert record_of(entry, asked=False) == RECORDED
     # what an LRAT record needs beside it, the question, is not in the format
     assert entry_of(record_of(entry, asked=False), tmp_path, asked=False) == entry
 
