@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,7 +16,6 @@ from lrat_sim.behaviour.steps import FIRST_SEARCHES, RunSetting, RunSteps, steps
 from lrat_sim.errors import InputError
 from lrat_sim.formats import read_any, recognise
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Task
 from lrat_sim.success import task_success
 
 By = Literal["run", "agent", "retriever"]
@@ -158,7 +157,9 @@ def observe(
     done = 0
     for source, name in zip(sources, names_of(sources), strict=True):
         groups: set[str] = set()
+        ran: set[str] = set()
         for entry in read_any(source):
+            ran.add(entry.trajectory.task_id)
             run = steps_of(entry, settings)
             group = name if by == "run" else getattr(run.setting, by)
             groups.add(group)
@@ -166,18 +167,12 @@ def observe(
             done += 1
             if progress is not None:
                 progress(done, None, "trajectories")
-        missing = [task.id for task in unrun_of(source)]
+        missing = [task.id for task in recognise(source).tasks(source) if task.id not in ran]
         for group in groups:
             unrun.setdefault(group, []).extend(missing)
     if not runs:
         raise InputError(f"{', '.join(map(str, sources))} hold no trajectory; run or import some first.")
     return [ObservedRuns(name, own, unrun[name], seed=seed, resamples=resamples) for name, own in runs.items()]
-
-
-def unrun_of(source: Path) -> Iterator[Task]:
-    """The tasks of a source that were asked and have no trajectory, as far as its format tells."""
-    unrun = recognise(source).unrun
-    return iter(()) if unrun is None else unrun(source)
 
 
 def names_of(sources: Sequence[Path]) -> list[str]:

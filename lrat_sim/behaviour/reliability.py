@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
-from lrat_sim.behaviour.observed import names_of, unrun_of
+from lrat_sim.behaviour.observed import names_of
 from lrat_sim.behaviour.resample import RESAMPLES, MeasureEstimate, TaskResamples, Values, estimate
 from lrat_sim.errors import InputError
-from lrat_sim.formats import read_any
+from lrat_sim.formats import read_any, recognise
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.success import runs_by_task, task_success
 from lrat_sim.tables import Table, with_interval
@@ -147,7 +147,8 @@ def _successes(runs: Sequence[Path], progress: ProgressCallback | None) -> tuple
                 progress(done, None, "trajectories")
             state = entry.grade.state if entry.grade is not None else None
             outcomes.append((entry.trajectory.task_id, entry.trajectory.status, state))
-        by_task = runs_by_task(outcomes, (task.id for task in unrun_of(run)))
+        ran = {task for task, _, _ in outcomes}
+        by_task = runs_by_task(outcomes, (task.id for task in recognise(run).tasks(run) if task.id not in ran))
         known = {task: task_success(samples).value for task, samples in by_task.items()}
         columns.append({task: value for task, value in known.items() if value is not None})
         errors.append(sum(status == "error" for _, status, _ in outcomes))

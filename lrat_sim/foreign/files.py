@@ -190,11 +190,11 @@ def columns_of(path: Path) -> dict[str, str]:
         return {column.name: str(column.type) for column in parquet.read_schema(path)}
 
 
-def rows(path: Path, columns: list[str] | None = None) -> Iterator[Found]:
-    """The rows of a Parquet or Arrow table, streaming; of a Parquet table only some columns where they are named."""
+def rows(path: Path) -> Iterator[Found]:
+    """The rows of a Parquet or Arrow table, streaming."""
     number = 0
     with reading(f"{path} cannot be read", _REMEDY):
-        for batch in _batches(path, columns):
+        for batch in _batches(path):
             batch.validate(full=True)  # otherwise pyarrow follows damaged offsets out of the buffer
             for start in range(0, batch.num_rows, _ROWS):
                 for row in batch.slice(start, _ROWS).to_pylist():
@@ -202,13 +202,13 @@ def rows(path: Path, columns: list[str] | None = None) -> Iterator[Found]:
                     yield Found(row, path, number, "row")
 
 
-def _batches(path: Path, columns: list[str] | None) -> Iterator[Any]:
+def _batches(path: Path) -> Iterator[Any]:
     import pyarrow
     from pyarrow import parquet
 
     if path.suffix.lower() == ".parquet" or _begin(path) == _PARQUET:
         with parquet.ParquetFile(path) as table:
-            yield from table.iter_batches(_ROWS, columns=columns)
+            yield from table.iter_batches(_ROWS)
         return
     with pyarrow.memory_map(str(path)) as source:
         try:

@@ -35,18 +35,11 @@ DECODER = json.JSONDecoder(**_LENIENT)
 
 
 class Found(Struct, frozen=True):
-    """A record and where it stands.
+    """A record and where it stands; the row of a table has null for fields that a record does not have."""
 
-    Attributes:
-        data: its JSON text, or its value where that was read already.
-        file: what holds it.
-        number: its position there, from 1; 0 where it fills the file.
-        unit: what is counted; the row of a table has null for fields that a record does not have.
-    """
-
-    data: Any
+    data: Any  # its JSON text, or its value where that was read already
     file: Path
-    number: int = 0
+    number: int = 0  # its position there, from 1; 0 where it fills the file
     unit: Literal["line", "record", "row"] = "line"
 
     @property

@@ -84,6 +84,8 @@ def convert(
         target=target, source_format=given.name, format=to, notes=Notes(skip_unreadable=skip_unreadable)
     )
 
+    run: set[str] = set()
+
     def publishable(records: Iterable[Canaried]) -> Iterator[Canaried]:
         for record in records:
             if record.canary is None or include_canaried:
@@ -102,6 +104,7 @@ def convert(
                 done.repeated += 1
                 continue
             seen[name] = content
+            run.add(entry.trajectory.task_id)
             done.read += 1
             done.graded += entry.grade is not None
             if progress is not None:
@@ -118,7 +121,7 @@ def convert(
                 entry = entry.changed(extra={**entry.trajectory.extra, "canary": entry.canary})
             yield msgspec.structs.replace(entry, trajectory=cleaned(entry.trajectory))
 
-    unrun = publishable(given.unrun(source) if given.unrun is not None else ())
+    unrun = publishable(task for task in given.tasks(source) if task.id not in run)  # read after the trajectories
     about = About(name=name or source.resolve().name, license=license, language=language, unrun=unrun)
     made: dict[str, object] = {"from": source.name, "from_format": given.name, "format": to, "only": only}
     with new_output(target, made) as part:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.split import split_tasks
@@ -45,14 +44,6 @@ class MergeSummary(Summary, kw_only=True):
         return f"{self.trajectories:,} trajectories of {self.tasks:,} tasks: {self.folder}{self.counted()}"
 
 
-class _Choice(Struct):
-    """Which record of an id counts: its content, and the runs that hold it."""
-
-    content: str
-    broke: bool
-    runs: list[int]
-
-
 def merge_runs(
     runs: Iterable[Path | str],
     target: Path | str,
@@ -79,7 +70,7 @@ def merge_runs(
         def chosen() -> Iterator[Entry]:
             written = 0
             for number, trajectory in _numbered(paths):
-                holders = choices[trajectory.id].runs
+                holders = choices[trajectory.id]
                 if holders[0] != number:
                     continue
                 yield Entry(
@@ -127,29 +118,29 @@ def _tasks(paths: list[Path], on_conflict: OnConflict) -> dict[str, Task]:
     return tasks
 
 
-def _choices(paths: list[Path], on_conflict: OnConflict) -> tuple[dict[str, _Choice], int, int]:
-    """Which record of each id counts, how many were repeats, and how many gave way."""
-    choices: dict[str, _Choice] = {}
+def _choices(paths: list[Path], on_conflict: OnConflict) -> tuple[dict[str, list[int]], int, int]:
+    """The runs that hold the record of each id that counts, how many were repeats, and how many gave way."""
+    choices: dict[str, tuple[str, bool, list[int]]] = {}
     repeats = replaced = 0
     for number, trajectory in _numbered(paths):
-        choice = _Choice(fingerprint(canonical(trajectory)), trajectory.status == "error", [number])
-        before = choices.setdefault(trajectory.id, choice)
+        choice = fingerprint(canonical(trajectory)), trajectory.status == "error", [number]
+        content, broke, runs = before = choices.setdefault(trajectory.id, choice)
         if before is choice:
             continue
-        if before.content == choice.content:
-            before.runs.append(number)
+        if content == choice[0]:
+            runs.append(number)
             repeats += 1
             continue
         replaced += 1
-        if choice.broke and not before.broke:
+        if choice[1] and not broke:
             continue
-        if on_conflict == "refuse" and choice.broke == before.broke:
+        if on_conflict == "refuse" and choice[1] == broke:
             raise InputError(
-                f"{paths[number]} and {paths[before.runs[0]]} hold different trajectories of the id "
-                f"{trajectory.id!r}; leave one folder out, or let the later one count."
+                f"{paths[number]} and {paths[runs[0]]} hold different trajectories of the id {trajectory.id!r}; leave "
+                "one folder out, or let the later one count."
             )
         choices[trajectory.id] = choice
-    return choices, repeats, replaced
+    return {name: runs for name, (_, _, runs) in choices.items()}, repeats, replaced
 
 
 def split_run(

@@ -29,23 +29,16 @@ Refuse = Callable[[str], Exception]
 
 
 class ChatMessage(Struct, frozen=True, kw_only=True):
-    """One message of a conversation.
+    """One message of a conversation."""
 
-    Attributes:
-        message: in OpenAI's shape, as far as it has that.
-        source: as it came, to be kept where a turn does not hold all of it; None where that is ``message``.
-        own: whether an assistant's message is the model's own; an example in the prompt is not.
-        failure: why a tool failed, where its message says so apart from its output.
-    """
-
-    message: Any
-    source: dict[str, Any] | None = None
-    own: bool = True
-    failure: str | None = None
+    message: Any  # in OpenAI's shape, as far as it has that
+    source: dict[str, Any] | None = None  # as it came, where that is not `message`
+    own: bool = True  # whether an assistant's message is the model's own; an example in the prompt is not
+    failure: str | None = None  # why a tool failed, where its message says so apart from its output
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What to keep of it."""
+        """What to keep of it where a turn does not hold all of it."""
         kept: dict[str, Any] = self.message if self.source is None else self.source
         return kept
 

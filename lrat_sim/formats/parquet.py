@@ -160,13 +160,6 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
         yield entry
 
 
-def unrun(path: Path) -> Iterator[Task]:
-    """The tasks of the data set that have no trajectory."""
-    files = {file: _kind_of(file) for file in files_of(path)}
-    run = {row.data["task_id"] for row in _rows(files, Trajectory, ["task_id"])}
-    yield from (task for name, task in _tasks(files).items() if name not in run)
-
-
 def _kind_of(file: Path) -> type[Record] | None:
     """Of what kind of record the rows of a file are; None where it is no table of ours."""
     types = columns_of(file)
@@ -176,10 +169,8 @@ def _kind_of(file: Path) -> type[Record] | None:
     return next((kind for kind, needed in kinds if set(needed) <= types.keys()), None)
 
 
-def _rows(
-    files: dict[Path, type[Record] | None], wanted: type[Record], columns: list[str] | None = None
-) -> Iterator[Found]:
-    return (row for file, kind in files.items() if kind is wanted for row in rows(file, columns))
+def _rows(files: dict[Path, type[Record] | None], wanted: type[Record]) -> Iterator[Found]:
+    return (row for file, kind in files.items() if kind is wanted for row in rows(file))
 
 
 def _tasks(files: dict[Path, type[Record] | None]) -> dict[str, Task]:
@@ -203,5 +194,5 @@ FORMAT = Format(
     ),
     read=read,
     write=write,
-    unrun=unrun,
+    tasks=lambda path: _tasks({file: _kind_of(file) for file in files_of(path)}).values(),
 )

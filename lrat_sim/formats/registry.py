@@ -82,7 +82,7 @@ class Format(Struct, frozen=True, kw_only=True):
             Raises RecordError with file, line or step, and field.  See :func:`lrat_sim.formats.sources.record_reader`.
         write: writes entries to a path that does not exist yet, a file or a folder, and returns how many it wrote;
             None where the format is only read.
-        unrun: the tasks of a source that were asked and have no trajectory, where the format knows them.
+        tasks: the tasks that a source was asked, with a trajectory or without, where the format knows them.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Format(Struct, frozen=True, kw_only=True):
     recognise: Callable[[Path, dict[str, Any]], bool]
     read: Callable[[Path, Notes], Iterator[Entry]] | None = None
     write: Callable[[Iterable[Entry], Path, About], int] | None = None
-    unrun: Callable[[Path], Iterator[Task]] | None = None
+    tasks: Callable[[Path], Iterable[Task]] = lambda path: ()
 
 
 FORMATS = {

@@ -37,10 +37,6 @@ class _JudgementOf(Record, frozen=True, kw_only=True):
     trajectory_id: str
 
 
-class _RunOf(Record, frozen=True, kw_only=True):
-    task_id: str
-
-
 class Judgements(Generic[R]):
     """The grades or verdicts of a run folder by trajectory; only their offsets in the file are in memory."""
 
@@ -106,15 +102,6 @@ def _of_files(path: Path, notes: Notes) -> Iterator[Trajectory]:
 
 def _is_trajectory(record: Any) -> bool:
     return isinstance(record, dict) and record.keys() >= {"task_id", "turns", "retriever", "end_reason"}
-
-
-def unrun(path: Path) -> Iterator[Task]:
-    """The tasks that a run folder was asked and has no trajectory of."""
-    if not (path / TASKS).is_file():
-        return
-    runs = read_with_offsets(path / TRAJECTORIES, _RunOf) if (path / TRAJECTORIES).is_file() else ()
-    present = {run.task_id for _, run in runs}
-    yield from (task for task in asked_tasks(path) if task.id not in present)
 
 
 def write_run(
@@ -189,5 +176,5 @@ FORMAT = Format(
     recognise=lambda path, record: (path / TASKS).is_file() or _is_trajectory(record),
     read=read,
     write=lambda entries, path, about: write_run(entries, path, {"converted": about.name}, unrun=about.unrun),
-    unrun=unrun,
+    tasks=lambda path: asked_tasks(path) if (path / TASKS).is_file() else (),
 )

@@ -36,19 +36,12 @@ _UNSTATED = {"judge": "", "schema_version": SCHEMA_VERSION}
 
 
 class GivenVerdicts(Struct, frozen=True, kw_only=True):
-    """What came of given verdicts.
+    """What came of given verdicts."""
 
-    Attributes:
-        judge: the name under which they stand in the run folders.
-        fitting: browses that have one.
-        unfitting: verdicts that are of no browse of the runs, or of which it is not certain.
-        missing: browses that have none.
-    """
-
-    judge: str
-    fitting: int
-    unfitting: int
-    missing: int
+    judge: str  # the name under which they stand in the run folders
+    fitting: int  # browses that have one
+    unfitting: int  # verdicts of no browse of the runs, or of which that is not certain
+    missing: int  # browses that have none
 
     def sentence(self) -> str:
         """The summary for people."""
