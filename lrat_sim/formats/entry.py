@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
+from lrat_sim.errors import InputError
 from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Verdict
 from lrat_sim.text import TOKENIZER
 
@@ -126,6 +127,18 @@ def imported(
     )
     own = [msgspec.structs.replace(grade, trajectory_id=trajectory.id) for grade in grades]
     return Entry(trajectory=trajectory, task=task, grades=own)
+
+
+def add_task(tasks: dict[str, Task], task: Task) -> None:
+    """Adds a task to those of a data set; InputError if another question has its id."""
+    before = tasks.setdefault(task.id, task)
+    if before.question != task.question:
+        raise InputError(
+            f"two tasks have the id {task.id!r} and different questions ({before.question[:60]!r} and "
+            f"{task.question[:60]!r}); keep the two task sets in folders of their own."
+        )
+    if not before.answers and task.answers:  # it came without its task, by a trajectory alone
+        tasks[task.id] = task
 
 
 def ended(answer: str | None, limit: EndReason | None = None) -> tuple[Status, EndReason]:

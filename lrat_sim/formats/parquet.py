@@ -23,7 +23,7 @@ import msgspec
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.files import columns_of, rows
 from lrat_sim.foreign.values import Found
-from lrat_sim.formats.entry import Entry
+from lrat_sim.formats.entry import Entry, add_task
 from lrat_sim.formats.hub import RecordColumns, schema_of, write_card, write_shards
 from lrat_sim.formats.registry import About, Format, Notes
 from lrat_sim.formats.sources import LOOKED_AT, files_of
@@ -52,11 +52,7 @@ def write(entries: Iterable[Entry], path: Path, about: About) -> int:
     def counted() -> Iterator[Entry]:
         for entry in entries:
             counts.add(entry)
-            task = entry.asked
-            if tasks.setdefault(task.id, task).question != task.question:
-                raise InputError(
-                    f"two tasks have the id {task.id!r} and different questions; write them as two data sets."
-                )
+            add_task(tasks, entry.asked)
             yield entry
 
     judged = [("grades", pyarrow.list_(_GRADES.type)), ("verdicts", pyarrow.list_(_VERDICTS.type))]

@@ -21,7 +21,7 @@ from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
 from lrat_sim.foreign.values import Found
-from lrat_sim.formats.entry import Entry
+from lrat_sim.formats.entry import Entry, add_task
 from lrat_sim.formats.fields import mapping, text
 from lrat_sim.formats.registry import Format, Notes
 from lrat_sim.formats.sources import records_of
@@ -130,7 +130,7 @@ def write_run(
         judgements: dict[str, IO[bytes]] = {}
         for entry in entries:
             trajectory = entry.trajectory
-            _ask(tasks, entry.asked)
+            add_task(tasks, entry.asked)
             agents.setdefault(str(trajectory.agent.get("fingerprint", "")), trajectory.agent)
             retrievers.setdefault(str(trajectory.retriever.get("fingerprint", "")), trajectory.retriever)
             rows.append(row(trajectory, trajectories.tell(), entry.grade.state if entry.grade else None))
@@ -144,7 +144,7 @@ def write_run(
                 for record in records:
                     judgements[name].write(line(record))
     for task in unrun:
-        _ask(tasks, task)
+        add_task(tasks, task)
     write_records(folder / TASKS, tasks.values())
     write_index(folder, rows)
     manifest = {
@@ -157,17 +157,6 @@ def write_run(
     }
     write_text(folder / RUN, yaml.safe_dump(redact_all(manifest), sort_keys=False, allow_unicode=True, width=120))
     return len(rows)
-
-
-def _ask(tasks: dict[str, Task], task: Task) -> None:
-    before = tasks.setdefault(task.id, task)
-    if before.question != task.question:
-        raise InputError(
-            f"two tasks have the id {task.id!r} and different questions ({before.question[:60]!r} and "
-            f"{task.question[:60]!r}); keep the two task sets in folders of their own."
-        )
-    if not before.answers and task.answers:  # it came without its task, by a trajectory alone
-        tasks[task.id] = task
 
 
 FORMAT = Format(
