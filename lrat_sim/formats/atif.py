@@ -244,13 +244,13 @@ def _plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | N
     steps: list[dict[str, Any]] = []
     more: list[dict[str, Any] | None] = []
     turns = 0
-    for role, said in transcript(trajectory):
-        if isinstance(said, Turn):
-            steps.append(_step_of(said))
-            more.append(_turn_more(said, steps[-1], turns))
+    for role, content in transcript(trajectory):
+        if isinstance(content, Turn):
+            steps.append(_step_of(content))
+            more.append(_turn_more(content, steps[-1], turns))
             turns += 1
-        elif said:  # there may be no question
-            steps.append({"source": role, "message": said})
+        elif content:  # there may be no question
+            steps.append({"source": role, "message": content})
             more.append(None)
     totals = {
         "total_prompt_tokens": used.prompt_tokens,

@@ -132,9 +132,9 @@ def entry_of(sample: Any, header: dict[str, Any], path: Path) -> Entry:
     messages = [message for source in given or [] for message in _messages(source)]
     talk = Conversation(messages, refuse)
     turns = _measured(talk, messages, sample)
-    asked = _resolved(sample.get("input"), sample)
-    users = [text_of(message.get("content")) for message in items(asked) if mapping(message).get("role") == "user"]
-    question = talk.question or text(asked) or next(reversed(users), "")
+    stated = _resolved(sample.get("input"), sample)
+    users = [text_of(message.get("content")) for message in items(stated) if mapping(message).get("role") == "user"]
+    question = talk.question or text(stated) or next(reversed(users), "")
     answer = answer_in(_last_words(turns, sample, header, talk.system))
     target, evaluation, error = sample.get("target"), header["eval"], sample.get("error")
     answers = [accepted for accepted in (items(target) or [target]) if isinstance(accepted, str) and accepted]

@@ -132,19 +132,19 @@ def record_of(entry: Entry) -> dict[str, Any]:
 
 def _messages(trajectory: Trajectory) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
-    for role, said in transcript(trajectory):
-        if isinstance(said, str):
-            messages.append({"role": role, "content": said})
+    for role, content in transcript(trajectory):
+        if isinstance(content, str):
+            messages.append({"role": role, "content": content})
             continue
-        message: dict[str, Any] = {"role": role, "content": said.text or ""}
-        if said.reasoning is not None:
-            message["reasoning_content"] = said.reasoning
-        if said.calls:
-            functions = [{"name": call.tool, "arguments": arguments_text(call.arguments)} for call in said.calls]
-            pairs = zip(said.calls, functions, strict=True)
+        message: dict[str, Any] = {"role": role, "content": content.text or ""}
+        if content.reasoning is not None:
+            message["reasoning_content"] = content.reasoning
+        if content.calls:
+            functions = [{"name": call.tool, "arguments": arguments_text(call.arguments)} for call in content.calls]
+            pairs = zip(content.calls, functions, strict=True)
             message["tool_calls"] = [{"id": call.id, "type": "function", "function": made} for call, made in pairs]
         messages.append(message)
-        messages += [{"role": "tool", "tool_call_id": call.id, "content": call.output} for call in said.calls]
+        messages += [{"role": "tool", "tool_call_id": call.id, "content": call.output} for call in content.calls]
     # messages that have no place in a turn go where they stood
     others = mapping(trajectory.extra.get("messages"))
     for position in sorted((key for key in others if str(key).isdecimal()), key=int):

@@ -269,15 +269,15 @@ def _pairs_in(path: Path) -> Iterator[tuple[Pair, list[Document]]]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; mine pairs first, or give a file of them.")
     of_lrat: bool | None = None
-    for found in records(path):
+    for source in records(path):
         if of_lrat is None:
-            of_lrat = "pos" in mapping(found.value())
+            of_lrat = "pos" in mapping(source.value())
         try:
-            pairs, documents = _of_lrat(found.value()) if of_lrat else ([found.decoded(Pair)], [])
+            pairs, documents = _of_lrat(source.value()) if of_lrat else ([source.decoded(Pair)], [])
             for pair in pairs:
                 _check(pair)
         except ValueError as error:
-            raise RecordError(found.path, found.line, f"not a pair: {error}") from error
+            raise RecordError(source.path, source.line, f"not a pair: {error}") from error
         yield from ((pair, documents) for pair in pairs)
 
 

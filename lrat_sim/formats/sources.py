@@ -143,8 +143,8 @@ def records_of(
     taken = 0
     for file in files_of(path):
         try:
-            found = records_in(file)
-            first = next(found, None)
+            opened = records_in(file)
+            first = next(opened, None)
             wanted = path.is_file() or (first is not None and is_one(_opened(first)))
         except InputError as error:
             if path.is_file() or _OF_RECORDS.search(file.name):
@@ -155,7 +155,7 @@ def records_of(
             notes.left_out.append(file.relative_to(path).as_posix())
             continue
         taken += 1
-        rest = chain([first] if first else [], found)
+        rest = chain([first] if first else [], opened)
         while True:
             try:
                 record = next(rest, None)
