@@ -250,6 +250,8 @@ def test_a_damaged_archive_is_refused(tmp_path):
     path.write_bytes(whole[:place] + bytes(100) + whole[place + 100 :])
     with pytest.raises(InputError, match=r"samples/elbe_epoch_1\.json cannot be read"):
         list(read_any(path))
+    done = convert(path, tmp_path / "out", to="run", skip_unreadable=True)
+    assert (done.written, len(done.notes.unread)) == (1, 1)  # the next sample is read
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cannot be read as an archive"):
         list(read_any(path, "inspect"))

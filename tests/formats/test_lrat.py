@@ -234,6 +234,7 @@ def test_a_recorded_run_is_read_with_scores_and_written_as_it_was(tmp_path):
     (entry,) = read_any(tmp_path)
     searched, opened = (turn.calls[0] for turn in entry.trajectory.turns[:2])
     assert [(hit.docid, hit.score, hit.rank) for hit in searched.hits or ()] == [("12", 7.5, 1), ("9", 7.0, 2)]
+    assert "scores" not in entry.trajectory.retriever  # they are the source's own
     assert searched.executed == {"user_query": "x"}
     assert opened.docid == "9"
     assert entry.trajectory.turns[0].reasoning == "first part\nsecond part"

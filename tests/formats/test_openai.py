@@ -91,6 +91,7 @@ OLDER = {"role": "assistant", "content": None, "function_call": {"name": "search
             told(None, SHOWN) | {"tool_call_id": 7},
         ],
         [ASKED, told("x", [{"type": "text", "text": SHOWN}])],
+        [said(None) | {"tool_calls": [{"id": "x", "name": "search", "arguments": {"query": "a"}}]}, told("x", SHOWN)],
     ],
 )
 def test_an_output_comes_to_its_call_whichever_way_the_two_are_joined(messages):
