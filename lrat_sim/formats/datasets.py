@@ -105,15 +105,11 @@ def _tasks(paths: list[Path], on_conflict: OnConflict) -> dict[str, Task]:
             before = tasks.setdefault(task.id, task)
             if before == task:
                 continue
+            what, remedy = "differs from that", "let the later one count"
             if before.question != task.question:
-                raise InputError(
-                    f"the task {task.id!r} of {path} asks another question than in a folder before; merge runs of one "
-                    "task set."
-                )
-            if on_conflict == "refuse":
-                raise InputError(
-                    f"the task {task.id!r} of {path} differs from that in a folder before; let the later one count."
-                )
+                what, remedy = "asks another question than", "merge runs of one task set"
+            if before.question != task.question or on_conflict == "refuse":
+                raise InputError(f"the task {task.id!r} of {path} {what} in a folder before; {remedy}.")
             tasks[task.id] = msgspec.structs.replace(task, canary=task.canary or before.canary)
     return tasks
 
