@@ -48,6 +48,7 @@ def entry_of(record: Any, path: Path, line: int = 0) -> Entry:
         raise refuse("the field `schema_version` should name a version 1 of ATIF, as ATIF-v1.6 does")
     read = _Steps(record.get("steps"), refuse)
     entry = _own_entry(record, read) or _foreign_entry(record, read)
+    # what is ours is written anew from the entry: it need not be kept a second time as another's
     rebuilt, more = _plain_record(entry)
     overlays = iter(more)
     steps = [

@@ -102,6 +102,7 @@ def imported(
         fields: further fields of :class:`lrat_sim.records.Trajectory`, or other values than those made of the above.
     """
     hits = [hit for turn in turns for call in turn.calls for hit in call.hits or ()]
+    # readers give 1/rank to hits of lists without scores, so any other score is the source's own
     scored = any(hit.rank < 1 or hit.score != 1 / hit.rank for hit in hits)
     described = {"kind": retriever, **({} if scored else {"scores": RANKS_AS_SCORES})}
     agent = {**agent, "tokenizer": TOKENIZER}

@@ -72,6 +72,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _natural(name: str) -> tuple[int, int, str]:
+    # LRAT names its files by question: 10.json comes after 9.json, in the order in which they were asked
     stem = name.split(".")[0]
     number = stem.isascii() and stem.isdigit() and len(stem) < 30
     return (0, int(stem), name) if number else (1, 0, name)
