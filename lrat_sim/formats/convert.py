@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar, get_args
+from typing import ClassVar, Literal, TypeVar
 
 import msgspec
 
 from lrat_sim.artifact import cleaned, fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.formats.entry import Entry
-from lrat_sim.formats.output import WITHHELD, Summary, check_target, new_output
+from lrat_sim.formats.output import WITHHELD, Summary, new_output
 from lrat_sim.formats.registry import About, Notes, format_named
 from lrat_sim.formats.sources import read_any, recognise
 from lrat_sim.progress import ProgressCallback
@@ -70,15 +70,12 @@ def convert(
     else is refused.
     """
     source, target = Path(source), Path(target)
-    if only not in get_args(Only):
-        raise InputError(f"only is {only!r}; give one of {', '.join(get_args(Only))}.")
     wanted = format_named(to)
     if wanted.write is None:
         raise InputError(f"the format {to} is read only; convert to another.")
     given = recognise(source) if source_format is None else format_named(source_format)
-    check_target(target)
     paths = source.resolve(), target.resolve()
-    if paths[0] == paths[1] or paths[0] in paths[1].parents or paths[1] in paths[0].parents:
+    if paths[0].is_relative_to(paths[1]) or paths[1].is_relative_to(paths[0]):
         raise InputError(f"{target} and {source} lie in one another; choose a target of its own.")
     done = ConvertSummary(
         target=target, source_format=given.name, format=to, notes=Notes(skip_unreadable=skip_unreadable)

@@ -55,13 +55,13 @@ def new_output(target: Path, made: dict[str, Any]) -> Iterator[Path]:
     Beside a file, or in a folder, conversion.json says how it was made (``made``, filled until the end).  An earlier
     output is replaced if it is as it was left; anything else is refused.
     """
-    check_target(target)
+    _check_target(target)
     ensure_folder(target.parent)
     part, old, lock = (target.with_name(f".{target.name}.{kind}") for kind in ("part", "old", "lock"))
     try:
         with FileLock(lock, blocking=False), writing(target):
             try:
-                check_target(target)  # again: another process may have written it since
+                _check_target(target)  # again: another process may have written it since
                 _remove(part)
                 yield part
                 mark = _Mark(lrat_sim=__version__, made=made, files=_files(part))
@@ -84,7 +84,7 @@ def new_output(target: Path, made: dict[str, Any]) -> Iterator[Path]:
         raise InputError(f"{target} is being written by another process; wait for it or choose another.") from error
 
 
-def check_target(target: Path) -> None:
+def _check_target(target: Path) -> None:
     """Refuses a target that exists and is not an earlier output, as it was left."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return

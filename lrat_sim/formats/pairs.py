@@ -21,7 +21,7 @@ from lrat_sim.errors import InputError, RecordError, UnknownDocument, UnknownNam
 from lrat_sim.foreign.files import records
 from lrat_sim.formats.fields import mapping
 from lrat_sim.formats.hub import schema_of, write_card, write_shards
-from lrat_sim.formats.output import WITHHELD, Summary, check_target, new_output, write_lines
+from lrat_sim.formats.output import WITHHELD, Summary, new_output, write_lines
 from lrat_sim.formats.registry import About
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Negative, Pair, Provenance
@@ -192,11 +192,8 @@ def export_pairs(
     """
     if to not in PAIR_FORMATS:
         raise UnknownName("format of pairs", to, sorted(PAIR_FORMATS))
-    if negatives < 1:
-        raise InputError(f"negatives is {negatives}; give 1 or more.")
     if corpus is None and to != "pairs":
         raise InputError(f"the format {to} holds texts, so it needs the corpus; give the one that the agents searched.")
-    check_target(target)
     wanted, done = PAIR_FORMATS[to], PairsSummary(target=target, format=to)
 
     def selected() -> Iterator[Pair]:

@@ -68,8 +68,6 @@ def add_verdicts(file: Path, runs: Iterable[Path]) -> GivenVerdicts:
 
     Called again it adds nothing.  A RecordError names the file, line and field of a record that is of neither form.
     """
-    if not file.is_file():
-        raise InputError(f"{file} does not exist; give a file of verdicts.")
     opened = {
         run.id: _OpenedRun(run, folder)
         for folder in dict.fromkeys(runs)
