@@ -11,7 +11,6 @@ The format names no task: runs that ask the same question are runs of one task, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from lrat_sim.formats.fields import filled, items, mapping, text, text_of, total
 from lrat_sim.formats.kept import changes_of, keeping, restored, same_json
 from lrat_sim.formats.messages import Refuse, answer_of, prompt_of, read_turn, request_for_answer, transcript
 from lrat_sim.formats.output import write_files
-from lrat_sim.formats.registry import About, Format
+from lrat_sim.formats.registry import Format
 from lrat_sim.formats.sources import record_reader
 from lrat_sim.records import Task, Turn, Usage
 
@@ -210,11 +209,6 @@ def _unnumbered(step: dict[str, Any], position: int) -> dict[str, Any]:
 # --- writing
 
 
-def write(entries: Iterable[Entry], path: Path, about: About) -> int:
-    """Writes a folder with one file a run, named for its trajectory."""
-    return write_files(path, ((entry.trajectory.id, record_of(entry)) for entry in entries))
-
-
 def record_of(entry: Entry) -> dict[str, Any]:
     """One run as ATIF."""
     record, more = _plain_record(entry)
@@ -338,5 +332,7 @@ FORMAT = Format(
     title="ATIF, Harbor's agent trajectory interchange format, one JSON file a run",
     recognise=lambda path, record: _is_atif(record),
     read=record_reader("atif", _is_atif, entry_of, is_sampled=lambda record: _ours(record) is not None),
-    write=write,
+    write=lambda entries, path, about: write_files(
+        path, ((entry.trajectory.id, record_of(entry)) for entry in entries)
+    ),
 )

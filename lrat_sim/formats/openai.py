@@ -7,7 +7,6 @@ where they are ours, and ``metadata`` names the run, its status and its grade.  
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +20,7 @@ from lrat_sim.formats.entry import Entry, ended, imported
 from lrat_sim.formats.fields import arguments_text, mapping
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of, transcript
 from lrat_sim.formats.output import write_lines
-from lrat_sim.formats.registry import About, Format
+from lrat_sim.formats.registry import Format
 from lrat_sim.formats.sources import record_reader
 from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory, Turn
 
@@ -103,11 +102,6 @@ def _unknown(record: dict[str, Any], turns: list[Turn]) -> _Metadata:
     )
 
 
-def write(entries: Iterable[Entry], path: Path, about: About) -> int:
-    """Writes a jsonl file, one conversation a line."""
-    return write_lines(path, map(record_of, entries))
-
-
 def record_of(entry: Entry) -> dict[str, Any]:
     """One trajectory as a conversation."""
     trajectory, grade = entry.trajectory, entry.grade
@@ -161,5 +155,5 @@ FORMAT = Format(
     title="OpenAI messages, one conversation a line, for fine-tuning",
     recognise=lambda path, record: _is_talk(record),
     read=record_reader("openai", _is_talk, entry_of, is_sampled=lambda record: _stated(record) is not None),
-    write=write,
+    write=lambda entries, path, about: write_lines(path, map(record_of, entries)),
 )

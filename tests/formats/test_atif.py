@@ -8,7 +8,7 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.formats import About, read_any, recognise
-from lrat_sim.formats.atif import entry_of, record_of, write
+from lrat_sim.formats.atif import FORMAT, entry_of, record_of
 from lrat_sim.records import Turn
 
 HERE = Path("here.json")
@@ -56,7 +56,7 @@ FOREIGN = foreign(
 
 
 def test_own_trajectories_come_back_as_they_were(entries, tmp_path):
-    assert write(iter(entries), tmp_path / "out", About()) == len(entries)
+    assert FORMAT.write(iter(entries), tmp_path / "out", About()) == len(entries)
     assert recognise(tmp_path / "out").name == "atif"
     back = {entry.trajectory.id: entry for entry in read_any(tmp_path / "out")}
     assert len(back) == len(entries)
