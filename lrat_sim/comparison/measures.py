@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from lrat_sim.comparison.paired import Better
-from lrat_sim.grading.metrics import MAY_BE_UNTOLD
+from lrat_sim.grading.metrics import MAY_BE_UNKNOWN
 
 TaskMetrics = Mapping[str, float | None]
 """The metrics of one task under one arm."""
@@ -76,7 +76,7 @@ def solved(row: TaskMetrics | None) -> bool:
 
 def untold(row: TaskMetrics, metric: str) -> bool:
     """Whether a provider did not tell tokens or cost of a task; of one whose runs broke, tokens are no matter."""
-    return metric in MAY_BE_UNTOLD and row.get(metric) is None and (metric == "cost" or row.get("steps") is not None)
+    return metric in MAY_BE_UNKNOWN and row.get(metric) is None and (metric == "cost" or row.get("steps") is not None)
 
 
 def values_of(

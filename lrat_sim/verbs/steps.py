@@ -156,8 +156,9 @@ def grade(
     concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Calls in flight at once, at most.")] = 20,
 ) -> Evaluation:
     """Judge answers and opened documents of runs, offline by rules or by a model."""
+    from lrat_sim.grading.agreement import check_judges
     from lrat_sim.grading.run import grade_run, judge_run
-    from lrat_sim.grading.spot_check import SHEETS, check_judges, write_sheets
+    from lrat_sim.grading.sheet import SHEETS, write_sheets
 
     folders = [folder_of(run) for run in several(runs)]
     found = Evaluation([Run(folder) for folder in folders])
@@ -288,13 +289,11 @@ def train(
     else:
         dataset = task_set(data, *files)
         corpus = dataset.corpus
-    from lrat_sim.training.reranker import train_reranker
-    from lrat_sim.training.trainer import train as train_encoder
+    from lrat_sim.training.trainer import train as train_model
 
-    train_model = train_encoder if kind == "encoder" else train_reranker
     with bar("train") as progress:
         records = chain.from_iterable(map(read_pairs, files))
-        trained = train_model(records, corpus, base, settings, folder, progress=progress)
+        trained = train_model(records, corpus, base, settings, folder, kind=kind, progress=progress)
     first = os.environ.get("RANK", "0") == "0"
     if dataset is not None and first:
         with made_with(dataset, trained):
@@ -347,7 +346,8 @@ def opened(retriever: Retriever | Model | Path | str, dataset: Dataset) -> Retri
 
 def judge_of_answers(name: AnswerJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1) -> AnswerJudge:
     """The judge of answers behind a name; votes and options are for models alone."""
-    from lrat_sim.grading.judges import RULE, answer_judge
+    from lrat_sim.grading.answers import answer_judge
+    from lrat_sim.grading.judging import RULE
 
     if not isinstance(name, str):
         return name
@@ -358,7 +358,8 @@ def judge_of_browses(
     name: RelevanceJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1
 ) -> RelevanceJudge:
     """The judge of opened documents behind a name; as :func:`judge_of_answers`."""
-    from lrat_sim.grading.judges import RULE, relevance_judge
+    from lrat_sim.grading.judging import RULE
+    from lrat_sim.grading.relevance import relevance_judge
 
     if not isinstance(name, str):
         return name
