@@ -199,12 +199,10 @@ class Study:
         kind: Literal["encoder", "reranker"] = "encoder",
     ) -> Path:  # fmt: skip
         """Trains a model, where it is missing."""
-        from lrat_sim.training.reranker import train_reranker
         from lrat_sim.training.trainer import train  # torch, which nothing before this needs
 
-        function = train if kind == "encoder" else train_reranker
         with bar("train") as progress:
-            return function(pairs, dataset.corpus, base_model, training, model, progress=progress)
+            return train(pairs, dataset.corpus, base_model, training, model, kind=kind, progress=progress)
 
     def evaluate(
         self,
