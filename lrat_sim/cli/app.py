@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from lrat_sim import __version__
+from lrat_sim.artifact import command_line
 from lrat_sim.cli.commands import COMMANDS
 from lrat_sim.cli.generate import command, told
-from lrat_sim.verbs.verb import command_line
 
 _LONGEST_SENTENCE = 2000
 """Characters of a message: one may quote an id or a setting of any length."""

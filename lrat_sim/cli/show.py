@@ -127,15 +127,13 @@ def model(trained: Model) -> None:
 
 def study(result: StudyResult, full: bool = False) -> None:
     """The comparisons of a study in short or in full, the rounds of a flywheel, and the answer last."""
-    from lrat_sim.comparison import table
+    from lrat_sim.comparison.table import render
     from lrat_sim.study import FlywheelResult
-    from lrat_sim.study.tables import success_tables
 
-    wheel = isinstance(result, FlywheelResult)
-    if len(result.comparisons) == 1 or full or wheel:
-        printed(*map(table.render if full else table.summary, result.comparisons.values()))
-    if not wheel and (len(result.comparisons) > 1 or result.record.kind == "sweep"):
-        printed(*success_tables(result))
+    if full:
+        printed(*map(render, result.comparisons.values()))
+    if not full or len(result.comparisons) > 1:
+        printed(result.table())
     if isinstance(result, FlywheelResult):
         if len(result.rounds.rounds) > 1 or full:
             printed(result.rounds.table())

@@ -10,8 +10,7 @@ from msgspec import Struct
 from lrat_sim.colours import Looks
 from lrat_sim.comparison import Comparison, Pairing
 from lrat_sim.comparison.answer import sentences
-from lrat_sim.comparison.results import overview
-from lrat_sim.comparison.table import comparison_tables, task_records
+from lrat_sim.comparison.table import comparison_tables, results_table, task_records
 from lrat_sim.plots import Plot
 from lrat_sim.report.figures import comparison_plots, k_plots, size_plot, success_plot
 from lrat_sim.report.round_figures import success_by_round, weight_plots
@@ -72,7 +71,7 @@ def _rounds(subject: Reported, looks: Looks) -> Section:
 def _overview(subject: Reported, looks: Looks) -> Section:
     comparisons = [each.comparison for each in subject.compared]
     plots = k_plots(comparisons, looks)
-    return Section(slug="overview", title="All comparisons", tables=[overview(comparisons)], figures=plots)
+    return Section(slug="overview", title="All comparisons", tables=[results_table(comparisons)], figures=plots)
 
 
 def _compared(subject: Reported, compared: Compared, looks: Looks) -> Section:

@@ -26,9 +26,9 @@ from lrat_sim.grading.answers import AnswerJudge
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.study.arms import Arm, alike, check_arm, opened
-from lrat_sim.study.record import Cell
+from lrat_sim.study.record import Cell, recorded_study
 from lrat_sim.study.settings import CompareSettings
-from lrat_sim.study.study import Condition, Study, StudyResult, recorded_study
+from lrat_sim.study.study import Condition, Study, StudyResult
 
 
 def compare(
@@ -39,9 +39,8 @@ def compare(
     *,
     agents: Iterable[AgentSettings] | None = None,
     judge: AnswerJudge | None = None,
-    command: str | None = None,
 ) -> StudyResult:
-    """Compares retrievers under every agent on every task set; runs what is missing, and resumes where it was stopped.
+    """Compares retrievers under every agent on every task set; runs only what is missing.
 
     Args:
         retrievers: name of the arm to spec, as for :func:`lrat_sim.retrieval.open_retriever`, or to a retriever that is
@@ -51,7 +50,6 @@ def compare(
         settings: what to do; the defaults where None.
         agents: who runs, in place of those that the settings name.
         judge: of answers; by default the offline match.
-        command: the command line that asked for it, for the record.
 
     Raises:
         InputError: fewer than two retrievers, a name that cannot be a folder's, the same cell twice, or a task set
@@ -79,8 +77,7 @@ def compare(
     before = recorded_study(folder)
     folders = _cell_folders(conditions, before.cells if before else [])
     described = {name: specs.get(name, "a retriever of the script") for name in retrievers}
-    recorded = {"retrievers": described, "task_sets": list(sets)}
-    study = Study("compare", folder, settings, recorded=recorded, command=command, judge=judge)
+    study = Study("compare", folder, settings, recorded={"retrievers": described, "task_sets": [*sets]}, judge=judge)
     study.total = len(conditions) * len(retrievers) * len(settings.seeds)
     lengths, comparisons = alike(specs, settings.max_length), dict[str, Comparison]()
     for name, dataset in sets.items():
@@ -103,16 +100,17 @@ def _at(agent: AgentSettings, k: int) -> AgentSettings:
 def _cell_folders(conditions: Sequence[Condition], before: Sequence[Cell]) -> list[str]:
     """The folder of each cell, relative to the study's: the one that it has, else a new one."""
     known = {cell.identity: cell.folder for cell in before}
-    taken = {folder: identity for identity, folder in known.items()}
-    alone = len(conditions) == 1
     folders: list[str] = []
     for condition in conditions:
         identity, name, k = condition.identity, condition.agent.name, condition.agent.limits.k
-        if identity in known and known[identity] in folders:
+        if known.get(identity) in folders:
             raise InputError(f"{name} on {condition.task_set} with k = {k} is asked for twice; leave one out.")
         if identity not in known:
             folder = re.sub(r"[^\w.-]+", "-", f"{name}-{condition.task_set}-{condition.split}-k{k}")
-            folder = "." if alone and not taken else folder if folder not in taken else f"{folder}-{identity[:8]}"
-            known[identity], taken[folder] = folder, identity
+            if len(conditions) == 1 and not known:
+                folder = "."
+            elif folder in known.values():
+                folder = f"{folder}-{identity[:8]}"
+            known[identity] = folder
         folders.append(known[identity])
     return folders

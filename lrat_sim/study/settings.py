@@ -1,6 +1,6 @@
 """What each study does: its settings, described and bounded once.
 
-What goes beyond one field (seeds that are given twice, shares that exceed one) is checked below the fields.
+What concerns several fields (seeds given twice, shares that exceed one together) is checked below them.
 """
 
 from __future__ import annotations
@@ -16,23 +16,18 @@ from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.rollout.calls import CallOptions
-from lrat_sim.settings import Settings, Share, Whole
+from lrat_sim.settings import Limit, Samples, Seed, Settings, Share, Split, Whole
 from lrat_sim.study.arms import BASE, ORACLE, TRAINED, named_retriever
+from lrat_sim.study.gate import Rule
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
-
-Rule = Literal["none", "mean", "clear"]
 
 # fields that several studies have
 AgentName = Annotated[str, Meta(description="Agent to run: the name or path of its profile.")]
 K = Annotated[Whole, Meta(description="Results per search; by default the agent's own.")]
-Limit = Annotated[Whole, Meta(description="Largest number of tasks to run.")]
-Samples = Annotated[Whole, Meta(description="Runs of each task.")]
-Seed = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Random seed.")]
 Seeds = Annotated[
     tuple[Seed, ...], Meta(description="Random seeds; each is a run of every arm, and tasks are paired by their mean.")
 ]
-Split = Annotated[str, Meta(description="Tasks to run: train, dev, test or ood, as far as the task set has them.")]
 TrainTasks = Annotated[Whole, Meta(description="Training tasks to collect on; all by default.")]
 TestTasks = Annotated[Whole, Meta(description="Held-out tasks to evaluate on; all by default.")]
 
@@ -145,7 +140,7 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
     mining_options: Annotated[dict[str, Any], Meta(description="Fields of the mining recipe to override.")] = {}
     train_from: Annotated[
         Literal["base", "last"],
-        Meta(description="Train from the base model on all rounds' pairs, or go on from the last accepted model."),
+        Meta(description="Train from the base model on all rounds' pairs, or from the last accepted model."),
     ] = "base"
     replay: Annotated[Share, Meta(description="With last: the share of earlier pairs seen again.")] = 0.3
     gate: Annotated[
@@ -175,7 +170,7 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
             raise InputError(f"the shares of collect_with are {together:g} together; they must be 1 or less.")
 
     def rule(self, begun: Rule | None = None) -> Rule:
-        """The gate's rule; ``begun`` is that with which the folder's flywheel was begun."""
+        """The gate's rule; ``begun`` is the one that the flywheel in the folder was begun with."""
         if self.gate is not None:
             return self.gate
         return "mean" if self.rounds > 1 else begun or "none"

@@ -14,8 +14,8 @@ from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint, read_json, write_json
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, console
-from lrat_sim.settings import Share, Whole
-from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, Seed, TaskSet, TaskSets, folder_of, several, verb
+from lrat_sim.settings import Seed, Share, Whole
+from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, TaskSet, TaskSets, folder_of, several, verb
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset

@@ -14,7 +14,7 @@ from msgspec import Meta
 from lrat_sim import catalog
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar
-from lrat_sim.settings import Whole, build
+from lrat_sim.settings import Limit, Samples, Seed, Split, Whole, build
 from lrat_sim.verbs.data import made_with, recorded_task_set, task_set
 from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
 from lrat_sim.verbs.verb import (
@@ -29,14 +29,10 @@ from lrat_sim.verbs.verb import (
     Judge,
     JudgeOptions,
     K,
-    Limit,
     Out,
     RecipeOptions,
     RetrieverLike,
     Runs,
-    Samples,
-    Seed,
-    Split,
     default_folder,
     folder_of,
     several,
@@ -75,6 +71,20 @@ def index(
 
 
 @verb
+def open_retriever(retriever: RetrieverLike, data: Data = None) -> Retriever:
+    """Open a retriever over a task set's documents, to search it from a script; its index is built where it is missing.
+
+    Use it in a ``with`` statement, or call ``close`` when done::
+
+        with ls.open_retriever("dense", data) as dense:
+            hits = dense.search(["who designed Brindle Lighthouse"], k=5)[0]
+            print(dense.document(hits[0].docid).text)
+    """
+    check_retriever(retriever)
+    return opened(retriever, task_set(data, retriever))
+
+
+@verb
 def search(
     query: Annotated[str, Meta(description="What to look for.")],
     data: Data = None,
@@ -83,8 +93,7 @@ def search(
     k: K = 5,
 ) -> list[SearchResult]:
     """Ask a retriever one query and show what an agent would be shown."""
-    check_retriever(retriever)
-    used = opened(retriever, task_set(data, retriever))
+    used = open_retriever(retriever, data)
     return [SearchResult(hit.rank, hit.score, used.document(hit.docid)) for hit in used.search([query], k)[0]]
 
 
@@ -98,7 +107,7 @@ def rollout(
     retriever: RetrieverLike = "bm25",
     k: AgentK = None,
     samples: Samples = 1,
-    limit: Limit = None,
+    limit: Limit | None = None,
     seed: Seed = 0,
     agent_options: AgentOptions = NOTHING,
     dry_run: Annotated[bool, Meta(description="Show the resolved agent and what it would cost; run nothing.")] = False,
@@ -106,8 +115,8 @@ def rollout(
 ) -> Run:
     """Run an agent on tasks, record everything it does, and grade its answers.
 
-    Rerun with the same settings to resume.  The folder is runs/rollout-TASKSET-SPLIT-AGENT-RETRIEVER-HASH where none
-    is given; the hash is of what decides the runs.
+    Rerun with the same settings to resume.  The default folder is runs/rollout-TASKSET-SPLIT-AGENT-RETRIEVER-HASH; the
+    hash is of what decides the runs.
 
     In Python, further arguments are the fields of :class:`CallOptions`.
     """
@@ -357,7 +366,7 @@ def judge_of_answers(name: AnswerJudge | str, options: Mapping[str, Any] = NOTHI
 def judge_of_browses(
     name: RelevanceJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1
 ) -> RelevanceJudge:
-    """The judge of opened documents behind a name; as :func:`judge_of_answers`."""
+    """The judge of opened documents behind a name, likewise."""
     from lrat_sim.grading.judges import RULE, relevance_judge
 
     if not isinstance(name, str):

@@ -11,10 +11,10 @@ from msgspec.structs import asdict
 
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, say
-from lrat_sim.settings import Settings, Whole, build
+from lrat_sim.settings import Seed, Settings, Whole, build
 from lrat_sim.verbs.data import task_set
 from lrat_sim.verbs.results import Run
-from lrat_sim.verbs.steps import agent_named, check_retriever, opened
+from lrat_sim.verbs.steps import agent_named, open_retriever
 from lrat_sim.verbs.verb import (
     DATA,
     NOTHING,
@@ -27,7 +27,6 @@ from lrat_sim.verbs.verb import (
     K,
     RetrieverLike,
     Runs,
-    Seed,
     folder_of,
     several,
     verb,
@@ -227,9 +226,8 @@ def serve(
     from lrat_sim.retrieval.result_format import ResultFormat
     from lrat_sim.retrieval.schemas import read_token
 
-    check_retriever(retriever)
     token, shown = read_token(token_env), ResultFormat(k=k)
-    used = opened(retriever, task_set(data, retriever))
+    used = open_retriever(retriever, data)
     if stdio:
         from lrat_sim.retrieval.mcp_server import serve_stdio
 

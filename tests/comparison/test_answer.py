@@ -3,8 +3,7 @@
 import pytest
 
 from lrat_sim.comparison import Estimate, Paired, compare
-from lrat_sim.comparison.answer import describe_gain, sentences
-from lrat_sim.comparison.fairness import differences, text_lengths
+from lrat_sim.comparison.answer import describe_gain, differences, sentences, text_lengths
 
 DENSE = {
     "kind": "dense",

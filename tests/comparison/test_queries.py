@@ -2,8 +2,8 @@ from math import log2
 
 import pytest
 
-from lrat_sim.comparison import queries
-from lrat_sim.comparison.queries import Queries
+from lrat_sim.comparison import runs as runs_module
+from lrat_sim.comparison.runs import Queries
 from lrat_sim.records import Call, Hit, Task, Trajectory, Turn
 
 TASKS = {
@@ -82,5 +82,5 @@ def test_many_queries_are_measured_in_parts_to_the_same_figures(monkeypatch):
     runs = [run("t", search("x", "a"), search("b"), sample=number) for number in range(7)]
     runs += [run("u", search("x", "y", "c"))]
     whole = measured(*runs)
-    monkeypatch.setattr(queries, "_AT_ONCE", 3)
+    monkeypatch.setattr(runs_module, "_AT_ONCE", 3)
     assert measured(*runs) == whole

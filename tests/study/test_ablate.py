@@ -14,9 +14,7 @@ from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.study import AblationSettings, ablate, read_study
-from lrat_sim.study.arm_table import load_arms
-from lrat_sim.study.tables import success_tables
+from lrat_sim.study import AblationSettings, ablate, load_arms, read_study
 from lrat_sim.training.folder import read_record
 
 TABLE = {
@@ -89,8 +87,7 @@ def test_folder_holds_what_its_documentation_names(done):
 
 def test_table_fits_a_terminal_of_80_columns(done):
     console = Console(width=80, record=True, file=io.StringIO())
-    for made in success_tables(done):
-        console.print(made.to_terminal())
+    console.print(done.table().to_terminal())
     shown = console.export_text()
     assert all(word in shown for word in ("shuffled-within", "steps", "recall", "interval"))
     assert "…" not in shown
@@ -139,8 +136,8 @@ def test_further_arms_and_seeds_only_add(copied, small_world, settings, snapshot
     assert all("\n" in query for query in queries)
     for run, expected in (("agentir", "reasoning"), ("weights", "query")):
         assert next(read_trajectories(copied / cell.folder / run)).agent["search_with"] == expected
-    (table,) = success_tables(result)
-    gains = {row.cells[0]: row.cells[table.columns.index("gain")] for row in table.rows}
+    table = result.table()
+    gains = {row.cells[0]: row.cells[table.columns.index("gain, points")] for row in table.rows}
     assert gains["base"] == ""
     assert gains["agentir"]
 

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from lrat_sim.agent import load_agent
+from lrat_sim.artifact import command_line
 from lrat_sim.comparison import load
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import MatchJudge
@@ -15,7 +16,6 @@ from lrat_sim.models.budget import LimitReached
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.study import Arm, CallOptions, CompareSettings, Condition, Study, compare, opened, read_study
 from lrat_sim.study.record import STUDY
-from lrat_sim.study.tables import success_tables
 
 SPECS = {"bm25": "bm25", "bound": "oracle"}
 
@@ -24,9 +24,9 @@ SPECS = {"bm25": "bm25", "bound": "oracle"}
 def run(small_world, tmp_path):
     """run(**settings) compares on three tasks of the small world, in the same folder."""
 
-    def comparing(retrievers=SPECS, datasets=None, command=None, **settings):
+    def comparing(retrievers=SPECS, datasets=None, **settings):
         wanted = CompareSettings(**{"limit": 3} | settings)
-        return compare(retrievers, datasets or {"world": small_world}, tmp_path / "out", wanted, command=command)
+        return compare(retrievers, datasets or {"world": small_world}, tmp_path / "out", wanted)
 
     return comparing
 
@@ -35,8 +35,16 @@ def cells(tmp_path):
     return {cell.folder: cell for cell in read_study(tmp_path / "out").cells}
 
 
-def test_single_cell_lies_in_the_folder_itself(run, tmp_path):
-    result = run(command="lrat-sim compare ...")
+@pytest.fixture
+def as_command():
+    """The command line of the next calls, until ``None``."""
+    token = command_line.set("lrat-sim compare ...")
+    yield command_line.set
+    command_line.reset(token)
+
+
+def test_single_cell_lies_in_the_folder_itself(run, as_command, tmp_path):
+    result = run()
     (comparison,) = result.comparisons.values()
     assert load(tmp_path / "out" / "comparison.json") == comparison
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"bm25", "bound"}
@@ -80,8 +88,9 @@ def test_further_k_adds_cells_and_finds_the_first_where_it_lies(run, tmp_path, c
     assert {*cells(tmp_path)} == {".", "simulated-world-test-k1", "simulated-world-test-k10"}, "all are still listed"
 
 
-def test_same_call_again_runs_nothing_and_gives_the_same(run, tmp_path, snapshot, capsys):
-    first = run(ks=(1, 5), seeds=(0, 1), command="once")
+def test_same_call_again_runs_nothing_and_gives_the_same(run, as_command, tmp_path, snapshot, capsys):
+    first = run(ks=(1, 5), seeds=(0, 1))
+    as_command(None)
     before = snapshot(tmp_path / "out")
     capsys.readouterr()
     assert run(ks=(1, 5), seeds=(0, 1)) == first, "the command line outlasts a call without one"
@@ -161,9 +170,8 @@ def test_damaged_record_is_refused_by_name(run, tmp_path):
 def test_table_shows_success_against_k_for_every_arm(run):
     result = run(ks=(5, 1))
     console = Console(width=80)
-    (table,) = success_tables(result)
     with console.capture() as captured:
-        console.print(table.to_terminal())
+        console.print(result.table().to_terminal())
     lines = captured.get().splitlines()
     assert all(len(line) <= 80 for line in lines)
     rows = [line.split() for line in lines if line.startswith(("bm25 ", "bound "))]

@@ -16,10 +16,19 @@ from lrat_sim.comparison.paired import Estimate
 from lrat_sim.errors import InputError
 from lrat_sim.records import Pair, Provenance, Task
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.study.draws import replayed, shared_out
-from lrat_sim.study.exposure import Exposure, exposure, gini
 from lrat_sim.study.gate import Decision, decide, frozen_tasks, wins
-from lrat_sim.study.rounds import Figures, Guarded, Round, Rounds, figures_of
+from lrat_sim.study.rounds import (
+    Exposure,
+    Figures,
+    Guarded,
+    Round,
+    Rounds,
+    exposure,
+    figures_of,
+    gini,
+    replayed,
+    share_tasks,
+)
 
 TASKS = [Task(id=f"t{number}", question=f"Question {number}?") for number in range(2000)]
 
@@ -138,7 +147,7 @@ def test_a_folder_without_trajectories_is_refused(tmp_path):
 
 
 def given(tasks=TASKS, shares=None, seed=1):
-    return shared_out(tasks, {"bm25": 0.2, "hybrid": 0.1} if shares is None else shares, "round-1", seed)
+    return share_tasks(tasks, {"bm25": 0.2, "hybrid": 0.1} if shares is None else shares, "round-1", seed)
 
 
 def test_tasks_are_shared_out_whole_and_in_about_the_shares_asked_for():

@@ -12,7 +12,7 @@ from lrat_sim.records import Pair
 from lrat_sim.retrieval import Retriever
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.study import Flywheel, FlywheelSettings, flywheel, read_study
-from lrat_sim.study.draws import replayed
+from lrat_sim.study.rounds import replayed
 from lrat_sim.training.folder import read_record
 
 STAGES = ("collect", "mine", "train", "index", "remember", "gate")
