@@ -100,6 +100,8 @@ def main() -> None:
             f"{file} cannot be read or written ({fault}); free some space or fix its permissions, then rerun the "
             "same command; finished work is kept."
         )
+    finally:
+        command_line.set(None)  # what the same process does next is not of this command
     said = mask(" ".join(message.split()))
     if len(said) > _LONGEST_SENTENCE:
         said = f"{said[: _LONGEST_SENTENCE // 2]} … {said[-_LONGEST_SENTENCE // 2 :]}"

@@ -37,11 +37,6 @@ def describe_gain(arm: str, base: str, measures: Mapping[str, Paired]) -> str:
     A difference is clear where its interval excludes zero.  With few tasks an interval is too narrow: where one without
     zero stands beside a p-value above .05, that test decides and the sentence says so; the p-value is that of the one
     test, not corrected for others.
-
-    Args:
-        arm: its name.
-        base: the base's name.
-        measures: the paired measures by name; ``success`` and ``steps_both_solve`` are read.
     """
     success, steps = measures["success"], measures["steps_both_solve"]
     if success.difference.value is None:
@@ -84,11 +79,8 @@ def text_lengths(arms: Mapping[str, Described]) -> dict[str, int]:
 def differences(arms: Mapping[str, Described], others: Mapping[str, Mapping[str, Any]] | None = None) -> str | None:
     """A sentence on what differs between arms beside their retriever; None where nothing does.
 
-    A setting that an arm does not have, such as an encoder's prompt in BM25, does not count.
-
-    Args:
-        arms: name to how its retriever describes itself.
-        others: name to further settings that the arm was run with, by name; one that an arm lacks is ``none``.
+    A setting that an arm's retriever does not have, such as an encoder's prompt in BM25, does not count; of the
+    ``others``, with which an arm was run, one that it lacks is ``none``.
     """
     by_arm, others = {arm: _settings(described) for arm, described in arms.items()}, others or {}
     for what in dict.fromkeys(key for settings in others.values() for key in settings):

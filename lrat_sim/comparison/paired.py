@@ -53,17 +53,14 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 
 class Paired(Struct, frozen=True, kw_only=True):
-    """One metric under an arm and the base, over the tasks where both have a value; empty where no task has.
-
-    A win is a task where the arm is better, whichever direction that is.
-    """
+    """One metric under an arm and the base, over the tasks where both have a value; empty where no task has."""
 
     tasks: int = 0
     base: float | None = None
     arm: float | None = None
     difference: Estimate = Estimate()  # arm - base
     relative: Estimate = Estimate()  # that divided by the base's mean
-    wins: int = 0
+    wins: int = 0  # tasks on which the arm is better, whichever direction that is
     ties: int = 0
     losses: int = 0
     p: float | None = None  # two-sided, by `test`; None where nothing was tested
@@ -150,15 +147,8 @@ def standard_error(values: Values) -> float | None:
 def gap_closed(base: Values, arm: Values, oracle: Values, *, seed: int, resamples: int) -> Estimate:
     """The share of the way from base to oracle that the arm has gone: (arm - base) / (oracle - base), of means.
 
-    Args:
-        base: one value a task, shape (tasks,).
-        arm: the arm's, same tasks in the same order.
-        oracle: the oracle's, same tasks in the same order.
-        seed: of the resampling.
-        resamples: bootstrap resamples of the tasks; the three arms of a task are drawn together.
-
-    Returns:
-        Value None where the oracle does not exceed the base.
+    Each has one value a task, shape (tasks,), in the same order; the three of a task are resampled together.  The value
+    is None where the oracle does not exceed the base.
     """
     if len(base) == 0 or oracle.mean() <= base.mean():
         return Estimate()

@@ -92,20 +92,12 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 def save(comparison: Comparison, path: Path) -> None:
-    """Writes the comparison as indented JSON: every number of the tables, with intervals, counts and definitions.
-
-    Raises:
-        InputError: the folder cannot be written to.
-    """
+    """Writes the comparison as indented JSON: every number of the tables, with intervals, counts and definitions."""
     write_json(path, comparison)
 
 
 def load(path: Path) -> Comparison:
-    """Reads what :func:`save` wrote.
-
-    Raises:
-        InputError: the file is missing, does not hold a comparison, or was written by a later lrat-sim.
-    """
+    """Reads what :func:`save` wrote; an InputError where that is missing, damaged, or of a later lrat-sim."""
     return read_json(path, Comparison, "a comparison", "compare the runs again", known=SCHEMA_VERSION)
 
 

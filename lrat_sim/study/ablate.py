@@ -37,7 +37,7 @@ from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.settings import Settings
 from lrat_sim.study.arms import BASE, Arm, alike, check_arm, open_base, open_trained, opened, runnable_tasks
-from lrat_sim.study.settings import AblationSettings
+from lrat_sim.study.settings import AblationSettings, AgentOptions, MiningOptions, TrainingName, TrainingOptions
 from lrat_sim.study.study import Condition, ModelKind, Study, StudyResult
 from lrat_sim.training.settings import TrainingSettings
 
@@ -47,28 +47,17 @@ _DOCUMENT = 128
 
 class ArmSettings(Settings, frozen=True, kw_only=True):
     """One arm of a table (``lrat_sim/recipes/ablate-arms.yaml``): a retriever that is not trained, or how one is made
-    from the collected runs.
-
-    Raises:
-        InputError: it has neither a retriever nor a recipe, or both, or options that do nothing.
-    """
+    from the collected runs.  An InputError names options that contradict one another or do nothing."""
 
     description: Annotated[str, Meta(description="For readers.")] = ""
-    retriever: Annotated[
-        str | None, Meta(description="A retriever that is not trained, or base, the encoder that training starts from.")
-    ] = None
+    retriever: Annotated[str | None, Meta(description="Not trained; base is what training starts from.")] = None
     mining: Annotated[str | None, Meta(description="Mining recipe of a trained arm, by name or path.")] = None
-    mining_options: Annotated[dict[str, Any], Meta(description="Fields of the mining recipe to override.")] = {}
-    training: Annotated[str, Meta(description="Training recipe, by name or path.")] = "train-small"
-    training_options: Annotated[dict[str, Any], Meta(description="Fields of the training recipe to override.")] = {}
-    kind: Annotated[ModelKind, Meta(description="What is trained: an encoder, or a reranker over the base.")] = (
-        "encoder"
-    )
+    mining_options: MiningOptions = {}
+    training: TrainingName = "train-small"
+    training_options: TrainingOptions = {}
+    kind: Annotated[ModelKind, Meta(description="What is trained: encoder, or reranker over the base.")] = "encoder"
     rerank: Annotated[dict[str, Any], Meta(description="Options of the retriever rerank, for a reranker.")] = {}
-    agent_options: Annotated[
-        dict[str, Any],
-        Meta(description="Fields of the agent's profile to override while this arm is evaluated, such as search_with."),
-    ] = {}
+    agent_options: AgentOptions = {}  # while this arm is evaluated
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,12 +87,8 @@ class ArmTable(Settings, frozen=True, kw_only=True):
 
 
 def load_arms(names: Sequence[str] = (), table: str = "ablate-arms") -> dict[str, ArmSettings]:
-    """Arms of a table by name, checked with everything that they name; all of them by default, ``base`` always first.
-
-    Raises:
-        UnknownName: there is no such table, recipe or retriever.
-        InputError: an arm is not in the table or cannot be what it says, or names a folder that cannot be.
-    """
+    """Arms of a table by name, all of them by default, ``base`` always first; raises an UnknownName or InputError where
+    an arm, or a recipe or retriever that it names, cannot be."""
     known = catalog.load("recipes", table, ArmTable).arms
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -133,7 +118,7 @@ def ablate(
     Args:
         datasets: a task set, or several by name, each with a ``train`` split and the one to evaluate on.
         folder: see above.
-        settings: what to do; the defaults where None.
+        settings: what to do.
         judge: of the relevance of opened documents; by default the offline rules.
 
     Raises:

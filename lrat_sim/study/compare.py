@@ -46,8 +46,8 @@ def compare(
         retrievers: name of the arm to spec, as for :func:`lrat_sim.retrieval.open_retriever`, or to a retriever that is
             open already; the first is the base.
         datasets: a task set, or several by name.
-        folder: gets a folder a cell, by which the result names its comparisons, and ``study.json``.
-        settings: what to do; the defaults where None.
+        folder: see above; its cells name the comparisons of the result.
+        settings: what to do.
         agents: who runs, in place of those that the settings name.
         judge: of answers; by default the offline match.
 

@@ -329,8 +329,7 @@ class Flywheel:
             after.append(msgspec.structs.replace(round_, evaluated=figures))
         base = {name: arm_figures(comparison, BASE) for name, comparison in comparisons.items()}
         rounds = Rounds(rounds=after, asked=self.settings.rounds, accepted=self.in_use, base=base, stopped=stopped)
-        self.study.note(rounds=rounds)
-        self.study.save()
+        self.study.save(rounds=rounds)
         return rounds
 
     def _made_from(self) -> dict[str, Any]:

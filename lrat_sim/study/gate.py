@@ -51,11 +51,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 def frozen_tasks(
     dataset: Dataset, split: str, others: Sequence[str], agent: AgentSettings, limit: int | None = None
 ) -> list[Task]:
-    """The gate's tasks, at most ``limit``, none of whose questions is asked in the ``others`` splits.
-
-    Raises:
-        InputError: there is no such split, or another one asks a question of its.
-    """
+    """The gate's tasks, at most ``limit``; an InputError where one of the ``others`` splits asks a question of its."""
     if split not in dataset.splits:
         raise InputError(
             f"the gate needs held-out tasks of its own, and {dataset.name} has no split {split!r} (it has "
@@ -77,16 +73,7 @@ def frozen_tasks(
 def decide(
     rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: Sequence[Task], *, seed: int = 0
 ) -> Decision:
-    """Holds a new model against the one in use, called ``against``, by their metrics on the tasks asked.
-
-    Args:
-        rule: ``none`` accepts everything.
-        against: the name of the model in use.
-        in_use: its metrics by task, as :func:`lrat_sim.study.study.graded_rollout` returns them.
-        new: those of the new model.
-        tasks: those asked.
-        seed: of the intervals.
-    """
+    """Holds a new model against the one in use, called ``against``, by their metrics on the tasks asked."""
     comparison = compare({"in use": in_use, "new": new}, "in use", None, [task.id for task in tasks], seed=seed)
     measures = comparison.pairings[0].measures
     success, recall = measures["success"], measures["evidence_recall"]

@@ -55,11 +55,7 @@ class StudyRecord(Struct, frozen=True, kw_only=True):
 
 
 def read_study(folder: Path) -> StudyRecord:
-    """The record of a study's folder.
-
-    Raises:
-        InputError: it holds none, or one that cannot be read.
-    """
+    """The record of a study's folder; an InputError where it holds none, or one that cannot be read."""
     return read_json(folder / STUDY, StudyRecord, "the record of a study", "give the folder of a study, or a new one")
 
 

@@ -141,11 +141,7 @@ def arm_figures(comparison: Comparison, arm: str) -> Figures:
 
 
 def exposure(runs: Iterable[Path], documents: int) -> Exposure:
-    """How often each document was shown and opened in run folders over a corpus of so many documents.
-
-    Raises:
-        InputError: a folder has no trajectories.
-    """
+    """How often each document was shown and opened in run folders over a corpus of so many documents."""
     shown: Counter[str] = Counter()
     opened: Counter[str] = Counter()
     for run in runs:

@@ -1,10 +1,9 @@
 """A study: steps in one folder, with one record, one budget and one way to resume.
 
-A step is the work of one station: collect (and grade), mine, train, index, gate, guard or evaluate.  What marks it as
-done is the record that its station leaves beside the result (``run.yaml``, ``training.json``, ``index.json``, ...): it
-is skipped where that record fits, refused in one sentence where it differs, and finished where it is incomplete.  A
-study therefore keeps no account of its own that a kill could leave ahead of the facts, and a new one is a short
-function::
+A step is the work of one station.  What marks it as done is the record that its station leaves beside the result
+(``run.yaml``, ``training.json``, ``index.json``, ...): it is skipped where that record fits, refused in one sentence
+where it differs, and finished where it is incomplete.  A study therefore keeps no account of its own that a kill could
+leave ahead of the facts, and a new one is a short function::
 
     study = Study("compare", folder, settings)
     condition = Condition.of(dataset, "test", settings.load_agent("simulated"))
@@ -70,16 +69,7 @@ def graded_rollout(
 ) -> TaskTable:
     """Runs and grades what is missing in a run folder, and returns its metrics by task.
 
-    Args:
-        tasks: those asked.
-        agent: who runs.
-        retriever: what it searches with.
-        folder: the run folder.
-        seed: of the runs.
-        samples: runs of each task.
-        judge: of answers; by default the offline match.
-        calls: how model calls are sent.
-        budget: what they may cost; by default that of ``calls``, for this rollout alone.
+    The judge of answers is the offline match by default, and the budget that of ``calls``, for this rollout alone.
 
     Raises:
         LimitReached: the budget is spent; what was run is kept and graded.
@@ -124,8 +114,7 @@ class Condition:
     ) -> Condition:
         """The tasks of a split that an agent can be asked, at most ``limit`` of them; ``task_set`` is their name.
 
-        Raises:
-            InputError: there is no such split, or no task that the agent can be asked.
+        Raises an InputError where there is no such split, or no such task.
         """
         tasks = runnable_tasks(dataset.tasks(split), agent, limit)
         return cls(dataset=dataset, task_set=task_set or dataset.name, split=split, tasks=tasks, agent=agent)
@@ -160,7 +149,8 @@ class StudyResult:
 
         def figures(comparison: Comparison, arm: str) -> dict[str, float]:
             made = trained.get(id(comparison), {}).get(arm)
-            return {"pairs": fmean(made.pairs), "their tasks": fmean(made.tasks)} if made else {}
+            tasks = {"their tasks": fmean(made.tasks)} if made and self.record.kind == "sweep" else {}
+            return {"pairs": fmean(made.pairs), **tasks} if made else {}
 
         return results_table([*self.comparisons.values()], figures)
 
@@ -169,20 +159,17 @@ class StudyResult:
 
 
 class Study:
-    """A study's folder while its steps are done.
+    """A study's folder while its steps are done; ``total`` is how many there are, for the count that is shown.
 
     Args:
         kind: of study; a folder holds one.
         folder: made where it is missing.
-        settings: of the study, for the record; its ``calls`` give the budget.
+        settings: for the record; their ``calls`` give the budget, where none of a larger study is given.
         made_from: what decides its results and may not change in a folder.
         later: keys of ``made_from`` that may be added to a folder that was begun without them.
         recorded: further settings for the record.
         judge: of answers; by default the offline match.
         budget: of a study that this one is a part of.
-
-    Attributes:
-        total: how many steps there are, for the count that is shown.
 
     Raises:
         InputError: the folder holds another kind of study, or cannot be written to.
@@ -206,33 +193,33 @@ class Study:
         self.total = self.done = 0
         self._trained: dict[str, Trained] = {}
         # as a record gives them back, so that they can be compared with what was read
-        wanted = msgspec.json.decode(msgspec.json.encode(made_from or {}))
-        known = msgspec.json.decode(msgspec.json.encode({**(recorded or {}), **msgspec.structs.asdict(settings)}))
-        command = command_line.get()
-        self.record = StudyRecord(kind=kind, command=command, settings=known, made_from=wanted)
-        before = recorded_study(self.folder)
-        if before is not None:
+        made_from, known = (
+            msgspec.json.decode(msgspec.json.encode(values))
+            for values in (made_from or {}, {**(recorded or {}), **msgspec.structs.asdict(settings)})
+        )
+        self.record = StudyRecord(kind=kind, command=command_line.get(), settings=known, made_from=made_from)
+        if (before := recorded_study(self.folder)) is not None:
             if before.kind != kind:
                 raise InputError(
                     f"{folder} holds a study of the kind {before.kind!r}, not {kind!r}; choose another --out folder."
                 )
-            kept = {key: value for key, value in wanted.items() if key not in later or key in before.made_from}
-            check_fingerprint(f"the {kind} in {folder}", before.made_from, kept, "choose another --out folder")
-            self.note(command=command or before.command, cells=before.cells, rounds=before.rounds)
+            wanted = {key: value for key, value in made_from.items() if key not in later or key in before.made_from}
+            check_fingerprint(f"the {kind} in {folder}", before.made_from, wanted, "choose another --out folder")
+            self.record = msgspec.structs.replace(
+                self.record, command=self.record.command or before.command, cells=before.cells, rounds=before.rounds
+            )
         elif (self.folder / RUN).exists():
             raise InputError(f"{folder} is a run folder, which holds no study; choose another --out folder.")
         ensure_folder(self.folder)  # before indexes are built
 
-    def note(self, **fields: Any) -> None:
-        """Sets fields of the record, which :meth:`save` writes."""
+    def save(self, **fields: Any) -> None:
+        """Sets fields of ``study.json`` and writes it; not before all is known to be ours, so that no refused call
+        binds the folder."""
         self.record = msgspec.structs.replace(self.record, **fields)
-
-    def save(self) -> None:
-        """Writes ``study.json``; not before all is known to be ours, so that what is refused binds no folder."""
         write_json(self.folder / STUDY, self.record)
 
     def result(self, comparisons: dict[str, Comparison]) -> StudyResult:
-        """What came of it."""
+        """What the study returns."""
         return StudyResult(folder=self.folder, comparisons=comparisons, record=self.record)
 
     def step(self, name: Step, what: str) -> None:
@@ -364,8 +351,7 @@ class Study:
             identity=condition.identity, answer=comparison.answer, trained=dict(self._trained),
         )  # fmt: skip
         cells = {known.folder: known for known in self.record.cells} | {folder: cell}
-        self.note(cells=list(cells.values()))
-        self.save()
+        self.save(cells=list(cells.values()))
         return comparison
 
 

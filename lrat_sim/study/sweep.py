@@ -43,7 +43,7 @@ def sweep(
     Args:
         pairs: mined from training tasks.
         dataset: whose documents the pairs name, and whose tasks are asked.
-        folder: see above; rerun with the same settings to resume.
+        folder: see above.
         settings: what to do.  Each seed decides a draw of tasks, a training and the runs.
         judge: of answers; by default the offline match.
 
@@ -88,10 +88,7 @@ def nested_subsets(pairs: Iterable[Pair], sizes: Sequence[int], seed: int) -> li
     """Parts of a set of pairs, each holding the smaller ones: whole tasks, drawn at random, until a size is reached.
 
     Pairs whose document the agent rejected are left out, since none is trained on.  A part exceeds its size by the
-    surplus of its last task, and keeps the order of ``pairs``.
-
-    Raises:
-        InputError: a size is below 1 or more than there are.
+    surplus of its last task, and keeps the order of ``pairs``.  An InputError names a size that cannot be had.
     """
     kept = [pair for pair in pairs if pair.satisfied]
     wrong = [f"{size:,}" for size in sizes if not 1 <= size <= len(kept)]

@@ -36,9 +36,7 @@ def prepare(
     name: Annotated[AnyPath, Given(str), Meta(description="A task set by name, or a folder of your own files.")],
     out: Out = None,
     *,
-    source: Annotated[
-        AnyPath | None, Given(str), Meta(description="Its local copy; by default its folder below $LRAT_SIM_DATA.")
-    ] = None,
+    source: Annotated[AnyPath | None, Given(str), Meta(description="Its copy; default: below $LRAT_SIM_DATA.")] = None,
     **task_options: Annotated[Any, Meta(description="An option of the task set, such as documents=20000.")],
 ) -> Dataset:
     """Read a corpus with its tasks, or generate one, and keep it in a folder.
@@ -106,18 +104,18 @@ def task_set(data: Data, *made: Any) -> Dataset:
     Raises:
         InputError: none is given, and none is recorded.
     """
-    found = recorded_task_set(data, *made)
-    if found is None:
-        where = ", ".join(str(folder_of(each)) for each in made)
+    dataset = recorded_task_set(data, *made)
+    if dataset is None:
+        where = ", ".join(str(folder_of(result)) for result in made)
         raise InputError(
             f"no task set is given{f', and none is recorded in {where}' if where else ''}; name one with --task-set, "
             "such as world (generated in minutes) or a folder with corpus.jsonl and task files."
         )
-    return found
+    return dataset
 
 
 def recorded_task_set(data: Data, *made: Any) -> Dataset | None:
-    """As :func:`task_set`, None where none is given or recorded."""
+    """Likewise; None where none is given or recorded."""
     from lrat_sim.corpus.dataset import Dataset, open_dataset
 
     if isinstance(data, Dataset):
@@ -127,17 +125,17 @@ def recorded_task_set(data: Data, *made: Any) -> Dataset | None:
     if data is not None and not isinstance(data, TaskSet):
         return prepare(data)
     for folder in map(folder_of, made):
-        for place in (folder, *folder.absolute().parents[:4]):
-            if (place / "dataset.json").is_file():
-                return open_dataset(place)
-            if (place / RECORD).is_file():
-                used = read_json(place / RECORD, UsedTaskSet, "the record of a task set", "delete it")
-                if not ((place / used.folder) / "dataset.json").is_file():
+        for parent in (folder, *folder.absolute().parents[:4]):
+            if (parent / "dataset.json").is_file():
+                return open_dataset(parent)
+            if (path := parent / RECORD).is_file():
+                used = read_json(path, UsedTaskSet, "the record of a task set", "delete it")
+                if not (parent / used.folder / "dataset.json").is_file():
+                    where = parent / used.folder
                     raise InputError(
-                        f"{place / RECORD} names the task set {used.name} in {place / used.folder}, which is gone; "
-                        "give it with --task-set."
+                        f"{path} names the task set {used.name} in {where}, which is gone; give it with --task-set."
                     )
-                return open_dataset(Path(os.path.normpath(place / used.folder)))
+                return open_dataset(Path(os.path.normpath(parent / used.folder)))
     return None
 
 
@@ -146,16 +144,17 @@ def made_with(dataset: Dataset, folder: AnyPath) -> Iterator[None]:
     """Records beside a result which task set it was made with, unless the folder was refused."""
     try:
         yield
-    except InputError:  # nothing is written to what may be of another's
+    except InputError:  # nothing is written to what may belong to something else
         raise
     except BaseException:  # work that was stopped is resumed, and looked at
         if Path(folder).is_dir():
-            _record(dataset, Path(folder))
+            record_task_set(dataset, Path(folder))
         raise
-    _record(dataset, Path(folder))
+    record_task_set(dataset, Path(folder))
 
 
-def _record(dataset: Dataset, folder: Path) -> None:
+def record_task_set(dataset: Dataset, folder: Path) -> None:
+    """Records beside a result which task set it was made with."""
     try:
         relative = Path(os.path.relpath(dataset.folder, folder)).as_posix()
     except ValueError:  # on another drive
@@ -181,11 +180,11 @@ def task_sets(data: Any, *made: Any) -> dict[str, Dataset]:
         data = [
             TaskSet(task_set=name, source=data.source, task_options=data.task_options, data=data.data) for name in names
         ]
-    found: dict[str, Dataset] = {}
-    for given in several(data):
-        dataset = task_set(given, *made)
-        label = dataset.name if dataset.name not in found else dataset.folder.name
-        if label in found:
+    sets: dict[str, Dataset] = {}
+    for source in several(data):
+        dataset = task_set(source, *made)
+        label = dataset.name if dataset.name not in sets else dataset.folder.name
+        if label in sets:
             raise InputError(f"two task sets are called {label!r}; give folders of different names.")
-        found[label] = dataset
-    return found
+        sets[label] = dataset
+    return sets

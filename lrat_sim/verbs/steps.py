@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,20 +16,21 @@ from lrat_sim import catalog
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar
 from lrat_sim.settings import Limit, Samples, Seed, Split, Whole, build
-from lrat_sim.verbs.data import made_with, recorded_task_set, task_set
+from lrat_sim.verbs.data import made_with, record_task_set, recorded_task_set, task_set
 from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
 from lrat_sim.verbs.verb import (
+    DATA,
     NOTHING,
     Agent,
     AgentK,
     AgentOptions,
-    AnyPath,
     BaseModel,
     Data,
     Given,
     Judge,
     JudgeOptions,
     K,
+    OptionalPath,
     Out,
     RecipeOptions,
     RetrieverLike,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from lrat_sim.retrieval.base import Retriever
     from lrat_sim.rollout.calls import CallOptions
 
+Kind = Literal["encoder", "reranker"]
 PairsLike = Annotated[
     "Pairs | Path | str | Sequence[Pairs | Path | str]",
     Given(list[Path]),
@@ -155,27 +158,23 @@ def grade(
     browses: Annotated[str, Meta(description="Judge of opened documents: likewise.")] = "rule",
     votes: Annotated[Whole, Meta(description="Votes of a model on each answer and opened document.")] = 1,
     judge_options: JudgeOptions = NOTHING,
-    sample: Annotated[
-        Whole | None, Meta(description="Write sheets of so many items for a person to fill, blind to the judge.")
-    ] = None,
-    sheet: Annotated[
-        AnyPath | None, Given(Path), Meta(description="A filled sheet: only show how far the judges agree with it.")
-    ] = None,
+    sample: Annotated[Whole | None, Meta(description="Write sheets of so many items for a person to judge.")] = None,
+    sheet: Annotated[OptionalPath, Meta(description="Only show how far the judges agree with a filled sheet.")] = None,
     seed: Seed = 0,
-    concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Calls in flight at once, at most.")] = 20,
+    concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Largest number of calls in flight.")] = 20,
 ) -> Evaluation:
     """Judge answers and opened documents of runs, offline by rules or by a model."""
     from lrat_sim.grading.run import grade_run, judge_run
     from lrat_sim.grading.spot_check import SHEETS, check_judges, write_sheets
 
     folders = [folder_of(run) for run in several(runs)]
-    found = Evaluation([Run(folder) for folder in folders])
+    evaluation = Evaluation([Run(folder) for folder in folders])
     if sheet is not None:
         if len(folders) != 1:
             raise InputError(
                 f"a sheet belongs to one run and {len(folders)} are given; give the one it was drawn from."
             )
-        return Evaluation(found.runs, agreement=check_judges(folders[0], Path(sheet), seed=seed))
+        return replace(evaluation, agreement=check_judges(folders[0], Path(sheet), seed=seed))
     of_answers = None if answers == "none" else judge_of_answers(answers, judge_options, votes)
     of_browses = None if browses == "none" else judge_of_browses(browses, judge_options, votes)
     judges = {what: judge.name for what, judge in zip(SHEETS, (of_answers, of_browses), strict=True) if judge}
@@ -189,7 +188,7 @@ def grade(
                 judge_run(folder, of_browses, concurrency=concurrency, progress=progress)
         if sample is not None:
             sheets |= write_sheets(folder, judges, size=sample, seed=seed)
-    return Evaluation(found.runs, sheets)
+    return replace(evaluation, sheets=sheets)
 
 
 @verb
@@ -202,9 +201,7 @@ def mine(
     options: RecipeOptions = NOTHING,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    verdicts: Annotated[
-        AnyPath | None, Given(Path), Meta(description="Use the verdicts in this file (ours or LRAT's), not a judge's.")
-    ] = None,
+    verdicts: Annotated[OptionalPath, Meta(description="File of verdicts (ours, LRAT's) in place of a judge.")] = None,
     processes: Annotated[Whole, Meta(description="Processes to mine with.")] = 1,
 ) -> Pairs:
     """Mine training pairs from what agents opened and how they went on.
@@ -222,22 +219,21 @@ def mine(
     folders = [folder_of(run) for run in several(runs)]
     dataset = recorded_task_set(data, *folders)
     folder = folders[0] if out is None else ensure_folder(Path(out))
-    given = None if verdicts is None else add_verdicts(Path(verdicts), folders)
+    added = None if verdicts is None else add_verdicts(Path(verdicts), folders)
     with bar("mine pairs") as progress:
         mine_run(
             folders,
             settings,
             folder,
-            judge=given.judge if given else judge_of_browses(judge, judge_options),
+            judge=added.judge if added else judge_of_browses(judge, judge_options),
             corpus=dataset.corpus if dataset is not None and dataset.card.corpus else None,
             processes=processes,
             plot=True,
             progress=progress,
         )
     if dataset is not None:
-        with made_with(dataset, folder):
-            pass
-    return Pairs(folder, (given.sentence(),) if given else ())
+        record_task_set(dataset, folder)
+    return Pairs(folder, (added.sentence(),) if added else ())
 
 
 @verb
@@ -246,22 +242,12 @@ def train(
     out: Out = None,
     *,
     data: Data = None,
-    kind: Annotated[
-        Literal["encoder", "reranker"], Meta(description="An encoder, or a cross-encoder that reranks.")
-    ] = "encoder",
+    kind: Annotated[Kind, Meta(description="An encoder, or a cross-encoder that reranks.")] = "encoder",
     base_model: BaseModel = None,
-    recipe: Annotated[
-        str | None, Meta(description="A training recipe by name or path; train-small or train-reranker by default.")
-    ] = None,
+    recipe: Annotated[str | None, Meta(description="Training recipe; default: train-small, train-reranker.")] = None,
     options: RecipeOptions = NOTHING,
-    texts_in_pairs: Annotated[
-        bool, Meta(description="The corpus is the texts of LRAT's pairs, not a task set's.")
-    ] = False,
-    guard: Annotated[
-        AnyPath | None,
-        Given(Path),
-        Meta(description="A data set in BEIR's layout: nDCG@10 on it before and after shows what was forgotten."),
-    ] = None,
+    texts_in_pairs: Annotated[bool, Meta(description="Take the texts from LRAT's pairs, not from a task set.")] = False,
+    guard: Annotated[OptionalPath, Meta(description="BEIR folder on which to measure what the model forgot.")] = None,
 ) -> Model:
     """Train an encoder or a reranker on mined pairs by the weighted contrastive loss.
 
@@ -279,7 +265,7 @@ def train(
         raise InputError("--guard measures an encoder's search, which a reranker alone does not do; leave it out.")
     if guard is not None and not Path(guard).is_dir():
         raise InputError(f"{guard}, given as --guard, is no folder; give a data set in BEIR's layout.")
-    files, base = [folder_of(each) for each in several(pairs)], str(base_model or minilm_folder())
+    files, base = [folder_of(source) for source in several(pairs)], str(base_model or minilm_folder())
     folder = Path(out) if out is not None else default_folder(
         "model",
         [chosen],
@@ -306,12 +292,10 @@ def train(
         trained = train_model(records, corpus, base, settings, folder, progress=progress)
     first = os.environ.get("RANK", "0") == "0"
     if dataset is not None and first:
-        with made_with(dataset, trained):
-            pass
+        record_task_set(dataset, trained)
     if guard is None or not first:
         return Model(trained)
     from lrat_sim.training.guard import guard as measure
-    from lrat_sim.verbs.verb import DATA
 
     where = DATA if dataset is None else dataset.folder.parent
     with bar(f"measure on {Path(guard).name}") as progress:

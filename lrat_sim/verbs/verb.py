@@ -63,6 +63,10 @@ class TaskSets(Settings, frozen=True, kw_only=True):
 
 
 AnyPath = Path | str
+OptionalPath = Annotated[Path | str | None, Given(Path)]
+PairsFile = Annotated[
+    "Run | Pairs | Path | str", Given(Path), Meta(description="A file of pairs, or the folder that holds pairs.jsonl.")
+]
 Data = Annotated["Dataset | Path | str | TaskSet | None", Given(TaskSet)]
 Folder = Annotated["Run | Pairs | Model | Path | str", Given(Path)]
 Runs = Annotated["Run | Path | str | Sequence[Run | Path | str]", Given(list[Path]), Meta(description="Run folders.")]

@@ -25,7 +25,7 @@ ARMS = ("base", "round-1", "bm25", "oracle")
 
 @pytest.fixture
 def copied(wheel, tmp_path):
-    """A copy of the finished flywheel, to be gone on with."""
+    """A copy of the finished flywheel, to be continued."""
     return shutil.copytree(wheel.folder, tmp_path / "copied")
 
 
@@ -51,7 +51,7 @@ def test_a_single_rounds_folder_holds_what_its_documentation_names(wheel):
     assert [*wheel.comparisons] == ["test-k5"]
     comparison = load(evaluate / "comparison.json")
     assert comparison == wheel.comparisons["test-k5"]
-    assert [summary.name for summary in comparison.summaries] == ["base", "trained", "bm25", "oracle"]
+    assert comparison.arms == ["base", "trained", "bm25", "oracle"]
     assert (comparison.base, comparison.oracle, comparison.tasks_asked) == ("base", "oracle", 8)
     assert all(summary.ran == 8 and not summary.errors for summary in comparison.summaries)
 
@@ -94,19 +94,12 @@ def test_more_test_tasks_only_add(copied, small_world, wheel_settings, changed):
     assert (copied / "round-1" / "model" / "model.safetensors").read_bytes() == model
 
 
-def test_a_further_round_goes_on_from_the_first_and_keeps_it(
-    copied, small_world, wheel_settings, trajectories, changed
-):
+def test_a_further_round_continues_the_first_and_keeps_it(copied, small_world, wheel_settings, trajectories, changed):
     before = trajectories(copied)
     result = flywheel(
         small_world, copied, changed(wheel_settings, rounds=2, gate="none", baselines=("oracle",), test_tasks=4)
     )
-    assert [summary.name for summary in result.comparisons["test-k5"].summaries] == [
-        "base",
-        "round-1",
-        "trained",
-        "oracle",
-    ]
+    assert result.comparisons["test-k5"].arms == ["base", "round-1", "trained", "oracle"]
     assert result.model == copied / "round-2" / "model"
     after = trajectories(copied)
     assert {name: after[name] for name in before} == before

@@ -72,7 +72,7 @@ def test_rollout_in_which_every_run_broke_gives_the_first_cause(tasks, tmp_path)
     assert [run.status for run in read_trajectories(tmp_path)] == ["error"] * 3
 
 
-def test_comparison_does_not_go_on_with_an_arm_of_which_nothing_came(small_world, bm25, tmp_path):
+def test_comparison_ends_at_an_arm_of_which_nothing_came(small_world, bm25, tmp_path):
     with pytest.raises(NothingCame):
         compare({"a": Broken(), "b": bm25}, small_world, tmp_path, CompareSettings(limit=3))
     assert not (tmp_path / "comparison.json").exists()

@@ -22,7 +22,7 @@ def test_every_target_it_is_held_to_is_met_on_questions_of_a_new_world(tmp_path)
     assert found.order.tau.value == 1.0
 
 
-def test_probe_runs_the_four_kinds_and_goes_on_where_it_was(small_world, tmp_path):
+def test_probe_runs_the_four_kinds_and_is_resumed(small_world, tmp_path):
     settings = ProbeSettings(retriever="bm25", agent_options={"limits.turns": 6}, limit=3, rates=(1.0,))
     found = probe(small_world, tmp_path / "probe", settings)
     names = ["natural", SHUFFLED, "long-snippets"]

@@ -37,19 +37,9 @@ def general(tmp_path_factory):
 def settings(wheel_settings, general):
     """Two rounds with everything that a round can have; the gate accepts all, so that each is gone on from."""
     return msgspec.structs.replace(
-        wheel_settings,
-        rounds=2,
-        train_from="last",
-        replay=0.5,
-        collect_with={"bm25": 0.4},
-        gate="clear",
-        gate_split="test",
-        gate_tasks=4,
-        splits=("dev",),
-        baselines=(),
-        train_tasks=10,
-        guard=str(general),
-    )
+        wheel_settings, rounds=2, train_from="last", replay=0.5, collect_with={"bm25": 0.4}, gate="clear",
+        gate_split="test", gate_tasks=4, splits=("dev",), baselines=(), train_tasks=10, guard=str(general),
+    )  # fmt: skip
 
 
 class Accepting(Flywheel):
@@ -84,8 +74,8 @@ def _stopping(stage):
     return then_die
 
 
-for each in STAGES:
-    setattr(Stopping, each, _stopping(each))
+for stage in STAGES:
+    setattr(Stopping, stage, _stopping(stage))
 
 
 @pytest.fixture
@@ -135,7 +125,7 @@ def test_tasks_are_shared_out_among_the_model_in_use_and_the_other_retriever(who
         assert sum(made.tasks.values()) == 10
 
 
-def test_a_round_that_goes_on_from_the_last_replays_a_share_of_earlier_pairs(whole):
+def test_a_round_that_trains_from_the_last_replays_a_share_of_earlier_pairs(whole):
     first, second = whole.rounds.rounds
     assert (first.trained_from, first.replayed) == ("base", 0)
     assert second.trained_from == "round-1"
@@ -172,36 +162,21 @@ class Poisoned(Flywheel):
             path = self.folder / "round-2" / "pairs.jsonl"
             pairs = list(read_records(path, Pair))
             exchanged = exchange([pair.positive for pair in pairs], [pair.provenance.task for pair in pairs], seed=0)
-            poisoned = [
-                msgspec.structs.replace(
-                    pair, positive=positive, negatives=[each for each in pair.negatives if each.docid != positive]
-                )
-                for pair, positive in zip(pairs, exchanged, strict=True)
-            ]
-            write_records(path, poisoned)
+            for index, positive in enumerate(exchanged):
+                negatives = [negative for negative in pairs[index].negatives if negative.docid != positive]
+                pairs[index] = msgspec.structs.replace(pairs[index], positive=positive, negatives=negatives)
+            write_records(path, pairs)
         return mined
 
 
 @pytest.fixture(scope="module")
 def poisoned(small_world, tmp_path_factory):
-    training = {
-        "batch_size": 16,
-        "group_size": 2,
-        "freeze_layers": 4,
-        "learning_rate": 5e-4,
-        "max_query_length": 32,
-        "max_document_length": 48,
-    }
+    training = {"batch_size": 16, "group_size": 2, "freeze_layers": 4, "learning_rate": 5e-4}
+    training |= {"max_query_length": 32, "max_document_length": 48}
     settings = FlywheelSettings(
-        rounds=3,
-        train_from="last",
-        gate_split="test",
-        gate_tasks=8,
-        splits=("dev",),
-        baselines=(),
-        samples=1,
+        rounds=3, train_from="last", gate_split="test", gate_tasks=8, splits=("dev",), baselines=(), samples=1,
         training_options=training,
-    )
+    )  # fmt: skip
     return Poisoned(small_world, tmp_path_factory.mktemp("poisoned") / "run", settings).run()
 
 
@@ -229,7 +204,7 @@ def refused(small_world, settings, tmp_path_factory):
     return RefusingTheSecond(small_world, tmp_path_factory.mktemp("refused") / "run", three).run()
 
 
-def test_after_a_refused_round_the_flywheel_goes_on_from_the_last_accepted_one(refused):
+def test_after_a_refused_round_the_flywheel_continues_from_the_last_accepted_one(refused):
     third, folder = refused.rounds.rounds[2], refused.folder
     assert (third.in_use, third.trained_from, third.gate.against) == ("round-1", "round-1", "round-1")
 
@@ -266,7 +241,7 @@ def test_a_flywheel_stops_when_its_patience_is_spent(small_world, settings, tmp_
     assert result.rounds.stopped == "stopped after round 1: the gate refused 1 in a row"
     assert result.rounds.accepted == "base"
     assert str(result.model) == settings.base_model
-    assert [summary.name for summary in result.comparisons["dev-k5"].summaries] == ["base"]
+    assert result.comparisons["dev-k5"].arms == ["base"]
 
 
 @pytest.mark.parametrize(
