@@ -14,7 +14,7 @@ import typer
 from lrat_sim import __version__
 from lrat_sim.artifact import command_line
 from lrat_sim.cli.commands import COMMANDS
-from lrat_sim.cli.generate import command, told
+from lrat_sim.cli.generate import command, summary_of
 
 _LONGEST_SENTENCE = 2000
 """Characters of a message: one may quote an id or a setting of any length."""
@@ -39,7 +39,7 @@ def build(wanted: Iterable[str] = COMMANDS) -> typer.Typer:
     app.callback()(_options)
     for name, entry in COMMANDS.items():
         if name not in wanted:
-            function = _named(told(entry.verb))
+            function = _named(summary_of(entry.verb))
         elif entry.show is None:
             function = entry.verb
         else:

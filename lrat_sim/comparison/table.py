@@ -167,26 +167,45 @@ def _means(comparison: Comparison) -> Table:
     notes += _left_out(comparison)
     if without := comparison.tasks_asked - comparison.tasks_with_evidence:
         notes.append(f"{without:,} tasks have no evidence and are left out of the evidence measures.")
-
-    def record(arm: Summary) -> dict[str, Any]:
-        names = ("seeds", "ran", "not_run", "errors", "ungraded", "success_low", "success_high")
-        fields: dict[str, Any] = {"arm": arm.name, "tasks_asked": comparison.tasks_asked}
-        fields |= {name: getattr(arm, name) for name in names}
+    counts = ("seeds", "ran", "not_run", "errors", "ungraded", "success_low", "success_high")
+    records: list[dict[str, Any]] = []
+    for arm in comparison.summaries:
+        record: dict[str, Any] = {"arm": arm.name, "tasks_asked": comparison.tasks_asked}
+        record |= {name: getattr(arm, name) for name in counts}
         for name, value in arm.means.items():
             over_tasks, over_seeds = arm.over_tasks.get(name), arm.over_seeds.get(name)
-            fields |= {name: value, f"{name}_error_over_tasks": over_tasks, f"{name}_deviation_over_seeds": over_seeds}
-        return fields
+            record |= {name: value, f"{name}_error_over_tasks": over_tasks, f"{name}_deviation_over_seeds": over_seeds}
+        records.append(record)
+    # a terminal says these in the notes, and of searches how they differ
+    wide = tuple(at for at, name in enumerate(columns, 1) if name in ("searches", "not run", "ungraded"))
+    title = f"Means over {comparison.tasks_asked:,} tasks"
+    return _by_arm(comparison, columns, slug="means", title=title, records=records, notes=notes, wide_columns=wide)
 
-    return Table(
-        slug="means",
-        title=f"Means over {comparison.tasks_asked:,} tasks",
-        columns=["retriever", *columns],
-        groups=[_by_arm(comparison, columns)],
-        records=[record(arm) for arm in comparison.summaries],
-        notes=notes,
-        # a terminal says these in the notes, and of searches how they differ
-        wide_columns=tuple(at for at, name in enumerate(columns, 1) if name in ("searches", "not run", "ungraded")),
-    )
+
+def _retrieval(comparison: Comparison) -> Table:
+    measures = _shown_measures(comparison, retrieval=True)
+    columns, notes = {_heading(measure): _mean_of(measure) for measure in measures}, list[str]()
+    if any(arm.seeds > 1 for arm in comparison.summaries):
+        columns["success: deviation over seeds"] = lambda arm: (
+            f"{number(arm.over_seeds.get('success'), scale=100)} ({arm.seeds})"
+        )
+        notes = ["Deviation over seeds: standard deviation, in points (number of seeds)."]
+    records = [
+        {"arm": arm.name, **{measure.name: arm.means.get(measure.name) for measure in measures}}
+        for arm in comparison.summaries
+    ]
+    title = "The agent's queries against the evidence, and calibration"
+    return _by_arm(comparison, columns, slug="retrieval", title=title, records=records, notes=notes)
+
+
+def _by_arm(comparison: Comparison, columns: Mapping[str, Column], **fields: Any) -> Table:
+    """A row an arm; none where there are no columns."""
+    rows = [
+        _arm_row(comparison, arm.name, [cell(arm) for cell in columns.values()])
+        for arm in comparison.summaries
+        if columns
+    ]
+    return Table(columns=["retriever", *columns], groups=[Group(rows)], **fields)
 
 
 def _left_out(comparison: Comparison) -> list[str]:
@@ -199,27 +218,6 @@ def _left_out(comparison: Comparison) -> list[str]:
         if arm.not_run:
             notes.append(f"{arm.name}: {arm.not_run:,} tasks were not run and count as failures.")
     return notes
-
-
-def _retrieval(comparison: Comparison) -> Table:
-    measures = _shown_measures(comparison, retrieval=True)
-    columns, notes = {_heading(measure): _mean_of(measure) for measure in measures}, list[str]()
-    if any(arm.seeds > 1 for arm in comparison.summaries):
-        columns["success: deviation over seeds"] = lambda arm: (
-            f"{number(arm.over_seeds.get('success'), scale=100)} ({arm.seeds})"
-        )
-        notes = ["Deviation over seeds: standard deviation, in points (number of seeds)."]
-    return Table(
-        slug="retrieval",
-        title="The agent's queries against the evidence, and calibration",
-        columns=["retriever", *columns],
-        groups=[_by_arm(comparison, columns)] if columns else [],
-        records=[
-            {"arm": arm.name, **{measure.name: arm.means.get(measure.name) for measure in measures}}
-            for arm in comparison.summaries
-        ],
-        notes=notes,
-    )
 
 
 def _differences(comparison: Comparison) -> Table:
@@ -327,11 +325,6 @@ def _shown_measures(comparison: Comparison, *, retrieval: bool) -> list[Measure]
         for measure in comparison.measures
         if measure.population != "both_solve" and (measure.name in _RETRIEVAL) == retrieval and is_shown(measure)
     ]
-
-
-def _by_arm(comparison: Comparison, columns: Mapping[str, Column]) -> Group:
-    arms = comparison.summaries
-    return Group([_arm_row(comparison, arm.name, [cell(arm) for cell in columns.values()]) for arm in arms])
 
 
 def _arm_row(comparison: Comparison, arm: str, cells: Sequence[str]) -> Row:

@@ -193,17 +193,17 @@ class Study:
         self.total = self.done = 0
         self._trained: dict[str, Trained] = {}
         # as a record gives them back, so that they can be compared with what was read
-        made_from, known = (
+        decisive, known = (
             msgspec.json.decode(msgspec.json.encode(values))
             for values in (made_from or {}, {**(recorded or {}), **msgspec.structs.asdict(settings)})
         )
-        self.record = StudyRecord(kind=kind, command=command_line.get(), settings=known, made_from=made_from)
+        self.record = StudyRecord(kind=kind, command=command_line.get(), settings=known, made_from=decisive)
         if (before := recorded_study(self.folder)) is not None:
             if before.kind != kind:
                 raise InputError(
                     f"{folder} holds a study of the kind {before.kind!r}, not {kind!r}; choose another --out folder."
                 )
-            wanted = {key: value for key, value in made_from.items() if key not in later or key in before.made_from}
+            wanted = {key: value for key, value in decisive.items() if key not in later or key in before.made_from}
             check_fingerprint(f"the {kind} in {folder}", before.made_from, wanted, "choose another --out folder")
             self.record = msgspec.structs.replace(
                 self.record, command=self.record.command or before.command, cells=before.cells, rounds=before.rounds

@@ -168,6 +168,8 @@ def test_training_and_test_tasks_that_share_a_question_are_refused(small_world, 
         ({"training_options": {"epochs": 0}}, InputError, "epochs"),
         ({"mining_options": {"nosuch": 1}}, InputError, "nosuch"),
         ({"agent_options": {"limits.turns": 0}}, InputError, "limits.turns"),
+        ({"rounds": 2, "gate_split": "test"}, InputError, "both ask"),
+        ({"guard": "nowhere"}, InputError, "guard is .*name its folder"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_runs(small_world, tmp_path, fields, error, words):

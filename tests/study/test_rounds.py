@@ -6,10 +6,8 @@ import msgspec
 import pytest
 
 from lrat_sim.artifact import read_records, write_records
-from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.mining.guards import exchange
 from lrat_sim.records import Pair
-from lrat_sim.retrieval import Retriever
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.study import Flywheel, FlywheelSettings, flywheel, read_study
 from lrat_sim.study.rounds import replayed
@@ -244,43 +242,12 @@ def test_a_flywheel_stops_when_its_patience_is_spent(small_world, settings, tmp_
     assert result.comparisons["dev-k5"].arms == ["base"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [({"gate_split": "dev"}, "both ask"), ({"guard": "nowhere"}, r"guard is .*name its folder")],
-)
-def test_what_a_round_lacks_is_said_before_anything_runs(small_world, settings, tmp_path, fields, words):
-    with pytest.raises(InputError, match=words):
-        flywheel(small_world, tmp_path / "run", msgspec.structs.replace(settings, **fields))
-    assert not list(tmp_path.iterdir())
-
-
-class Unreliable(Retriever):
-    """Breaks for one task, until it is mended."""
-
-    def __init__(self, whole, broken):
-        self.whole, self.broken = whole, broken
-
-    def for_task(self, task):
-        if task.id == self.broken:
-            raise RetrieverError("out of order")
-        return self.whole
-
-    def search(self, queries, k):
-        return self.whole.search(queries, k)
-
-    def document(self, docid):
-        return self.whole.document(docid)
-
-    def describe(self):
-        return self.whole.describe()
-
-
 def test_what_broke_while_collecting_is_not_tried_again_once_a_model_was_trained(
-    small_world, wheel_settings, tmp_path, contents
+    small_world, wheel_settings, broken, tmp_path, contents
 ):
     settings = msgspec.structs.replace(wheel_settings, train_tasks=6, test_tasks=2, baselines=())
     wheel = Flywheel(small_world, tmp_path / "run", settings)
-    base = Unreliable(wheel.open_base(), wheel.train_tasks[0].id)
+    base = broken(wheel.open_base(), lambda task: task == wheel.train_tasks[0].id)
     wheel.open_base = lambda: base
     wheel.evaluate = lambda: {}
     assert wheel.run().rounds.rounds[0].collected.errors == 1
