@@ -82,6 +82,13 @@ def open_retriever(retriever: RetrieverLike, data: Data = None) -> Retriever:
         with ls.open_retriever("dense", data) as dense:
             hits = dense.search(["who designed Brindle Lighthouse"], k=5)[0]
             print(dense.document(hits[0].docid).text)
+
+    Args:
+        retriever: a name (``bm25``, ``dense``), a spec with options (``dense:model=PATH``), a model or its folder.
+        data: the task set, as for every verb; a trained model knows its own.
+
+    Raises:
+        InputError: there is no such retriever, an option is wrong, or no task set is given or recorded.
     """
     check_retriever(retriever)
     return opened(retriever, task_set(data, retriever))

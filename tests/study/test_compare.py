@@ -25,9 +25,9 @@ SPECS = {"bm25": "bm25", "bound": "oracle"}
 def run(small_world, tmp_path):
     """run(**settings) compares on three tasks of the small world, by default in the same folder."""
 
-    def comparing(retrievers=SPECS, datasets=None, folder="out", **settings):
+    def comparing(retrievers=SPECS, datasets=None, folder="out", profiles=None, **settings):
         wanted = CompareSettings(**{"limit": 3} | settings)
-        return compare(retrievers, datasets or {"world": small_world}, tmp_path / folder, wanted)
+        return compare(retrievers, datasets or {"world": small_world}, tmp_path / folder, wanted, agents=profiles)
 
     return comparing
 
@@ -45,7 +45,7 @@ def as_command():
 
 
 def test_single_cell_lies_in_the_folder_itself(run, as_command, tmp_path):
-    result = run()
+    result = run(profiles=[load_agent("simulated")])
     (comparison,) = result.comparisons.values()
     assert load(tmp_path / "out" / "comparison.json") == comparison
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"bm25", "bound"}
