@@ -139,9 +139,11 @@ def _target(setting: Setting) -> _Option:
 
 
 def _parameter(name: str, kind: Any, default: Any, info: Any) -> inspect.Parameter:
-    annotation = Annotated[kind | None if default is None else kind, info]
+    optional = kind | None if default is None else kind
     default = inspect.Parameter.empty if default is ... else default
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[optional, info]
+    )
 
 
 def _kind(annotation: Any) -> Any:

@@ -73,7 +73,7 @@ MEASURES = (
 )  # fmt: skip
 
 
-def untold(row: TaskMetrics, metric: str) -> bool:
+def unreported(row: TaskMetrics, metric: str) -> bool:
     """Whether a provider did not report tokens or cost of a task; the tokens of a run that broke do not matter."""
     return metric in MAY_BE_UNTOLD and row.get(metric) is None and (metric == "cost" or row.get("steps") is not None)
 
@@ -106,6 +106,6 @@ def values_of(
         if len(known) == len(rows):
             counted[task] = known
         # a run that did not take place is no unknown cost
-        elif None not in rows and any(untold(row, measure.metric) for row in rows if row):
+        elif None not in rows and any(unreported(row, measure.metric) for row in rows if row):
             return {}
     return counted

@@ -114,5 +114,5 @@ def series_of(comparison: Comparison) -> str:
 
 def by_series(comparisons: Sequence[Comparison]) -> list[tuple[str, list[Comparison]]]:
     """Comparisons that differ in k only, by rising k, under their :func:`series_of`."""
-    ordered = sorted(comparisons, key=lambda each: (series_of(each), each.setting.get("k") or 0))
+    ordered = sorted(comparisons, key=lambda made: (series_of(made), made.setting.get("k") or 0))
     return [(name, list(members)) for name, members in groupby(ordered, key=series_of)]

@@ -14,7 +14,7 @@ import ir_measures
 
 from lrat_sim.artifact import Store
 from lrat_sim.comparison.calibration import STATED, calibration_parts
-from lrat_sim.comparison.measures import MEASURES, ArmMetrics, TaskMetrics, untold
+from lrat_sim.comparison.measures import MEASURES, ArmMetrics, TaskMetrics, unreported
 from lrat_sim.grading.answers import latest_grades
 from lrat_sim.grading.metrics import TaskTable, measure, task_table
 from lrat_sim.grading.run import GRADES
@@ -79,7 +79,7 @@ def _mean(rows: Sequence[TaskMetrics | None]) -> dict[str, float | None]:
     means: dict[str, float | None] = {}
     for metric in dict.fromkeys(metric for row in ran for metric in row):
         values = [value for row in ran if (value := row.get(metric)) is not None]
-        if any(untold(row, metric) for row in ran):
+        if any(unreported(row, metric) for row in ran):
             values = []  # a mean over the seeds that know it would pass for that of all
         elif metric in _FAILED_IF_ABSENT and (values or metric == "success"):
             values += [0.0] * (len(rows) - len(ran))

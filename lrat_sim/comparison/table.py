@@ -45,7 +45,8 @@ def results_table(
         figures: further figures of an arm of a comparison, by heading.
     """
     alone = len(comparisons) == 1
-    further = list(dict.fromkeys(key for each in comparisons for arm in each.arms for key in figures(each, arm)))
+    arms = [(comparison, arm) for comparison in comparisons for arm in comparison.arms]
+    further = list(dict.fromkeys(heading for comparison, arm in arms for heading in figures(comparison, arm)))
     seeded = any(arm.seeds > 1 for comparison in comparisons for arm in comparison.summaries)
     groups: list[Group] = []
     records: list[dict[str, Any]] = []
@@ -55,7 +56,7 @@ def results_table(
             for comparison in (member for member in members if arm in member.arms):
                 k, own = comparison.setting.get("k"), figures(comparison, arm)
                 cells = [] if alone else [str(k or NONE)]
-                cells += [f"{own[key]:,.0f}" if key in own else "" for key in further]
+                cells += [f"{own[heading]:,.0f}" if heading in own else "" for heading in further]
                 rows.append(_arm_row(comparison, arm, [*cells, *_result_cells(comparison, arm, seeded)]))
                 where = {} if alone else {"series": series, "k": k}
                 records.append({**where, "arm": arm, **own, **_result_record(comparison, arm)})

@@ -91,6 +91,18 @@ def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict
     return {arm: {} if length is None else _reading(spec, length) for arm, spec in specs.items()}
 
 
+def open_arms(
+    retrievers: Mapping[str, str | Path | Retriever], dataset: Dataset, length: int | None = None
+) -> list[Arm]:
+    """Retrievers by name as arms, their encoders reading texts of one length (:func:`alike`)."""
+    specs = {name: str(spec) for name, spec in retrievers.items() if not isinstance(spec, Retriever)}
+    options = alike(specs, length)
+    return [
+        Arm(name=name, retriever=spec if isinstance(spec, Retriever) else opened(spec, dataset, **options[name]))
+        for name, spec in retrievers.items()
+    ]
+
+
 def _members(name: str, options: Mapping[str, Any]) -> list[str]:
     """The specs of the retrievers that one is made of."""
     if name == "hybrid":

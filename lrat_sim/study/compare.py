@@ -25,7 +25,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import check_retriever
-from lrat_sim.study.arms import Arm, alike, check_arm, opened
+from lrat_sim.study.arms import check_arm, open_arms
 from lrat_sim.study.record import Cell, recorded_study
 from lrat_sim.study.settings import CompareSettings
 from lrat_sim.study.study import Condition, Study, StudyResult
@@ -79,12 +79,9 @@ def compare(
     described = {name: specs.get(name, "a retriever of the script") for name in retrievers}
     study = Study("compare", folder, settings, recorded={"retrievers": described, "task_sets": [*sets]}, judge=judge)
     study.total = len(conditions) * len(retrievers) * len(settings.seeds)
-    lengths, comparisons = alike(specs, settings.max_length), dict[str, Comparison]()
+    comparisons: dict[str, Comparison] = {}
     for name, dataset in sets.items():
-        arms = [
-            Arm(name=arm, retriever=given if isinstance(given, Retriever) else opened(given, dataset, **lengths[arm]))
-            for arm, given in retrievers.items()
-        ]
+        arms = open_arms(retrievers, dataset, settings.max_length)
         for condition, cell in zip(conditions, folders, strict=True):
             if condition.task_set == name:
                 comparisons[cell] = study.evaluate(

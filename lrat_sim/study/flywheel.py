@@ -39,7 +39,7 @@ from lrat_sim.models.budget import Budget
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.study.arms import BASE, TRAINED, Arm, alike, open_base, open_trained, opened, runnable_tasks
+from lrat_sim.study.arms import BASE, TRAINED, Arm, open_arms, open_base, open_trained, opened, runnable_tasks
 from lrat_sim.study.gate import Decision, Rule, decide, frozen_tasks
 from lrat_sim.study.record import recorded_study
 from lrat_sim.study.rounds import (
@@ -291,9 +291,7 @@ class Flywheel:
             # the folder is named by the round, so that a further round leaves the last one where it is
             name = self._arm(f"round-{number}")
             arms.append(Arm(name=name, retriever=self.index(number), folder=f"round-{number}"))
-        lengths = alike(self.baselines, self.training.max_document_length)
-        for name, spec in self.baselines.items():
-            arms.append(Arm(name=name, retriever=opened(spec, self.dataset, **lengths[name])))
+        arms += open_arms(self.baselines, self.dataset, self.training.max_document_length)
         cells = [(split, k) for split in settings.splits for k in settings.evaluate_ks or (self.agent.limits.k,)]
         self.study.total = self.study.done + len(cells) * len(arms)
         comparisons = {}

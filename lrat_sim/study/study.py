@@ -325,8 +325,8 @@ class Study:
                 length = text_lengths({arm.name: described[arm.name]}).get(arm.name)
                 read = f", texts of {length} tokens" if length else ""
                 of_seed = f", seed {seed}" if len(seeds) > 1 else ""
-                asked = f"{len(condition.tasks):,} tasks of {condition.task_set}, k = {agent.limits.k}"
-                self.step("evaluate", f"{arm.name} on {asked}{read}{of_seed}")
+                tasks = f"{len(condition.tasks):,} tasks of {condition.task_set}, k = {agent.limits.k}"
+                self.step("evaluate", f"{arm.name} on {tasks}{read}{of_seed}")
                 table = self.run(condition.tasks, arm.agent or agent, retriever, run, seed, samples)
                 tables[arm.name].append(table)
         setting: dict[str, Any] = {

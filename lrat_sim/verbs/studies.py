@@ -68,7 +68,7 @@ def compare(
     *,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    **settings: Annotated[Any, CompareSettings],
+    **fields: Annotated[Any, CompareSettings],
 ) -> StudyResult:
     """Compare retrievers head to head: the same agents on the same tasks, paired by task.
 
@@ -83,14 +83,14 @@ def compare(
     given = retrievers if isinstance(retrievers, Mapping) else dict(study.named_retriever(str(r)) for r in retrievers)
     if len(given) < max(2, len(retrievers)):
         raise InputError("compare needs two retrievers or more, each under a name of its own; name them NAME=SPEC.")
-    asked, answers = _settings(study.CompareSettings, settings), judge_of_answers(judge, judge_options)
+    settings, answers = _settings(study.CompareSettings, fields), judge_of_answers(judge, judge_options)
     arms = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
     for arm in arms.values():
         check_retriever(arm)
     sets = task_sets(data, *given.values())
     return _run(
-        "compare", asked, sets, out, [asked.split, *asked.agents],
-        lambda folder: study.compare(arms, sets, folder, asked, judge=answers),
+        "compare", settings, sets, out, [settings.split, *settings.agents],
+        lambda folder: study.compare(arms, sets, folder, settings, judge=answers),
         retrievers={name: str(getattr(arm, "fingerprint", arm)) for name, arm in arms.items()},
     )  # fmt: skip
 
@@ -103,7 +103,7 @@ def sweep(
     *,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    **settings: Annotated[Any, SweepSettings],
+    **fields: Annotated[Any, SweepSettings],
 ) -> StudyResult:
     """Train on nested parts of a set of pairs, whole tasks at a time, and compare every size with the base.
 
@@ -112,13 +112,13 @@ def sweep(
     from lrat_sim import study
     from lrat_sim.formats.pairs import read_pairs
 
-    asked, answers = _settings(study.SweepSettings, settings), judge_of_answers(judge, judge_options)
+    settings, answers = _settings(study.SweepSettings, fields), judge_of_answers(judge, judge_options)
     files = [folder_of(source) for source in several(pairs)]
     records = [*chain.from_iterable(map(read_pairs, files))]
     dataset = task_set(data, *files)
     return _run(
-        "sweep", asked, {dataset.name: dataset}, out, [asked.split, asked.agent],
-        lambda folder: study.sweep(records, dataset, folder, asked, judge=answers), pairs=[*map(str, files)],
+        "sweep", settings, {dataset.name: dataset}, out, [settings.split, settings.agent],
+        lambda folder: study.sweep(records, dataset, folder, settings, judge=answers), pairs=[*map(str, files)],
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def ablate(
     *,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    **settings: Annotated[Any, AblationSettings],
+    **fields: Annotated[Any, AblationSettings],
 ) -> StudyResult:
     """Mine and train the same runs in several ways, and compare them all: what does each part contribute?
 
@@ -140,12 +140,12 @@ def ablate(
     """
     from lrat_sim import study
 
-    asked, browses = _settings(study.AblationSettings, settings), judge_of_browses(judge, judge_options)
-    study.load_arms(asked.arms, asked.table)
+    settings, browses = _settings(study.AblationSettings, fields), judge_of_browses(judge, judge_options)
+    study.load_arms(settings.arms, settings.table)
     sets = task_sets(data)
     return _run(
-        "ablate", asked, sets, out, [asked.agent],
-        lambda folder: study.ablate(sets, folder, asked, judge=browses),
+        "ablate", settings, sets, out, [settings.agent],
+        lambda folder: study.ablate(sets, folder, settings, judge=browses),
     )  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def flywheel(
     *,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    **settings: Annotated[Any, FlywheelSettings],
+    **fields: Annotated[Any, FlywheelSettings],
 ) -> FlywheelResult:
     """Improve a retriever in rounds: collect, mine, train, index, and measure on held-out tasks.
 
@@ -164,12 +164,12 @@ def flywheel(
     """
     from lrat_sim import study
 
-    asked, browses = _settings(study.FlywheelSettings, settings), judge_of_browses(judge, judge_options)
-    asked.named("baselines", asked.baselines)
+    settings, browses = _settings(study.FlywheelSettings, fields), judge_of_browses(judge, judge_options)
+    settings.named("baselines", settings.baselines)
     dataset = task_set(data)
     return _run(
-        "flywheel", asked, {dataset.name: dataset}, out, [asked.agent, asked.mining],
-        lambda folder: study.flywheel(dataset, folder, asked, judge=browses),
+        "flywheel", settings, {dataset.name: dataset}, out, [settings.agent, settings.mining],
+        lambda folder: study.flywheel(dataset, folder, settings, judge=browses),
     )  # fmt: skip
 
 
@@ -191,34 +191,34 @@ def demo(
 
 
 @verb
-def controls(data: Data, out: Out = None, **settings: Annotated[Any, ControlsSettings]) -> Controls:
+def controls(data: Data, out: Out = None, **fields: Annotated[Any, ControlsSettings]) -> Controls:
     """Check the instrument: shuffled labels gain nothing, the oracle bounds all, runs repeat exactly.
 
     In Python, further arguments are the fields of :class:`ControlsSettings`.
     """
     from lrat_sim import study
 
-    asked = _settings(study.ControlsSettings, settings)
+    settings = _settings(study.ControlsSettings, fields)
     dataset = task_set(data)
     return _run(
-        "controls", asked, {dataset.name: dataset}, out, [asked.agent],
-        lambda folder: study.controls(dataset, folder, asked),
+        "controls", settings, {dataset.name: dataset}, out, [settings.agent],
+        lambda folder: study.controls(dataset, folder, settings),
     )  # fmt: skip
 
 
 @verb
-def probe(data: Data, out: Out = None, **settings: Annotated[Any, ProbeSettings]) -> Probe:
+def probe(data: Data, out: Out = None, **fields: Annotated[Any, ProbeSettings]) -> Probe:
     """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever.
 
     In Python, further arguments are the fields of :class:`ProbeSettings`.
     """
     from lrat_sim import study
 
-    asked = _settings(study.ProbeSettings, settings)
+    settings = _settings(study.ProbeSettings, fields)
     dataset = task_set(data)
     return _run(
-        "probe", asked, {dataset.name: dataset}, out, [asked.agent],
-        lambda folder: study.probe(dataset, folder, asked),
+        "probe", settings, {dataset.name: dataset}, out, [settings.agent],
+        lambda folder: study.probe(dataset, folder, settings),
     )  # fmt: skip
 
 

@@ -293,7 +293,7 @@ def test_comparison_opens_its_arms_at_one_text_length(encoder_folder, small_worl
         lengths[spec] = options
         return bm25
 
-    monkeypatch.setattr(sys.modules["lrat_sim.study.compare"], "opened", open_)
+    monkeypatch.setattr(sys.modules["lrat_sim.study.arms"], "opened", open_)
     monkeypatch.setattr(Study, "evaluate", lambda *_, **__: (_ for _ in ()).throw(InterruptedError))
     trained = encoder_folder("trained", own=96, trained=96)
     specs = {"base": "dense", "trained": trained, "bm25": "bm25"}

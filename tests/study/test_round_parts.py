@@ -28,7 +28,7 @@ from lrat_sim.study.rounds import (
     gini,
     replayed,
     share_tasks,
-)
+)  # fmt: skip
 
 TASKS = [Task(id=f"t{number}", question=f"Question {number}?") for number in range(2000)]
 
@@ -77,21 +77,17 @@ def test_without_an_interval_nothing_is_clear():
 
 
 def test_the_gates_tasks_are_those_of_its_split_alone(small_world):
-    agent = load_agent("simulated")
+    agent, dev, train = load_agent("simulated"), small_world.tasks("dev"), small_world.tasks("train")
     assert frozen_tasks(small_world, "test", ("train", "dev"), agent) == small_world.tasks("test")
     assert len(frozen_tasks(small_world, "test", ("train", "dev"), agent, 5)) == 5
     with pytest.raises(InputError, match=r"no split 'held' .*gate_split.*dev.*none"):
         frozen_tasks(small_world, "held", ("train",), agent)
     with pytest.raises(InputError, match="both ask"):
         frozen_tasks(small_world, "test", ("train", "test"), agent)
-
-
-def test_a_question_of_the_gate_that_is_trained_on_is_refused(small_world):
-    dev, train = small_world.tasks("dev"), small_world.tasks("train")
     leak = msgspec.structs.replace(train[0], id="leak", question=dev[1].question.upper())
     leaking = replace(small_world, splits={**small_world.splits, "train": [*train, leak]})
     with pytest.raises(InputError, match="'dev' and the split 'train' both ask"):
-        frozen_tasks(leaking, "dev", ("train", "test"), load_agent("simulated"))
+        frozen_tasks(leaking, "dev", ("train", "test"), agent)
 
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=1, max_size=30).filter(any)
@@ -133,11 +129,8 @@ def test_exposure_counts_every_listing_and_every_opening_over_the_whole_corpus(w
     rest = [0] * (1000 - len(shown))
     assert found.shown_gini == pytest.approx(of(*shown.values(), *rest))
     assert found.opened_gini == pytest.approx(of(*opened.values(), *[0] * (1000 - len(opened))))
-
-
-def test_a_folder_without_trajectories_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"holds no trajectories\.jsonl"):
-        exposure([tmp_path], 10)
+        exposure([collect.parent], 1000)
 
 
 def given(tasks=TASKS, shares=None, seed=1):
