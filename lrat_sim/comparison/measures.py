@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from lrat_sim.comparison.paired import Better
@@ -43,34 +45,7 @@ class Measure(Struct, frozen=True):
         return 100.0 if self.unit == "share" else 1.0
 
 
-MEASURES = (
-    Measure("success", "success", "success", "higher", "asked", "share",
-            "correct answers / tasks asked; unanswered and error are failures, ungraded ones are left out"),
-    Measure("evidence_recall", "evidence_recall", "evidence recall", "higher", "evidence", "share",
-            "mean over tasks of |shown and evidence| / |evidence|"),
-    Measure("evidence_hit", "evidence_hit", "evidence hit", "higher", "evidence", "share",
-            "share of tasks with any evidence shown"),
-    Measure("evidence_opened", "evidence_opened", "evidence opened", "higher", "evidence", "share",
-            "mean over tasks of |browsed and evidence| / |evidence|"),
-    Measure("steps", "steps", "steps", "lower", "ran", "count",
-            "executed calls (searches and browses) per task that ran"),
-    Measure("steps_both_solve", "steps", "steps, both solve", "lower", "both_solve", "count",
-            "executed calls on tasks that both this arm and the base solve"),
-    Measure("searches", "searches", "searches", "lower", "ran", "count",
-            "executed searches per task that ran"),
-    Measure("tokens", "tokens", "tokens", "lower", "ran", "count",
-            "prompt and completion tokens per task that ran; unknown if those of one call are unknown"),
-    Measure("cost", "cost", "cost", "lower", "ran", "dollar",
-            "US dollars per task that ran; unknown if one price is unknown"),
-    Measure("calibration_error", "calibration_error", "calibration error", "lower", "stated", "share",
-            "expected calibration error, in 10 bins, of the graded answers that state a confidence"),
-    Measure("ndcg", "ndcg", "nDCG", "higher", "searched", "share",
-            "nDCG@k of the agent's queries against the task's evidence, mean over searches, then tasks"),
-    Measure("recall", "recall", "query recall", "higher", "searched", "share",
-            "recall@k of the agent's queries against the task's evidence, mean over searches, then tasks"),
-    Measure("mrr", "mrr", "MRR", "higher", "searched", "share",
-            "reciprocal rank of the first evidence in the agent's results, mean over searches, then tasks"),
-)  # fmt: skip
+MEASURES = msgspec.yaml.decode(Path(__file__).with_name("measures.yaml").read_bytes(), type=tuple[Measure, ...])
 
 
 def unreported(row: TaskMetrics, metric: str) -> bool:
