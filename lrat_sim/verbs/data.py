@@ -69,33 +69,25 @@ def _prepared(
 
     if (Path(name) / "dataset.json").is_file() and not options:
         return open_dataset(name)
-    named = source is not None or name in catalog.names("corpora") or not Path(name).exists()
-    reader, copy = (name, source) if named else _own(Path(name))
+    path = Path(name)
+    reader, copy = name, source
+    if source is None and name not in catalog.names("corpora") and path.exists() and path.suffix != ".yaml":
+        # files of one's own are the copy that a general reader reads
+        reader, copy = "beir" if (path / "qrels").is_dir() else "jsonl", path
+        if path.is_dir() and not any(path.glob("corpus*")):
+            raise InputError(f"{path} holds no corpus (corpus.jsonl or another format); give a folder that does.")
     if out is None:
         key = [options, str(copy or "")]
-        out = data / f"{Path(name).stem}{f'-{fingerprint(key)[:8]}' if options or copy else ''}"
+        out = data / f"{path.stem}{f'-{fingerprint(key)[:8]}' if options or copy else ''}"
     with bar(f"prepare {name}") as progress:
         dataset = prepare_dataset(reader, out, source=copy, options=dict(options), progress=progress)
     if not dataset.reused:
-        _describe(dataset)
+        splits = ", ".join(f"{split} {len(tasks):,}" for split, tasks in dataset.splits.items()) or "none"
+        documents = f"{len(dataset.corpus):,}" if dataset.card.corpus else "no"
+        console.print(f"{dataset.name}: {documents} documents; tasks: {splits}; in {dataset.folder}", soft_wrap=True)
+        for sentence in dataset.card.account():
+            console.print(f"  {sentence}", soft_wrap=True)
     return dataset
-
-
-def _own(path: Path) -> tuple[str, Path | None]:
-    """The description by which a file or folder of one's own is read, and where its files are."""
-    if path.suffix == ".yaml":
-        return str(path), None
-    if path.is_dir() and not any(path.glob("corpus*")):
-        raise InputError(f"{path} holds no corpus (corpus.jsonl or another format); give a folder that does.")
-    return ("beir" if (path / "qrels").is_dir() else "jsonl"), path
-
-
-def _describe(dataset: Dataset) -> None:
-    splits = ", ".join(f"{name} {len(tasks):,}" for name, tasks in dataset.splits.items()) or "none"
-    documents = f"{len(dataset.corpus):,}" if dataset.card.corpus else "no"
-    console.print(f"{dataset.name}: {documents} documents; tasks: {splits}; in {dataset.folder}", soft_wrap=True)
-    for sentence in dataset.card.account():
-        console.print(f"  {sentence}", soft_wrap=True)
 
 
 def task_set(data: Data, *made: Any) -> Dataset:
