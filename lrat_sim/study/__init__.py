@@ -6,7 +6,7 @@ mines and trains, and keeps a record of what it holds (:class:`StudyRecord`).  A
 
 from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.study.ablate import ablate, load_arms
-from lrat_sim.study.arms import BASE, ORACLE, TRAINED, Arm, alike, named_retriever, opened, runnable_tasks
+from lrat_sim.study.arms import BASE, ORACLE, TRAINED, Arm, alike, opened, runnable_tasks
 from lrat_sim.study.compare import compare
 from lrat_sim.study.controls import Control, Controls, controls
 from lrat_sim.study.flywheel import DEMO, Flywheel, FlywheelResult, demo, flywheel
@@ -27,6 +27,6 @@ __all__ = [
     "BASE", "DEMO", "ORACLE", "TRAINED", "AblationSettings", "Arm", "CallOptions", "CompareSettings", "Condition",
     "Control", "Controls", "ControlsSettings", "Flywheel", "FlywheelResult", "FlywheelSettings", "Probe",
     "ProbeSettings", "Study", "StudyRecord", "StudyResult", "SweepSettings", "ablate", "alike", "compare", "controls",
-    "demo", "flywheel", "graded_rollout", "load_arms", "named_retriever", "nested_subsets", "opened", "probe",
+    "demo", "flywheel", "graded_rollout", "load_arms", "nested_subsets", "opened", "probe",
     "read_study", "runnable_tasks", "sweep",
 ]  # fmt: skip

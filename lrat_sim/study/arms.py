@@ -18,7 +18,7 @@ from lrat_sim.progress import bar, console
 from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.registry import parse_spec
+from lrat_sim.retrieval.registry import check_retriever, parse_spec
 from lrat_sim.rollout.summary import left_out_sentence, runnable
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import RECORD, read_record
@@ -168,6 +168,18 @@ def named_retriever(spec: str) -> tuple[str, str]:
     path = Path(spec)
     own = path.parent.name if path.name == "model" and path.is_dir() else path.name if path.is_dir() else spec
     return own.replace("/", "-"), spec
+
+
+def check_retrievers(retrievers: Mapping[str, str | Path | Retriever], given: int = 2) -> None:
+    """Raises an InputError where there are fewer than the ``given`` ones, two at least, or one cannot be opened."""
+    if len(retrievers) < max(2, given):
+        raise InputError(
+            "a comparison needs two retrievers or more, each under a name of its own; name them NAME=SPEC."
+        )
+    for name, spec in retrievers.items():
+        check_arm(name)
+        if not isinstance(spec, Retriever):
+            check_retriever(spec)
 
 
 def check_arm(name: str) -> None:

@@ -24,8 +24,7 @@ from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.registry import check_retriever
-from lrat_sim.study.arms import check_arm, open_arms
+from lrat_sim.study.arms import check_retrievers, open_arms
 from lrat_sim.study.record import Cell, recorded_study
 from lrat_sim.study.settings import CompareSettings
 from lrat_sim.study.study import Condition, Study, StudyResult
@@ -58,15 +57,7 @@ def compare(
     """
     settings = settings or CompareSettings()
     sets = {datasets.name: datasets} if isinstance(datasets, Dataset) else dict(datasets)
-    if len(retrievers) < 2:
-        raise InputError(
-            "a comparison needs two retrievers or more, each under a name of its own; name them NAME=SPEC."
-        )
-    specs = {name: str(given) for name, given in retrievers.items() if not isinstance(given, Retriever)}
-    for name in retrievers:
-        check_arm(name)
-    for spec in specs.values():
-        check_retriever(spec)
+    check_retrievers(retrievers)
     profiles = [settings.load_agent(name) for name in settings.agents] if agents is None else list(agents)
     conditions = [
         Condition.of(dataset, settings.split, _at(profile, k), settings.limit, name)
@@ -76,7 +67,10 @@ def compare(
     ]
     before = recorded_study(folder)
     folders = _cell_folders(conditions, before.cells if before else [])
-    described = {name: specs.get(name, "a retriever of the script") for name in retrievers}
+    described = {
+        name: "a retriever of the script" if isinstance(given, Retriever) else str(given)
+        for name, given in retrievers.items()
+    }
     study = Study("compare", folder, settings, recorded={"retrievers": described, "task_sets": [*sets]}, judge=judge)
     study.total = len(conditions) * len(retrievers) * len(settings.seeds)
     comparisons: dict[str, Comparison] = {}

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from lrat_sim.errors import InputError
 from lrat_sim.settings import build
 from lrat_sim.verbs.data import made_with, task_set, task_sets
-from lrat_sim.verbs.steps import PairsLike, check_retriever, judge_of_answers, judge_of_browses
+from lrat_sim.verbs.steps import PairsLike, judge_of_answers, judge_of_browses
 from lrat_sim.verbs.verb import (
     NOTHING,
     Data,
@@ -79,14 +78,12 @@ def compare(
     ``agent="simulated"``.
     """
     from lrat_sim import study
+    from lrat_sim.study.arms import check_retrievers, named_retriever
 
-    given = retrievers if isinstance(retrievers, Mapping) else dict(study.named_retriever(str(r)) for r in retrievers)
-    if len(given) < max(2, len(retrievers)):
-        raise InputError("compare needs two retrievers or more, each under a name of its own; name them NAME=SPEC.")
-    settings, answers = _settings(study.CompareSettings, fields), judge_of_answers(judge, judge_options)
+    given = retrievers if isinstance(retrievers, Mapping) else dict(named_retriever(str(spec)) for spec in retrievers)
     arms = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
-    for arm in arms.values():
-        check_retriever(arm)
+    check_retrievers(arms, len(retrievers))
+    settings, answers = _settings(study.CompareSettings, fields), judge_of_answers(judge, judge_options)
     sets = task_sets(data, *given.values())
     return _run(
         "compare", settings, sets, out, [settings.split, *settings.agents],

@@ -139,12 +139,6 @@ def test_limit_on_time_holds_for_all_cells_together(run):
         run(ks=(1, 5), calls=CallOptions(max_seconds=1e-6))
 
 
-def test_same_cell_twice_is_refused_before_anything_runs(run, tmp_path):
-    with pytest.raises(InputError, match="asked for twice"):
-        run(ks=(5, 5))
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -153,6 +147,7 @@ def test_same_cell_twice_is_refused_before_anything_runs(run, tmp_path):
         ({"split": "nosuch"}, "no split 'nosuch'"),
         ({"seeds": ()}, "each once"),
         ({"seeds": (1, 1)}, "each once"),
+        ({"ks": (5, 5)}, "asked for twice"),
     ],
 )
 def test_bad_input_is_said_before_anything_is_written(run, tmp_path, settings, said):

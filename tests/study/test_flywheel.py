@@ -14,8 +14,6 @@ import pytest
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
-from lrat_sim.mining.recipe import load_recipe
-from lrat_sim.mining.run import mine_run
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.study import FlywheelSettings, flywheel, read_study
@@ -135,14 +133,6 @@ def test_killed_twice_and_resumed_equals_uninterrupted(wheel, small_world, wheel
     assert done.returncode == 0, done.stderr
     assert trajectories(folder) == trajectories(wheel.folder)
     assert load(folder / "evaluate" / "test-k5" / "comparison.json") == wheel.comparisons["test-k5"]
-
-
-def test_pairs_do_not_depend_on_the_order_in_which_runs_ended(wheel, tmp_path):
-    run = shutil.copytree(wheel.folder / "round-1" / "collect", tmp_path / "run")
-    lines = (run / "trajectories.jsonl").read_bytes().splitlines(keepends=True)
-    (run / "trajectories.jsonl").write_bytes(b"".join(reversed(lines)))
-    mine_run(run, load_recipe("mine-recommended"))
-    assert (run / "pairs.jsonl").read_bytes() == (wheel.folder / "round-1" / "pairs.jsonl").read_bytes()
 
 
 def test_training_and_test_tasks_that_share_a_question_are_refused(small_world, tmp_path):

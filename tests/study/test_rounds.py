@@ -40,23 +40,25 @@ def settings(wheel_settings, general):
     )  # fmt: skip
 
 
-class Accepting(Flywheel):
-    """Its gate measures, and accepts."""
+class Decided(Flywheel):
+    """Its gate measures, and accepts the rounds of which ``accepts`` says so."""
+
+    accepts = staticmethod(lambda number: True)
 
     def gate(self, number, retriever):
-        return msgspec.structs.replace(super().gate(number, retriever), accepted=True)
+        return msgspec.structs.replace(super().gate(number, retriever), accepted=self.accepts(number))
 
 
 @pytest.fixture(scope="module")
 def whole(small_world, settings, tmp_path_factory):
-    return Accepting(small_world, tmp_path_factory.mktemp("whole") / "run", settings).run()
+    return Decided(small_world, tmp_path_factory.mktemp("whole") / "run", settings).run()
 
 
 class Killed(BaseException):
     """Between two stages no file is open, so that this leaves on disk what a kill would."""
 
 
-class Stopping(Accepting):
+class Stopping(Decided):
     """Dies after a stage of a round."""
 
     after = (0, "")
@@ -103,7 +105,7 @@ def test_killed_after_each_stage_and_resumed_equals_uninterrupted(
         with pytest.raises(Killed):
             stopping.run()
         assert not (folder / "evaluate").exists()
-    Accepting(small_world, folder, settings).run()
+    Decided(small_world, folder, settings).run()
     wanted = everything(whole.folder)
     assert {"round-2/pairs.jsonl", "gate/round-2", "round-2/collect-bm25", "evaluate/dev-k5/base"} <= wanted.keys()
     assert everything(folder) == wanted
@@ -187,19 +189,14 @@ def test_the_gate_refuses_the_model_of_a_poisoned_round(poisoned):
     assert second.gate.success_difference.value < -0.2
 
 
-class RefusingTheSecond(Flywheel):
-    """Its gate measures, refuses the model of round 2 and accepts the others."""
-
-    def gate(self, number, retriever):
-        return msgspec.structs.replace(super().gate(number, retriever), accepted=number != 2)
-
-
 @pytest.fixture(scope="module")
 def refused(small_world, settings, tmp_path_factory):
     three = msgspec.structs.replace(
         settings, rounds=3, replay=0.3, guard=None, collect_with={}, train_tasks=6, gate_tasks=2
     )
-    return RefusingTheSecond(small_world, tmp_path_factory.mktemp("refused") / "run", three).run()
+    wheel = Decided(small_world, tmp_path_factory.mktemp("refused") / "run", three)
+    wheel.accepts = lambda number: number != 2
+    return wheel.run()
 
 
 def test_after_a_refused_round_the_flywheel_continues_from_the_last_accepted_one(refused):
@@ -223,18 +220,13 @@ def test_held_out_tasks_are_run_with_accepted_models_alone(refused):
     assert second.evaluated == first.evaluated
 
 
-class Refusing(Flywheel):
-    """Its gate refuses everything."""
-
-    def gate(self, number, retriever):
-        return msgspec.structs.replace(super().gate(number, retriever), accepted=False)
-
-
 def test_a_flywheel_stops_when_its_patience_is_spent(small_world, settings, tmp_path, capsys):
     spent = msgspec.structs.replace(
         settings, rounds=3, patience=1, guard=None, collect_with={}, train_tasks=4, gate_tasks=2
     )
-    result = Refusing(small_world, tmp_path / "run", spent).run()
+    wheel = Decided(small_world, tmp_path / "run", spent)
+    wheel.accepts = lambda number: False
+    result = wheel.run()
     assert [made.number for made in result.rounds.rounds] == [1]
     assert result.rounds.stopped == "stopped after round 1: the gate refused 1 in a row"
     assert result.rounds.accepted == "base"
