@@ -43,6 +43,7 @@ from lrat_sim.models.litellm_model import LiteLLMModel, import_litellm
 from lrat_sim.models.openai_model import OpenAIModel
 from lrat_sim.records import Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.rollout.run import rollout
 
 SUPPORT = Path(__file__).parents[1] / "tests" / "support" / "provider.py"
@@ -77,11 +78,12 @@ def load_provider() -> Any:
     return module
 
 
-def run(url: str, tasks: int, folder: Path, **options: Any) -> None:
+def run(url: str, tasks: int, folder: Path) -> None:
     """One whole rollout."""
     questions = [Task(id=f"t{number}", question=f"Which harbour is meant in case {number}?") for number in range(tasks)]
     agent = AgentSettings(model="openai/glm-4", base_url=url, retries=Retries(attempts=1))
-    summary = rollout(questions, agent, Fixed(), folder, concurrency=PLACES, adaptive=False, table=False, **options)
+    calls = CallOptions(concurrency=PLACES, adaptive=False)
+    summary = rollout(questions, agent, Fixed(), folder, calls=calls, table=False)
     assert summary.errors == 0, f"{summary.errors} of {summary.asked} runs failed"
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 import lrat_sim as ls
 from lrat_sim.comparison.table import render
 from lrat_sim.retrieval import open_retriever
-from lrat_sim.retrieval.local import ranked
+from lrat_sim.retrieval.base import ranked
 from lrat_sim.text import normalise
 
 DEPTH, ABOVE = 50, 1000.0  # hits that are looked at; what a named title adds to the score

@@ -7,10 +7,10 @@ shape.  Of "12/03/1950", where it does not tell, both readings count; "12.03.195
 from __future__ import annotations
 
 import calendar
+import datetime
 import re
 from collections.abc import Iterator
-from datetime import date
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import regex
@@ -69,7 +69,7 @@ class Date(NamedTuple):
 
     def contradicts(self, accepted: Date) -> bool:
         """Whether a part that both have differs."""
-        return any(None not in (one, other) and one != other for one, other in zip(self, accepted, strict=True))
+        return any(None not in parts and parts[0] != parts[1] for parts in zip(self, accepted, strict=True))
 
 
 class Span(NamedTuple):
@@ -88,19 +88,12 @@ class FoundDate(NamedTuple):
 
 
 def find_dates(text: str) -> Iterator[FoundDate]:
-    """The dates of a text, in order: "12 March 1950", "1950-03-12", "March 12", "480 BC"; not a bare year.
-
-    Args:
-        text: with ASCII digits and hyphens.
-    """
-    start, match = 0, _DATE.search(text)
-    while match:
+    """The dates of a text with ASCII digits and hyphens: "12 March 1950", "March 12", "480 BC"; not a bare year."""
+    start = 0
+    while match := _DATE.search(text, start):
         if readings := _readings(match):
             yield FoundDate(match.start(), match.end(), readings)
-            start = match.end()
-        else:
-            start = match.start() + 1
-        match = _DATE.search(text, start)
+        start = match.end() if readings else match.start() + 1
 
 
 _ABOUT = re.compile(r"^(?:(?:c|ca|circa)\b\.?|about|around)\s*")
@@ -109,45 +102,36 @@ _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
 
 
 def parse_date(text: str) -> Span | None:
-    """A text that is a date and nothing else, as the days it may mean.
+    """The first and last day that a text may mean, from 1 January of the year 1; None if it is more than a date.
 
-    Args:
-        text: "July 5, 1945", "5 July 1945", "July 1945", "1945-07-05", "c. 480 BC"; a bare number needs three or four
-            digits, a sign or an era to be a year.
-
-    Returns:
-        The first and last day it may mean, counted on from 1 January of the year 1, or None if it is no date.
+    "July 5, 1945", "July 1945" and "c. 480 BC" are dates; a bare number needs three or four digits, a sign or an era to
+    be a year.
     """
     plain = _ABOUT.sub("", " ".join(text.casefold().split()).strip(" .,;()"))
     if _BARE_YEAR.fullmatch(plain):
         return _span(Date(int(plain)))
     if len(re.findall(r"\d+", plain)) == 2:  # beside a day even two digits are a year
         plain = re.sub(r"(?<=\s)\d{1,2}$", lambda year: year[0].zfill(3), plain)
-    found = next(find_dates(plain), None)
-    if found is None or (found.start, found.end, len(found.readings)) != (0, len(plain), 1):
+    date = next(find_dates(plain), None)
+    if date is None or (date.start, date.end, len(date.readings)) != (0, len(plain), 1):
         return None
-    return _span(found.readings[0])
+    return _span(date.readings[0])
 
 
 def _span(given: Date) -> Span | None:
     if given.year is None:
         return None
     year = given.year if given.year > 0 else given.year + 1  # there is no year 0: 1 BC is the year before 1
-    month, last_month = given.month or 1, given.month or 12
-    last = given.day or (29 if last_month == 2 and calendar.isleap(year) else _LAST_DAY[last_month])
-    try:
-        return Span(_day(year, month, given.day or 1), _day(year, last_month, last))
-    except ValueError:  # 29 February of a common year
-        return None
-
-
-_LAST_DAY = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-
-
-def _day(year: int, month: int, day: int) -> int:
     # Python's dates begin with the year 1; the calendar repeats every 400 years
     cycles = 0 if year >= 1 else (-year) // _CYCLE_YEARS + 1
-    return date(year + cycles * _CYCLE_YEARS, month, day).toordinal() - cycles * _CYCLE_DAYS
+    year, before = year + cycles * _CYCLE_YEARS, cycles * _CYCLE_DAYS
+    last_month = given.month or 12
+    try:
+        first = datetime.date(year, given.month or 1, given.day or 1)
+        last = datetime.date(year, last_month, given.day or calendar.monthrange(year, last_month)[1])
+    except ValueError:  # 29 February of a common year
+        return None
+    return Span(first.toordinal() - before, last.toordinal() - before)
 
 
 def _readings(match: regex.Match[str]) -> tuple[Date, ...]:
@@ -177,13 +161,13 @@ def _month(word: str) -> int | None:
     return _ENGLISH.get(word) or _months().get(word)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _months() -> dict[str, int]:
     from babel.dates import get_month_names
 
-    found: dict[str, int] = {}
+    months: dict[str, int] = {}
     for language in _LANGUAGES.split():
         for context in ("format", "stand-alone"):
             for number, name in get_month_names("wide", context, language).items():
-                found.setdefault(name.casefold(), int(number))
-    return found
+                months.setdefault(name.casefold(), int(number))
+    return months

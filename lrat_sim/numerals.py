@@ -57,25 +57,23 @@ _LANGUAGES = ("de", "fr", "es", "it", "pt", "nl", "da")
 def in_digits(text: str) -> str:
     """The text with each number that has another notation in plain digits; fractions become ``7/2``.
 
-    Small numbers in words ("one", "second") stay, since they mostly count nothing ("one of them").
-
-    Args:
-        text: with ASCII digits, spaces, hyphens and apostrophes.
+    Small numbers in words ("one", "second") stay, since they mostly count nothing ("one of them").  Digits, spaces,
+    hyphens and apostrophes of the text are ASCII.
     """
-    text = _SHARE.sub(lambda found: f"{_amount(found[1])}/{_part(found[2])}", text)
+    text = _SHARE.sub(lambda match: f"{_amount(match[1])}/{_part(match[2])}", text)
     if numbers := any(character.isdigit() for character in text):
-        text = _GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
+        text = _GROUPED.sub(lambda match: re.sub(r"\D", "", match[0]), text)
         text = _COMMA.sub(r"\1.\2", text)
-        text = _POWER.sub(lambda found: _plain(Fraction(found[1] or 1) * Fraction(10) ** int(found[2])), text)
+        text = _POWER.sub(lambda match: _plain(Fraction(match[1] or 1) * Fraction(10) ** int(match[2])), text)
         text = _SCALED.sub(_scaled, text)
         text = _RANGE.sub(_range, text)
     text = alpha2digit(_HYPHEN.sub(" ", text), "en")
-    text = _DOZEN.sub(lambda found: _plain(_amount(found[1] or "one") * 12), text)
+    text = _DOZEN.sub(lambda match: _plain(_amount(match[1] or "one") * 12), text)
     if not numbers:
         text = _YEAR.sub(r"\1\2", text)
-    text = _AND_PART.sub(lambda found: f"{_amount(found[1]) * _part(found[2]) + 1}/{_part(found[2])}", text)
-    text = _MIXED.sub(lambda found: f"{_amount(found[1]) * int(found[3]) + int(found[2])}/{found[3]}", text)
-    text = _SPOKEN.sub(lambda found: _plain(_amount(found[1]) * int(found[2])), text)
+    text = _AND_PART.sub(lambda match: f"{_amount(match[1]) * _part(match[2]) + 1}/{_part(match[2])}", text)
+    text = _MIXED.sub(lambda match: f"{_amount(match[1]) * int(match[3]) + int(match[2])}/{match[3]}", text)
+    text = _SPOKEN.sub(lambda match: _plain(_amount(match[1]) * int(match[2])), text)
     return _MINUS.sub("-", text)
 
 
@@ -108,7 +106,7 @@ def roman(word: str) -> int | None:
     if not (len(word) < 10 and _ROMAN.fullmatch(word)):
         return None
     values = [_ROMAN_DIGITS[letter] for letter in word]
-    return sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
+    return sum(-value if value < after else value for value, after in zip(values, [*values[1:], 0], strict=True))
 
 
 def chinese(word: str) -> int | None:
@@ -129,16 +127,16 @@ def chinese(word: str) -> int | None:
     return total + section + digit
 
 
-def _scaled(found: re.Match[str]) -> str:
-    money, digits, suffix = found[1] or "", found[2], found["suffix"]
+def _scaled(match: re.Match[str]) -> str:
+    money, digits, suffix = match[1] or "", match[2], match["suffix"]
     if suffix is None:
-        power = _SCALES[found["scale"].lower()]
+        power = _SCALES[match["scale"].lower()]
     else:
         # a lone letter may be a unit ("5 m") or belong to a name ("Flat 5B")
-        attached = found[0].endswith(digits + suffix)
+        attached = match[0].endswith(digits + suffix)
         sure = suffix in ("k", "K", "M") or (suffix in ("B", "T") and "." in digits)
         if not (money or suffix.lower() in ("mn", "bn", "tn") or (attached and sure)):
-            return found[0]
+            return match[0]
         power = _SUFFIXES[suffix.lower()]
     return f"{money}{_plain(Fraction(digits) * 10**power)}"
 
@@ -149,15 +147,13 @@ def _plain(value: Fraction) -> str:
 
 def _amount(word: str) -> Fraction:
     word = word.lower()
-    if word.startswith("half"):
-        return Fraction(1, 2)
-    return Fraction(FEW.get(word, word))
+    return Fraction(1, 2) if word.startswith("half") else Fraction(FEW.get(word, word))
 
 
 def _part(word: str) -> int:
     return 2 if word.lower() == "halves" else _PARTS[word.lower().removesuffix("s")]
 
 
-def _range(found: re.Match[str]) -> str:
-    century, first, last = found[1], found[2], found[3]
-    return f"{century}{first} - {century}{last}" if last > first else found[0]
+def _range(match: re.Match[str]) -> str:
+    century, first, last = match[1], match[2], match[3]
+    return f"{century}{first} - {century}{last}" if last > first else match[0]

@@ -25,12 +25,7 @@ class Success(Struct, frozen=True):
 
 
 def run_success(status: str, grade: str | None) -> float | None:
-    """1 where a run's answer is correct, 0 where it is wrong or missing, None where it is not graded.
-
-    Args:
-        status: of the trajectory.
-        grade: the state of its grade; None where it has none.
-    """
+    """1 where a run's answer is correct, 0 where it is wrong or missing, None where it is not graded."""
     return 0.0 if status != "answered" else {"correct": 1.0, "incorrect": 0.0}.get(grade or "ungraded")
 
 
@@ -38,32 +33,23 @@ def task_success(runs: Runs) -> Success:
     """The success of one task."""
     known = [value for value in runs if value is not None] if runs else [0.0]
     unknown = len(runs) - len(known) if runs else 0
-    low, high = (sum(known, unknown * each) / (len(known) + unknown) for each in (0.0, 1.0))
+    low, high = (sum(known, unknown * guess) / (len(known) + unknown) for guess in (0.0, 1.0))
     return Success(fmean(known) if known else None, low, high)
 
 
 def success(tasks: Iterable[Runs]) -> Success:
-    """The success of all tasks asked, those that were not run included.
-
-    Args:
-        tasks: the runs of each; one or more.
-    """
-    found = [task_success(runs) for runs in tasks]
-    known = [each.value for each in found if each.value is not None]
-    low, high = fmean(each.low for each in found), fmean(each.high for each in found)
+    """The success of all tasks asked, one or more, from the runs of each; those that were not run are included."""
+    by_task = [task_success(runs) for runs in tasks]
+    known = [task.value for task in by_task if task.value is not None]
+    low, high = fmean(task.low for task in by_task), fmean(task.high for task in by_task)
     return Success(fmean(known) if known else None, low, high)
 
 
 def runs_by_task(
     runs: Iterable[tuple[str, str, str | None]], asked: Iterable[str] = ()
 ) -> Mapping[str, list[float | None]]:
-    """The success of runs, by task.
-
-    Args:
-        runs: task, status and grade of each.
-        asked: tasks that count even where they have no run.
-    """
-    found: dict[str, list[float | None]] = {task: [] for task in asked}
+    """The success of runs, given as task, status and grade, by task; tasks asked count even where they have no run."""
+    by_task: dict[str, list[float | None]] = {task: [] for task in asked}
     for task, status, grade in runs:
-        found.setdefault(task, []).append(run_success(status, grade))
-    return found
+        by_task.setdefault(task, []).append(run_success(status, grade))
+    return by_task

@@ -299,8 +299,8 @@ def cut(path, share=0.5):
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("set/dataset.json", ["dataset.json is damaged", "again"]),
-        ("set/corpus/corpus.json", ["corpus.json is damaged", "again"]),
+        ("set/dataset.json", ["dataset.json is not the card of a prepared data set", "empty folder"]),
+        ("set/corpus/corpus.json", ["corpus.json is not the card of a finished corpus", "again"]),
         ("set/corpus/documents.arrow", ["set/corpus is damaged", "again"]),
         ("set/corpus/id_rows.npy", ["set/corpus is damaged", "again"]),
         ("set/tasks/train.jsonl", ["train.jsonl holds 0 tasks", "again"]),
@@ -317,7 +317,7 @@ def test_documents_that_changed_under_the_same_fingerprint_are_refused(refused, 
     file = place / "set" / "corpus" / "documents.arrow"
     file.write_bytes(file.read_bytes().replace(b"Maren", b"Karen"))
     said = refused("search", "Karen", "-t", "set")
-    assert "set/corpus is damaged (documents.arrow holds other bytes than were written); build it again" in said
+    assert "set/corpus is damaged (documents.arrow holds other bytes than were written); build the corpus again" in said
 
 
 def test_preparing_says_what_was_found_and_what_was_left_out(command, place):

@@ -19,7 +19,7 @@ from lrat_sim.formats.run_folder import write_run
 from lrat_sim.grading.run import run_tables
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.rollout.index import INDEX, Row, asked_tasks
-from lrat_sim.rollout.table import Tally
+from lrat_sim.rollout.summary import Tally
 from lrat_sim.success import run_success, runs_by_task, success, task_success
 from lrat_sim.viewer.arms import arms
 from lrat_sim.viewer.library import Library

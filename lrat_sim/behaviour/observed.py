@@ -1,48 +1,195 @@
-"""The runs of a group as arrays, one row a run or a browse, from which every measure is computed."""
+"""Runs in short, and the groups of them from which every measure is computed.
+
+A *step* is an executed call; calls that failed are passed over.  Which list showed a document, and the reasoning right
+after it was opened, are those of mining (:mod:`lrat_sim.mining.episodes`).
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from lrat_sim.behaviour.resample import RESAMPLES, Indices, TaskResamples, Values
-from lrat_sim.behaviour.steps import FIRST_SEARCHES, RunSetting, RunSteps, steps_of
 from lrat_sim.errors import InputError
-from lrat_sim.formats import read_any, recognise
+from lrat_sim.formats import Entry, read_any, recognise
+from lrat_sim.grading.rules import judge_by_rules
+from lrat_sim.mining.episodes import episodes, query_in
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Task
-from lrat_sim.success import task_success
+from lrat_sim.records import Call, Trajectory, VerdictState
+from lrat_sim.success import run_success, task_success
 
 By = Literal["run", "agent", "retriever"]
 Mask = npt.NDArray[np.bool_]
 
-_KNOWN = {True: 1, False: 0, None: -1}
-_VERDICTS = {"relevant": 1, "irrelevant": 0, "unjudged": -1, None: -1}
+FIRST_SEARCHES = 12
+"""For how many searches of a run the share of new results is kept."""
+OFFLINE_RULES = "offline rules"
+"""Who judged the browses of a run that came without verdicts."""
+
+_WORD = re.compile(r"\w{2,}")
+
+
+class OpenedDocument(Struct, frozen=True, gc=False):
+    """One document that was opened."""
+
+    rank: int | None  # in the latest list that had shown it, from 1; None where none had
+    length: int | None  # tokens of the reasoning right after it; None where there is none
+    evidence: bool | None  # None where its task has no evidence
+    verdict: VerdictState | None
+    again: bool  # whether a later result list showed it again
+
+
+class RunSetting(Struct, frozen=True):
+    """What a run was made with; empty or None where its record does not tell."""
+
+    agent: str = ""
+    retriever: str = ""
+    k: int | None = None
+    snippet_tokens: int | None = None
+    shuffled: bool = False
+
+
+class RunSteps(Struct, frozen=True, gc=False):
+    """One run in a few hundred bytes, whatever its length."""
+
+    task: str
+    setting: RunSetting
+    outcome: Literal["correct", "incorrect", "ungraded", "error"]  # without an answer it is incorrect
+    success: float | None  # see lrat_sim.success
+    completed: bool  # whether it gave an answer, of its own accord or at a limit
+    searches: int
+    browses: int
+    moves: tuple[int, ...]  # how often a search, a browse follows a search, and then a browse
+    opened: list[OpenedDocument]
+    evidence_opened: int | None  # different evidence documents; None where the task has no evidence
+    new: list[tuple[int, int]]  # (new, returned) results of each of the first searches
+    # of the words that a query has first, those that a tool had shown before, and all; words of the question aside
+    terms: tuple[int, int]
+    graded_by: str | None
+    judged_by: str | None
+
+
+def steps_of(entry: Entry, settings: dict[RunSetting, RunSetting] | None = None) -> RunSteps:
+    """A run in short; without verdicts, the offline rules judge its browses.
+
+    ``settings`` are those met before, so that runs share one object each.
+    """
+    run, grade = entry.trajectory, entry.grade
+    calls = [call for call in run.calls() if call.is_search or call.is_browse]
+    moves = Counter(pairwise(call.is_search for call in calls))
+    evidence = set(entry.task.evidence) if entry.task is not None else set()
+    setting = setting_of(run)
+    answered = run.status == "answered"
+    graded = grade.state if grade else "ungraded"
+    return RunSteps(
+        task=run.task_id,
+        setting=setting if settings is None else settings.setdefault(setting, setting),
+        outcome=graded if answered else "error" if run.status == "error" else "incorrect",
+        success=run_success(run.status, grade.state if grade else None),
+        completed=answered,
+        searches=sum(call.is_search for call in calls),
+        browses=sum(call.is_browse for call in calls),
+        moves=tuple(moves[before, after] for before in (True, False) for after in (True, False)),
+        opened=list(_opened(entry, evidence)),
+        evidence_opened=len(evidence.intersection(call.docid for call in calls)) if evidence else None,
+        new=_new_results(calls),
+        terms=_new_terms(run, calls),
+        graded_by=grade.judge if answered and grade else None,
+        judged_by=entry.verdicts[-1].judge if entry.verdicts else OFFLINE_RULES,
+    )
+
+
+def setting_of(run: Trajectory) -> RunSetting:
+    """What a run was made with, from its record."""
+    limits = run.agent.get("limits")
+    limits = limits if isinstance(limits, dict) else {}
+    k, snippet = limits.get("k"), limits.get("snippet_tokens")
+    return RunSetting(
+        agent=str(run.agent.get("name") or run.agent.get("model") or "unknown"),
+        retriever=retriever_name(run.retriever),
+        k=k if isinstance(k, int) else None,
+        snippet_tokens=snippet if isinstance(snippet, int) else None,
+        shuffled=run.retriever.get("kind") == "shuffled",
+    )
+
+
+def retriever_name(described: dict[str, Any]) -> str:
+    """A short name of a retriever from its description: its kind, its model, and what it wraps."""
+    name = str(described.get("kind") or described.get("name") or "unknown")
+    model, rate, base = described.get("model"), described.get("rate"), described.get("base")
+    if isinstance(model, str) and model:
+        name += f":{model.rstrip('/').rsplit('/', 1)[-1]}"
+    if isinstance(rate, int | float):
+        name += f"({rate:g})"
+    return f"{name} of {retriever_name(base)}" if isinstance(base, dict) else name
+
+
+def _opened(entry: Entry, evidence: set[str]) -> Iterator[OpenedDocument]:
+    verdicts = {(verdict.turn, verdict.call): verdict.state for verdict in entry.verdicts}
+    parts = episodes(entry.trajectory)
+    last_shown = {hit.docid: number for number, part in enumerate(parts) for s in part.searches for hit in s.hits}
+    for number, part in enumerate(parts):
+        for opened in part.chain:
+            browse = opened.browse
+            verdict = verdicts.get((browse.turn, browse.call))
+            if not verdicts and browse.length:
+                verdict = judge_by_rules(browse.reasoning).state
+            yield OpenedDocument(
+                rank=opened.rank,
+                length=browse.length or None,
+                evidence=browse.docid in evidence if evidence else None,
+                verdict=verdict,
+                again=last_shown.get(browse.docid, -1) > number,
+            )
+
+
+def _new_results(calls: Sequence[Call]) -> list[tuple[int, int]]:
+    seen: set[str] = set()
+    counts: list[tuple[int, int]] = []
+    for call in [call for call in calls if call.is_search][:FIRST_SEARCHES]:
+        docids = {hit.docid for hit in call.hits or ()}
+        counts.append((len(docids - seen), len(docids)))
+        seen |= docids
+    return counts
+
+
+def _new_terms(run: Trajectory, calls: Sequence[Call]) -> tuple[int, int]:
+    said, shown = _words(run.question), set[str]()
+    adopted = new = 0
+    for call in calls:
+        if call.is_search:
+            first = _words(query_in(call.executed) or "") - said
+            adopted += len(first & shown)
+            new += len(first)
+            said |= first
+        shown |= _words(call.output)
+    return adopted, new
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
 
 
 class ObservedRuns:
     """The runs of a group; those that broke are counted, are failures, and are left out of all the rest.
 
-    Args:
-        name: what the group is called.
-        runs: its runs.
-        unrun: tasks that were asked and have no run: failures, too.
-        seed: of the resampling of tasks.
-        resamples: how often.
+    ``unrun`` are tasks that were asked and have no run: failures, too.
 
     Attributes:
+        everything, runs: with and without the runs that broke.
         setting: what all runs have in common of what they were made with; empty or None where they differ.
-        outcomes: runs by outcome, those that broke included.
-        judges: who graded and who judged.
+        success: of each task asked, but for those of which no answer is graded.
         tasks: the resamples of tasks.
         task, browse_task: the task of each run and of each browse.
-        success: of each task asked, None where none of its answers is graded.
     """
 
     def __init__(
@@ -54,73 +201,72 @@ class ObservedRuns:
         seed: int = 0,
         resamples: int = RESAMPLES,
     ):
-        everything = list(runs)
-        kept = [run for run in everything if run.outcome != "error"]
-        self.name = name
-        self.outcomes = Counter(run.outcome for run in everything)
-        self.judges = sorted({judge for run in kept for judge in (run.graded_by, run.judged_by) if judge})
-        self.setting = common_setting([run.setting for run in kept])
+        self.name, self.everything = name, list(runs)
+        self.runs = [run for run in self.everything if run.outcome != "error"]
+        self.setting = _common_setting([run.setting for run in self.runs])
         of_task: dict[str, list[float | None]] = {task: [] for task in unrun}
-        for run in everything:
+        for run in self.everything:
             of_task.setdefault(run.task, []).append(run.success)
-        self.success = [task_success(samples).value for samples in of_task.values()]
+        values = {task: task_success(samples).value for task, samples in of_task.items()}
+        self.success = {task: value for task, value in values.items() if value is not None}
         self.tasks = TaskResamples(list(of_task), seed=seed, resamples=resamples)
-        self.asked_tasks = self.tasks.indices(list(of_task))
-        self.tasks_with_broken = self.tasks.indices([run.task for run in everything])
-        self.answered_with_broken = _flags(run.completed for run in everything)
-        self.task: Indices = self.tasks.indices([run.task for run in kept])
-        self.outcome = np.array([run.outcome for run in kept], np.str_)
-        self.completed = _flags(run.completed for run in kept)
-        self.searches = np.array([run.searches for run in kept], np.float64)
-        self.browses = np.array([run.browses for run in kept], np.float64)
-        self.moves = np.array([run.moves for run in kept], np.float64).reshape(-1, 4)
-        self.evidence_opened = _numbers(run.evidence_opened for run in kept)
-        self.terms = np.array([run.terms for run in kept], np.float64).reshape(-1, 2)
-        self.new = np.zeros((len(kept), FIRST_SEARCHES, 2))
-        for row, run in enumerate(kept):
-            self.new[row, : len(run.new)] = run.new or np.empty((0, 2))
-        self.run_of_browse: Indices = np.array([row for row, run in enumerate(kept) for _ in run.opened], np.int64)
-        self.browse_task: Indices = self.task[self.run_of_browse]
-        opened = [document for run in kept for document in run.opened]
-        self.rank = _numbers(document.rank for document in opened)
-        self.length = _numbers(document.length for document in opened)
-        self.evidence = np.array([_KNOWN[document.evidence] for document in opened], np.int8)
-        self.verdict = np.array([_VERDICTS[document.verdict] for document in opened], np.int8)
-        self.again = _flags(document.again for document in opened)
+        self.task = self.tasks.indices([run.task for run in self.runs])
+        self._opened = [document for run in self.runs for document in run.opened]
+        run_of_browse = [number for number, run in enumerate(self.runs) for _ in run.opened]
+        self._run_of_browse: Indices = np.array(run_of_browse, np.int64)
+        self.browse_task: Indices = self.task[self._run_of_browse]
+        self._outcome = np.array([run.outcome for run in self.runs], np.str_)
 
     @property
-    def runs(self) -> int:
-        """Runs that did not break."""
-        return len(self.outcome)
+    def outcomes(self) -> dict[str, int]:
+        """Runs by outcome, those that broke included."""
+        return dict(sorted(Counter(run.outcome for run in self.everything).items()))
+
+    @property
+    def judges(self) -> list[str]:
+        """Who graded the answers and judged the documents."""
+        return sorted({judge for run in self.runs for judge in (run.graded_by, run.judged_by) if judge})
+
+    def per_run(self, field: str) -> Values:
+        """A field of :class:`RunSteps`, one row a run; None as NaN."""
+        return _numbers(getattr(run, field) for run in self.runs)
+
+    def per_browse(self, field: str) -> Values:
+        """A field of :class:`OpenedDocument`, one row a browse; None as NaN."""
+        return _numbers(getattr(document, field) for document in self._opened)
+
+    def verdict(self, state: str) -> Mask:
+        """The browses with a verdict."""
+        return np.array([document.verdict == state for document in self._opened], np.bool_)
 
     def those(self, outcome: str) -> Mask:
         """The runs of an outcome, or of ``all``."""
-        return np.ones(self.runs, np.bool_) if outcome == "all" else self.outcome == outcome
+        return np.ones(len(self.runs), np.bool_) if outcome == "all" else self._outcome == outcome
 
     def lengths(self, of: str) -> tuple[Values, Indices]:
         """Tokens of the reasoning after browses that have any, and the task of each.
 
-        Args:
-            of: ``all``; ``correct`` or ``incorrect`` by outcome; ``evidence`` or ``other`` by document; ``relevant``
-                or ``irrelevant`` by verdict; ``pairs`` for those that mining would keep: relevant, of correct runs.
+        ``of`` is ``all``; ``correct`` or ``incorrect`` by outcome; ``evidence`` or ``other`` by document; ``relevant``
+        or ``irrelevant`` by verdict; or ``pairs`` for those that mining would keep: relevant, of correct runs.
         """
-        outcome = self.outcome[self.run_of_browse]
-        chosen: dict[str, Mask] = {
-            "all": np.ones(len(outcome), np.bool_),
-            "correct": outcome == "correct",
-            "incorrect": outcome == "incorrect",
-            "evidence": self.evidence == 1,
-            "other": self.evidence == 0,
-            "relevant": self.verdict == 1,
-            "irrelevant": self.verdict == 0,
-            "pairs": (self.verdict == 1) & (outcome == "correct"),
-        }
-        mask = chosen[of] & np.isfinite(self.length)
-        return self.length[mask], self.browse_task[mask]
+        if of in ("evidence", "other"):
+            mask = self.per_browse("evidence") == (of == "evidence")
+        elif of in ("relevant", "irrelevant"):
+            mask = self.verdict(of)
+        elif of == "pairs":
+            mask = self.verdict("relevant") & self.those("correct")[self._run_of_browse]
+        else:
+            mask = self.those(of)[self._run_of_browse]
+        length = self.per_browse("length")
+        mask = mask & np.isfinite(length)
+        return length[mask], self.browse_task[mask]
 
 
-def common_setting(settings: Sequence[RunSetting]) -> RunSetting:
-    """What settings have in common."""
+def _numbers(values: Iterable[Any]) -> Values:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _common_setting(settings: Sequence[RunSetting]) -> RunSetting:
     values = {field: {getattr(setting, field) for setting in settings} for field in RunSetting.__struct_fields__}
     shared = {field: kinds.pop() for field, kinds in values.items() if len(kinds) == 1}
     several = {field: "several" for field in ("agent", "retriever") if len(values[field]) > 1}
@@ -135,17 +281,9 @@ def observe(
     resamples: int = RESAMPLES,
     progress: ProgressCallback | None = None,
 ) -> list[ObservedRuns]:
-    """Reads trajectories of any format, one at a time, and groups them.
+    """Reads trajectories of any format, one at a time, and groups them; groups come in the order of their first runs.
 
-    Args:
-        sources: run folders, or files and folders of any format that can be read.
-        by: a group a source, an agent, or a retriever.
-        seed: of the resampling.
-        resamples: how often tasks are drawn.
-        progress: told the trajectories read.
-
-    Returns:
-        The groups in the order in which their first run was read.
+    For the arguments see :func:`lrat_sim.behaviour.report.behaviour`.
 
     Raises:
         InputError: a source cannot be read, there are no trajectories, or ``by`` is none of the three.
@@ -166,18 +304,13 @@ def observe(
             done += 1
             if progress is not None:
                 progress(done, None, "trajectories")
-        missing = [task.id for task in unrun_of(source)]
+        asked = recognise(source).unrun  # where a format tells, the tasks that were asked and have no trajectory
+        missing = [] if asked is None else [task.id for task in asked(source)]
         for group in groups:
             unrun.setdefault(group, []).extend(missing)
     if not runs:
         raise InputError(f"{', '.join(map(str, sources))} hold no trajectory; run or import some first.")
     return [ObservedRuns(name, own, unrun[name], seed=seed, resamples=resamples) for name, own in runs.items()]
-
-
-def unrun_of(source: Path) -> Iterator[Task]:
-    """The tasks of a source that were asked and have no trajectory, as far as its format tells."""
-    unrun = recognise(source).unrun
-    return iter(()) if unrun is None else unrun(source)
 
 
 def names_of(sources: Sequence[Path]) -> list[str]:
@@ -192,12 +325,3 @@ def names_of(sources: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     raise InputError("a source is given twice; give each once.")
-
-
-def _numbers(values: Iterable[int | None]) -> Values:
-    """None as NaN."""
-    return np.array([np.nan if value is None else value for value in values], np.float64)
-
-
-def _flags(values: Iterable[bool]) -> Mask:
-    return np.array(list(values), np.bool_)

@@ -11,9 +11,8 @@ from msgspec import Struct
 from lrat_sim.artifact import read_json, write_json, write_text
 from lrat_sim.behaviour.figures import FIGURES, draw
 from lrat_sim.behaviour.measures import Measures, measures
-from lrat_sim.behaviour.observed import By, observe
+from lrat_sim.behaviour.observed import By, RunSetting, observe
 from lrat_sim.behaviour.resample import RESAMPLES, MeasureEstimate
-from lrat_sim.behaviour.steps import RunSetting
 from lrat_sim.behaviour.targets import TARGETS, TargetGap, Targets, distances, load_targets
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
@@ -23,14 +22,10 @@ MEASURES_CSV, TARGETS_CSV, JSON = "measures.csv", "targets.csv", "behaviour.json
 
 
 class BehaviourGroup(Struct, frozen=True, kw_only=True):
-    """One group of runs.
+    """One group of runs: what they have in common of what they were made with, and what was measured of them.
 
-    Attributes:
-        setting: what its runs have in common of what they were made with.
-        outcomes: runs by outcome; those with ``error`` are left out of the measures.
-        judges: who graded the answers and judged the documents.
-        measures: see :func:`lrat_sim.behaviour.measures.measures`.
-        gaps: see :func:`lrat_sim.behaviour.targets.distances`.
+    ``runs`` are those that did not break; those with the outcome ``error`` are left out of the measures.  ``judges``
+    graded the answers and judged the documents.
     """
 
     name: str
@@ -44,7 +39,7 @@ class BehaviourGroup(Struct, frozen=True, kw_only=True):
 
 
 class Behaviour(Struct, frozen=True, kw_only=True):
-    """What was found of every group, and how."""
+    """What was measured of every group, and how."""
 
     schema_version: int = 1
     targets: str
@@ -62,16 +57,15 @@ class Behaviour(Struct, frozen=True, kw_only=True):
     def save(self, folder: Path) -> None:
         """Writes behaviour.json, measures.csv and targets.csv into a folder, which is made if missing."""
         write_json(folder / JSON, self)
-        heading: tuple[str, ...] = ("group", "measure", "value", "low", "high", "n")
-        rows: list[tuple[Any, ...]] = [
-            (group.name, name, *_cells(found)) for group in self.groups for name, found in group.measures.items()
+        rows = [
+            (group.name, name, *_cells(estimate)) for group in self.groups for name, estimate in group.measures.items()
         ]
-        write_text(folder / MEASURES_CSV, csv_text([heading, *rows]))
+        write_text(folder / MEASURES_CSV, csv_text([("group", "measure", "value", "low", "high", "n"), *rows]))
         heading = (
             *("group", "measure", "population", "target", "found", "low", "high", "n"),
             *("distance", "distance_low", "distance_high", "kind", "allowed", "held", "state", "why"),
         )
-        rows = [
+        gaps = [
             (
                 *(gap.group, gap.target.measure, gap.population.title, gap.target.value, *_cells(gap.found)),
                 *(*_cells(gap.distance)[:3], gap.kind, gap.allowed, gap.target.held, gap.state, gap.why),
@@ -79,11 +73,11 @@ class Behaviour(Struct, frozen=True, kw_only=True):
             for group in self.groups
             for gap in group.gaps
         ]
-        write_text(folder / TARGETS_CSV, csv_text([heading, *rows]))
+        write_text(folder / TARGETS_CSV, csv_text([heading, *gaps]))
 
 
-def _cells(found: MeasureEstimate) -> tuple[Any, ...]:
-    return found.value, found.low, found.high, found.n
+def _cells(estimate: MeasureEstimate) -> tuple[Any, ...]:
+    return estimate.value, estimate.low, estimate.high, estimate.n
 
 
 def behaviour(
@@ -96,9 +90,7 @@ def behaviour(
     resamples: int = RESAMPLES,
     progress: ProgressCallback | None = None,
 ) -> Behaviour:
-    """Measures how agents behaved in any trajectories.
-
-    Trajectories are read one at a time; of each a few hundred bytes are kept.
+    """Measures how agents behaved in any trajectories, which are read one at a time.
 
     Args:
         sources: run folders, or files and folders of any format that can be read.
@@ -115,30 +107,32 @@ def behaviour(
     wanted = load_targets(targets) if isinstance(targets, str) else targets
     if out is not None:
         _refuse_foreign(out)
-    groups = observe([Path(source) for source in sources], by=by, seed=seed, resamples=resamples, progress=progress)
-    found = [measures(runs) for runs in groups]
+    observed = observe([Path(source) for source in sources], by=by, seed=seed, resamples=resamples, progress=progress)
+    groups = []
+    for runs in observed:
+        measured = measures(runs)
+        groups.append(
+            BehaviourGroup(
+                name=runs.name,
+                setting=runs.setting,
+                runs=len(runs.runs),
+                tasks=runs.tasks.count,
+                outcomes=runs.outcomes,
+                judges=runs.judges,
+                measures=measured,
+                gaps=distances(runs, measured, wanted) if wanted else [],
+            )
+        )
     result = Behaviour(
         targets=wanted.title if wanted else "",
         source=wanted.source if wanted else "",
         seed=seed,
         resamples=resamples,
-        groups=[
-            BehaviourGroup(
-                name=runs.name,
-                setting=runs.setting,
-                runs=runs.runs,
-                tasks=runs.tasks.count,
-                outcomes=dict(sorted(runs.outcomes.items())),
-                judges=runs.judges,
-                measures=of_group,
-                gaps=distances(runs, of_group, wanted) if wanted else [],
-            )
-            for runs, of_group in zip(groups, found, strict=True)
-        ],
+        groups=groups,
     )
     if out is not None:
         result.save(out)
-        draw(groups, found, wanted, out)
+        draw(observed, [group.measures for group in groups], wanted, out)
     return result
 
 

@@ -6,11 +6,13 @@ weight for each task, the same for every measure of a group of runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
+
+from lrat_sim.tables import with_interval
 
 RESAMPLES = 1000
 _CELLS = 4_000_000
@@ -30,31 +32,22 @@ class MeasureEstimate(Struct, frozen=True, kw_only=True):
     high: float | None = None
     n: int = 0
 
+    def text(self, digits: int = 1, *, scale: float = 1.0) -> str:
+        """The value with its interval, as tables show it."""
+        return with_interval(self.value, self.low, self.high, digits, scale=scale)
+
 
 class TaskResamples:
-    """Resamples of the tasks of a group.
-
-    Args:
-        tasks: the task of each run.
-        seed: of the drawing.
-        resamples: how often tasks are drawn.
-    """
+    """Resamples of the tasks of a group; names may repeat."""
 
     def __init__(self, tasks: Sequence[str], *, seed: int = 0, resamples: int = RESAMPLES):
         names = sorted(set(tasks))
-        self.count = len(names)
+        self.count = count = len(names)
         self._index = {name: index for index, name in enumerate(names)}
         rng = np.random.default_rng(seed)
-        count = len(names)
-        self._weights: npt.NDArray[np.uint8] | None = None
-        if count > 1:
-            drawn = (np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(resamples))
-            self._weights = np.stack([np.minimum(each, 255).astype(np.uint8) for each in drawn])
-
-    @property
-    def weights(self) -> Values:
-        """All resamples, shape (resamples, tasks), tasks in the order of their names; none for a single task."""
-        return np.empty((0, self.count)) if self._weights is None else self._weights.astype(np.float64)
+        self._weights = np.zeros((resamples if count > 1 else 0, count), np.uint8)  # one task cannot be resampled
+        for weights in self._weights:
+            weights[:] = np.minimum(np.bincount(rng.integers(0, count, count), minlength=count), 255)
 
     def indices(self, tasks: Sequence[str]) -> Indices:
         """The tasks of observations, as the other methods take them."""
@@ -63,67 +56,52 @@ class TaskResamples:
     def ratio(
         self, tasks: Indices, numerator: npt.ArrayLike, denominator: npt.ArrayLike | None = None
     ) -> MeasureEstimate:
-        """The sum of one quantity over the sum of another (1 an observation by default: a mean).
+        """The sum of one quantity over the sum of another, one number an observation; by default 1, for a mean."""
+        bottom = np.ones(len(tasks)) if denominator is None else denominator
+        n = int(np.sum(bottom))
+        return self.of_sums(tasks, [numerator, bottom], lambda sums: share(sums[:, 0], sums[:, 1]), n)
 
-        Args:
-            tasks: the task of each observation.
-            numerator, denominator: shape (observations,).
+    def of_sums(
+        self, tasks: Indices, quantities: Sequence[npt.ArrayLike], compute: Statistic, n: int
+    ) -> MeasureEstimate:
+        """A function of the sums of quantities, each of shape (observations,), over ``n`` observations.
+
+        ``compute`` maps sums, shape (resamples, quantities), to one value a resample.
         """
-        top = np.asarray(numerator, np.float64)
-        bottom = np.ones_like(top) if denominator is None else np.asarray(denominator, np.float64)
-        total = bottom.sum()
-        if not total:
-            return MeasureEstimate(value=None)
-        value, n = float(top.sum() / total), int(total if denominator is not None else len(top))
-        if self._weights is None:
-            return MeasureEstimate(value=value, n=n)
-        count = self._weights.shape[1]
-        sums = np.stack([np.bincount(tasks, each, minlength=count) for each in (top, bottom)], axis=1)
-        drawn = np.concatenate([weights @ sums for weights in self._batches(count)])
-        return estimate(value, np.divide(drawn[:, 0], drawn[:, 1], where=drawn[:, 1] > 0, out=_nan(len(drawn))), n)
+        columns = [np.asarray(quantity, np.float64) for quantity in quantities]
+        by_task = np.stack([np.bincount(tasks, column, minlength=self.count) for column in columns], axis=1)
+        return self._estimate(lambda weights: compute(weights @ by_task), self.count, n)
 
     def statistic(self, tasks: Indices, compute: Statistic) -> MeasureEstimate:
-        """Any statistic of weighted observations.
+        """Any statistic of weighted observations; ``tasks`` is the task of each."""
+        return self._estimate(lambda weights: compute(weights[:, tasks]), max(self.count, len(tasks)), len(tasks))
 
-        Args:
-            tasks: the task of each observation.
-            compute: see :data:`Statistic`; weights of 1 give the value itself.
+    def _estimate(self, compute: Statistic, width: int, n: int) -> MeasureEstimate:
+        """The value at weight 1 of each task, and the 2.5 % and 97.5 % quantiles of its resamples.
+
+        Undefined resamples are passed over.  ``width`` is how many numbers ``compute`` holds a resample.
         """
-        if not len(tasks):
-            return MeasureEstimate(value=None)
-        value = float(compute(np.ones((1, len(tasks))))[0])
-        if not np.isfinite(value) or self._weights is None:
-            return MeasureEstimate(value=value if np.isfinite(value) else None, n=len(tasks))
-        drawn = np.concatenate([compute(weights[:, tasks]) for weights in self._batches(len(tasks))])
-        return estimate(value, drawn, len(tasks))
-
-    def _batches(self, observations: int) -> Iterator[Values]:
-        assert self._weights is not None
-        size = max(1, _CELLS // max(observations, self._weights.shape[1]))
-        for start in range(0, len(self._weights), size):
-            yield self._weights[start : start + size].astype(np.float64)
+        value = float(compute(np.ones((1, self.count)))[0]) if n else np.nan
+        if not np.isfinite(value):
+            return MeasureEstimate(value=None, n=n)
+        size = max(1, _CELLS // width)
+        batches = (self._weights[start : start + size] for start in range(0, len(self._weights), size))
+        drawn = np.concatenate([np.empty(0), *(compute(weights.astype(np.float64)) for weights in batches)])
+        known = drawn[np.isfinite(drawn)]
+        if not len(known):
+            return MeasureEstimate(value=value, n=n)
+        low, high = np.quantile(known, (0.025, 0.975))
+        return MeasureEstimate(value=value, low=float(low), high=float(high), n=n)
 
 
-def _nan(count: int) -> Values:
-    return np.full(count, np.nan, np.float64)
-
-
-def estimate(value: float, drawn: Values, n: int) -> MeasureEstimate:
-    """A value with the 2.5 % and 97.5 % quantiles of its resamples; undefined ones are passed over."""
-    known = drawn[np.isfinite(drawn)]
-    if not len(known):
-        return MeasureEstimate(value=value, n=n)
-    low, high = np.quantile(known, (0.025, 0.975))
-    return MeasureEstimate(value=value, low=float(low), high=float(high), n=n)
+def share(part: Values, whole: Values) -> Values:
+    """``part / whole``, NaN where the whole is not positive."""
+    quotient: Values = np.divide(part, whole, where=whole > 0, out=np.full(np.broadcast(part, whole).shape, np.nan))
+    return quotient
 
 
 def auc(values: Values, positive: npt.NDArray[np.bool_]) -> Statistic:
-    """The chance that a positive observation has a higher value than another, ties counted half.
-
-    Args:
-        values: shape (observations,).
-        positive: which of them are.
-    """
+    """The chance that a positive observation has a higher value than another, ties counted half."""
     order = np.argsort(values, kind="stable")
     starts = np.unique(values[order], return_index=True)[1]
     yes = positive[order]
@@ -133,22 +111,20 @@ def auc(values: Values, positive: npt.NDArray[np.bool_]) -> Statistic:
         above = np.add.reduceat(ordered * yes, starts, axis=1)
         below = np.add.reduceat(ordered * ~yes, starts, axis=1)
         lower = np.cumsum(below, axis=1) - below / 2
-        pairs = above.sum(axis=1) * below.sum(axis=1)
-        share: Values = np.divide((above * lower).sum(axis=1), pairs, where=pairs > 0, out=_nan(len(weights)))
-        return share
+        return share((above * lower).sum(axis=1), above.sum(axis=1) * below.sum(axis=1))
 
     return compute
 
 
-def quantile(values: Values, share: float) -> Statistic:
-    """The value below which a share of the observations lies."""
+def quantile(values: Values, level: float) -> Statistic:
+    """The value below which such a share of the observations lies."""
     order = np.argsort(values, kind="stable")
 
     def compute(weights: Values) -> Values:
         reached = np.cumsum(weights[:, order], axis=1)
-        first = (reached >= share * reached[:, -1:]).argmax(axis=1)
-        found: Values = np.where(reached[:, -1] > 0, values[order][first], np.nan)
-        return found
+        first = (reached >= level * reached[:, -1:]).argmax(axis=1)
+        reached_value: Values = np.where(reached[:, -1] > 0, values[order][first], np.nan)
+        return reached_value
 
     return compute
 
@@ -158,9 +134,9 @@ def log_spread(values: Values) -> Statistic:
     logs = np.log(values)
 
     def compute(weights: Values) -> Values:
-        total = np.where(weights.sum(axis=1) > 0, weights.sum(axis=1), np.nan)
-        mean = weights @ logs / total
-        spread: Values = np.sqrt(np.maximum(weights @ logs**2 / total - mean**2, 0.0))
+        total = weights.sum(axis=1)
+        variance = share(weights @ logs**2, total) - share(weights @ logs, total) ** 2
+        spread: Values = np.sqrt(np.maximum(variance, 0.0))
         return spread
 
     return compute
@@ -168,14 +144,13 @@ def log_spread(values: Values) -> Statistic:
 
 def kolmogorov_smirnov(values: Values, share_below: Callable[[Values], Values]) -> Statistic:
     """The greatest distance between the observations' distribution function and a given one."""
-    points, inverse = np.unique(values, return_inverse=True)
-    order, starts = np.argsort(inverse, kind="stable"), np.searchsorted(np.sort(inverse), np.arange(len(points)))
+    order = np.argsort(values, kind="stable")
+    points, starts = np.unique(values[order], return_index=True)
     wanted = share_below(points)
 
     def compute(weights: Values) -> Values:
         reached = np.cumsum(np.add.reduceat(weights[:, order], starts, axis=1), axis=1)
-        total = np.where(reached[:, -1:] > 0, reached[:, -1:], np.nan)
-        upto = reached / total
+        upto = share(reached, reached[:, -1:])
         before = np.concatenate([np.zeros((len(upto), 1)), upto[:, :-1]], axis=1)
         distance: Values = np.maximum(np.abs(upto - wanted), np.abs(before - wanted)).max(axis=1)
         return distance

@@ -1,7 +1,7 @@
 """Targets: how a real agent was seen to behave, and how far a group of runs is from that.
 
-A target names the population it was measured on.  It is compared with any run, but where the run was made otherwise
-in a way that decides it (lists not shuffled, other snippets), it is *not comparable* rather than missed.
+A target names the population it was measured on.  It is compared with any run; where the run was made in another way
+that decides the outcome (lists not shuffled, other snippets), it is *not comparable* rather than missed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from lrat_sim import catalog
 from lrat_sim.behaviour.measures import RANKS, Measures
 from lrat_sim.behaviour.observed import ObservedRuns
-from lrat_sim.behaviour.resample import MeasureEstimate, Values, kolmogorov_smirnov
+from lrat_sim.behaviour.resample import MeasureEstimate, Values, kolmogorov_smirnov, share
 from lrat_sim.errors import InputError
 from lrat_sim.settings import Positive, Settings
 
@@ -24,7 +24,6 @@ TARGETS = "behaviour-tongyi"
 
 Distance = Literal["difference", "relative error", "outside the range", "total variation", "Kolmogorov-Smirnov"]
 State = Literal["met", "missed", "not comparable", "unknown"]
-
 
 _GRID = 33
 """Points of an interval at which a distance is looked at."""
@@ -94,15 +93,11 @@ class Targets(Settings, frozen=True, kw_only=True):
 
 
 class TargetGap(Struct, frozen=True, kw_only=True):
-    """One target beside what a group of runs did.
+    """One target beside what a group of runs did: the measure ``found`` and its ``distance``, with intervals.
 
-    Attributes:
-        found: the measure, with its interval.
-        distance: how far it is, with its interval; in units of the measure, as a share of the target, or as a
-            distance of distributions, as ``kind`` says.
-        allowed: the largest distance that still meets the target.
-        state: ``unknown`` where the runs do not show the measure.
-        why: why it is not comparable.
+    The distance is in units of the measure, as a share of the target, or of distributions, as ``kind`` says;
+    ``allowed`` is the largest that still meets the target.  The state is ``unknown`` where the runs do not show the
+    measure; ``why`` says why it is not comparable.
     """
 
     group: str
@@ -126,22 +121,19 @@ def load_targets(name: str = TARGETS) -> Targets:
     return catalog.load("recipes", name, Targets)
 
 
-def distances(runs: ObservedRuns, found: Measures, targets: Targets) -> list[TargetGap]:
-    """How far a group of runs is from each target.
-
-    Args:
-        runs: the group.
-        found: their measures.
-        targets: what they are held against.
+def distances(runs: ObservedRuns, measures: Measures, targets: Targets) -> list[TargetGap]:
+    """How far a group of runs, with these measures, is from each target.
 
     Raises:
         InputError: a target names no measure.
     """
-    return [_gap(runs, found, target, targets.populations[target.population]) for target in targets.targets]
+    return [_gap(runs, measures, target, targets.populations[target.population]) for target in targets.targets]
 
 
-def _gap(runs: ObservedRuns, found: Measures, target: Target, population: Population) -> TargetGap:
-    kind, value, distance = _distance(runs, found, target)
+def _gap(runs: ObservedRuns, measures: Measures, target: Target, population: Population) -> TargetGap:
+    if target.distribution is None and target.measure not in measures:
+        raise InputError(f"a target names the measure {target.measure!r}, which is none; correct it.")
+    kind, distance = _distance(runs, measures, target)
     why = _other_population(runs, population)
     allowed = 0.0 if kind == "outside the range" else target.within or target.relative or 0.0
     state: State = "unknown"
@@ -151,7 +143,7 @@ def _gap(runs: ObservedRuns, found: Measures, target: Target, population: Popula
         group=runs.name,
         target=target,
         population=population,
-        found=value,
+        found=measures["rank_top3" if target.distribution is not None else target.measure],
         kind=kind,
         distance=distance,
         allowed=allowed,
@@ -160,37 +152,34 @@ def _gap(runs: ObservedRuns, found: Measures, target: Target, population: Popula
     )
 
 
-def _distance(runs: ObservedRuns, found: Measures, target: Target) -> tuple[Distance, MeasureEstimate, MeasureEstimate]:
+def _distance(runs: ObservedRuns, measures: Measures, target: Target) -> tuple[Distance, MeasureEstimate]:
     if target.distribution is not None:
-        return "total variation", found["rank_top3"], total_variation(runs, target.distribution)
-    if target.measure not in found:
-        raise InputError(f"a target names the measure {target.measure!r}, which is none; correct it.")
-    value = found[target.measure]
+        return "total variation", total_variation(runs, target.distribution)
     if target.lognormal is not None:
-        return "Kolmogorov-Smirnov", value, _from_lognormal(runs, target)
-    if target.within is None and target.relative is None:
-        return "outside the range", value, _mapped(value, lambda x: _beyond(x, target))
-    wanted = target.value or 0.0
+        from scipy import stats
+
+        values, tasks = runs.lengths(target.measure.partition(".")[2])
+        curve = stats.lognorm(s=target.lognormal.sigma, scale=target.lognormal.median)
+        return "Kolmogorov-Smirnov", runs.tasks.statistic(tasks, kolmogorov_smirnov(values, curve.cdf))
+    wanted, estimate = target.value or 0.0, measures[target.measure]
     if target.relative is not None:
-        return "relative error", value, _mapped(value, lambda x: abs(x - wanted) / wanted)
-    return "difference", value, _mapped(value, lambda x: abs(x - wanted))
+        return "relative error", _mapped(estimate, lambda value: abs(value - wanted) / wanted)
+    if target.within is not None:
+        return "difference", _mapped(estimate, lambda value: abs(value - wanted))
+    low = -np.inf if target.low is None else target.low
+    high = np.inf if target.high is None else target.high
+    return "outside the range", _mapped(estimate, lambda value: max(low - value, value - high, 0.0))
 
 
-def _beyond(value: float, target: Target) -> float:
-    below = 0.0 if target.low is None else target.low - value
-    above = 0.0 if target.high is None else value - target.high
-    return max(below, above, 0.0)
-
-
-def _mapped(value: MeasureEstimate, distance: Callable[[float], float]) -> MeasureEstimate:
+def _mapped(estimate: MeasureEstimate, distance: Callable[[float], float]) -> MeasureEstimate:
     """The distance of a value and of all that its interval holds; the distance falls and then rises."""
-    if value.value is None:
+    if estimate.value is None:
         return MeasureEstimate(value=None)
-    here = distance(value.value)
-    if value.low is None or value.high is None:
-        return MeasureEstimate(value=here, n=value.n)
-    ends = [distance(end) for end in np.linspace(value.low, value.high, _GRID).tolist()]
-    return MeasureEstimate(value=here, low=min(ends), high=max(ends), n=value.n)
+    here = distance(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return MeasureEstimate(value=here, n=estimate.n)
+    inside = [distance(value) for value in np.linspace(estimate.low, estimate.high, _GRID).tolist()]
+    return MeasureEstimate(value=here, low=min(inside), high=max(inside), n=estimate.n)
 
 
 def total_variation(runs: ObservedRuns, wanted: Sequence[float]) -> MeasureEstimate:
@@ -198,31 +187,19 @@ def total_variation(runs: ObservedRuns, wanted: Sequence[float]) -> MeasureEstim
 
     Its bootstrap interval lies above its value where that is small: resampling adds differences of its own.
     """
-    known = np.isfinite(runs.rank) & (runs.rank <= len(wanted))
-    onehot = (runs.rank[known, None] == np.arange(1, len(wanted) + 1)).astype(np.float64)
-    target = np.array(wanted) / sum(wanted)
+    rank, target = runs.per_browse("rank"), np.array(wanted) / sum(wanted)
+    listed = rank <= len(wanted)
 
-    def compute(weights: Values) -> Values:
-        counts = weights @ onehot
-        total = counts.sum(axis=1, keepdims=True)
-        shares = np.divide(counts, total, where=total > 0, out=np.full_like(counts, np.nan))
-        halved: Values = np.abs(shares - target).sum(axis=1) / 2
-        return halved
+    def compute(counts: Values) -> Values:
+        distance: Values = np.abs(share(counts, counts.sum(axis=1, keepdims=True)) - target).sum(axis=1) / 2
+        return distance
 
-    return runs.tasks.statistic(runs.browse_task[known], compute)
-
-
-def _from_lognormal(runs: ObservedRuns, target: Target) -> MeasureEstimate:
-    from scipy import stats
-
-    assert target.lognormal is not None
-    values, tasks = runs.lengths(target.measure.partition(".")[2])
-    curve = stats.lognorm(s=target.lognormal.sigma, scale=target.lognormal.median)
-    return runs.tasks.statistic(tasks, kolmogorov_smirnov(values, curve.cdf))
+    at_rank = [rank[listed] == number for number in range(1, len(wanted) + 1)]
+    return runs.tasks.of_sums(runs.browse_task[listed], at_rank, compute, int(listed.sum()))
 
 
 def _other_population(runs: ObservedRuns, population: Population) -> str:
-    """Why a run says nothing on a target; empty where it does."""
+    """Why runs say nothing about a population's targets; empty where they do."""
     setting = runs.setting
     if setting.shuffled != population.shuffled:
         return "the lists were shuffled" if setting.shuffled else "the lists were not shuffled"

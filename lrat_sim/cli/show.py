@@ -88,7 +88,7 @@ def evaluation(result: Evaluation) -> None:
 
 
 def _metrics(runs: Sequence[Run]) -> None:
-    from lrat_sim.grading.table import runs_table
+    from lrat_sim.grading.run import runs_table
 
     printed(runs_table({str(run.folder): run.metrics for run in runs}))
 

@@ -66,6 +66,6 @@ def judge_report(
     folder: Annotated[Path, typer.Argument(help="Trajectories as LRAT publishes them, with mined-pairs.release.json.")],
 ) -> None:
     """Show the rule judge's verdicts on recorded reasoning beside given ones, for a reader to check."""
-    from lrat_sim.grading.report import judge_report as table
+    from lrat_sim.behaviour.judge_report import judge_report as table
 
     printed(table(folder))

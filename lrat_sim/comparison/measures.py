@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.comparison.paired import Better
-from lrat_sim.grading.metrics import MAY_BE_UNTOLD
+from lrat_sim.grading.metrics import MAY_BE_UNKNOWN
 
 TaskMetrics = Mapping[str, float | None]
 """The metrics of one task under one arm."""
@@ -50,7 +50,7 @@ MEASURES = msgspec.yaml.decode(Path(__file__).with_name("measures.yaml").read_by
 
 def unreported(row: TaskMetrics, metric: str) -> bool:
     """Whether a provider did not report tokens or cost of a task; the tokens of a run that broke do not matter."""
-    return metric in MAY_BE_UNTOLD and row.get(metric) is None and (metric == "cost" or row.get("steps") is not None)
+    return metric in MAY_BE_UNKNOWN and row.get(metric) is None and (metric == "cost" or row.get("steps") is not None)
 
 
 def values_of(

@@ -49,8 +49,8 @@ def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None
                 queries.add(trajectory)
                 yield trajectory
 
-    rows = measure(passing(), by_id, latest_grades(Store(run / GRADES, Grade), judge))
-    table = task_table(rows, by_id)
+    rows = measure(passing(), tasks, latest_grades(Store(run / GRADES, Grade), judge))
+    table = task_table(rows, tasks)
     answers: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
         if row.confidence is not None and row.success is not None:

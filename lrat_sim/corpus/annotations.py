@@ -1,23 +1,36 @@
-"""Plans from the annotations of public question sets: triples as in 2WikiMultihopQA, sub-questions as in MuSiQue."""
+"""Plans from the annotations of public question sets: triples as in 2WikiMultihopQA, sub-questions as in MuSiQue.
+
+A plan stands in for a language model's reasoning, so it may hold only what a reader of the question could think of
+and what its passages really say.  Annotated facts are therefore *laid* on the question's gold passages, and a plan
+is dropped, with the reason, unless every hop can be read there:
+
+* a subject is a name as the question spells it, or ``#n``, what hop n found;
+* the subject is the passage's title, or stands in its title or text;
+* the object stands literally in its text;
+* the chain ends at the annotated answer, or the comparison, computed over the annotated objects, gives it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
+from lrat_sim.catalog import read_yaml
 from lrat_sim.corpus.plans import (
     REFERENCE,
-    Draft,
-    NoPlan,
     Passage,
-    lay,
+    branches,
+    compare,
     reference,
     same_name,
     stands_in,
+    states,
     without_brackets,
 )
-from lrat_sim.corpus.wordings import wordings
-from lrat_sim.records import Operator, Plan
+from lrat_sim.records import Hop, Operator, Plan
 from lrat_sim.text import normalise
 
 _OPERATOR_WORDS: list[tuple[Operator, str]] = [
@@ -27,51 +40,87 @@ _OPERATOR_WORDS: list[tuple[Operator, str]] = [
     ("later", r"later|more recently|more recent|younger|youngest|newer|latest|last"),
     ("earlier", r"earlier|first|older|oldest|earliest|before"),
 ]
+_QUESTION_WORDS = re.compile(
+    r"^(?:(?:who|what|when|where|which|whose|how|in|on|at|of|by|the|is|was|did|does)(?:\s+|$))+", re.I
+)
+_NAME = re.compile(r"(?:[A-Z0-9][\w'’.&-]*)(?:\s+(?:(?:of|the|and|de|von|van|la|du)\s+)*[A-Z0-9][\w'’.&-]*)*")
 
 
-def operator_of(question: str, names: Sequence[str]) -> Operator | None:
-    """The comparison that a question asks for, from its wording once the compared names are taken out."""
-    plain = f" {normalise(question)} "
-    for name in sorted((normalise(name) for name in names), key=len, reverse=True):
-        plain = plain.replace(f" {name} ", " ")
-    for operator, words in _OPERATOR_WORDS:
-        if re.search(rf"\b(?:{words})\b", plain):
-            return operator
-    return None
+class NoPlan(Exception):
+    """Why annotations give no plan: data, caught by the reader that counts it."""
+
+
+class Draft(NamedTuple):
+    """A hop before it is laid.
+
+    ``objects`` are the spellings its object may have, the annotated one first; ``passages`` those it may be laid on.
+    """
+
+    subject: str
+    relation: str
+    objects: Sequence[str]
+    phrasings: Sequence[str]
+    passages: Sequence[Passage]
+
+
+def lay(drafts: Sequence[Draft], answer: str, operator: Operator | None = None) -> Plan:
+    """The plan of drafted hops, each laid on its passages, that lead to the answer; raises NoPlan where they do not."""
+
+    def choose(index: int, chosen: list[str]) -> list[str] | None:
+        if index == len(drafts):
+            return chosen
+        draft = drafts[index]
+        place = reference(draft.subject)
+        name = draft.subject if place is None else chosen[place - 1]
+        for spelling in draft.objects:
+            if any(states(passage, name, spelling) for passage in draft.passages):
+                rest = choose(index + 1, [*chosen, spelling])
+                if rest is not None:
+                    return rest
+        return None
+
+    objects = choose(0, [])
+    if objects is None:
+        raise NoPlan("a fact cannot be read in the gold passages")
+    hops = [
+        Hop(subject=draft.subject, relation=draft.relation, object=spelling, phrasings=list(draft.phrasings))
+        for draft, spelling in zip(drafts, objects, strict=True)
+    ]
+    if operator is None:
+        if normalise(objects[-1]) != normalise(answer):
+            raise NoPlan("the facts do not end at the answer")
+        return Plan(hops=hops)
+    outcome = compare(operator, [(name, [objects[end] for end in ends]) for name, ends in branches(hops)])
+    if outcome is None or not same_name(outcome, answer):
+        raise NoPlan("the comparison of the facts does not give the answer")
+    return Plan(hops=hops, operator=operator)
 
 
 def plan_from_triples(
     question: str, answer: str, triples: Sequence[Sequence[str]], passages: Sequence[Passage], comparison: bool
 ) -> Plan:
-    """A plan from facts in the manner of 2WikiMultihopQA.
+    """A plan from facts as 2WikiMultihopQA annotates them, or NoPlan.
 
-    Args:
-        question, answer: as annotated.
-        triples: (subject, relation, object), in order of reasoning.
-        passages: the question's gold passages.
-        comparison: whether branches are compared; otherwise each triple speaks of what the one before it found,
-            even where the annotation spells it in another way.
-
-    Raises:
-        NoPlan: with the reason.
+    ``triples`` are (subject, relation, object) in order of reasoning; unless branches are compared, each is about the
+    object of the one before it, even where the annotation spells it in another way.
     """
     if not triples:
         raise NoPlan("no facts are annotated")
     subjects: list[str] = []
     for index, (subject, _, _) in enumerate(triples):
-        earlier = [n for n, (_, _, found) in enumerate(triples[:index], start=1) if same_name(subject, found)]
+        earlier = [n for n, (_, _, value) in enumerate(triples[:index], start=1) if same_name(subject, value)]
         if not comparison and index:
             subjects.append(f"#{index}")
         else:
-            subjects.append(f"#{earlier[0]}" if earlier else _as_asked(question, triples[index], passages))
+            subjects.append(f"#{earlier[0]}" if earlier else _as_in_question(question, triples[index], passages))
     drafts = []
-    for index, (subject, relation, found) in enumerate(triples):
-        spellings = [found]
+    for index, (subject, relation, value) in enumerate(triples):
+        spellings = [value]
         for later, link in zip(triples, subjects, strict=True):
             if reference(link) == index + 1:
                 # the two passages may know the bridge by different names: take one that both of them use
                 titles = [without_brackets(p.title) for p in passages if stands_in(later[2], p.text)]
-                near = [t for t in titles if _share_word(t, found) or _share_word(t, later[0])]
+                near = [t for t in titles if _share_word(t, value) or _share_word(t, later[0])]
                 spellings += [name for name in (later[0], *near) if not same_name(name, subject)]
         drafts.append(Draft(subjects[index], relation, list(dict.fromkeys(spellings)), wordings(relation), passages))
     operator = None
@@ -82,74 +131,76 @@ def plan_from_triples(
     return lay(drafts, answer, operator)
 
 
-def _share_word(first: str, second: str) -> bool:
-    return not set(normalise(first).split()).isdisjoint(normalise(second).split())
+def operator_of(question: str, names: Sequence[str]) -> Operator | None:
+    """The comparison that a question asks for, from its wording once the compared names are taken out."""
+    plain = f" {normalise(question)} "
+    for name in sorted((normalise(name) for name in names), key=len, reverse=True):
+        plain = plain.replace(f" {name} ", " ")
+    return next((operator for operator, words in _OPERATOR_WORDS if re.search(rf"\b(?:{words})\b", plain)), None)
 
 
-def _as_asked(question: str, triple: Sequence[str], passages: Sequence[Passage]) -> str:
+def _as_in_question(question: str, triple: Sequence[str], passages: Sequence[Passage]) -> str:
     """The name of a triple's subject as the question has it: the longest of its own and its passage's titles."""
-    subject, _, found = triple
+    subject, _, value = triple
     own = [passage for passage in passages if same_name(passage.title, subject)]
     near = [
         p
         for p in passages
-        if stands_in(found, p.text) and (_share_word(p.title, subject) or stands_in(subject, p.text))
+        if stands_in(value, p.text) and (_share_word(p.title, subject) or stands_in(subject, p.text))
     ]
     names = [subject.strip()]
     for title, _ in own or near:
         names += [title, without_brackets(title)]
-    asked = [name for name in names if stands_in(name, question)]
-    if not asked:
+    in_question = [name for name in names if stands_in(name, question)]
+    if not in_question:
         raise NoPlan("a fact's subject is not in the question")
-    return max(asked, key=lambda name: len(normalise(name)))
+    return max(in_question, key=lambda name: len(normalise(name)))
 
 
-_QUESTION_WORD = re.compile(
-    r"^(?:who|what|when|where|which|whose|how|in|on|at|of|by|the|is|was|did|does)(?:\s+|$)", re.I
-)
-_NAME = re.compile(r"(?:[A-Z0-9][\w'’.&-]*)(?:\s+(?:(?:of|the|and|de|von|van|la|du)\s+)*[A-Z0-9][\w'’.&-]*)*")
+def _share_word(first: str, second: str) -> bool:
+    return not set(normalise(first).split()).isdisjoint(normalise(second).split())
 
 
-def draft_from_subquestion(text: str, found: str, passage: Passage) -> Draft:
-    """One hop of a decomposition in the manner of MuSiQue.
+def draft_from_subquestion(text: str, answer: str, passage: Passage) -> Draft:
+    """One hop of a decomposition as MuSiQue annotates it, or NoPlan.
 
-    Args:
-        text: ``subject >> relation``, or a free question; earlier answers are ``#n``.
-        found: the answer to it.
-        passage: the paragraph that supports it.
-
-    Raises:
-        NoPlan: it refers to two answers at once, or names nothing to ask about.
+    ``text`` is ``subject >> relation`` or a free question, with earlier answers as ``#n``; ``passage`` supports it.
     """
     subject, arrow, relation = (part.strip() for part in text.partition(">>"))
+    references = REFERENCE.findall(text)
     if arrow:
-        if len(REFERENCE.findall(text)) > 1 or not subject or not relation:
+        if len(references) > 1 or not subject or not relation:
             raise NoPlan("a sub-question refers to more than one answer")
-        return Draft(subject, relation, [found], wordings(relation), [passage])
-    references = set(REFERENCE.findall(text))
-    if len(references) > 1:
+        return Draft(subject, relation, [answer], wordings(relation), [passage])
+    if len(set(references)) > 1:
         raise NoPlan("a sub-question refers to more than one answer")
-    subject = f"#{references.pop()}" if references else _named(text, passage.title)
-    phrasing = _one_line(text.replace("{", "(").replace("}", ")").replace(subject, "{subject}"))
-    return Draft(subject, _one_line(text.replace(subject, "")).strip(" ?"), [found], [phrasing], [passage])
+    subject = f"#{references[0]}" if references else _subject_of(text, passage.title)
+    phrasing = " ".join(text.replace("{", "(").replace("}", ")").replace(subject, "{subject}").split())
+    return Draft(subject, " ".join(text.replace(subject, "").split()).strip(" ?"), [answer], [phrasing], [passage])
 
 
-def _named(text: str, title: str) -> str:
+def _subject_of(text: str, title: str) -> str:
+    """What a free question asks about: the passage's title, or the longest name in the question."""
     for name in (title, without_brackets(title)):
-        match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
-        if match:
+        if match := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE):
             return str(match.group())
-    names: list[str] = [name for name in map(_without_question_word, _NAME.findall(text)) if name]
+    names = [name for match in _NAME.findall(text) if (name := _QUESTION_WORDS.sub("", match))]
     if not names:
         raise NoPlan("a sub-question names nothing to ask about")
     return max(names, key=len)
 
 
-def _without_question_word(name: str) -> str:
-    while match := _QUESTION_WORD.match(name):
-        name = name[match.end() :]
-    return name
+def wordings(relation: str) -> list[str]:
+    """Ways to ask for a relation, such as "date of birth" or "headquarters_location", with ``{subject}`` where the name
+    goes; a relation that ``wordings.yaml`` does not have is worded in three general ways."""
+    plain = " ".join(relation.replace("_", " ").split())
+    known = _table().get(plain.casefold())
+    if known is not None:
+        return list(known)
+    plain = plain.replace("{", "(").replace("}", ")")
+    return [f"{{subject}} {plain}", f"{plain} of {{subject}}", f"what is the {plain} of {{subject}}"]
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+@cache
+def _table() -> dict[str, list[str]]:
+    return read_yaml(Path(__file__).with_name("wordings.yaml"))

@@ -7,16 +7,16 @@ A corpus is a folder::
     id_rows.npy        the row of each of those
     corpus.json        count, fingerprint and seals of the files; written last, so a folder without it is unfinished
 
-An id is found by a binary search among the hashes and then compared with the id that stands in the row, so that
-eleven million documents need 16 bytes each of mapped memory, and a hash collision cannot return the wrong one.
+An id is found by a binary search among the hashes and compared with the id in its row, so that eleven million documents
+need 16 bytes each of mapped memory, and a hash collision cannot return the wrong one.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,22 +24,20 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from lrat_sim.artifact import ensure_folder
+from lrat_sim.artifact import ensure_folder, read_json, write_json
 from lrat_sim.corpus.seal import Seal, broken, seal
 from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.foreign import reading
+from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document
 
-Progress: TypeAlias = Callable[[int, int | None, str], None]
-"""Called with what is done, what is to be done (None if unknown) and a word for it."""
-
 _BATCH_ROWS, _BATCH_CHARACTERS = 8192, 1 << 25
-_ARROW, _HASHES, _ROWS = "documents.arrow", "id_hashes.npy", "id_rows.npy"
+CARD, _ARROW, _HASHES, _ROWS = "corpus.json", "documents.arrow", "id_hashes.npy", "id_rows.npy"
 _SCHEMA = pa.schema([("id", pa.string()), ("title", pa.string()), ("text", pa.string())])
 
 
 class CorpusCard(Struct, frozen=True, forbid_unknown_fields=True):
-    """What ``corpus.json`` records: number of documents, identity of their content, and the files as written."""
+    """What ``corpus.json`` records."""
 
     documents: int
     fingerprint: str
@@ -66,15 +64,8 @@ class Ids(Sequence[str]):
     def __len__(self) -> int:
         return len(self._column)
 
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[str]: ...
-    def __getitem__(self, row: int | slice) -> str | list[str]:
-        if isinstance(row, slice):
-            found: list[str] = self._column[row].to_pylist()
-            return found
-        return str(self._column[int(row)].as_py())
+    def __getitem__(self, row: Any) -> Any:
+        return self._column[row].to_pylist() if isinstance(row, slice) else self._column[int(row)].as_py()
 
     def __iter__(self) -> Iterator[str]:
         for chunk in self._column.chunks:
@@ -82,14 +73,8 @@ class Ids(Sequence[str]):
 
 
 class Corpus:
-    """An immutable, memory-mapped collection of documents; safe to read from several threads.
-
-    Make one with :meth:`build` or :meth:`open`.
-
-    Attributes:
-        folder: where it lies.
-        fingerprint: identity of ids, titles and texts in their order.
-    """
+    """An immutable, memory-mapped collection of documents, from :meth:`build` or :meth:`open`; several threads may read
+    it.  Its ``fingerprint`` is the identity of ids, titles and texts in their order."""
 
     def __init__(self, folder: Path, card: CorpusCard, table: Any, hashes: npt.NDArray[Any], rows: npt.NDArray[Any]):
         self.folder, self.fingerprint = folder, card.fingerprint
@@ -97,15 +82,10 @@ class Corpus:
         self._id, self._title, self._text = (table.column(name) for name in ("id", "title", "text"))
 
     @classmethod
-    def build(cls, folder: Path, documents: Iterable[Document], *, progress: Progress | None = None) -> Corpus:
+    def build(cls, folder: Path, documents: Iterable[Document], *, progress: ProgressCallback | None = None) -> Corpus:
         """Writes a corpus from a stream of documents and opens it; what the folder held before is replaced.
 
-        Memory: one record batch, and 16 bytes a document.
-
-        Args:
-            folder: made if missing.
-            documents: drawn once; a document's row is its place in the stream.
-            progress: told the number of documents written.
+        A document's row is its place in the stream.  Takes the memory of one record batch, and 16 bytes a document.
 
         Raises:
             InputError: an id is empty, a document has neither text nor title, there is no document, or the folder
@@ -113,14 +93,17 @@ class Corpus:
             DuplicateId: an id occurs twice.
         """
         ensure_folder(folder)
-        (folder / "corpus.json").unlink(missing_ok=True)
+        (folder / CARD).unlink(missing_ok=True)
         beside = folder / f"{_ARROW}.part"
         hashes: list[npt.NDArray[np.uint64]] = []
         digest, count = hashlib.sha256(), 0
         with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
             for batch in _batches(documents):
                 for place, document in enumerate(batch, start=count + 1):
-                    _check(document, place, folder)
+                    if not document.id.strip() or not has_content(document):
+                        empty = "`text` and no title" if document.id.strip() else "`id`"
+                        problem = f"document {place} ({document.id!r}) for {folder} has an empty {empty}"
+                        raise InputError(f"{problem}; correct it or leave it out.")
                     digest.update(msgspec.json.encode((document.id, document.title, document.text)))
                 columns = [[getattr(document, name) for document in batch] for name in _SCHEMA.names]
                 writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=_SCHEMA))
@@ -138,8 +121,11 @@ class Corpus:
         beside.replace(folder / _ARROW)
         card = CorpusCard(count, digest.hexdigest()[:16], seal(folder, (_ARROW, _HASHES, _ROWS)))
         corpus = cls._map(folder, card)
-        corpus._refuse_duplicates()
-        (folder / "corpus.json").write_bytes(msgspec.json.encode(card))
+        for position in np.flatnonzero(corpus._hashes[1:] == corpus._hashes[:-1]):
+            first, second = int(corpus._rows[position]), int(corpus._rows[position + 1])
+            if corpus._id[first].as_py() == corpus._id[second].as_py():
+                raise DuplicateId(corpus._id[first].as_py(), (first, second), folder)
+        write_json(folder / CARD, card)
         return corpus
 
     @classmethod
@@ -149,19 +135,12 @@ class Corpus:
         Raises:
             InputError: there is none, or its files are not as they were written.
         """
-        try:
-            content = (folder / "corpus.json").read_bytes()
-        except OSError as error:
-            raise InputError(f"{folder} holds no finished corpus (no corpus.json); build it first.") from error
-        with reading(f"{folder / 'corpus.json'} is damaged", "build the corpus again"):
-            card = msgspec.json.decode(content, type=CorpusCard)
-        problem, remedy = f"the corpus at {folder} is damaged", "build it again"
+        problem, remedy = f"the corpus at {folder} is damaged", "build the corpus again"
+        card = read_json(folder / CARD, CorpusCard, "the card of a finished corpus", remedy)
         with reading(problem, remedy):
-            fault = broken(folder, card.files)
-            corpus = None if fault else cls._map(folder, card)
-        if corpus is None:
-            raise InputError(f"{problem} ({fault}); {remedy}.")
-        return corpus
+            if fault := broken(folder, card.files):
+                raise InputError(f"{problem} ({fault}); {remedy}.")
+            return cls._map(folder, card)
 
     @classmethod
     def _map(cls, folder: Path, card: CorpusCard) -> Corpus:
@@ -192,51 +171,29 @@ class Corpus:
         return isinstance(docid, str) and self._find(docid) is not None
 
     def row(self, docid: str) -> int:
-        """The row of a document.
-
-        Raises:
-            UnknownDocument: the corpus has no such id.
-        """
+        """The row of a document; raises UnknownDocument where there is no such id."""
         row = self._find(docid)
         if row is None:
             raise UnknownDocument(f"the corpus at {self.folder} has no document {docid!r}")
         return row
 
     def document(self, docid: str) -> Document:
-        """One document by its id.
-
-        Raises:
-            UnknownDocument: the corpus has no such id.
-        """
+        """One document by its id; raises UnknownDocument where there is no such id."""
         return self[self.row(docid)]
 
     def _find(self, docid: str) -> int | None:
         key = np.uint64(_hash(docid))
-        place = int(np.searchsorted(self._hashes, key))
-        while place < len(self._hashes) and self._hashes[place] == key:
+        for place in range(int(np.searchsorted(self._hashes, key)), len(self)):
+            if self._hashes[place] != key:
+                return None
             row = int(self._rows[place])
             if self._id[row].as_py() == docid:
                 return row
-            place += 1
         return None
-
-    def _refuse_duplicates(self) -> None:
-        for place in np.flatnonzero(self._hashes[1:] == self._hashes[:-1]):
-            first, second = int(self._rows[place]), int(self._rows[place + 1])
-            if self._id[first].as_py() == self._id[second].as_py():
-                raise DuplicateId(self._id[first].as_py(), (first, second), self.folder)
 
 
 def _hash(docid: str) -> int:
     return int.from_bytes(hashlib.blake2b(docid.encode(), digest_size=8).digest(), "little")
-
-
-def _check(document: Document, place: int, folder: Path) -> None:
-    if not document.id.strip() or not has_content(document):
-        empty = "`text` and no title" if document.id.strip() else "`id`"
-        raise InputError(
-            f"document {place} ({document.id!r}) for {folder} has an empty {empty}; correct it or leave it out."
-        )
 
 
 def has_content(document: Document) -> bool:

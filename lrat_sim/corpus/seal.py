@@ -1,8 +1,8 @@
 """Files that must not change once they are written: whether they still hold the bytes that they were written with.
 
 A corpus of eleven million passages is 6 GB, a dense index of it 17 GB: too much to hash whenever it is opened.  So size
-and time of change are compared, and only where these differ (a file was copied, or written to) the bytes are hashed,
-at one to two GB a second.  A change that keeps the size and sets the time back goes unnoticed.
+and time of change are compared, and the bytes are hashed only where these differ (a file was copied, or written to).
+A change that keeps the size and sets the time back goes unnoticed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ class Seal(Struct, frozen=True):
 
 
 def seal(folder: Path, names: Iterable[str]) -> dict[str, Seal]:
-    """The seals of some files of a folder, by name."""
-    return {name: Seal(*_state(folder / name), fingerprint_file(folder / name)) for name in names}
+    """The seals of files of a folder, by name."""
+    seals = {}
+    for name in names:
+        state = (folder / name).stat()
+        seals[name] = Seal(state.st_size, state.st_mtime_ns, fingerprint_file(folder / name))
+    return seals
 
 
 def broken(folder: Path, seals: Mapping[str, Seal]) -> str | None:
@@ -36,17 +40,12 @@ def broken(folder: Path, seals: Mapping[str, Seal]) -> str | None:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        size, changed = _state(path)
-        if size != known.bytes:
-            return f"{name} has {size} bytes instead of {known.bytes}"
-        if changed != known.changed:
+        state = path.stat()
+        if state.st_size != known.bytes:
+            return f"{name} has {state.st_size} bytes instead of {known.bytes}"
+        if state.st_mtime_ns != known.changed:
             if fingerprint_file(path) != known.fingerprint:
                 return f"{name} holds other bytes than were written"
             with suppress(OSError):  # of a copy; with its time set back it is not hashed again
                 os.utime(path, ns=(known.changed, known.changed))
     return None
-
-
-def _state(path: Path) -> tuple[int, int]:
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns

@@ -63,8 +63,6 @@ _UNITS = {
     )
     for name in group.split()
 }  # fmt: skip
-
-
 _CURRENCIES = {"dollar", "euro", "pound", "yen", "rupee"}
 _TO = {"to", "until", "till", "through", "from"}
 
@@ -72,21 +70,15 @@ _TO = {"to", "until", "till", "through", "from"}
 class Token(NamedTuple):
     """A word, a number, a date, or a mark between them."""
 
-    key: str
-    """What is compared: equal for what is equal."""
-    depth: int = 0
-    """Of brackets."""
+    key: str  # equal for what counts as equal
+    depth: int = 0  # of brackets
     mark: bool = False
     capital: bool = False
     article: bool = False
-    value: Fraction | None = None
-    """Of a number, and of a bare year."""
-    aside: bool = False
-    """Whether it is a number that mostly counts nothing ("one of them", "VIII"): it contradicts no other."""
-    dates: tuple[Date, ...] = ()
-    """What a date may mean."""
-    after_a: bool = False
-    """Whether an "A" stands before it, which may be the article or a letter."""
+    value: Fraction | None = None  # of a number, and of a bare year
+    aside: bool = False  # a number that mostly counts nothing ("one of them", "VIII"): it contradicts no other
+    dates: tuple[Date, ...] = ()  # what a date may mean
+    after_a: bool = False  # an "A" stands before it, which may be the article or a letter
 
 
 _NOTHING = Token("")
@@ -99,8 +91,8 @@ def tokens(text: str) -> tuple[Token, ...]:
 
 def words(text: Sequence[Token]) -> list[Token]:
     """The tokens without marks and without articles, unless there is nothing else."""
-    found = [token for token in text if not token.mark]
-    return [token for token in found if not token.article] or found
+    unmarked = [token for token in text if not token.mark]
+    return [token for token in unmarked if not token.article] or unmarked
 
 
 @lru_cache(maxsize=1 << 14)
@@ -110,7 +102,7 @@ def _kept_tokens(text: str) -> tuple[Token, ...]:
 
 def _tokens(text: str) -> list[Token]:
     plain = in_digits(_plain_characters(text)[:_READ])
-    found: list[Token] = []
+    cut: list[Token] = []
     depth, end = 0, 0
     for date in [*find_dates(plain), None]:
         for token in _undated(plain[end : date.start if date else len(plain)]):
@@ -119,24 +111,24 @@ def _tokens(text: str) -> list[Token]:
             elif token.mark and token.key in ")]":
                 depth = max(0, depth - 1)
             else:
-                found.append(token._replace(depth=depth))
+                cut.append(token._replace(depth=depth))
         if date:
             end = date.end
-            found.append(_date_token(date.readings)._replace(depth=depth))
-    if not any(not token.mark for token in found) and (bare := "".join(plain.split()).strip("\"'")):
+            cut.append(_date_token(date.readings)._replace(depth=depth))
+    if all(token.mark for token in cut) and (bare := "".join(plain.split()).strip("\"'")):
         return [Token(bare)]
-    return _joined(found)
+    return _joined(cut)
 
 
 def _plain_characters(text: str) -> str:
     text = " ".join(text.split())
     if not text.isascii():
         text = _RAISED.sub("^", _SQUARE.sub(r" square \1", text))
-        text = _VULGAR.sub(lambda found: f" {unicodedata.normalize('NFKC', found[0])}", text)
+        text = _VULGAR.sub(lambda match: f" {unicodedata.normalize('NFKC', match[0])}", text)
         text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
         text = regex.sub(r"\p{Cf}", "", text)
-        text = regex.sub(r"(?![0-9])\d", lambda found: str(unicodedata.digit(found[0])), text)
-        text = _CHINESE_DATE.sub(lambda found: str(chinese(found[0])), text)
+        text = regex.sub(r"(?![0-9])\d", lambda match: str(unicodedata.digit(match[0])), text)
+        text = _CHINESE_DATE.sub(lambda match: str(chinese(match[0])), text)
     text = _EMPHASIS.sub(r"\2", text) if "*" in text else text
     return _ABOUT.sub("", _DOLLARS.sub("", _PER_CENT.sub("percent", text)))
 
@@ -200,26 +192,24 @@ def _word_token(match: regex.Match[str], text: str) -> Token:
     return Token(word, article=word in ("an", "the"), capital=capital)
 
 
-def _joined(found: Sequence[Token]) -> list[Token]:
+def _joined(text: Sequence[Token]) -> list[Token]:
     """Units in one spelling after their number, and ranges without the words that make them."""
     joined: list[Token] = []
-    for position, token in enumerate(found):
+    for token, after in zip(text, [*text, _NOTHING][1:], strict=True):
         before = joined[-1] if joined else _NOTHING
-        after = found[position + 1] if position + 1 < len(found) else _NOTHING
         if before.article and before.key == "a" and before.capital:
             token = token._replace(after_a=True)
-        if token.key in _TO and _is_number(after) and (_is_number(before) or token.key == "from"):
+        if token.key in _TO and is_number(after) and (is_number(before) or token.key == "from"):
             continue
-        if _is_number(token) and (unit := _UNITS.get(before.key)) in _CURRENCIES:
+        if is_number(token) and (unit := _UNITS.get(before.key)) in _CURRENCIES:
             joined[-1:] = [token, before._replace(key=unit)]
-        elif (_is_number(before) or before.key in ("square", "cubic")) and not token.mark:
-            joined.append(
-                token._replace(key=_UNITS.get(token.key) or _UNITS.get(token.key.removesuffix("s"), token.key))
-            )
-        else:
-            joined.append(token)
+            continue
+        if (is_number(before) or before.key in ("square", "cubic")) and not token.mark:
+            token = token._replace(key=_UNITS.get(token.key) or _UNITS.get(token.key.removesuffix("s"), token.key))
+        joined.append(token)
     return joined
 
 
-def _is_number(token: Token) -> bool:
+def is_number(token: Token) -> bool:
+    """Whether it is a number, a year or a date."""
     return token.value is not None or bool(token.dates)

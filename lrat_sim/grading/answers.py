@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -18,8 +18,7 @@ from lrat_sim.agent.answer import read_answer, states_answer
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
 from lrat_sim.grading.confidence import stated_confidence
-from lrat_sim.grading.judge_model import Ask, JudgeModel, Poll, VotingModel
-from lrat_sim.grading.judging import judge_all
+from lrat_sim.grading.judging import RULE, Poll, VotingJudge, judge_all, named_model
 from lrat_sim.grading.match import can_be_covered, covered_answer, is_match, is_text
 from lrat_sim.grading.replies import one_of, polarity, stated
 from lrat_sim.models.client import Client
@@ -73,104 +72,94 @@ class MatchJudge:
 
     def rule(self, task: Task, trajectory: Trajectory) -> Ruling:
         """The same in plain code."""
-        said = response(trajectory)
-        confidence = stated_confidence(said)
-        extracted = read_answer(trajectory.answer)
-        if extracted and not states_answer(said) and is_text(extracted, task.answers):
-            return _ruling_on_text(extracted, [accepted for accepted in task.answers if accepted.strip()], confidence)
-        state: GradeState = "correct" if extracted and is_match(extracted, task.answers) else "incorrect"
-        return Ruling(state=state, extracted=extracted, confidence=confidence)
+        message = response(trajectory)
+        answer = read_answer(trajectory.answer)
+        if answer and not states_answer(message) and is_text(answer, task.answers):
+            state, extracted, rationale = _cover_match(answer, task.answers)
+        else:
+            state = "correct" if answer and is_match(answer, task.answers) else "incorrect"
+            extracted, rationale = answer, None
+        return Ruling(state=state, extracted=extracted, confidence=stated_confidence(message), rationale=rationale)
 
 
-def _ruling_on_text(text: str, accepted: list[str], confidence: float | None) -> Ruling:
-    found = covered_answer(text, accepted)
-    if found is not None:
-        why = "cover match: the answer is a text, which holds an accepted answer"
-        return Ruling(state="correct", extracted=found, confidence=confidence, rationale=why)
+def _cover_match(text: str, accepted: list[str]) -> tuple[GradeState, str | None, str]:
+    """The state of a text, the accepted answer that it holds, and the rationale."""
+    accepted = [name for name in accepted if name.strip()]
+    covered = covered_answer(text, accepted)
+    if covered is not None:
+        return "correct", covered, "cover match: the answer is a text, which holds an accepted answer"
     if not all(map(can_be_covered, accepted)):
-        why = "the answer is a text, and whether it gives that yes, no, number or date its words do not tell"
-        return Ruling(state="ungraded", confidence=confidence, rationale=why)
-    why = "cover match: the answer is a text, which holds no accepted answer"
-    return Ruling(state="incorrect", confidence=confidence, rationale=why)
+        why = "the answer is a text, and its words do not tell whether it gives that yes, no, number or date"
+        return "ungraded", None, why
+    return "incorrect", None, "cover match: the answer is a text, which holds no accepted answer"
 
 
-class ModelAnswerJudge:
-    """A language model as judge, asked ``votes`` times, decided by the majority.
+class ModelAnswerJudge(VotingJudge):
+    """A language model as judge of answers; its prompt has the slots ``{question}``, ``{accepted}``, ``{response}``.
 
     The extracted answer is the one that most of the winning votes name.  The confidence is the one that the response
     states in so many words (:func:`stated_confidence`), else the one that most of them read out of it.
-
-    Args:
-        model: the model and how it is called.
-        votes: rulings asked for; a tie, or none that can be read, leaves the answer ungraded.
-        prompt: name or path of the prompt, with the slots ``{question}``, ``{accepted}`` and ``{response}``.
-        client: what the calls share; see :class:`lrat_sim.grading.judge_model.VotingModel`.
-        ask: sends the prompts, in place of the language-model client.
-
-    Raises:
-        InputError: the prompt lacks a slot, or ``votes`` is below 1.
     """
 
-    def __init__(
-        self,
-        model: JudgeModel,
-        *,
-        votes: int = 1,
-        prompt: str = "judge-answer",
-        client: Client | None = None,
-        ask: Ask | None = None,
-    ):
-        self._model = VotingModel(model, votes, prompt, ("question", "accepted", "response"), client, ask)
-        self.name = self._model.name
+    default_prompt = "judge-answer"
+    slots = ("question", "accepted", "response")
 
     async def ruling(self, task: Task, trajectory: Trajectory) -> Ruling:
         """The majority of the votes; ungraded where there is none."""
-        said = response(trajectory)
-        found: Poll[GradeState] = await self._model.poll(
-            read_ruling, question=task.question, accepted="\n".join(task.answers), response=said
-        )
-        confidence = stated_confidence(said)
+        message = response(trajectory)
+        slots = {"question": task.question, "accepted": "\n".join(task.answers), "response": message}
+        poll: Poll[GradeState] = await self.poll(read_ruling, **slots)
+        confidence = stated_confidence(message)
         if confidence is None:
-            confidence = _most([stated_confidence(reply.text) for reply in found.winners])
+            confidence = _commonest(map(stated_confidence, poll.winners))
         return Ruling(
-            state=found.state or "ungraded",
-            votes=[vote or "ungraded" for vote in found.votes],
-            extracted=_most([_extracted(reply.text) for reply in found.winners]),
+            state=poll.state or "ungraded",
+            votes=[vote or "ungraded" for vote in poll.votes],
+            extracted=_commonest(map(_extracted, poll.winners)),
             confidence=confidence,
-            rationale=found.winners[0].text if found.winners else found.reason,
-            error=found.error,
-            usage=found.usage,
+            rationale=poll.winners[0] if poll.winners else poll.reason,
+            error=poll.error,
+            usage=poll.usage,
         )
+
+
+def answer_judge(
+    name: str = RULE, *, votes: int = 1, options: Mapping[str, Any] | None = None, client: Client | None = None
+) -> AnswerJudge:
+    """The judge of answers behind a name: ``rule`` is the offline match, any other a model.
+
+    For the arguments see :func:`~lrat_sim.grading.judging.named_model` and
+    :class:`~lrat_sim.grading.judging.VotingJudge`.
+    """
+    model = named_model(name, votes, options)
+    return MatchJudge() if model is None else ModelAnswerJudge(model, votes=votes, client=client)
 
 
 # after a verb or as the whole opening: "the correct answer is Rome" says nothing of the answer given
-_PLACE = r"(?:(?<=\bis )|(?<=\bas )|(?<=\bnot )|(?<=ly )|^\W*)"
+_BEFORE = r"(?:(?<=\bis )|(?<=\bas )|(?<=\bnot )|(?<=ly )|^\W*)"
 _END = r"(?=\s*(?:[^\w\s]|$)|\s+(?:and|as|because|since)\b)"
-_CORRECT = {"yes": rf"{_PLACE}correct\b{_END}", "no": rf"{_PLACE}(?:incorrect|wrong)\b{_END}"}
+_CORRECT = {"yes": rf"{_BEFORE}correct\b{_END}", "no": rf"{_BEFORE}(?:incorrect|wrong)\b{_END}"}
 _YES, _NO = r"(yes|true|correct)", r"(no|false|incorrect|wrong|not correct)"
-_SAYS = re.compile(rf"(?:{_YES}|{_NO})\b(?!\s*(?:or\b|[/|?]))", re.IGNORECASE)
+_YES_OR_NO = re.compile(rf"(?:{_YES}|{_NO})\b(?!\s*(?:or\b|[/|?]))", re.IGNORECASE)
 
 
 def read_ruling(reply: str) -> GradeState | None:
-    """Correct or incorrect, as a reply says; None where it says neither, or both.
+    """Correct or incorrect, as a judge's reply says; None where it says neither, or both.
 
     It is that of the line or JSON field ``Correct: yes`` (or ``Verdict: incorrect``), else of the reply where it is
     one word or a sentence such as "The response is incorrect."
-
-    Args:
-        reply: as :func:`lrat_sim.grading.replies.plain` gives it.
     """
     if values := stated(reply, "(?:is[_ ])?correct|verdict|judge?ment|grade"):
-        right = one_of([_says(value) for value in values])
+        right = one_of([_yes_or_no(value) for value in values])
     elif re.fullmatch(r"\W*\w+\W*", reply):
-        right = _says(reply)
+        right = _yes_or_no(reply)
     else:
         right = polarity(reply, **_CORRECT)
     return None if right is None else "correct" if right else "incorrect"
 
 
-def _says(value: str) -> bool | None:
-    word = _SAYS.match(value.lstrip(" \t\n*_`\"'("))
+def _yes_or_no(value: str) -> bool | None:
+    word = _YES_OR_NO.match(value.lstrip(" \t\n*_`\"'("))
     return None if word is None else word[1] is not None
 
 
@@ -180,67 +169,47 @@ def _extracted(reply: str) -> str | None:
     return None if value.lower() in ("", "none", "null") else value
 
 
-def _most(values: list[T | None]) -> T | None:
-    """The commonest value, the first of those as common."""
+def _commonest(values: Iterable[T | None]) -> T | None:
+    """The commonest value, of equally common ones the first."""
     known = Counter(value for value in values if value is not None)
     return known.most_common(1)[0][0] if known else None
 
 
 def grade_answers(
     trajectories: Iterable[Trajectory],
-    tasks: Iterable[Task] | Mapping[str, Task],
+    tasks: Iterable[Task],
     judge: AnswerJudge,
     *,
     store: Store[Grade] | None = None,
     concurrency: int = 16,
     progress: ProgressCallback | None = None,
 ) -> Iterator[Grade]:
-    """Grades every run that answered, many at once, and yields the new grades as they are ready.
+    """Grades every run that answered, ``concurrency`` at once, and yields the new grades as they are ready.
 
-    Args:
-        trajectories: drawn lazily, one at a time; those that did not answer are passed over.
-        tasks: those that were run; one without an accepted answer leaves its runs ungraded.
-        judge: who compares.
-        store: an open store; runs that this judge has graded in it are not graded again, unless the judge had
-            failed, and each new grade is written to it before it is yielded.
-        concurrency: answers under way at once.
-        progress: told the runs done.
+    Trajectories are drawn lazily.  Runs that this judge has graded in the store are not graded again, unless it had
+    failed; each new grade is written there before it is yielded.
 
     Raises:
         InputError: a trajectory belongs to none of the tasks.
     """
-    by_id = tasks if isinstance(tasks, Mapping) else {task.id: task for task in tasks}
+    by_id = {task.id: task for task in tasks}
     done = {grade.trajectory_id for grade in store or () if grade.judge == judge.name and grade.error is None}
 
     async def worker(trajectory: Trajectory) -> list[Grade]:
         task = task_of(trajectory, by_id)
-        return [_graded(trajectory, judge, await judge.ruling(task, trajectory) if _has_answer(task) else _NO_ANSWER)]
+        ruling = await judge.ruling(task, trajectory) if _has_answer(task) else _NO_ANSWER
+        return [Grade(trajectory_id=trajectory.id, judge=judge.name, **msgspec.structs.asdict(ruling))]
 
     waiting = (run for run in trajectories if run.status == "answered" and run.id not in done)
     yield from judge_all(worker, waiting, store=store, concurrency=concurrency, progress=progress, what="grading")
-
-
-def task_of(trajectory: Trajectory, tasks: Mapping[str, Task]) -> Task:
-    """The task of a run.
-
-    Raises:
-        InputError: it is not among the tasks.
-    """
-    task = tasks.get(trajectory.task_id)
-    if task is None:
-        raise InputError(
-            f"trajectory {trajectory.id} is of task {trajectory.task_id}, which is not among the tasks given; "
-            "give the tasks that it was run on."
-        )
-    return task
 
 
 def match_grade(task: Task, trajectory: Trajectory) -> Grade | None:
     """The grade that :func:`grade_answers` gives a run by the offline match; None where it did not answer."""
     if trajectory.status != "answered":
         return None
-    judge = MatchJudge()
-    return _graded(trajectory, judge, judge.rule(task, trajectory) if _has_answer(task) else _NO_ANSWER)
+    ruling = MatchJudge().rule(task, trajectory) if _has_answer(task) else _NO_ANSWER
+    return Grade(trajectory_id=trajectory.id, judge=MatchJudge.name, **msgspec.structs.asdict(ruling))
 
 
 _NO_ANSWER = Ruling(state="ungraded", rationale="the task has no accepted answer")
@@ -250,8 +219,15 @@ def _has_answer(task: Task) -> bool:
     return any(accepted.strip() for accepted in task.answers)
 
 
-def _graded(trajectory: Trajectory, judge: AnswerJudge, ruling: Ruling) -> Grade:
-    return Grade(trajectory_id=trajectory.id, judge=judge.name, **msgspec.structs.asdict(ruling))
+def task_of(trajectory: Trajectory, tasks: Mapping[str, Task]) -> Task:
+    """The task of a run; an input error where it is not among the tasks."""
+    task = tasks.get(trajectory.task_id)
+    if task is None:
+        raise InputError(
+            f"trajectory {trajectory.id} is of task {trajectory.task_id}, which is not among the tasks given; "
+            "give the tasks that it was run on."
+        )
+    return task
 
 
 def latest_grades(grades: Iterable[Grade], judge: str | None = None) -> dict[str, Grade]:

@@ -27,42 +27,30 @@ _AFTER_WORDS = re.compile(rf"{_NUMBER}(?:\s*(?:%|percent\b))?(?:{_RANGE})?{_MARK
 def stated_confidence(text: str) -> float | None:
     """The confidence that a text states after ``Confidence:``, from 0 to 100; None where it states none.
 
-    Its heading may be marked up in every way that an answer's may (:mod:`lrat_sim.agent.answer`).
-
-    ``80%``, ``80`` and ``80/100`` are 80, and so are ``8 out of 10``, the share ``0.8`` and ``high (80%)``; ``70-80%``
-    is 75.  The last statement counts.  A word alone ("high") is no number, so it is None: a scale for it would be
-    ours, not the agent's.  So are a bare ``1``, which may be of either scale, and what lies outside 0 to 100.
-
-    Args:
-        text: an agent's last message, or a judge's reply.
+    Its heading may be marked up in every way that an answer's may (:mod:`lrat_sim.agent.answer`).  ``80%``, ``80`` and
+    ``80/100`` are 80, and so are ``8 out of 10``, the share ``0.8`` and ``high (80%)``; ``70-80%`` is 75.  The last
+    statement counts.  None are a word alone ("high"), since a scale for it would be ours, not the agent's; a bare
+    ``1``, which may be of either scale; and what lies outside 0 to 100.
     """
     lines = list(table_cells(text, r"confidence\b.*")) or _STATED.findall(text)
     line = in_digits(lines[-1][:1000].replace("\\boxed", "")) if lines else ""
-    found = _PLAIN.match(line) or _AFTER_WORDS.search(line)
-    if found is None:
+    match = _PLAIN.match(line) or _AFTER_WORDS.search(line)
+    if match is None:
         return None
-    low, high = (float((each or found["first"]).replace(",", ".")) for each in (found["first"], found["last"]))
+    low, high = (float((digits or match["first"]).replace(",", ".")) for digits in (match["first"], match["last"]))
     value = (low + high) / 2 if high > low else low
-    if found["of"]:
-        value = 100 * value / float(found["of"]) if float(found["of"]) else -1.0
-    elif not re.search(r"%|percent", found[0], re.IGNORECASE) and 0 < value <= 1:
-        value = 100 * value if re.search(r"[.,]\d", found[0]) else -1.0
+    if match["of"]:
+        value = 100 * value / float(match["of"]) if float(match["of"]) else -1.0
+    elif not re.search(r"%|percent", match[0], re.IGNORECASE) and 0 < value <= 1:
+        value = 100 * value if re.search(r"[.,]\d", match[0]) else -1.0
     return round(value, 6) if 0 <= value <= 100 else None
 
 
 def calibration_error(confidences: Sequence[float], right: Sequence[float], *, bins: int = 10) -> float | None:
-    """The expected calibration error: sum over bins of n_b / n * abs(mean confidence - share right).
+    """The expected calibration error: sum over bins of n_b / n * abs(mean confidence - share right), from 0 to 1.
 
     Bins are of equal width over 0 to 100 and all count, the most confident one too; the public script of
-    BrowseComp-Plus leaves that one out.  Empty bins weigh nothing.
-
-    Args:
-        confidences: stated, from 0 to 100.
-        right: 1 where the answer is correct, else 0; in the same order.
-        bins: how many.
-
-    Returns:
-        From 0 to 1; None where there are no answers.
+    BrowseComp-Plus leaves that one out.  None where there are no answers; for arguments see :func:`confidence_bins`.
     """
     if not confidences:
         return None
@@ -73,13 +61,9 @@ def calibration_error(confidences: Sequence[float], right: Sequence[float], *, b
 def confidence_bins(confidences: Sequence[float], right: Sequence[float], *, bins: int = 10) -> npt.NDArray[np.float64]:
     """The sum of confidence - right in each bin, shape (bins,), of which :func:`calibration_error` is made.
 
-    Sums of several sets of answers add up, which is how a comparison resamples and exchanges tasks.
-
-    Args:
-        confidences: stated, from 0 to 100.
-        right: 1 where the answer is correct, else 0; in the same order.
-        bins: how many, of equal width.
+    Sums of several sets of answers add up, which is how a comparison resamples and exchanges tasks.  ``confidences``
+    are stated ones, from 0 to 100; ``right`` is 1 where the answer is correct, else 0.
     """
     share, hit = np.asarray(confidences, dtype=float) / 100, np.asarray(right, dtype=float)
-    of = np.minimum((share * bins).astype(int), bins - 1)
-    return np.bincount(of, share - hit, bins).astype(np.float64)
+    bin_of = np.minimum((share * bins).astype(int), bins - 1)
+    return np.bincount(bin_of, share - hit, bins).astype(np.float64)

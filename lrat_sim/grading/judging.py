@@ -1,20 +1,171 @@
-"""Runs a judge over a stream of trajectories: bounded, written down before it is announced, usable from plain code."""
+"""What both judges share: a language model whose votes decide, and a judge that runs over a stream of trajectories."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from lrat_sim.artifact import Store
-from lrat_sim.errors import InputError
-from lrat_sim.models.client import close_connections
+from msgspec import Meta, Struct, field
+
+from lrat_sim import catalog
+from lrat_sim.artifact import Store, fingerprint
+from lrat_sim.errors import BoundaryError, InputError
+from lrat_sim.grading.replies import fill, reply_text
+from lrat_sim.keys import refuse_secrets
+from lrat_sim.models.call import Completion, Request, Retries
+from lrat_sim.models.client import Client, close_connections
+from lrat_sim.models.facts import require_key
+from lrat_sim.models.limiter import AdaptiveLimiter
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Record, Trajectory
+from lrat_sim.records import Failure, Record, Trajectory, Usage
+from lrat_sim.settings import Positive, Settings
 from lrat_sim.work import bounded_map
 
 R = TypeVar("R", bound=Record)
+S = TypeVar("S", bound=str)
 T = TypeVar("T")
+
+RULE = "rule"
+"""The name of the offline judges."""
+
+_CEILING = 1024
+"""Calls in flight at most; the number of items that are judged at once is the tighter bound."""
+
+
+class JudgeModel(Settings, frozen=True):
+    """The language model behind a judge."""
+
+    model: Annotated[str, Meta(description="Model of the judge, by its name in litellm.")]
+    sampling: Annotated[
+        dict[str, Any], Meta(description="Sampling options, sent as they are; a seed grows with the vote's number.")
+    ] = field(default_factory=dict)
+    base_url: Annotated[str | None, Meta(description="Address of an endpoint that litellm does not know.")] = None
+    key_env: Annotated[str | None, Meta(description="Environment variable that holds the API key.")] = None
+    timeout: Annotated[Positive, Meta(description="Seconds that one attempt may take.")] = 120.0
+    retries: Annotated[Retries, Meta(description="How failed calls are retried.")] = Retries()
+
+    def __post_init__(self) -> None:
+        names = ("model", "sampling", "base_url", "key_env")
+        refuse_secrets("the judge", {name: getattr(self, name) for name in names})
+
+
+def named_model(name: str, votes: int = 1, options: Mapping[str, Any] | None = None) -> JudgeModel | None:
+    """The model behind a judge's name; None for ``rule``, the offline judge, which takes neither votes nor options.
+
+    Args:
+        name: ``rule``, or litellm's name of a model.
+        votes: of a model on each item.
+        options: fields of :class:`JudgeModel` by name; dots reach into nested ones (``sampling.temperature``), and
+            strings are read as YAML scalars.
+
+    Raises:
+        InputError: a field is unknown or has a value that is not allowed, the model's key is not set, or there are
+            votes or options for the offline judge.
+    """
+    options = dict(options or {})
+    if name == RULE:
+        if votes != 1 or options:
+            raise InputError("the offline judge takes neither votes nor options; name a model, or leave them out.")
+        return None
+    if "model" in options:
+        raise InputError("the judge's model is given by its name, not as an option; leave `model` out of the options.")
+    model = catalog.checked({"model": name}, JudgeModel, options, "the judge")
+    require_key(model.model, base_url=model.base_url, key_env=model.key_env)
+    return model
+
+
+class Poll(Struct, Generic[S], frozen=True, kw_only=True):
+    """The result of a vote; ``winners`` are the replies of the majority, ``usage`` is that of all votes.
+
+    Without a majority ``state`` is None and ``reason`` is ``judge failed``, ``tie`` or ``unclear reply``.  ``error``
+    is set only where a failed vote could have changed the outcome, so that asking again may help.
+    """
+
+    state: S | None
+    votes: list[S | None]
+    winners: list[str] = []
+    reason: str | None = None
+    error: Failure | None = None
+    usage: Usage
+
+
+class VotingJudge:
+    """A language model as judge, asked several times and decided by the majority: the base of both model judges.
+
+    Args:
+        model: the model and how it is called.
+        votes: replies asked for; a tie, or none that can be read, decides nothing.
+        prompt: name or path of the prompt, which has the judge's slots; by default the judge's own.
+        client: what the calls share; by default a client of this judge alone, which adapts the number of calls in
+            flight to what the provider allows.
+
+    Raises:
+        InputError: the prompt lacks a slot, or ``votes`` is below 1.
+    """
+
+    default_prompt: ClassVar[str]
+    slots: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        model: JudgeModel,
+        *,
+        votes: int = 1,
+        prompt: str | None = None,
+        client: Client | None = None,
+    ):
+        if votes < 1:
+            raise InputError(f"votes is {votes}; a judge needs 1 or more.")
+        self._model, self._votes = model, votes
+        self._prompt = catalog.read_text("prompts", prompt or self.default_prompt)
+        fill(self._prompt, **dict.fromkeys(self.slots, ""))
+        self._client = client or Client(limiter=AdaptiveLimiter(_CEILING))
+        # how a call is sent (timeout, key, retries) changes no reply, so it makes no other judge
+        decisive = {"model": model.model, "sampling": model.sampling, "base_url": model.base_url}
+        self.name = f"{model.model}:{fingerprint([decisive, votes, self._prompt])}"
+
+    async def poll(self, read: Callable[[str], S | None], **slots: str) -> Poll[S]:
+        """Asks for all votes at once and counts the replies that ``read`` gives a state.
+
+        A state wins that leads by more than the votes that failed, so that no outage decides anything.  Replies that
+        cannot be read are votes for nothing: they are not asked for again.
+        """
+        prompt = fill(self._prompt, **slots)
+        replies = await asyncio.gather(*(self._ask(prompt, vote) for vote in range(self._votes)))
+        failures = [reply for reply in replies if isinstance(reply, Failure)]
+        usage = sum((reply.usage for reply in replies if isinstance(reply, Completion)), start=Usage.zero())
+        texts = [reply_text(reply) if isinstance(reply, Completion) else None for reply in replies]
+        states = [None if text is None else read(text) for text in texts]
+        ranked = Counter(state for state in states if state is not None).most_common(2)
+        # a failed vote counts for whatever would change the outcome
+        lead = ranked[0][1] - (ranked[1][1] if len(ranked) > 1 else 0) if ranked else 0
+        if lead > len(failures):
+            winner = ranked[0][0]
+            winners = [text or "" for text, state in zip(texts, states, strict=True) if state == winner]
+            return Poll(state=winner, votes=states, winners=winners, usage=usage)
+        reason = "judge failed" if failures else "tie" if ranked else "unclear reply"
+        return Poll(state=None, votes=states, reason=reason, error=next(iter(failures), None), usage=usage)
+
+    async def _ask(self, prompt: str, vote: int) -> Completion | Failure:
+        model, sampling = self._model, self._model.sampling
+        if isinstance(sampling.get("seed"), int):
+            sampling = {**sampling, "seed": sampling["seed"] + vote}  # else every vote would be the same
+        request = Request(
+            model=model.model,
+            messages=[{"role": "user", "content": prompt}],
+            sampling=sampling,
+            base_url=model.base_url,
+            key_env=model.key_env,
+            timeout=model.timeout,
+            retries=model.retries,
+            sample=vote,
+        )
+        try:
+            return await self._client.complete(request)
+        except BoundaryError as error:
+            return Failure(boundary="judge", message=str(error))
 
 
 def judge_all(
@@ -26,17 +177,10 @@ def judge_all(
     progress: ProgressCallback | None,
     what: str,
 ) -> Iterator[R]:
-    """Applies a judge's worker to every trajectory and yields its records, each after it was written to the store.
+    """Applies a judge's worker to trajectories and yields its records, each after it was written to the store.
 
+    Trajectories are drawn lazily, at most ``concurrency`` are under way, and ``what`` names the work for ``progress``.
     It runs an event loop of its own, so that plain code can iterate.
-
-    Args:
-        worker: gives the records of one trajectory; turns its own failures into data.
-        trajectories: drawn lazily.
-        store: an open store, or None.
-        concurrency: trajectories under way at once.
-        progress: told the trajectories done.
-        what: the name of the work, for ``progress``.
 
     Raises:
         InputError: ``concurrency`` is below 1, or the caller is itself inside an event loop.
@@ -52,6 +196,10 @@ def judge_all(
     async def following() -> tuple[Trajectory, list[R]] | None:
         return await anext(stream, None)
 
+    async def close() -> None:
+        await stream.aclose()  # cancels what is under way where the consumer stopped early
+        await close_connections()
+
     done = 0
     with asyncio.Runner() as runner:
         try:
@@ -64,8 +212,7 @@ def judge_all(
                 if progress is not None:
                     progress(done, None, what)
         finally:
-            runner.run(_close(stream.aclose()))  # cancels what is under way where the consumer stopped early
-            runner.run(close_connections())
+            runner.run(close())
 
 
 def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -78,7 +225,3 @@ def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> 
             task.cancel()
             loop.run_until_complete(asyncio.wait([task]))
         raise
-
-
-async def _close(closing: Awaitable[None]) -> None:
-    await closing  # Runner.run takes coroutines alone

@@ -38,7 +38,7 @@ import re
 from collections.abc import Sequence
 
 from lrat_sim.dates import Date
-from lrat_sim.grading.answer_tokens import Token, tokens, words
+from lrat_sim.grading.answer_tokens import Token, is_number, tokens, words
 from lrat_sim.numerals import roman, spelled
 from lrat_sim.text import normalise
 
@@ -55,12 +55,7 @@ _EXPLAINED = re.compile(r"(?<=\S)(?:\s+[(\[][^()\[\]]*[)\]]|（[^（）]*）)\s*
 
 
 def is_match(answer: str, accepted: Sequence[str]) -> bool:
-    """Whether an answer is one of the accepted ones, by the rule above.
-
-    Args:
-        answer: the extracted answer.
-        accepted: all that counts as right; blank ones are passed over.
-    """
+    """Whether an extracted answer is one of the accepted ones, by the rule above; blank accepted ones are ignored."""
     wanted = [words(tokens(name)) for name in accepted if name.strip()]
     longest = _LONGER + max(map(len, wanted), default=0)
     if len(answer) > _LETTERS_A_WORD * longest:
@@ -72,17 +67,14 @@ def is_match(answer: str, accepted: Sequence[str]) -> bool:
     if not any(token.depth for token in given):
         # an explanation in brackets, as titles have it, need not be given
         wanted += [words(tokens(bare)) for name in accepted if (bare := _EXPLAINED.sub("", name)) != name]
-    if any(len(name) == 1 and _stands_alone(name[0].key, answer) for name in wanted):
+    single = [name[0] for name in wanted if len(name) == 1]
+    marks = [word.key for word in single if not any(map(str.isalnum, word.key))]  # a name of marks alone ("!!!")
+    if marks and any(part.strip(".,:;()*\"'“”") in marks for part in answer.split()):
         return True
     fitting = [name for name in wanted if name and len(words(given)) <= len(name) + _LONGER]
     return any(_matches(given, name, wanted) for name in fitting) or any(
-        name[0].value is not None and spelled(answer.strip(" .")) == name[0].value for name in wanted if len(name) == 1
+        word.value is not None and spelled(answer.strip(" .")) == word.value for word in single
     )
-
-
-def _stands_alone(marks: str, answer: str) -> bool:
-    """Whether a name of nothing but punctuation ("!!!") is a word of the answer."""
-    return not any(map(str.isalnum, marks)) and marks in {part.strip(".,:;()*\"'“”") for part in answer.split()}
 
 
 def is_text(answer: str, accepted: Sequence[str]) -> bool:
@@ -92,53 +84,41 @@ def is_text(answer: str, accepted: Sequence[str]) -> bool:
 
 
 def can_be_covered(accepted: str) -> bool:
-    """Whether it says something that an accepted answer stands in a text: not of yes, no, a number or a date alone,
-    which stand in most texts."""
-    found = _sought(accepted)
-    return len(found) > 1 or (len(found) == 1 and not _is_value(found[0]) and found[0].key not in ("yes", "no"))
+    """Whether it means anything that a text holds an accepted answer; most hold yes, no, a number or a date."""
+    sought = _sought(accepted)
+    return len(sought) > 1 or (len(sought) == 1 and not is_number(sought[0]) and sought[0].key not in ("yes", "no"))
 
 
 def covered_answer(text: str, accepted: Sequence[str]) -> str | None:
     """The first accepted answer whose words stand next to each other in a text, by rule 4 above without its last part.
 
-    What an accepted answer has in brackets, as titles have it ("Mercury (planet)"), need not stand there.
-
-    Args:
-        text: any text; its first 50,000 characters are read.
-        accepted: all that counts as right; those that :func:`can_be_covered` denies are passed over.
+    What an accepted answer has in brackets, as titles have it ("Mercury (planet)"), need not stand there.  The first
+    50,000 characters of the text are read; accepted answers that :func:`can_be_covered` rules out are ignored.
     """
     given = tokens(text)
-    for name in filter(can_be_covered, accepted):
-        if _covered(given, _sought(name)):
-            return name
-    return None
+    return next((name for name in filter(can_be_covered, accepted) if _covered(given, _sought(name))), None)
 
 
 def _sought(accepted: str) -> list[Token]:
     """The words of an accepted answer, without those in brackets unless there are no others."""
-    found = words(tokens(accepted)) if accepted.strip() else []
-    return [word for word in found if word.depth == 0] or found
-
-
-def _is_value(token: Token) -> bool:
-    return token.value is not None or bool(token.dates)
+    sought = words(tokens(accepted)) if accepted.strip() else []
+    return [word for word in sought if word.depth == 0] or sought
 
 
 def _matches(given: Sequence[Token], wanted: list[Token], accepted: list[list[Token]]) -> bool:
-    only, said = wanted[0], words(given)
-    if len(wanted) > 1:
-        return _is_named(given, wanted, accepted)
-    if only.key in ("yes", "no"):
-        keys = [word.key for word in said]
-        first = keys[0] == only.key and keys[1:2] != ["or"]
-        return only.key in keys and (first or not {"yes", "no"} <= set(keys))
-    stated = [word for word in said if word.depth == 0] or said
-    if only.dates:
-        return _is_dated(stated, only.dates)
-    if only.value is not None:
-        counted = {word.value for word in stated if word.value is not None and not word.aside}
-        return any(word.key == only.key for word in stated) and counted <= {only.value}
-    return _is_named(given, wanted, accepted)
+    if len(wanted) == 1:
+        only, answered = wanted[0], words(given)
+        if only.key in ("yes", "no"):
+            keys = [word.key for word in answered]
+            first = keys[0] == only.key and keys[1:2] != ["or"]
+            return only.key in keys and (first or not {"yes", "no"} <= set(keys))
+        stated = [word for word in answered if word.depth == 0] or answered
+        if only.dates:
+            return _is_dated(stated, only.dates)
+        if only.value is not None:
+            counted = {word.value for word in stated if word.value is not None and not word.aside}
+            return any(word.key == only.key for word in stated) and counted <= {only.value}
+    return bool(_covered(given, wanted)) and not _has_other_candidate(given, accepted)
 
 
 def _is_dated(stated: Sequence[Token], accepted: Sequence[Date]) -> bool:
@@ -156,10 +136,6 @@ def _is_dated(stated: Sequence[Token], accepted: Sequence[Date]) -> bool:
     return answers and not contradicts
 
 
-def _is_named(given: Sequence[Token], wanted: list[Token], accepted: list[list[Token]]) -> bool:
-    return bool(_covered(given, wanted)) and not _has_other_candidate(given, accepted)
-
-
 def _covered(given: Sequence[Token], wanted: list[Token]) -> set[int]:
     """The positions in ``given`` where the wanted words stand next to each other, marks between them included.
 
@@ -167,10 +143,10 @@ def _covered(given: Sequence[Token], wanted: list[Token]) -> set[int]:
     """
     bare = all(token.article for token in wanted)
     positions = [position for position, token in enumerate(given) if not token.mark and (bare or not token.article)]
-    found = [given[position] for position in positions]
     covered: set[int] = set()
-    for read in (_keys, _keys_with_roman_numerals):
-        keys, sought = read(found), "".join(read(wanted))
+    for numerals in (False, True):
+        keys = _keys([given[position] for position in positions], numerals)
+        sought = "".join(_keys(wanted, numerals))
         for start in range(len(keys)):
             end = _end(keys, start, sought)
             if end is not None and not _is_another(given, positions, start, end, wanted):
@@ -178,16 +154,12 @@ def _covered(given: Sequence[Token], wanted: list[Token]) -> set[int]:
     return covered
 
 
-def _keys(found: Sequence[Token]) -> list[str]:
-    return [token.key for token in found]
-
-
-def _keys_with_roman_numerals(found: Sequence[Token]) -> list[str]:
-    """Names of rulers and events are counted in Roman numerals or others; a letter that opens a name is no numeral."""
-    keys = []
-    for position, token in enumerate(found):
-        value = roman(token.key) if position or len(token.key) > 1 else None
-        keys.append(token.key if value is None else f"#{value};")
+def _keys(text: Sequence[Token], numerals: bool) -> list[str]:
+    """The keys of a text, with Roman numerals as numbers if asked for; a letter that opens a name is no numeral."""
+    keys = [token.key for token in text]
+    if numerals:
+        values = [roman(key) if position or len(key) > 1 else None for position, key in enumerate(keys)]
+        keys = [key if value is None else f"#{value};" for key, value in zip(keys, values, strict=True)]
     return keys
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
-from statistics import fmean
+from math import comb
+from statistics import fmean, stdev
 from typing import Any
 
 import msgspec
@@ -20,88 +21,74 @@ from msgspec import Struct
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import task_of
 from lrat_sim.grading.confidence import calibration_error
-from lrat_sim.grading.samples import SampleMetrics, sample_metrics
-from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory, Usage, Verdict, known_sum
+from lrat_sim.records import Grade, GradeState, Status, Task, Trajectory, Usage, Verdict, known_sum
 from lrat_sim.success import run_success, success, task_success
 
 
 class TrajectoryMetrics(Struct, frozen=True, kw_only=True):
-    """One run in numbers.
-
-    ``success`` is None where the answer is ungraded, evidence None where the task has none, ``confidence`` (0 to 100)
-    None where the agent stated none.
-    """
+    """One run in numbers."""
 
     trajectory_id: str
     task_id: str
     sample: int
     status: Status
-    end_reason: EndReason
-    success: float | None
-    confidence: float | None
-    evidence_recall: float | None
-    evidence_opened: float | None
-    evidence_hit: float | None
-    turns: int
-    steps: int
-    searches: int
-    browses: int
-    tokens: int | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    reasoning_tokens: int | None
-    cost: float | None
-    seconds: float
+    success: float | None  # None where the answer is ungraded
+    confidence: float | None  # 0 to 100; None where the agent stated none
+    values: dict[str, float | None]  # the other METRICS by name; evidence is None where the task has none
 
 
 TaskTable = dict[str, dict[str, float | None]]
 """Task id to metric to value, None where the task has none; a task that was never run has no row.
 
-Beside the means over samples (:data:`METRICS`) a row has the bounds ``success_low`` and ``success_high``, and the
-counts ``errors``, of runs that broke, and ``ungraded``, of answers.
+Beside the means over samples (:data:`METRICS`) a row has ``success`` with the bounds ``success_low`` and
+``success_high``, and the counts ``errors``, of runs that broke, and ``ungraded``, of answers.
 """
 
-MAY_BE_UNTOLD = ("tokens", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cost")
-"""What a provider may not tell of a call; a mean over those that it told would mislead."""
-METRICS = (
-    *("success", "evidence_recall", "evidence_opened", "evidence_hit", "turns", "steps", "searches", "browses"),
-    *(*MAY_BE_UNTOLD, "seconds"),
-)
-_OF_BROKEN_RUNS = {"success", "evidence_recall", "evidence_opened", "evidence_hit", "cost"}
+_EVIDENCE = ("evidence_recall", "evidence_opened", "evidence_hit")
+_LENGTHS = ("turns", "steps", "searches", "browses")
+MAY_BE_UNKNOWN = ("tokens", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cost")
+"""What a provider may leave out; a mean over the calls for which it is known would mislead."""
+METRICS = (*_EVIDENCE, *_LENGTHS, *MAY_BE_UNKNOWN, "seconds")
+_OF_BROKEN_RUNS = {*_EVIDENCE, "cost"}
 """What is known of a run that broke, too; its length says nothing."""
 
 
-class JudgeMetrics(Struct, frozen=True, kw_only=True):
-    """What judging a run came to.
+class PassAtK(Struct, frozen=True, kw_only=True):
+    """The share of tasks that k samples solve, over the ``tasks`` of which it can be said."""
 
-    Attributes:
-        relevant, irrelevant, unjudged: browses by their latest verdict.
-        unjudged_failed: of the unjudged, those where the judge failed; asked again, they may be judged.
-        ungraded_failed: answers that are ungraded because the judge failed.
-        prompt_tokens, completion_tokens, reasoning_tokens: of all judges, repeated calls too; None where any is
-            unknown.
-        cost: likewise, in US dollars.
-    """
+    k: int
+    value: float
+    tasks: int
+
+
+class SampleMetrics(Struct, frozen=True, kw_only=True):
+    """What several samples of each task say."""
+
+    samples: int  # the most that a task has
+    pass_at: list[PassAtK]  # for each k from 1; a task counts for the k that its graded samples reach
+    # standard deviation of success between sample numbers: how much one whole run would differ from another
+    between: float | None
+    within: float | None  # its mean within a task, over the tasks with two graded samples or more
+
+
+class JudgeMetrics(Struct, frozen=True, kw_only=True):
+    """What judging a run came to: browses by their latest verdict, and the usage of all judges, repeated calls too."""
 
     relevant: int
     irrelevant: int
     unjudged: int
-    unjudged_failed: int
-    ungraded_failed: int
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    reasoning_tokens: int | None
-    cost: float | None
+    unjudged_failed: int  # unjudged because the judge failed; asked again, it may succeed
+    ungraded_failed: int  # answers that are ungraded because the judge failed
+    usage: Usage
 
 
 class RunMetrics(Struct, frozen=True, kw_only=True):
     """One run folder in numbers.
 
-    ``success_low`` and ``success_high`` are success with every ungraded answer wrong and right.  ``tasks`` are those
-    asked; ``missing`` of them have no trajectory.  Tokens and ``cost`` (US dollars) are totals, None where any is
-    unknown.  Means are None where there is nothing to average.  Tokens and cost are the agent's; those of the judges
-    stand in ``judges``.  ``calibration_error`` (0 to 1) is over the ``confident`` answers: those graded whose agent
-    stated a confidence.  ``samples`` is None where no task has more than one.
+    ``tasks`` are those asked; ``missing`` of them have no trajectory.  ``success_low`` and ``success_high`` are success
+    with every ungraded answer wrong and right.  Means are None where there is nothing to average.  Tokens and ``cost``
+    (US dollars) are the agent's in total, None where any is unknown.  ``calibration_error`` (0 to 1) is over the
+    ``confident`` answers: those graded whose agent stated a confidence.  ``samples`` is None where no task has several.
     """
 
     tasks: int
@@ -132,14 +119,22 @@ class RunMetrics(Struct, frozen=True, kw_only=True):
     judges: JudgeMetrics | None = None
 
 
-def trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | GradeState | None) -> TrajectoryMetrics:
-    """The metrics of one run.
+def measure(
+    trajectories: Iterable[Trajectory],
+    tasks: Iterable[Task],
+    grades: Mapping[str, Grade] | Mapping[str, GradeState],
+) -> list[TrajectoryMetrics]:
+    """The metrics of every run; of a trajectory that was recorded again under one id, the last.
 
-    Args:
-        trajectory: the run.
-        task: what was asked.
-        grade: its grade, or the state of it alone; None where it has none, which is ungraded for a run that answered.
+    Trajectories are read once, one at a time; one of no task asked is an input error.  Grades, or their states, are
+    those of :func:`lrat_sim.grading.answers.latest_grades`; an answer without one is ungraded.
     """
+    by_id = {task.id: task for task in tasks}
+    rows = {run.id: _trajectory_metrics(run, task_of(run, by_id), grades.get(run.id)) for run in trajectories}
+    return list(rows.values())
+
+
+def _trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | GradeState | None) -> TrajectoryMetrics:
     state = grade.state if isinstance(grade, Grade) else grade
     calls = list(trajectory.calls())
     opened = {call.docid for call in calls if call.docid is not None}
@@ -152,116 +147,79 @@ def trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | GradeS
         task_id=trajectory.task_id,
         sample=trajectory.sample,
         status=trajectory.status,
-        end_reason=trajectory.end_reason,
         success=run_success(trajectory.status, state),
         confidence=grade.confidence if isinstance(grade, Grade) else None,
-        evidence_recall=len(shown & evidence) / len(evidence) if evidence else None,
-        evidence_opened=len(opened & evidence) / len(evidence) if evidence else None,
-        evidence_hit=float(bool(shown & evidence)) if evidence else None,
-        turns=len(trajectory.turns),
-        steps=searches + browses,
-        searches=searches,
-        browses=browses,
-        tokens=trajectory.usage.tokens,
-        **msgspec.structs.asdict(trajectory.usage),
-        seconds=trajectory.seconds,
+        values={
+            "evidence_recall": len(shown & evidence) / len(evidence) if evidence else None,
+            "evidence_opened": len(opened & evidence) / len(evidence) if evidence else None,
+            "evidence_hit": float(bool(shown & evidence)) if evidence else None,
+            "turns": len(trajectory.turns),
+            "steps": searches + browses,
+            "searches": searches,
+            "browses": browses,
+            "tokens": trajectory.usage.tokens,
+            **msgspec.structs.asdict(trajectory.usage),
+            "seconds": trajectory.seconds,
+        },
     )
 
 
-def measure(
-    trajectories: Iterable[Trajectory],
-    tasks: Iterable[Task] | Mapping[str, Task],
-    grades: Mapping[str, Grade] | Mapping[str, GradeState],
-) -> list[TrajectoryMetrics]:
-    """The metrics of every run; of a trajectory that was recorded again under one id, the last.
-
-    Args:
-        trajectories: read once, one at a time.
-        tasks: those asked.
-        grades: by trajectory id, as :func:`lrat_sim.grading.answers.latest_grades` gives, or their states alone,
-            as :func:`lrat_sim.grading.answers.grade_table` does; without grades no confidence is known.
-
-    Raises:
-        InputError: a trajectory belongs to none of the tasks.
-    """
-    by_id = tasks if isinstance(tasks, Mapping) else {task.id: task for task in tasks}
-    rows: dict[str, TrajectoryMetrics] = {}
-    for trajectory in trajectories:
-        task = task_of(trajectory, by_id)
-        rows[trajectory.id] = trajectory_metrics(trajectory, task, grades.get(trajectory.id))
-    return list(rows.values())
-
-
-def task_table(rows: Iterable[TrajectoryMetrics], tasks: Iterable[Task] | Mapping[str, Task]) -> TaskTable:
-    """The mean over samples of every metric, by task asked: what comparisons pair.
-
-    Success and evidence take all samples in, the rest those that did not break.
-    """
-    asked = tasks.values() if isinstance(tasks, Mapping) else tasks
+def task_table(rows: Iterable[TrajectoryMetrics], tasks: Iterable[Task]) -> TaskTable:
+    """The mean over samples of every metric, by task asked: what comparisons pair."""
     runs: dict[str, list[TrajectoryMetrics]] = defaultdict(list)
     for row in rows:
         runs[row.task_id].append(row)
-    return {task.id: _row(runs[task.id]) for task in asked if task.id in runs}
+    table: TaskTable = {}
+    for task in (task.id for task in tasks if task.id in runs):
+        of_task = task_success([run.success for run in runs[task]])
+        table[task] = {
+            "success": of_task.value,
+            "success_low": of_task.low,
+            "success_high": of_task.high,
+            "errors": float(sum(run.status == "error" for run in runs[task])),
+            "ungraded": float(sum(run.success is None for run in runs[task])),
+            **{metric: _mean(runs[task], metric) for metric in METRICS},
+        }
+    return table
 
 
-def _row(runs: list[TrajectoryMetrics]) -> dict[str, float | None]:
-    found = task_success([run.success for run in runs])
-    return {
-        **{metric: _mean_of(runs, metric) for metric in METRICS},
-        "success": found.value,
-        "success_low": found.low,
-        "success_high": found.high,
-        "errors": float(sum(run.status == "error" for run in runs)),
-        "ungraded": float(sum(run.success is None for run in runs)),
-    }
-
-
-def _mean_of(rows: list[TrajectoryMetrics], metric: str) -> float | None:
-    if metric not in _OF_BROKEN_RUNS:
-        rows = [row for row in rows if row.status != "error"]
-    values = [value for row in rows if (value := getattr(row, metric)) is not None]
-    if metric in MAY_BE_UNTOLD and len(values) < len(rows):
+def _mean(runs: list[TrajectoryMetrics], metric: str) -> float | None:
+    counted = [run for run in runs if run.status != "error" or metric in _OF_BROKEN_RUNS]
+    values = _known(run.values[metric] for run in counted)
+    if metric in MAY_BE_UNKNOWN and len(values) < len(counted):
         return None  # a part of the cost is not the cost
     return fmean(values) if values else None
 
 
-def run_metrics(
-    rows: Iterable[TrajectoryMetrics],
-    tasks: Iterable[Task] | Mapping[str, Task],
-    judges: JudgeMetrics | None = None,
-) -> RunMetrics:
-    """The metrics of a whole run, over the tasks asked.
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
-    Args:
-        rows: every run.
-        tasks: those asked.
-        judges: what judging came to, passed on.
+
+def run_metrics(
+    rows: Iterable[TrajectoryMetrics], tasks: Iterable[Task], judges: JudgeMetrics | None = None
+) -> RunMetrics:
+    """The metrics of a whole run, over the tasks asked; ``judges`` is passed on.
 
     Raises:
         InputError: no tasks are given.
     """
-    asked = list(tasks.values() if isinstance(tasks, Mapping) else tasks)
+    asked = list(tasks)
     if not asked:
         raise InputError("a run cannot be measured over no tasks; give the tasks that were asked.")
-    named = {task.id for task in asked}
-    runs = [row for row in rows if row.task_id in named]
-    table = task_table(runs, asked)
     of_task: dict[str, list[float | None]] = {task.id: [] for task in asked}
+    runs = [row for row in rows if row.task_id in of_task]
     for run in runs:
         of_task[run.task_id].append(run.success)
-    found = success(of_task.values())
+    of_all = success(of_task.values())
+    table = task_table(runs, asked)
     missing = [task for task in asked if task.id not in table]
-
-    def mean(metric: str, of_missing: int = 0) -> float | None:
-        values = [value for row in table.values() if (value := row[metric]) is not None] + [0.0] * of_missing
-        return fmean(values) if values else None
-
-    with_evidence = sum(bool(task.evidence) for task in missing)
+    # evidence of a task that was not run was not found; how long its run would have been is unknown
+    failed = {**dict.fromkeys(_EVIDENCE, sum(bool(task.evidence) for task in missing)), **dict.fromkeys(_LENGTHS, 0)}
+    fields: dict[str, Any] = {field: known_sum(run.values[field] for run in runs) for field in Usage.__struct_fields__}
+    for metric, failures in failed.items():
+        values = _known(row[metric] for row in table.values()) + [0.0] * failures
+        fields[metric] = fmean(values) if values else None
     statuses = Counter(run.status for run in runs)
-    means: dict[str, Any] = {
-        **{metric: mean(metric, with_evidence) for metric in ("evidence_recall", "evidence_opened", "evidence_hit")},
-        **{metric: mean(metric) for metric in ("turns", "steps", "searches", "browses")},
-    }
     stated = [(run.confidence, run.success) for run in runs if run.confidence is not None and run.success is not None]
     return RunMetrics(
         tasks=len(asked),
@@ -272,11 +230,10 @@ def run_metrics(
         errors=statuses["error"],
         ungraded=sum(run.success is None for run in runs),
         tasks_without_evidence=sum(not task.evidence for task in asked),
-        success=found.value,
-        success_low=found.low,
-        success_high=found.high,
-        **means,
-        **{field: known_sum(getattr(run, field) for run in runs) for field in Usage.__struct_fields__},
+        success=of_all.value,
+        success_low=of_all.low,
+        success_high=of_all.high,
+        **fields,
         confident=len(stated),
         calibration_error=calibration_error([confidence for confidence, _ in stated], [right for _, right in stated]),
         samples=sample_metrics(((run.task_id, run.sample, run.success) for run in runs), len(missing)),
@@ -284,14 +241,50 @@ def run_metrics(
     )
 
 
-def judge_metrics(grades: Iterable[Grade], verdicts: Iterable[Verdict], trajectories: Container[str]) -> JudgeMetrics:
-    """What the judges of a run said and used.
+def sample_metrics(success: Iterable[tuple[str, int, float | None]], missing: int) -> SampleMetrics | None:
+    """The metrics of the samples of a run; None where no task has more than one.
 
-    Args:
-        grades: in the order in which they were written.
-        verdicts: likewise.
-        trajectories: the ids of those that count.
+    ``success`` are the task id, sample number and success (None if ungraded) of every run.  A sample that broke or gave
+    no answer is a failure; one that is ungraded or was never run is left out, so that its task has one sample fewer.
+    The ``missing`` tasks, of which no sample was run, are failures at every k.
     """
+    by_task: dict[str, dict[int, float | None]] = defaultdict(dict)
+    for task, sample, value in success:
+        by_task[task][sample] = value
+    samples = max((len(values) for values in by_task.values()), default=0)
+    if samples < 2:
+        return None
+    graded = [_known(values.values()) for values in by_task.values()]
+    by_number: dict[int, list[float]] = defaultdict(list)
+    for values in by_task.values():
+        for sample, value in values.items():
+            if value is not None:
+                by_number[sample].append(value)
+    means = [sum(values) / (len(values) + missing) for values in by_number.values()]
+    spreads = [stdev(values) for values in graded if len(values) > 1]
+    pass_at = []
+    for k in range(1, max(map(len, graded)) + 1):
+        chances = [pass_at_k(len(values), round(sum(values)), k) for values in graded if len(values) >= k]
+        tasks = len(chances) + missing
+        pass_at.append(PassAtK(k=k, value=sum(chances) / tasks, tasks=tasks))
+    return SampleMetrics(
+        samples=samples,
+        pass_at=pass_at,
+        between=stdev(means) if len(means) > 1 else None,
+        within=fmean(spreads) if spreads else None,
+    )
+
+
+def pass_at_k(samples: int, correct: int, k: int) -> float:
+    """The chance that one at least of k samples, drawn from the graded ones of a task, is correct.
+
+    1 - C(n - c, k) / C(n, k) for c correct ones of n is unbiased (Chen et al. 2021, arXiv 2107.03374, equation 1).
+    """
+    return 1 - comb(samples - correct, k) / comb(samples, k)
+
+
+def judge_metrics(grades: Iterable[Grade], verdicts: Iterable[Verdict], trajectories: Container[str]) -> JudgeMetrics:
+    """What the judges said and used on the trajectories with these ids; records come in the order they were written."""
     usage = Usage.zero()
     failed_grades: dict[str, bool] = {}
     latest: dict[tuple[str, int, int], tuple[str, bool]] = {}
@@ -311,5 +304,5 @@ def judge_metrics(grades: Iterable[Grade], verdicts: Iterable[Verdict], trajecto
         unjudged=states["unjudged"],
         unjudged_failed=sum(failed for _, failed in latest.values()),
         ungraded_failed=sum(failed_grades.values()),
-        **msgspec.structs.asdict(usage),
+        usage=usage,
     )

@@ -2,20 +2,19 @@
 
 The verdict on a browse comes from the reasoning written right after it (LRAT, section 5.1): the reasoning of the
 next turn.  Browses made in parallel in one turn share it.  Where there is none, the browse is unjudged; so it is
-where a judge fails or answers what cannot be read.
+where a judge fails or gives a reply that cannot be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import Store
-from lrat_sim.grading.judge_model import Ask, JudgeModel, Poll, VotingModel
-from lrat_sim.grading.judging import judge_all
+from lrat_sim.grading.judging import RULE, Poll, VotingJudge, judge_all, named_model
 from lrat_sim.grading.replies import one_of, polarity, stated
 from lrat_sim.grading.rules import judge_by_rules, rules_fingerprint
 from lrat_sim.models.client import Client
@@ -61,13 +60,9 @@ def browses(trajectory: Trajectory) -> Iterator[Browse]:
     """The documents a run opened, in order, with the reasoning right after each; failed calls are no browses."""
     for turn, position, call in trajectory.browses():
         after = trajectory.turn_after(turn)
-        yield Browse(
-            turn=turn,
-            call=position,
-            docid=call.docid or "",
-            reasoning=after.reasoning if after else None,
-            length=after.reasoning_tokens if after and after.reasoning and after.reasoning.strip() else 0,
-        )
+        reasoning = after.reasoning if after else None
+        length = after.reasoning_tokens if after and reasoning and reasoning.strip() else 0
+        yield Browse(turn=turn, call=position, docid=call.docid or "", reasoning=reasoning, length=length)
 
 
 class RuleJudge:
@@ -78,69 +73,53 @@ class RuleJudge:
 
     async def opinion(self, reasoning: str) -> Opinion:
         """The rules' verdict."""
-        verdict = judge_by_rules(reasoning)
-        return Opinion(state=verdict.state, reason=verdict.reason)
+        state, reason = judge_by_rules(reasoning)
+        return Opinion(state=state, reason=reason)
 
 
-class ModelJudge:
-    """A language model as judge: lenient by its prompt, asked ``votes`` times, decided by the majority.
+class ModelJudge(VotingJudge):
+    """A language model as judge of opened documents, lenient by its prompt, which has the slot ``{reasoning}``."""
 
-    Args:
-        model: the model and how it is called.
-        votes: opinions asked for; a tie, or none that can be read, leaves the browse unjudged.
-        prompt: name or path of the prompt; it has the slot ``{reasoning}``.
-        client: what the calls share; see :class:`lrat_sim.grading.judge_model.VotingModel`.
-        ask: sends the prompts, in place of the language-model client.
-
-    Raises:
-        InputError: the prompt has no such slot, or ``votes`` is below 1.
-    """
-
-    def __init__(
-        self,
-        model: JudgeModel,
-        *,
-        votes: int = 1,
-        prompt: str = "judge-relevance",
-        client: Client | None = None,
-        ask: Ask | None = None,
-    ):
-        self._model = VotingModel(model, votes, prompt, ("reasoning",), client, ask)
-        self.name = self._model.name
+    default_prompt = "judge-relevance"
+    slots = ("reasoning",)
 
     async def opinion(self, reasoning: str) -> Opinion:
-        """The majority of the votes that could be read."""
-        found: Poll[VerdictState] = await self._model.poll(_readable, reasoning=reasoning)
+        """The majority of the votes that could be read; unjudged where there is none."""
+        poll: Poll[VerdictState] = await self.poll(read_verdict, reasoning=reasoning)
         return Opinion(
-            state=found.state or "unjudged",
-            votes=[vote or "unjudged" for vote in found.votes],
-            reason=found.reason,
-            error=found.error,
-            usage=found.usage,
+            state=poll.state or "unjudged",
+            votes=[vote or "unjudged" for vote in poll.votes],
+            reason=poll.reason,
+            error=poll.error,
+            usage=poll.usage,
         )
 
 
-def _readable(reply: str) -> VerdictState | None:
-    state = read_verdict(reply)
-    return None if state == "unjudged" else state
+def relevance_judge(
+    name: str = RULE, *, votes: int = 1, options: Mapping[str, Any] | None = None, client: Client | None = None
+) -> RelevanceJudge:
+    """The judge of opened documents behind a name, as :func:`lrat_sim.grading.answers.answer_judge`."""
+    model = named_model(name, votes, options)
+    return RuleJudge() if model is None else ModelJudge(model, votes=votes, client=client)
 
 
 _RELEVANT = {"yes": r"\brelevant\b", "no": r"\birrelevant\b"}
+_YES_OR_NO = {"yes": True, "true": True, "no": False, "false": False}
 
 
-def read_verdict(reply: str) -> VerdictState:
-    """The verdict of a reply, as :func:`lrat_sim.grading.replies.plain` gives it.
+def read_verdict(reply: str) -> VerdictState | None:
+    """The verdict of a judge's reply; None where it gives none, or two different ones.
 
     It is that of the line or JSON field ``Verdict: ...`` (or ``Relevant: yes``), else of a sentence that names one
-    verdict only.  Two different verdicts are none.
+    verdict only.
     """
     if values := stated(reply, "verdict|judge?ment"):
         relevant = one_of([polarity(value, **_RELEVANT) for value in values])
     elif values := stated(reply, "(?:is[_ ])?relevant"):
-        relevant = one_of([{"yes": True, "true": True, "no": False, "false": False}.get(v.lower()) for v in values])
+        relevant = one_of([_YES_OR_NO.get(value.lower()) for value in values])
     else:
         relevant = polarity(reply, **_RELEVANT)
-    return "unjudged" if relevant is None else "relevant" if relevant else "irrelevant"
+    return None if relevant is None else "relevant" if relevant else "irrelevant"
 
 
 def judge_browses(
@@ -151,15 +130,11 @@ def judge_browses(
     concurrency: int = 16,
     progress: ProgressCallback | None = None,
 ) -> Iterator[Verdict]:
-    """Judges every browse of some runs, many at once, and yields the new verdicts as they are ready.
+    """Judges the browses of runs, ``concurrency`` runs at once, and yields the new verdicts as they are ready.
 
-    Args:
-        trajectories: drawn lazily, one at a time; those that broke are passed over, since they are run again.
-        judge: whose opinion it is.
-        store: an open store; verdicts of this judge that it holds are not asked for again, unless the judge had
-            failed, and each new one is written to it before it is yielded.
-        concurrency: runs under way at once.
-        progress: told the runs done.
+    Trajectories are drawn lazily; those that broke are passed over, since they are run again.  Browses that this judge
+    has judged in the store are not judged again, unless it had failed; each new verdict is written there before it is
+    yielded.
     """
     done: dict[str, set[tuple[int, int]]] = {}
     for verdict in store or ():
@@ -167,47 +142,30 @@ def judge_browses(
             done.setdefault(verdict.trajectory_id, set()).add((verdict.turn, verdict.call))
 
     async def worker(trajectory: Trajectory) -> list[Verdict]:
-        return await _judge_run(trajectory, judge, done.get(trajectory.id, set()))
+        known = done.get(trajectory.id, set())
+        verdicts: list[Verdict] = []
+        opinions: dict[int, Opinion] = {}  # browses made in parallel in one turn share the reasoning after them
+        for browse in browses(trajectory):
+            if (browse.turn, browse.call) in known:
+                continue
+            opinion = opinions.get(browse.turn)
+            if opinion is None:
+                if browse.reasoning is None or not browse.reasoning.strip():
+                    opinion = Opinion(state="unjudged", reason="no reasoning")
+                else:
+                    opinion = await judge.opinion(browse.reasoning)
+                # asked once for the turn, so paid once
+                opinions[browse.turn] = msgspec.structs.replace(opinion, usage=Usage.zero())
+            verdicts.append(
+                Verdict(
+                    trajectory_id=trajectory.id,
+                    turn=browse.turn,
+                    call=browse.call,
+                    judge=judge.name,
+                    **msgspec.structs.asdict(opinion),
+                )
+            )
+        return verdicts
 
     whole = (trajectory for trajectory in trajectories if trajectory.status != "error")
     yield from judge_all(worker, whole, store=store, concurrency=concurrency, progress=progress, what="judging")
-
-
-async def _judge_run(trajectory: Trajectory, judge: RelevanceJudge, known: set[tuple[int, int]]) -> list[Verdict]:
-    verdicts: list[Verdict] = []
-    shared: dict[int, Opinion] = {}
-    for browse in browses(trajectory):
-        if (browse.turn, browse.call) in known:
-            continue
-        opinion = shared.get(browse.turn)
-        if opinion is None:
-            if browse.reasoning is None or not browse.reasoning.strip():
-                opinion = Opinion(state="unjudged", reason="no reasoning")
-            else:
-                opinion = await judge.opinion(browse.reasoning)
-            # asked once for the turn, so paid once
-            shared[browse.turn] = msgspec.structs.replace(opinion, usage=Usage.zero())
-        verdicts.append(
-            Verdict(
-                trajectory_id=trajectory.id,
-                turn=browse.turn,
-                call=browse.call,
-                judge=judge.name,
-                **msgspec.structs.asdict(opinion),
-            )
-        )
-    return verdicts
-
-
-VerdictTable = dict[tuple[str, int, int], VerdictState]
-"""(trajectory id, turn, call) to the state of the latest verdict."""
-
-
-def verdict_table(verdicts: Iterable[Verdict], judge: str | None = None) -> VerdictTable:
-    """The latest verdict on each browse.
-
-    Args:
-        verdicts: in the order they were written.
-        judge: the name of the judge to take; by default the latest of any.
-    """
-    return {(v.trajectory_id, v.turn, v.call): v.state for v in verdicts if judge is None or v.judge == judge}

@@ -1,4 +1,4 @@
-"""Prompts for judges, and their replies read however they are dressed up.
+"""Prompts for judges, and their replies read whatever their form.
 
 A verdict is read from the line or the JSON field that states it, else from a sentence that gives it plainly; through
 markup, code fences, any case, and after a thinking block.  A reply that names two different verdicts, or none, has
@@ -34,14 +34,10 @@ def reply_text(completion: Completion) -> str:
 
 
 def plain(reply: str, *, cut: bool = False) -> str:
-    """A reply without thinking blocks and code fences.
+    """A reply without thinking blocks and code fences; ``cut`` says whether it ended at the model's limit.
 
     Of a thinking block that is not closed, the lines ``name: value`` that end it are the reply: a model that forgets
     the tag writes them last.  A closing tag alone ends a block that the chat template opened.
-
-    Args:
-        reply: as it came.
-        cut: whether it ended at the model's limit, in the middle of its thinking.
     """
     text = _UNOPENED.sub("", _THINKING.sub("", reply))
     if opened := _UNCLOSED.search(text):
@@ -63,10 +59,7 @@ def fill(prompt: str, **values: str) -> str:
     """A prompt with its ``{slots}`` filled in one pass, so that braces inside the values stay as they are.
 
     A tag of the prompt's own (``</thoughts>``) that stands in a value is defused there, so that judged material
-    cannot end its block.
-
-    Raises:
-        InputError: the prompt lacks one of the slots.
+    cannot end its block.  A prompt without one of the slots is an input error.
     """
     missing = [name for name in values if "{" + name + "}" not in prompt]
     if missing:
@@ -80,9 +73,7 @@ def fill(prompt: str, **values: str) -> str:
 def stated(reply: str, names: str) -> list[str]:
     """Every value that a reply states by name: of a JSON field where there is one, else of lines ``name: value``.
 
-    Args:
-        reply: as :func:`plain` gives it.
-        names: a regular expression of the name, case not regarded.
+    ``names`` is a regular expression of the name in any case.
     """
     quoted = rf"""["'](?:{names})["']\s*:\s*("(?:[^"\\]|\\.)*"|'[^'\n]*'|[^\s,}}\]]+)"""
     if fields := re.findall(quoted, reply, re.IGNORECASE):
@@ -110,25 +101,18 @@ _DIRECTLY_NOT = re.compile(
 _NOT = re.compile(
     r"\b(?:no|not|never|nor|neither|none|nothing|hardly|barely|cannot|unable|without)\b|n['’]t\b", re.IGNORECASE
 )
-
-
-_BEFORE = 300
-"""Characters of a clause that are looked at, so that a model gone into a loop costs no time."""
+_BEFORE = 300  # characters of a clause that are looked at, so that a model gone into a loop costs no time
 
 
 def polarity(text: str, yes: str, no: str) -> bool | None:
     """Whether the sentences of a text say yes or no; None where they say neither, both, or it is not clear.
 
     "not" right before the word turns it round; a negation elsewhere in its clause ("I do not think that it is
-    relevant") leaves it open, as do questions, "whether" and "if".
-
-    Args:
-        text: any.
-        yes: a regular expression of the word for yes.
-        no: likewise for no.
+    relevant") leaves it open, as do questions, "whether" and "if".  ``yes`` and ``no`` are regular expressions of the
+    words for them.
     """
     word = re.compile(rf"(?P<yes>{yes})|(?P<no>{no})", re.IGNORECASE)
-    found: set[bool] = set()
+    readings: set[bool] = set()
     for sentence in _SENTENCE.findall(_MARKUP.sub("", text)):
         if _OPEN.search(sentence.strip()):
             continue
@@ -137,8 +121,8 @@ def polarity(text: str, yes: str, no: str) -> bool | None:
             denied = bool(_DIRECTLY_NOT.search(clause))
             if not denied and _NOT.search(clause):
                 return None
-            found.add((match["yes"] is not None) != denied)
-    return found.pop() if len(found) == 1 else None
+            readings.add((match["yes"] is not None) != denied)
+    return readings.pop() if len(readings) == 1 else None
 
 
 def one_of(readings: list[bool | None]) -> bool | None:

@@ -33,7 +33,7 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.catalog import read_yaml
 from lrat_sim.records import VerdictState
 
-RULES = Path(__file__).with_name("relevance-rules.yaml")
+_RULES = Path(__file__).with_name("relevance-rules.yaml")
 
 _APOSTROPHE = re.compile("[’‘`]")
 _CONTRACTIONS = (
@@ -46,24 +46,19 @@ _CONTRACTIONS = (
     ("'re", re.compile(r"\b(we|they|you)'re\b"), r"\1 are"),
     ("i'm", re.compile(r"\bi'm\b"), "i am"),
 )
-"""What each needs (most sentences hold none of it, and looking is quick), what it is, and in full."""
-_MARKS = re.compile(r"[*_#>\"“”]+")
-_CONTRACTED = re.compile(r"[’‘`'*_#>\"“”]|cannot|let is")
-"""What every change needs."""
+"""What each needs (most sentences hold none of it, and looking is quick), what it is, and what it stands for."""
 _LETTER = re.compile("[a-zA-Z]")
+_MARKS = re.compile(r"[*_#>\"“”]+")
+_CONTRACTED = re.compile(r"[’‘`'*_#>\"“”]|cannot|let is")  # what every change needs
 # not after an initial or a common abbreviation: "J. Smith", "St. Ives"
 _STATEMENT_END = re.compile(
     r"(?:[!?]|\.(?<!\b\w\.)(?<!\bst\.)(?<!\bdr\.)(?<!\bmr\.)(?<!\bmrs\.)(?<!\bvs\.))[\"”’'*_)]*(?:\s+|$)|\n+"
 )
-_END_MARK = re.compile(r"[!?.\n]")
-"""What such an end begins with: the search for one character is quick."""
+_END_MARK = re.compile(r"[!?.\n]")  # what such an end begins with: the search for one character is quick
 _WORD = re.compile(r"\w")
-_SAMPLE = 200
-"""Characters that tell the script."""
-_INTERJECTION = 3
-"""Words up to which a statement is no fact ("Interesting.", "I read it.")."""
-_OPENING_CHARACTERS = 1200
-"""A bound on what is looked at, so that very long reasoning costs no more than long reasoning."""
+_SAMPLE = 200  # characters that tell the script
+_INTERJECTION = 3  # words up to which a statement is no fact ("Interesting.", "I read it.")
+_OPENING_CHARACTERS = 1200  # a bound, so that very long reasoning costs no more than long reasoning
 
 
 class RuleVerdict(NamedTuple):
@@ -76,12 +71,8 @@ class RuleVerdict(NamedTuple):
 def judge_by_rules(reasoning: str | None) -> RuleVerdict:
     """The verdict on the document of a browse, from the reasoning written right after it.
 
-    Args:
-        reasoning: that reasoning; None or blank where there is none.
-
-    Returns:
-        ``irrelevant`` with the statement that rejects the document, ``relevant``, or ``unjudged`` where there is
-        nothing that the rules can read.
+    It is ``irrelevant`` with the statement that rejects the document, ``relevant``, or ``unjudged`` where there is no
+    reasoning that the rules can read.
     """
     if reasoning is None or not reasoning.strip():
         return RuleVerdict("unjudged", "no reasoning")
@@ -92,8 +83,8 @@ def judge_by_rules(reasoning: str | None) -> RuleVerdict:
     head = head.lower().replace("_", " ")
     opening = _opening(head, patterns)
     for position, statement in enumerate(opening):
-        if not patterns.may_reject(statement):
-            continue
+        if not (patterns.some.search(statement) and patterns.hint.search(statement)):
+            continue  # as most statements, it has not the form of a rejection
         if not patterns.hint.search(head):
             break
         rejection = patterns.rejects(statement, any(patterns.is_fact(earlier) for earlier in opening[:position]))
@@ -101,7 +92,7 @@ def judge_by_rules(reasoning: str | None) -> RuleVerdict:
             continue
         beside = statement[: rejection.start()] + " ; " + statement[rejection.end() :]
         around = [*opening[:position], *opening[position + 1 :]]
-        if patterns.finding(beside) or any(patterns.finding_of_document(other) for other in around):
+        if patterns.finds(beside) or any(patterns.finds_in_document(other) for other in around):
             return RuleVerdict("relevant", f"in contrast: {statement.strip()}")
         return RuleVerdict("irrelevant", statement.strip())
     return RuleVerdict("relevant", "no clear rejection")
@@ -116,16 +107,21 @@ def _is_latin(sample: str) -> bool:
 
 def rules_fingerprint() -> str:
     """The identity of the rules: their word lists, and the version of how they are read."""
-    return fingerprint(read_yaml(RULES))
+    return fingerprint(read_yaml(_RULES))
 
 
 def _opening(text: str, patterns: _Patterns) -> list[str]:
+    """The first statements, without contractions and marks of emphasis; questions and intentions are passed over."""
     statements: list[str] = []
     begin = 0
     for end in _ends(text):
         sentence, begin = text[begin:end].strip(" -•\t\n"), end
         if _CONTRACTED.search(sentence):
-            sentence = _written_out(sentence)
+            sentence = _APOSTROPHE.sub("'", sentence)
+            for part, contraction, full in _CONTRACTIONS:
+                if part in sentence:
+                    sentence = contraction.sub(full, sentence)
+            sentence = _MARKS.sub("", sentence)
         statement = patterns.fillers.sub("", sentence + " ").strip()
         if not _WORD.search(statement) or statement.endswith("?") or patterns.intention.match(statement):
             continue
@@ -137,30 +133,17 @@ def _opening(text: str, patterns: _Patterns) -> list[str]:
 
 def _ends(text: str) -> Iterator[int]:
     """Where statements end; the last is the end of the text."""
-    found = _END_MARK.search(text)
-    while found:
-        end = _STATEMENT_END.match(text, found.start())
+    position = 0
+    while mark := _END_MARK.search(text, position):
+        end = _STATEMENT_END.match(text, mark.start())
+        position = end.end() if end else mark.end()
         if end:
-            yield end.end()
-        found = _END_MARK.search(text, end.end() if end else found.end())
+            yield position
     yield len(text)
-
-
-def _written_out(sentence: str) -> str:
-    """Without contractions and marks of emphasis."""
-    sentence = _APOSTROPHE.sub("'", sentence)
-    for part, contraction, full in _CONTRACTIONS:
-        if part in sentence:
-            sentence = contraction.sub(full, sentence)
-    return _MARKS.sub("", sentence)
 
 
 def _any(entries: list[str]) -> str:
     return "(?:" + "|".join(entries) + ")"
-
-
-def _compiled(*patterns: str) -> list[re.Pattern[str]]:
-    return [re.compile(pattern) for pattern in patterns]
 
 
 class _Patterns:
@@ -192,10 +175,10 @@ class _Patterns:
             rf"^(?:there is )?{_any(lists['alone']['weak'])}\b",
             rf"^{_any(lists['misses'])} .*?{lists['inside']}",
         ]
-        self.strong = _compiled(*(subject + rest for rest in strong), *strong_alone)
-        self.weak = _compiled(*(subject + rest for rest in weak), *weak_alone)
+        self.strong = [re.compile(pattern) for pattern in [*(subject + rest for rest in strong), *strong_alone]]
+        self.weak = [re.compile(pattern) for pattern in [*(subject + rest for rest in weak), *weak_alone]]
         # finding a subject is what costs: where none of them is, one search says so
-        self._some = re.compile("|".join([subject + _any([*strong, *weak]), *strong_alone, *weak_alone]))
+        self.some = re.compile("|".join([subject + _any([*strong, *weak]), *strong_alone, *weak_alone]))
         # every rejection holds one of these words, in the text as written too: most statements are done with here
         negations = ["not", "cannot", "never", "no", "nothing", "little", "fail(?:s|ed)", "lacks?"]
         alone = [*lists["alone"]["strong"], *lists["alone"]["weak"]]
@@ -212,10 +195,6 @@ class _Patterns:
         self._negation = re.compile(r"\b(?:not|no|never|nothing|nor|without|fails? to)\b(?: \w+){0,3}")
         self._describes = re.compile(rf"{subject}{about}\b")
 
-    def may_reject(self, statement: str) -> bool:
-        """Whether a statement has the form of a rejection; most have not, and this tells them quickly."""
-        return bool(self._some.search(statement) and self.hint.search(statement))
-
     def rejects(self, statement: str, facts_before: bool) -> re.Match[str] | None:
         """The rejection in a statement that may be one, if it is clear."""
         for pattern in self.strong if facts_before else self.strong + self.weak:
@@ -228,11 +207,11 @@ class _Patterns:
         """Whether a statement tells something read, rather than what the document is about."""
         return len(statement.split()) > _INTERJECTION and not self._describes.search(statement)
 
-    def finding(self, rest: str) -> bool:
+    def finds(self, rest: str) -> bool:
         """Whether what stands beside a rejection tells of something found."""
         return bool(self._finding.search(self._negation.sub(" ", rest)))
 
-    def finding_of_document(self, statement: str) -> bool:
+    def finds_in_document(self, statement: str) -> bool:
         """Whether another statement of the opening says that the document gave something."""
         plain = self._negation.sub(" ", statement)
         if self._of_document.search(plain) or self._exclamation.search(plain):
@@ -242,4 +221,4 @@ class _Patterns:
 
 @lru_cache(maxsize=1)
 def _patterns() -> _Patterns:
-    return _Patterns(read_yaml(RULES))
+    return _Patterns(read_yaml(_RULES))

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError, NothingCame
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, grade_answers, latest_grades
-from lrat_sim.grading.metrics import RunMetrics, TaskTable, judge_metrics, measure, run_metrics, task_table
+from lrat_sim.grading.metrics import (
+    RunMetrics,
+    TaskTable,
+    judge_metrics,
+    measure,
+    run_metrics,
+    task_table,
+)
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Grade, Task, Verdict
+from lrat_sim.records import Grade, Task, Verdict, known_sum
 from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories, regrade
+from lrat_sim.tables import NONE, Table, dollars, number, percent
 
 GRADES, VERDICTS = "grades.jsonl", "verdicts.jsonl"
 
+_EVERY_K = 8
+"""The k up to which each pass@k is shown; beyond, the powers of two and the number of samples."""
+
 
 def grade_run(
-    run: Path,
-    judge: AnswerJudge | None = None,
-    *,
-    concurrency: int = 16,
-    progress: ProgressCallback | None = None,
+    run: Path, judge: AnswerJudge | None = None, *, concurrency: int = 16, progress: ProgressCallback | None = None
 ) -> int:
-    """Grades what a run folder answered and this judge has not graded; the same call again finishes the rest.
+    """Grades what a run folder answered and this judge has not graded; returns how many grades were added.
+
+    If interrupted, call it again to finish the rest.
 
     Args:
         run: the run folder.
         judge: by default the offline match.
         concurrency: answers under way at once.
         progress: told the runs done.
-
-    Returns:
-        How many grades were added.
 
     Raises:
         InputError: it is no run folder.
@@ -49,33 +55,14 @@ def grade_run(
 
 
 def judge_run(
-    run: Path,
-    judge: RelevanceJudge | None = None,
-    *,
-    concurrency: int = 16,
-    progress: ProgressCallback | None = None,
+    run: Path, judge: RelevanceJudge | None = None, *, concurrency: int = 16, progress: ProgressCallback | None = None
 ) -> int:
-    """Judges the browses of a run folder that this judge has not judged; the same call again finishes the rest.
-
-    Args:
-        run: the run folder.
-        judge: by default the offline rules.
-        concurrency: runs under way at once.
-        progress: told the runs done.
-
-    Returns:
-        How many verdicts were added.
-
-    Raises:
-        InputError: there are no trajectories.
-        NothingCame: the judge failed on every browse.
-    """
+    """Judges the browses of a run folder as :func:`grade_run` grades its answers, by default by the offline rules."""
     judge = judge or RuleJudge()
     if not (run / TRAJECTORIES).is_file():  # a store would make the folder
         raise InputError(f"{run} holds no {TRAJECTORIES}, so it is no run folder; give one that a rollout made.")
-    runs = read_trajectories(run)
     with Store(run / VERDICTS, Verdict) as store:
-        new = judge_browses(runs, judge, store=store, concurrency=concurrency, progress=progress)
+        new = judge_browses(read_trajectories(run), judge, store=store, concurrency=concurrency, progress=progress)
         return _counted(new, store, judge.name, f"browses of {run}")
 
 
@@ -109,8 +96,71 @@ def run_tables(
     """
     by_id = {task.id: task for task in (asked_tasks(run) if tasks is None else tasks)}
     grades = latest_grades(Store(run / GRADES, Grade), judge)
-    of_them = (trajectory for trajectory in read_trajectories(run) if trajectory.task_id in by_id)
-    rows = measure(of_them, by_id, grades)
-    counted = {row.trajectory_id for row in rows}
-    judges = judge_metrics(Store(run / GRADES, Grade), Store(run / VERDICTS, Verdict), counted)
-    return task_table(rows, by_id), run_metrics(rows, by_id, judges)
+    counted = (trajectory for trajectory in read_trajectories(run) if trajectory.task_id in by_id)
+    rows = measure(counted, by_id.values(), grades)
+    ids = {row.trajectory_id for row in rows}
+    judges = judge_metrics(Store(run / GRADES, Grade), Store(run / VERDICTS, Verdict), ids)
+    return task_table(rows, by_id.values()), run_metrics(rows, by_id.values(), judges)
+
+
+def runs_table(runs: Mapping[str, RunMetrics]) -> Table:
+    """One column a run: what was asked and how it ended, success with its bounds, evidence, steps, tokens, cost.
+
+    A row that no run has is left out: pass@k and spread need several samples, calibration stated confidences, the
+    judges' tokens a model as judge.
+    """
+    every_k = {
+        sample.k
+        for run in runs.values()
+        for sample in (run.samples.pass_at if run.samples else ())
+        if sample.k <= _EVERY_K or not sample.k & (sample.k - 1) or (run.samples and sample.k == run.samples.samples)
+    }
+    columns = [_column(run, sorted(every_k)) for run in runs.values()]
+    rows = []
+    for row in columns[0] if columns else ():
+        values = [column[row] for column in columns]
+        if any(value is not None for value in values):
+            rows.append([row, *(NONE if value is None else value for value in values)])
+    return Table.of("Runs", ["", *runs], rows, slug="runs")
+
+
+def _column(run: RunMetrics, every_k: Iterable[int]) -> dict[str, str | None]:
+    """Row to value; None where the run has no such thing."""
+    samples, judges = run.samples, run.judges
+    pass_at = {sample.k: percent(sample.value) for sample in samples.pass_at} if samples else {}
+    browses = judges.relevant + judges.irrelevant + judges.unjudged if judges else 0
+    paid = judges.usage if judges and judges.usage.tokens != 0 else None
+    return {
+        "tasks asked": f"{run.tasks:,}" + (f" ({run.missing:,} not run)" if run.missing else ""),
+        "success": percent(run.success),
+        "  if ungraded were wrong, right": f"{percent(run.success_low)}, {percent(run.success_high)}",
+        **{f"  pass@{k}": pass_at.get(k) for k in every_k},
+        "  deviation between samples": percent(samples.between) if samples else None,
+        "  deviation within a task": percent(samples.within) if samples else None,
+        "calibration error": f"{percent(run.calibration_error)} of {run.confident:,}" if run.confident else None,
+        "evidence recall": percent(run.evidence_recall),
+        "evidence opened": percent(run.evidence_opened),
+        "evidence hit": percent(run.evidence_hit),
+        "steps": number(run.steps),
+        "  searches": number(run.searches),
+        "  browses": number(run.browses),
+        "answered": f"{run.answered:,}",
+        "unanswered": f"{run.unanswered:,}",
+        "errors": f"{run.errors:,}",
+        "ungraded": f"{run.ungraded:,}" + _failed(judges.ungraded_failed if judges else 0),
+        "browses unjudged": (
+            f"{judges.unjudged:,} of {browses:,}" + _failed(judges.unjudged_failed) if judges and browses else None
+        ),
+        "agent tokens": _tokens(known_sum((run.prompt_tokens, run.completion_tokens))),
+        "agent cost": dollars(run.cost),
+        "judge tokens": _tokens(paid.tokens) if paid else None,
+        "judge cost": dollars(paid.cost) if paid else None,
+    }
+
+
+def _failed(count: int) -> str:
+    return f" (judge failed on {count:,})" if count else ""
+
+
+def _tokens(tokens: int | None) -> str:
+    return "unknown" if tokens is None else f"{tokens:,}"

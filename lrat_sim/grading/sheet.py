@@ -1,7 +1,8 @@
-"""Sheets for a person to fill: answers and browses of a run, drawn over the judge's verdicts but without them.
+"""Sheets by which a person checks the judges of a run: RUN/sheet-answers.csv and RUN/sheet-browses.csv.
 
-A sheet is a CSV file in UTF-8 with a byte order mark, by which spreadsheets know the encoding.  A cell that a
-spreadsheet would take for a formula gets an apostrophe before it, which is taken off when the sheet is read.
+A sheet shows answers or browses, drawn over the verdicts of one judge but without them.  It is a CSV file in UTF-8
+with a byte order mark, by which spreadsheets know the encoding.  A cell that a spreadsheet would take for a formula
+gets an apostrophe before it, which is taken off when the sheet is read.
 """
 
 from __future__ import annotations
@@ -10,118 +11,155 @@ import csv
 import hashlib
 import heapq
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
-from lrat_sim.artifact import write_text
+from lrat_sim.artifact import Store, write_text
 from lrat_sim.errors import InputError, RecordError
+from lrat_sim.grading.answers import response
+from lrat_sim.grading.relevance import browses
+from lrat_sim.grading.run import GRADES, VERDICTS
+from lrat_sim.records import Grade, Verdict
+from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.spreadsheet import csv_text, unescape_formula
 
 What = Literal["answers", "browses"]
+SHEETS: dict[What, str] = {"answers": "sheet-answers.csv", "browses": "sheet-browses.csv"}
 STATES: dict[What, tuple[str, str]] = {"answers": ("correct", "incorrect"), "browses": ("relevant", "irrelevant")}
 """What a person may say of an item, and a judge that did not fail says; the first is the positive one."""
 
-_COLUMNS: dict[What, tuple[str, ...]] = {
-    "answers": ("question", "accepted answers", "response"),
-    "browses": ("question", "accepted answers", "reasoning"),
-}
+_TEXTS: dict[What, str] = {"answers": "response", "browses": "reasoning"}
+"""The heading of what the judge read."""
 _LONGEST = 30_000
 """Characters shown in a cell: spreadsheets hold 32,767."""
 
 
-class Item(Struct, frozen=True, kw_only=True):
-    """One row of a sheet.
+class FilledRow(Struct, frozen=True, kw_only=True):
+    """One row as a person left it."""
 
-    Args:
-        key: what is judged: ``answer:TRAJECTORY`` or ``browse:turn TURN:TRAJECTORY``, in words that no spreadsheet
-            takes for a number or a date.
-        state: what the judge said of it; it decides how the row is drawn, and is not written.
-        shown: the text columns, in the order of the sheet's.
-    """
-
-    key: str
-    state: str
-    shown: tuple[str, ...]
-
-
-class Filled(Struct, frozen=True, kw_only=True):
-    """One row as a person left it; ``verdict`` is None where it was left empty.
-
-    ``line`` is that of the file where the row begins, ``row`` that of the spreadsheet; both from 1.
-    """
-
-    line: int
-    row: int
+    line: int  # of the file, where the row begins, from 1
+    row: int  # of the spreadsheet, from 1
     key: str
     judge: str
-    verdict: str | None
+    verdict: str | None  # None where it was left empty
 
 
-def draw(items: Iterable[Item], size: int, seed: int) -> list[Item]:
-    """A sample with as many items of one verdict as of the other, as far as there are, in an order that tells nothing.
+def write_sheets(
+    run: Path, judges: Mapping[What, str] | None = None, *, size: int = 50, seed: int = 0
+) -> dict[Path, int]:
+    """Draws the sheets of a run for a person to fill, and returns the files written with their rows.
 
-    It depends on the keys and the seed alone, not on the order of the items, of which only the sample is held.
+    Browses made in parallel in one turn share their reasoning and the judge's opinion, so they are one item.
 
     Args:
-        items: those of one sheet, of any verdict; those without a verdict are passed over.
-        size: how many.
+        run: a graded run folder.
+        judges: the sheets to write, and the name of the judge of each; by default both, over the judge whose record
+            is the last of the run.
+        size: items a sheet, half of each verdict as far as there are; a sheet without any is not written.
         seed: decides which.
 
     Raises:
-        InputError: ``size`` is below 1.
+        InputError: nothing in it was judged, or a sheet there is already filled.
+    """
+    written = {}
+    for what in SHEETS if judges is None else judges:
+        judged = judged_items(run, what)
+        judge = next(reversed(judged), "") if judges is None else judges[what]
+        if keys := draw(judged.get(judge, {}), what, size, seed):
+            shown = _shown(run, what, keys)
+            rows = [(key, *shown[key]) for key in keys if key in shown]
+            written[run / SHEETS[what]] = write_sheet(run / SHEETS[what], what, rows, judge)
+    if not written:
+        raise InputError(f"{run} has nothing that a judge decided; grade it first (lrat-sim grade).")
+    return written
+
+
+def judged_items(run: Path, what: What) -> dict[str, dict[str, str]]:
+    """Judge to item to its latest state; the judge whose record is the last of the run comes last."""
+    records: Iterable[tuple[str, str, str]]
+    if what == "answers":
+        records = ((g.judge, _answer_key(g.trajectory_id), g.state) for g in Store(run / GRADES, Grade))
+    else:
+        records = ((v.judge, _browse_key(v.trajectory_id, v.turn), v.state) for v in Store(run / VERDICTS, Verdict))
+    judged: dict[str, dict[str, str]] = {}
+    for judge, key, state in records:
+        judged[judge] = judged.pop(judge, {})  # moves it to the end
+        judged[judge][key] = state
+    return judged
+
+
+def _shown(run: Path, what: What, keys: Collection[str]) -> dict[str, tuple[str, str, str]]:
+    """Question, accepted answers and what the judge read, of some items of a run."""
+    tasks = {task.id: task for task in asked_tasks(run)}
+    shown = {}
+    for trajectory in read_trajectories(run):
+        if what == "answers":
+            texts = {_answer_key(trajectory.id): response(trajectory)}
+        else:
+            texts = {_browse_key(trajectory.id, browse.turn): browse.reasoning or "" for browse in browses(trajectory)}
+        task = tasks.get(trajectory.task_id)
+        for key in texts.keys() & keys:
+            shown[key] = trajectory.question, "\n".join(task.answers) if task else "", texts[key]
+    return shown
+
+
+def _answer_key(trajectory: str) -> str:
+    return f"answer:{trajectory}"
+
+
+def _browse_key(trajectory: str, turn: int) -> str:
+    return f"browse:turn {turn}:{trajectory}"
+
+
+def sheet_of(key: str) -> What | None:
+    """The sheet to which a key belongs."""
+    kinds: dict[str, What] = {"answer": "answers", "browse": "browses"}
+    return kinds.get(key.partition(":")[0])
+
+
+def draw(verdicts: Mapping[str, str], what: What, size: int, seed: int) -> list[str]:
+    """Items with as many of one verdict as of the other, as far as there are, in an order that tells nothing.
+
+    It depends on the keys of the items and the seed alone.  Items without a verdict are passed over.
     """
     if size < 1:
         raise InputError(f"a sheet of {size} items holds nothing; give 1 or more.")
-    positive = {states[0] for states in STATES.values()}
-    kept: dict[bool, list[tuple[int, int, Item]]] = {True: [], False: []}
-    known = {state for states in STATES.values() for state in states}
-    for number, item in enumerate(items):
-        if item.state in known:
-            heap = kept[item.state in positive]
-            entry = (-_lot(seed, item.key), number, item)
-            if len(heap) < size:
-                heapq.heappush(heap, entry)
-            else:
-                heapq.heappushpop(heap, entry)
-    yes, no = ([entry[2] for entry in sorted(kept[side], reverse=True)] for side in (True, False))
+    yes, no = (
+        heapq.nsmallest(size, (key for key in verdicts if verdicts[key] == state), key=partial(_lot, seed))
+        for state in STATES[what]
+    )
     from_no = min(len(no), max(size // 2, size - len(yes)))
-    drawn = yes[: size - from_no] + no[:from_no]
-    return sorted(drawn, key=lambda item: _lot(seed + 1, item.key))
+    return sorted(yes[: size - from_no] + no[:from_no], key=partial(_lot, seed + 1))
 
 
 def _lot(seed: int, key: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}\0{key}".encode()).digest()[:8])
 
 
-def write_sheet(path: Path, what: What, items: Iterable[Item], judge: str) -> int:
-    """Writes a sheet with an empty column for the verdicts; returns the rows.
+def write_sheet(path: Path, what: What, rows: Sequence[tuple[str, ...]], judge: str) -> int:
+    """Writes rows (the key and what is shown) with an empty column for the verdicts; returns how many.
 
-    Args:
-        path: the file.
-        what: which sheet.
-        items: its rows.
-        judge: the name of the judge over whose verdicts the items were drawn; it stands in each row.
-
-    Raises:
-        InputError: the file exists and holds verdicts, or its folder cannot be written to.
+    A sheet that is there and filled is not overwritten.
     """
     if path.is_file() and (filled := sum(row.verdict is not None for row in read_sheet(path, what))):
         raise InputError(f"{path} holds {filled} verdicts, which a new sheet would overwrite; move it away.")
-    rows = [(item.key, *map(_short, item.shown), "", judge) for item in items]
-    head = ("item", *_COLUMNS[what], f"verdict ({' or '.join(STATES[what])})", "drawn by")
-    write_text(path, "\ufeff" + csv_text([head, *rows]))
-    return len(rows)
+    lines = [(key, *map(_short, shown), "", judge) for key, *shown in rows]
+    head = ("item", "question", "accepted answers", _TEXTS[what], f"verdict ({' or '.join(STATES[what])})", "drawn by")
+    write_text(path, "\ufeff" + csv_text([head, *lines]))
+    return len(lines)
 
 
-def read_sheet(path: Path, what: What | None = None) -> Iterator[Filled]:
-    """The rows of a sheet, filled or not, also as another spreadsheet separates them (semicolons, tabs).
+def _short(text: str) -> str:
+    text = text.replace("\0", "�")
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} [... {len(text) - _LONGEST:,} characters more]"
 
-    Args:
-        path: the file.
-        what: which sheet it has to be; either, if None.
+
+def read_sheet(path: Path, what: What | None = None) -> Iterator[FilledRow]:
+    """The rows of a sheet (of answers or browses, if ``what`` says so), whichever way a spreadsheet separates them.
 
     Raises:
         InputError: it cannot be read, or is not UTF-8.
@@ -140,24 +178,17 @@ def read_sheet(path: Path, what: What | None = None) -> Iterator[Filled]:
     for column in ("item", "verdict", "drawn by"):
         if column not in names:
             raise RecordError(path, 1, f"the column `{column}` is missing", "keep the sheet's first row as it was")
-    item, verdict, judge = (names.index(column) for column in ("item", "verdict", "drawn by"))
     line = rows.line_num + 1
     try:
         for number, cells in enumerate(rows, start=2):
             if any(cell.strip() for cell in cells):
                 cells = [unescape_formula(cell) for cell in cells] + [""] * (len(names) - len(cells))
-                key = cells[item].strip()
-                said = _verdict(path, line, number, key, cells[verdict], what)
-                yield Filled(line=line, row=number, key=key, judge=cells[judge].strip(), verdict=said)
+                row = dict(zip(names, (cell.strip() for cell in cells), strict=False))
+                verdict = _verdict(path, line, number, row["item"], row["verdict"], what)
+                yield FilledRow(line=line, row=number, key=row["item"], judge=row["drawn by"], verdict=verdict)
             line = rows.line_num + 1
     except csv.Error as error:
         raise RecordError(path, line, f"not CSV: {error}", "save the sheet again as CSV UTF-8") from error
-
-
-def sheet_of(key: str) -> What | None:
-    """The sheet to which a key belongs."""
-    kinds: dict[str, What] = {"answer": "answers", "browse": "browses"}
-    return kinds.get(key.partition(":")[0])
 
 
 def _verdict(path: Path, line: int, row: int, key: str, cell: str, what: What | None) -> str | None:
@@ -165,14 +196,7 @@ def _verdict(path: Path, line: int, row: int, key: str, cell: str, what: What | 
     if own is None or (what is not None and own != what):
         wanted = f"one of a sheet of {what}" if what else "an item of a sheet"
         raise RecordError(path, line, f"row {row}: `item` is {key!r}, which is not {wanted}")
-    said = cell.strip().lower()
-    if said and said not in STATES[own]:
-        allowed = " or ".join(STATES[own])
-        remedy = f"write {allowed}, or leave it empty"
-        raise RecordError(path, line, f"row {row}: the verdict on {key} is {cell.strip()!r}", remedy)
-    return said or None
-
-
-def _short(text: str) -> str:
-    text = text.replace("\0", "�")
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} [... {len(text) - _LONGEST:,} characters more]"
+    if cell and cell.lower() not in STATES[own]:
+        remedy = f"write {' or '.join(STATES[own])}, or leave it empty"
+        raise RecordError(path, line, f"row {row}: the verdict on {key} is {cell!r}", remedy)
+    return cell.lower() or None

@@ -13,10 +13,7 @@ Limit = Literal["cost", "seconds"]
 
 
 class LimitReached(LratSimError):
-    """The budget of many calls is spent: nothing more is to be asked.
-
-    It belongs to no task, so nothing is recorded for the one that met it.
-    """
+    """The budget of many calls is spent.  It belongs to no task, so nothing is recorded for the one that met it."""
 
     def __init__(self, limit: Limit, message: str):
         self.limit = limit
@@ -24,14 +21,10 @@ class LimitReached(LratSimError):
 
 
 class Budget:
-    """Counts what calls cost, and ends them when it is spent.
+    """Counts what calls cost, and ends them when it is spent; by default there is no limit.
 
-    Calls under way when the limit is reached are no longer counted, so a provider's bill may be higher by those.
-
-    Args:
-        cost: US dollars in all; None is no limit.
-        seconds: from now on; None is no limit.
-        spent: US dollars that count as spent already.
+    ``cost`` is in US dollars, of which ``spent`` count as spent already; ``seconds`` are from now on.  Calls under way
+    when a limit is reached are no longer counted, so a provider's bill may be higher by those.
 
     Raises:
         InputError: a limit is not above zero.
@@ -48,41 +41,35 @@ class Budget:
         self._unpriced = False
 
     def check(self) -> None:
-        """To be called before each attempt.
-
-        Raises:
-            LimitReached: the money is spent, or the time is over.
-        """
+        """Raises :class:`LimitReached` where the money is spent or the time is over; called before each attempt."""
         if self.cost is not None and self.spent >= self.cost:
-            said = f"the limit of {dollars(self.cost)} is reached: {dollars(self.spent)} are spent"
-            raise LimitReached("cost", said)
+            problem = f"is reached: {dollars(self.spent)} are spent"
+            raise LimitReached("cost", f"the limit of {dollars(self.cost)} {problem}")
         if self.cost is not None and self._unpriced and not self._dearest:
-            said = f"the limit of {dollars(self.cost)} cannot be kept: calls come without a price or usage"
-            raise LimitReached("cost", said)
+            problem = "cannot be kept: calls come without a price or usage"
+            raise LimitReached("cost", f"the limit of {dollars(self.cost)} {problem}")
         if self.ends is not None and time.monotonic() >= self.ends:
             raise self.late()
 
     def late(self) -> LimitReached:
         """The error that says that the time is over."""
         seconds = self.seconds or 0.0
-        return LimitReached(
-            "seconds", f"the limit of {f'{seconds:.2g}' if seconds < 9.5 else f'{seconds:,.0f}'} seconds is reached"
-        )
+        written = f"{seconds:.2g}" if seconds < 9.5 else f"{seconds:,.0f}"
+        return LimitReached("seconds", f"the limit of {written} seconds is reached")
 
     def spend(self, cost: float | None) -> None:
         """Counts the cost of an answer; one without a price among others counts as the most expensive of them."""
-        if cost is None:
-            self._unpriced = True
-            cost = self._dearest
+        self._unpriced = self._unpriced or cost is None
+        cost = self._dearest if cost is None else cost
         self._dearest = max(self._dearest, cost)
         self.spent += cost
 
     def include(self, folder: Path, spent: float) -> None:
-        """Counts what the runs of a folder cost before, once: what is spent on them from here on comes by itself."""
+        """Adds what the runs of a folder have cost so far, once a folder; later costs are added as they occur."""
         if folder not in self._included:
             self._included.add(folder)
             self.spent += spent
 
     def take_back(self, cost: float | None) -> None:
-        """Uncounts what will be counted once more, as its answers are in a cache."""
+        """Subtracts a cost that will be counted again, since its answers are in a cache."""
         self.spent -= cost or 0.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,14 @@ from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.models.call import Completion, Request
 
-_VERSION = 1
-_OURS = 0x4C524154  # "LRAT", by which a file of ours is known
+_MARK = (0x4C524154, 1)  # what tells a file of ours: "LRAT" as its application id, and a version
 _SECONDS_FOR_A_LOCK = 30.0
 _PIECE = 2047
 """Bytes that hashlib takes without giving other threads the interpreter: getting it back takes far longer."""
 
 
-def _is_held(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith("SQLITE_BUSY")
-
-
 def call_key(request: Request) -> bytes:
-    """What stands for all that changes the answer; how a call is sent (key, timeout, retries) is not of it."""
+    """A digest of all that changes the answer, so not of how a call is sent (key, timeout, retries)."""
     decisive: list[Any] = [
         request.model,
         request.messages,
@@ -46,12 +43,9 @@ def call_key(request: Request) -> bytes:
 
 
 class CallCache:
-    """One SQLite file of completions, which several processes may share and a kill leaves whole.
+    """One SQLite file of completions, made if missing, which several processes may share and a kill leaves whole.
 
     Failures are never kept.  Use it as a context manager, or :meth:`close` it.
-
-    Args:
-        path: the file; made if missing.
 
     Raises:
         InputError: the file is damaged, no cache, or cannot be written to.
@@ -60,77 +54,57 @@ class CallCache:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         ensure_folder(self.path.parent)
-        self._connection: sqlite3.Connection | None = None
-        try:
-            self._connection = self._opened()
-        except sqlite3.Error as error:
-            raise self._refusal(error) from error
-
-    def _opened(self) -> sqlite3.Connection:
-        # a rollout that a notebook calls runs in a thread of its own
-        connection = sqlite3.connect(
-            self.path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._identity(connection)  # before anything of a file that is not ours is changed
+        with self._file_errors(), contextlib.ExitStack() as opening:
+            # a rollout that a notebook calls runs in a thread of its own
+            connection = sqlite3.connect(
+                self.path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None, check_same_thread=False
+            )
+            opening.callback(connection.close)
+            self._check(connection)  # before anything of a file that is not ours is changed
             # of several that switch a new file at once, SQLite refuses all but one, however long they would wait
-            for attempt in Retrying(
+            switching = Retrying(
                 retry=retry_if_exception(_is_held),
                 stop=stop_after_delay(_SECONDS_FOR_A_LOCK),
                 wait=wait_random(0.01, 0.1),
                 reraise=True,
-            ):
-                with attempt:
-                    connection.execute("PRAGMA journal_mode=WAL")
+            )
+            switching(connection.execute, "PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")  # with WAL, only a power cut loses the last answers
             connection.execute("BEGIN IMMEDIATE")  # two processes may make it at once
-            if self._identity(connection):
+            if self._check(connection):
                 connection.execute("CREATE TABLE calls (key BLOB PRIMARY KEY, completion BLOB)")
-                connection.execute(f"PRAGMA application_id={_OURS}")
-                connection.execute(f"PRAGMA user_version={_VERSION}")
+                connection.execute(f"PRAGMA application_id={_MARK[0]}")
+                connection.execute(f"PRAGMA user_version={_MARK[1]}")
             connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            self._connection = connection
+            opening.pop_all()
 
-    def _identity(self, connection: sqlite3.Connection) -> bool:
+    def _check(self, connection: sqlite3.Connection) -> bool:
         """Whether the file is new; refuses one that is neither new nor ours."""
-        names = ("application_id", "user_version")
-        mark, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-        new = (mark, connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]) == (0, 0)
-        if not new and (mark, version) != (_OURS, _VERSION):
+        # first, since another process sets both marks in the transaction in which it makes the table
+        tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        mark = tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        new = (mark[0], tables) == (0, 0)
+        if not new and mark != _MARK:
             raise InputError(f"{self.path} is no cache of calls that this lrat-sim reads; give another file.")
         return new
 
     def get(self, key: bytes) -> Completion | None:
         """The completion under a key of :func:`call_key`, marked as cached; None where there is none."""
-        try:
-            found = self._open.execute("SELECT completion FROM calls WHERE key = ?", (key,)).fetchone()
-            return None if found is None else msgspec.json.decode(zlib.decompress(found[0]), type=Completion)
-        except (sqlite3.Error, zlib.error, *NOT_JSON) as error:
-            raise self._refusal(error) from error
+        with self._file_errors():
+            row = self._connection.execute("SELECT completion FROM calls WHERE key = ?", (key,)).fetchone()
+            return None if row is None else msgspec.json.decode(zlib.decompress(row[0]), type=Completion)
 
     def put(self, key: bytes, completion: Completion) -> None:
         """Keeps a completion, whole, before it returns; where there is one already, that stays."""
         kept = msgspec.structs.replace(completion, attempts=[], cached=True)
         packed = zlib.compress(msgspec.json.encode(kept), 1)
-        try:
-            self._open.execute("INSERT OR IGNORE INTO calls VALUES (?, ?)", (key, packed))
-        except sqlite3.Error as error:
-            raise self._refusal(error) from error
-
-    @property
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise RuntimeError("the cache was closed")
-        return self._connection
+        with self._file_errors():
+            self._connection.execute("INSERT OR IGNORE INTO calls VALUES (?, ?)", (key, packed))
 
     def close(self) -> None:
         """Closes the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._connection.close()
 
     def __enter__(self) -> CallCache:
         return self
@@ -138,8 +112,20 @@ class CallCache:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _refusal(self, error: Exception) -> InputError:
-        if isinstance(error, sqlite3.OperationalError):  # locked, full, read-only, no file
-            remedy = "make room or give another file"
-            return InputError(f"the cache of calls {self.path} cannot be used ({error}); {remedy}.")
-        return InputError(f"the cache of calls {self.path} is damaged ({error}); delete it or give another file.")
+    @contextlib.contextmanager
+    def _file_errors(self) -> Iterator[None]:
+        """Turns errors of the file into one sentence."""
+        try:
+            yield
+        except sqlite3.ProgrammingError:  # it was closed: a defect of the caller, not of the file
+            raise
+        except sqlite3.OperationalError as error:  # locked, full, read-only, no file
+            problem = f"cannot be used ({error}); make room or give another file"
+            raise InputError(f"the cache of calls {self.path} {problem}.") from error
+        except (sqlite3.Error, zlib.error, *NOT_JSON) as error:
+            problem = f"is damaged ({error}); delete it or give another file"
+            raise InputError(f"the cache of calls {self.path} {problem}.") from error
+
+
+def _is_held(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith("SQLITE_BUSY")

@@ -68,9 +68,9 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Model(Protocol):
-    """Answers requests.
+    """Answers requests, each by one attempt.
 
-    An implementation makes one attempt.  It may raise any exception: :func:`lrat_sim.models.retry.failure` decides
+    It may raise any exception: :func:`lrat_sim.models.retry.failure` decides
     what the exception means, and :class:`lrat_sim.models.client.Client` enforces the timeout and tries again.
     """
 

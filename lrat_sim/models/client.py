@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from functools import lru_cache
 
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
@@ -43,12 +42,9 @@ def model_for(request: Request) -> Model:
     """
     if request.provider in OWN_MODELS:
         return OWN_MODELS[request.provider]()
-    return _made(OpenAIModel if request.provider == "openai" and request.base_url is not None else LiteLLMModel)
-
-
-@lru_cache(maxsize=2)
-def _made(kind: type[OpenAIModel] | type[LiteLLMModel]) -> Model:
-    return kind()
+    if request.provider == "openai" and request.base_url is not None:
+        return OpenAIModel()
+    return LiteLLMModel()
 
 
 async def close_connections() -> None:
@@ -60,11 +56,7 @@ async def close_connections() -> None:
 class Client:
     """What many calls share; without arguments a plain client that only retries.
 
-    Args:
-        limiter: bounds the calls in flight.
-        cache: answers that were paid for already.
-        budget: ends everything when it is spent.
-        model: answers every request; by default :func:`model_for` chooses for each.
+    A ``model`` answers every request; by default :func:`model_for` chooses one for each.
     """
 
     def __init__(
@@ -75,16 +67,14 @@ class Client:
         budget: Budget | None = None,
         model: Model | None = None,
     ):
-        self.limiter, self.cache, self.budget, self.model = limiter, cache, budget, model
+        self.limiter, self.cache, self.budget, self.model = limiter, cache, budget or Budget(), model
         self.cached = self.retried = 0
 
     async def complete(self, request: Request, *, priority: int = 0, deadline: float | None = None) -> Completion:
         """Asks the model, and asks again where the cause of a failure may pass.
 
-        Args:
-            request: what to ask.
-            priority: of the calls that wait for a slot, the lowest goes first.
-            deadline: the ``time.monotonic()`` by which it must have ended.
+        Of the calls that wait for a slot, the lowest ``priority`` goes first; ``deadline`` is the ``time.monotonic()``
+        by which the call must have ended.
 
         Raises:
             ContextOverflow: the prompt does not fit the model's window.
@@ -96,21 +86,16 @@ class Client:
         messages = recordable(request.messages)  # half a surrogate pair that a model wrote cannot be sent
         if messages is not request.messages:
             request = msgspec.structs.replace(request, messages=messages)
-        if self.cache is None:
-            return await _Call(self, request, priority, deadline).finish()
-        key = call_key(request)
-        if (kept := self.cache.get(key)) is not None:
+        key = b"" if self.cache is None else call_key(request)
+        completion = None if self.cache is None else self.cache.get(key)
+        if completion is not None:
             self.cached += 1
-            self.spend(kept)
-            return kept
-        completion = await _Call(self, request, priority, deadline).finish()
-        self.cache.put(key, completion)
-        return completion
-
-    def spend(self, completion: Completion) -> None:
-        """Counts the cost of an answer."""
-        if self.budget is not None:
             self.budget.spend(completion.usage.cost)
+            return completion
+        completion = await _Call(self, request, priority, deadline).finish()
+        if self.cache is not None:
+            self.cache.put(key, completion)
+        return completion
 
 
 async def attempt(model: Model, request: Request) -> Answer | Failed:
@@ -136,6 +121,8 @@ class _Call:
     def __init__(self, client: Client, request: Request, priority: int, deadline: float | None):
         self.client, self.request, self.priority, self.deadline = client, request, priority, deadline
         self.model = client.model or model_for(request)
+        # it must have ended at the deadline, or with the time of the budget
+        self.ends = min((end for end in (deadline, client.budget.ends) if end is not None), default=None)
         self.attempts: list[Attempt] = []
         self.began = time.monotonic()
         self.queued = 0.0  # seconds of waiting for a slot
@@ -143,34 +130,31 @@ class _Call:
 
     async def finish(self) -> Completion:
         """Attempts and waits, up to an answer or the error by which the call is given up."""
-        ends = self._ends()
-        if ends is not None and ends <= time.monotonic():
+        retrying = AsyncRetrying(
+            retry=retry_if_result(lambda outcome: isinstance(outcome, Failed) and outcome.may_pass),
+            stop=self._enough,
+            wait=_WAIT,
+            sleep=self._pause,
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome is not None else None,
+        )
+        left = None if self.ends is None else self.ends - time.monotonic()
+        if left is not None and left <= 0:
             raise self._out_of_time()
         try:
-            async with asyncio.timeout(None if ends is None else ends - time.monotonic()) as bound:
-                outcome: Answer | Failed = await self._retrying()(self._attempt)
+            async with asyncio.timeout(left) as bound:
+                outcome: Answer | Failed = await retrying(self._attempt)
         except TimeoutError:
             if bound.expired():
                 raise self._out_of_time() from None
             raise
         if isinstance(outcome, Failed):
             raise self._given_up(outcome)
-        completion = Completion(
+        self.client.budget.spend(outcome.usage.cost)
+        return Completion(
             message=read_message(outcome.message),
             usage=outcome.usage,
             finish_reason=outcome.finish_reason,
             attempts=self.attempts,
-        )
-        self.client.spend(completion)
-        return completion
-
-    def _retrying(self) -> AsyncRetrying:
-        return AsyncRetrying(
-            retry=retry_if_result(_may_pass),
-            stop=self._enough,
-            wait=_WAIT,
-            sleep=self._pause,
-            retry_error_callback=lambda state: state.outcome.result() if state.outcome is not None else None,
         )
 
     def _enough(self, state: RetryCallState) -> bool:
@@ -187,44 +171,35 @@ class _Call:
             await asyncio.sleep(seconds)
 
     async def _attempt(self) -> Answer | Failed:
-        limiter = self.client.limiter
-        if limiter is None:
-            return await self._recorded()
-        waiting_since = time.monotonic()
-        async with limiter.slot(self.priority) as ticket:
+        limiter, waiting_since = self.client.limiter, time.monotonic()
+        async with contextlib.nullcontext(0) if limiter is None else limiter.slot(self.priority) as ticket:
             self.queued += time.monotonic() - waiting_since
-            outcome = await self._recorded()
+            self.client.budget.check()
+            began = time.perf_counter()
+            try:
+                outcome = await attempt(self.model, self.request)
+            except asyncio.CancelledError:
+                self._record(began, None, "cut off before an answer came")
+                raise
             if isinstance(outcome, Answer):
-                limiter.answered()
-            elif outcome.cause == "limited":
-                limiter.refused(ticket)
+                self._record(began, 200, None)
+                if limiter is not None:
+                    limiter.answered()
+            else:
+                self._record(began, outcome.status, outcome.message)
+                if limiter is not None and outcome.cause == "limited":
+                    limiter.refused(ticket)
             return outcome
 
-    async def _recorded(self) -> Answer | Failed:
-        if self.client.budget is not None:
-            self.client.budget.check()
-        began = time.perf_counter()
-        try:
-            outcome = await attempt(self.model, self.request)
-        except asyncio.CancelledError:
-            self.attempts.append(Attempt(seconds=time.perf_counter() - began, error="cut off before an answer came"))
-            raise
-        status, error = (200, None) if isinstance(outcome, Answer) else (outcome.status, outcome.message)
+    def _record(self, began: float, status: int | None, error: str | None) -> None:
         self.attempts.append(Attempt(seconds=time.perf_counter() - began, status=status, error=error))
-        return outcome
-
-    def _ends(self) -> float | None:
-        """When the call must have ended: at the deadline, or with the time of the budget."""
-        ends = (self.deadline, self.client.budget.ends if self.client.budget is not None else None)
-        return min((end for end in ends if end is not None), default=None)
 
     def _out_of_time(self) -> Exception:
-        budget = self.client.budget
-        if budget is not None and budget.ends is not None and budget.ends == self._ends():
-            return budget.late()
+        if self.ends is not None and self.ends == self.client.budget.ends:
+            return self.client.budget.late()
         last = f", last: {self.attempts[-1].error}" if self.attempts else ""
-        said = f"{self.request.model} did not answer by the deadline, in {len(self.attempts)} attempts{last}"
-        return DeadlinePassed(said, self.attempts)
+        message = f"{self.request.model} did not answer by the deadline, in {len(self.attempts)} attempts{last}"
+        return DeadlinePassed(message, self.attempts)
 
     def _given_up(self, failed: Failed) -> Exception:
         model, attempts = self.request.model, self.attempts
@@ -235,7 +210,3 @@ class _Call:
         if self.late:
             return self._out_of_time()
         return CallFailed(f"{model} failed {len(attempts)} times, last: {failed.message}", attempts)
-
-
-def _may_pass(outcome: Answer | Failed) -> bool:
-    return isinstance(outcome, Failed) and outcome.may_pass

@@ -39,19 +39,15 @@ def _listed(model: str) -> ModelFacts:
 def require_key(model: str, *, base_url: str | None, key_env: str | None) -> None:
     """Refuses a model whose key is not set, before many calls are tried in vain.
 
-    Args:
-        model: litellm's name of it.
-        base_url: a self-hosted endpoint may need no key, so nothing is refused there.
-        key_env: the environment variable that should hold the key.
+    The key is that of ``key_env``, else the provider's usual one; a self-hosted endpoint may need none.
 
     Raises:
         InputError: naming the variable to set.
     """
+    missing = []
     if key_env is not None:
         missing = [] if read_key(key_env) else [key_env]
-    elif base_url is not None or is_own(model):
-        missing = []
-    else:
+    elif base_url is None and not is_own(model):
         missing = import_litellm().validate_environment(model)["missing_keys"]
     if missing:
         raise InputError(

@@ -30,23 +30,22 @@ class PrioritySemaphore(ABC):
 
     @asynccontextmanager
     async def slot(self, priority: int = 0) -> AsyncIterator[int]:
-        """One slot, waited for and given back whatever happens; gives the number of the entry, which grows.
+        """One slot, given back whatever happens; gives the number of the entry, which grows.
 
-        Args:
-            priority: of those who wait, the lowest enters first.
+        Of those who wait, the lowest ``priority`` enters first.
         """
-        await self._enter(priority)
+        self.wake()  # nobody waits while there is room, so nobody can be overtaken
+        if self.taken < self.limit:
+            self.taken += 1
+        else:
+            await self._granted(priority)
         try:
             yield next(self._tickets)
         finally:
             self.taken -= 1
             self.wake()
 
-    async def _enter(self, priority: int) -> None:
-        self.wake()  # nobody waits while there is room, so nobody can be overtaken
-        if self.taken < self.limit:
-            self.taken += 1
-            return
+    async def _granted(self, priority: int) -> None:
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, next(self._tickets), granted))
         try:
@@ -71,14 +70,8 @@ class AdaptiveLimiter(PrioritySemaphore):
 
     It starts at 20 and grows with every answer until the provider first says 429, which doubles it in a round trip.
     From then on a 429 halves the limit, once a round trip, and a round trip of answers adds one, as in TCP.  Other
-    failures say nothing about the load that a provider accepts and change nothing.
-
-    Args:
-        ceiling: the most calls in flight.
-        adaptive: False is the ceiling from the start, whatever the provider says.
-
-    Raises:
-        InputError: the ceiling is below 1.
+    failures say nothing about the load that a provider accepts and change nothing.  ``ceiling`` is the most calls in
+    flight, 1 or more; where the limiter is not ``adaptive``, it holds from the start, whatever the provider says.
     """
 
     def __init__(self, ceiling: int, *, adaptive: bool = True):
@@ -98,30 +91,28 @@ class AdaptiveLimiter(PrioritySemaphore):
         return int(self._limit)
 
     def answered(self) -> None:
-        """A call was answered; to be told while it still holds its slot."""
+        """To be called when a call is answered, while it still holds its slot."""
         # a limit that is not reached says nothing about what the provider accepts; at first, while the runs still
         # come, half of it is enough
         wanted = self.taken * (2 if self._starting else 1) >= self.limit
         if self.adaptive and wanted and self._limit < self.ceiling:
-            self._limit = min(self.ceiling, self._limit + (1 if self._starting else 1 / self._limit))
-            self._moved()
+            self._set(min(self.ceiling, self._limit + (1 if self._starting else 1 / self._limit)))
 
     def refused(self, ticket: int) -> None:
-        """The provider wants fewer calls.
-
-        Args:
-            ticket: what :meth:`slot` gave to the call that was told so; one that began before the limit last shrank
-                says nothing new.
-        """
+        """The provider wants fewer calls; one whose ``ticket`` is older than the last shrinking says nothing new."""
         if self.adaptive and ticket > self._shrunk_at:
             self._starting = False
             self._shrunk_at = next(self._tickets)
-            self._limit = max(1.0, self._limit / 2)
-            self._moved()
+            self._set(max(1.0, self._limit / 2))
+
+    def _set(self, limit: float) -> None:
+        self._limit = limit
+        self.wake()
+        self.changed()
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Around a call's wait for its next attempt; it holds no slot meanwhile."""
+        """A context in which a call waits for its next attempt; it holds no slot meanwhile."""
         self.pausing += 1
         self.changed()
         try:
@@ -129,18 +120,12 @@ class AdaptiveLimiter(PrioritySemaphore):
         finally:
             self.pausing -= 1
 
-    def _moved(self) -> None:
-        self.wake()
-        self.changed()
-
 
 class RunLimiter(PrioritySemaphore):
     """Bounds the runs whose calls go through a limiter: enough to fill it, and one more for each call that waits to
     be tried again.  Not more, since the time of a run is counted from when it is let in.
 
-    Args:
-        calls: the limiter to fill.
-        most: the bound whatever waits, in multiples of its ceiling.
+    ``most`` bounds the runs whatever waits, in multiples of the limiter's ceiling.
     """
 
     SPARE = 1.25

@@ -50,9 +50,7 @@ class LiteLLMModel:
     async def answer(self, request: Request) -> Answer:
         """One call of ``litellm.acompletion``."""
         reach_directly(request.base_url)
-        response = await import_litellm().acompletion(
-            model=request.model, messages=_messages(request), **_arguments(request)
-        )
+        response = await import_litellm().acompletion(**_arguments(request))
         if not response.choices:
             raise NoAnswer("the answer has no choices")
         choice = response.choices[0]
@@ -75,29 +73,26 @@ async def close_litellm() -> None:
         litellm.in_memory_llm_clients_cache.flush_cache()
 
 
-def _messages(request: Request) -> list[dict[str, Any]]:
-    """The messages as litellm gets them: a list of its own, since litellm may change it.
-
-    litellm leaves out a content that is None, without which the chat template of a self-hosted server may fail.
-    Hosted providers each want something else in its place, which litellm knows.
-    """
-    speaks_openai = request.provider in ("openai", *import_litellm().openai_compatible_providers)
-    return with_content(request.messages) if request.base_url and speaks_openai else list(request.messages)
-
-
 def with_content(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The messages, with an empty text for a content that is None."""
     return [{**message, "content": ""} if message.get("content", "") is None else message for message in messages]
 
 
 def _arguments(request: Request) -> dict[str, Any]:
+    compatible = import_litellm().openai_compatible_providers
+    # litellm leaves out a content that is None, without which the chat template of a self-hosted server may fail;
+    # hosted providers each want something else in its place, which litellm knows
+    own_server = request.base_url and request.provider in ("openai", *compatible)
     arguments: dict[str, Any] = {
         **request.parameters(),
+        "model": request.model,
+        # a list of its own, since litellm may change it
+        "messages": with_content(request.messages) if own_server else list(request.messages),
         "timeout": request.timeout,
         "max_retries": 0,
         "num_retries": 0,
     }
-    if request.provider in import_litellm().openai_compatible_providers:
+    if request.provider in compatible:
         # for some of these litellm drops max_retries as unknown to the provider; openai's client then tries three times
         arguments["allowed_openai_params"] = [*arguments.get("allowed_openai_params", []), "max_retries"]
     read_environment()  # litellm may take a key from there

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
 
 from lrat_sim.foreign.values import recordable
-from lrat_sim.models.inline import split_inline
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
@@ -44,14 +44,11 @@ def read_message(raw: dict[str, Any]) -> Message:
     Reasoning is what stands in ``reasoning_content``, ``reasoning``, ``thinking_blocks``, ``reasoning_details`` or
     ``reasoning_items``, in the message or in litellm's ``provider_specific_fields``; in parts of the content of the
     type ``thinking`` or ``reasoning``; and what is marked as such within the text
-    (:func:`lrat_sim.models.inline.split_inline`).  Said twice, it is kept once.  Absent is not the same as empty: a
-    field that is null is absent, and one that is there but cannot be read (a redacted block) is empty.
+    (:func:`split_inline`).  What is stated twice is kept once.  Absent is not the same as empty:
+    a field that is null is absent, and one that is there but cannot be read (a redacted block) is empty.
 
     Calls are ``tool_calls``, the older ``function_call``, parts of the type ``tool_use``, and where there are none
     of these, what gpt-oss left in its text.  Arguments given as a mapping become the text of it.
-
-    Args:
-        raw: the message as a dictionary.
     """
     raw = recordable(raw)
     written, parts, thought = _content(raw.get("content"))
@@ -59,13 +56,9 @@ def read_message(raw: dict[str, Any]) -> Message:
     reasoning = apart = _once([*stated.values(), *thought])
     shapes = [*stated, *(["content"] if thought else [])]
     calls = [*_tool_calls(raw.get("tool_calls")), *parts] or _tool_calls([{"function": raw.get("function_call")}])
-    if written is None:
-        more = _holds_more(raw, reasoning, calls)
-        kept = raw if more else None
-        return Message(reasoning=reasoning, text=None, calls=calls, raw=kept, apart=apart, shapes=shapes)
-    split = split_inline(written, reasoned=bool(reasoning))
+    split = split_inline(written or "", reasoned=bool(reasoning))
     if split.calls and not calls:
-        calls = [ToolCall(id="", name=name, arguments=arguments) for name, arguments in split.calls]
+        calls = split.calls
     changed = split.reasoning is not None or bool(split.calls)
     if split.reasoning is not None and (reasoning is None or _bare(split.reasoning) not in ("", _bare(reasoning))):
         reasoning = f"{reasoning}\n{split.reasoning}" if reasoning else split.reasoning
@@ -95,15 +88,17 @@ def _holders(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _stated(raw: dict[str, Any]) -> dict[str, str]:
     """What the fields say, by their names."""
-    said: dict[str, str] = {}
+    stated: dict[str, str] = {}
     for holder in _holders(raw):
         for key in _REASONING:
             if holder.get(key) is not None:
-                said[key] = _once([said[key], _words(holder[key])]) or "" if key in said else _words(holder[key])
+                stated[key] = _once([stated[key], _words(holder[key])]) or "" if key in stated else _words(holder[key])
     # litellm repeats under the older name what came under the newer
-    if "reasoning_content" in said and said.get("reasoning") and _same(said["reasoning"], said["reasoning_content"]):
-        del said["reasoning_content"]
-    return said
+    newer, older = stated.get("reasoning"), stated.get("reasoning_content")
+    # of megabytes, the first comparison is a hundred times as fast
+    if newer and older is not None and (newer == older or _bare(newer) == _bare(older)):
+        del stated["reasoning_content"]
+    return stated
 
 
 def _words(value: Any) -> str:
@@ -120,24 +115,20 @@ def _words(value: Any) -> str:
     return ""
 
 
-def _once(said: list[str]) -> str | None:
+def _once(texts: list[str]) -> str | None:
     """What several fields say, each thing once; None without any."""
-    if len(distinct := list(dict.fromkeys(said))) == 1:
+    if len(distinct := list(dict.fromkeys(texts))) == 1:
         return distinct[0]
     whole: list[str] = []
     for words in distinct:
         bare = _bare(words)
-        if not any(bare in _bare(other) for other in whole):
-            whole = [other for other in whole if _bare(other) not in bare] + [words]
+        if not any(bare in _bare(longer) for longer in whole):
+            whole = [shorter for shorter in whole if _bare(shorter) not in bare] + [words]
     return "\n".join(whole) if whole else None
 
 
 def _bare(text: str) -> str:
     return "".join(text.split())
-
-
-def _same(one: str, other: str) -> bool:
-    return one == other or _bare(one) == _bare(other)  # of megabytes, the first is a hundred times as fast
 
 
 def _content(content: Any) -> tuple[str | None, list[ToolCall], list[str]]:
@@ -159,14 +150,14 @@ def _content(content: Any) -> tuple[str | None, list[ToolCall], list[str]]:
         elif isinstance(part, str):
             text.append(part)
         elif isinstance(part, dict):
-            said = part.get("text", part.get("content"))
-            said = said.get("value") if isinstance(said, dict) else said  # as OpenAI's assistants write it
-            text += [said] if isinstance(said, str) else []
+            words = part.get("text", part.get("content"))
+            words = words.get("value") if isinstance(words, dict) else words  # as OpenAI's assistants write it
+            text += [words] if isinstance(words, str) else []
     return "".join(text) if text else None, calls, thought
 
 
-def _tool_calls(given: Any) -> list[ToolCall]:
-    calls = [call for call in given if isinstance(call, dict)] if isinstance(given, list) else []
+def _tool_calls(value: Any) -> list[ToolCall]:
+    calls = [call for call in value if isinstance(call, dict)] if isinstance(value, list) else []
     return [
         _call(call.get("id"), function.get("name"), function.get("arguments"))
         for call in calls
@@ -215,3 +206,125 @@ def _plain_call(call: Any) -> bool:
     function = call.get("function")
     known = {key for key, value in call.items() if value} <= {"id", "type", "function", "index"}
     return known and isinstance(function, dict) and function.keys() <= {"name", "arguments"}
+
+
+# --- reasoning that a model wrote into its text -----------------------------------------------------------------------
+# Think blocks, and what is left of gpt-oss's channels.  A reasoning parser on the server, and litellm, take such parts
+# out where they know them; what they leave is read here.  Every word ends up on one side, the text's or the
+# reasoning's; only the marks themselves go.
+
+_OPEN = r"<(?:mm:|seed:)?think(?:ing)?\s*>|\[THINK\]"
+_CLOSE = r"</(?:mm:|seed:)?think(?:ing)?\s*>|\[/THINK\]"
+_MARK = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
+_LINE_START = re.compile(r"(?:\A|\n)[ \t]*\Z")
+
+
+class Split(Struct, frozen=True):
+    """A text in its parts: what is said, the reasoning (None without any), calls.
+
+    ``reordered`` is set where reasoning or calls stood behind or between what is said, so that the parts alone do
+    not tell how the text read.
+    """
+
+    text: str
+    reasoning: str | None = None
+    calls: list[ToolCall] = []
+    reordered: bool = False
+
+
+def split_inline(text: str, *, reasoned: bool) -> Split:
+    """Separates what a model says from its reasoning.
+
+    - a block ``<think>...</think>`` (also ``<thinking>``, ``[THINK]``) anywhere is reasoning, a block within a block
+      included;
+    - one that is never closed is reasoning to the end, if it opens a line;
+    - a closing tag alone had its opening tag in the chat template: all before it is reasoning;
+    - gpt-oss: the channel ``analysis`` is reasoning, ``final`` and ``commentary`` are text, and what is addressed
+      ``to=functions.NAME`` is a call.
+
+    A message that is ``reasoned`` states its reasoning elsewhere; a closing tag alone is then text.
+    """
+    if "<|message|>" in text:
+        return _channels(text)
+    if bare := _BARE.match(text):
+        return Split((bare["final"] or bare["call"]).strip(), bare["analysis"].strip())
+    marks = list(_MARK.finditer(text))
+    if not marks:
+        return Split(text)
+    texts: list[str] = []
+    thoughts: list[str] = []
+    end = index = 0
+    if marks[0]["close"] and not reasoned:
+        thoughts.append(text[: marks[0].start()])
+        end, index = marks[0].end(), 1
+    while index < len(marks):
+        mark = marks[index]
+        last = _closing(marks, index) if mark["open"] else None
+        if last is not None:
+            thoughts.append(text[mark.end() : marks[last].start()])
+        elif mark["open"] and _LINE_START.search(text[end : mark.start()]):
+            thoughts.append(text[mark.end() :])
+        else:  # a tag that is talked about
+            index += 1
+            continue
+        texts.append(text[end : mark.start()])
+        end, index = (len(text), len(marks)) if last is None else (marks[last].end(), last + 1)
+    if not thoughts:
+        return Split(text)
+    texts.append(text[end:])
+    reordered = any(part.strip() for part in texts[:-1])
+    return Split(_joined(texts), "\n".join(filter(None, (part.strip() for part in thoughts))), reordered=reordered)
+
+
+def _closing(marks: list[re.Match[str]], opening: int) -> int | None:
+    """Which mark closes the block; where the tags within do not pair up, the first that could."""
+    depth, first = 0, None
+    for index in range(opening, len(marks)):
+        depth += 1 if marks[index]["open"] else -1
+        if depth == 0:
+            return index
+        if first is None and marks[index]["close"]:
+            first = index
+    return first
+
+
+def _joined(parts: list[str]) -> str:
+    """What is left of a text, with a space or a line break where a block was."""
+    whole = ""
+    for part in parts:
+        gap = "\n" if whole.endswith("\n") or part.startswith("\n") else " "
+        whole = f"{whole.rstrip()}{gap}{part.lstrip()}" if whole.strip() and part.strip() else whole + part
+    return whole.strip()
+
+
+_HEADER = re.compile(
+    r"(?:<\|start\|>(?P<role>[^<]*))?(?:<\|channel\|>(?P<channel>[^<]*))?(?:<\|constrain\|>(?P<form>[^<]*))?<\|message\|>"
+)
+_END = re.compile(r"\s*<\|(?:end|return|call)\|>\s*")
+_RECIPIENT = re.compile(r"to=(?:functions\.)?([\w.-]+)")
+_BARE = re.compile(
+    r"\A\s*analysis(?=[A-Z])(?P<analysis>.*?)assistant"
+    r"(?:final(?P<final>.*)|(?P<call>(?:commentary|analysis)?\s{0,3}to=.*))\Z",
+    re.DOTALL,
+)
+"""Channels whose marks the server left out as special tokens: ``analysisWe look ...assistantfinalThe answer``."""
+
+
+def _channels(text: str) -> Split:
+    texts, thoughts, calls = [], [], []
+    headers = list(_HEADER.finditer(text))
+    # what stands before the first header belongs to a final channel that the server opened
+    texts.append(_END.sub("\n", text[: headers[0].start()]) if headers else text)
+    for index, header in enumerate(headers):
+        until = headers[index + 1].start() if index + 1 < len(headers) else len(text)
+        body = _END.sub("\n", text[header.end() : until]).strip()
+        name = header["channel"] or ""
+        recipient = _RECIPIENT.search(f"{header['role'] or ''} {name} {header['form'] or ''}")
+        if recipient:
+            calls.append(ToolCall(id="", name=recipient[1], arguments=body))
+        elif name.strip().startswith("analysis"):
+            thoughts.append(body)
+        else:
+            texts.append(body)
+    reasoning = "\n".join(thoughts) if thoughts else None
+    return Split("\n".join(filter(None, (part.strip() for part in texts))), reasoning, calls, reordered=True)

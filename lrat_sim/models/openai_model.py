@@ -42,7 +42,12 @@ class OpenAIModel:
         assert request.base_url is not None
         # without a key of its own a server must not be sent the one that is meant for another
         key = (read_key(request.key_env) if request.key_env is not None else None) or "none"
-        reply = await post(request.base_url, key, "/chat/completions", _body(request), request.timeout)
+        body = {
+            "model": request.model.partition("/")[2],
+            "messages": with_content(request.messages),
+            **request.parameters(),
+        }
+        reply = await post(request.base_url, key, "/chat/completions", body, request.timeout)
         choices = reply.get("choices") if isinstance(reply, dict) else None
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = choice.get("message") if isinstance(choice, dict) else None
@@ -56,25 +61,11 @@ class OpenAIModel:
         )
 
 
-def _body(request: Request) -> dict[str, Any]:
-    model = request.model.partition("/")[2]
-    return {"model": model, "messages": with_content(request.messages), **request.parameters()}
-
-
 async def post(base_url: str, key: str, path: str, body: dict[str, Any], timeout: float) -> Any:
-    """The JSON that a server answers to a POST.
+    """The JSON that a server answers to a POST, with ``timeout`` seconds between two bytes of the reply.
 
-    Args:
-        base_url: of the endpoint.
-        key: which is sent.
-        path: below ``base_url``.
-        body: what is sent; ``extra_headers``, ``extra_query`` and ``extra_body`` in it mean what they do for openai.
-        timeout: seconds between two bytes of the reply.
-
-    Raises:
-        openai.APIStatusError: the server refused.
-        ConnectionError: no whole reply came.
-        ValueError: the reply is not JSON.
+    ``extra_headers``, ``extra_query`` and ``extra_body`` in ``body`` mean what they do for openai.  Raises openai's
+    APIStatusError for a refusal, ConnectionError where no whole reply came, ValueError where it is not JSON.
     """
     from openai import APIConnectionError
 

@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
 from typing import Literal
 
+import httpx
 from msgspec import Struct
 from tenacity import RetryCallState, wait_random_exponential
 
@@ -65,39 +66,31 @@ class Failed(Struct, frozen=True, kw_only=True):
 
 
 def failure(error: Exception) -> Failed:
-    """What an error that a model raised means.
+    """What an error that a model or a server raised means.
 
     litellm guesses the kind of an error from words of its text: a 500 that speaks of rate limits becomes a 429.  So
     where the response itself is at hand, its status counts.
     """
     message = redact(f"{type(error).__name__}: {error}")[:2000]  # redacted before it is cut: half a key gives it away
-    status, unreadable = getattr(error, "status_code", None), isinstance(error, TimeoutError | ConnectionError)
+    status = getattr(error, "status_code", None)
+    unreadable = isinstance(error, TimeoutError | ConnectionError | httpx.TransportError)
     for cause in _chain(error):
-        if type(cause).__name__ == "HTTPStatusError":  # httpx's, with the response as it arrived
-            status = cause.response.status_code  # type: ignore[attr-defined]
+        if isinstance(cause, httpx.HTTPStatusError):  # with the response as it arrived
+            status = cause.response.status_code
         unreadable = unreadable or isinstance(cause, JSONDecodeError | RecursionError)
         if isinstance(cause, ReplyTooLarge):  # of which openai's client only says "Connection error."
             message = f"{type(cause).__name__}: {cause}"
     status = status if isinstance(status, int) else None
-    return Failed(
-        cause=_cause(status, message, unreadable, too_long=type(error).__name__ == "ContextWindowExceededError"),
-        message=message,
-        status=status,
-        retry_after=retry_after(error),
-    )
-
-
-def _cause(status: int | None, message: str, unreadable: bool, *, too_long: bool) -> Cause:
-    if status == 413 or (status == 429 and _TOO_LARGE.search(message)):
-        return "overflow"
-    if status in (400, 422, 500) and (too_long or _OVERFLOW.search(message)):
-        return "overflow"
-    if status == 429:
-        return "refused" if _EXHAUSTED.search(message) else "limited"
+    too_long = type(error).__name__ == "ContextWindowExceededError" or _OVERFLOW.search(message)
+    cause_of_it: Cause = "refused"
+    if status == 413 or (status == 429 and _TOO_LARGE.search(message)) or (status in (400, 422, 500) and too_long):
+        cause_of_it = "overflow"
+    elif status == 429:
+        cause_of_it = "refused" if _EXHAUSTED.search(message) else "limited"
     # a body that holds no answer comes with 200, and litellm gives 500 to a dropped connection
-    if unreadable or status in (200, 408, 409, 425) or (status or 0) >= 500 or _NO_ANSWER.search(message):
-        return "passing"
-    return "refused"
+    elif unreadable or status in (200, 408, 409, 425) or (status or 0) >= 500 or _NO_ANSWER.search(message):
+        cause_of_it = "passing"
+    return Failed(cause=cause_of_it, message=message, status=status, retry_after=retry_after(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -121,9 +114,9 @@ def retry_after(error: BaseException | None) -> float | None:
         if not headers:
             continue
         exact = _seconds(headers.get("retry-after-ms") or "")
-        asked = exact / 1000 if exact is not None else _seconds(headers.get("retry-after") or "")
-        if asked is not None:
-            return asked
+        seconds = exact / 1000 if exact is not None else _seconds(headers.get("retry-after") or "")
+        if seconds is not None:
+            return seconds
     words = _WAIT_IN_WORDS.search(str(error)) if getattr(error, "status_code", None) == 429 else None
     if words is None:
         return None
@@ -144,29 +137,20 @@ def _seconds(value: str) -> float | None:
 def wait_as_asked(
     *, otherwise: float = LONGEST_BACKOFF, longest: float = math.inf
 ) -> Callable[[RetryCallState], float]:
-    """A wait for tenacity: what the server asks for, else a random, growing time.
+    """A wait for tenacity: what the server asks for, up to ``longest`` seconds, else a random, growing time.
 
-    What the server asks for is :func:`retry_after` of the error or its cause, or ``retry_after`` of a result.
-
-    Args:
-        otherwise: seconds that the random time grows to.
-        longest: seconds beyond which the server's wish is cut.
+    What the server asks for is :func:`retry_after` of the error or its cause, or ``retry_after`` of a result.  The
+    random time grows up to ``otherwise`` seconds.
     """
     backoff = wait_random_exponential(multiplier=0.5, max=otherwise)
 
     def wait(state: RetryCallState) -> float:
-        asked = _asked(state)
-        return backoff(state) if asked is None else min(asked, longest)
+        wish = None
+        if state.outcome is not None and (error := state.outcome.exception()) is not None:
+            wish = retry_after(error)
+            wish = retry_after(error.__cause__) if wish is None else wish
+        elif state.outcome is not None:
+            wish = getattr(state.outcome.result(), "retry_after", None)
+        return backoff(state) if wish is None else min(wish, longest)
 
     return wait
-
-
-def _asked(state: RetryCallState) -> float | None:
-    if state.outcome is None:
-        return None
-    error = state.outcome.exception()
-    if error is None:
-        asked: float | None = getattr(state.outcome.result(), "retry_after", None)
-        return asked
-    asked = retry_after(error)
-    return retry_after(error.__cause__) if asked is None else asked

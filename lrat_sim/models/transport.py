@@ -31,29 +31,21 @@ class BoundedTransport(httpx.AsyncBaseTransport):
     """Reads each reply whole, unpacked, and up to :data:`MOST_BYTES`; more is an error, whatever its headers say.
 
     The caller bounds the time, since each further byte would put off a timeout of httpx.
-
-    Args:
-        inner: what sends.
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport):
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """See :meth:`httpx.AsyncBaseTransport.handle_async_request`.
-
-        Raises:
-            ReplyTooLarge: see above.
-            httpx.DecodingError: the reply is packed in a way that was not asked for, or not as it says.
-        """
+        """See httpx; raises :class:`ReplyTooLarge`, or DecodingError for a reply that is not packed as it says."""
         request.headers["accept-encoding"] = "gzip, deflate"  # others may hold terabytes in a packet
         response = await self._inner.handle_async_request(request)
         try:
             content = await _unpacked(response)
         finally:
             await response.aclose()
-        told = (b"content-encoding", b"content-length", b"transfer-encoding")
-        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in told]
+        of_packing = (b"content-encoding", b"content-length", b"transfer-encoding")
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in of_packing]
         return httpx.Response(response.status_code, headers=headers, content=content, extensions=response.extensions)
 
     async def aclose(self) -> None:
@@ -79,11 +71,7 @@ async def _unpacked(response: httpx.Response) -> bytes:
 
 
 def pooled_client(url: str) -> httpx.AsyncClient:
-    """A client for many requests at once to one server, over aiohttp; it belongs to the running event loop.
-
-    Args:
-        url: of the server, which decides whether a proxy of the environment is used.
-    """
+    """A client for many requests at once to one server, over aiohttp; it belongs to the running event loop."""
     import aiohttp  # not above: importing lrat-sim takes long enough
     from httpx_aiohttp import AiohttpTransport
 
@@ -132,16 +120,8 @@ def no_cookies() -> http.cookiejar.CookieJar:
     return http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 
 
-@lru_cache(maxsize=256)
-def _hostname(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
 def reach_directly(url: str | None = None) -> None:
-    """Sees to it that no proxy of the environment is used for this machine, by its usual names and that of ``url``.
+    """Makes sure that no proxy of the environment is used for this machine, by its usual names and that of ``url``.
 
     A proxy elsewhere could not reach it, and would be told of it.  The environment is where each HTTP library looks,
     including those that litellm uses for one provider or another.
@@ -149,7 +129,10 @@ def reach_directly(url: str | None = None) -> None:
     proxies = urllib.request.getproxies_environment()
     if not proxies.keys() - {"no"}:
         return
-    host = _hostname(url or "")
+    try:
+        host = urlsplit(url or "").hostname or ""
+    except ValueError:
+        host = ""
     names = ["localhost", "127.0.0.1", "::1", *([host] if is_loopback(host) else [])]
     if missing := [name for name in names if not urllib.request.proxy_bypass(name)]:
         # in both spellings: which one is read first differs

@@ -39,13 +39,7 @@ def known_cost(value: Any) -> float | None:
 
 
 def read_usage(usage: Any, *, cost: float | None = None, price: Price | None = None) -> Usage:
-    """An OpenAI-shaped ``usage``.
-
-    Args:
-        usage: as JSON gives it.
-        cost: US dollars of the call, where they are known.
-        price: by which the cost is computed otherwise.
-    """
+    """An OpenAI-shaped ``usage``, with the ``cost`` of the call in US dollars where it or the ``price`` is known."""
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     # litellm fills in zeros where a provider says nothing; no prompt has none
     if not prompt or completion is None:

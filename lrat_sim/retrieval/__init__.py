@@ -1,4 +1,4 @@
-"""Retrieval: one interface, :class:`lrat_sim.retrieval.base.Retriever`, and the retrievers behind it, found by name.
+"""Retrieval: one interface, :class:`Retriever`, and the retrievers behind it, found by name.
 
 Importing this package loads no engine; :func:`open_retriever` loads the one that is asked for.
 """

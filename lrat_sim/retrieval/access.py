@@ -21,9 +21,7 @@ from lrat_sim.models.transport import is_loopback
 from lrat_sim.retrieval.schemas import Refused, ServerLimits
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-_OPEN = "/health"
-"""The one path that takes no token: it says nothing but that the server is there."""
+_OPEN = "/health"  # the one path that takes no token: it says nothing but that the server is there
 
 _AUTHORITY = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z.-]+))(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(f"https?://{_AUTHORITY.pattern}")
@@ -33,14 +31,7 @@ _DRAINED = 4
 
 
 class AccessControl:
-    """Lets requests through to an application, each with its whole body.
-
-    Args:
-        app: answers the requests that are let through.
-        host: the address that the server listens on.
-        token: what each request must bring; needed where ``host`` is not loopback.
-        limits: of the body.
-    """
+    """Lets requests through to an application, each with its whole body; ``host`` is where the server listens."""
 
     def __init__(self, app: ASGIApp, *, host: str, token: str | None, limits: ServerLimits):
         self.app, self.limits = app, limits
@@ -108,11 +99,7 @@ def refusal(refused: Refused, headers: dict[str, str] | None = None) -> Response
 
 
 def check_token(token: str | None, host: str) -> None:
-    """Refuses an address that needs a token and has none, and a token that no header can carry.
-
-    Raises:
-        InputError: see above.
-    """
+    """Refuses an address that needs a token without one, and a token that no header can carry (InputError)."""
     if token is None and not is_loopback(host):
         raise InputError(f"{host} can be reached from other machines; give a token, or listen on 127.0.0.1.")
     if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):

@@ -8,10 +8,10 @@ that building one needs the memory of one shard and its scores do not depend on 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import bm25s
 import msgspec
@@ -23,13 +23,16 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
+from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.index import ensure_index, reading_index
-from lrat_sim.retrieval.local import LocalRetriever
 from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.tokenize import RULES, tokenize
 from lrat_sim.settings import NotNegative, Settings, Share
 
 SHARD_ROWS = 1 << 17
+
+Scores = Callable[[Sequence[str]], npt.NDArray[Any]]
+"""One score a document, shape (documents,), for the words of a query; 0 where none occurs."""
 
 
 class Bm25Settings(Settings, frozen=True, kw_only=True):
@@ -43,35 +46,25 @@ class Bm25Settings(Settings, frozen=True, kw_only=True):
     b: Annotated[Share, Meta(description="How much long documents are held back, from 0 to 1.")] = 0.4
 
 
-class Engine(Protocol):
-    """Scores every document for a query."""
-
-    def scores(self, query: Sequence[str]) -> npt.NDArray[Any]:
-        """One score a document, shape (documents,), for the words of a query; 0 where none occurs."""
-
-
 class Bm25Retriever(LocalRetriever):
-    """BM25 over title and text.  A document that holds no word of the query is no hit.
+    """BM25 over title and text, opened by :func:`open_bm25`.  A document that holds no word of the query is no hit."""
 
-    Open one with :func:`open_bm25`.
-    """
-
-    def __init__(self, corpus: Corpus, engine: Engine, description: dict[str, Any]):
+    def __init__(self, corpus: Corpus, scores: Scores, description: dict[str, Any]):
         super().__init__(corpus, description)
-        self._engine = engine
+        self._scores = scores
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
-        return [self._rank(query, k) for query in queries]
-
-    def _rank(self, query: str, k: int) -> list[Hit]:
-        scores = self._engine.scores(tokenize(query))
-        rows = np.flatnonzero(scores > 0)
-        return self.best(rows, scores[rows], k)
+        results = []
+        for query in queries:
+            scores = self._scores(tokenize(query))
+            rows = np.flatnonzero(scores > 0)
+            results.append(self.best(rows, scores[rows], k))
+        return results
 
     def scores(self, query: str, rows: Sequence[int]) -> list[float]:
         """The scores of some documents, by row, for a query."""
-        scores: list[float] = self._engine.scores(tokenize(query))[list(rows)].tolist()
+        scores: list[float] = self._scores(tokenize(query))[list(rows)].tolist()
         return scores
 
 
@@ -88,42 +81,39 @@ def open_bm25(
         "corpus": corpus.fingerprint,
     }
     if settings.engine == "rank-bm25":
-        return Bm25Retriever(corpus, _RankBm25(corpus, settings, progress), identity)
+        return Bm25Retriever(corpus, _rank_bm25(corpus, settings, progress), identity)
     folder = indexes / "bm25"
     ensure_index(folder, identity, lambda folder: _build(folder, corpus, settings, progress))
-    return Bm25Retriever(corpus, _Bm25s(folder), identity)
+    return Bm25Retriever(corpus, _memory_mapped(folder), identity)
 
 
-class _Bm25s:
-    def __init__(self, folder: Path):
-        with reading_index(folder):
-            self._vocabulary = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=dict[str, int])
-            self._shards = [
-                bm25s.BM25.load(shard, mmap=True, load_vocab=False, show_progress=False)
-                for shard in sorted(folder.glob("shard-*"))
-            ]
+def _memory_mapped(folder: Path) -> Scores:
+    with reading_index(folder):
+        vocabulary = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=dict[str, int])
+        shards = [
+            bm25s.BM25.load(shard, mmap=True, load_vocab=False, show_progress=False)
+            for shard in sorted(folder.glob("shard-*"))
+        ]
 
-    def scores(self, query: Sequence[str]) -> npt.NDArray[Any]:
-        known = [self._vocabulary[word] for word in query if word in self._vocabulary]
-        return np.concatenate([shard.get_scores_from_ids(known) for shard in self._shards])
+    def scores(query: Sequence[str]) -> npt.NDArray[Any]:
+        known = [vocabulary[word] for word in query if word in vocabulary]
+        return np.concatenate([shard.get_scores_from_ids(known) for shard in shards])
+
+    return scores
 
 
-class _RankBm25:
-    def __init__(self, corpus: Corpus, settings: Bm25Settings, progress: ProgressCallback | None):
-        from rank_bm25 import BM25Okapi
+def _rank_bm25(corpus: Corpus, settings: Bm25Settings, progress: ProgressCallback | None) -> Scores:
+    from rank_bm25 import BM25Okapi
 
-        texts = []
-        for document in corpus:
-            texts.append(tokenize(passage_text(document)))
-            if progress and len(texts) % 1000 == 0:
-                progress(len(texts), len(corpus), "documents")
-        if not any(texts):
-            texts[0] = [""]  # it divides by the number of words there are
-        self._okapi = BM25Okapi(texts, k1=settings.k1, b=settings.b)
-
-    def scores(self, query: Sequence[str]) -> npt.NDArray[Any]:
-        scores: npt.NDArray[Any] = self._okapi.get_scores(list(query))
-        return scores
+    texts = []
+    for document in corpus:
+        texts.append(tokenize(passage_text(document)))
+        if progress and len(texts) % 1000 == 0:
+            progress(len(texts), len(corpus), "documents")
+    if not any(texts):
+        texts[0] = [""]  # it divides by the number of words there are
+    okapi = BM25Okapi(texts, k1=settings.k1, b=settings.b)
+    return lambda query: okapi.get_scores(list(query))
 
 
 def _build(folder: Path, corpus: Corpus, settings: Bm25Settings, progress: ProgressCallback | None) -> None:

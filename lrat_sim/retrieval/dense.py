@@ -15,12 +15,23 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import RetrieverError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
+from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.hardware import Device, device_named, gains_from_bf16
 from lrat_sim.retrieval.index import ensure_index, read_card
-from lrat_sim.retrieval.local import LocalRetriever
-from lrat_sim.retrieval.nearest import ExactSearch, FaissSearch, IndexKind, NearestSearch, exact_scores
 from lrat_sim.retrieval.registry import takes_settings
-from lrat_sim.retrieval.vectors import Dtype, Encoder, Matrix, ShardRows, Vectors, encode_corpus, rows_a_shard
+from lrat_sim.retrieval.vectors import (
+    Candidates,
+    Encoder,
+    ExactSearch,
+    IndexKind,
+    Matrix,
+    ShardRows,
+    Vectors,
+    encode_corpus,
+    exact_scores,
+    faiss_search,
+    rows_a_shard,
+)
 from lrat_sim.settings import Settings
 from lrat_sim.text import minilm_folder
 
@@ -67,21 +78,21 @@ class DenseRetriever(LocalRetriever):
     """
 
     def __init__(
-        self, corpus: Corpus, vectors: Vectors, encoder: Encoder, search: NearestSearch, description: dict[str, Any]
+        self, corpus: Corpus, vectors: Vectors, encoder: Encoder, candidates: Candidates, description: dict[str, Any]
     ):
         super().__init__(corpus, description)
-        self._vectors, self._encoder, self._search = vectors, encoder, search
+        self._vectors, self._encoder, self._candidates = vectors, encoder, candidates
         # agents word the same query again; a vector depends on the text alone
         self._query = lru_cache(maxsize=_REMEMBERED_QUERIES)(self._encode)
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
         results: list[list[Hit]] = [[] for _ in queries]
-        asked = [index for index, query in enumerate(queries) if query.strip()]
-        if not asked:
+        filled = [index for index, query in enumerate(queries) if query.strip()]
+        if not filled:
             return results
-        vectors = np.stack([self._query(queries[index]) for index in asked])
-        for index, vector, rows in zip(asked, vectors, self._search.candidates(vectors, k), strict=True):
+        vectors = np.stack([self._query(queries[index]) for index in filled])
+        for index, vector, rows in zip(filled, vectors, self._candidates(vectors, k), strict=True):
             results[index] = self.best(rows, exact_scores(self._vectors, rows, vector), k)
         return results
 
@@ -106,20 +117,22 @@ def open_dense(
     from lrat_sim.retrieval.encoder import SentenceEncoder  # not needed by vectors of another kind, and slow to load
 
     model = settings.model or str(minilm_folder())
-    name, suffix = _name(model)
+    name, suffix = model.replace("/", "--"), ""
+    if Path(model) == minilm_folder():
+        name = "all-MiniLM-L6-v2"
+    elif Path(model).is_dir():  # several models may lie in folders of one name
+        path = Path(model).resolve()
+        name, suffix = path.name, f"-{fingerprint(str(path))[:8]}"
     folder = indexes / f"dense-{name}{suffix}"
-    device = device_named(settings.device)
-    encoder = SentenceEncoder(
-        model,
-        max_length=settings.max_length,
-        max_query_length=settings.max_query_length,
-        query_prompt=settings.query_prompt,
-        document_prompt=settings.document_prompt,
-        dtype=_dtype(settings, folder, device),
-        device=device,
-    )
+    dtype: Any = settings.dtype
+    if dtype == "auto":
+        card = read_card(folder)
+        dtype = None if card is None else card.identity.get("dtype")
+        if dtype not in ("float32", "bfloat16"):
+            dtype = "bfloat16" if gains_from_bf16(device_named(settings.device)) else "float32"
+    encoder = SentenceEncoder(model, settings, dtype)
     return open_vectors(
-        {"kind": "dense", "model": name}, corpus, folder, encoder, settings.index, device,
+        {"kind": "dense", "model": name}, corpus, folder, encoder, settings.index, settings.device,
         shard_rows=settings.shard_rows, progress=progress,
     )  # fmt: skip
 
@@ -152,29 +165,9 @@ def open_vectors(
     stored = {**identity, "shard_rows": rows}
     ensure_index(folder, stored, lambda folder: encode_corpus(folder, corpus, encoder, rows, progress))
     vectors = Vectors(folder, len(corpus), rows)
-    search: NearestSearch
+    candidates: Candidates
     if index == "exact":
-        search = ExactSearch(vectors, device_named(device))
+        candidates = ExactSearch(vectors, device_named(device)).candidates
     else:
-        search = FaissSearch(vectors, folder.with_name(f"{folder.name}.{index}"), index, stored)
-    return DenseRetriever(corpus, vectors, encoder, search, {**description, **identity, "index": index})
-
-
-def _dtype(settings: DenseSettings, folder: Path, device: str) -> Dtype:
-    if settings.dtype != "auto":
-        return settings.dtype
-    card = read_card(folder)
-    if card is not None and card.identity.get("dtype") in ("float32", "bfloat16"):
-        recorded: Dtype = card.identity["dtype"]
-        return recorded
-    return "bfloat16" if gains_from_bf16(device) else "float32"
-
-
-def _name(model: str) -> tuple[str, str]:
-    """A model's name to be read, and what tells it from others of that name."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return model.replace("/", "--"), ""
-    if folder == minilm_folder():
-        return "all-MiniLM-L6-v2", ""
-    return folder.resolve().name, f"-{fingerprint(str(folder.resolve()))[:8]}"
+        candidates = faiss_search(vectors, folder.with_name(f"{folder.name}.{index}"), index, stored)
+    return DenseRetriever(corpus, vectors, encoder, candidates, {**description, **identity, "index": index})

@@ -7,21 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import httpx
 import numpy as np
-import openai
 from msgspec import Meta
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, RetrieverError
-from lrat_sim.keys import read_environment, read_key, redact
+from lrat_sim.keys import read_environment
 from lrat_sim.models.litellm_model import import_litellm
+from lrat_sim.models.openai_model import post
+from lrat_sim.models.retry import failure
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.retrieval.connection import bounded_client, send
+from lrat_sim.retrieval.connection import send
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
-from lrat_sim.retrieval.nearest import IndexKind
 from lrat_sim.retrieval.registry import takes_settings
-from lrat_sim.retrieval.vectors import Matrix, ShardRows
+from lrat_sim.retrieval.schemas import read_token
+from lrat_sim.retrieval.vectors import IndexKind, Matrix, ShardRows
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER, first_tokens
 
@@ -54,9 +54,6 @@ class ApiEncoder:
 
     A server of one's own that speaks OpenAI's protocol is asked by openai's client, with a bound on its replies.
 
-    Args:
-        settings: the model and how it is reached.
-
     Raises:
         InputError: the key's environment variable is not set.
     """
@@ -64,18 +61,9 @@ class ApiEncoder:
     def __init__(self, settings: EmbeddingApiSettings):
         self._settings = settings
         self._dimensions = settings.dimensions
-        self._key = read_key(settings.api_key_env) if settings.api_key_env else None
-        if settings.api_key_env and not self._key:
-            raise InputError(f"the environment variable {settings.api_key_env} is not set; put the key there.")
+        self._key = read_token(settings.api_key_env)
         read_environment()  # litellm may take a key from there
-        self._own_server: openai.AsyncOpenAI | None = None
-        if settings.api_base is not None and settings.model.startswith("openai/"):
-            self._own_server = openai.AsyncOpenAI(
-                base_url=settings.api_base,
-                api_key=self._key or os.environ.get("OPENAI_API_KEY") or "none",
-                max_retries=0,  # `send` counts the tries
-                http_client=bounded_client(settings.api_base, timeout=settings.timeout),
-            )
+        import_litellm()  # which takes seconds, and must not count as a request's
 
     def identity(self) -> dict[str, Any]:
         """Model, dimensions, prompts and length; not where it is reached."""
@@ -83,11 +71,7 @@ class ApiEncoder:
         return {**{name: getattr(self._settings, name) for name in fields}, "tokenizer": TOKENIZER}
 
     def documents(self, texts: list[str]) -> Matrix:
-        """See :meth:`Encoder.documents`; requests run side by side, their order is kept.
-
-        Raises:
-            RetrieverError: the provider did not answer, or its vectors cannot be ranked by.
-        """
+        """See :meth:`Encoder.documents`; a provider that does not answer as it should is a :class:`RetrieverError`."""
         size = self._settings.batch_size
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
@@ -101,58 +85,45 @@ class ApiEncoder:
     def _embed(self, prompt: str, texts: list[str]) -> Matrix:
         settings = self._settings
         inputs = [prompt + first_tokens(text, settings.max_length) for text in texts]
-        ask = self._ask_server if self._own_server is not None else self._ask_provider
         try:
-            answer = send(lambda: ask(inputs), attempts=settings.attempts, timeout=settings.timeout)
-        except (openai.OpenAIError, httpx.HTTPError) as error:
-            said = redact(f"{type(error).__name__}: {error}")
-            raise RetrieverError(f"{settings.model} gave no vectors ({said[:2000]})") from error
+            answer = send(lambda: self._ask(inputs), attempts=settings.attempts, timeout=settings.timeout)
+        except Exception as error:  # openai and litellm raise errors of many kinds; each is this request's failure
+            raise RetrieverError(f"{settings.model} gave no vectors ({failure(error).message})") from error
         return self._vectors(answer, len(texts))
 
-    async def _ask_server(self, inputs: list[str]) -> Any:
-        assert self._own_server is not None
+    async def _ask(self, inputs: list[str]) -> Any:
+        """The reply as JSON, ``{"data": [{"index", "embedding"}]}``."""
         settings = self._settings
-        try:
-            return await self._own_server.embeddings.create(
-                model=settings.model.removeprefix("openai/"),
-                input=inputs,
-                encoding_format="float",
-                dimensions=settings.dimensions or openai.omit,
-            )
-        except openai.APIConnectionError as error:
-            # "Connection error." hides what happened, and whether it may pass
-            raise error.__cause__ or error from None
-
-    async def _ask_provider(self, inputs: list[str]) -> Any:
-        settings, litellm = self._settings, cast(Any, import_litellm())
-        given: dict[str, Any] = {}
-        if settings.dimensions:
-            # litellm knows the models that take it by name, and would refuse it to others
-            given = {"dimensions": settings.dimensions, "allowed_openai_params": ["dimensions"]}
-        return await litellm.aembedding(
+        more: dict[str, Any] = {} if settings.dimensions is None else {"dimensions": settings.dimensions}
+        if settings.api_base is not None and settings.model.startswith("openai/"):
+            key = self._key or os.environ.get("OPENAI_API_KEY") or "none"
+            name = settings.model.removeprefix("openai/")
+            body = {"model": name, "input": inputs, "encoding_format": "float", **more}
+            return await post(settings.api_base, key, "/embeddings", body, settings.timeout)
+        if more:
+            more["allowed_openai_params"] = ["dimensions"]  # litellm would refuse it to models that it does not know
+        response = await cast(Any, import_litellm()).aembedding(
             model=settings.model, input=inputs, encoding_format="float", timeout=settings.timeout, max_retries=0,
-            api_base=settings.api_base, api_key=self._key, **given,
+            api_base=settings.api_base, api_key=self._key, **more,
         )  # fmt: skip
+        return {"data": response.data}
 
     def _vectors(self, answer: Any, wanted: int) -> Matrix:
         """The vectors in the order of the texts, of length 1; refuses those by which nothing can be ranked."""
         model = self._settings.model
         try:
-            # litellm gives mappings, openai's client objects
-            items = [item if isinstance(item, dict) else item.to_dict() for item in answer.data]
+            items = sorted(answer["data"], key=lambda item: item["index"])
             numbers = [item["index"] for item in items]
-            vectors = np.array(
-                [item["embedding"] for item in sorted(items, key=lambda item: item["index"])], np.float64
-            )
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            vectors = np.array([item["embedding"] for item in items], np.float64)
+            if items and (vectors.ndim != 2 or not vectors.shape[1]):
+                raise ValueError(f"shape {vectors.shape}")
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise RetrieverError(f"{model} gave what is not a table of numbers ({error!r})") from error
-        if sorted(numbers) != list(range(wanted)):
+        if numbers != list(range(wanted)):
             first = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
             raise RetrieverError(
                 f"{model} gave {len(numbers)} vectors for {wanted} texts, numbered {first or 'not at all'}"
             )
-        if vectors.ndim != 2 or not vectors.shape[1]:
-            raise RetrieverError(f"{model} gave what is not a table of numbers (shape {vectors.shape})")
         if self._dimensions not in (None, vectors.shape[1]):
             raise RetrieverError(
                 f"{model} gave vectors of {vectors.shape[1]} dimensions where {self._dimensions} were expected"

@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import reading
+from lrat_sim.retrieval.dense import DenseSettings
 from lrat_sim.retrieval.hardware import device_named
 from lrat_sim.retrieval.vectors import Dtype, Matrix
 
@@ -31,33 +32,22 @@ DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 class SentenceEncoder:
     """Encodes documents in batches, in bf16 if asked to, and queries one by one in fp32.
 
-    A batch rounds each of its rows differently than another batch would, so a query is never encoded in one.  The
-    arguments are those of :class:`lrat_sim.retrieval.dense.DenseSettings`.
+    A batch rounds each of its rows differently than another batch would, so a query is never encoded in one.
+    ``settings`` say device, prompts and lengths.
 
     Raises:
         InputError: the model cannot be loaded, or is too short for ``max_length``.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        max_length: int | None = None,
-        max_query_length: int | None = None,
-        query_prompt: str | None = None,
-        document_prompt: str | None = None,
-        dtype: Dtype = "float32",
-        device: str = "auto",
-    ):
-        self.device = device_named(device)
-        self.dtype: Dtype = dtype
+    def __init__(self, model: str, settings: DenseSettings | None = None, dtype: Dtype = "float32"):
+        settings = settings or DenseSettings()
+        self.device, self.dtype = device_named(settings.device), dtype
         self._model = load_model(model, self.device)
-        self._max_length = self._model.max_seq_length = self._length(model, max_length)
-        self._max_query_length = max_query_length and self._length(model, max_query_length)
-        self._query_prompt = prompt_of(self._model, *QUERY_PROMPTS) if query_prompt is None else query_prompt
-        self._document_prompt = (
-            prompt_of(self._model, *DOCUMENT_PROMPTS) if document_prompt is None else document_prompt
-        )
+        self._max_length = self._model.max_seq_length = self._length(model, settings.max_length)
+        self._max_query_length = settings.max_query_length and self._length(model, settings.max_query_length)
+        own = prompt_of(self._model, *QUERY_PROMPTS), prompt_of(self._model, *DOCUMENT_PROMPTS)
+        self._query_prompt = own[0] if settings.query_prompt is None else settings.query_prompt
+        self._document_prompt = own[1] if settings.document_prompt is None else settings.document_prompt
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text
 
     def identity(self) -> dict[str, Any]:
@@ -107,39 +97,27 @@ def load_model(model: str | Path, device: str, *, attention: str | None = None) 
     """The encoder in a folder, read without network, or by its hub id, in fp32.
 
     A checkpoint in half precision is widened: queries are encoded in fp32, and a training step of 1e-6 would be lost.
-
-    Args:
-        model: a folder, or a hub id; a path is never a hub id.
-        device: where to.
-        attention: the implementation of attention, as transformers names it; by default its own choice.
-
-    Raises:
-        InputError: it cannot be loaded, with the reason.
+    ``attention`` is the implementation of attention, as transformers names it.  A model that cannot be loaded is an
+    :class:`InputError`.
     """
     with loading(model, "model", "a sentence-transformers folder", attention) as options:
         loaded = SentenceTransformer(str(model), device=device, **options).float()
-        # flash attention computes in half precision alone
-        half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
-        with half:
+        with half_for_flash(device, attention):
             loaded.encode("a trial", show_progress_bar=False)  # parts that do not fit together fail only here
         return loaded
 
 
+def half_for_flash(device: str, attention: str | None) -> torch.autocast:
+    """Half precision where flash attention is used, which supports no other."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
+
+
 @contextmanager
 def loading(model: str | Path, kind: str, wanted: str, attention: str | None = None) -> Iterator[dict[str, Any]]:
-    """Stands around the loading of a model by another library.
+    """A context in which another library loads a model; yields the options to load it with.
 
-    Args:
-        model: a folder, or a hub id; a path is never a hub id.
-        kind: what it is, for the message.
-        wanted: what to give instead.
-        attention: see :func:`load_model`.
-
-    Yields:
-        What to load it with; a folder is read without network.
-
-    Raises:
-        InputError: it cannot be loaded, with the reason.
+    A folder is read without network, a path is never taken for a hub id, and whatever the library raises becomes an
+    :class:`InputError` that calls the model ``kind`` and asks for ``wanted``.
     """
     local = Path(model).is_dir()
     if isinstance(model, Path) and not local:
@@ -157,17 +135,17 @@ def loading(model: str | Path, kind: str, wanted: str, attention: str | None = N
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silences what transformers and sentence-transformers print of themselves, progress bars included."""
-    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers", "accelerate")]
-    levels = [logger.level for logger in loggers]
+    names = ("transformers", "sentence_transformers", "accelerate")
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
     bars: Any = transformers_logging
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
-    for logger in loggers:
+    for logger in levels:
         logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger, level in levels.items():
             logger.setLevel(level)
         if shown:
             bars.enable_progress_bar()
@@ -185,17 +163,17 @@ def prompt_of(model: SentenceTransformer, *names: str) -> str:
     return ""
 
 
-def _unit(vectors: Matrix) -> Matrix:
-    # in double precision, so that the length is 1 as nearly as float32 can say
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    unit: Matrix = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return unit
-
-
 def weights_fingerprint(model: torch.nn.Module) -> str:
-    """Of the weights as loaded, so that it does not matter in which files they lie."""
+    """A fingerprint of the weights as loaded, whichever files hold them."""
     digest = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    # in double precision, so that the length is 1 as nearly as float32 can say
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    unit: Matrix = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
+from operator import is_
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +15,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit, Task
-from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.local import LocalRetriever, ranked
+from lrat_sim.retrieval.base import LocalRetriever, Retriever, ranked
 from lrat_sim.retrieval.registry import open_retriever, takes_settings
 from lrat_sim.settings import NotNegative, Settings, Whole
 
@@ -34,10 +35,7 @@ class HybridSettings(Settings, frozen=True, kw_only=True):
 class HybridRetriever(LocalRetriever):
     """Scores a document by the sum over its members of 1 / (constant + rank) (Cormack et al., SIGIR 2009).
 
-    Args:
-        corpus: the documents, the same that the members rank.
-        members: two or more retrievers.
-        constant, depth: see :class:`HybridSettings`.
+    The two or more members rank the same corpus.
     """
 
     def __init__(self, corpus: Corpus, members: Sequence[Retriever], constant: float = 60.0, depth: int = 100):
@@ -48,19 +46,20 @@ class HybridRetriever(LocalRetriever):
     def for_task(self, task: Task) -> HybridRetriever:
         """See :meth:`Retriever.for_task`; passed on to the members."""
         members = [member.for_task(task) for member in self.members]
+        if all(map(is_, members, self.members)):
+            return self
         return HybridRetriever(self.corpus, members, self.constant, self.depth)
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
+        results = []
         lists = [member.search(queries, max(k, self.depth)) for member in self.members]
-        return [self._fuse(of_query, k) for of_query in zip(*lists, strict=True)]
-
-    def _fuse(self, lists: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
-        scores: defaultdict[str, float] = defaultdict(float)
-        for hits in lists:
-            for hit in hits:
+        for of_query in zip(*lists, strict=True):
+            scores: defaultdict[str, float] = defaultdict(float)
+            for hit in chain(*of_query):
                 scores[hit.docid] += 1.0 / (self.constant + hit.rank)
-        return ranked([(score, docid) for docid, score in scores.items()], k)
+            results.append(ranked([(score, docid) for docid, score in scores.items()], k))
+        return results
 
 
 @takes_settings("hybrid", HybridSettings)

@@ -21,21 +21,18 @@ from lrat_sim.errors import InputError
 from lrat_sim.foreign import reading
 
 _CARD, _LOCK = "index.json", ".lock"
+_REMEDY = "delete that folder and it is built again"
 
 
 class IndexCard(Struct, frozen=True, forbid_unknown_fields=True):
-    """What ``index.json`` records: the identity of the index, and its files as written once it is finished."""
+    """What ``index.json`` records: the identity of the index and, once it is finished, its files as written."""
 
     identity: dict[str, Any]
     files: dict[str, Seal] | None = None
 
 
 def read_card(folder: Path) -> IndexCard | None:
-    """The card of an index, None where there is no index yet.
-
-    Raises:
-        InputError: the card is damaged.
-    """
+    """The card of an index, None where there is no index yet."""
     with reading_index(folder):
         try:
             return msgspec.json.decode((folder / _CARD).read_bytes(), type=IndexCard)
@@ -44,12 +41,9 @@ def read_card(folder: Path) -> IndexCard | None:
 
 
 def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path], None]) -> None:
-    """Makes sure that ``folder`` holds a finished index of this identity.
+    """Makes sure that ``folder``, which is this index's alone, holds a finished index of this identity.
 
-    Args:
-        folder: of this index alone; made if missing.
-        identity: all that decides the content of its files, as plain JSON.
-        build: writes the files; it may find those of an earlier call that was killed, and take them up.
+    ``build`` writes the files; it may find those of an earlier call that was killed, and take them up.
 
     Raises:
         FingerprintMismatch: what is there, finished or not, was built from something else.
@@ -65,7 +59,9 @@ def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path],
             if card is None or card.files is None:
                 write_json(folder / _CARD, IndexCard(identity))
                 build(folder)
-                card = IndexCard(identity, seal(folder, _files(folder)))
+                paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+                names = [path.relative_to(folder).as_posix() for path in paths if path.name not in (_CARD, _LOCK)]
+                card = IndexCard(identity, seal(folder, names))
                 write_json(folder / _CARD, card)
     _check(folder, card, identity)
     with reading_index(folder):
@@ -74,7 +70,12 @@ def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path],
         raise damaged(folder, fault)
 
 
-_REMEDY = "delete that folder and it is built again"
+def _check(folder: Path, card: IndexCard, identity: dict[str, Any]) -> None:
+    what = "index" if card.files is not None else "unfinished index"
+    # compared as JSON gives it back, where a tuple is a list
+    current = msgspec.json.decode(msgspec.json.encode(identity))
+    remedy = "delete that folder or choose another one for indexes"
+    check_fingerprint(f"the {what} at {folder}", card.identity, current, remedy)
 
 
 def damaged(folder: Path, problem: object) -> InputError:
@@ -83,19 +84,5 @@ def damaged(folder: Path, problem: object) -> InputError:
 
 
 def reading_index(folder: Path) -> AbstractContextManager[None]:
-    """Stands around a call that opens files of an index: whatever it raises is told as :func:`damaged`."""
+    """A context in which files of an index are opened: whatever goes wrong is raised as :func:`damaged`."""
     return reading(f"the index at {folder} is damaged", _REMEDY)
-
-
-def _check(folder: Path, card: IndexCard, identity: dict[str, Any]) -> None:
-    what = "index" if card.files is not None else "unfinished index"
-    # compared as JSON gives it back, where a tuple is a list
-    current = msgspec.json.decode(msgspec.json.encode(identity))
-    check_fingerprint(
-        f"the {what} at {folder}", card.identity, current, "delete that folder or choose another one for indexes"
-    )
-
-
-def _files(folder: Path) -> list[str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (_CARD, _LOCK))
-    return [path.relative_to(folder).as_posix() for path in files]

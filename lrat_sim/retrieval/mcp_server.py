@@ -7,9 +7,10 @@ those agents are shown.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-from typing import Any, NoReturn
+from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
@@ -38,6 +39,7 @@ def mcp_server(service: Service) -> Server[Any]:
 
     A call that cannot be answered has a result marked as an error, from which a model can recover.
     """
+    # the SDK's decorators derive a schema from a function; ours is to be the agents' own, word for word
     tools = [
         Tool(
             name=tool.name,
@@ -58,13 +60,16 @@ def mcp_server(service: Service) -> Server[Any]:
             raise MCPError(INVALID_PARAMS, f"there is no tool {call.name!r}; the tools are {known}")
         argument = arguments[call.name]
         value = (call.arguments or {}).get(argument)
-        if not isinstance(value, str) or not value.strip():
-            return _result(f"Error: {call.name} needs a `{argument}` that is a text and not empty.", is_error=True)
         try:
+            if not isinstance(value, str) or not value.strip():
+                raise Refused(422, f"{call.name} needs a `{argument}` that is a text and not empty")
             answer = service.show_search if call.name == SEARCH else service.show_document
-            return _result(await answer(value.strip()))
+            text, failed = await answer(value.strip()), False
         except (LratSimError, Refused) as error:
-            return _result(f"Error: {str(error).rstrip('.')}.", is_error=True)
+            text, failed = f"Error: {str(error).rstrip('.')}.", True
+        # half a surrogate pair, which a query may hold, cannot be sent
+        content = TextContent(type="text", text=text.encode("utf-8", "replace").decode())
+        return CallToolResult(content=[content], is_error=failed)
 
     return Server("lrat-sim", version=__version__, on_list_tools=list_tools, on_call_tool=call_tool)
 
@@ -72,35 +77,17 @@ def mcp_server(service: Service) -> Server[Any]:
 def serve_stdio(retriever: Retriever, *, limits: ServerLimits | None = None, shown: ResultFormat | None = None) -> None:
     """Serves a retriever as an MCP server on this process's standard input and output, until the input ends.
 
-    Args:
-        retriever: what answers; it may print, which goes to standard error.
-        limits: of a query.
-        shown: hits a search, and tokens of each and of a document.
-
-    Raises:
-        InputError: the retriever cannot be served.
+    What the retriever prints goes to standard error.  ``shown`` is how many hits a search gives, and how many tokens of
+    each and of a document.  A retriever that cannot be served is an :class:`InputError`.
     """
-    service = Service(retriever, limits, shown)
 
-    async def run() -> None:
+    async def run(service: Service) -> None:
         server = mcp_server(service)
         async with stdio_server() as (read, write):
             await server.run(read, write, server.create_initialization_options())
 
-    # a thread waits for input and cannot be woken; there is nothing to save, so a signal simply ends the process
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
-    try:
-        asyncio.run(run())
-    finally:
-        service.close()
-
-
-def _leave(*_: object) -> NoReturn:
-    os._exit(0)
-
-
-def _result(text: str, is_error: bool = False) -> CallToolResult:
-    # half a surrogate pair, which a query may hold, cannot be sent
-    sendable = text.encode("utf-8", "replace").decode()
-    return CallToolResult(content=[TextContent(type="text", text=sendable)], is_error=is_error)
+    with contextlib.closing(Service(retriever, limits, shown)) as service:
+        # a thread waits for input and cannot be woken; there is nothing to save, so a signal simply ends the process
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: os._exit(0))
+        asyncio.run(run(service))

@@ -15,7 +15,7 @@ METRICS = ("nDCG@10", "R@10", "R@100", "RR")
 def retrieval_metrics(
     run: Mapping[str, Sequence[Hit]], qrels: Mapping[str, Mapping[str, int]], metrics: Sequence[str] = METRICS
 ) -> dict[str, float]:
-    """The mean of each metric over the queries that have judgements; one that found nothing counts as 0.
+    """The mean of each metric over the queries that have judgements; one without hits counts as 0.
 
     Args:
         run: query id to hits, whose ranks count (not their scores).

@@ -10,27 +10,20 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.plans import Passage, reference, states
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Hit, Hop, Task
-from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.base import LocalRetriever, Retriever, ranked
 from lrat_sim.retrieval.bm25 import Bm25Retriever, open_bm25
-from lrat_sim.retrieval.local import LocalRetriever, ranked
 from lrat_sim.retrieval.tokenize import tokenize
 from lrat_sim.text import normalise
 
-_ABOVE = 1e6
-"""Puts any evidence above any score of BM25."""
+_ABOVE = 1e6  # puts any evidence above any score of BM25
 
 
 class OracleRetriever(LocalRetriever):
-    """BM25, but for one task its evidence first, whatever the query.
+    """BM25 that puts the evidence of one task first, whatever the query.
 
     With k = 1 an agent still gets the document of the hop it asks for: evidence is ordered by how much of a wording of
     its hop the query holds, one that the query begins with before all others; then by the words it shares with the
-    query, those in its title twice; then by BM25.
-
-    Args:
-        corpus: the documents.
-        fill: ranks what is not evidence.
-        task: the task whose evidence is known; None outside of a run, where this is BM25.
+    query, those in its title twice; then by BM25.  Without a ``task``, outside of a run, this is BM25.
     """
 
     def __init__(self, corpus: Corpus, fill: Bm25Retriever, task: Task | None = None):
@@ -41,9 +34,12 @@ class OracleRetriever(LocalRetriever):
         evidence = [docid for docid in dict.fromkeys(task.evidence if task else []) if docid in corpus]
         documents = {docid: corpus.document(docid) for docid in evidence}
         hops = task.plan.hops if task is not None and task.plan is not None else []
-        self._facts = [_Fact(hop, _subject(hops, index), documents) for index, hop in enumerate(hops)]
+        self._facts = [_Fact(hop, hops, documents) for hop in hops]
         self._rows = [corpus.row(docid) for docid in evidence]
-        self._evidence = {docid: _words_of(document) for docid, document in documents.items()}
+        self._evidence = {
+            docid: (set(tokenize(document.title)), set(tokenize(f"{document.title} {document.text}")))
+            for docid, document in documents.items()
+        }
 
     def for_task(self, task: Task) -> Retriever:
         """The same retriever with this task's evidence on top; evidence that the corpus lacks is left out."""
@@ -52,18 +48,18 @@ class OracleRetriever(LocalRetriever):
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
         filled = self._fill.search(queries, k)
+        if not self._evidence:
+            return filled
         return [self._merge(query, hits, k) for query, hits in zip(queries, filled, strict=True)]
 
     def _merge(self, query: str, hits: list[Hit], k: int) -> list[Hit]:
-        if not self._evidence:
-            return hits
-        asked = set(tokenize(query))
-        asks_for = [(fact.documents, fact.share_in(query)) for fact in self._facts]
+        words = set(tokenize(query))
+        shares = [(fact.documents, fact.share_in(query)) for fact in self._facts]
         scored = [(hit.score, hit.docid) for hit in hits if hit.docid not in self._evidence]
         lexical = self._fill.scores(query, self._rows)
         for (docid, (title, text)), score in zip(self._evidence.items(), lexical, strict=True):
-            share = max((share for documents, share in asks_for if docid in documents), default=0.0)
-            shared = len(asked & text) + len(asked & title)
+            share = max((share for documents, share in shares if docid in documents), default=0.0)
+            shared = len(words & text) + len(words & title)
             # BM25 adds less than 1, so that it decides only among equals
             scored.append((_ABOVE * (1.0 + share) + shared + max(score, 0.0) / (1.0 + max(score, 0.0)), docid))
         return ranked(scored, k)
@@ -72,18 +68,22 @@ class OracleRetriever(LocalRetriever):
 def open_oracle(
     corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
 ) -> OracleRetriever:
-    """Opens ``oracle``; its options, and what it raises, are those of ``bm25``, by which it fills up."""
+    """Opens ``oracle``; its options, and what it raises, are those of ``bm25``, which ranks all other documents."""
     return OracleRetriever(corpus, open_bm25(corpus, indexes, progress=progress, **options))
 
 
 class _Fact:
     """A hop of the task: its wordings, and the evidence that states it."""
 
-    def __init__(self, hop: Hop, subject: str, evidence: dict[str, Document]):
-        worded = [normalise(phrasing.replace("{subject}", subject)) for phrasing in (*hop.phrasings, hop.relation)]
-        self.wordings = [wording for wording in worded if wording]
+    def __init__(self, hop: Hop, hops: Sequence[Hop], evidence: dict[str, Document]):
+        before = reference(hop.subject)
+        subject = hop.subject if before is None else hops[before - 1].object  # the true name that the hop is about
+        wordings = (normalise(text.replace("{subject}", subject)) for text in (*hop.phrasings, hop.relation))
+        self.wordings = [wording for wording in wordings if wording]
         self.documents = {
-            docid for docid, each in evidence.items() if states(Passage(each.title, each.text), subject, hop.object)
+            docid
+            for docid, document in evidence.items()
+            if states(Passage(document.title, document.text), subject, hop.object)
         }
 
     def share_in(self, query: str) -> float:
@@ -91,17 +91,5 @@ class _Fact:
         plain = normalise(query)
         if any(f"{plain} ".startswith(f"{wording} ") for wording in self.wordings):
             return 2.0
-        asked = set(plain.split())
-        shares = (len(asked.intersection(words)) / len(words) for words in map(str.split, self.wordings))
-        return max(shares, default=0.0)
-
-
-def _subject(hops: Sequence[Hop], index: int) -> str:
-    """The true name that a hop is about."""
-    before = reference(hops[index].subject)
-    return hops[index].subject if before is None else hops[before - 1].object
-
-
-def _words_of(document: Document) -> tuple[frozenset[str], frozenset[str]]:
-    title = frozenset(tokenize(document.title))
-    return title, title | frozenset(tokenize(document.text))
+        words = set(plain.split())
+        return max((len(words & set(parts)) / len(parts) for parts in map(str.split, self.wordings)), default=0.0)

@@ -18,18 +18,16 @@ from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.settings import Settings
-
-if TYPE_CHECKING:
-    from lrat_sim.corpus.documents import Corpus
 
 GROUP = "lrat_sim.retrievers"
 
@@ -59,12 +57,22 @@ def open_retriever(
         FingerprintMismatch: the index was built from something else; the message says what differs.
     """
     check_retriever(spec)
-    name, given = parse_spec(str(spec))
-    factory = _load(_entry_points()[name])
-    given = {**given, **options}
     _refuse_secrets(options)
-    _check_options(name, factory, given)
-    retriever = factory(corpus, Path(indexes), progress=progress, **given)
+    name, given = parse_spec(str(spec))
+    point, options = _entry_points()[name], {**given, **options}
+    try:
+        factory = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"the retriever {name!r} ({point.value}) cannot be loaded ({error}); install what it needs."
+        ) from error
+    parameters = list(inspect.signature(factory).parameters.values())
+    allowed = [parameter.name for parameter in parameters[2:] if parameter.name != "progress"]
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)  # and checks them itself
+    if not takes_any and (unknown := sorted(options.keys() - set(allowed))):
+        names = ", ".join(map(repr, unknown))
+        raise InputError(f"the retriever {name!r} has no option {names}; it has {', '.join(allowed) or 'none'}.")
+    retriever = factory(corpus, Path(indexes), progress=progress, **options)
     if not isinstance(retriever, Retriever):
         raise InputError(
             f"the retriever {name!r} gave a {type(retriever).__name__}; "
@@ -74,12 +82,7 @@ def open_retriever(
 
 
 def check_retriever(spec: str | Path) -> None:
-    """Refuses a spec that :func:`open_retriever` would, as far as its grammar and name tell; opens nothing.
-
-    Raises:
-        UnknownName: no retriever has that name.
-        InputError: the spec cannot be read or holds a secret, or a folder holds no model.
-    """
+    """Refuses a spec that :func:`open_retriever` would, as far as its grammar and name tell; opens nothing."""
     _refuse_secrets(str(spec))
     name, _ = parse_spec(str(spec))
     if name not in _entry_points():
@@ -120,7 +123,7 @@ def takes_settings(
     """Makes an entry point of ``(corpus, indexes, settings, progress)``; its options are the fields of ``kind``.
 
     Options given as text are read as the numbers or switches that they stand for.  The entry point raises
-    :class:`InputError` for an option that is unknown or not allowed, with those there are.
+    :class:`InputError` for an option that is unknown or not allowed, and lists the known ones.
     """
 
     def entry_point(open_with: Callable[[Corpus, Path, S, ProgressCallback | None], R]) -> Callable[..., R]:
@@ -147,28 +150,6 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
-def _load(point: EntryPoint) -> Any:
-    try:
-        return point.load()
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"the retriever {point.name!r} ({point.value}) cannot be loaded ({error}); install what it needs."
-        ) from error
-
-
-def _check_options(name: str, factory: Any, options: dict[str, Any]) -> None:
-    parameters = inspect.signature(factory).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return  # it checks them itself
-    allowed = [p.name for p in list(parameters)[2:] if p.name != "progress"]
-    unknown = sorted(options.keys() - set(allowed))
-    if unknown:
-        raise InputError(
-            f"the retriever {name!r} has no option {', '.join(map(repr, unknown))}; "
-            f"it has {', '.join(allowed) or 'none'}."
-        )
-
-
 def _refuse_secrets(given: str | dict[str, Any]) -> None:
     refuse_secrets("the retriever", given, "token_env` or `api_key_env")
 
@@ -180,7 +161,6 @@ def _is_folder(name: str) -> bool:
 
 def _model_folder(folder: str) -> str:
     if not any((Path(folder) / name).is_file() for name in _MODEL_FILES):
-        raise InputError(
-            f"{folder} holds no encoder (neither {' nor '.join(_MODEL_FILES)}); give a sentence-transformers folder."
-        )
+        files = " nor ".join(_MODEL_FILES)
+        raise InputError(f"{folder} holds no encoder (neither {files}); give a sentence-transformers folder.")
     return folder

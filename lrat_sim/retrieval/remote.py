@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
-import msgspec
 from msgspec import Meta, Struct
 
+from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Hit
-from lrat_sim.retrieval.base import Retriever, corpora_of
-from lrat_sim.retrieval.connection import Connection, DocumentCache, sentence_of
-from lrat_sim.retrieval.local import check_search
+from lrat_sim.retrieval.base import Retriever, check_search, corpora_of, ranked
+from lrat_sim.retrieval.connection import Connection, sentence_of
 from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.schemas import FINGERPRINT_HEADER, SearchAnswer, ServerCard, read_token
-from lrat_sim.retrieval.search_r1 import SearchR1Retriever
 from lrat_sim.settings import Positive, Settings, Whole
 
-_CACHED_CHARACTERS = 1 << 26
 _QUERIES_AT_ONCE = 256
 """Queries per request, at most; the server may allow fewer."""
 
@@ -57,7 +56,7 @@ class RemoteRetriever(Retriever):
 
     def __init__(self, connection: Connection, card: ServerCard):
         self._connection, self.card = connection, card
-        self._documents = DocumentCache(_CACHED_CHARACTERS)
+        self._cache = DocumentCache(1 << 26)
 
     @property
     def documents(self) -> int | None:
@@ -82,55 +81,35 @@ class RemoteRetriever(Retriever):
         """
         check_search(queries, k)
         k = min(k, self.documents or k)
-        most = self.card.limits.k
-        if k > most:
-            raise InputError(f"k is {k}, and the search server at {self._connection.url} gives {most} at most.")
+        limits = self.card.limits
+        if k > limits.k:
+            raise InputError(f"k is {k}, and the search server at {self._connection.url} gives {limits.k} at most.")
         results: list[list[Hit]] = []
-        for part in self._parts(queries, k):
+        most = max(1, min(_QUERIES_AT_ONCE, limits.queries, limits.hits // k))
+        for part in _parts(queries, most, limits.body // 2):
             body = {"queries": part, "k": k, "text": k <= _WITH_TEXT}
-            answer = self._checked(self._connection.post("/search", body), SearchAnswer)
+            answer = self._checked(self._connection.ask("/search", body), SearchAnswer)
             if len(answer.results) != len(part):
                 raise self._wrong(f"{len(answer.results)} lists of hits for {len(part)} queries")
             for hits in answer.results:
                 for hit in hits:
                     if hit.text is not None:
-                        self._documents.put(Document(id=hit.docid, title=hit.title or "", text=hit.text))
+                        self._cache.put(Document(id=hit.docid, title=hit.title or "", text=hit.text))
                 results.append([Hit(docid=hit.docid, score=hit.score, rank=hit.rank) for hit in hits])
         return results
 
     def document(self, docid: str) -> Document:
-        """See :meth:`Retriever.document`; documents lately seen are not asked for again.
-
-        Raises:
-            UnknownDocument: the server has no such document.
-            RetrieverError: as :meth:`search`.
-        """
-        document = self._documents.get(docid)
+        """See :meth:`Retriever.document`; documents lately seen are not asked for again."""
+        document = self._cache.get(docid)
         if document is None:
             try:
                 # dots too: a path segment of nothing but dots would be resolved on the way
                 path = quote(docid, safe="").replace(".", "%2E")
             except UnicodeEncodeError:
                 raise UnknownDocument(f"{docid!r} is no document id") from None
-            document = self._checked(self._connection.get(f"/document/{path}"), Document)
-            self._documents.put(document)
+            document = self._checked(self._connection.ask(f"/document/{path}"), Document)
+            self._cache.put(document)
         return document
-
-    def _parts(self, queries: Sequence[str], k: int) -> Iterator[list[str]]:
-        """The queries in requests that are within the server's limits."""
-        limits = self.card.limits
-        most = max(1, min(_QUERIES_AT_ONCE, limits.queries, limits.hits // k))
-        part: list[str] = []
-        room = limits.body // 2
-        for query in queries:
-            size = len(json.dumps(query)) + 2
-            if part and (len(part) == most or size > room):
-                yield part
-                part, room = [], limits.body // 2
-            part.append(query)
-            room -= size
-        if part:
-            yield part
 
     def _checked(self, response: httpx.Response, kind: type[S]) -> S:
         url, served = self._connection.url, response.headers.get(FINGERPRINT_HEADER)
@@ -147,6 +126,124 @@ class RemoteRetriever(Retriever):
 
     def _wrong(self, what: str) -> RetrieverError:
         return RetrieverError(f"the search server at {self._connection.url} gave {what}; is it lrat-sim serve?")
+
+
+class _Item(Struct, frozen=True):
+    document: dict[str, Any]
+    score: float | None = None
+
+
+class _Answer(Struct, frozen=True):
+    result: list[list[_Item]]
+
+
+class SearchR1Retriever(Retriever):
+    """A server that speaks Search-R1's protocol: ``POST /retrieve {queries, topk, return_scores}``.
+
+    The server tells nothing of itself and gives documents only as hits, so what is known of a document is what a search
+    brought, and the retriever's identity is its address.
+    """
+
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        self._cache = DocumentCache(1 << 28)
+
+    def describe(self) -> dict[str, Any]:
+        """The address and the protocol; the corpus and the ranking behind them are unknown."""
+        return {"kind": "remote", "protocol": "search-r1", "url": self._connection.url}
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """See :meth:`RemoteRetriever.search`.
+
+        A hit without a score has 1 / rank; a document without an id has the fingerprint of its contents.
+        """
+        check_search(queries, k)
+        results = []
+        for part in _parts(queries, _QUERIES_AT_ONCE):
+            response = self._connection.ask("/retrieve", {"queries": part, "topk": k, "return_scores": True})
+            lists = self._connection.read(response, _Answer, "does not speak Search-R1's protocol").result
+            if len(lists) != len(part):
+                url = self._connection.url
+                raise RetrieverError(f"the search server at {url} gave {len(lists)} lists for {len(part)} queries")
+            results += [self._hits(items, k) for items in lists]
+        return results
+
+    def document(self, docid: str) -> Document:
+        """A document of an earlier search, among those that brought 256 million characters last."""
+        document = self._cache.get(docid)
+        if document is None:
+            raise UnknownDocument(f"no search at {self._connection.url} has brought a document {docid!r} lately")
+        return document
+
+    def _hits(self, items: list[_Item], k: int) -> list[Hit]:
+        scores: dict[str, float] = {}
+        for rank, item in enumerate(items, start=1):
+            document = self._read(item.document)
+            if document.id not in scores:
+                scores[document.id] = 1.0 / rank if item.score is None else item.score
+                self._cache.put(document)
+        return ranked([(score, docid) for docid, score in scores.items()], k)
+
+    def _read(self, document: dict[str, Any]) -> Document:
+        """A document from its fields, or from ``contents``: the title in quotes on a line of its own, then the text."""
+        title, text, contents = (document.get(name) for name in ("title", "text", "contents"))
+        if not isinstance(contents, str):
+            contents = text
+        if not isinstance(contents, str):
+            raise RetrieverError(f"the search server at {self._connection.url} gave a document without `contents`")
+        docid = document.get("id")
+        if not isinstance(docid, str | int) or docid == "":
+            docid = fingerprint(contents)
+        if not (isinstance(title, str) and isinstance(text, str)):
+            first, _, rest = contents.partition("\n")
+            quoted = len(first) > 1 and first[0] == first[-1] == '"'
+            title, text = (first[1:-1], rest) if quoted else ("", contents)
+        return Document(id=str(docid), title=title, text=text)
+
+
+def _parts(queries: Sequence[str], most: int, room: float = float("inf")) -> Iterator[list[str]]:
+    """The queries in requests of at most so many queries and, beyond a single one, so many bytes."""
+    part: list[str] = []
+    left = room
+    for query in queries:
+        size = len(json.dumps(query)) + 2
+        if part and (len(part) == most or size > left):
+            yield part
+            part, left = [], room
+        part.append(query)
+        left -= size
+    if part:
+        yield part
+
+
+class DocumentCache:
+    """Documents lately used, up to a number of characters; safe to use from several threads."""
+
+    def __init__(self, characters: int):
+        self._left = characters
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, document: Document) -> None:
+        """Keeps a document, and drops those that were not used for longest where room is short."""
+        with self._lock:
+            if (before := self._documents.pop(document.id, None)) is not None:
+                self._left += _size(before)
+            self._documents[document.id] = document
+            self._left -= _size(document)
+            while self._left < 0 and len(self._documents) > 1:
+                self._left += _size(self._documents.popitem(last=False)[1])
+
+    def get(self, docid: str) -> Document | None:
+        """A document that is kept, None for any other."""
+        with self._lock:
+            if docid in self._documents:
+                self._documents.move_to_end(docid)
+            return self._documents.get(docid)
+
+
+def _size(document: Document) -> int:
+    return len(document.text) + len(document.title) + 500  # some hundreds of bytes of an entry are not its text
 
 
 @takes_settings("remote", RemoteSettings)
@@ -166,9 +263,12 @@ def open_remote(
             retriever = SearchR1Retriever(connection)
             retriever.search(["what is there"], 1)
             return retriever
-        card = _read_card(connection)
+        card = connection.read(connection.ask("/describe"), ServerCard, "is not lrat-sim serve")
     except RetrieverError as error:
-        raise InputError(f"{error}; start it there, or give another url.") from error
+        raise InputError(
+            f"{str(error).rstrip('.')}; start it there, or correct the url, the protocol (search-r1 for a server of "
+            "Search-R1) or token_env, which names the environment variable with its token."
+        ) from error
     others = {*corpora_of(card.retriever)} - {corpus.fingerprint} if corpus is not None else set()
     if corpus is not None and others:
         raise FingerprintMismatch(
@@ -176,21 +276,3 @@ def open_remote(
             f"{corpus.fingerprint}, so its documents are not the evidence; serve that task set, or choose its own."
         )
     return RemoteRetriever(connection, card)
-
-
-def _read_card(connection: Connection) -> ServerCard:
-    response = connection.get("/describe")
-    if response.status_code in (401, 403):
-        raise InputError(
-            f"the search server at {connection.url} refused: {sentence_of(response)} The option token_env names the "
-            "environment variable with its token."
-        )
-    try:
-        if response.status_code != 200:
-            raise ValueError(f"HTTP {response.status_code}")
-        return msgspec.json.decode(response.content, type=ServerCard)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"what answers at {connection.url} is not lrat-sim serve ({error}); give another url, or "
-            "protocol=search-r1 for a server of Search-R1."
-        ) from error

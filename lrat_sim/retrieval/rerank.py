@@ -19,10 +19,9 @@ from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit, Task
-from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.encoder import loading, weights_fingerprint
+from lrat_sim.retrieval.base import LocalRetriever, Retriever, ranked
+from lrat_sim.retrieval.encoder import half_for_flash, loading, weights_fingerprint
 from lrat_sim.retrieval.hardware import Device, device_named
-from lrat_sim.retrieval.local import LocalRetriever, ranked
 from lrat_sim.retrieval.registry import open_retriever, takes_settings
 from lrat_sim.settings import Settings, Whole
 
@@ -105,15 +104,10 @@ class Scorer:
 def load_cross_encoder(
     model: str | Path, device: str, *, max_length: int | None = None, attention: str | None = None
 ) -> CrossEncoder:
-    """A cross-encoder with one output from a folder, read without network, or by its hub id, in fp32.
-
-    Raises:
-        InputError: it cannot be loaded, or has another number of outputs.
-    """
+    """A cross-encoder with one output, loaded as :func:`lrat_sim.retrieval.encoder.load_model` loads an encoder."""
     with loading(model, "cross-encoder", "a folder of one", attention) as options:
         loaded: CrossEncoder = CrossEncoder(str(model), device=device, max_length=max_length, **options).float()
-        half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled="flash" in (attention or ""))
-        with half:
+        with half_for_flash(device, attention):
             loaded.predict([("a", "trial")], show_progress_bar=False)  # parts that do not fit together fail only here
     if loaded.num_labels != 1:
         raise InputError(

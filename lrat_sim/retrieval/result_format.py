@@ -23,7 +23,7 @@ Text = Callable[[str, int], tuple[str, str]]
 
 
 class ToolDescription(Struct, frozen=True):
-    """A tool as a model is told of it: its one argument is a text."""
+    """A tool as it is described to a model; it takes one text."""
 
     name: str
     description: str

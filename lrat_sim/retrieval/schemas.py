@@ -23,9 +23,8 @@ FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
 S = TypeVar("S", bound=Struct)
 
 
-class ServerLimits(
-    Settings, frozen=True, kw_only=True, forbid_unknown_fields=False
-):  # a later server may have more of them
+# a later server may have more of these fields
+class ServerLimits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """What one request may ask for."""
 
     body: Annotated[Whole, Meta(description="Bytes of a request's body.")] = 8 << 20
@@ -72,7 +71,7 @@ class SearchAnswer(Struct, frozen=True):
 
 
 class RetrieveBody(Struct, frozen=True, kw_only=True):
-    """``POST /retrieve`` of Search-R1; it passes over fields that it does not know, as that project's server does."""
+    """``POST /retrieve`` of Search-R1; as in that project's server, unknown fields are ignored."""
 
     queries: list[str]
     topk: Annotated[int, Meta(ge=0)] | None = None
@@ -102,11 +101,7 @@ class Refused(Exception):
 
 
 def read_body(body: bytes, kind: type[S]) -> S:
-    """A request's body as a record.
-
-    Raises:
-        Refused: 422, with what is wrong and where.
-    """
+    """A request's body as a record; refused with 422, with what is wrong and where."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -126,11 +121,7 @@ def encode_answer(answer: Any) -> bytes:
 
 
 def read_token(variable: str | None) -> str | None:
-    """The token in an environment variable, None where no variable is named.
-
-    Raises:
-        InputError: the variable is not set.
-    """
+    """The token or key in an environment variable, None where no variable is named; it must be set (InputError)."""
     token = read_key(variable) if variable is not None else None
     if variable is not None and not token:
         raise InputError(f"the environment variable {variable} is not set; put the token there.")

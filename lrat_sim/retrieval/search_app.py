@@ -16,12 +16,13 @@ retriever failed, 503 where too many wait.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.applications import Starlette
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,6 +30,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from lrat_sim.errors import InputError, LratSimError, UnknownDocument
+from lrat_sim.records import Hit
 from lrat_sim.retrieval.access import AccessControl, check_token, refusal
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.result_format import ResultFormat
@@ -36,28 +38,23 @@ from lrat_sim.retrieval.schemas import (
     FINGERPRINT_HEADER,
     Refused,
     RetrieveBody,
+    SearchAnswer,
     SearchBody,
+    SearchHit,
     ServerLimits,
     encode_answer,
     read_body,
 )
 from lrat_sim.retrieval.service import Service
 
-logger = logging.getLogger(__name__)
+RETRIEVE_TOPK = 3
+"""Hits a query where a client of ``/retrieve`` names no number; Search-R1's server has the same."""
 
-Endpoint = Callable[[Request], Awaitable[bytes]]
 
-
-class _AnyId(Convertor[str]):
-    """A document id in a path: whatever it holds, slashes and line breaks too."""
+class _AnyId(PathConvertor):
+    """A document id in a path: whatever it holds, line breaks too."""
 
     regex = "(?s:.*)"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
 
 
 register_url_convertor("docid", _AnyId())
@@ -83,40 +80,62 @@ def search_app(
         shown: what the tools of ``/mcp`` show.
 
     Raises:
-        InputError: the retriever cannot be served, the token is missing or unusable, or a limit is not allowed.
+        InputError: the retriever cannot be served, or the token is missing or unusable.
     """
     check_token(token, host)
     service = Service(retriever, limits, shown)
+    served = {FINGERPRINT_HEADER: service.card.fingerprint}
 
-    async def describe(_: Request) -> bytes:
-        return encode_answer(service.card)
+    def answer(content: Any) -> Response:
+        return Response(encode_answer(content), 200, served, "application/json")
 
-    async def health(_: Request) -> bytes:
-        return encode_answer({"status": "ok"})
+    async def describe(_: Request) -> Response:
+        return answer(service.card)
 
-    async def search(request: Request) -> bytes:
-        return await service.answer_search(read_body(await request.body(), SearchBody))
+    async def health(_: Request) -> Response:
+        return answer({"status": "ok"})
 
-    async def retrieve(request: Request) -> bytes:
-        return await service.answer_retrieve(read_body(await request.body(), RetrieveBody))
+    async def document(request: Request) -> Response:
+        return answer(await asyncio.to_thread(service.document, request.path_params["docid"]))
 
-    async def document(request: Request) -> bytes:
-        return encode_answer(await service.document(request.path_params["docid"]))
+    async def search(request: Request) -> Response:
+        body = read_body(await request.body(), SearchBody)
+        if (body.query is None) == (body.queries is None):
+            raise Refused(422, "the body has neither or both of `query` and `queries`; give one of them.")
+        lists = await service.search([body.query] if body.query is not None else body.queries or [], body.k)
 
-    # guides write addresses with a slash at the end, and few clients follow a redirect with a body
-    both_ways = [
-        ("/describe", describe, "GET"), ("/health", health, "GET"), ("/search", search, "POST"),
+        def with_texts(hit: Hit) -> SearchHit:
+            texts: dict[str, str] = {}
+            if body.text:
+                document = service.document(hit.docid)
+                texts |= {"title": document.title, "text": document.text}
+            if body.snippet_tokens is not None:
+                texts["title"], texts["snippet"] = service.text(hit.docid, body.snippet_tokens)
+            return SearchHit(docid=hit.docid, score=hit.score, rank=hit.rank, **texts)
+
+        return await asyncio.to_thread(lambda: answer(SearchAnswer([list(map(with_texts, hits)) for hits in lists])))
+
+    async def retrieve(request: Request) -> Response:
+        body = read_body(await request.body(), RetrieveBody)
+        lists = await service.search(body.queries, body.topk or RETRIEVE_TOPK)
+
+        def render(hit: Hit) -> dict[str, Any]:
+            document = service.document(hit.docid)
+            # the first line is always the title, since that project's clients take the first line for it
+            entry = {"id": document.id, "contents": f'"{" ".join(document.title.split())}"\n{document.text}'}
+            return {"document": entry, "score": hit.score} if body.return_scores else entry
+
+        return await asyncio.to_thread(lambda: answer({"result": [list(map(render, hits)) for hits in lists]}))
+
+    routes: list[BaseRoute] = [Route("/", describe), Route("/document/{docid:docid}", document)]
+    for path, endpoint, method in (
+        ("/describe", describe, "GET"),
+        ("/health", health, "GET"),
+        ("/search", search, "POST"),
         ("/retrieve", retrieve, "POST"),
-    ]  # fmt: skip
-    routes: list[BaseRoute] = [
-        Route("/", _answering(describe, service)),
-        Route("/document/{docid:docid}", _answering(document, service)),
-        *(
-            Route(path + slash, _answering(endpoint, service), methods=[method])
-            for path, endpoint, method in both_ways
-            for slash in ("", "/")
-        ),
-    ]
+    ):
+        # guides write addresses with a slash at the end, and few clients follow a redirect with a body
+        routes += [Route(address, endpoint, methods=[method]) for address in (path, f"{path}/")]
     manager = None
     if mcp:
         from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
@@ -136,35 +155,24 @@ def search_app(
             async with manager.run() if manager is not None else contextlib.nullcontext():
                 yield
 
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such})
+    async def failed(request: Request, error: Exception) -> Response:
+        return refusal(_refused(request, error), served)
+
+    # an `Exception` is a defect of the server: told in one sentence there, and logged by uvicorn in full
+    failures = dict.fromkeys((HTTPException, Refused, LratSimError, Exception), failed)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=failures)
     app.router.redirect_slashes = False
     return AccessControl(app, host=host, token=token, limits=service.card.limits)
 
 
-def _answering(endpoint: Endpoint, service: Service) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint whose failures are answers too; each answer names the fingerprint of what is served."""
-    served = {FINGERPRINT_HEADER: service.card.fingerprint}
-
-    async def answer(request: Request) -> Response:
-        try:
-            return Response(await endpoint(request), 200, served, "application/json")
-        except Refused as refused:
-            return refusal(refused, served)
-        except UnknownDocument as error:
-            return refusal(Refused(404, f"{error}."), served)
-        except InputError as error:
-            return refusal(Refused(422, str(error)), served)
-        except LratSimError as error:
-            return refusal(Refused(502, f"{str(error).rstrip('.')}."), served)
-        except Exception:  # a defect of the server: told in one sentence there, in full here
-            logger.exception("the search server failed on %s", request.url.path)
-            return refusal(Refused(500, "the server failed on this request; its log says why."), served)
-
-    return answer
-
-
-async def _no_such(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(getattr(error, "headers", None) or {})
-    sentence = f"{request.method} {request.url.path} is not offered; GET /describe says what is served."
-    return refusal(Refused(status, sentence, headers))
+def _refused(request: Request, error: Exception) -> Refused:
+    """The status and the sentence for what went wrong."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, HTTPException):  # no such path, or another method
+        sentence = f"{request.method} {request.url.path} is not offered; GET /describe says what is served."
+        return Refused(error.status_code, sentence, dict(error.headers or {}))
+    if isinstance(error, LratSimError):
+        status = 404 if isinstance(error, UnknownDocument) else 422 if isinstance(error, InputError) else 502
+        return Refused(status, f"{str(error).rstrip('.')}.")
+    return Refused(500, "the server failed on this request; its log says why.")

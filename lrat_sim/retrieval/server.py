@@ -19,13 +19,11 @@ from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.search_app import search_app
 
-_BACKLOG = 2048
-"""Connections that may wait to be accepted: a thousand agents may come at once."""
+_BACKLOG = 2048  # connections that may wait to be accepted: a thousand agents may come at once
+# those that are accepted in a row: asyncio would take all that wait, and fail for want of file descriptors before
+# `_BoundedProtocol` hears of the first
 _ACCEPTED = 16
-"""Those that are accepted in a row: asyncio would take all that wait, and fail for want of file descriptors before
-:class:`BoundedProtocol` hears of the first."""
-_KEPT_FREE = 128
-"""File descriptors left for indexes, documents and logs."""
+_KEPT_FREE = 128  # file descriptors left for indexes, documents and logs
 
 _SECONDS = ServerLimits().seconds
 
@@ -62,8 +60,9 @@ def serve(
     )  # fmt: skip
 
 
-@contextlib.contextmanager
-def serving(retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[str]:
+def serving(
+    retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **options: Any
+) -> contextlib.AbstractContextManager[str]:
     """Serves a retriever from a thread for as long as the block runs, and gives its URL.
 
     Arguments as :func:`serve` has them::
@@ -71,12 +70,14 @@ def serving(retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **o
         with serving(retriever) as url:
             open_retriever(f"remote:url={url}", corpus, indexes)
     """
+    return serving_app(
+        lambda address: search_app(retriever, host=address, **options),
+        host=host, port=port, seconds=_head_seconds(options),
+    )  # fmt: skip
 
-    def app(address: str) -> ASGIApp:
-        return search_app(retriever, host=address, **options)
 
-    with serving_app(app, host=host, port=port, seconds=_head_seconds(options)) as url:
-        yield url
+def _head_seconds(options: dict[str, Any]) -> float:
+    return (options.get("limits") or ServerLimits()).seconds
 
 
 def serve_app(
@@ -87,45 +88,58 @@ def serve_app(
     seconds: float = _SECONDS,
     announce: Callable[[str], object] = print,
 ) -> None:
-    """Serves an application over HTTP until Ctrl-C or SIGTERM; requests under way are answered first.
+    """Serves the application that ``app`` makes for an address, over HTTP until Ctrl-C or SIGTERM.
 
-    Args:
-        app: makes the application, from the address that it listens on.
-        host: the address to listen on.
-        port: the port; 0 takes any that is free.
-        seconds: the time in which the head of a request must have arrived.
-        announce: told the URL once it listens.
-
-    Raises:
-        InputError: the address cannot be listened on, or what ``app`` raises.
+    ``seconds`` is the time in which the head of a request must have arrived; ``announce`` is told the URL once it
+    listens.  An address that cannot be listened on is an :class:`InputError`.
     """
-    with _listening(host, port) as listener:
-        server = _Uvicorn(app(listener.getsockname()[0]), seconds, lambda: announce(_url(listener)))
-        with _stopping(server):
-            server.run(sockets=[listener])
+    ended = threading.Event()
+    with contextlib.ExitStack() as stack:
+        # a signal is an end like any other, from before the server starts until it has answered its last request
+        is_main = threading.current_thread() is threading.main_thread()  # signals arrive nowhere else
+        for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
+            stack.callback(signal.signal, number, signal.signal(number, lambda *_: ended.set()))
+        announce(stack.enter_context(serving_app(app, host=host, port=port, seconds=seconds, ended=ended)))
+        ended.wait()
 
 
 @contextlib.contextmanager
 def serving_app(
-    app: Callable[[str], ASGIApp], *, host: str = "127.0.0.1", port: int = 0, seconds: float = _SECONDS
+    app: Callable[[str], ASGIApp],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seconds: float = _SECONDS,
+    ended: threading.Event | None = None,
 ) -> Iterator[str]:
-    """Serves an application from a thread for as long as the block runs, and gives its URL; see :func:`serve_app`."""
+    """Serves an application as :func:`serve_app`, from a thread for as long as the block runs, and gives its URL.
+
+    ``ended`` is set where the server ends by itself.
+    """
+    started, over = threading.Event(), ended or threading.Event()
     with _listening(host, port) as listener:
-        started = threading.Event()
         server = _Uvicorn(app(listener.getsockname()[0]), seconds, started.set)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="lrat-sim-server")
+
+        def run() -> None:
+            try:
+                server.run(sockets=[listener])
+            finally:
+                over.set()
+
+        thread = threading.Thread(target=run, name="lrat-sim-server")
         thread.start()
         try:
             while not started.wait(0.05):
                 if not thread.is_alive():
                     raise InputError("the server did not start; its reason is in the log.")
-            yield _url(listener)
+            address, number = listener.getsockname()[:2]
+            yield f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
         finally:
             server.should_exit = True
             thread.join()
 
 
-class BoundedProtocol(H11Protocol):
+class _BoundedProtocol(H11Protocol):
     """uvicorn's protocol, with an end to waiting: uvicorn itself waits for ever for the head of a request.
 
     A connection on which the head of a request (line and headers) does not arrive within uvicorn's
@@ -136,22 +150,19 @@ class BoundedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """A client has connected."""
         super().connection_made(transport)
         self._watch()
         if len(self.connections) > most_connections():
-            others = [each for each in self.connections if isinstance(each, BoundedProtocol)]
-            idlest = min(others, key=BoundedProtocol._closes_at)
+            known = [protocol for protocol in self.connections if isinstance(protocol, _BoundedProtocol)]
+            idlest = min(known, key=_BoundedProtocol._closes_at)
             self.connections.discard(idlest)  # now, since of many that come at once each must displace another
             idlest.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """A client has sent something."""
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A client has gone."""
         super().connection_lost(exc)
         if self._deadline is not None:
             self._deadline.cancel()
@@ -195,7 +206,7 @@ class _Uvicorn(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 backlog=_ACCEPTED,
-                http=BoundedProtocol,
+                http=_BoundedProtocol,
                 timeout_keep_alive=seconds,  # type: ignore[arg-type]  # parts of a second will do, too
                 timeout_graceful_shutdown=5,
             )
@@ -207,27 +218,6 @@ class _Uvicorn(uvicorn.Server):
         for listener in sockets or ():  # asyncio has set it to what is accepted in a row
             listener.listen(_BACKLOG)
         self._tell()
-
-
-@contextlib.contextmanager
-def _stopping(server: uvicorn.Server) -> Iterator[None]:
-    """Makes Ctrl-C and SIGTERM an end like any other, before uvicorn listens to them, and after.
-
-    Uvicorn, when a signal has stopped it, sends itself the signal again, which would end this process as if killed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # where signals do not arrive
-        return
-
-    def stop(*_: object) -> None:
-        server.should_exit = True
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -249,12 +239,3 @@ def _listening(host: str, port: int) -> socket.socket:
             listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{host}, port {port}, cannot be listened on ({reason}); choose another.") from error
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _head_seconds(options: dict[str, Any]) -> float:
-    return (options.get("limits") or ServerLimits()).seconds

@@ -3,54 +3,165 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
-
-import msgspec
+from typing import Any, NamedTuple
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError, LratSimError, RetrieverError, UnknownDocument
-from lrat_sim.records import Document, Hit
+from lrat_sim.records import Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.batching import Batcher
 from lrat_sim.retrieval.control_tokens import unescaped
 from lrat_sim.retrieval.result_format import ResultFormat, show_document, show_hits
-from lrat_sim.retrieval.schemas import (
-    Refused,
-    RetrieveBody,
-    SearchBody,
-    SearchHit,
-    ServerCard,
-    ServerLimits,
-    encode_answer,
-)
+from lrat_sim.retrieval.schemas import Refused, ServerCard, ServerLimits
 from lrat_sim.text import first_tokens
 
-RETRIEVE_TOPK = 3
-"""Hits a query where a client of ``/retrieve`` names no number; Search-R1's server has the same."""
+
+class _Request(NamedTuple):
+    queries: list[str]
+    answer: asyncio.Future[list[list[Hit]]]
+
+
+class Batcher:
+    """Queries that come at the same time go to the retriever together.
+
+    Requests with the same k that arrive within ``window`` seconds, or while all threads are busy, become one call of
+    :meth:`Retriever.search` of about ``size`` queries; others are kept apart, since a retriever may rank differently
+    for another k.  An answer never depends on who else asked: that is the contract of a retriever, and where a joint
+    call fails, each request is asked again alone.  ``waiting`` bounds the queries that may wait.
+    """
+
+    def __init__(
+        self, retriever: Retriever, *, window: float = 0.002, size: int = 64, threads: int = 4, waiting: int = 16_384
+    ):
+        self.retriever, self.window, self.size, self.waiting = retriever, window, size, waiting
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lrat-sim-search")
+        self._free = asyncio.Semaphore(threads)
+        self._queues: dict[int, deque[_Request]] = {}
+        self._queued = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """As :meth:`Retriever.search`, without holding up the event loop; refused (503) where too many queries wait."""
+        if not queries:
+            return []
+        if self._queued and self._queued + len(queries) > self.waiting:
+            raise Refused(503, f"{self._queued} queries wait already; ask again later.", {"retry-after": "1"})
+        request = _Request(list(queries), asyncio.get_running_loop().create_future())
+        self._queued += len(queries)
+        if k not in self._queues:
+            self._queues[k] = deque()
+            self._start(self._gather(k))
+        self._queues[k].append(request)
+        return await request.answer
+
+    def close(self) -> None:
+        """Gives up what waits; calls under way end by themselves."""
+        for task in self._tasks:
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._tasks.discard)
+
+    async def _gather(self, k: int) -> None:
+        queue = self._queues[k]
+        await asyncio.sleep(self.window)
+        while queue:
+            await self._free.acquire()  # what comes meanwhile is gathered too
+            batch: list[_Request] = []
+            size = 0
+            while queue and (not batch or size + len(queue[0].queries) <= self.size):
+                size += len(queue[0].queries)
+                batch.append(queue.popleft())
+            self._queued -= size
+            self._start(self._answer(batch, k))
+        del self._queues[k]
+
+    async def _answer(self, batch: list[_Request], k: int) -> None:
+        try:
+            await self._run([request for request in batch if not request.answer.done()], k)  # some clients have left
+        finally:
+            self._free.release()
+            for request in batch:
+                request.answer.cancel()  # nobody may wait for ever; an answer that stands already stays
+
+    async def _run(self, batch: list[_Request], k: int) -> None:
+        if not batch:
+            return
+        queries = [query for request in batch for query in request.queries]
+        try:
+            hits = iter(await asyncio.get_running_loop().run_in_executor(self._pool, self._search, queries, k))
+        except LratSimError as error:
+            if len(batch) > 1:  # one of them may have spoilt it for all
+                await asyncio.gather(*(self._run([request], k) for request in batch))
+            elif not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
+            return
+        for request in batch:
+            answer = [next(hits) for _ in request.queries]
+            if not request.answer.done():
+                request.answer.set_result(answer)
+
+    def _search(self, queries: list[str], k: int) -> list[list[Hit]]:
+        with _own_failures():
+            results = self.retriever.search(queries, k)
+        if len(results) != len(queries):
+            raise RetrieverError(f"the retriever gave {len(results)} lists of hits for {len(queries)} queries")
+        return results
+
+
+@contextmanager
+def _own_failures(where: str = "") -> Iterator[None]:
+    """Whatever a retriever raises, which may be the user's own, becomes a failure of its query."""
+    try:
+        yield
+    except LratSimError:
+        raise
+    except Exception as error:
+        raise RetrieverError(f"{where}the retriever failed ({type(error).__name__}: {error})") from error
 
 
 class Service:
-    """One retriever, asked by many; ``shown`` is how much the tools show.  Make it on the event loop that uses it."""
+    """One retriever, asked by many; ``shown`` is how much the tools show.  Make it on the event loop that uses it.
+
+    Raises:
+        InputError: the retriever answers each task differently, which a server is not told.
+    """
 
     def __init__(self, retriever: Retriever, limits: ServerLimits | None = None, shown: ResultFormat | None = None):
         self.retriever, self.shown = retriever, shown or ResultFormat()
-        self.card = describe_server(retriever, limits or ServerLimits())
+        described = retriever.describe()
+        if retriever.for_task(Task(id="none", question="")) is not retriever:  # an oracle, or a fusion with one
+            raise InputError(
+                f"{described.get('kind')} answers by the task it is asked for, which a search server is not told; "
+                "serve another retriever."
+            )
+        # the size of the corpus, if the retriever has one, or knows that of the server behind it
+        corpus = getattr(retriever, "corpus", None)
+        documents = getattr(retriever, "documents", None) if corpus is None else len(corpus)
+        self.card = ServerCard(
+            name="lrat-sim",
+            version=__version__,
+            fingerprint=retriever.fingerprint,
+            retriever=described,
+            documents=documents if isinstance(documents, int) else None,
+            limits=limits or ServerLimits(),
+        )
         self._batcher = Batcher(retriever, waiting=self.card.limits.waiting)
-        self._text = lru_cache(maxsize=1 << 15)(self._first_tokens)  # result lists show the same ones again and again
+        self.text = lru_cache(maxsize=1 << 15)(self._text)  # result lists show the same ones again and again
 
     def close(self) -> None:
         """Gives up what waits."""
         self._batcher.close()
 
     async def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """Hits for each query, as the retriever itself gives them.
-
-        Raises:
-            Refused: the request is over a limit.
-            LratSimError: the retriever failed.
-        """
+        """Hits for each query, as the retriever itself gives them; refused where the request is over a limit."""
         limits = self.card.limits
         for value, most, what in (
             (k, limits.k, "hits a query"),
@@ -60,112 +171,28 @@ class Service:
         ):
             if value > most:
                 # a number of a thousand digits is not repeated
-                asked = value if value < 10**12 else "many more"
-                raise Refused(422, f"this server gives {most} {what} at most, not {asked}; ask for less.")
+                wanted = value if value < 10**12 else "many more"
+                raise Refused(422, f"this server gives {most} {what} at most, not {wanted}; ask for less.")
         return await self._batcher.search(queries, k)
 
-    async def document(self, docid: str) -> Document:
-        """A document in full.
+    def document(self, docid: str) -> Document:
+        """A document in full, as :meth:`Retriever.document`; it blocks, and so belongs in a thread."""
+        try:
+            with _own_failures(f"document {docid!r}: "):
+                return self.retriever.document(docid)
+        except UnknownDocument as error:
+            raise UnknownDocument(f"there is no document {docid!r}; ask for an id of a result list") from error
 
-        Raises:
-            UnknownDocument: there is no such document.
-            RetrieverError: the retriever failed.
-        """
-        return await asyncio.to_thread(self._document, docid)
-
-    async def answer_search(self, body: SearchBody) -> bytes:
-        """The answer to ``POST /search``, as JSON."""
-        if (body.query is None) == (body.queries is None):
-            raise Refused(422, "the body has neither or both of `query` and `queries`; give one of them.")
-        queries = [body.query] if body.query is not None else body.queries or []
-        lists = await self.search(queries, body.k)
-        return await asyncio.to_thread(
-            lambda: encode_answer({"results": [[self._with_texts(hit, body) for hit in hits] for hits in lists]})
-        )
-
-    async def answer_retrieve(self, body: RetrieveBody) -> bytes:
-        """The answer to Search-R1's ``POST /retrieve``, as JSON; without scores the documents stand alone."""
-        lists = await self.search(body.queries, body.topk or RETRIEVE_TOPK)
-
-        def render(hit: Hit) -> dict[str, Any]:
-            document = self._document(hit.docid)
-            # the first line is always the title, since that project's clients take the first line for it
-            entry = {"id": document.id, "contents": f'"{" ".join(document.title.split())}"\n{document.text}'}
-            return {"document": entry, "score": hit.score} if body.return_scores else entry
-
-        return await asyncio.to_thread(
-            lambda: encode_answer({"result": [[render(hit) for hit in hits] for hits in lists]})
-        )
+    def _text(self, docid: str, tokens: int) -> tuple[str, str]:
+        document = self.document(docid)
+        return document.title, first_tokens(document.text, tokens)
 
     async def show_search(self, query: str) -> str:
         """The result list of a query as an agent is shown it."""
         (hits,) = await self.search([query], self.shown.k)
-        return await asyncio.to_thread(show_hits, query, hits, self._text, self.shown.snippet_tokens)
+        return await asyncio.to_thread(show_hits, query, hits, self.text, self.shown.snippet_tokens)
 
     async def show_document(self, docid: str) -> str:
         """A document as an agent is shown it; its id may be written as result lists show it, where a backslash breaks
         what could pass for a control token (:mod:`lrat_sim.retrieval.control_tokens`)."""
-        return await asyncio.to_thread(show_document, unescaped(docid), self._text, self.shown.document_tokens)
-
-    def _with_texts(self, hit: Hit, body: SearchBody) -> SearchHit:
-        texts: dict[str, str] = {}
-        if body.text:
-            document = self._document(hit.docid)
-            texts |= {"title": document.title, "text": document.text}
-        if body.snippet_tokens is not None:
-            texts["title"], texts["snippet"] = self._text(hit.docid, body.snippet_tokens)
-        return SearchHit(docid=hit.docid, score=hit.score, rank=hit.rank, **texts)
-
-    def _document(self, docid: str) -> Document:
-        try:
-            return self.retriever.document(docid)
-        except UnknownDocument as error:
-            raise UnknownDocument(f"there is no document {docid!r}; ask for an id of a result list") from error
-        except LratSimError:
-            raise
-        except Exception as error:  # as in the batcher
-            said = f"the retriever failed ({type(error).__name__}: {error})"
-            raise RetrieverError(f"document {docid!r}: {said}") from error
-
-    def _first_tokens(self, docid: str, tokens: int) -> tuple[str, str]:
-        document = self._document(docid)
-        return document.title, first_tokens(document.text, tokens)
-
-
-def describe_server(retriever: Retriever, limits: ServerLimits) -> ServerCard:
-    """What ``/describe`` says.
-
-    Raises:
-        InputError: the retriever answers each task differently, which a server is not told; or a limit is not allowed.
-    """
-    if answers_by_task(retriever):
-        raise InputError(
-            f"{retriever.describe().get('kind')} answers by the task it is asked for, which a search server is not "
-            "told; serve another retriever."
-        )
-    try:
-        limits = msgspec.convert(msgspec.to_builtins(limits), type=ServerLimits)
-    except msgspec.ValidationError as error:
-        raise InputError(f"the limits of the server: {error}; correct that one.") from error
-    return ServerCard(
-        name="lrat-sim",
-        version=__version__,
-        fingerprint=retriever.fingerprint,
-        retriever=retriever.describe(),
-        documents=corpus_size(retriever),
-        limits=limits,
-    )
-
-
-def answers_by_task(retriever: Retriever) -> bool:
-    """Whether :meth:`Retriever.for_task` gives other answers: an oracle, or a fusion with one."""
-    members = getattr(retriever, "members", ())
-    own = type(retriever).for_task is not Retriever.for_task
-    return any(answers_by_task(member) for member in members) if members else own
-
-
-def corpus_size(retriever: Retriever) -> int | None:
-    """The number of documents behind a retriever, None where it does not say."""
-    corpus = getattr(retriever, "corpus", None)
-    documents = getattr(retriever, "documents", None) if corpus is None else len(corpus)
-    return documents if isinstance(documents, int) else None
+        return await asyncio.to_thread(show_document, unescaped(docid), self.text, self.shown.document_tokens)

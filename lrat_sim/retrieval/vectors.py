@@ -1,18 +1,25 @@
-"""The vectors of a corpus on disk: npy shards of float32 rows, written one by one and memory-mapped together.
+"""The vectors of a corpus on disk (npy shards of float32 rows, memory-mapped together), and the nearest of them.
 
 float32, though float16 would halve the files: they are searched where they lie, without a conversion that costs more
 than the product itself, and the pages are shared between processes.
+
+The nearest ones are found by a fast product, then ordered by an exact one.  The product of a batch of queries with the
+corpus is rounded differently for every shape of the batch.  Its error is bounded, so it is used to find all rows that
+may belong to the best k, and these are scored again in double precision, one query and one row at a time.  The result
+is that of exact arithmetic on the stored vectors, whatever the batch, the cut into shards, the number of threads, or
+the device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from msgspec import Meta
 
 from lrat_sim.artifact import replacing
@@ -20,15 +27,23 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.retrieval.index import damaged, reading_index
+from lrat_sim.retrieval.index import damaged, ensure_index, reading_index
 from lrat_sim.settings import Whole
 
 Matrix = npt.NDArray[np.float32]
 Dtype = Literal["float32", "bfloat16"]
 ShardRows = Annotated[Whole, Meta(description="Documents per shard; a killed build loses at most one shard.")]
 
+IndexKind = Annotated[
+    Literal["exact", "faiss", "faiss-hnsw"],
+    Meta(description="exact, or with faiss installed faiss (exact, too) or faiss-hnsw (a graph, approximate)."),
+]
+
 _MOST_SHARDS = 512
 """Every memory-mapped file holds a descriptor, and 1,024 is what a process commonly has."""
+
+_BLOCK = 512
+"""Texts between two reports of progress; they are sorted by length so that a batch holds similar ones."""
 
 
 class Encoder(Protocol):
@@ -61,8 +76,11 @@ def encode_corpus(
     for number, start in enumerate(range(0, len(corpus), shard_rows)):
         stop = min(start + shard_rows, len(corpus))
         path = _shard(folder, number)
-        if _whole(path, stop - start):
-            dimensions = int(np.load(path, mmap_mode="r").shape[1])
+        finished = None
+        with suppress(InputError), reading_index(folder):
+            finished = np.load(path, mmap_mode="r")
+        if finished is not None and finished.ndim == 2 and len(finished) == stop - start:
+            dimensions = finished.shape[1]
         else:
             texts = [passage_text(document) for document in corpus.slice(start, stop)]
             vectors = _encode(texts, encoder, start, len(corpus), progress)
@@ -82,10 +100,6 @@ def encode_corpus(
                 np.save(stream, vectors)
         if progress:
             progress(stop, len(corpus), "documents")
-
-
-_BLOCK = 512
-"""Texts between two reports of progress; their order by length makes a batch one of like texts."""
 
 
 def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress: ProgressCallback | None) -> Matrix:
@@ -135,15 +149,112 @@ class Vectors:
             taken[within] = self.shards[number][rows[within] - number * self.shard_rows]
         return taken
 
-    def __iter__(self) -> Iterator[Matrix]:
-        return iter(self.shards)
-
 
 def _shard(folder: Path, number: int) -> Path:
     return folder / f"vectors-{number:05}.npy"
 
 
-def _whole(path: Path, rows: int) -> bool:
-    with suppress(InputError), reading_index(path.parent):
-        return bool(np.load(path, mmap_mode="r").shape[0] == rows)
-    return False
+_QUERIES_AT_ONCE, _ROWS_AT_ONCE = 64, 8192
+_SPARE = 16  # candidates beyond k that are asked of faiss, for what its rounding may have put in the wrong order
+_BREADTH = 128  # nodes of the graph that a search keeps open: more find more of the true best, in more time
+
+
+Candidates = Callable[[Matrix, int], list[npt.NDArray[np.int64]]]
+"""For each query, shape (queries, dimensions), some rows, each once, that may belong to the best k."""
+
+
+class ExactSearch:
+    """Compares a query with every vector, by torch.
+
+    On ``cuda`` the vectors are copied there once, where half of its free memory holds them.
+    """
+
+    def __init__(self, vectors: Vectors, device: str):
+        self._device = torch.device(device)
+        self._shards = [torch.from_numpy(shard) for shard in vectors.shards]
+        if self._device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self._device)
+            if vectors.rows * vectors.dimensions * 4 <= free // 2:
+                self._shards = [shard.to(self._device) for shard in self._shards]
+        self._dimensions = vectors.dimensions
+
+    def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
+        """See :data:`Candidates`; every row of the true best k is among them."""
+        starts = range(0, len(queries), _QUERIES_AT_ONCE)
+        batches = (self._candidates(queries[start : start + _QUERIES_AT_ONCE], k) for start in starts)
+        return [rows for batch in batches for rows in batch]
+
+    @torch.inference_mode()
+    def _candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
+        batch = torch.from_numpy(queries).to(self._device)
+        best = torch.empty((len(queries), 0), device=self._device)
+        floor = torch.full((len(queries), 1), -torch.inf, device=self._device)
+        # a bound on the rounding error of a product of two vectors of length 1, in whatever order it is summed
+        error = self._dimensions * 2.0**-24 * 1.01
+        if torch.get_float32_matmul_precision() != "highest":
+            error += 2.0**-7  # torch may round the factors first (tf32, bf16)
+        parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        start = 0
+        for shard in self._shards:
+            for block in torch.split(shard, _ROWS_AT_ONCE):
+                scores = batch @ block.to(self._device).T
+                best = torch.cat([best, scores.topk(min(k, len(block))).values], dim=1)
+                best = best.topk(min(k, best.shape[1])).values
+                if best.shape[1] == k:
+                    floor = best[:, -1:] - 2 * error
+                query, row = torch.nonzero(scores >= floor, as_tuple=True)
+                parts.append((query, row + start, scores[query, row]))
+                start += len(block)
+        query, row, score = (torch.cat(part) for part in zip(*parts, strict=True))
+        keep = score >= floor[query, 0]  # the floor has risen since the first blocks
+        of_query, rows = query[keep].cpu().numpy(), row[keep].cpu().numpy()
+        return [rows[of_query == number] for number in range(len(queries))]
+
+
+def faiss_search(vectors: Vectors, folder: Path, kind: IndexKind, identity: dict[str, Any]) -> Candidates:
+    """Searches a faiss index in a folder of its own: all vectors (``faiss``), or a graph that skips most (inexact).
+
+    Raises:
+        InputError: faiss is not installed, or the index is damaged.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise InputError(
+            f"index={kind} needs faiss, which is not installed; install lrat-sim[faiss-cpu] or "
+            "lrat-sim[faiss-gpu], or use index=exact."
+        ) from error
+
+    def build(folder: Path) -> None:
+        size, product = vectors.dimensions, faiss.METRIC_INNER_PRODUCT
+        index = faiss.IndexFlatIP(size) if kind == "faiss" else faiss.IndexHNSWFlat(size, 32, product)
+        for shard in vectors.shards:
+            index.add(np.ascontiguousarray(shard))
+        with replacing(folder / "index.faiss") as beside:
+            faiss.write_index(index, str(beside))
+
+    ensure_index(folder, {**identity, "index": kind}, build)
+    with reading_index(folder):
+        # the flag of older versions maps inverted lists only
+        index = faiss.read_index(str(folder / "index.faiss"), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
+    if kind == "faiss-hnsw":
+        index.hnsw.efSearch = _BREADTH
+
+    def candidates(queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
+        wanted = min(k + _SPARE, index.ntotal)
+        # one by one: in a batch they would be rounded differently
+        lists = [index.search(query[None], wanted)[1][0] for query in queries]
+        return [rows[rows >= 0].astype(np.int64) for rows in lists]
+
+    return candidates
+
+
+def exact_scores(vectors: Vectors, rows: npt.NDArray[np.int64], query: Matrix) -> npt.NDArray[np.float64]:
+    """The products of a query with some rows in double precision, each independent of the others, shape (rows,)."""
+    wide = query.astype(np.float64)
+    parts = [
+        # not a matrix product, whose order of summation would depend on the number of rows
+        (vectors.take(rows[start : start + _ROWS_AT_ONCE]).astype(np.float64) * wide).sum(axis=1)
+        for start in range(0, len(rows), _ROWS_AT_ONCE)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from lrat_sim.errors import InputError
 from lrat_sim.models.budget import Budget
@@ -22,7 +21,8 @@ from lrat_sim.models.litellm_model import import_litellm
 from lrat_sim.settings import Positive, Settings
 
 CACHE = "calls.sqlite"
-_RUNS_A_CALL = 4
+RUNS_A_CALL = 4
+"""Runs that may be under way for each model call that may be in flight; most of them wait to try again."""
 
 
 class CallOptions(Settings, frozen=True, kw_only=True):
@@ -45,78 +45,45 @@ class CallOptions(Settings, frozen=True, kw_only=True):
         """What all runs may cost and take together, from now on."""
         return Budget(cost=self.max_cost, seconds=self.max_seconds)
 
-    def resolved(self, model: str, folder: Path) -> CallOptions:
-        """These options, checked, with the file of the cache; a model of our own needs none of its own.
+    def resolved(self, model: str, folder: Path, budget: Budget | None) -> CallOptions:
+        """These options with the limits of a budget, if there is one, and the file of the cache; a model of our own
+        needs none.
 
         Raises:
             InputError: a limit cannot be kept.
         """
-        if self.max_cost is not None and model_facts(model).price is None:
+        max_cost, max_seconds = (budget.cost, budget.seconds) if budget else (self.max_cost, self.max_seconds)
+        if max_cost is not None and model_facts(model).price is None:
             raise InputError(f"`max_cost` cannot be kept: the price of {model!r} is unknown; use `limits.tokens`.")
-        own = not is_own(model) and str(folder / CACHE)
-        return msgspec.structs.replace(self, cache=own if self.cache is True else self.cache)
-
-
-class Calls:
-    """What is open while the runs are under way.
-
-    Args:
-        settings: how the calls are sent.
-        client: through which they go.
-        budget: the client's.
-        runs: lets runs begin; None where there is no reason to wait.
-    """
-
-    def __init__(self, settings: CallOptions, client: Client, budget: Budget, runs: RunLimiter | None):
-        self.settings, self.client, self.budget, self._runs = settings, client, budget, runs
-
-    @property
-    def runs(self) -> int:
-        """How many runs may be drawn at once."""
-        return self.settings.concurrency * (1 if self._runs is None else _RUNS_A_CALL)
-
-    def admitted(self) -> Any:
-        """An async context manager around one run; those that wait are let in in the order of coming."""
-        return nullcontext() if self._runs is None else self._runs.slot()
-
-    def fields(self) -> dict[str, str]:
-        """How the calls go now, by heading."""
-        limiter = self.client.limiter
-        if limiter is None:
-            return {}
-        return {
-            "calls": f"{limiter.taken}/{limiter.limit}",
-            "retries": f"{self.client.retried:,}",
-        }
+        cache = (not is_own(model) and str(folder / CACHE)) if self.cache is True else self.cache
+        return structs.replace(self, max_cost=max_cost, max_seconds=max_seconds, cache=cache)
 
 
 @asynccontextmanager
 async def opened(
-    settings: CallOptions, model: str, folder: Path, *, spent: float, budget: Budget | None = None
-) -> AsyncIterator[Calls]:
-    """Opens the cache and the limiters, and closes them.
+    options: CallOptions, model: str, folder: Path, spent: float, budget: Budget | None
+) -> AsyncIterator[tuple[Client, RunLimiter | None]]:
+    """The client of a rollout, and what lets its runs begin; a model of our own, in this process, needs no limiter.
 
     Args:
-        settings: of the calls.
-        model: litellm's name of it; one of our own, in this process, needs no limiter.
+        options: of the calls.
+        model: litellm's name of it.
         folder: the run folder.
         spent: US dollars that its runs cost before.
-        budget: one that several rollouts share; by default that of the settings, whose time begins now.
+        budget: one that several rollouts share; by default that of the options.
     """
     async with AsyncExitStack() as stack:
         if not is_own(model):
             stack.push_async_callback(close_connections)
             stack.enter_context(_frozen())
-        # from here on its time runs
-        budget = budget or settings.budget()
+        budget = budget or options.budget()  # its time runs from here on: not while litellm is imported
         budget.include(folder, spent)
-        cache = stack.enter_context(CallCache(settings.cache)) if isinstance(settings.cache, str) else None
+        cache = stack.enter_context(CallCache(options.cache)) if isinstance(options.cache, str) else None
         if is_own(model):
-            yield Calls(settings, Client(budget=budget, cache=cache), budget, None)
-            return
-        limiter = AdaptiveLimiter(settings.concurrency, adaptive=settings.adaptive)
-        client = Client(limiter=limiter, cache=cache, budget=budget)
-        yield Calls(settings, client, budget, RunLimiter(limiter, most=_RUNS_A_CALL))
+            yield Client(budget=budget, cache=cache), None
+        else:
+            limiter = AdaptiveLimiter(options.concurrency, adaptive=options.adaptive)
+            yield Client(limiter=limiter, cache=cache, budget=budget), RunLimiter(limiter, most=RUNS_A_CALL)
 
 
 @contextmanager

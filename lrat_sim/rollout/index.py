@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from lrat_sim.artifact import check_version, read_records, read_with_offsets, replacing, write_records
 from lrat_sim.catalog import read_yaml
@@ -19,6 +19,7 @@ from lrat_sim.records import Record, Task, Trajectory, decode
 TRAJECTORIES = "trajectories.jsonl"
 TASKS = "tasks.jsonl"
 INDEX, RUN = "index.parquet", "run.yaml"
+_AS_RECORDED = ("id", "task_id", "sample", "seed", "status", "end_reason", "answer", "seconds")
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -62,16 +63,10 @@ def row(trajectory: Trajectory, offset: int, grade: str | None = None) -> Row:
     """The index row of a trajectory that starts at ``offset``, with the state of its grade."""
     usage, calls = trajectory.usage, list(trajectory.calls())
     return Row(
-        id=trajectory.id,
-        task_id=trajectory.task_id,
-        sample=trajectory.sample,
-        seed=trajectory.seed,
+        **{name: getattr(trajectory, name) for name in _AS_RECORDED},
         agent=str(trajectory.agent.get("fingerprint", "")),
         retriever=str(trajectory.retriever.get("fingerprint", "")),
-        status=trajectory.status,
-        end_reason=trajectory.end_reason,
         error=trajectory.error.boundary if trajectory.error else None,
-        answer=trajectory.answer,
         grade=grade,
         turns=len(trajectory.turns),
         searches=sum(call.hits is not None for call in calls),
@@ -82,7 +77,6 @@ def row(trajectory: Trajectory, offset: int, grade: str | None = None) -> Row:
         completion_tokens=usage.completion_tokens,
         unknown_usage=sum(turn.usage.tokens is None for turn in trajectory.turns) if usage.tokens is None else 0,
         cost=usage.cost,
-        seconds=trajectory.seconds,
         offset=offset,
     )
 
@@ -94,10 +88,10 @@ def write_index(folder: Path, rows: Iterable[Row]) -> Path:
 
     kinds = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
     schema = pyarrow.schema([(field, kinds[str(kind).split(" ")[0]]) for field, kind in Row.__annotations__.items()])
-    path = folder / INDEX
+    path, records = folder / INDEX, map(structs.asdict, rows)
     with replacing(path) as beside, parquet.ParquetWriter(beside, schema) as writer:
-        for batch in _batches(rows, 10_000):
-            writer.write_table(pyarrow.Table.from_pylist([msgspec.structs.asdict(each) for each in batch], schema))
+        while batch := list(islice(records, 10_000)):
+            writer.write_table(pyarrow.Table.from_pylist(batch, schema))
     return path
 
 
@@ -114,12 +108,7 @@ def index_grades(folder: Path) -> dict[str, str | None]:
 
 
 def regrade(folder: Path, grades: Mapping[str, str]) -> None:
-    """Brings the grades in RUN/index.parquet up to date, where there is an index.
-
-    Args:
-        folder: the run folder.
-        grades: the state of the grade that counts, by trajectory.
-    """
+    """Brings the grades in RUN/index.parquet up to date, where there is one; ``grades`` are states by trajectory."""
     import pyarrow
     from pyarrow import parquet
 
@@ -132,16 +121,6 @@ def regrade(folder: Path, grades: Mapping[str, str]) -> None:
     table = table.set_column(table.schema.get_field_index("grade"), "grade", column)
     with replacing(path) as beside:
         parquet.write_table(table, beside)
-
-
-def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for each in rows:
-        batch.append(each)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    yield batch
 
 
 class _Named(Record, frozen=True, kw_only=True):
@@ -167,38 +146,33 @@ def read_trajectories(run: Path | str, *, by_task: bool = False) -> Iterator[Tra
     run = Path(run)
     path = run / TRAJECTORIES if run.is_dir() else run
     if run.is_dir() and not path.is_file():
-        raise InputError(f"{run} holds no {TRAJECTORIES}, so it is no run folder; give one that a rollout made.")
+        raise _no_run_folder(run, TRAJECTORIES)
+    offsets = [offset for _, offset in offsets_by_task(path)]
     if by_task:
-        yield from read_at(path, (offset for _, offset in offsets_by_task(path)))
-        return
-    kept = {offset for _, offset in offsets_by_task(path)}
-    for _, trajectory in read_with_offsets(path, Trajectory, kept.__contains__):
-        yield trajectory
+        yield from read_at(path, offsets)
+    else:
+        yield from (trajectory for _, trajectory in read_with_offsets(path, Trajectory, {*offsets}.__contains__))
+
+
+def _no_run_folder(run: Path, name: str) -> InputError:
+    return InputError(f"{run} holds no {name}, so it is no run folder; give one that a rollout made.")
 
 
 def offsets_by_task(path: Path) -> list[tuple[str, int]]:
-    """The ids of a file of trajectories, by task and sample, and the byte at which the last record of each starts.
-
-    Raises:
-        RecordError: a line is not a trajectory.
-    """
+    """The ids of a file of trajectories, by task and sample, and the byte at which the last record of each starts."""
     last = {named.id: (named.task_id, named.sample, offset) for offset, named in read_with_offsets(path, _Named)}
     return [(name, where[-1]) for where, name in sorted((where, name) for name, where in last.items())]
 
 
 def read_at(path: Path, offsets: Iterable[int]) -> Iterator[Trajectory]:
-    """The trajectories whose records start at some bytes of a file, in that order.
-
-    Raises:
-        RecordError: a record is not a trajectory; names file, line and field.
-    """
+    """The trajectories whose records start at some bytes of a file, in that order."""
     with open_bytes(path) as stream:
         for offset in offsets:
             stream.seek(offset)
             try:
                 yield decode(stream.readline(), Trajectory)
             except NOT_JSON:  # read as a file, it says which line
-                yield from (found for _, found in read_with_offsets(path, Trajectory, offset.__eq__))
+                yield from (trajectory for _, trajectory in read_with_offsets(path, Trajectory, offset.__eq__))
 
 
 def record_asked(run: Path, tasks: Iterable[Task]) -> None:
@@ -211,11 +185,7 @@ def record_asked(run: Path, tasks: Iterable[Task]) -> None:
 
 
 def read_manifest(run: Path) -> dict[str, Any]:
-    """The run.yaml of a run folder; empty where it has none.
-
-    Raises:
-        InputError: it cannot be read, or a later lrat-sim wrote it.
-    """
+    """The run.yaml of a run folder, empty where it has none; refuses one that a later lrat-sim wrote."""
     if not (run / RUN).is_file():
         return {}
     manifest = read_yaml(run / RUN)
@@ -224,12 +194,8 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 
 def asked_tasks(run: Path) -> list[Task]:
-    """The tasks that a run folder was asked, in the order in which they were.
-
-    Raises:
-        InputError: it is no run folder, or one that a later lrat-sim wrote.
-    """
+    """The tasks that a run folder was asked, in that order; raises InputError where it is no run folder."""
     if not (run / TASKS).is_file():
-        raise InputError(f"{run} holds no {TASKS}, so it is no run folder; give one that a rollout made.")
+        raise _no_run_folder(run, TASKS)
     read_manifest(run)
     return list(read_records(run / TASKS, Task))

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,11 @@ import yaml
 
 from lrat_sim import __version__
 from lrat_sim.agent.profile import HOW_SENT, AgentSettings
-from lrat_sim.artifact import check_fingerprint, check_version, fingerprint, write_text
-from lrat_sim.catalog import read_yaml
+from lrat_sim.artifact import check_fingerprint, fingerprint, write_text
 from lrat_sim.errors import InputError
 from lrat_sim.keys import redact_all
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.calls import CallOptions
-from lrat_sim.rollout.index import INDEX, RUN, TASKS, TRAJECTORIES
+from lrat_sim.rollout.index import INDEX, RUN, TASKS, TRAJECTORIES, read_manifest
 
 _PARTS = ("litellm", "openai", "msgspec", "bm25s", "sentence-transformers", "torch", "tokenizers")
 
@@ -34,68 +33,43 @@ def check_manifest(folder: Path, agent: AgentSettings, retriever: Retriever, see
         InputError: it holds files of a run without a run.yaml, one that a later lrat-sim wrote, or one that cannot be
             read.
     """
-    path = folder / RUN
-    if not path.exists():
+    recorded = read_manifest(folder)
+    if not (folder / RUN).exists():
         for name in (TRAJECTORIES, TASKS, INDEX):
             if (folder / name).exists() and (folder / name).stat().st_size:
                 raise InputError(f"{folder} holds {name} but no {RUN}; choose another run folder.")
         return
-    recorded = read_yaml(path)
-    check_version(path, recorded.get("schema_version", 1))
     if not isinstance(recorded.get("settings"), dict) or not isinstance(recorded.get("calls"), list):
-        raise InputError(f"{path} lacks `settings` or `calls`; choose another run folder.")
+        raise InputError(f"{folder / RUN} lacks `settings` or `calls`; choose another run folder.")
     what, remedy = f"the run folder {folder}", "use the settings it was made with, or choose another run folder"
-    check_fingerprint(what, _flat(recorded["settings"]), _flat(_settings(agent, retriever, seed)), remedy)
+    current = _identity(agent, retriever, seed)
+    check_fingerprint(what, _flat(recorded["settings"]), _flat(current["settings"]), remedy)
     # equal settings with another fingerprint: something else decides now, such as the tools' descriptions
-    check_fingerprint(what, recorded["fingerprints"], _fingerprints(agent, retriever), remedy)
+    check_fingerprint(what, recorded["fingerprints"], current["fingerprints"], remedy)
 
 
-def record_call(
-    folder: Path,
-    agent: AgentSettings,
-    retriever: Retriever,
-    seed: int,
-    *,
-    samples: int,
-    calls: CallOptions,
-    runs: int,
-) -> None:
-    """Writes run.yaml, or adds this call, which is to run ``runs`` trajectories, to the one that is there."""
-    path = folder / RUN
-    manifest: dict[str, Any] = (
-        read_yaml(path)
-        if path.exists()
-        else {
-            "schema_version": 1,
-            "fingerprints": _fingerprints(agent, retriever),
-            "settings": _settings(agent, retriever, seed),
-            "calls": [],
-        }
-    )
-    called = {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "runs": runs,
-        "samples": samples,
-        **msgspec.to_builtins(calls),
-        "versions": _versions(),
-        "machine": _machine(),
-    }
-    manifest["calls"].append(called)
-    write_text(path, yaml.dump(redact_all(manifest), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+def record_call(folder: Path, agent: AgentSettings, retriever: Retriever, seed: int, how: dict[str, Any]) -> None:
+    """Writes run.yaml, or adds this call to the one that is there, with how its runs are made."""
+    manifest = read_manifest(folder) or {"schema_version": 1, **_identity(agent, retriever, seed), "calls": []}
+    versions = {"lrat-sim": __version__, "python": platform.python_version()}
+    for part in _PARTS:
+        with suppress(PackageNotFoundError):
+            versions[part] = version(part)
+    machine: dict[str, Any] = {"platform": platform.platform(), "processors": os.cpu_count()}
+    if sys.platform != "win32" and "SC_PHYS_PAGES" in os.sysconf_names:
+        machine["memory_gib"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1)
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    manifest["calls"].append({"started": started, **how, "versions": versions, "machine": machine})
+    text = yaml.dump(redact_all(manifest), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    write_text(folder / RUN, text)
 
 
-def _settings(agent: AgentSettings, retriever: Retriever, seed: int) -> dict[str, Any]:
-    described = {key: value for key, value in agent.describe().items() if key != "fingerprint"}
-    plain: dict[str, Any] = _plain({"agent": described, "retriever": retriever.describe(), "seed": seed})
-    return plain
-
-
-def _fingerprints(agent: AgentSettings, retriever: Retriever) -> dict[str, str]:
-    return {"agent": agent.describe()["fingerprint"], "retriever": retriever.fingerprint}
-
-
-def _plain(value: Any) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(value))
+def _identity(agent: AgentSettings, retriever: Retriever, seed: int) -> dict[str, Any]:
+    described = agent.describe()
+    fingerprints = {"agent": described.pop("fingerprint"), "retriever": retriever.fingerprint}
+    settings = {"agent": described, "retriever": retriever.describe(), "seed": seed}
+    # as JSON gives it back, where a tuple is a list
+    return {"fingerprints": fingerprints, "settings": msgspec.json.decode(msgspec.json.encode(settings))}
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -110,24 +84,6 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[name] = fingerprint(value) if isinstance(value, str) and len(value) > 80 else value
     return flat
-
-
-def _versions() -> dict[str, str]:
-    found = {"lrat-sim": __version__, "python": platform.python_version()}
-    for part in _PARTS:
-        try:
-            found[part] = version(part)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _machine() -> dict[str, Any]:
-    machine: dict[str, Any] = {"platform": platform.platform(), "processors": os.cpu_count()}
-    if sys.platform != "win32" and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        machine["memory_gib"] = round(memory / (1 << 30), 1)
-    return machine
 
 
 class _Dumper(yaml.SafeDumper):

@@ -1,14 +1,15 @@
-"""Runs many tasks at once, each recorded as it ends, and goes on where it was stopped."""
+"""Runs many tasks at once and records each as it ends; the same call again runs what is missing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
+from msgspec import structs
 from rich.console import Console
 
 from lrat_sim.agent.loop import run_task, trajectory_id
@@ -16,15 +17,16 @@ from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import Store, read_with_offsets, writing
 from lrat_sim.errors import InputError
 from lrat_sim.models.budget import Budget, LimitReached
+from lrat_sim.models.client import Client
 from lrat_sim.models.facts import require_key
+from lrat_sim.models.limiter import RunLimiter
 from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.rollout.calls import CallOptions, Calls, opened
+from lrat_sim.rollout.calls import RUNS_A_CALL, CallOptions, opened
 from lrat_sim.rollout.index import RUN, TRAJECTORIES, Row, index_grades, record_asked, row, write_index
 from lrat_sim.rollout.manifest import check_manifest, record_call
-from lrat_sim.rollout.summary import RolloutSummary, left_out_sentence, runnable
-from lrat_sim.rollout.table import Tally, board
+from lrat_sim.rollout.summary import RolloutSummary, Tally, board, left_out_sentence, runnable
 from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
 
@@ -41,17 +43,13 @@ def rollout(
     *,
     samples: int = 1,
     seed: int = 0,
-    concurrency: int = 20,
-    adaptive: bool = True,
-    cost: float | None = None,
-    seconds: float | None = None,
+    calls: CallOptions | None = None,
     budget: Budget | None = None,
-    cache: Path | str | bool = True,
     grade: Grader | None = None,
     table: bool = True,
     progress: ProgressCallback | None = None,
 ) -> RolloutSummary:
-    """Runs every task and records it; the same call again goes on where it was stopped.
+    """Runs every task and records it; rerun the same call to resume.
 
     The folder gets run.yaml, tasks.jsonl (those asked), trajectories.jsonl and index.parquet.
 
@@ -65,16 +63,10 @@ def rollout(
         folder: the run folder; made if missing.
         samples: runs of each task, with different seeds.
         seed: the run's seed.
-        concurrency: model calls in flight at once.  While calls wait to be tried again, further runs begin.
-        adaptive: starts with 20 calls in flight at most and lets the provider's 429s decide from there, up to
-            ``concurrency``; False is ``concurrency`` from the start.
-        cost: US dollars that all runs of the folder may cost together, earlier calls of this function included.
-            Calls under way when it is reached are cut off, and not counted.
-        seconds: that this call may take.  A rollout that reached one of the two limits is ``stopped``; the same
-            call with a higher limit goes on from there.
-        budget: in place of the two limits, one that several rollouts share.
-        cache: the file of answers that were paid for; True is RUN/calls.sqlite, and none for models of our own; False
-            is none.  Several rollouts, also at once, may share a file.
+        calls: how model calls are sent, and what they may cost and take together.  What the folder cost before counts;
+            calls under way when a limit is reached are cut off, and not counted.  The rollout is ``stopped`` then;
+            rerun it with a higher limit to resume.
+        budget: in place of the limits of ``calls``, one that several rollouts share.
         grade: grades a trajectory as it ends, for the success shown so far; None is ungraded.
         table: shows a live table, or plain lines where there is no terminal.
         progress: told (done, total, what) after each run.
@@ -84,124 +76,112 @@ def rollout(
             folder was made with other settings.
         KeyboardInterrupt: stopped by Ctrl-C, after what was under way was cancelled and the files were closed.
     """
-    if samples < 1 or concurrency < 1:
-        raise InputError(f"samples is {samples} and concurrency {concurrency}; both must be 1 or more.")
-    calls = CallOptions(
-        concurrency=concurrency,
-        adaptive=adaptive,
-        max_cost=cost if budget is None else budget.cost,
-        max_seconds=seconds if budget is None else budget.seconds,
-        cache=cache if isinstance(cache, bool) else str(cache),
-    ).resolved(agent.model, Path(folder))
-    work = _Rollout(list(tasks), agent.resolved(), retriever, Path(folder), samples, seed, calls, budget, grade)
-    shown = console if table else None
+    if samples < 1:
+        raise InputError(f"samples is {samples}; it must be 1 or more.")
+    folder, shown = Path(folder), console if table else None
+    options = (calls or CallOptions()).resolved(agent.model, folder, budget)
+    work = _Rollout(list(tasks), agent.resolved(), retriever, folder, samples, seed, options, grade, shown, progress)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         pass
     else:  # a notebook has a loop of its own, which cannot be entered twice
         with ThreadPoolExecutor(1) as beside:
-            return beside.submit(lambda: asyncio.run(work.run(shown, progress))).result()
+            return beside.submit(lambda: asyncio.run(work.run(budget))).result()
     try:
-        return asyncio.run(work.run(shown, progress))
+        return asyncio.run(work.run(budget))
     except KeyboardInterrupt:
-        if shown is not None:
-            shown.print(
-                f"stopped; what had ended is in {folder}, and the same command goes on from there", markup=False
-            )
+        work.say(f"stopped; finished runs are in {folder}; rerun the same command to resume")
         raise
 
 
+@dataclass
 class _Rollout:
-    """One call of :func:`rollout`."""
+    """One call of :func:`rollout`, and what is known of its runs by their ids."""
 
-    def __init__(
-        self,
-        tasks: list[Task],
-        agent: AgentSettings,
-        retriever: Retriever,
-        folder: Path,
-        samples: int,
-        seed: int,
-        calls: CallOptions,
-        budget: Budget | None,
-        grade: Grader | None,
-    ):
-        self.agent, self.retriever, self.folder = agent, retriever, folder
-        self.samples, self.seed, self.calls, self.budget, self.grade = samples, seed, calls, budget, grade
-        require_key(agent.model, base_url=agent.base_url, key_env=agent.key_env)
-        self.tasks, self.left_out = runnable(tasks, agent)
-        identity = agent.describe()["fingerprint"], retriever.fingerprint
+    tasks: list[Task]
+    agent: AgentSettings
+    retriever: Retriever
+    folder: Path
+    samples: int
+    seed: int
+    calls: CallOptions
+    grade: Grader | None
+    shown: Console | None
+    progress: ProgressCallback | None
+    rows: dict[str, Row] = field(default_factory=dict)
+    known: dict[str, str | None] = field(default_factory=dict)
+    causes: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_key(self.agent.model, base_url=self.agent.base_url, key_env=self.agent.key_env)
+        self.tasks, self.left_out = runnable(self.tasks, self.agent)
+        identity = self.agent.describe()["fingerprint"], self.retriever.fingerprint
         self.wanted = {
-            trajectory_id(task, *identity, sample, seed): (task, sample)
-            for sample in range(samples)
+            trajectory_id(task, *identity, sample, self.seed): (task, sample)
+            for sample in range(self.samples)
             for task in self.tasks
         }
-        self.rows: dict[str, Row] = {}
-        self.known: dict[str, str | None] = {}
-        self.causes: dict[str, str] = {}
 
-    async def run(self, shown: Console | None, progress: ProgressCallback | None) -> RolloutSummary:
+    def say(self, text: str) -> None:
+        if self.shown is not None:
+            self.shown.print(text, markup=False, soft_wrap=True)
+
+    async def run(self, budget: Budget | None) -> RolloutSummary:
         """Runs what is missing."""
-        self._say_what_is_left_out(shown)
+        if self.left_out:
+            self.say(left_out_sentence(self.left_out, len(self.tasks) + len(self.left_out)))
         check_manifest(self.folder, self.agent, self.retriever, self.seed)  # a folder that is refused stays as it was
-        with writing(self.folder):
-            return await self._run(shown, progress)
-
-    async def _run(self, shown: Console | None, progress: ProgressCallback | None) -> RolloutSummary:
-        with Store(self.folder / TRAJECTORIES, Trajectory) as store:
+        with writing(self.folder), Store(self.folder / TRAJECTORIES, Trajectory) as store:
             check_manifest(self.folder, self.agent, self.retriever, self.seed)  # again: others may have made it since
             spent = self._read(store)
             tally = Tally(len(self.wanted), graded=self.grade is not None)
-            finished = {name for name in self.wanted if name in self.rows and self.rows[name].status != "error"}
-            for name in finished:
-                tally.add(self.rows[name])
-            missing = [name for name in self.wanted if name not in finished]
-            how = self.calls
+            missing = []
+            for name in self.wanted:
+                if name in self.rows and self.rows[name].status != "error":
+                    tally.add(self.rows[name])
+                else:
+                    missing.append(name)
+            reused, options = tally.done, self.calls
             if missing or not (self.folder / RUN).exists():
-                record_call(
-                    self.folder,
-                    self.agent,
-                    self.retriever,
-                    self.seed,
-                    samples=self.samples,
-                    calls=how,
-                    runs=len(missing),
-                )
+                how = {"runs": len(missing), "samples": self.samples, **structs.asdict(options)}
+                record_call(self.folder, self.agent, self.retriever, self.seed, how)
             record_asked(self.folder, self.tasks)  # after run.yaml, by which the folder is known
             if not missing:
-                how = msgspec.structs.replace(how, cache=False)  # nothing to open it for
-            if shown is not None and finished:
-                said = f"{len(finished):,} of {len(self.wanted):,} runs are in {self.folder} already: reused"
-                shown.print(said, markup=False, soft_wrap=True)
+                options = structs.replace(options, cache=False)  # nothing to open it for
+            if reused:
+                self.say(f"{reused:,} of {tally.total:,} runs are in {self.folder} already: reused")
             try:
-                async with opened(how, self.agent.model, self.folder, spent=spent, budget=self.budget) as calls:
-                    with board(self._title(), tally, shown, calls.fields):
-                        stopped = await self._run_missing(missing, calls, store, tally, progress)
+                async with opened(options, self.agent.model, self.folder, spent, budget) as (client, limiter):
+                    kind = self.retriever.describe().get("kind", "a retriever")
+                    with board(f"{self.agent.name or self.agent.model} with {kind}", tally, self.shown, client):
+                        stopped = await self._run_missing(missing, client, limiter, store, tally)
             finally:
                 write_index(self.folder, self.rows.values())
-        if stopped is not None and shown is not None:
-            said = f"stopped: {stopped}, with {tally.done:,} of {tally.total:,} runs done"
-            shown.print(
-                f"{said}; the same command with a higher limit goes on from there", markup=False, soft_wrap=True
+        if stopped is not None:
+            self.say(
+                f"stopped: {stopped}, with {tally.done:,} of {tally.total:,} runs done; rerun the same command with a "
+                "higher limit to resume"
             )
+        runs = ((row.task_id, row.status, row.grade) for name, row in self.rows.items() if name in self.wanted)
+        by_task = runs_by_task(runs, (task.id for task in self.tasks))
         return RolloutSummary(
             folder=self.folder,
             asked=tally.total,
-            reused=len(finished),
-            ran=tally.done - len(finished),
+            reused=reused,
+            ran=tally.done - reused,
             answered=tally.answered,
             unanswered=tally.unanswered,
             # those that a limit kept from being run again too
             errors=sum(name in self.rows and self.rows[name].status == "error" for name in self.wanted),
             left_out=self.left_out,
-            success=self._success(),
+            success=success(by_task.values()).value if self.grade is not None else None,
             mean_steps=tally.mean_steps,
             tokens=tally.tokens,
             cost=tally.cost,
             unknown_usage=tally.unknown_usage,
             stopped=None if stopped is None else stopped.limit,
-            cached=calls.client.cached,
+            cached=client.cached,
             cause=next((self.causes[name] for name in self.rows if name in self.causes), None),
         )
 
@@ -214,64 +194,46 @@ class _Rollout:
         spent, self.known = 0.0, index_grades(self.folder)
         before = read_with_offsets(store.path, Trajectory) if store.path.exists() else ()
         for offset, trajectory in before:
-            known = self.rows.get(trajectory.id)
-            if known is not None and self.calls.cache:
-                spent -= known.cost or 0.0
-            self._add(trajectory, offset)
-            spent += trajectory.usage.cost or 0.0
+            if self.calls.cache and trajectory.id in self.rows:
+                spent -= self.rows[trajectory.id].cost or 0.0
+            spent += self._add(trajectory, offset).cost or 0.0
         return spent
 
     async def _run_missing(
-        self,
-        missing: list[str],
-        calls: Calls,
-        store: Store[Trajectory],
-        tally: Tally,
-        progress: ProgressCallback | None,
+        self, missing: list[str], client: Client, limiter: RunLimiter | None, store: Store[Trajectory], tally: Tally
     ) -> LimitReached | None:
         """Runs what is missing, the first ones first; returns the limit that ended it early."""
 
         async def run(item: tuple[int, str]) -> Trajectory:
             place, name = item
             task, sample = self.wanted[name]
-            async with calls.admitted():
-                if name in self.rows and self.calls.cache:
-                    calls.budget.take_back(self.rows[name].cost)
+            async with nullcontext() if limiter is None else limiter.slot():
+                if name in self.rows and self.calls.cache and client.budget is not None:
+                    client.budget.take_back(self.rows[name].cost)
                 return await run_task(
-                    task, self.agent, self.retriever, sample=sample, seed=self.seed, client=calls.client, priority=place
+                    task, self.agent, self.retriever, sample=sample, seed=self.seed, client=client, priority=place
                 )
 
+        at_once = self.calls.concurrency * (1 if limiter is None else RUNS_A_CALL)
         try:
-            async with aclosing(bounded_map(run, enumerate(missing), calls.runs)) as results:
+            async with aclosing(bounded_map(run, enumerate(missing), at_once)) as results:
                 async for _, trajectory in results:
                     tally.add(self._add(trajectory, store.append(trajectory)))
-                    if progress is not None:
-                        progress(tally.done, tally.total, "runs")
+                    if self.progress is not None:
+                        self.progress(tally.done, tally.total, "runs")
         except LimitReached as reached:
             return reached
         return None
 
-    def _title(self) -> str:
-        return f"{self.agent.name or self.agent.model} with {self.retriever.describe().get('kind', 'a retriever')}"
-
     def _add(self, trajectory: Trajectory, offset: int) -> Row:
         """Takes in a trajectory that starts at a byte of the file; the last of an id counts."""
-        graded = self.known.get(trajectory.id)
-        if self.grade is not None and trajectory.id in self.wanted and trajectory.status == "answered":
-            grade = self.grade(self.wanted[trajectory.id][0], trajectory)
-            graded = grade.state if grade is not None else graded
-        self.causes.pop(trajectory.id, None)
-        if trajectory.error is not None and trajectory.id in self.wanted:
-            self.causes[trajectory.id] = f"{trajectory.error.boundary}: {trajectory.error.message}"
-        self.rows[trajectory.id] = found = row(trajectory, offset, graded)
-        return found
-
-    def _success(self) -> float | None:
-        """Over the tasks of this call; None without a grader."""
-        runs = ((each.task_id, each.status, each.grade) for name, each in self.rows.items() if name in self.wanted)
-        by_task = runs_by_task(runs, (task.id for task in self.tasks))
-        return success(by_task.values()).value if self.grade is not None else None
-
-    def _say_what_is_left_out(self, shown: Console | None) -> None:
-        if self.left_out and shown is not None:
-            shown.print(left_out_sentence(self.left_out, len(self.tasks) + len(self.left_out)), markup=False)
+        name, wanted = trajectory.id, trajectory.id in self.wanted
+        state = self.known.get(name)
+        if self.grade is not None and wanted and trajectory.status == "answered":
+            grade = self.grade(self.wanted[name][0], trajectory)
+            state = grade.state if grade is not None else state
+        self.causes.pop(name, None)
+        if trajectory.error is not None and wanted:
+            self.causes[name] = f"{trajectory.error.boundary}: {trajectory.error.message}"
+        self.rows[name] = row(trajectory, offset, state)
+        return self.rows[name]

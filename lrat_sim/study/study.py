@@ -75,7 +75,7 @@ def graded_rollout(
         LimitReached: the budget is spent; what was run is kept and graded.
         NothingCame: every run broke, or the judge failed on every answer.
     """
-    calls, judge = calls or CallOptions(), judge or MatchJudge()
+    judge = judge or MatchJudge()
     summary = rollout(
         tasks,
         agent,
@@ -83,11 +83,9 @@ def graded_rollout(
         folder,
         seed=seed,
         samples=samples,
+        calls=calls,
+        budget=budget,
         grade=match_grade if type(judge) is MatchJudge else None,
-        concurrency=calls.concurrency,
-        adaptive=calls.adaptive,
-        cache=calls.cache,
-        budget=budget or calls.budget(),
     )
     summary.check(agent.name or agent.model)
     grade_run(folder, judge)

@@ -171,8 +171,9 @@ def grade(
     concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Largest number of calls in flight.")] = 20,
 ) -> Evaluation:
     """Judge answers and opened documents of runs, offline by rules or by a model."""
+    from lrat_sim.grading.agreement import check_judges
     from lrat_sim.grading.run import grade_run, judge_run
-    from lrat_sim.grading.spot_check import SHEETS, check_judges, write_sheets
+    from lrat_sim.grading.sheet import SHEETS, write_sheets
 
     folders = [folder_of(run) for run in several(runs)]
     evaluation = Evaluation([Run(folder) for folder in folders])
@@ -347,7 +348,8 @@ def opened(retriever: Retriever | Model | Path | str, dataset: Dataset) -> Retri
 
 def judge_of_answers(name: AnswerJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1) -> AnswerJudge:
     """The judge of answers behind a name; votes and options are for models alone."""
-    from lrat_sim.grading.judges import RULE, answer_judge
+    from lrat_sim.grading.answers import answer_judge
+    from lrat_sim.grading.judging import RULE
 
     if not isinstance(name, str):
         return name
@@ -358,7 +360,8 @@ def judge_of_browses(
     name: RelevanceJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1
 ) -> RelevanceJudge:
     """The judge of opened documents behind a name, likewise."""
-    from lrat_sim.grading.judges import RULE, relevance_judge
+    from lrat_sim.grading.judging import RULE
+    from lrat_sim.grading.relevance import relevance_judge
 
     if not isinstance(name, str):
         return name

@@ -23,6 +23,7 @@ from lrat_sim.agent.check import check_agent
 from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.records import Task, Trajectory
 from lrat_sim.rollout import read_trajectories, rollout
+from lrat_sim.rollout.calls import CallOptions
 
 pytestmark = [
     pytest.mark.slow,
@@ -92,7 +93,7 @@ def test_whatever_a_real_model_writes_the_run_ends_recorded(
 ) -> None:
     tasks = [Task(id=f"t{place}", question=question) for place, question in enumerate(QUESTIONS)]
 
-    summary = rollout(tasks, _agent(profile, endpoint), scripted.Tiny(), tmp_path, concurrency=2)
+    summary = rollout(tasks, _agent(profile, endpoint), scripted.Tiny(), tmp_path, calls=CallOptions(concurrency=2))
 
     runs = list(read_trajectories(tmp_path))
     assert summary.errors == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -92,22 +91,3 @@ def write_run(tmp_path: Path) -> WriteRun:
         return tmp_path / name
 
     return write
-
-
-@pytest.fixture
-def run_command(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[str, int | str | None]]:
-    """Runs the command line in this process: what it said, and its exit code."""
-    from lrat_sim.cli import main
-
-    def run(*arguments: str) -> tuple[str, int | str | None]:
-        monkeypatch.setattr(sys, "argv", ["lrat-sim", *arguments])
-        monkeypatch.setenv("COLUMNS", "120")
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capfd.readouterr()
-        return (out if not left.value.code else err), left.value.code or 0
-
-    return run

@@ -117,11 +117,11 @@ def test_an_agent_that_agrees_has_tau_one_and_one_that_reverses_minus_one(entry,
     agreed = ordering(runs, resamples=200)
     assert agreed.names == ["bad", "fair", "good"]
     assert (agreed.tau.value, agreed.tau.low) == (1.0, 1.0)
-    assert all(step.clear and not step.reversed for step in agreed.steps)
-    assert agreed.steps[0].gain.value == pytest.approx(20 / 60)
+    assert agreed.told_apart() == ["yes", "yes"]
+    assert agreed.gains[0].value == pytest.approx(20 / 60)
     reversed_ = ordering(runs[::-1], resamples=200)
     assert reversed_.tau.value == -1.0
-    assert all(step.reversed for step in reversed_.steps)
+    assert reversed_.told_apart() == ["reversed", "reversed"]
 
 
 def test_tau_equals_scipys_and_its_interval_holds_the_doubt_of_few_tasks(entry, write_run):
@@ -129,7 +129,7 @@ def test_tau_equals_scipys_and_its_interval_holds_the_doubt_of_few_tasks(entry, 
     found = ordering(_runs(entry, write_run, right), resamples=300)
     assert found.tau.value == pytest.approx(stats.kendalltau(range(4), list(right.values())).statistic)
     assert found.tau.low < found.tau.high
-    assert not found.steps[1].clear
+    assert found.told_apart()[1] == "no"
 
 
 def test_only_tasks_that_all_ran_count_and_an_answer_that_is_not_graded_is_no_failure(entry, write_run):

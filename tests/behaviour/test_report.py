@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import re
 
 import msgspec
@@ -10,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from lrat_sim.behaviour import behaviour
+from lrat_sim.behaviour.judge_report import judge_report
 from lrat_sim.behaviour.report import JSON, MEASURES_CSV, TARGETS_CSV, Behaviour
 from lrat_sim.behaviour.tables import render, verdict
 from lrat_sim.errors import InputError
@@ -67,7 +70,7 @@ def test_what_is_missed_is_printed_as_missed(runs):
     missed = [gap.target.measure for gap in found.missed() if gap.target.held]
     assert "length.correct" in missed
     assert "length.correct" in verdict(found)
-    console = Console(width=300, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=300, record=True, file=io.StringIO())
     console.print(render(found))
     shown = console.export_text()
     assert re.search(r"length\.correct\*.*149 ± 20%.*missed", shown)
@@ -87,24 +90,22 @@ def test_imported_trajectories_are_measured_in_their_own_format(data):
     assert group.measures["success"].value is None  # they came without grades, and nothing is guessed
 
 
-def test_the_command_prints_the_targets_and_the_order(runs, tmp_path, run_command):
-    out, code = run_command("behaviour", *map(str, runs), "--order", "--out", str(tmp_path / "out"))
-    assert code == 0
+def test_the_command_prints_the_targets_and_the_order(runs, tmp_path, command):
+    out, _ = command("behaviour", *runs, "--order", "--out", tmp_path / "out")
     assert "Kendall's tau" in out
     assert "missed" in out
     assert (tmp_path / "out" / "figure-4.svg").is_file()
 
 
-def test_the_command_refuses_what_it_cannot_use_in_a_sentence(runs, run_command):
-    for arguments, said in (
-        (["behaviour", "nowhere"], "nowhere"),
-        (["behaviour", str(runs[0]), "--targets", "moon"], "moon"),
-        (["behaviour", *map(str, runs), "--order", "--by", "agent"], "--order"),
+def test_the_command_refuses_what_it_cannot_use_in_a_sentence(runs, command):
+    for arguments, named in (
+        (["nowhere"], "nowhere"),
+        ([runs[0], "--targets", "moon"], "moon"),
+        ([*runs, "--order", "--by", "agent"], "--order"),
     ):
-        out, code = run_command(*arguments)
-        assert code == 2
-        assert said in out
-        assert len(out.strip().splitlines()) == 1
+        _, err = command("behaviour", *arguments, code=2)
+        assert named in err
+        assert len(err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", [MEASURES_CSV, "figure-4.svg", "judge.svg"])
@@ -115,6 +116,42 @@ def test_a_file_that_is_no_output_of_it_is_left_alone(runs, tmp_path, name):
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_an_unknown_grouping_is_an_input_error(runs):
-    with pytest.raises(InputError, match="--by"):
-        behaviour(runs, by="moon")  # type: ignore[arg-type]
+def publish(folder, verdicts):
+    def step(kind, output, tool=None, **arguments):
+        return {"type": kind, "tool_name": tool, "arguments": json.dumps(arguments), "output": output}
+
+    steps = [
+        step("reasoning", "plan"),
+        step("tool_call", "...", "search", query=["q"]),
+        step("tool_call", "Document a:\ntext", "visit", docid="a"),
+        step("reasoning", "This page is about another man."),
+        step("tool_call", "Document b:\ntext", "get_document", docid="b"),
+        step("output_text", "done"),
+    ]
+    (folder / "7.json").write_text(json.dumps({"query_id": "7", "query": "who?", "result": steps}))
+    given = {"trajectories": [{"query_id": "7", "browse_verdicts": verdicts, "pairs": []}]}
+    (folder / "mined-pairs.release.json").write_text(json.dumps(given))
+
+
+def test_rules_stand_beside_the_given_verdicts(tmp_path):
+    publish(tmp_path, [True, True])
+    table = judge_report(tmp_path)
+    assert [row.cells[1:4] for row in table.rows] == [["a", "relevant", "irrelevant"], ["b", "relevant", "unjudged"]]
+
+
+def test_files_that_do_not_belong_together_are_refused(tmp_path):
+    publish(tmp_path, [True])
+    with pytest.raises(InputError, match="2 browses of run 7"):
+        judge_report(tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        judge_report(tmp_path / "absent")
+
+
+def test_real_runs_are_shown_browse_by_browse(data):
+    table = judge_report(data / "lrat-trajectories")
+    # read by a person: these say in so many words that the document is of no use, or that it is
+    states = {row.cells[0]: row.cells[3] for row in table.rows}
+    assert states["4.1"] == "irrelevant"
+    assert all(states[browse] == "relevant" for browse in ("4.0", "5.0", "5.2", "10.3"))
+    assert len(table.rows) == 18
+    assert "of 18 browses" in table.notes[0]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lrat_sim.behaviour.measures import measures
-from lrat_sim.behaviour.observed import ObservedRuns
+from lrat_sim.behaviour.observed import ObservedRuns, steps_of
 from lrat_sim.behaviour.resample import MeasureEstimate
-from lrat_sim.behaviour.steps import steps_of
 from lrat_sim.behaviour.targets import Lognormal, Population, Target, Targets, distances, load_targets, total_variation
 from lrat_sim.errors import InputError
 

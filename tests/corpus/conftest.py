@@ -3,21 +3,19 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.records import Document
+from lrat_sim.corpus.formats import reader_class
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
+def write(tmp_path):
     """Writes a file below a source folder: a list as jsonl, anything else that is no text as JSON."""
 
-    def to(name: str, content: Any) -> Path:
+    def to(name, content):
         path = tmp_path / "source" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if ".jsonl" in name:
@@ -32,19 +30,32 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
+def source(tmp_path):
     folder = tmp_path / "source"
     folder.mkdir(exist_ok=True)
     return folder
 
 
 @pytest.fixture
-def build(tmp_path: Path) -> Callable[[Iterable[Document]], Corpus]:
+def build(tmp_path):
     return lambda documents: Corpus.build(tmp_path / "corpus", documents)
 
 
 @pytest.fixture
-def real_data(monkeypatch: pytest.MonkeyPatch) -> Path:
+def read(source, build):
+    """Reads the source as some format: gives the reader, the corpus (None where it has none) and the tasks."""
+
+    def read(name, **options):
+        kind = reader_class(name)
+        reader = kind(source, kind.options_type(**options))
+        corpus = build(reader.kept_documents()) if reader.has_documents else None
+        return reader, corpus, list(reader.kept_tasks(corpus))
+
+    return read
+
+
+@pytest.fixture
+def real_data(monkeypatch):
     data = os.environ.get("LRAT_SIM_DATA")
     if not data:
         pytest.skip("LRAT_SIM_DATA does not name the folder with the real data sets")

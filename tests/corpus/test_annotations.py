@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from lrat_sim.corpus.annotations import draft_from_subquestion, operator_of, plan_from_triples
-from lrat_sim.corpus.plans import NoPlan, Passage
-from lrat_sim.corpus.wordings import wordings
+from lrat_sim.corpus.annotations import NoPlan, draft_from_subquestion, operator_of, plan_from_triples, wordings
+from lrat_sim.corpus.plans import Passage
 
 GET_LOW = Passage("Get Low (Dillon Francis song)", "Get Low is a song by Dillon Francis.")
 FRANCIS = Passage("Dillon Francis", "Dillon Francis (born October 5, 1987) is an American DJ.")
 
 
-def test_a_chain_becomes_hops_that_refer_back() -> None:
+def test_a_chain_becomes_hops_that_refer_back():
     plan = plan_from_triples(
         "When was the performer of song Get Low (Dillon Francis Song) born?",
         "October 5, 1987",
@@ -26,7 +25,7 @@ def test_a_chain_becomes_hops_that_refer_back() -> None:
     assert all("{subject}" in phrasing for h in plan.hops for phrasing in h.phrasings)
 
 
-def test_the_bridge_is_named_as_both_passages_name_it() -> None:
+def test_the_bridge_is_named_as_both_passages_name_it():
     plan = plan_from_triples(
         "What nationality is Olive Hilliard's husband?",
         "British",
@@ -41,20 +40,20 @@ def test_the_bridge_is_named_as_both_passages_name_it() -> None:
     assert plan.hops[0].object == "Brian Burtt"
 
 
-def test_a_fact_that_the_passages_do_not_state_gives_no_plan() -> None:
+def test_a_fact_that_the_passages_do_not_state_gives_no_plan():
     facts = [["Get Low", "performer", "Dillon Francis"], ["Dillon Francis", "place of birth", "Los Angeles"]]
     with pytest.raises(NoPlan, match="cannot be read"):
         plan_from_triples("Where was the performer of Get Low born?", "Los Angeles", facts, [GET_LOW, FRANCIS], False)
 
 
-def test_a_name_that_the_question_does_not_give_is_no_subject() -> None:
+def test_a_name_that_the_question_does_not_give_is_no_subject():
     with pytest.raises(NoPlan, match="not in the question"):
         plan_from_triples(
             "Who sings it?", "Dillon Francis", [["Get Low", "performer", "Dillon Francis"]], [GET_LOW], False
         )
 
 
-def comparison(question: str, answer: str, first: str, second: str, relation: str = "date of birth") -> str | None:
+def comparison(question, answer, first, second, relation="date of birth"):
     plan = plan_from_triples(
         question,
         answer,
@@ -66,7 +65,7 @@ def comparison(question: str, answer: str, first: str, second: str, relation: st
     return plan.operator
 
 
-def test_the_operator_comes_from_the_wording_and_has_to_give_the_answer() -> None:
+def test_the_operator_comes_from_the_wording_and_has_to_give_the_answer():
     assert comparison("Who was born first, Ada Moor or Max Last?", "Ada Moor", "4 May 1900", "May 5, 1900") == "earlier"
     assert comparison("Who is younger, Ada Moor or Max Last?", "Max Last", "4 May 1900", "May 5, 1900") == "later"
     assert comparison("Are Ada Moor and Max Last of the same nationality?", "no", "Irish", "Thai", "country") == "same"
@@ -76,11 +75,11 @@ def test_the_operator_comes_from_the_wording_and_has_to_give_the_answer() -> Non
         comparison("Who of Ada Moor and Max Last?", "Ada Moor", "4 May 1900", "May 5, 1900")
 
 
-def test_words_inside_the_compared_names_do_not_decide() -> None:
+def test_words_inside_the_compared_names_do_not_decide():
     assert operator_of("Which came out later, First Love or The Same Day?", ["First Love", "The Same Day"]) == "later"
 
 
-def test_lookalike_titles_do_not_take_each_others_place() -> None:
+def test_lookalike_titles_do_not_take_each_others_place():
     plan = plan_from_triples(
         "Are Gare de Nord and Gare de Namps-au-Val both in the same country?",
         "yes",
@@ -91,12 +90,12 @@ def test_lookalike_titles_do_not_take_each_others_place() -> None:
     assert [h.subject for h in plan.hops] == ["Gare de Nord", "Gare de Namps-au-Val"]
 
 
-def test_a_subquestion_with_an_arrow_names_subject_and_relation() -> None:
+def test_a_subquestion_with_an_arrow_names_subject_and_relation():
     draft = draft_from_subquestion("Green >> performer", "Steve Hillage", Passage("Green (album)", "by Steve Hillage"))
     assert (draft.subject, draft.relation, list(draft.phrasings)) == ("Green", "performer", wordings("performer"))
 
 
-def test_a_free_subquestion_is_its_own_wording() -> None:
+def test_a_free_subquestion_is_its_own_wording():
     passage = Passage("Paris", "Paris lies on the Seine.")
     referring = draft_from_subquestion("Which river runs through #1?", "Seine", passage)
     assert (referring.subject, list(referring.phrasings)) == ("#1", ["Which river runs through {subject}?"])
@@ -107,11 +106,11 @@ def test_a_free_subquestion_is_its_own_wording() -> None:
 
 
 @pytest.mark.parametrize("text", ["When did #1 meet #2?", "which one is it?", "#1 >> sibling of #2"])
-def test_a_subquestion_without_one_subject_gives_no_hop(text: str) -> None:
+def test_a_subquestion_without_one_subject_gives_no_hop(text):
     with pytest.raises(NoPlan):
         draft_from_subquestion(text, "x", Passage("Other", "x"))
 
 
-def test_an_unknown_relation_is_worded_by_its_name() -> None:
+def test_an_unknown_relation_is_worded_by_its_name():
     assert wordings("head_of {state}")[1] == "head of (state) of {subject}"
     assert all(w.count("{subject}") == 1 for relation in ("director", "x") for w in wordings(relation))

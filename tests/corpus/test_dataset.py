@@ -1,38 +1,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lrat_sim.catalog import names
-from lrat_sim.corpus.dataset import open_dataset, prepare
-from lrat_sim.corpus.description import describe
+from lrat_sim.catalog import load, names
+from lrat_sim.corpus.dataset import Description, open_dataset, prepare
 from lrat_sim.corpus.formats import reader_class
 from lrat_sim.errors import FingerprintMismatch, InputError, RecordError, UnknownName
 
 
 @pytest.fixture
-def small(write: Callable[..., Path], source: Path) -> Path:
+def small(write, source):
     write("corpus.jsonl", [{"id": f"d{n}", "text": f"text {n}"} for n in range(20)])
     write("tasks.jsonl", [{"id": f"q{n}", "question": f"Q{n}?", "evidence": [f"d{n}"]} for n in range(10)])
     return source
 
 
-def test_every_description_names_a_reader_and_options_that_it_takes() -> None:
+def test_every_description_names_a_reader_and_options_that_it_takes():
     import msgspec
 
     ours = {"2wikimultihopqa", "beir", "browsecomp-plus", "hotpotqa", "infoseek-eval", "jsonl", "musique", "scifact"}
     assert ours <= set(names("corpora"))
     for name in ours:
-        found = describe(name)
+        found = load("corpora", name, Description)
         assert found.name == name
         msgspec.convert(found.options, type=reader_class(found.reader).options_type)
 
 
-def test_a_prepared_set_is_opened_as_it_was(small: Path, tmp_path: Path) -> None:
+def test_a_prepared_set_is_opened_as_it_was(small, tmp_path):
     made = prepare("jsonl", tmp_path / "set", source=small, options={"test": 3, "seed": 5})
     opened = open_dataset(tmp_path / "set")
     assert not made.reused
@@ -44,7 +40,7 @@ def test_a_prepared_set_is_opened_as_it_was(small: Path, tmp_path: Path) -> None
         opened.tasks("ood")
 
 
-def test_the_same_settings_reuse_and_say_so(small: Path, tmp_path: Path) -> None:
+def test_the_same_settings_reuse_and_say_so(small, tmp_path):
     prepare("jsonl", tmp_path / "set", source=small)
     before = (tmp_path / "set" / "corpus" / "documents.arrow").stat().st_mtime_ns
     said: list[str] = []
@@ -54,12 +50,12 @@ def test_the_same_settings_reuse_and_say_so(small: Path, tmp_path: Path) -> None
     assert (tmp_path / "set" / "corpus" / "documents.arrow").stat().st_mtime_ns == before
 
 
-def test_a_prepared_set_is_reused_without_its_source(small: Path, tmp_path: Path) -> None:
+def test_a_prepared_set_is_reused_without_its_source(small, tmp_path):
     prepare("jsonl", tmp_path / "set", source=small)
     assert prepare("jsonl", tmp_path / "set", source=tmp_path / "gone").reused
 
 
-def test_other_settings_and_other_files_are_refused(small: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_other_settings_and_other_files_are_refused(small, tmp_path, write):
     prepare("jsonl", tmp_path / "set", source=small)
     with pytest.raises(FingerprintMismatch, match="option test was None and is now 2"):
         prepare("jsonl", tmp_path / "set", source=small, options={"test": 2})
@@ -68,15 +64,15 @@ def test_other_settings_and_other_files_are_refused(small: Path, tmp_path: Path,
         prepare("jsonl", tmp_path / "set", source=small)
 
 
-def test_an_unfinished_set_is_made_anew(small: Path, tmp_path: Path) -> None:
+def test_an_unfinished_set_is_made_anew(small, tmp_path):
     prepare("jsonl", tmp_path / "set", source=small)
     (tmp_path / "set" / "dataset.json").unlink()
-    with pytest.raises(InputError, match="prepare it first"):
+    with pytest.raises(InputError, match="prepare the data set"):
         open_dataset(tmp_path / "set")
     assert not prepare("jsonl", tmp_path / "set", source=small).reused
 
 
-def test_a_cut_task_file_is_refused(small: Path, tmp_path: Path) -> None:
+def test_a_cut_task_file_is_refused(small, tmp_path):
     prepare("jsonl", tmp_path / "set", source=small)
     path = tmp_path / "set" / "tasks" / "test.jsonl"
     path.write_bytes(path.read_bytes()[:-10])
@@ -84,7 +80,7 @@ def test_a_cut_task_file_is_refused(small: Path, tmp_path: Path) -> None:
         open_dataset(tmp_path / "set")
 
 
-def test_a_duplicate_id_is_placed_by_file_and_line(small: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_a_duplicate_id_is_placed_by_file_and_line(small, tmp_path, write):
     write("corpus.jsonl", [{"id": n, "text": "x"} for n in ("a", "b", "a")])
     with pytest.raises(RecordError, match=r"corpus.jsonl, line 3: the field `id` is 'a', as in .*corpus.jsonl, line 1"):
         prepare("jsonl", tmp_path / "set", source=small)
@@ -94,18 +90,14 @@ def test_a_duplicate_id_is_placed_by_file_and_line(small: Path, tmp_path: Path, 
     ("corpus", "says"),
     [([], "is empty"), ([{"text": "x"}], "line 1: no id"), ([{"id": "x"}], "line 1: no text")],
 )
-def test_a_bad_corpus_is_refused(
-    small: Path, tmp_path: Path, write: Callable[..., Path], corpus: list[Any], says: str
-) -> None:
+def test_a_bad_corpus_is_refused(small, tmp_path, write, corpus, says):
     write("corpus.jsonl", corpus)
     with pytest.raises(InputError, match=says):
         prepare("jsonl", tmp_path / "set", source=small)
     assert not (tmp_path / "set" / "dataset.json").exists()
 
 
-def test_evidence_that_is_not_in_the_corpus_is_refused_or_dropped(
-    small: Path, tmp_path: Path, write: Callable[..., Path]
-) -> None:
+def test_evidence_that_is_not_in_the_corpus_is_refused_or_dropped(small, tmp_path, write):
     evidence = {"a": ["d1"], "b": ["d1", "nowhere"], "c": ["none"]}
     write("tasks.jsonl", [{"id": i, "question": f"{i}?", "evidence": found} for i, found in evidence.items()])
     with pytest.raises(
@@ -113,20 +105,20 @@ def test_evidence_that_is_not_in_the_corpus_is_refused_or_dropped(
         match=r"tasks.jsonl, line 2: task 'b' has the evidence 'nowhere'.*2 of 3 tasks.*missing_evidence: drop",
     ):
         prepare("jsonl", tmp_path / "set", source=small)
-    with pytest.raises(InputError, match="prepare it first"):
+    with pytest.raises(InputError, match="prepare the data set"):
         open_dataset(tmp_path / "set")
     kept = prepare("jsonl", tmp_path / "set", source=small, options={"missing_evidence": "drop"})
     assert [task.id for task in kept.tasks("test")] == ["a"]
     assert kept.card.dropped == 2
 
 
-def test_a_repeated_task_id_is_placed(small: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_a_repeated_task_id_is_placed(small, tmp_path, write):
     write("tasks.jsonl", [{"id": "q", "question": f"{n}?"} for n in range(2)])
     with pytest.raises(InputError, match=r"line 2: the task id 'q' was given before \(.*line 1\)"):
         prepare("jsonl", tmp_path / "set", source=small)
 
 
-def test_a_test_set_that_training_has_seen_is_refused(small: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_a_test_set_that_training_has_seen_is_refused(small, tmp_path, write):
     write("train.jsonl", [{"id": "other", "question": "q3"}])
     with pytest.raises(InputError, match="has the question of the training task 'other'"):
         prepare("jsonl", tmp_path / "set", source=small)
@@ -135,14 +127,14 @@ def test_a_test_set_that_training_has_seen_is_refused(small: Path, tmp_path: Pat
     assert "1 training tasks were left out" in kept.card.notes[0]
 
 
-def test_options_are_checked_at_the_door(small: Path, tmp_path: Path) -> None:
+def test_options_are_checked_at_the_door(small, tmp_path):
     with pytest.raises(InputError, match="unknown field `shuffle`"):
         prepare("jsonl", tmp_path / "set", source=small, options={"shuffle": True})
     with pytest.raises(InputError, match="test"):
         prepare("jsonl", tmp_path / "set", source=small, options={"test": "many"})
 
 
-def test_unknown_names_and_missing_copies_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_names_and_missing_copies_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.delenv("LRAT_SIM_DATA", raising=False)
     with pytest.raises(UnknownName, match="no corpus or task set is called 'wikihop'"):
         prepare("wikihop", tmp_path / "set")
@@ -152,7 +144,7 @@ def test_unknown_names_and_missing_copies_say_what_to_do(tmp_path: Path, monkeyp
         prepare("musique", tmp_path / "set", source=tmp_path / "gone")
 
 
-def test_a_description_with_an_unknown_reader_is_refused(tmp_path: Path) -> None:
+def test_a_description_with_an_unknown_reader_is_refused(tmp_path):
     path = tmp_path / "mine.yaml"
     fields = {"name": "mine", "title": "t", "licence": "l", "url": "u", "get": "g", "reader": "parquet"}
     path.write_text(json.dumps(fields))
@@ -160,7 +152,7 @@ def test_a_description_with_an_unknown_reader_is_refused(tmp_path: Path) -> None
         prepare(str(path), tmp_path / "set")
 
 
-def test_a_generated_world_is_prepared_from_its_settings_alone(tmp_path: Path) -> None:
+def test_a_generated_world_is_prepared_from_its_settings_alone(tmp_path):
     options = {"documents": 1000, "train_tasks": 5, "dev_tasks": 0, "test_tasks": 5, "ood_tasks": 0}
     found = prepare("world", tmp_path / "set", options=options)
     assert len(found.corpus) == 1000
@@ -169,7 +161,7 @@ def test_a_generated_world_is_prepared_from_its_settings_alone(tmp_path: Path) -
         prepare("world", tmp_path / "set", options={**options, "seed": 1})
 
 
-def test_questions_without_documents_say_so(write: Callable[..., Path], source: Path, tmp_path: Path) -> None:
+def test_questions_without_documents_say_so(write, source, tmp_path):
     write("InfoSeek-Eval.tsv", "e_0\tWho?\tA\n")
     found = prepare("infoseek-eval", tmp_path / "set", source=source)
     assert len(found.tasks("test")) == 1
@@ -177,9 +169,7 @@ def test_questions_without_documents_say_so(write: Callable[..., Path], source: 
         _ = open_dataset(tmp_path / "set").corpus
 
 
-def test_empty_documents_are_left_out_and_counted_with_the_evidence_that_names_them(
-    write: Callable[..., Path], source: Path, tmp_path: Path
-) -> None:
+def test_empty_documents_are_left_out_and_counted_with_the_evidence_that_names_them(write, source, tmp_path):
     texts = {"a": ("T", "x"), "b": ("Only a title", ""), "c": ("", " "), "d": (None, None), "e": ("", "y")}
     documents = [{"id": i, "title": title, "text": text} for i, (title, text) in texts.items()]
     write("corpus.jsonl", [*documents, {"id": "f", "title": "Its text left out by the writer"}])
@@ -193,31 +183,27 @@ def test_empty_documents_are_left_out_and_counted_with_the_evidence_that_names_t
     assert open_dataset(tmp_path / "set").card.account() == found.card.account()
 
 
-def test_a_duplicate_is_placed_by_its_line_where_empty_documents_were_left_out(
-    write: Callable[..., Path], source: Path, tmp_path: Path
-) -> None:
+def test_a_duplicate_is_placed_by_its_line_where_empty_documents_were_left_out(write, source, tmp_path):
     write("corpus.jsonl", [{"id": n, "text": n.strip("a")} for n in ("b", "a", "c", "b")])
     with pytest.raises(RecordError, match=r"line 4: the field `id` is 'b', as in .*line 1"):
         prepare("jsonl", tmp_path / "set", source=source)
 
 
-def test_files_that_are_not_read_are_named(small: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_files_that_are_not_read_are_named(small, tmp_path, write):
     for name in ("corpus.jsonl.zip", "more.json.gz", ".hidden", "README.md", "LICENSE"):
         write(name, "{}")
     found = prepare("jsonl", tmp_path / "set", source=small)
     assert "Files that are not read: corpus.jsonl.zip, more.json.gz." in found.card.account()
 
 
-def test_a_file_in_another_form_beside_the_first_is_read_too(
-    small: Path, tmp_path: Path, write: Callable[..., Path]
-) -> None:
+def test_a_file_in_another_form_beside_the_first_is_read_too(small, tmp_path, write):
     write("corpus.json.gz", [{"id": "of json", "text": "x"}])
     found = prepare("jsonl", tmp_path / "set", source=small)
     assert len(found.corpus) == 21
     assert found.card.notes == []
 
 
-def test_a_named_file_of_no_known_format_is_told_from_one_that_is_not_there(small: Path, tmp_path: Path) -> None:
+def test_a_named_file_of_no_known_format_is_told_from_one_that_is_not_there(small, tmp_path):
     (small / "corpus.docx").write_text("x")
     for name, says in (
         ("corpus.docx", r"corpus\.docx cannot be read"),
@@ -238,16 +224,14 @@ def test_a_named_file_of_no_known_format_is_told_from_one_that_is_not_there(smal
         ),
     ],
 )
-def test_a_set_without_a_task_is_refused(
-    small: Path, tmp_path: Path, write: Callable[..., Path], lines: list[Any], options: dict[str, Any], says: str
-) -> None:
+def test_a_set_without_a_task_is_refused(small, tmp_path, write, lines, options, says):
     write("tasks.jsonl", lines)
     with pytest.raises(InputError, match=says):
         prepare("jsonl", tmp_path / "set", source=small, options=options)
     assert not (tmp_path / "set" / "dataset.json").exists()
 
 
-def test_documents_alone_need_no_tasks(small: Path, tmp_path: Path) -> None:
+def test_documents_alone_need_no_tasks(small, tmp_path):
     (small / "tasks.jsonl").unlink()
     for name, source in (("folder", small), ("file", small / "corpus.jsonl")):
         found = prepare("jsonl", tmp_path / name, source=source)
@@ -256,15 +240,13 @@ def test_documents_alone_need_no_tasks(small: Path, tmp_path: Path) -> None:
             found.tasks("train")
 
 
-def test_fewer_tasks_than_are_to_be_held_out_are_all_for_testing(small: Path, tmp_path: Path) -> None:
+def test_fewer_tasks_than_are_to_be_held_out_are_all_for_testing(small, tmp_path):
     found = prepare("jsonl", tmp_path / "set", source=small, options={"test": 25})
     assert {split: len(tasks) for split, tasks in found.splits.items()} == {"test": 10}
     assert "All 10 tasks are held out, fewer than the 25 asked for." in found.card.account()
 
 
-def test_dropped_tasks_and_reasons_for_no_plan_are_told(
-    small: Path, tmp_path: Path, write: Callable[..., Path]
-) -> None:
+def test_dropped_tasks_and_reasons_for_no_plan_are_told(small, tmp_path, write):
     lines = [{"id": "a", "question": "A?", "evidence": ["d1"]}, {"id": "b", "question": "B?", "evidence": ["gone"]}]
     write("tasks.jsonl", lines)
     found = prepare("jsonl", tmp_path / "set", source=small, options={"missing_evidence": "drop"})
@@ -274,9 +256,7 @@ def test_dropped_tasks_and_reasons_for_no_plan_are_told(
     ]
 
 
-def test_files_of_one_name_in_two_folders_are_both_part_of_the_identity(
-    tmp_path: Path, source: Path, write: Callable[..., Path]
-) -> None:
+def test_files_of_one_name_in_two_folders_are_both_part_of_the_identity(tmp_path, source, write):
     write("corpus/data.jsonl", [{"id": "a", "text": "x"}])
     write("test/data.jsonl", [{"id": "q", "question": "?"}])
     prepare("jsonl", tmp_path / "set", source=source)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,11 @@ from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.records import Document
 
 
-def some(count: int) -> list[Document]:
+def some(count):
     return [Document(id=f"d{n}", title=f"Title {n}", text=f"text of {n} \u00e9\u4e2d") for n in range(count)]
 
 
-def test_what_was_built_is_read_back_in_order_after_opening(tmp_path: Path) -> None:
+def test_what_was_built_is_read_back_in_order_after_opening(tmp_path):
     built = Corpus.build(tmp_path, iter(some(50)))
     opened = Corpus.open(tmp_path)
     assert list(opened) == some(50) == [opened[row] for row in range(len(opened))]
@@ -33,7 +32,7 @@ def test_what_was_built_is_read_back_in_order_after_opening(tmp_path: Path) -> N
     assert opened.ids()[3] == "d3"
 
 
-def test_batches_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_do_not_show(tmp_path, monkeypatch):
     whole = Corpus.build(tmp_path / "whole", some(40))
     monkeypatch.setattr(module, "_BATCH_ROWS", 7)
     in_batches = Corpus.build(tmp_path / "batches", some(40))
@@ -42,11 +41,11 @@ def test_batches_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert in_batches.document("d20") == whole.document("d20")
 
 
-def test_building_draws_documents_one_batch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_building_draws_documents_one_batch_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_BATCH_CHARACTERS", 100)
     drawn, seen = [], []
 
-    def stream() -> Iterator[Document]:
+    def stream():
         for n in range(30):
             drawn.append(n)
             yield Document(id=str(n), text="x" * 60)
@@ -60,62 +59,62 @@ def test_building_draws_documents_one_batch_at_a_time(tmp_path: Path, monkeypatc
 @given(
     st.lists(st.text(min_size=1).filter(lambda t: t.strip()), min_size=1, max_size=20, unique=True), st.text(min_size=1)
 )
-def test_every_id_is_found_and_no_other(tmp_path: Path, ids: list[str], other: str) -> None:
+def test_every_id_is_found_and_no_other(tmp_path, ids, other):
     ids = [i for i in ids if i.isprintable()] or ["a"]
     corpus = Corpus.build(tmp_path, [Document(id=i, text=f"of {i}") for i in ids])
     assert [corpus.row(i) for i in ids] == list(range(len(ids)))
     assert (other in corpus) == (other in ids)
 
 
-def test_ids_with_the_same_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_with_the_same_hash_are_told_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_hash", lambda docid: len(docid))
     corpus = Corpus.build(tmp_path, [Document(id=i, text=i) for i in ("aa", "bb", "c", "dd")])
     assert [corpus.document(i).text for i in ("dd", "c", "bb", "aa")] == ["dd", "c", "bb", "aa"]
     assert "ee" not in corpus
 
 
-def test_an_unknown_id_raises(tmp_path: Path) -> None:
+def test_an_unknown_id_raises(tmp_path):
     corpus = Corpus.build(tmp_path, some(3))
     with pytest.raises(UnknownDocument, match="'nobody'"):
         corpus.document("nobody")
 
 
-def test_a_duplicate_id_is_refused_with_both_places(tmp_path: Path) -> None:
+def test_a_duplicate_id_is_refused_with_both_places(tmp_path):
     with pytest.raises(DuplicateId, match=r"documents 2 and 6 .*'d1'") as caught:
         Corpus.build(tmp_path, [*some(5), Document(id="d1", text="again")])
     assert caught.value.rows == (1, 5)
-    with pytest.raises(InputError, match="no finished corpus"):
+    with pytest.raises(InputError, match="build the corpus again"):
         Corpus.open(tmp_path)
 
 
 @pytest.mark.parametrize("field", ["id", "text"])
-def test_an_empty_id_is_refused_and_so_is_a_document_without_text_and_title(tmp_path: Path, field: str) -> None:
+def test_an_empty_id_is_refused_and_so_is_a_document_without_text_and_title(tmp_path, field):
     bad = Document(**{"id": "x", "text": "y", field: " "})
     with pytest.raises(InputError, match=f"document 3 .* empty `{field}`"):
         Corpus.build(tmp_path, [*some(2), bad])
 
 
-def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
+def test_an_empty_corpus_is_refused(tmp_path):
     with pytest.raises(InputError, match="is empty"):
         Corpus.build(tmp_path, [])
 
 
-def test_a_missing_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="build it first"):
+def test_a_missing_corpus_is_refused(tmp_path):
+    with pytest.raises(InputError, match="build the corpus again"):
         Corpus.open(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("name", ["documents.arrow", "id_hashes.npy", "id_rows.npy", "corpus.json"])
-def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_is_refused(tmp_path, name):
     Corpus.build(tmp_path, some(100))
     path = tmp_path / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="again"):
         Corpus.open(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["documents.arrow", "id_hashes.npy", "id_rows.npy"])
-def test_a_file_that_changed_is_refused_and_a_copy_is_opened(tmp_path: Path, name: str) -> None:
+def test_a_file_that_changed_is_refused_and_a_copy_is_opened(tmp_path, name):
     Corpus.build(tmp_path / "first", some(10))
     copy = Path(shutil.copytree(tmp_path / "first", tmp_path / "copy", copy_function=shutil.copyfile))
     assert list(Corpus.open(copy)) == some(10)
@@ -127,9 +126,7 @@ def test_a_file_that_changed_is_refused_and_a_copy_is_opened(tmp_path: Path, nam
         Corpus.open(copy)
 
 
-def test_a_corpus_whose_files_kept_their_time_is_not_read_through(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_corpus_whose_files_kept_their_time_is_not_read_through(tmp_path, monkeypatch):
     hashed: list[Path] = []
     Corpus.build(tmp_path / "first", some(10))
     monkeypatch.setattr(seal, "fingerprint_file", lambda path: hashed.append(path) or fingerprint_file(path))
@@ -142,17 +139,17 @@ def test_a_corpus_whose_files_kept_their_time_is_not_read_through(
     assert len(hashed) == 3, "a copy is hashed once"
 
 
-def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         Corpus.build(tmp_path / "file" / "corpus", some(1))
 
 
-def test_threads_read_the_same(tmp_path: Path) -> None:
+def test_threads_read_the_same(tmp_path):
     corpus = Corpus.build(tmp_path, some(200))
     wrong: list[int] = []
 
-    def read(offset: int) -> None:
+    def read(offset):
         for n in range(200):
             n = (n + offset) % 200
             if corpus.document(f"d{n}").title != f"Title {n}":

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from lrat_sim.corpus.dataset import Dataset, prepare
-from lrat_sim.corpus.formats.lines import trec_qrels
+from lrat_sim.corpus.dataset import prepare
+from lrat_sim.corpus.formats.beir import qrels
 from lrat_sim.corpus.plans import Passage, branches, compare, reference, same_name, states
 from lrat_sim.corpus.split import check_leak
-from lrat_sim.records import Task
 from lrat_sim.text import normalise
 
 
-def test_2wikimultihopqa(real_data: Path, tmp_path: Path) -> None:
+def test_2wikimultihopqa(real_data, tmp_path):
     found = prepare("2wikimultihopqa", tmp_path / "set")
     assert len(found.corpus) == 11_213
     train, test = found.tasks("train"), found.tasks("test")
@@ -28,7 +25,7 @@ def test_2wikimultihopqa(real_data: Path, tmp_path: Path) -> None:
             plan_can_be_followed(task, found)
 
 
-def plan_can_be_followed(task: Task, found: Dataset) -> None:
+def plan_can_be_followed(task, found):
     assert task.plan is not None
     documents = [found.corpus.document(docid) for docid in task.evidence]
     passages = [Passage(document.title, document.text) for document in documents]
@@ -48,7 +45,7 @@ def plan_can_be_followed(task: Task, found: Dataset) -> None:
         assert same_name(compare(task.plan.operator, ends) or "", task.answers[0])
 
 
-def test_hotpotqa(real_data: Path, tmp_path: Path) -> None:
+def test_hotpotqa(real_data, tmp_path):
     found = prepare("hotpotqa", tmp_path / "set")
     assert len(found.corpus) == 13_307
     tasks = found.tasks("train") + found.tasks("test")
@@ -57,19 +54,19 @@ def test_hotpotqa(real_data: Path, tmp_path: Path) -> None:
     assert any("&quot;" in document.title for document in found.corpus)
 
 
-def test_infoseek_eval(real_data: Path, tmp_path: Path) -> None:
+def test_infoseek_eval(real_data, tmp_path):
     found = prepare("infoseek-eval", tmp_path / "set")
     assert len(found.tasks("test")) == 297
     assert "3 repeated questions" in found.card.notes[0]
 
 
-def test_scifact(real_data: Path, tmp_path: Path) -> None:
+def test_scifact(real_data, tmp_path):
     found = prepare("scifact", tmp_path / "set")
     assert len(found.corpus) == 5_183
     assert len(found.tasks("test")) == 300
     assert sum(len(task.evidence) for task in found.tasks("test")) == 339
 
 
-def test_browsecomp_plus_judgements(real_data: Path) -> None:
-    evidence = trec_qrels(real_data / "browsecomp-plus" / "qrel_evidence.txt")
+def test_browsecomp_plus_judgements(real_data):
+    evidence = qrels(real_data / "browsecomp-plus" / "qrel_evidence.txt")
     assert (len(evidence), len({docid for docids in evidence.values() for docid in docids})) == (830, 5_040)

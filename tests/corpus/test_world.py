@@ -2,15 +2,19 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
+from datetime import datetime
 from functools import cache
 
 import msgspec
 import pytest
 
 from lrat_sim.corpus.world import WorldSettings, world_documents, world_tasks
-from lrat_sim.corpus.world.settings import make_region, region_documents, split_of
+from lrat_sim.corpus.world.article import region_articles
+from lrat_sim.corpus.world.region import Region
+from lrat_sim.corpus.world.settings import split_of
 from lrat_sim.errors import InputError
-from lrat_sim.records import Document, Task, encode
+from lrat_sim.records import encode
 from lrat_sim.text import count_tokens, first_tokens, normalise
 
 SMALL = WorldSettings(documents=1000, train_tasks=60, dev_tasks=20, test_tasks=60, ood_tasks=40)
@@ -19,11 +23,11 @@ CALIBRATED = "81cddfa9a3afcb57"
 
 
 @cache
-def small_world() -> tuple[tuple[Document, ...], dict[str, list[Task]]]:
+def small_world():
     return tuple(world_documents(SMALL)), world_tasks(SMALL)
 
 
-def digest(settings: WorldSettings) -> str:
+def digest(settings):
     hashed = hashlib.sha256()
     for document in world_documents(settings):
         hashed.update(encode(document))
@@ -33,11 +37,11 @@ def digest(settings: WorldSettings) -> str:
     return hashed.hexdigest()
 
 
-def padded(text: str) -> str:
+def padded(text):
     return f" {normalise(text)} "
 
 
-def resolved(task: Task) -> list[tuple[str, str]]:
+def resolved(task):
     """(subject, object) of every hop, with ``#n`` replaced by what hop n finds."""
     hops = task.plan.hops
     return [
@@ -52,12 +56,9 @@ def test_same_settings_give_the_same_bytes_in_another_process(documents):
         "import sys, msgspec; sys.path.insert(0, sys.argv[2]); from test_world import digest, WorldSettings;"
         "print(digest(msgspec.json.decode(sys.argv[1], type=WorldSettings)))"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, msgspec.json.encode(settings).decode(), os.path.dirname(__file__)],
-        env={**os.environ, "PYTHONHASHSEED": "12345", "LC_ALL": "C"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
+    command = [sys.executable, "-c", code, msgspec.json.encode(settings).decode(), os.path.dirname(__file__)]
+    hashed = {**os.environ, "PYTHONHASHSEED": "12345", "LC_ALL": "C"}
+    with subprocess.Popen(command, env=hashed, stdout=subprocess.PIPE, text=True) as other:
         assert digest(settings) == other.communicate()[0].strip()
 
 
@@ -67,11 +68,7 @@ def test_the_world_is_the_one_that_was_calibrated():
 
 
 def test_another_seed_or_difficulty_gives_another_world():
-    worlds = [
-        SMALL,
-        msgspec.structs.replace(SMALL, seed=1),
-        msgspec.structs.replace(SMALL, difficulty=1.0),
-    ]
+    worlds = [SMALL, *(msgspec.structs.replace(SMALL, **other) for other in ({"seed": 1}, {"difficulty": 1.0}))]
     assert len({next(iter(world_documents(world))).text for world in worlds}) == 3
 
 
@@ -136,7 +133,7 @@ def test_most_facts_stand_behind_the_snippet_and_before_an_encoder_cuts():
     starts = [
         article.fact_token
         for number in range(settings.regions)
-        for _, _, article in region_documents(settings, make_region(settings, number))
+        for article in region_articles(Region(settings, number))
         if article.fact_token is not None
     ]
     assert sum(start >= 64 for start in starts) >= 0.8 * len(starts)
@@ -144,22 +141,19 @@ def test_most_facts_stand_behind_the_snippet_and_before_an_encoder_cuts():
 
 
 def test_the_place_of_a_fact_is_told_in_tokens_of_the_text():
-    region = make_region(SMALL, 0)
-    for document, slot, article in region_documents(SMALL, region):
+    region = Region(SMALL, 0)
+    for article in region_articles(region):
         if len(article.states) == 1 and article.fact_token:
-            lead = first_tokens(document.text, article.fact_token)
-            fact = region.entities[slot].facts[article.states[0]]
+            lead = first_tokens(article.text, article.fact_token)
+            fact = region.entities[article.slot].facts[article.states[0]]
             assert count_tokens(lead) == article.fact_token
             assert lead.endswith((".", '"'))
-            assert padded(fact.object) in padded(document.text[len(lead) :])
+            assert padded(fact.object) in padded(article.text[len(lead) :])
 
 
 def test_few_documents_of_an_entity_hold_a_given_fact():
-    region = make_region(SMALL, 0)
-    stating: dict[tuple[int, str], int] = {}
-    for _, slot, article in region_documents(SMALL, region):
-        for relation in article.states:
-            stating[slot, relation] = stating.get((slot, relation), 0) + 1
+    region = Region(SMALL, 0)
+    stating = Counter((article.slot, relation) for article in region_articles(region) for relation in article.states)
     assert {(entity.slot, relation) for entity in region.entities for relation in entity.facts} == set(stating)
     assert set(stating.values()) <= {1, 2}
     assert 8 <= SMALL.documents_an_entity <= 12
@@ -168,21 +162,17 @@ def test_few_documents_of_an_entity_hold_a_given_fact():
 def test_look_alikes_have_nearly_equal_names_and_facts_of_their_own():
     twins = shared = 0
     for number in range(0, 40, 5):
-        for entity in make_region(SMALL, number).entities:
+        for entity in Region(SMALL, number).entities:
             if entity.twin is None:
                 continue
             twins += 1
-            assert entity.twin.twin is entity
-            assert entity.name != entity.twin.name
-            assert entity.alias != entity.twin.alias
-            assert entity.name[:4] == entity.twin.name[:4] or entity.name.split()[-1] == entity.twin.name.split()[-1]
-            assert set(entity.facts) & set(entity.twin.facts)
-            same = [
-                r
-                for r in set(entity.facts) & set(entity.twin.facts)
-                if entity.facts[r].object == entity.twin.facts[r].object
-            ]
-            shared += len(same)
+            twin, both = entity.twin, set(entity.facts) & set(entity.twin.facts)
+            assert twin.twin is entity
+            assert entity.name != twin.name
+            assert entity.alias != twin.alias
+            assert entity.name[:4] == twin.name[:4] or entity.name.split()[-1] == twin.name.split()[-1]
+            assert both
+            shared += sum(entity.facts[relation].object == twin.facts[relation].object for relation in both)
     assert twins > 20
     assert shared < twins
 
@@ -218,17 +208,11 @@ def test_answers_follow_from_plans_and_are_not_in_the_question():
             continue
         branches = [place for place, hop in enumerate(hops) if hop.subject[0] != "#"]
         ends = [*(place - 1 for place in branches[1:]), len(hops) - 1]
-        dates = [date_of(hops[end].object) for end in ends]
+        dates = [datetime.strptime(hops[end].object, "%d %B %Y") for end in ends]
         winner = dates.index(min(dates) if operator == "earlier" else max(dates))
         assert len(set(dates)) == len(branches) == 2
         assert task.answers == [hops[branches[winner]].subject]
     assert operators == {None, "earlier", "later"}
-
-
-def date_of(text: str) -> tuple[int, int, int]:
-    day, month, year = text.split()
-    months = "January February March April May June July August September October November December"
-    return int(year), months.split().index(month), int(day)
 
 
 def test_the_second_dialect_has_relations_and_phrasings_of_its_own():

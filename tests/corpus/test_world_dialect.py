@@ -2,12 +2,17 @@ import random
 
 import pytest
 
-from lrat_sim.corpus.world.dialect import dialect
+from lrat_sim.corpus.world.dialect import Template, dialect
 from lrat_sim.corpus.world.names import CAPACITY, entity_word, given_name, minor_word
-from lrat_sim.corpus.world.prose import Template
 from lrat_sim.corpus.world.region import Region
+from lrat_sim.corpus.world.settings import WorldSettings
 
 DIALECTS = ["main", "second"]
+
+
+def region(dialect, place, seed=0, difficulty=1.0):
+    """One of the regions of a dialect; the second has numbers 2, 12, 22, ..."""
+    return Region(WorldSettings(seed=seed, difficulty=difficulty), 10 * place + 2 * DIALECTS.index(dialect))
 
 
 @pytest.mark.parametrize(("name", "relations"), [("main", range(20, 30)), ("second", range(10, 15))])
@@ -42,10 +47,10 @@ def test_templates_hold_the_slots_that_make_them_true(name):
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_every_template_renders_for_every_entity_of_its_kind(name):
-    region = Region(dialect(name), seed=3, number=0, difficulty=1.0, relations=10)
+    drawn = region(name, 0, seed=3)
     rng = random.Random(0)
-    for entity in region.entities:
-        slots = {**entity.slots(region.dialect.pools, region.era), "o": "Somebody"}
+    for entity in drawn.entities:
+        slots = {**entity.slots(drawn.dialect.pools, drawn.era), "o": "Somebody"}
         kind = entity.kind
         lines = kind.fillers + kind.called + kind.apart
         for aspect in [*kind.relations, *kind.generic]:
@@ -59,10 +64,9 @@ def test_every_template_renders_for_every_entity_of_its_kind(name):
 @pytest.mark.parametrize("name", DIALECTS)
 def test_a_pair_of_entities_stands_in_one_relation_only(name):
     for number in range(5):
-        region = Region(dialect(name), seed=0, number=number, difficulty=0.5, relations=10)
         pairs = [
             frozenset((entity.slot, fact.target.slot))
-            for entity in region.entities
+            for entity in region(name, number, difficulty=0.5).entities
             for fact in entity.facts.values()
             if fact.target and not (fact.relation.symmetric and fact.target.slot < entity.slot)
         ]
@@ -73,8 +77,7 @@ def test_a_pair_of_entities_stands_in_one_relation_only(name):
 @pytest.mark.parametrize("name", DIALECTS)
 def test_entities_of_a_region_have_names_and_aliases_of_their_own(name):
     for number in range(20):
-        region = Region(dialect(name), seed=number, number=number, difficulty=1.0, relations=10)
-        names = [name for entity in region.entities for name in (entity.name, entity.alias)]
+        names = [n for entity in region(name, number, seed=number).entities for n in (entity.name, entity.alias)]
         assert len(set(names)) == len(names) == 40
 
 

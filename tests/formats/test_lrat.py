@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from lrat_sim.errors import RecordError
 from lrat_sim.formats import About, Entry, convert, format_named, read_any, recognise
 from lrat_sim.formats.lrat import entry_of, read_runs, record_of, write_runs
 from lrat_sim.grading.relevance import browses
-from lrat_sim.grading.report import published_browses
 from lrat_sim.grading.run import grade_run, judge_run, run_tables
 from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.run import load_recipe, mine_run
@@ -78,13 +78,23 @@ def test_the_published_trajectories_are_read_in_full(published: Path) -> None:
         assert entry.trajectory.answer == source["result"][-1]["output"]
 
 
+def is_browse(step: dict) -> bool:
+    return step["type"] == "tool_call" and step["tool_name"] != "search"
+
+
 def test_the_reasoning_after_each_published_browse_is_that_of_the_published_miner(published: Path) -> None:
     ours = {
         (entry.trajectory.task_id, number): (browse.docid, browse.reasoning)
         for entry in read_runs(published)
         for number, browse in enumerate(browses(entry.trajectory))
     }
-    theirs = {(each.question, each.browse): (each.docid, each.reasoning) for each in published_browses(published)}
+    theirs = {}
+    for path in published.glob("[0-9]*.json"):
+        steps = json.loads(path.read_text())["result"]
+        browsed = [(step, after) for step, after in pairwise([*steps, {"type": "end"}]) if is_browse(step)]
+        for number, (step, after) in enumerate(browsed):
+            reasoning = after["output"] if after["type"] == "reasoning" else None
+            theirs[path.stem, number] = (str(json.loads(step["arguments"])["docid"]), reasoning)
     assert ours == theirs
     assert len(ours) == 18
 

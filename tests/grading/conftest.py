@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from lrat_sim.errors import ModelError
+from lrat_sim.models.call import Completion, Request
+from lrat_sim.models.message import Message
 from lrat_sim.records import Call, Hit, Trajectory, Turn, Usage
 
 
@@ -51,17 +50,28 @@ class Make:
     search, browse, refused, turn, run = (staticmethod(f) for f in (search, browse, refused, turn, run))
 
 
+class ScriptedVotes:
+    """A client whose reply to each vote is given: a text, or why there is none."""
+
+    def __init__(self, *replies: str | ModelError):
+        self.replies, self.prompts, self.asked = replies, list[str](), list[int]()
+
+    async def complete(self, request: Request) -> Completion:
+        self.prompts.append(request.messages[0]["content"])
+        self.asked.append(request.sample)
+        reply = self.replies[request.sample]
+        if isinstance(reply, ModelError):
+            raise reply
+        usage = Usage(prompt_tokens=7, completion_tokens=2, cost=0.25)
+        message = Message(reasoning=None, text=reply, calls=[])
+        return Completion(message=message, usage=usage, finish_reason="stop", attempts=[])
+
+
 @pytest.fixture(scope="session")
 def make() -> type[Make]:
     return Make
 
 
 @pytest.fixture(scope="session")
-def scripted() -> ModuleType:
-    """Scripted models and server: the module tests/support/scripted.py."""
-    path = Path(__file__).parents[1] / "support" / "scripted.py"
-    if "scripted" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("scripted", path)
-        sys.modules["scripted"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["scripted"])
-    return sys.modules["scripted"]
+def votes() -> type[ScriptedVotes]:
+    return ScriptedVotes

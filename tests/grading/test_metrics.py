@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from itertools import combinations
+from statistics import stdev
+
 import pytest
 
 from lrat_sim.artifact import write_records
 from lrat_sim.errors import InputError
-from lrat_sim.grading.metrics import measure, run_metrics, task_table
-from lrat_sim.grading.run import grade_run, judge_run, run_tables
-from lrat_sim.grading.table import runs_table
+from lrat_sim.grading.metrics import measure, pass_at_k, run_metrics, sample_metrics, task_table
+from lrat_sim.grading.run import grade_run, judge_run, run_tables, runs_table
 from lrat_sim.records import Failure, Grade, Task, Usage, Verdict
 from lrat_sim.rollout.index import record_asked
 
@@ -34,9 +36,11 @@ def runs(make):
 
 def test_a_trajectory_by_hand(make):
     row = measure(runs(make), TASKS, {"t1": "correct"})[0]
-    assert (row.success, row.steps, row.searches, row.browses, row.turns) == (1.0, 4, 2, 2, 4)
-    assert (row.evidence_recall, row.evidence_opened, row.evidence_hit) == (0.5, 0.25, 1.0)
-    assert (row.tokens, row.cost) == (15, 0.5)
+    values = row.values
+    assert row.success == 1.0
+    assert [values[name] for name in ("steps", "searches", "browses", "turns")] == [4, 2, 2, 4]
+    assert [values[f"evidence_{name}"] for name in ("recall", "opened", "hit")] == [0.5, 0.25, 1.0]
+    assert (values["tokens"], values["cost"]) == (15, 0.5)
 
 
 def test_a_run_is_measured_over_the_tasks_asked(make):
@@ -84,9 +88,7 @@ def test_ungraded_answer_is_none_in_the_table_and_not_a_failure(make):
     assert task_table(measure(runs(make), TASKS, {}), TASKS)["q3"]["success"] is None
 
 
-def test_trajectory_of_an_unknown_task_and_no_tasks_are_refused(make):
-    with pytest.raises(InputError, match="not among the tasks given"):
-        measure([make.run(task_id="q9")], TASKS, {})
+def test_a_run_over_no_tasks_is_refused():
     with pytest.raises(InputError, match="no tasks"):
         run_metrics([], [])
 
@@ -101,7 +103,7 @@ def test_a_run_folder_is_graded_once_and_read_into_tables(make, tmp_path):
     assert [table[task]["success"] for task in ("q1", "q2", "q3")] == [1.0, 0.0, 0.0]
     assert found.success == 0.25
     assert (found.judges.unjudged, found.judges.unjudged_failed) == (2, 0)
-    assert (found.judges.prompt_tokens, found.judges.cost) == (0, 0.0)
+    assert found.judges.usage == Usage.zero()
 
 
 def shown(runs):
@@ -130,7 +132,7 @@ def test_judges_tokens_cost_and_failures_stand_apart_from_the_agents(make, tmp_p
     _, found = run_tables(tmp_path)
     assert (found.prompt_tokens, found.completion_tokens, found.cost) == (30, 15, 1.5)
     judges = found.judges
-    assert (judges.prompt_tokens, judges.completion_tokens, judges.cost) == (300, 30, 0.75)
+    assert (judges.usage.prompt_tokens, judges.usage.completion_tokens, judges.usage.cost) == (300, 30, 0.75)
     assert (judges.relevant, judges.irrelevant, judges.unjudged) == (1, 0, 1)
     assert (judges.unjudged_failed, judges.ungraded_failed, found.ungraded) == (1, 1, 1)
     rows = shown({"a": found})
@@ -164,3 +166,47 @@ def test_a_table_shows_only_rows_that_a_run_has(make):
     assert rows["pass@2"] == ["–", "100.0 %"]
     assert rows["deviation between samples"] == rows["deviation within a task"] == ["–", "70.7 %"]
     assert list(rows).index("pass@2") == list(rows).index("success") + 3
+
+
+@pytest.mark.parametrize("correct", range(6))
+@pytest.mark.parametrize("k", range(1, 6))
+def test_pass_at_k_is_the_share_of_draws_with_a_correct_one(correct, k):
+    samples = [1] * correct + [0] * (5 - correct)
+    draws = list(combinations(samples, k))
+    assert pass_at_k(5, correct, k) == pytest.approx(sum(any(draw) for draw in draws) / len(draws))
+
+
+def several_samples(make):
+    """Four tasks: q1 solved in 1 of 3, q2 in 2 of 2 graded (one ungraded), q3 broken and unanswered, q4 never run."""
+    grades = {"a0": "correct", "a1": "incorrect", "a2": "incorrect", "b0": "correct", "b1": "correct"}
+    walks = [make.run(id=f"a{n}", task_id="q1", sample=n) for n in range(3)]
+    walks += [make.run(id=f"b{n}", task_id="q2", sample=n) for n in range(3)]
+    walks.append(make.run(id="c0", task_id="q3", sample=0, status="error", end_reason="error", answer=None))
+    walks.append(make.run(id="c1", task_id="q3", sample=1, status="unanswered", end_reason="gave_up", answer=None))
+    return walks, grades
+
+
+def test_samples_of_a_run_by_hand(make):
+    walks, grades = several_samples(make)
+    found = run_metrics(measure(walks, TASKS, grades), TASKS)
+    samples = found.samples
+    assert samples.samples == 3
+    # k = 3 can be said of q1 and of q4, which is a failure at every k
+    assert [(p.k, p.value, p.tasks) for p in samples.pass_at] == [
+        (1, pytest.approx((1 / 3 + 1 + 0 + 0) / 4), 4),
+        (2, pytest.approx((2 / 3 + 1 + 0 + 0) / 4), 4),
+        (3, pytest.approx((1 + 0) / 2), 2),
+    ]
+    assert samples.pass_at[0].value == pytest.approx(found.success)
+    # sample 0: q1, q2 right of four tasks; 1: q2 of four; 2: none of q1 and q4
+    assert samples.between == pytest.approx(stdev([2 / 4, 1 / 4, 0.0]))
+    assert samples.within == pytest.approx((stdev([1, 0, 0]) + 0 + 0) / 3)
+
+
+def test_one_sample_a_task_has_no_spread():
+    assert sample_metrics([("q1", 0, 1.0), ("q2", 0, None)], 0) is None
+
+
+def test_samples_that_are_all_ungraded_say_nothing():
+    found = sample_metrics([("q1", 0, None), ("q1", 1, None)], 0)
+    assert (found.samples, found.pass_at, found.between, found.within) == (2, [], None, None)

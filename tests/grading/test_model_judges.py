@@ -6,14 +6,13 @@ import pytest
 
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
-from lrat_sim.grading.answers import MatchJudge, ModelAnswerJudge, grade_answers
-from lrat_sim.grading.judge_model import JudgeModel
-from lrat_sim.grading.judges import answer_judge, judge_model, relevance_judge
-from lrat_sim.grading.relevance import ModelJudge, RuleJudge, judge_browses
+from lrat_sim.grading.answers import MatchJudge, ModelAnswerJudge, answer_judge, grade_answers
+from lrat_sim.grading.judging import JudgeModel, named_model
+from lrat_sim.grading.relevance import ModelJudge, RuleJudge, judge_browses, relevance_judge
 from lrat_sim.models.budget import Budget, LimitReached
 from lrat_sim.models.cache import CallCache
 from lrat_sim.models.client import Client
-from lrat_sim.records import Grade, Task, Verdict
+from lrat_sim.records import Grade, Task
 
 TASK = Task(id="q1", question="Where?", answers=["Paris"])
 
@@ -102,7 +101,7 @@ def test_a_spent_budget_ends_the_grading_and_records_nothing(make, scripted, tmp
 def test_judges_are_made_by_name_with_fields_of_the_model(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     options = {"sampling.temperature": "0.5", "timeout": "9", "retries.attempts": "2"}
-    found = judge_model("openai/judge", options)
+    found = named_model("openai/judge", options=options)
     assert (found.sampling, found.timeout, found.retries.attempts) == ({"temperature": 0.5}, 9.0, 2)
     assert isinstance(answer_judge("rule"), MatchJudge)
     assert isinstance(relevance_judge("rule"), RuleJudge)
@@ -127,14 +126,6 @@ def test_what_a_judge_cannot_be_made_of_is_said(monkeypatch, name, options, vote
     for make_judge in (answer_judge, relevance_judge):
         with pytest.raises(InputError, match=said):
             make_judge(name, votes=votes, options=options)
-
-
-def test_older_records_without_votes_are_read():
-    from lrat_sim.records import decode
-
-    line = b'{"schema_version":1,"trajectory_id":"t","state":"correct","judge":"match:1"}'
-    assert decode(line, Grade).votes == []
-    assert Verdict(trajectory_id="t", turn=0, call=0, state="relevant", judge="j").votes == []
 
 
 def test_a_judges_connections_are_closed_with_its_loop(make, scripted, monkeypatch):

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 import pytest
 
@@ -19,3 +20,28 @@ def attempts():
         return asyncio.run(ask())
 
     return make
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def reply(scripted):
+    """A server's reply, which says "hi" unless a test says otherwise."""
+    content = scripted.body(scripted.says("hi"), model="gpt-4o-mini")
+    return lambda **fields: scripted.Reply(**{"content": content, **fields})
+
+
+@pytest.fixture
+def serve(scripted, reply):
+    """serve(answer), or serve(**fields) of every reply, starts a server on loopback until the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield lambda answer=None, **fields: stack.enter_context(scripted.Server(answer or (lambda *_: reply(**fields))))
+
+
+@pytest.fixture
+def greeting(serve):
+    """A server that answers every call with "hi"."""
+    return serve()

@@ -13,15 +13,26 @@ import pytest
 from lrat_sim import keys
 from lrat_sim.errors import ModelError
 from lrat_sim.models.call import Answer, Request
-from lrat_sim.models.client import attempt, close_connections, model_for
+from lrat_sim.models.client import attempt, close_connections
 from lrat_sim.models.litellm_model import LiteLLMModel, import_litellm
 from lrat_sim.models.openai_model import openai_client
-from lrat_sim.models.usage import token_count
 from lrat_sim.records import Usage, encode
 
 HELLO = [{"role": "user", "content": "hello"}]
 MODELS = ["openai/m", "hosted_vllm/m", "openrouter/m", "azure/m", "anthropic/m", "gemini/m"]
+COMPLETION = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
 CHOICE = {"index": 0, "finish_reason": "stop"}
+CALL = {"id": "a", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}}
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "search",
+            "description": "Searches.",
+            "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
+        },
+    }
+]
 
 
 def said(message, **more):
@@ -56,19 +67,14 @@ PASSING = {
     "500 that speaks of limits": {"status": 500, **said("upstream: rate limit 429, invalid api key, quota")},
     "502": {"status": 502, "content": b"<html>", "content_type": "text/html"},
     "503": {"status": 503, "content": b"upstream connect error", "content_type": "text/plain"},
-    "529": {
-        "status": 529,
-        "content": {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
-    },
+    "529": {"status": 529, **said("Overloaded", type="overloaded_error")},
     "408": {"status": 408},
     "425": {"status": 425, **said("too early")},
     "truncated": {"content": b'{"id": "x", "choi'},
     "html": {"content": b"<html>One moment.</html>", "content_type": "text/html"},
     "nothing": {"content": b""},
-    "no choices": {"content": {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": []}},
-    "no message": {
-        "content": {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [CHOICE]}
-    },
+    "no choices": {"content": {**COMPLETION, "choices": []}},
+    "no message": {"content": {**COMPLETION, "choices": [CHOICE]}},
     "null": {"content": b"null"},
     "cut": {"content": b'{"id":', "cut": True},
 }
@@ -150,18 +156,12 @@ def test_a_prompt_beyond_the_window_is_known_in_any_wording(asked, model, status
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
-def test_an_error_that_was_being_handled_does_not_speak_for_the_next_call(scripted, model):
+def test_an_error_that_was_being_handled_does_not_speak_for_the_next_call(asked, model):
     """The loop asks for an answer while it handles an overflow."""
-
-    async def both(url):
-        try:
-            raise ModelError("before") from ValueError("bad request")
-        except ModelError:
-            request = Request(model=model, messages=HELLO, base_url=url, key_env="SOME_KEY")
-            return await attempt(model_for(request), request)
-
-    with scripted.Server(lambda *_: scripted.Reply(status=503)) as server:
-        assert asyncio.run(both(server.url)).status == 503
+    try:
+        raise ModelError("before") from ValueError("bad request")
+    except ModelError:
+        assert asked(model, status=503).status == 503
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
@@ -171,51 +171,35 @@ def test_nobody_listening_may_pass(attempts, model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_callers_messages_stay_as_they_were(scripted, attempts, model):
-    call = {"id": "1", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}}
+def test_the_callers_messages_stay_as_they_were_and_a_server_of_ones_own_gets_a_content_in_each(
+    greeting, attempts, model
+):
     messages = [
         {"role": "system", "content": "Search."},
-        *HELLO,
-        {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "Why not."},
-        {"role": "tool", "tool_call_id": "1", "content": "found"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL], "reasoning_content": "Why not."},
+        {"role": "tool", "tool_call_id": "a", "content": "found"},
     ]
     before = copy.deepcopy(messages)
-    tools = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
-    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
-        request = Request(model=model, messages=messages, tools=tools, base_url=server.url, key_env="SOME_KEY")
-        attempts(request)
+    request = Request(model=model, messages=messages, tools=TOOLS, base_url=greeting.url, key_env="SOME_KEY")
+    attempts(request)
     assert messages == before
+    if model in ("openai/m", "hosted_vllm/m"):
+        assert [message["content"] for message in greeting.requests[0]["messages"]] == ["Search.", "", "found"]
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
-def test_the_choice_of_tools_is_sent_with_tools_alone(scripted, attempts, model):
-    tools = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
-    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
-        for given in (tools, None):
-            request = Request(
-                model=model, messages=HELLO, tools=given, tool_choice="none", base_url=server.url, sample=3
-            )
-            assert isinstance(attempts(request)[0], Answer)
-    assert server.requests == [
-        {"model": "m", "messages": HELLO, "tools": tools, "tool_choice": "none"},
-        {"model": "m", "messages": HELLO},
-    ]
+def test_what_is_sent_is_what_was_asked_for_and_the_choice_of_tools_with_tools_alone(greeting, attempts, model):
+    for tools in (TOOLS, None):
+        request = Request(
+            model=model, messages=HELLO, tools=tools, tool_choice="none", base_url=greeting.url, sample=3,
+            sampling=SAMPLING, extra={"top_k": 20},
+        )  # fmt: skip
+        assert isinstance(attempts(request)[0], Answer)
+    plain = {"model": "m", "messages": HELLO, **SAMPLING, "top_k": 20}
+    assert greeting.requests == [{**plain, "tools": TOOLS, "tool_choice": "none"}, plain]
 
 
-@pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
-def test_a_server_of_ones_own_gets_a_content_in_every_message(scripted, attempts, model):
-    call = {"id": "a", "type": "function", "function": {"name": "search", "arguments": "{}"}}
-    messages = [
-        *HELLO,
-        {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "a", "content": "nothing"},
-    ]
-    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
-        attempts(Request(model=model, messages=messages, base_url=server.url, key_env="SOME_KEY"))
-    assert [message["content"] for message in server.requests[0]["messages"]] == ["hello", "", "nothing"]
-
-
-def test_who_listens_to_litellm_hears_of_calls(scripted, monkeypatch):
+def test_who_listens_to_litellm_hears_of_calls(greeting, monkeypatch):
     said, heard = [{"role": "user", "content": "is anybody there"}], []
 
     async def listener(kwargs, response, start, end):
@@ -230,8 +214,7 @@ def test_who_listens_to_litellm_hears_of_calls(scripted, monkeypatch):
                 break
 
     monkeypatch.setattr(import_litellm(), "callbacks", [listener])
-    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
-        asyncio.run(ask(server.url))
+    asyncio.run(ask(greeting.url))
     assert heard == [said]
 
 
@@ -259,27 +242,25 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
-def test_calls_that_are_cancelled_leave_no_warning_behind(scripted, model):
-    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
-        command = [sys.executable, "-c", CANCELLED, model, server.url]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+def test_calls_that_are_cancelled_leave_no_warning_behind(greeting, model):
+    command = [sys.executable, "-c", CANCELLED, model, greeting.url]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
 KEY = 'odd"key/5f1e9a77c0d24b13'
-REPLY = {"role": "assistant", "content": f"it is {KEY}", "reasoning_content": f"{KEY}?"}
-CALL = {"id": KEY, "type": "function", "function": {"name": "search", "arguments": f'{{"query": "{KEY[4:]}"}}'}}
+REPLY = {
+    "role": "assistant",
+    "content": f"it is {KEY}",
+    "reasoning_content": f"{KEY}?",
+    "tool_calls": [{**CALL, "id": KEY, "function": {"name": "search", "arguments": f'{{"query": "{KEY[4:]}"}}'}}],
+}
 QUOTED = {
     "a refusal": {"status": 401, **said(f"Incorrect API key provided: {KEY}", type="invalid", code=KEY)},
     "headers in a fault": {"status": 500, **said("debug: " + json.dumps({"authorization": f"Bearer {KEY}"}))},
     "a long fault": {"status": 400, **said("x" * 1930 + KEY)},
     "a page": {"status": 403, "content": f"<b>{html.escape(KEY)}</b>".encode(), "content_type": "text/html"},
-    "a reply": {
-        "content": {
-            **{"id": "x", "object": "chat.completion", "created": 1, "model": "m"},
-            "choices": [{**CHOICE, "message": {**REPLY, "tool_calls": [CALL]}}],
-        }
-    },
+    "a reply": {"content": {**COMPLETION, "choices": [{**CHOICE, "message": REPLY}]}},
 }
 
 
@@ -296,10 +277,7 @@ def test_a_key_that_the_provider_quotes_is_replaced(asked, monkeypatch, model, f
 
 # --- servers of one's own, through openai's client --------------------------------------------------------------------
 
-CALLS = [
-    {"id": "a", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}},
-    {"id": "b", "type": "function", "function": {"name": "get_document", "arguments": "{}"}},
-]
+CALLS = [CALL, {"id": "b", "type": "function", "function": {"name": "get_document", "arguments": "{}"}}]
 MESSAGES = [
     {"role": "system", "content": "Search."},
     {"role": "user", "content": [{"type": "text", "text": "Which \u00e4 \u2028 harbour?"}]},
@@ -309,32 +287,17 @@ MESSAGES = [
     {"role": "assistant", "content": "Then.", "reasoning_details": [{"type": "reasoning.text", "text": "So."}]},
     {"role": "user", "content": "Answer now."},
 ]
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "search",
-            "description": "Searches.",
-            "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
-        },
-    }
-]
 SAMPLING = {"temperature": 0.85, "top_p": 0.95, "presence_penalty": 1.1, "seed": 2025, "stop": ["</x>"]}
 EXTRA = {"top_k": 20, "reasoning_effort": "high", "extra_headers": {"x-room": "7"}, "parallel_tool_calls": True}
 
 
-def test_the_request_is_the_one_that_litellm_alone_would_send(scripted, attempts):
-    request = {"messages": MESSAGES, "tools": TOOLS, "tool_choice": "none"}
-    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi", "I greet.")))) as server:
-        (ours,) = attempts(
-            Request(
-                model="openai/m", sampling=SAMPLING, extra=EXTRA, base_url=server.url, key_env="SOME_KEY", **request
-            )
-        )
-        more = {**request, **SAMPLING, **EXTRA, "max_retries": 0, "timeout": 300.0}
-        plain = asyncio.run(
-            import_litellm().acompletion(model="openai/m", api_base=server.url, api_key="k", **copy.deepcopy(more))
-        )
+def test_the_request_is_the_one_that_litellm_alone_would_send(serve, scripted, attempts):
+    server = serve(content=scripted.body(scripted.says("hi", "I greet.")))
+    request = {"model": "openai/m", "messages": MESSAGES, "tools": TOOLS, "tool_choice": "none"}
+    more = {"sampling": SAMPLING, "extra": EXTRA, "base_url": server.url, "key_env": "SOME_KEY"}
+    (ours,) = attempts(Request(**request, **more))
+    more = {**SAMPLING, **EXTRA, "max_retries": 0, "timeout": 300.0, "api_base": server.url, "api_key": "k"}
+    plain = asyncio.run(import_litellm().acompletion(**copy.deepcopy({**request, **more})))
     first, second = server.requests
     assert first == second
     assert first["messages"] == MESSAGES
@@ -362,15 +325,10 @@ def test_a_loop_has_a_client_for_each_endpoint_and_key_until_they_are_closed():
 
 
 @pytest.fixture
-def ask(scripted, attempts):
+def ask(scripted, asked):
     """One attempt at a server that replies with what it is given."""
-
-    def go(**changed):
-        body = {**scripted.body({"role": "assistant", "content": "Thornmouth"}), **changed}
-        with scripted.Server(lambda request, number: scripted.Reply(body)) as server:
-            return attempts(Request(model="openai/m", messages=HELLO, base_url=server.url))[0]
-
-    return go
+    body = scripted.body({"role": "assistant", "content": "Thornmouth"})
+    return lambda **changed: asked("openai/m", content={**body, **changed})
 
 
 def choices(content):
@@ -403,27 +361,12 @@ def test_usage_that_is_whole_is_kept_whatever_stands_beside_it(ask):
     assert ask(usage=odd).usage.reasoning_tokens == 4
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        [{"type": "text", "text": "Quay"}, 5, None],
-        [{"type": "output_text", "text": "Quay"}],
-        ["Quay", {}],
-        42,
-        {"text": "Quay"},
-    ],
-)
+CONTENTS = [
+    [{"type": "text", "text": "Quay"}, 5, None], [{"type": "output_text", "text": "Quay"}], ["Quay", {}], 42,
+    {"text": "Quay"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", CONTENTS)
 def test_a_content_that_is_no_text_arrives_as_it_was_sent(ask, content):
     assert json.dumps(ask(choices=choices(content)).message["content"]) == json.dumps(content)
-
-
-def test_a_reply_without_a_message_is_tried_again(ask):
-    for given in ([], [{"index": 0, "finish_reason": "stop", "message": None}]):
-        outcome = ask(choices=given)
-        assert outcome.cause == "passing"
-        assert "the answer has no choices" in outcome.message
-
-
-@pytest.mark.parametrize(("value", "count"), [(0, 0), (12, 12), (-1, None), (True, None), (1.0, None), (10**10, None)])
-def test_a_count_is_a_whole_number_within_any_window(value, count):
-    assert token_count(value) == count

@@ -71,15 +71,11 @@ def test_the_first_of_two_answers_stays(tmp_path):
         assert cache.get(b"k").finish_reason == "tool_calls"
 
 
-def test_a_damaged_file_is_one_sentence(tmp_path):
-    path = tmp_path / "calls.sqlite"
-    path.write_bytes(b"no database" * 1000)
-    with pytest.raises(InputError, match=r"calls\.sqlite is damaged.*delete it"):
-        CallCache(path)
-
-
-def test_a_damaged_page_or_answer_is_one_sentence(tmp_path):
-    path = tmp_path / "calls.sqlite"
+def test_a_damaged_file_page_or_answer_is_one_sentence(tmp_path):
+    none, path = tmp_path / "none.sqlite", tmp_path / "calls.sqlite"
+    none.write_bytes(b"no database" * 1000)
+    with pytest.raises(InputError, match=r"none\.sqlite is damaged.*delete it"):
+        CallCache(none)
     with CallCache(path) as cache:
         for number in range(500):
             cache.put(str(number).encode(), msgspec.structs.replace(COMPLETION, finish_reason=os.urandom(200).hex()))

@@ -10,7 +10,8 @@ from lrat_sim.models.call import Request
 from lrat_sim.models.client import Client
 from lrat_sim.models.message import Message, ToolCall, read_message
 
-CALL = {"id": "c0", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}}
+NAME = {"name": "search"}
+CALL = {"id": "c0", "type": "function", "function": {**NAME, "arguments": '{"query": "x"}'}}
 BLOCK = {"type": "thinking", "thinking": "why", "signature": "s"}
 REDACTED = {"type": "redacted_thinking", "data": "zz"}
 
@@ -29,11 +30,7 @@ REDACTED = {"type": "redacted_thinking", "data": "zz"}
         ({"content": "a", "reasoning": " \n"}, " \n", "a"),
         ({"content": "a", "provider_specific_fields": {"reasoning": "why"}}, "why", "a"),
         ({"content": "a", "reasoning": {"content": "why", "effort": "high"}}, "why", "a"),
-        (
-            {"content": "a", "reasoning_content": [{"type": "text", "text": "w"}, {"type": "text", "text": "y"}]},
-            "wy",
-            "a",
-        ),
+        ({"content": "a", "reasoning_content": [{"type": "text", "text": text} for text in "wy"]}, "wy", "a"),
         # Anthropic, signed and redacted
         ({"content": "a", "thinking_blocks": [BLOCK]}, "why", "a"),
         ({"content": "a", "thinking_blocks": [BLOCK, REDACTED], "reasoning_content": "why"}, "why", "a"),
@@ -161,10 +158,10 @@ def test_a_word_that_begins_like_a_channel_is_text():
     ("raw", "arguments"),
     [
         ({"tool_calls": [CALL]}, '{"query": "x"}'),
-        ({"tool_calls": [{**CALL, "function": {"name": "search", "arguments": {"query": "ü"}}}]}, '{"query": "ü"}'),
-        ({"tool_calls": [{**CALL, "function": {"name": "search", "arguments": None}}]}, ""),
+        ({"tool_calls": [{**CALL, "function": {**NAME, "arguments": {"query": "ü"}}}]}, '{"query": "ü"}'),
+        ({"tool_calls": [{**CALL, "function": {**NAME, "arguments": None}}]}, ""),
         ({"tool_calls": [{**CALL, "function": {"name": "search"}}]}, ""),
-        ({"tool_calls": [{**CALL, "function": {"name": "search", "arguments": ["x"]}}]}, '["x"]'),
+        ({"tool_calls": [{**CALL, "function": {**NAME, "arguments": ["x"]}}]}, '["x"]'),
         ({"function_call": {"name": "search", "arguments": '{"query": "x"}'}}, '{"query": "x"}'),
         ({"function_call": CALL["function"], "tool_calls": [CALL]}, '{"query": "x"}'),
         ({"content": [{"type": "tool_use", "id": "c0", "name": "search", "input": {"query": "x"}}]}, '{"query": "x"}'),
@@ -206,72 +203,51 @@ def test_what_utf8_and_records_cannot_hold_is_written_otherwise():
     assert msgspec.json.decode(msgspec.json.encode(message.raw))["score"] == str(1 << 70)
 
 
+DETAIL = {"type": "reasoning.text", "text": "why"}
 SHAPES = {
-    "openai, no reasoning": ({"content": "a"}, None, "a", 0),
-    "vllm": ({"content": None, "reasoning": "why", "reasoning_content": None, "tool_calls": [CALL]}, "why", None, 1),
-    "sglang": ({"content": None, "reasoning_content": "why", "tool_calls": [CALL]}, "why", None, 1),
-    "no tokens of reasoning": ({"content": "a", "reasoning_content": ""}, "", "a", 0),
-    "minimax, split": (
-        {"content": "a", "reasoning_details": [{"type": "reasoning.text", "id": "r1", "index": 0, "text": "why"}]},
-        "why",
-        "a",
-        0,
-    ),
-    "openrouter": (
-        {"content": "a", "reasoning": "why", "reasoning_details": [{"type": "reasoning.text", "text": "why"}]},
-        "why",
-        "a",
-        0,
-    ),
-    "minimax, appended": ({"content": "<think>\nwhy\n</think>\n\n", "tool_calls": [CALL]}, "why", None, 1),
-    "qwen, template opens": ({"content": "why\n</think>\n\na"}, "why", "a", 0),
-    "two blocks": ({"content": "<think>w</think>b<think>y</think>a"}, "w\ny", "b a", 0),
-    "cut off": ({"content": "<think>\nwhy"}, "why", None, 0),
-    "gateway to anthropic": (
-        {"content": "a", "reasoning_content": "why", "thinking_blocks": [BLOCK, REDACTED]},
-        "why",
-        "a",
-        0,
-    ),
-    "arguments as a mapping": (
-        {"content": None, "tool_calls": [{**CALL, "function": {"name": "search", "arguments": {"query": "x"}}}]},
-        None,
-        None,
-        1,
-    ),
-    "before tool calls": ({"content": None, "function_call": CALL["function"]}, None, None, 1),
-}  # fmt: skip
+    "openai, no reasoning": {"content": "a"},
+    "vllm": {"content": None, "reasoning": "why", "reasoning_content": None, "tool_calls": [CALL]},
+    "sglang": {"content": None, "reasoning_content": "why", "tool_calls": [CALL]},
+    "no tokens of reasoning": {"content": "a", "reasoning_content": ""},
+    "minimax, split": {"content": "a", "reasoning_details": [{**DETAIL, "id": "r1"}]},
+    "openrouter": {
+        "content": "a",
+        "reasoning": "why",
+        "reasoning_details": [{"type": "reasoning.text", "text": "why"}],
+    },
+    "minimax, appended": {"content": "<think>\nwhy\n</think>\n\n", "tool_calls": [CALL]},
+    "qwen, template opens": {"content": "why\n</think>\n\na"},
+    "two blocks": {"content": "<think>w</think>b<think>y</think>a"},
+    "cut off": {"content": "<think>\nwhy"},
+    "gateway to anthropic": {"content": "a", "reasoning_content": "why", "thinking_blocks": [BLOCK, REDACTED]},
+    "arguments as a mapping": {
+        "content": None,
+        "tool_calls": [{**CALL, "function": {**NAME, "arguments": {"query": "x"}}}],
+    },
+    "before tool calls": {"content": None, "function_call": CALL["function"]},
+}
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_real_shape_survives_the_wire_and_litellm(scripted, monkeypatch, model, shape):
-    raw, reasoning, text, calls = SHAPES[shape]
-    monkeypatch.setenv("ANY_KEY", "k")
-    reply = scripted.Reply(scripted.body({"role": "assistant", **raw}))
-    with scripted.Server(lambda *_: reply) as server:
-        hello = [{"role": "user", "content": "hello"}]
-        request = Request(model=model, messages=hello, base_url=server.url, key_env="ANY_KEY", timeout=5.0)
-        message = asyncio.run(Client().complete(request)).message
-    assert message.reasoning is None if reasoning is None else message.reasoning.strip() == reasoning
-    assert (message.text or "").strip() == (text or "")
-    assert [call.name for call in message.calls] == ["search"] * calls
+def test_a_real_shape_survives_the_wire_and_litellm(serve, scripted, model, shape):
+    raw = SHAPES[shape]
+    server = serve(content=scripted.body({"role": "assistant", **raw}))
+    request = Request(model=model, messages=[{"role": "user", "content": "hello"}], base_url=server.url, timeout=5.0)
+    message = asyncio.run(Client().complete(request)).message
+    direct = read_message(raw)
+    assert (message.reasoning is None) == (direct.reasoning is None)
+    assert (message.reasoning or "").strip() == (direct.reasoning or "").strip()
+    assert (message.text or "").strip() == (direct.text or "").strip()
+    assert [call.name for call in message.calls] == [call.name for call in direct.calls]
     assert all(json.loads(call.arguments) == {"query": "x"} for call in message.calls)
     for signed in raw.get("thinking_blocks", []) + raw.get("reasoning_details", []):
         assert json.dumps(signed) in json.dumps(message.raw)
 
 
 MARKS = [
-    "<think>",
-    "</think>",
-    "<thinking>",
-    "[THINK]",
-    "[/THINK]",
-    "<|channel|>",
-    "<|message|>",
-    "<|end|>",
-    "analysis",
-]
+    "<think>", "</think>", "<thinking>", "[THINK]", "[/THINK]", "<|channel|>", "<|message|>", "<|end|>", "analysis",
+]  # fmt: skip
 
 
 @settings(max_examples=200, deadline=None)

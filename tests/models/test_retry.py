@@ -36,7 +36,8 @@ def test_a_date_is_as_far_as_it_is_ahead():
     assert retry_after(told(past)) == 0
 
 
-def test_milliseconds_are_exact_and_come_first():
+def test_milliseconds_are_exact_and_come_first_and_without_a_header_there_is_nothing():
+    assert retry_after(RuntimeError("down")) is retry_after(None) is None
     error = told("7")
     error.litellm_response_headers["retry-after-ms"] = "250"
     assert retry_after(error) == 0.25
@@ -63,11 +64,6 @@ def test_a_result_may_hold_the_wish_too():
     state = RetryCallState(Retrying(), None, (), {})
     state.outcome = Future.construct(1, SimpleNamespace(retry_after=3.0), has_exception=False)
     assert wait_as_asked(otherwise=1.0)(state) == 3.0
-
-
-def test_without_the_header_there_is_nothing():
-    assert retry_after(RuntimeError("down")) is None
-    assert retry_after(None) is None
 
 
 def test_the_wait_is_what_the_error_or_its_cause_asks_for_up_to_the_longest():

@@ -96,24 +96,19 @@ def test_cookies_are_not_kept():
     assert seen == [None, None]
 
 
-def test_a_model_that_sends_too_much_fails_with_the_reason(scripted, attempts):
-    def answer(_, number):
-        return scripted.Reply(scripted.body(scripted.says("a" * (2 * MOST if number == 0 else 10))))
-
-    with scripted.Server(answer) as server:
-        request = Request(model="openai/m", messages=[], base_url=server.url)
-        failed, answered = attempts(request, request)
+def test_a_model_that_sends_too_much_fails_with_the_reason(serve, reply, scripted, attempts):
+    large = scripted.body(scripted.says("a" * 2 * MOST))
+    server = serve(lambda _, number: reply() if number else reply(content=large))
+    request = Request(model="openai/m", messages=[], base_url=server.url)
+    failed, answered = attempts(request, request)
     assert failed.cause == "passing"
     assert "larger than 100,000 bytes" in failed.message
     assert isinstance(answered, Answer)
 
 
-def test_cookies_of_a_model_are_not_sent_back(scripted, attempts):
-    def answer(*_):
-        return scripted.Reply(scripted.body(scripted.says("hi")), set_cookie="a=b")
-
-    with scripted.Server(answer) as server:
-        attempts(*[Request(model="openai/m", messages=[], base_url=server.url)] * 2)
+def test_cookies_of_a_model_are_not_sent_back(serve, attempts):
+    server = serve(set_cookie="a=b")
+    attempts(*[Request(model="openai/m", messages=[], base_url=server.url)] * 2)
     assert [headers.get("cookie") for headers in server.headers] == [None, None]
 
 
@@ -139,7 +134,6 @@ def test_this_machine_is_reached_without_the_proxy_of_the_environment(proxied):
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
-def test_a_model_on_this_machine_is_called_without_the_proxy(proxied, scripted, attempts, model):
-    with scripted.Server(lambda *_: scripted.Reply(scripted.body(scripted.says("hi")))) as server:
-        (outcome,) = attempts(Request(model=model, messages=[], base_url=server.url, timeout=20))
+def test_a_model_on_this_machine_is_called_without_the_proxy(proxied, greeting, attempts, model):
+    (outcome,) = attempts(Request(model=model, messages=[], base_url=greeting.url, timeout=20))
     assert isinstance(outcome, Answer)

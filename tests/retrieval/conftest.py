@@ -1,10 +1,7 @@
 """A small encyclopedia, and a server on loopback that speaks OpenAI's /v1/embeddings."""
 
 import hashlib
-import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -46,78 +43,53 @@ def corpus(tmp_path_factory):
     return Corpus.build(tmp_path_factory.mktemp("corpus"), encyclopedia())
 
 
-class EmbeddingServer:
+class Embeddings:
     """Embeds a text by hashing its words; ``failures`` are the statuses of the next requests, first to last."""
 
-    def __init__(self):
+    def __init__(self, reply):
+        self._reply = reply
+        self.forget()
+
+    def forget(self):
         self.texts: list[str] = []
         self.requests = 0
         self.failures: list[int] = []
         self.retry_after: str | None = None
         self.broken: Callable[[dict[str, Any]], dict[str, Any]] = lambda answer: answer
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.requests += 1
-                status = outer.failures.pop(0) if outer.failures else 200
-                answer = outer.answer(body) if status == 200 else {"error": {"message": f"planned {status}"}}
-                payload = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(payload)))
-                if status != 200 and outer.retry_after is not None:
-                    self.send_header("Retry-After", outer.retry_after)
-                self.end_headers()
-                self.wfile.write(payload)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
-
-    def answer(self, body):
-        self.texts.extend(body["input"])
-        size = body.get("dimensions") or 48
+    def answer(self, body, _):
+        self.requests += 1
+        if status := self.failures.pop(0) if self.failures else 0:
+            headers = {} if self.retry_after is None else {"retry_after": self.retry_after}
+            return self._reply({"error": {"message": f"planned {status}"}}, status=status, **headers)
+        self.texts += body["input"]
         data = [
-            {"object": "embedding", "index": index, "embedding": self._vector(text, size)}
+            {"object": "embedding", "index": index, "embedding": vector_of(text, body.get("dimensions") or 48)}
             for index, text in enumerate(body["input"])
         ]
         usage = {"prompt_tokens": 1, "total_tokens": 1}
-        return self.broken({"object": "list", "model": body["model"], "data": data[::-1], "usage": usage})
+        return self._reply(self.broken({"object": "list", "model": body["model"], "data": data[::-1], "usage": usage}))
 
-    @staticmethod
-    def _vector(text, size):
-        vector = np.full(size, 0.01)
-        for word in text.casefold().split():
-            vector[int(hashlib.md5(word.encode()).hexdigest(), 16) % size] += 1.0
-        return [float(number) for number in vector]
 
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+def vector_of(text, size):
+    vector = np.full(size, 0.01)
+    for word in text.casefold().split():
+        vector[int(hashlib.md5(word.encode()).hexdigest(), 16) % size] += 1.0
+    return vector.tolist()
 
 
 @pytest.fixture(scope="session")
-def shared_server():
-    server = EmbeddingServer()
-    yield server
-    server.close()
+def shared_server(scripted):
+    embeddings = Embeddings(scripted.Reply)
+    with scripted.Server(embeddings.answer) as server:
+        embeddings.url = server.url
+        yield embeddings
 
 
 @pytest.fixture
 def embedding_server(shared_server):
-    shared_server.texts, shared_server.requests, shared_server.failures = [], 0, []
-    shared_server.retry_after, shared_server.broken = None, lambda answer: answer
+    shared_server.forget()
     return shared_server
-
-
-Open = Callable[..., Retriever]
 
 
 @pytest.fixture(scope="session")
@@ -167,3 +139,8 @@ def loopback_key():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOOPBACK_KEY", "anything")
         yield
+
+
+@pytest.fixture(scope="session")
+def anyio_backend():
+    return "asyncio"

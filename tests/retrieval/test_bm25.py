@@ -1,6 +1,12 @@
+"""Lexical search: its words, its scores, its index."""
+
+from concurrent.futures import ThreadPoolExecutor
+
 import bm25s
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
@@ -33,8 +39,11 @@ def test_documents_without_a_word_of_the_query_are_no_hits(opened):
     assert opened("bm25").search(["zzqqxx", ""], 30) == [[], []]
 
 
-def test_arrays_are_memory_mapped(opened):
-    (shard,) = opened("bm25")._engine._shards  # the point is how it is held
+def test_arrays_are_memory_mapped(corpus, tmp_path, monkeypatch):
+    shards, load = [], bm25s.BM25.load
+    monkeypatch.setattr(bm25s.BM25, "load", lambda *of, **how: shards.append(load(*of, **how)) or shards[-1])
+    assert bm25.open_bm25(corpus, tmp_path).search(QUERIES, 1)
+    (shard,) = shards
     assert all(isinstance(shard.scores[name], np.memmap) for name in ("data", "indices", "indptr"))
 
 
@@ -57,3 +66,38 @@ def test_a_killed_build_is_begun_again(corpus, tmp_path, opened):
 def test_a_setting_out_of_range_is_refused_by_name(corpus, tmp_path, options):
     with pytest.raises(InputError, match=f"{next(iter(options))}"):
         bm25.open_bm25(corpus, tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The Running runners were RUNNING", ["run", "runner", "were", "run"]),  # stemmed, without stop words and case
+        ("Bedřich Havlíček, Ångström", tokenize("bedrich havlicek angstrom")),  # accents do not matter in Latin script
+        ("vitamin K 7", ["vitamin", "k", "7"]),
+        ("東京大学", ["東京", "京大", "大学"]),  # scripts without spaces are cut into pairs
+        ("東", ["東"]),
+        ("NHK東京", ["nhk", "東京"]),
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),  # vowel signs stay in their word
+        ("がか", ["がか"]),  # voicing marks stay on their syllable
+        ("かか", ["かか"]),
+        (" ?!… _ 🦜 ", []),
+    ],
+)
+def test_words_of_a_text(text, words):
+    assert tokenize(text) == words
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_words_of_two_texts_are_the_words_of_each(first, second):
+    assert tokenize(f"{first} {second}") == tokenize(first) + tokenize(second)
+
+
+def test_threads_stem_alike():
+    text = " ".join(
+        f"{stem}{ending}" for stem in ("nation", "relat", "hop", "conflat") for ending in ("al", "ing", "ed")
+    )
+    texts = [f"{text} unseen{number}ing" for number in range(200)]
+    serial = [tokenize(t) for t in texts]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(tokenize, texts)) == serial

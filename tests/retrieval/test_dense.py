@@ -7,16 +7,20 @@ import textwrap
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import FingerprintMismatch, InputError
-from lrat_sim.retrieval.dense import open_dense
+from lrat_sim.retrieval import vectors as vectors_module
+from lrat_sim.retrieval.dense import DenseSettings, open_dense
 from lrat_sim.retrieval.encoder import SentenceEncoder
 from lrat_sim.retrieval.hardware import gains_from_bf16
-from lrat_sim.retrieval.vectors import rows_a_shard
+from lrat_sim.retrieval.vectors import ExactSearch, Vectors, exact_scores, rows_a_shard
 from lrat_sim.text import minilm_folder
 
+CPU = DenseSettings(device="cpu")
 QUERIES = ["Who finished the opera?", "ships and reefs", "town 2"]
 
 
@@ -50,8 +54,8 @@ def test_auto_dtype_takes_an_index_as_it_was_made(corpus, tmp_path):
 
 
 def test_queries_are_encoded_in_fp32_whatever_the_documents():
-    plain = SentenceEncoder(str(minilm_folder()), dtype="float32", device="cpu")
-    coarse = SentenceEncoder(str(minilm_folder()), dtype="bfloat16", device="cpu")
+    plain = SentenceEncoder(str(minilm_folder()), CPU, dtype="float32")
+    coarse = SentenceEncoder(str(minilm_folder()), CPU, dtype="bfloat16")
     assert np.array_equal(plain.query("a film"), coarse.query("a film"))
     assert not np.array_equal(plain.documents(["a film"]), coarse.documents(["a film"]))
 
@@ -61,11 +65,14 @@ def test_the_models_own_prompts_are_used_and_can_be_overridden(corpus, tmp_path)
     prompted.prompts = {"query": "query: ", "document": "passage: "}
     prompted.save(str(tmp_path / "model"))
     model = str(tmp_path / "model")
-    own, plain = SentenceEncoder(model, device="cpu"), SentenceEncoder(str(minilm_folder()), device="cpu")
+    own, plain = (
+        SentenceEncoder(model, CPU),
+        SentenceEncoder(str(minilm_folder()), CPU),
+    )
     assert (own.identity()["query_prompt"], own.identity()["document_prompt"]) == ("query: ", "passage: ")
     assert np.allclose(own.query("town"), plain.query("query: town"), atol=1e-6)
     assert np.allclose(own.documents(["town"]), plain.documents(["passage: town"]), atol=1e-6)
-    without = SentenceEncoder(model, query_prompt="", document_prompt="", device="cpu")
+    without = SentenceEncoder(model, DenseSettings(query_prompt="", document_prompt="", device="cpu"))
     assert np.array_equal(without.query("town"), plain.query("town"))
     open_dense(corpus, tmp_path / "indexes", model=model)
     with pytest.raises(FingerprintMismatch, match="query_prompt was 'query: ' and is now ''"):
@@ -84,11 +91,11 @@ def test_other_weights_in_the_same_folder_are_refused(corpus, tmp_path):
 
 
 def test_a_text_is_cut_at_the_length_asked_for():
-    short = SentenceEncoder(str(minilm_folder()), max_length=8, device="cpu")
+    short = SentenceEncoder(str(minilm_folder()), DenseSettings(max_length=8, device="cpu"))
     head = "one two three four five six"
     assert np.array_equal(short.query(f"{head} seven eight"), short.query(head))
     with pytest.raises(InputError, match="reads at most 512 tokens"):
-        SentenceEncoder(str(minilm_folder()), max_length=513)
+        SentenceEncoder(str(minilm_folder()), DenseSettings(max_length=513))
 
 
 DAMAGED = {
@@ -118,16 +125,10 @@ def test_a_damaged_model_folder_is_refused_in_a_sentence(tmp_path, name, content
         content = (tmp_path / name).read_bytes()[:5_000_000]
     (tmp_path / name).unlink()
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=r"^the model .* cannot be loaded \(.+\); give a sent") as caught:
-        SentenceEncoder(str(tmp_path), device="cpu")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_model_that_cannot_be_loaded_is_named(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    for model in (str(tmp_path), str(tmp_path / "missing")):
-        with pytest.raises(InputError, match="cannot be loaded"):
-            SentenceEncoder(model)
+    for model in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError, match=r"^the model .* cannot be loaded \(.+\); give a sent") as caught:
+            SentenceEncoder(str(model), CPU)
+        assert "\n" not in str(caught.value)
 
 
 def test_an_interrupted_encoding_goes_on_where_it_stopped(corpus, tmp_path, monkeypatch):
@@ -226,3 +227,80 @@ def test_an_encoder_that_gives_nan_is_refused_by_document(corpus, tmp_path, monk
     monkeypatch.setattr(SentenceEncoder, "documents", spoil)
     with pytest.raises(InputError, match="no finite vector for document 'twin-b'"):
         open_dense(corpus, tmp_path)
+
+
+# --- the nearest vectors ----------------------------------------------------------------------------------------------
+
+
+def unit(matrix):
+    return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+
+
+def written(folder, matrix, shard_rows):
+    for number, start in enumerate(range(0, len(matrix), shard_rows)):
+        np.save(folder / f"vectors-{number:05}.npy", matrix[start : start + shard_rows])
+    return Vectors(folder, len(matrix), shard_rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 300),
+    distinct=st.integers(1, 40),
+    shard=st.integers(1, 90),
+    k=st.integers(1, 50),
+)
+def test_candidates_hold_every_row_of_the_true_best_ties_included(tmp_path_factory, seed, rows, distinct, shard, k):
+    draw = np.random.default_rng(seed)
+    # few distinct vectors, and some that differ in the last bits only
+    matrix = unit(draw.normal(size=(distinct, 16)))[draw.integers(0, distinct, rows)]
+    matrix = matrix * (1 + draw.integers(0, 3, (rows, 1)) * 2.0**-23).astype(np.float32)
+    queries = unit(draw.normal(size=(5, 16)))
+    vectors = written(tmp_path_factory.mktemp("vectors"), matrix, shard)
+    k = min(k, rows)
+    for query, found in zip(queries, ExactSearch(vectors, "cpu").candidates(queries, k), strict=True):
+        truth = (matrix.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        assert set(np.flatnonzero(truth >= np.sort(truth)[-k])) <= set(found)
+        assert len(found) == len(set(found))
+        assert np.array_equal(exact_scores(vectors, found, query), truth[found])
+
+
+def test_blocks_and_batches_of_queries_change_nothing(tmp_path, monkeypatch):
+    draw = np.random.default_rng(0)
+    vectors = written(tmp_path, unit(draw.normal(size=(2000, 24))), 700)
+    queries = unit(draw.normal(size=(9, 24)))
+
+    def best(queries):
+        found = ExactSearch(vectors, "cpu").candidates(queries, 10)
+        ordered = []
+        for query, rows in zip(queries, found, strict=True):
+            ordered.append(rows[np.argsort(-exact_scores(vectors, rows, query))][:10].tolist())
+        return ordered
+
+    whole = best(queries)
+    monkeypatch.setattr(vectors_module, "_ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(vectors_module, "_QUERIES_AT_ONCE", 2)
+    assert best(queries) == whole == [best(query[None])[0] for query in queries]
+
+
+def test_few_candidates_are_scored_again_on_ordinary_vectors(tmp_path):
+    draw = np.random.default_rng(1)
+    vectors = written(tmp_path, unit(draw.normal(size=(20_000, 64))), 8192)
+    (found,) = ExactSearch(vectors, "cpu").candidates(unit(draw.normal(size=(1, 64))), 10)
+    assert 10 <= len(found) <= 15
+
+
+@pytest.mark.parametrize("index", ["faiss", "faiss-hnsw"])
+def test_faiss_that_is_not_installed_is_named_with_the_remedy(corpus, tmp_path, index, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(InputError, match=r"lrat-sim\[faiss-cpu\].*index=exact"):
+        open_dense(corpus, tmp_path, index=index)
+
+
+@pytest.mark.parametrize("index", ["faiss", "faiss-hnsw"])
+def test_faiss_finds_what_exact_search_finds(corpus, tmp_path, index):
+    pytest.importorskip("faiss", reason="faiss is an extra")
+    queries = ["a lighthouse", "film of Carla Ruiz", "東京大学"]
+    for _ in range(2):  # built, then opened
+        found = open_dense(corpus, tmp_path, index=index).search(queries, 5)
+        assert found == open_dense(corpus, tmp_path).search(queries, 5)

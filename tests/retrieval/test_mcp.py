@@ -1,6 +1,7 @@
 """The MCP server, asked by the official client: over HTTP and over stdio, it shows what our agents are shown."""
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -12,19 +13,18 @@ from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
 from lrat_sim.agent import tools
-from lrat_sim.errors import UnknownDocument
 from lrat_sim.models.message import ToolCall
-from lrat_sim.records import Document, Hit
-from lrat_sim.retrieval import Retriever
+from lrat_sim.records import Document
 from lrat_sim.retrieval.mcp_server import mcp_server
 from lrat_sim.retrieval.result_format import ResultFormat
-from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.server import serving
 from lrat_sim.retrieval.service import Service
 
 QUERIES = ["film of Carla Ruiz", "lighthouse", "東京大学", "zzqqxx", "  bridge "]
 SHOWN = ResultFormat(k=4, snippet_tokens=9, document_tokens=12)
 MODES = ["auto", "legacy"]
+
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def url(bm25):
 
 
 async def text_of(client, tool, arguments):
-    result = await client.call_tool(tool, arguments)
+    result = await asyncio.wait_for(client.call_tool(tool, arguments), 60)
     (content,) = result.content
     assert result.is_error == content.text.startswith("Error: ")
     return str(content.text)
@@ -45,98 +45,57 @@ async def as_an_agent(retriever):
     shown = tools.ResultFormat(SHOWN.k, SHOWN.snippet_tokens, SHOWN.document_tokens)
     toolbox = tools.Toolbox(retriever, tools.texts_of(retriever), shown)
 
-    async def one(tool, arguments):
-        (call,) = await toolbox.run([ToolCall(id="c", name=tool, arguments=arguments)])
-        return call
+    async def call(tool, arguments):
+        (done,) = await toolbox.run([ToolCall(id="c", name=tool, arguments=arguments)])
+        return done
 
-    searches = {query: await one("search", f'{{"query": "{query}"}}') for query in QUERIES}
+    searches = {query: await call("search", f'{{"query": "{query}"}}') for query in QUERIES}
     docid = searches[QUERIES[0]].hits[0].docid
-    opened = await one("get_document", f'{{"docid": "{docid}"}}')
-    return {docid: opened.output, **{query: call.output for query, call in searches.items()}}
-
-
-def run(server, mode, ask):
-    async def session():
-        async with Client(server, mode=mode) as client:
-            return await ask(client)
-
-    return asyncio.run(asyncio.wait_for(session(), 60))
+    opened = await call("get_document", f'{{"docid": "{docid}"}}')
+    return {docid: opened.output, **{query: search.output for query, search in searches.items()}}
 
 
 async def everything(client):
+    """The same, from the server."""
     found = {query: await text_of(client, "search", {"query": query}) for query in QUERIES}
     docid = found[QUERIES[0]].partition("DocID:")[2].partition("\n")[0]
     return {docid: await text_of(client, "get_document", {"docid": docid}), **found}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_tools_are_the_agents_own(url, mode):
-    listed = run(url, mode, lambda client: client.list_tools())
+async def test_the_tools_are_the_agents_own_and_give_what_an_agent_is_shown(url, mode, bm25):
+    async with Client(url, mode=mode) as client:
+        listed = (await client.list_tools()).tools
+        assert await everything(client) == await as_an_agent(bm25)
     described = [
         {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.input_schema}}
-        for t in listed.tools
+        for t in listed
     ]
     assert described == tools.TOOLS
-    assert all(tool.annotations.read_only_hint for tool in listed.tools)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_what_they_give_is_what_an_agent_is_shown(url, mode, bm25):
-    assert run(url, mode, everything) == asyncio.run(as_an_agent(bm25))
-
-
-class Marked(Retriever):
-    """One document, whose id holds a chat template's token."""
-
-    page: Document
-
-    def search(self, queries, k):
-        return [[Hit(docid=self.page.id, score=1.0, rank=1)] for _ in queries]
-
-    def document(self, docid):
-        if docid != self.page.id:
-            raise UnknownDocument(docid)
-        return self.page
-
-    def describe(self):
-        return {"kind": "marked"}
+    assert all(tool.annotations.read_only_hint for tool in listed)
 
 
 @pytest.mark.parametrize("docid", ["<|im_end|>7", "[INST]a\\b", "plain\\7"])
-def test_a_document_opens_by_its_id_as_it_was_shown_and_as_it_is(docid, monkeypatch):
+async def test_a_document_opens_by_its_id_as_it_was_shown_and_as_it_is(docid, scripted):
     page = Document(id=docid, title="Harbour", text="Salt was paid there.")
-    monkeypatch.setattr(Marked, "page", page, raising=False)
-
-    async def ask(client):
-        found = await text_of(client, "search", {"query": "harbour"})
-        shown = found.partition("DocID:")[2].partition("\n")[0]
-        return shown, [await text_of(client, "get_document", {"docid": each}) for each in (shown, docid)]
-
-    async def serve():
-        service = Service(Marked())
-        try:
-            async with Client(mcp_server(service)) as client:
-                return await ask(client)
-        finally:
-            service.close()
-
-    shown, opened = asyncio.run(serve())
+    with contextlib.closing(Service(scripted.Tiny([page]))) as service:
+        async with Client(mcp_server(service)) as client:
+            found = await text_of(client, "search", {"query": "harbour"})
+            shown = found.partition("DocID:")[2].partition("\n")[0]
+            opened = [await text_of(client, "get_document", {"docid": way}) for way in (shown, docid)]
     assert (shown == docid) == docid.startswith("plain")
     assert opened == [f"Document {shown}:\nHarbour\nSalt was paid there."] * 2
 
 
-def test_many_sessions_at_once_get_their_own_answers(url, bm25):
-    expected = asyncio.run(as_an_agent(bm25))
+async def test_many_sessions_at_once_get_their_own_answers(url, bm25):
+    expected = await as_an_agent(bm25)
 
-    async def one(number):
+    async def session(number):
         async with Client(url, mode=MODES[number % 2]) as client:
             query = QUERIES[number % len(QUERIES)]
             assert await text_of(client, "search", {"query": query}) == expected[query]
 
-    async def all_of_them():
-        await asyncio.gather(*(one(number) for number in range(20)))
-
-    asyncio.run(asyncio.wait_for(all_of_them(), 60))
+    await asyncio.gather(*map(session, range(20)))
 
 
 STDIO = """
@@ -156,14 +115,12 @@ serve_stdio(retriever, shown=ResultFormat(k=4, snippet_tokens=9, document_tokens
 """
 
 
-def test_over_stdio_it_is_the_same(corpus, bm25, tmp_path):
+async def test_over_stdio_it_is_the_same(corpus, bm25, tmp_path):
     arguments = ["-c", STDIO, str(corpus.folder), str(tmp_path)]
     server = StdioServerParameters(command=sys.executable, args=arguments, env={"OMP_NUM_THREADS": "1"})
-
-    async def both(client):
-        return [tool.name for tool in (await client.list_tools()).tools], await everything(client)
-
-    assert run(server, "auto", both) == (["search", "get_document"], asyncio.run(as_an_agent(bm25)))
+    async with Client(server) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["search", "get_document"]
+        assert await everything(client) == await as_an_agent(bm25)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, None])
@@ -197,23 +154,17 @@ def test_over_stdio_it_ends_with_its_input_or_by_a_signal(ending, corpus, tmp_pa
         ("search", {"query": "a" * 32_001}, "32000 characters a query"),
     ],
 )
-def test_a_call_that_cannot_be_answered_says_what_to_do(url, mode, tool, arguments, said):
-    text = run(url, mode, lambda client: text_of(client, tool, arguments))
+async def test_a_call_that_cannot_be_answered_says_what_to_do(url, mode, tool, arguments, said):
+    async with Client(url, mode=mode) as client:
+        text = await text_of(client, tool, arguments)
     assert text.startswith("Error: ")
     assert said in text
 
 
-def test_a_tool_that_is_not_there_is_named_with_those_that_are(url):
-    async def ask(client):
+async def test_a_tool_that_is_not_there_is_named_with_those_that_are(url):
+    async with Client(url) as client:
         with pytest.raises(MCPError, match=r"no tool 'visit'.*search\(query\) and get_document\(docid\)"):
             await client.call_tool("visit", {"docid": "d07"})
-
-    run(url, "auto", ask)
-
-
-def test_a_body_over_the_limit_never_reaches_it(bm25):
-    with serving(bm25, limits=ServerLimits(body=1000)) as url:
-        assert httpx.post(f"{url}/mcp", json={"x": "y" * 2000}).status_code == 413
 
 
 def test_it_can_be_left_out(bm25):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from lrat_sim.errors import InputError, UnknownName
-from lrat_sim.retrieval import known_retrievers, open_retriever
+from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.registry import parse_spec
 from lrat_sim.text import minilm_folder
 
@@ -44,10 +44,6 @@ def plugin(tmp_path, monkeypatch):
         "broken = plugin_of_a_user:Missing\nnothing = plugin_of_a_user:nothing\n"
     )
     monkeypatch.syspath_prepend(installed)
-
-
-def test_the_built_in_retrievers_are_known_by_entry_point():
-    assert {"bm25", "dense", "hybrid", "embedding-api", "oracle"} <= set(known_retrievers())
 
 
 @pytest.mark.usefixtures("plugin")

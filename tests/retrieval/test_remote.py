@@ -1,17 +1,16 @@
 """The remote retriever: it gives what the served one gives, retries what may pass, and notices what has changed."""
 
 import asyncio
-import contextlib
-import itertools
 import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import load_agent
@@ -19,10 +18,9 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, canonical
 from lrat_sim.retrieval import open_retriever
-from lrat_sim.retrieval.connection import DocumentCache
-from lrat_sim.retrieval.remote import RemoteRetriever, open_remote
+from lrat_sim.retrieval.remote import DocumentCache, RemoteRetriever, open_remote
 from lrat_sim.retrieval.schemas import ServerLimits
-from lrat_sim.retrieval.server import serving
+from lrat_sim.retrieval.server import serving, serving_app
 
 QUERIES = ["film of Carla Ruiz", "lighthouse on the cape", "東京大学", "bridge", "\ud83d", ""]
 
@@ -31,73 +29,46 @@ class Between:
     """Stands before a server and does what ``plan`` says to the next requests, first to last; then passes them on.
 
     A number is a status; ``cut`` closes the connection in the midst of the answer; ``hang`` keeps silent until the
-    client goes, ``drip`` sends it a byte of the head now and then; anything else is sent as the body of a 200.
+    client goes, ``drip`` sends it a byte of the body now and then; anything else is sent as the body of a 200.
     """
 
     def __init__(self, target):
+        self.target = target
         self.plan: list[Any] = []
         self.requests: list[str] = []
         self.bodies: list[Any] = []
-        between, lock = self, threading.Lock()
+        self.app = Starlette(routes=[Route("/{path:path}", self.answer, methods=["GET", "POST"])])
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
+    async def answer(self, request):
+        body, path = await request.body(), request.scope["raw_path"].decode()
+        self.requests.append(f"{request.method} {path}")
+        self.bodies.append(json.loads(body) if body else None)
+        step = self.plan.pop(0) if self.plan else None
+        if isinstance(step, int):
+            wait = {"retry-after": "0"} if step in (429, 503) else {}
+            return JSONResponse({"error": "as planned."}, step, wait)
+        if isinstance(step, bytes):
+            return Response(step)
+        if step == "hang":
+            while (await request.receive())["type"] != "http.disconnect":
                 pass
+        if step in ("hang", "drip"):
+            return StreamingResponse(self.drips())
+        async with httpx.AsyncClient(timeout=30) as http:
+            passed = await http.request(request.method, self.target + path, content=body)
+        headers = {name: passed.headers[name] for name in ("content-type", "x-lrat-sim-fingerprint")}
+        if step == "cut":
+            return StreamingResponse(self.half(passed.content), headers=headers)
+        return Response(passed.content, passed.status_code, headers)
 
-            def do_GET(self):
-                sent = self.rfile.read(int(self.headers.get("content-length", 0)))
-                with lock:
-                    between.requests.append(f"{self.command} {self.path}")
-                    between.bodies.append(json.loads(sent) if sent else None)
-                    step = between.plan.pop(0) if between.plan else None
-                if step in ("hang", "drip"):
-                    self.close_connection = True
-                    self.keep_waiting(b"" if step == "hang" else b"HTTP/1.1 200 OK\r\nX-Far-Too-Slow: ")
-                elif isinstance(step, int):
-                    self.answer(step, b'{"error": "as planned."}', {})
-                elif step in (None, "cut"):
-                    passed = httpx.request(self.command, target + self.path, content=sent)
-                    self.answer(passed.status_code, passed.content, dict(passed.headers), cut=step == "cut")
-                else:
-                    self.answer(200, step, {})
+    async def drips(self):
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
 
-            do_POST = do_GET  # noqa: N815
-
-            def keep_waiting(self, head):
-                self.connection.settimeout(0.01)
-                with contextlib.suppress(ConnectionError):
-                    for byte in itertools.chain(head, itertools.repeat(b"x"[0])):
-                        with contextlib.suppress(TimeoutError):
-                            if self.connection.recv(1) == b"":
-                                return
-                        if head:
-                            self.wfile.write(bytes([byte]))
-
-            def answer(self, status, body, headers, cut=False):
-                try:
-                    self.send_response(status)
-                    for name in ("content-type", "x-lrat-sim-fingerprint"):
-                        if name in headers:
-                            self.send_header(name, headers[name])
-                    if status in (429, 503):
-                        self.send_header("retry-after", "0")
-                    self.send_header("content-length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body[: len(body) // 2] if cut else body)
-                except OSError:
-                    pass
-                self.close_connection = cut
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self):
-        self._http.shutdown()
-        self._http.server_close()
+    async def half(self, content):
+        yield content[: len(content) // 2]
+        raise ConnectionResetError
 
 
 @pytest.fixture
@@ -105,24 +76,18 @@ def between(url, monkeypatch):
     # the waits grow at random; how long they last is not what these tests are about
     monkeypatch.setattr("lrat_sim.retrieval.connection._LONGEST_WAIT", 0.01)
     between = Between(url)
-    yield between
-    between.close()
+    with serving_app(lambda host: between.app) as between.url:
+        yield between
 
 
-def test_it_is_the_same_retriever_as_the_served_one(url, bm25, corpus):
-    remote = open_remote(corpus, url=url)
-    assert remote.describe() == bm25.describe()
-    assert remote.fingerprint == bm25.fingerprint
+def test_it_is_opened_by_its_name_needs_no_corpus_and_is_the_served_one(url, bm25, tmp_path):
+    remote = open_retriever(f"remote:url={url}/", None, tmp_path)
+    assert (remote.describe(), remote.fingerprint) == (bm25.describe(), bm25.fingerprint)
     assert remote.search(QUERIES, 7) == bm25.search(QUERIES, 7)
-    assert remote.document("d07") == bm25.document("d07")
 
 
-def test_it_is_opened_by_its_name_and_needs_no_corpus(url, bm25, tmp_path):
-    assert open_retriever(f"remote:url={url}", None, tmp_path).fingerprint == bm25.fingerprint
-    assert open_remote(None, url=f"{url}/").search(QUERIES, 3) == bm25.search(QUERIES, 3)
-
-
-def test_runs_of_an_agent_are_the_same_through_it(small_world, tmp_path):
+@pytest.mark.anyio
+async def test_runs_of_an_agent_are_the_same_through_it(small_world, tmp_path):
     direct = open_retriever("bm25", small_world.corpus, tmp_path)
     agent = load_agent("simulated")
 
@@ -131,7 +96,7 @@ def test_runs_of_an_agent_are_the_same_through_it(small_world, tmp_path):
         return [canonical(each) for each in await asyncio.gather(*(run_task(t, agent, retriever) for t in tasks))]
 
     with serving(direct) as url:
-        assert asyncio.run(run(open_remote(small_world.corpus, url=url))) == asyncio.run(run(direct))
+        assert await run(open_remote(small_world.corpus, url=url)) == await run(direct)
 
 
 def test_it_may_be_served_again(url, bm25, corpus):
@@ -359,7 +324,7 @@ def test_documents_of_a_search_r1_server_are_read_as_it_gives_them(between):
         remote.search(["anything"], 4)
 
 
-def test_the_shelf_keeps_what_was_used_last_within_its_room():
+def test_the_cache_of_documents_keeps_what_was_used_last_within_its_room():
     cache = DocumentCache(3000)
     for docid in "abc":
         cache.put(Document(id=docid, text="x" * 499, title="t"))

@@ -7,6 +7,7 @@ from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.records import Task
 from lrat_sim.retrieval.rerank import Scorer, open_rerank
+from lrat_sim.retrieval.search_app import search_app
 from lrat_sim.text import minilm_folder
 
 QUERY = "film of Carla Ruiz"
@@ -60,8 +61,9 @@ def test_oracle_as_base_learns_the_task(folder, corpus, tmp_path):
     assert "dilli" in [hit.docid for hit in rerank.for_task(task).search(["film"], 3)[0]]
 
 
-def test_task_changes_nothing_where_the_base_knows_none(rerank):
+def test_task_changes_nothing_where_the_base_knows_none_so_that_it_can_be_served(rerank):
     assert rerank.for_task(Task(id="t", question="?")) is rerank
+    search_app(rerank)
 
 
 def test_fingerprint_follows_base_depth_length_and_weights(rerank, folder, corpus, tmp_path):

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lrat_sim.rollout import run
+from lrat_sim.rollout.calls import CallOptions
+
 SUPPORT = Path(__file__).parents[1] / "support"
 
 
@@ -31,3 +34,14 @@ def provider():
 def rollout_process(scripted, provider):
     """A rollout that a process of its own can run: the module tests/support/rollout_process.py."""
     return support("rollout_process")
+
+
+@pytest.fixture
+def rollout(scripted):
+    """A rollout without a table, by default with the scripted retriever; options of its calls by name."""
+
+    def rollout(tasks, agent, folder, *, retriever=None, table=False, **options):
+        calls = CallOptions(**{name: options.pop(name) for name in CallOptions.__struct_fields__ if name in options})
+        return run.rollout(tasks, agent, retriever or scripted.Tiny(), folder, calls=calls, table=table, **options)
+
+    return rollout

@@ -12,7 +12,6 @@ from lrat_sim.agent.tools import TOOLS
 from lrat_sim.models.call import Retries
 from lrat_sim.records import Task
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.rollout.run import rollout
 
 PROFILES = [
     "agentcpm-explore",
@@ -117,7 +116,7 @@ def check_settings(trajectory, requests, tools):
 @pytest.mark.parametrize("count", SEVERAL)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_task_is_lost_doubled_or_wrongly_counted_at_20_percent_faults(
-    profile, count, provider, scripted, tmp_path, monkeypatch
+    rollout, profile, count, provider, tmp_path, monkeypatch
 ):
     for key in ("ZAI_API_KEY", "MINIMAX_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.setenv(key, "none")
@@ -125,7 +124,7 @@ def test_no_task_is_lost_doubled_or_wrongly_counted_at_20_percent_faults(
     numbers = range(count * PROFILES.index(profile), count * (PROFILES.index(profile) + 1))
     with provider.Provider(log, seed=3, faults=0.2, fates=0.08) as failing:
         agent, tasks, plan = profile_at(failing.url, profile), tasks_for(provider, numbers), failing.plan
-        summary = rollout(tasks, agent, scripted.Tiny(), run, concurrency=32, table=False)
+        summary = rollout(tasks, agent, run, concurrency=32)
         requests = list(failing.requests())
     tried = {*provider.PASSING} & {request["fault"] for request in requests}
     assert len(tried) == len({*provider.PASSING}) or (count < 125 and len(tried) > 2), "some faults were not tried"
@@ -146,7 +145,7 @@ def test_no_task_is_lost_doubled_or_wrongly_counted_at_20_percent_faults(
     assert summary.tokens == tokens_served(requests)
 
     with provider.Provider(log, port=failing.port, seed=3) as healed:
-        summary = rollout(tasks, agent, scripted.Tiny(), run, concurrency=32, table=False)
+        summary = rollout(tasks, agent, run, concurrency=32)
         later = list(healed.requests())[len(requests) :]
     broken = {number_of(each) for each in first if each.status == "error"}
     assert broken or count < 125, "every task healed"
@@ -160,10 +159,10 @@ def test_no_task_is_lost_doubled_or_wrongly_counted_at_20_percent_faults(
     )
 
 
-def test_a_retry_waits_as_long_as_the_server_asks(provider, scripted, tmp_path):
+def test_a_retry_waits_as_long_as_the_server_asks(rollout, provider, tmp_path):
     with provider.Provider(tmp_path / "log", faults=0.3, kinds="429-after") as limited:
         agent = agent_at(limited.url)
-        summary = rollout(tasks_for(provider, range(10)), agent, scripted.Tiny(), tmp_path / "run", table=False)
+        summary = rollout(tasks_for(provider, range(10)), agent, tmp_path / "run")
         requests = list(limited.requests())
     assert summary.errors == 0
     refused = {(each["conversation"], each["attempt"]): each["at"] for each in requests if each["status"] == 429}
@@ -172,7 +171,7 @@ def test_a_retry_waits_as_long_as_the_server_asks(provider, scripted, tmp_path):
     assert all(again[which] - at > provider.RETRY_AFTER - 0.01 for which, at in refused.items())
 
 
-def test_an_outage_ends_soon_as_errors_that_the_same_call_picks_up(provider, scripted, tmp_path):
+def test_an_outage_ends_soon_as_errors_that_the_same_call_picks_up(rollout, provider, tmp_path):
     log, run, count = tmp_path / "requests.jsonl", tmp_path / "run", 80
     tasks, retries = tasks_for(provider, range(count)), Retries(attempts=3, seconds=5.0)
     with provider.Provider(log, seed=5, latency=0.02) as server:
@@ -183,7 +182,7 @@ def test_an_outage_ends_soon_as_errors_that_the_same_call_picks_up(provider, scr
                 server.process.kill()
 
         began = time.monotonic()
-        summary = rollout(tasks, agent, scripted.Tiny(), run, concurrency=16, table=False, progress=pull_the_plug)
+        summary = rollout(tasks, agent, run, concurrency=16, progress=pull_the_plug)
         assert time.monotonic() - began < 600
     assert summary.errors + summary.answered + summary.unanswered == count
     assert summary.errors > count // 4
@@ -191,7 +190,7 @@ def test_an_outage_ends_soon_as_errors_that_the_same_call_picks_up(provider, scr
     assert {each.error.boundary for each in read_trajectories(run) if each.status == "error"} == {"model"}
     before = log.stat().st_size
     with provider.Provider(log, port=server.port, seed=5) as back:
-        summary = rollout(tasks, agent, scripted.Tiny(), run, concurrency=16, table=False)
+        summary = rollout(tasks, agent, run, concurrency=16)
         assert {request["task"] for request in back.requests(before)} == broken
     assert summary.errors == 0
     assert {number_of(each): ended(each) for each in read_trajectories(run)} == {
@@ -210,7 +209,7 @@ def second_half(requests):
 
 
 @pytest.mark.slow
-def test_the_limit_of_calls_settles_near_what_the_server_allows(provider, scripted, tmp_path):
+def test_the_limit_of_calls_settles_near_what_the_server_allows(rollout, provider, tmp_path):
     allowed, refused = 8, {}
     for adaptive in (True, False):
         folder = tmp_path / str(adaptive)
@@ -218,9 +217,7 @@ def test_the_limit_of_calls_settles_near_what_the_server_allows(provider, script
         with provider.Provider(folder / "log", latency=0.1, capacity=allowed) as server:
             agent = agent_at(server.url, retries=Retries(attempts=30, seconds=120.0))
             tasks = tasks_for(provider, range(80))
-            summary = rollout(
-                tasks, agent, scripted.Tiny(), folder / "run", concurrency=40, adaptive=adaptive, table=False
-            )
+            summary = rollout(tasks, agent, folder / "run", concurrency=40, adaptive=adaptive)
             requests = list(server.requests())
         assert summary.errors == 0
         assert summary.ran == 80
@@ -233,12 +230,10 @@ def test_the_limit_of_calls_settles_near_what_the_server_allows(provider, script
     assert refused[True] < refused[False] / 2
 
 
-def test_server_errors_do_not_shrink_the_limit_of_calls(provider, scripted, tmp_path):
+def test_server_errors_do_not_shrink_the_limit_of_calls(rollout, provider, tmp_path):
     with provider.Provider(tmp_path / "log", seed=2, faults=0.3, kinds="500,503", latency=0.2) as server:
         agent = agent_at(server.url)
-        summary = rollout(
-            tasks_for(provider, range(120)), agent, scripted.Tiny(), tmp_path / "run", concurrency=20, table=False
-        )
+        summary = rollout(tasks_for(provider, range(120)), agent, tmp_path / "run", concurrency=20)
         requests = list(server.requests())
     assert summary.errors == 0
     assert max(request["in_flight"] for request in requests) == 20

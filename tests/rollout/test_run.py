@@ -1,4 +1,3 @@
-import asyncio
 import resource
 import sqlite3
 import zlib
@@ -15,7 +14,8 @@ from lrat_sim.errors import FingerprintMismatch, InputError
 from lrat_sim.models.call import Retries
 from lrat_sim.records import Grade, Hop, Plan, Task, canonical
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.rollout.run import rollout
+
+HOP = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
 
 
 def tasks(count, plan=None):
@@ -40,8 +40,8 @@ def content(folder):
     return sorted(canonical(trajectory) for trajectory in read_trajectories(folder))
 
 
-def test_a_run_folder_holds_settings_trajectories_and_index(agent, scripted, tmp_path):
-    summary = rollout(tasks(5), agent, scripted.Tiny(), tmp_path / "run", samples=2, table=False)
+def test_a_run_folder_holds_settings_trajectories_and_index(rollout, agent, scripted, tmp_path):
+    summary = rollout(tasks(5), agent, tmp_path / "run", samples=2)
     assert (summary.asked, summary.ran, summary.reused, summary.answered, summary.errors) == (10, 10, 0, 10, 0)
     assert (summary.mean_steps, summary.cost, summary.success) == (1.0, None, None)
     settings = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())
@@ -63,56 +63,47 @@ def test_a_run_folder_holds_settings_trajectories_and_index(agent, scripted, tmp
     assert (row["prompt_tokens"], row["completion_tokens"], row["reasoning_tokens"]) == (20, 10, 4)
 
 
-def test_no_key_is_written(agent, scripted, tmp_path, monkeypatch):
+def test_no_key_is_written(rollout, agent, tmp_path, monkeypatch):
     monkeypatch.setenv("OWN_KEY", "sk-very-secret")
     keyed = msgspec.structs.replace(agent, key_env="OWN_KEY")
-    rollout(tasks(1), keyed, scripted.Tiny(), tmp_path, table=False)
+    rollout(tasks(1), keyed, tmp_path)
     assert "sk-very-secret" not in "".join(path.read_text() for path in tmp_path.glob("*.*l*"))
 
 
-def test_the_same_call_again_reuses_everything_and_says_so(agent, scripted, tmp_path, capsys):
-    rollout(tasks(4), agent, scripted.Tiny(), tmp_path)
+def test_the_same_call_again_reuses_everything_and_says_so(rollout, agent, scripted, tmp_path, capsys):
+    rollout(tasks(4), agent, tmp_path, table=True)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     retriever = scripted.Tiny()
-    summary = rollout(tasks(4), agent, retriever, tmp_path)
+    summary = rollout(tasks(4), agent, tmp_path, retriever=retriever, table=True)
     assert (summary.ran, summary.reused, summary.answered) == (0, 4, 4)
     assert retriever.searches == []
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert "4 of 4 runs are in" in capsys.readouterr().err
 
 
-def test_more_tasks_and_samples_extend_a_run(agent, scripted, tmp_path):
-    rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
-    summary = rollout(tasks(3), agent, scripted.Tiny(), tmp_path, samples=2, table=False)
+def test_more_tasks_and_samples_extend_a_run(rollout, agent, tmp_path):
+    rollout(tasks(2), agent, tmp_path)
+    summary = rollout(tasks(3), agent, tmp_path, samples=2)
     assert (summary.asked, summary.reused, summary.ran) == (6, 2, 4)
     assert len(yaml.safe_load((tmp_path / "run.yaml").read_text())["calls"]) == 2
 
 
-def test_any_concurrency_gives_the_same_trajectories(agent, scripted, tmp_path):
+def test_any_concurrency_gives_the_same_trajectories(rollout, agent, tmp_path):
     for concurrency in (1, 8):
-        rollout(tasks(12), agent, scripted.Tiny(), tmp_path / str(concurrency), concurrency=concurrency, table=False)
+        rollout(tasks(12), agent, tmp_path / str(concurrency), concurrency=concurrency)
     assert content(tmp_path / "1") == content(tmp_path / "8")
     assert len(content(tmp_path / "1")) == 12
 
 
-def test_the_simulated_agent_is_the_same_at_any_concurrency_and_twice(scripted, tmp_path):
-    hop = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
+def test_the_simulated_agent_is_the_same_at_any_concurrency_and_twice(rollout, tmp_path):
     agent = AgentSettings(model="sim/default", limits=Limits(k=2, snippet_tokens=4))
     for name, concurrency in (("one", 1), ("eight", 8), ("again", 8)):
-        rollout(
-            tasks(10, Plan(hops=[hop])),
-            agent,
-            scripted.Tiny(),
-            tmp_path / name,
-            concurrency=concurrency,
-            samples=2,
-            table=False,
-        )
+        rollout(tasks(10, Plan(hops=[HOP])), agent, tmp_path / name, concurrency=concurrency, samples=2)
     assert content(tmp_path / "one") == content(tmp_path / "eight") == content(tmp_path / "again")
     assert len(set(content(tmp_path / "one"))) == 20
 
 
-def test_errors_are_run_again_and_the_last_record_counts(agent, scripted, tmp_path):
+def test_errors_are_run_again_and_the_last_record_counts(rollout, agent, scripted, tmp_path):
     down = {"t1", "t3"}
 
     def answer(messages, _):
@@ -122,10 +113,10 @@ def test_errors_are_run_again_and_the_last_record_counts(agent, scripted, tmp_pa
         return scripted.says(f"Exact Answer: {number}")
 
     scripted.provide(answer)
-    summary = rollout(tasks(5), agent, scripted.Tiny(), tmp_path, table=False)
+    summary = rollout(tasks(5), agent, tmp_path)
     assert (summary.answered, summary.errors) == (3, 2)
     down.clear()
-    summary = rollout(tasks(5), agent, scripted.Tiny(), tmp_path, table=False)
+    summary = rollout(tasks(5), agent, tmp_path)
     assert (summary.reused, summary.ran, summary.answered, summary.errors) == (3, 2, 5, 0)
     assert len((tmp_path / "trajectories.jsonl").read_bytes().splitlines()) == 7
     kept = list(read_trajectories(tmp_path))
@@ -134,7 +125,7 @@ def test_errors_are_run_again_and_the_last_record_counts(agent, scripted, tmp_pa
     assert {row["status"] for row in parquet.read_table(tmp_path / "index.parquet").to_pylist()} == {"answered"}
 
 
-def test_one_failed_run_does_not_stop_its_neighbours(agent, scripted, tmp_path):
+def test_one_failed_run_does_not_stop_its_neighbours(rollout, agent, scripted, tmp_path):
     retriever = scripted.Tiny()
     search = retriever.search
 
@@ -144,19 +135,19 @@ def test_one_failed_run_does_not_stop_its_neighbours(agent, scripted, tmp_path):
         return search(queries, k)
 
     retriever.search = sometimes
-    summary = rollout(tasks(5), agent, retriever, tmp_path, table=False)
+    summary = rollout(tasks(5), agent, tmp_path, retriever=retriever)
     assert (summary.answered, summary.errors) == (4, 1)
     (broken,) = [each for each in read_trajectories(tmp_path) if each.status == "error"]
     assert (broken.task_id, broken.error.boundary) == ("t2", "retriever")
 
 
-def test_a_torn_last_line_is_cut_off_and_run_again(agent, scripted, tmp_path):
-    rollout(tasks(4), agent, scripted.Tiny(), tmp_path / "torn", table=False, concurrency=1)
-    rollout(tasks(4), agent, scripted.Tiny(), tmp_path / "whole", table=False)
+def test_a_torn_last_line_is_cut_off_and_run_again(rollout, agent, tmp_path):
+    rollout(tasks(4), agent, tmp_path / "torn", concurrency=1)
+    rollout(tasks(4), agent, tmp_path / "whole")
     path = tmp_path / "torn" / "trajectories.jsonl"
     path.write_bytes(path.read_bytes()[:-100])
     assert len(list(read_trajectories(tmp_path / "torn"))) == 3
-    summary = rollout(tasks(4), agent, scripted.Tiny(), tmp_path / "torn", table=False)
+    summary = rollout(tasks(4), agent, tmp_path / "torn")
     assert (summary.reused, summary.ran) == (3, 1)
     assert content(tmp_path / "torn") == content(tmp_path / "whole")
 
@@ -165,54 +156,53 @@ def test_a_torn_last_line_is_cut_off_and_run_again(agent, scripted, tmp_path):
     ("changed", "named"),
     [({"limits": Limits(k=3)}, r"agent\.limits\.k was 10 and is now 3"), ({"prompt": "Find.\n"}, r"agent\.prompt")],
 )
-def test_a_folder_of_another_agent_is_refused_by_what_differs(agent, scripted, tmp_path, changed, named):
-    rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
+def test_a_folder_of_another_agent_is_refused_by_what_differs(rollout, agent, scripted, tmp_path, changed, named):
+    rollout(tasks(2), agent, tmp_path)
     with pytest.raises(FingerprintMismatch, match=named):
-        rollout(tasks(2), msgspec.structs.replace(agent, **changed), scripted.Tiny(), tmp_path, table=False)
+        rollout(tasks(2), msgspec.structs.replace(agent, **changed), tmp_path)
     with pytest.raises(FingerprintMismatch, match=r"retriever\.documents was 4 and is now 1"):
-        rollout(tasks(2), agent, scripted.Tiny(scripted.DOCUMENTS[:1]), tmp_path, table=False)
+        rollout(tasks(2), agent, tmp_path, retriever=scripted.Tiny(scripted.DOCUMENTS[:1]))
     with pytest.raises(FingerprintMismatch, match="seed was 0 and is now 1"):
-        rollout(tasks(2), agent, scripted.Tiny(), tmp_path, seed=1, table=False)
+        rollout(tasks(2), agent, tmp_path, seed=1)
     # how a call is sent may change between two calls, what is asked may not
     patient = msgspec.structs.replace(agent, timeout=7.0)
-    assert rollout(tasks(2), patient, scripted.Tiny(), tmp_path, table=False).reused == 2
+    assert rollout(tasks(2), patient, tmp_path).reused == 2
 
 
-def test_trajectories_without_their_settings_are_not_added_to(agent, scripted, tmp_path):
-    rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
+def test_trajectories_without_their_settings_are_not_added_to(rollout, agent, tmp_path):
+    rollout(tasks(2), agent, tmp_path)
     (tmp_path / "run.yaml").unlink()
     with pytest.raises(InputError, match=r"no run\.yaml"):
-        rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
+        rollout(tasks(2), agent, tmp_path)
 
 
-def test_tasks_without_a_plan_are_left_out_by_name_before_a_simulated_run(scripted, tmp_path, capsys):
-    hop = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
-    mixed = [*tasks(2, Plan(hops=[hop])), Task(id="bare", question="?")]
-    summary = rollout(mixed, AgentSettings(model="sim/default"), scripted.Tiny(), tmp_path)
+def test_tasks_without_a_plan_are_left_out_by_name_before_a_simulated_run(rollout, tmp_path, capsys):
+    mixed = [*tasks(2, Plan(hops=[HOP])), Task(id="bare", question="?")]
+    summary = rollout(mixed, AgentSettings(model="sim/default"), tmp_path, table=True)
     assert (summary.left_out, summary.asked, summary.errors) == (["bare"], 2, 0)
     assert "left out 1 of 3 tasks, without a plan: bare" in capsys.readouterr().err
     with pytest.raises(InputError, match="none of the 1 tasks has a plan"):
-        rollout(mixed[2:], AgentSettings(model="sim/default"), scripted.Tiny(), tmp_path)
+        rollout(mixed[2:], AgentSettings(model="sim/default"), tmp_path, table=True)
 
 
-def test_bad_input_is_refused_before_anything_runs(agent, scripted, tmp_path):
+def test_bad_input_is_refused_before_anything_runs(rollout, agent, tmp_path):
     with pytest.raises(InputError, match="no tasks"):
-        rollout([], agent, scripted.Tiny(), tmp_path)
+        rollout([], agent, tmp_path, table=True)
     with pytest.raises(InputError, match="'t0'"):
-        rollout(tasks(1) * 2, agent, scripted.Tiny(), tmp_path)
-    with pytest.raises(InputError, match="concurrency 0"):
-        rollout(tasks(1), agent, scripted.Tiny(), tmp_path, concurrency=0)
+        rollout(tasks(1) * 2, agent, tmp_path, table=True)
+    with pytest.raises(InputError, match="concurrency is 0"):
+        rollout(tasks(1), agent, tmp_path, concurrency=0, table=True)
     there = {"model": "hosted_vllm/m", "base_url": "http://127.0.0.1:9/v1"}
     limited = msgspec.structs.replace(agent, **there, limits=Limits(cost=1.0))
     with pytest.raises(InputError, match=r"limits\.cost.*unknown"):
-        rollout(tasks(1), limited, scripted.Tiny(), tmp_path)
+        rollout(tasks(1), limited, tmp_path, table=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        rollout(tasks(1), agent, scripted.Tiny(), tmp_path / "file" / "run")
+        rollout(tasks(1), agent, tmp_path / "file" / "run", table=True)
     assert not (tmp_path / "trajectories.jsonl").exists()
 
 
-def test_success_so_far_counts_unanswered_and_errors_as_failures(agent, scripted, tmp_path):
+def test_success_so_far_counts_unanswered_and_errors_as_failures(rollout, agent, scripted, tmp_path):
     def answer(messages, _):
         number = int(messages[1]["content"].split()[-1])
         if number == 3:
@@ -226,38 +216,33 @@ def test_success_so_far_counts_unanswered_and_errors_as_failures(agent, scripted
     scripted.provide(answer)
     told = []
     arguments = {"grade": grade, "table": False, "progress": lambda *now: told.append(now)}
-    first = rollout(tasks(6), agent, scripted.Tiny(), tmp_path, **arguments)
+    first = rollout(tasks(6), agent, tmp_path, **arguments)
     # right: 0; wrong: 1, 4; unanswered: 2, 5; error: 3
     assert first.success == pytest.approx(1 / 6)
     assert told[-1] == (6, 6, "runs")
-    again = rollout(tasks(6), agent, scripted.Tiny(), tmp_path, **arguments)
+    again = rollout(tasks(6), agent, tmp_path, **arguments)
     assert again.success == pytest.approx(1 / 6)
     grades = {row["task_id"]: row["grade"] for row in parquet.read_table(tmp_path / "index.parquet").to_pylist()}
     assert (grades["t0"], grades["t1"], grades["t2"]) == ("correct", "incorrect", None)
 
 
-def test_a_rollout_can_be_called_where_a_loop_is_running(agent, scripted, tmp_path):
-    async def notebook():
-        return rollout(tasks(2), agent, scripted.Tiny(), tmp_path, table=False)
-
-    assert asyncio.run(notebook()).answered == 2
-
-
-def test_a_full_disk_is_one_sentence_and_loses_nothing(agent, scripted, tmp_path):
+def test_a_full_disk_is_one_sentence_and_loses_nothing(rollout, agent, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
         with pytest.raises(InputError, match="free some space"):
-            rollout(tasks(20), agent, scripted.Tiny(), tmp_path, table=False)
+            rollout(tasks(20), agent, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     kept = len(list(read_trajectories(tmp_path)))
     assert 0 < kept < 20
-    assert rollout(tasks(20), agent, scripted.Tiny(), tmp_path, table=False).reused == kept
+    assert rollout(tasks(20), agent, tmp_path).reused == kept
     assert len(content(tmp_path)) == 20
 
 
-def test_a_key_that_the_provider_quotes_back_is_in_no_file_and_on_no_screen(scripted, tmp_path, monkeypatch, capfd):
+def test_a_key_that_the_provider_quotes_back_is_in_no_file_and_on_no_screen(
+    rollout, scripted, tmp_path, monkeypatch, capfd
+):
     key = "tok-5f1e9a77c0d24b13"
     monkeypatch.setattr(keys, "_known", set())
     monkeypatch.setattr(keys, "_written", ())
@@ -275,7 +260,7 @@ def test_a_key_that_the_provider_quotes_back_is_in_no_file_and_on_no_screen(scri
 
     with scripted.Server(answer) as server:
         agent = AgentSettings(model="openai/m", base_url=server.url, key_env="SOME_KEY", window=32_000)
-        rollout([Task(id="t", question="q")], agent, scripted.Tiny(), tmp_path / "run")
+        rollout([Task(id="t", question="q")], agent, tmp_path / "run", table=True)
     (trajectory,) = read_trajectories(tmp_path / "run")
     assert trajectory.answer == "Bearer [key]"
     assert "[key]" in trajectory.turns[0].attempts[0].error

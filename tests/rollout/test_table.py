@@ -1,37 +1,21 @@
 import io
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from rich.console import Console
 
 from lrat_sim import progress
+from lrat_sim.models.client import Client
 from lrat_sim.rollout.index import Row
-from lrat_sim.rollout.table import Tally, board
+from lrat_sim.rollout.summary import Tally, board
 
-ROW = Row(
-    id="a",
-    task_id="a",
-    sample=0,
-    seed=0,
-    agent="",
-    retriever="",
-    status="answered",
-    end_reason="answer",
-    error=None,
-    answer="x",
-    grade="correct",
-    turns=3,
-    searches=3,
-    browses=1,
-    failed_calls=0,
-    reasoning_tokens=9,
-    prompt_tokens=1000,
-    completion_tokens=500,
-    cost=0.25,
-    seconds=1.0,
-    offset=0,
-)
+TEXTS = dict.fromkeys(("id", "task_id", "agent", "retriever", "end_reason", "answer"), "x")
+NUMBERS = dict.fromkeys(("sample", "seed", "turns", "failed_calls", "reasoning_tokens", "seconds", "offset"), 0)
+TOKENS = {"prompt_tokens": 1000, "completion_tokens": 500}
+GRADED = {"status": "answered", "error": None, "grade": "correct"}
+ROW = Row(**TEXTS, **NUMBERS, **TOKENS, **GRADED, searches=3, browses=1, cost=0.25)
 
 
 def counted(*rows, graded=True):
@@ -76,7 +60,7 @@ def test_a_terminal_gets_a_table_and_a_pipe_plain_lines_while_it_goes_on(termina
     console = Console(file=io.StringIO(), force_terminal=terminal, highlight=False, width=120)
     monkeypatch.setattr(progress, "console", console)
     tally = counted({})
-    with board("rollout", tally, console, lambda: {"calls": "17/20", "retries": "3"}):
+    with board("rollout", tally, console, SimpleNamespace(limiter=SimpleNamespace(taken=17, limit=20), retried=3)):
         tally.add(ROW)
         time.sleep(0.5)
     before, last = console.file.getvalue().rsplit("rollout:", 1)
@@ -88,7 +72,7 @@ def test_a_terminal_gets_a_table_and_a_pipe_plain_lines_while_it_goes_on(termina
 
 
 def test_nothing_is_said_where_nobody_listens(capsys):
-    with board("rollout", counted(), None):
+    with board("rollout", counted(), None, Client()):
         pass
     assert capsys.readouterr() == ("", "")
 

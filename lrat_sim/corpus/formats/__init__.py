@@ -11,10 +11,10 @@ _READERS = {
     "beir": "beir:BeirReader",
     "browsecomp-plus": "browsecomp:BrowseCompReader",
     "generic": "generic:GenericReader",
-    "hotpotqa": "titled:HotpotReader",
-    "2wikimultihopqa": "titled:TwoWikiReader",
-    "infoseek-eval": "infoseek:InfoSeekReader",
-    "musique": "musique:MusiqueReader",
+    "hotpotqa": "passages:HotpotReader",
+    "2wikimultihopqa": "passages:TwoWikiReader",
+    "infoseek-eval": "generic:InfoSeekReader",
+    "musique": "passages:MusiqueReader",
     "world": "world:WorldReader",
 }
 
@@ -28,5 +28,5 @@ def reader_class(name: str) -> type[Reader]:
     if name not in _READERS:
         raise UnknownName("reader", name, sorted(_READERS))
     module, _, attribute = _READERS[name].partition(":")
-    found: type[Reader] = getattr(import_module(f"lrat_sim.corpus.formats.{module}"), attribute)
-    return found
+    reader: type[Reader] = getattr(import_module(f"lrat_sim.corpus.formats.{module}"), attribute)
+    return reader

@@ -1,4 +1,4 @@
-"""Corpora and task sets of one's own, with their fields under any of the usual names."""
+"""Corpora and task sets of one's own, with their fields under any of the usual names, and those of InfoSeek-Eval."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.formats.base import DOCUMENTS, Reader, ReaderOptions, ReadTask, document_of, not_there, split_of
-from lrat_sim.corpus.formats.rows import ID, QUESTION, TASK_ID, Columns, Row, kind_of, pick, table_files
+from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
+from lrat_sim.corpus.formats.rows import ID, QUESTION, TASK_ID, Columns, Row, named_table, not_there, pick, table_files
+from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.values import without_nulls
-from lrat_sim.records import Document, Plan, Task
+from lrat_sim.records import Plan, Task
+from lrat_sim.text import normalise
 
 ANSWERS = ("answers", "answer", "golden_answers", "gold_answers", "answer-text")
 EVIDENCE = ("evidence", "evidence_ids", "evidence_docs", "gold_docs", "positive_ids", "pos_id", "docids")
 TASKS = Columns(("id", "question", "answer"), TASK_ID, QUESTION)
 """What a file of tasks holds."""
 
+_INFOSEEK = Columns(("id", "question", "answer"), ("id",), ("question",))
 _REMEDY = "name it with the options `corpus` and `tasks`"
 
 
@@ -30,9 +33,6 @@ def task_of(row: Row, corpus: Corpus | None) -> Task:
 
     Several answers or evidence ids are a list, where a text has to stand for one a JSON list.  A text that is no
     document's id stands for the ids between its spaces.
-
-    Raises:
-        RecordError: it has no question, or a field of the wrong kind.
     """
     try:
         plan = msgspec.convert(without_nulls(row.fields["plan"]), type=Plan) if row.fields.get("plan") else None
@@ -52,11 +52,7 @@ def task_of(row: Row, corpus: Corpus | None) -> Task:
 
 
 def texts_of(row: Row, names: tuple[str, ...], field: str) -> list[str]:
-    """A field that is a list of texts, a text, a JSON list, or missing.
-
-    Raises:
-        RecordError: it is something else.
-    """
+    """A field that is a list of texts, a text, a JSON list, or missing."""
     value = row.pick(names)
     if isinstance(value, str) and value.startswith("["):
         with suppress(*NOT_JSON):  # an answer may merely begin with a bracket
@@ -85,44 +81,68 @@ class GenericReader(Reader):
 
     options_type = GenericOptions
 
-    def configure(self, options: Struct) -> None:
-        """Finds the files by the options or by their usual names."""
-        assert isinstance(options, GenericOptions)
-        folder = self.source
-        if folder.is_file():
-            self._documents, self._tasks, self.has_tasks = [folder], [], False
-            return
-        self._documents = self._named(options.corpus) if options.corpus else table_files(folder, "corpus")
-        if not self._documents:
-            raise not_there(folder, "corpus.*", _REMEDY)
-        if options.tasks is None:
-            given = {split: table_files(folder, split) for split in ("train", "dev", "test", "tasks")}
+    def __init__(self, source: Path | None, options: GenericOptions):
+        super().__init__(source, options)
+        self._tasks: list[tuple[str, Path]] = []
+        if self.source.is_file():
+            self.corpus_files = [self.source]
         else:
-            given = {split: self._named(name) for split, name in options.tasks.items()}
-        self._tasks = [
-            (split_of(path) if split == "tasks" else split, path) for split, paths in given.items() for path in paths
-        ]
+            self.corpus_files = self._table("corpus", options.corpus or None)
+            if not self.corpus_files:
+                raise not_there(self.source, "corpus.*", _REMEDY)
+            usual = dict.fromkeys(("train", "dev", "test", "tasks"))
+            for split, pattern in (usual if options.tasks is None else options.tasks).items():
+                for path in self._table(split, pattern):
+                    self._tasks.append((split_of(path) if split == "tasks" else split, path))
         self.has_tasks = bool(self._tasks)
+        self.files = [*self.corpus_files, *(path for _, path in self._tasks)]
 
-    def _named(self, pattern: str) -> list[Path]:
-        found = [path for path in sorted(self.source.glob(pattern)) if kind_of(path)]
-        if not found:
-            raise not_there(self.source, pattern, _REMEDY)
-        return found
-
-    def files(self) -> list[Path]:
-        """Files of documents, then of tasks."""
-        return [*self._documents, *(path for _, path in self._tasks)]
-
-    def documents(self) -> Iterator[Document]:
-        """The rows of every file of documents."""
-        for path in self._documents:
-            yield from map(document_of, self.rows(path, DOCUMENTS))
+    def _table(self, name: str, pattern: str | None) -> list[Path]:
+        return named_table(self.source, name) if pattern is None else table_files(self.source, [pattern], _REMEDY)
 
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
         """The rows of every file of tasks."""
         for split, path in self._tasks:
-            for row in self.rows(path, TASKS):
-                task = task_of(row, corpus)
-                present, missing = self.evidence(corpus, task.evidence)
-                yield ReadTask(msgspec.structs.replace(task, evidence=present), split, row.place, missing)
+            for row in self.rows([path], TASKS):
+                yield ReadTask(task_of(row, corpus), split, row.place)
+
+
+class InfoSeekOptions(ReaderOptions, frozen=True, kw_only=True):
+    """Where the documents of InfoSeek-Eval are: a Wikipedia passage collection that is a file of its own."""
+
+    corpus: Annotated[str | None, Meta(description="File of documents; none for the questions alone.")] = None
+
+
+class InfoSeekReader(Reader):
+    """Rows ``id, question, answer`` without a header; of a question that is asked twice the first row counts."""
+
+    options_type = InfoSeekOptions
+    no_facts = "InfoSeek-Eval annotates no facts"
+
+    def __init__(self, source: Path | None, options: InfoSeekOptions):
+        super().__init__(source, options)
+        self._questions = table_files(self.source, ["*.tsv*"], "give the folder of InfoSeek-Eval.tsv as source")
+        if options.corpus:
+            self.corpus_files = [Path(options.corpus)]
+            if not self.corpus_files[0].is_file():
+                raise InputError(f"{options.corpus} does not exist; give an existing file of documents as `corpus`.")
+        self.files = [*self._questions, *self.corpus_files]
+        self.has_documents = bool(self.corpus_files)
+
+    def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
+        """The questions, without evidence and plan."""
+        first: dict[str, str] = {}
+        repeats: list[str] = []
+        for row in self.rows(self._questions, _INFOSEEK):
+            name, question, answer = (str(row.fields.get(field, "")) for field in _INFOSEEK.names)
+            if not (name.strip() and question.strip() and answer.strip()):
+                raise row.fault("should have three columns: id, question and answer")
+            if (asked := normalise(question)) in first:
+                repeats.append(f"{name} = {first[asked]}")
+                continue
+            first[asked] = name
+            yield ReadTask(Task(id=name, question=question, answers=[answer]), split_of(row.path), row.place)
+        if repeats:
+            self.notes.append(
+                f"{len(repeats)} repeated questions were left out, the first of each counts: {', '.join(repeats)}."
+            )

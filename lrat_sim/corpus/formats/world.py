@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
-
-from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReadTask
 from lrat_sim.corpus.world import WorldSettings, world_documents, world_tasks
+from lrat_sim.corpus.world.dialect import dialect_file
 from lrat_sim.records import Document
 
 
@@ -20,22 +18,17 @@ class WorldReader(Reader):
     options_type = WorldSettings
     needs_source = False
 
-    def configure(self, options: Struct) -> None:
-        """Keeps the world's settings."""
-        assert isinstance(options, WorldSettings)
+    def __init__(self, source: Path | None, options: WorldSettings):
+        super().__init__(source, options)
         self._settings = options
-
-    def files(self) -> list[Path]:
-        """The wordings that the world is told in; all else comes from its settings."""
-        return sorted(Path(str(resources.files("lrat_sim.corpus.world"))).glob("*.yaml"))
+        self.files = [dialect_file(name) for name in ("main", "second")]
 
     def documents(self) -> Iterator[Document]:
         """The documents of the world, streaming."""
-        yield from world_documents(self._settings)
+        return world_documents(self._settings)
 
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
         """The tasks of the world, by its own splits."""
         for split, tasks in world_tasks(self._settings).items():
             for task in tasks:
-                _, missing = self.evidence(corpus, task.evidence)
-                yield ReadTask(task, split, f"the {split} tasks of the world", missing)
+                yield ReadTask(task, split, f"the {split} tasks of the world")

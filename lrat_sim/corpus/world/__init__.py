@@ -4,7 +4,8 @@ Documents and tasks follow from :class:`WorldSettings` alone, to the byte, on an
 it hard is mostly learnable: askers and writers use different words for the same relations, all over the world.
 """
 
-from lrat_sim.corpus.world.settings import SPLITS, WorldSettings, world_documents
+from lrat_sim.corpus.world.article import world_documents
+from lrat_sim.corpus.world.settings import SPLITS, WorldSettings
 from lrat_sim.corpus.world.tasks import world_tasks
 
 __all__ = ["SPLITS", "WorldSettings", "world_documents", "world_tasks"]

@@ -7,12 +7,14 @@ snippet an agent is shown, and short enough that an encoder that cuts at 128 tok
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain, count, cycle, islice, repeat
 from typing import NamedTuple
 
-from lrat_sim.corpus.world.dialect import Aspect
-from lrat_sim.corpus.world.prose import Filling, Template
+from lrat_sim.corpus.world.dialect import Aspect, Filling, Template, pick
 from lrat_sim.corpus.world.region import Entity, Fact, Region
+from lrat_sim.corpus.world.settings import ENTITIES, WorldSettings
+from lrat_sim.records import Document
 from lrat_sim.text import count_tokens
 
 LEAD_TOKENS = 64
@@ -20,6 +22,7 @@ LEAD_TOKENS = 64
 
 _EARLY = 0.06  # share of articles whose fact stands in the lead
 _RESTATED = 0.15  # share of facts that a second article states too
+_FOLLOWED = 0.7  # share of facts that a sentence on their relation follows
 _CALLED = 0.4  # share of articles that give the alias
 _APART = 0.15  # share of a look-alike's articles that mention the other
 _BARE_TITLE = 0.5  # share of articles titled with the name alone
@@ -27,71 +30,63 @@ _WORDS = (95, 170)  # an article goes on until it has so many words, drawn evenl
 
 
 class Article(NamedTuple):
-    """A document's title and text, the relations whose facts it states, and where the first of them begins."""
+    """A document of the entity in a slot of a region, the relations whose facts it states, and the token at which the
+    first of them begins."""
 
+    id: str
+    slot: int
     title: str
     text: str
     states: tuple[str, ...]
     fact_token: int | None
 
 
-class Wording(NamedTuple):
-    """How hard the prose makes it; all are shares.
-
-    ``plain``: facts stated in the asker's words.  ``stray``: articles that use an asker's words for a relation that
-    they do not treat; ``stray_lead``: those of them that do so within the lead.
-    """
-
-    plain: float
-    stray: float
-    stray_lead: float
+def world_documents(settings: WorldSettings) -> Iterator[Document]:
+    """Every document of a world, in order, with the memory of one region."""
+    articles = chain.from_iterable(region_articles(Region(settings, number)) for number in count())
+    return (Document(id=a.id, title=a.title, text=a.text) for a in islice(articles, settings.documents))
 
 
-class _Deck:
-    """Deals templates in shuffled order, and again from the start when all are dealt."""
-
-    def __init__(self, cards: list[Template], rng: random.Random):
-        self._cards = rng.sample(cards, len(cards))
-        self._next = 0
-
-    def deal(self) -> Template:
-        card = self._cards[self._next % len(self._cards)]
-        self._next += 1
-        return card
-
-
-def articles(region: Region, entity: Entity, count: int, wording: Wording) -> Iterator[Article]:
-    """All articles of one entity, in an order that tells nothing.
-
-    Args:
-        region: the entity's region.
-        entity: whom they are about.
-        count: how many; more than the entity's facts, so that some state none.
-        wording: the difficulty of the prose.
-    """
-    rng = random.Random(f"{region.seed}/{region.number}/{entity.slot}")
-    aspects: list[Aspect] = [fact.relation for fact in entity.facts.values()]
-    generic = rng.sample(entity.kind.generic, len(entity.kind.generic))
-    aspects += [generic[place % len(generic)] for place in range(count - len(aspects))]
-    rng.shuffle(aspects)
-    writer = _Writer(region, entity, rng, wording)
-    restated: list[list[Fact]] = [[] for _ in aspects]
-    for fact in entity.facts.values():
-        if rng.random() < _RESTATED:
-            place = int(rng.random() * count)
-            if aspects[place].relation is None:
-                restated[place].append(fact)
-    for aspect, extra in zip(aspects, restated, strict=True):
-        yield writer.article(aspect, extra[:1])
+def region_articles(region: Region) -> Iterator[Article]:
+    """The articles of one region, by entity; those of one entity are in an order that tells nothing."""
+    number = region.settings.documents_an_entity
+    for entity in region.entities:
+        rng = random.Random(f"{region.settings.seed}/{region.number}/{entity.slot}")
+        facts = entity.facts.values()
+        generic = rng.sample(entity.kind.generic, len(entity.kind.generic))
+        aspects = [*(fact.relation for fact in facts), *islice(cycle(generic), number - len(facts))]
+        rng.shuffle(aspects)
+        writer = _Writer(region, entity, rng)
+        restated: list[list[Fact]] = [[] for _ in aspects]
+        for fact in facts:
+            if rng.random() < _RESTATED:
+                place = int(rng.random() * number)
+                if aspects[place].relation is None:
+                    restated[place].append(fact)
+        first = (region.number * ENTITIES + entity.slot) * number
+        for row, (aspect, extra) in enumerate(zip(aspects, restated, strict=True), start=first):
+            # an id that tells nothing of the order: a one-to-one scramble of the row
+            docid = f"{(row * 2_654_435_761 + region.settings.seed * 97 + 12345) & 0xFFFFFFFF:08x}"
+            yield writer.article(docid, aspect, extra[:1])
 
 
 class _Writer:
-    def __init__(self, region: Region, entity: Entity, rng: random.Random, wording: Wording):
-        self.entity, self.rng, self.wording = entity, rng, wording
+    """Writes an entity's articles; each list of templates is dealt like a deck of cards, over and over.
+
+    Three shares make the prose hard: ``plain``, of facts stated in the asker's words; ``stray``, of articles that use
+    an asker's words for a relation that they do not treat; ``stray_lead``, of those of them that do so in the lead.
+    """
+
+    def __init__(self, region: Region, entity: Entity, rng: random.Random):
+        self.entity, self.rng = entity, rng
+        hard = region.settings.difficulty
+        self.plain, self.stray, self.stray_lead = 0.7 - 0.6 * hard, 0.3 + 0.6 * hard, 0.2 + 0.4 * hard
         self.slots: dict[str, Filling] = entity.slots(region.dialect.pools, region.era)
-        self.fillers = _Deck(entity.kind.fillers, rng)
-        self.strays = [relation for relation in entity.kind.relations if relation.stray]
-        self.decks: dict[str, tuple[_Deck, ...]] = {}
+        self.fillers = self.deck(entity.kind.fillers)
+        self.decks: dict[str, tuple[Iterator[Template], ...]] = {}
+
+    def deck(self, cards: list[Template]) -> Iterator[Template]:
+        return cycle(self.rng.sample(cards, len(cards)))
 
     def say(self, template: Template) -> str:
         return template.sentence(self.slots, self.rng)
@@ -99,70 +94,57 @@ class _Writer:
     def chance(self, share: float) -> bool:
         return self.rng.random() < share
 
-    def article(self, aspect: Aspect, extra: list[Fact]) -> Article:
+    def article(self, docid: str, aspect: Aspect, extra: list[Fact]) -> Article:
         """One article on one aspect, with the fact of its relation, if it has one, and ``extra`` facts."""
-        rng, entity = self.rng, self.entity
         if aspect.name not in self.decks:
-            self.decks[aspect.name] = tuple(_Deck(lines, rng) for lines in (aspect.titles, aspect.open, aspect.more))
+            self.decks[aspect.name] = tuple(self.deck(lines) for lines in (aspect.titles, aspect.open, aspect.more))
         titles, opens, mores = self.decks[aspect.name]
-        stray = self.stray(aspect, extra) if self.chance(self.wording.stray) else None
-        sentences = [self.say(opens.deal())]
-        if stray and self.chance(self.wording.stray_lead):
+        facts = [self.entity.facts[aspect.relation.name], *extra] if aspect.relation else extra
+        states = tuple(fact.relation.name for fact in facts)
+        stray = self.astray(states) if self.chance(self.stray) else None
+        sentences = [self.say(next(opens))]
+        if stray and self.chance(self.stray_lead):
             sentences.append(stray)
             stray = None
         tokens = sum(map(count_tokens, sentences))
-        more = 0
-        while tokens < LEAD_TOKENS:
-            card = mores.deal() if more < 2 else self.fillers.deal()
-            sentences.append(self.say(card))
+        for deck in chain(repeat(mores, 2), repeat(self.fillers)):
+            if tokens >= LEAD_TOKENS:
+                break
+            sentences.append(self.say(next(deck)))
             tokens += count_tokens(sentences[-1])
-            more += 1
-        facts = [entity.facts[aspect.relation.name]] if aspect.relation else []
-        facts += extra
         begins: int | None = None
         for fact in facts:
             place = 1 if self.chance(_EARLY) else len(sentences)
             if begins is None:
                 begins = sum(map(count_tokens, sentences[:place]))
             # out of its aspect's lead the writer's idiom would be a riddle, so there the fact is stated plainly
-            plain = fact in extra or self.chance(self.wording.plain)
-            sentences.insert(place, self.fact(fact, plain))
+            plain = fact in extra or self.chance(self.plain)
+            template = pick(fact.relation.plain if plain else fact.relation.quaint, self.rng)
+            sentences.insert(place, template.sentence({**self.slots, "o": fact.shown}, self.rng))
         sentences += self.rest(aspect, stray, sum(len(sentence.split()) for sentence in sentences))
-        title = entity.name if self.chance(_BARE_TITLE) else self.say(titles.deal())
-        return Article(title, " ".join(sentences), tuple(fact.relation.name for fact in facts), begins)
+        title = self.entity.name if self.chance(_BARE_TITLE) else self.say(next(titles))
+        return Article(docid, self.entity.slot, title, " ".join(sentences), states, begins)
 
-    def fact(self, fact: Fact, plain: bool) -> str:
-        lines = fact.relation.plain if plain else fact.relation.quaint
-        template = lines[int(self.rng.random() * len(lines))]
-        return template.sentence({**self.slots, "o": fact.shown}, self.rng)
-
-    def stray(self, aspect: Aspect, extra: list[Fact]) -> str | None:
+    def astray(self, states: Sequence[str]) -> str | None:
         """A sentence in the asker's words for a relation of which this article does not tell."""
-        told = {fact.relation.name for fact in extra} | ({aspect.relation.name} if aspect.relation else set())
-        others = [relation for relation in self.strays if relation.name not in told]
-        if not others:
-            return None
-        relation = others[int(self.rng.random() * len(others))]
-        return self.say(relation.stray[int(self.rng.random() * len(relation.stray))])
+        others = [other for other in self.entity.kind.relations if other.stray and other.name not in states]
+        return self.say(pick(pick(others, self.rng).stray, self.rng)) if others else None
 
     def rest(self, aspect: Aspect, stray: str | None, words: int) -> list[str]:
         """What follows the fact, until the article is long enough."""
-        rng, kind = self.rng, self.entity.kind
-        first: list[str] = []
-        if aspect.relation and self.chance(0.7):
-            after = aspect.relation.after
-            first.append(self.say(after[int(rng.random() * len(after))]))
+        kind, rng = self.entity.kind, self.rng
+        first = [self.say(pick(aspect.relation.after, rng))] if aspect.relation and self.chance(_FOLLOWED) else []
         sentences: list[str] = []
         if self.chance(_CALLED):
-            sentences.append(self.say(kind.called[int(rng.random() * len(kind.called))]))
+            sentences.append(self.say(pick(kind.called, rng)))
         if stray:
             sentences.append(stray)
         if self.entity.twin and self.chance(_APART):
-            sentences.append(self.say(kind.apart[int(rng.random() * len(kind.apart))]))
+            sentences.append(self.say(pick(kind.apart, rng)))
         words += sum(len(sentence.split()) for sentence in first + sentences)
         wanted = _WORDS[0] + int(rng.random() * (_WORDS[1] - _WORDS[0]))
         while words < wanted:
-            sentences.append(self.say(self.fillers.deal()))
+            sentences.append(self.say(next(self.fillers)))
             words += len(sentences[-1].split())
         rng.shuffle(sentences)
         return first + sentences

@@ -1,21 +1,77 @@
-"""A dialect: kinds of entities, relations between them, and how writers and askers word them.
+"""A dialect: kinds of entities, relations between them, and how writers and askers word them, in templates.
 
 Dialects are data, one YAML beside this file each; the head of ``main.yaml`` says what its templates mean.
 """
 
 from __future__ import annotations
 
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
 from lrat_sim.catalog import read_yaml
-from lrat_sim.corpus.world.names import Words
-from lrat_sim.corpus.world.prose import Template, Templates
-from lrat_sim.errors import InputError
+
+T = TypeVar("T")
+Words = Literal["family", "place", "thing"]
+"""Classes of invented words."""
+
+Filling = str | Sequence[str] | Callable[[random.Random], str]
+"""What stands in a slot: a text, texts to draw from, or a maker of texts."""
+
+_ARTICLE = re.compile(r"\b([Aa]) (?=[aeio])")  # no slot is filled with a word in u
+_SLOT = re.compile(r"\{(\w+)\}")
+_GAP = re.compile(rf"{_SLOT.pattern}|\[([^\]]*)\]")
+
+
+def pick(options: Sequence[T], rng: random.Random) -> T:
+    """One of several; unlike ``rng.choice``, the same in every version of Python."""
+    return options[int(rng.random() * len(options))]
+
+
+class Template:
+    """One line, in which ``[a|b]`` is a choice and ``{name}`` a slot."""
+
+    def __init__(self, line: str):
+        self.line = line
+        self._first, *pieces = _GAP.split(line)
+        self._rest: list[tuple[str | list[Template], str]] = []
+        for slot, choices, text in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
+            self._rest.append((slot or [Template(option) for option in choices.split("|")], text))
+
+    def slots(self) -> set[str]:
+        """The names of all slots, those in choices too."""
+        return set(_SLOT.findall(self.line))
+
+    def render(self, slots: Mapping[str, Filling], rng: random.Random) -> str:
+        """The line with every choice made and every slot filled."""
+        out = [self._first]
+        for gap, text in self._rest:
+            if isinstance(gap, list):
+                out.append(pick(gap, rng).render(slots, rng))
+            elif isinstance(filling := slots[gap], str):
+                out.append(filling)
+            else:
+                out.append(filling(rng) if callable(filling) else pick(filling, rng))
+            out.append(text)
+        return "".join(out)
+
+    def sentence(self, slots: Mapping[str, Filling], rng: random.Random) -> str:
+        """The same, beginning with a capital, and with "an" where the sound asks for it."""
+        text = _ARTICLE.sub(r"\1n ", self.render(slots, rng))
+        return text[:1].upper() + text[1:]
+
+
+class Templates(list[Template]):
+    """One template a line of a text; blank lines are passed over."""
+
+    def __init__(self, lines: str):
+        super().__init__(Template(line.strip()) for line in lines.splitlines() if line.strip())
 
 
 class Aspect(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
@@ -83,38 +139,31 @@ class Kind(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
 
 
 class Dialect(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
-    """Everything one dialect knows; ``shared`` are aspects that every kind of entity has."""
+    """A whole dialect; ``shared`` are aspects that every kind of entity has."""
 
-    name: str = ""
     pools: dict[str, list[str]]
     kinds: dict[str, Kind]
     shared: dict[str, Aspect]
     relations: dict[str, Relation]
 
 
+def dialect_file(name: str) -> Path:
+    """The YAML of a dialect."""
+    return Path(__file__).with_name(f"{name}.yaml")
+
+
 @lru_cache
 def dialect(name: str) -> Dialect:
-    """A dialect by its YAML's name, read once.
-
-    Raises:
-        InputError: the file is missing or a field of it is wrong.
-    """
-    path = Path(__file__).with_name(f"{name}.yaml")
-    try:
-        told = msgspec.convert(read_yaml(path), type=Dialect, dec_hook=_template)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {error}; correct that field.") from error
-    told.name = name
-    for key, relation in told.relations.items():
+    """A dialect by its YAML's name, read once."""
+    content = read_yaml(dialect_file(name))
+    read: Dialect = msgspec.convert(content, type=Dialect, dec_hook=lambda kind, lines: kind(lines))
+    for key, relation in read.relations.items():
         relation.name = key
-    for key, kind in told.kinds.items():
+    for key, kind in read.kinds.items():
         kind.name = key
-        kind.relations = [relation for relation in told.relations.values() if relation.subject == key]
-        for of, aspect in (aspects := {**kind.aspects, **told.shared}).items():
-            aspect.name = of
+        kind.relations = [relation for relation in read.relations.values() if relation.subject == key]
+        aspects = {**kind.aspects, **read.shared}
+        for key_of_aspect, aspect in aspects.items():
+            aspect.name = key_of_aspect
         kind.generic = list(aspects.values())
-    return told
-
-
-def _template(kind: type[Any], line: Any) -> Any:
-    return kind(line)
+    return read

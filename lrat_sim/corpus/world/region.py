@@ -10,20 +10,16 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from lrat_sim.corpus.world.dialect import Dialect, Kind, Relation
-from lrat_sim.corpus.world.names import Words, entity_word, given_name, minor_word
-from lrat_sim.corpus.world.prose import Filling, Template
+from lrat_sim.corpus.world.dialect import Filling, Kind, Relation, Template, Words, dialect, pick
+from lrat_sim.corpus.world.names import entity_word, given_name, minor_word
+from lrat_sim.corpus.world.settings import WorldSettings, split_of
 
-ENTITIES = 20
 _PRONOUNS = {
     "she": {"She": "She", "she": "she", "her": "her", "him": "her", "hers": "hers"},
     "he": {"She": "He", "she": "he", "her": "his", "him": "him", "hers": "his"},
 }
-_MONTHS = tuple(  # written out, as the calendar module would follow the machine's locale
-    "January February March April May June July August September October November December".split()  # noqa: SIM905
-)
-_LEAF = 0.2
-"""Share of facts whose object is only mentioned and has no documents, though an entity could have stood there."""
+_MONTHS = "January February March April May June July August September October November December"
+_LEAF = 0.2  # share of facts whose object is only mentioned and has no documents, though an entity could stand there
 
 
 class Fact(NamedTuple):
@@ -37,10 +33,7 @@ class Fact(NamedTuple):
 
 
 class Entity:
-    """Someone or something the encyclopedia tells of.
-
-    ``name`` is canonical, ``shown`` the same with its article; ``twin`` is its look-alike, if it has one.
-    """
+    """Someone or something with articles; ``shown`` is its name as in a text, ``twin`` its look-alike."""
 
     def __init__(self, slot: int, kind: Kind, name: str, short: str, alias: str, pronoun: str):
         self.slot, self.kind, self.name, self.alias = slot, kind, name, alias
@@ -68,43 +61,29 @@ class Entity:
 
 
 class Region:
-    """The entities of one region and their facts.
+    """The entities of one region, by its number from 0, and their facts."""
 
-    Args:
-        dialect: its dialect.
-        seed: the world's seed.
-        number: the region's, from 0.
-        difficulty: the world's dial; sets how many entities have look-alikes.
-        relations: how many relations an entity has at most.
-    """
-
-    def __init__(self, dialect: Dialect, seed: int, number: int, difficulty: float, relations: int):
-        self.dialect, self.seed, self.number = dialect, seed, number
-        rng = random.Random(f"{seed}/{number}")
+    def __init__(self, settings: WorldSettings, number: int):
+        self.settings, self.number = settings, number
+        self.dialect = dialect("second" if split_of(number) == "ood" else "main")
+        rng = random.Random(f"{settings.seed}/{number}")
         self.era = 1450 + int(rng.random() * 300)
-        self.entities = self._entities(rng, 0.2 + 0.6 * difficulty)
-        self._paired: set[tuple[str, str]] = set()
-        self._relate(rng, relations)
-
-    def _entities(self, rng: random.Random, alike: float) -> list[Entity]:
-        entities: list[Entity] = []
+        self.entities: list[Entity] = []
         taken: dict[Words, int] = {"family": 0, "place": 0, "thing": 0}
         for kind in self.dialect.kinds.values():
-            previous: Entity | None = None
             for place in range(kind.count):
-                index = self.number * 8 + taken[kind.words]
+                twin = self.entities[-1] if place % 2 and rng.random() < 0.2 + 0.6 * settings.difficulty else None
+                self.entities.append(self._entity(rng, len(self.entities), kind, number * 8 + taken[kind.words], twin))
                 taken[kind.words] += 1
-                twin = previous if place % 2 and rng.random() < alike else None
-                entity = self._entity(rng, len(entities), kind, index, twin)
-                entities.append(entity)
-                previous = entity
-        return entities
+        self._paired: set[tuple[str, str]] = set()
+        # two documents of every entity at least state no fact of their own
+        self._relate(rng, limit=settings.documents_an_entity - 2)
 
     def _entity(self, rng: random.Random, slot: int, kind: Kind, index: int, twin: Entity | None) -> Entity:
-        """One entity; a twin takes its likeness' stem and either varies the ending or the rest of the name."""
+        """One entity; a look-alike of ``twin`` takes its stem and varies either the ending or the rest of the name."""
         pronoun = twin.pronoun if twin else ("she" if rng.random() < 0.5 else "he")
         by_ending = twin is not None and (rng.random() < 0.5 or kind.full.slots() == {"word"})
-        word = entity_word(kind.words, index - 1 if twin else index, self.seed, look_alike=by_ending)
+        word = entity_word(kind.words, index - 1 if twin else index, self.settings.seed, look_alike=by_ending)
         first = twin.name.partition(" ")[0] if twin else ""
         given = first if by_ending else given_name(rng, pronoun, first if twin and "given" in kind.full.line else None)
         epithet = _other(kind.epithets, rng, twin.alias if twin else "")
@@ -136,36 +115,33 @@ class Region:
                     date = draw_date(rng, self.era, relation.span)
                     entity.facts[relation.name] = Fact(relation, date_text(date), date_text(date), date=date)
                     continue
-                target = None if rng.random() < _LEAF else self._target(rng, entity, relation, chosen)
-                if target is None:
+                free = [] if rng.random() < _LEAF else self._free(entity, relation, chosen)
+                if not free:
                     entity.facts[relation.name] = Fact(relation, *self._leaf(rng, relation))
                     continue
+                target = pick(free, rng)
                 self._paired |= {(entity.name, target.name), (target.name, entity.name)}
                 entity.facts[relation.name] = Fact(relation, target.name, target.shown, target)
                 if relation.symmetric:
                     target.facts[relation.name] = Fact(relation, entity.name, entity.shown, entity)
 
-    def _target(
-        self, rng: random.Random, entity: Entity, relation: Relation, chosen: dict[int, list[Relation]]
-    ) -> Entity | None:
-        free = [
+    def _free(self, entity: Entity, relation: Relation, chosen: dict[int, list[Relation]]) -> list[Entity]:
+        """The entities that may be the object of an entity's relation."""
+        return [
             other
             for other in self.entities
             if other.kind.name == relation.object
-            and other is not entity
-            and other is not entity.twin
+            and other not in (entity, entity.twin)
             and (entity.name, other.name) not in self._paired
             and (not relation.symmetric or (relation in chosen[other.slot] and relation.name not in other.facts))
         ]
-        return free[int(rng.random() * len(free))] if free else None
 
     def _leaf(self, rng: random.Random, relation: Relation) -> tuple[str, str]:
-        """Something only mentioned: its name after its kind's fashion, and the same with its article."""
+        """Something only mentioned: a name as its kind has them, and the same with its article."""
         kind = self.dialect.kinds.get(relation.object)
-        words: Words = kind.words if kind else "thing"
         slots: dict[str, Filling] = {
             "given": given_name(rng, "she" if rng.random() < 0.5 else "he"),
-            "word": minor_word(words, rng),
+            "word": minor_word(kind.words if kind else "thing", rng),
             "epithet": kind.epithets if kind else "",
         }
         name = (kind.full if kind else Template(relation.named)).render(slots, rng)
@@ -181,10 +157,11 @@ def draw_date(rng: random.Random, era: int, span: tuple[int, int]) -> tuple[int,
 def date_text(date: tuple[int, int, int]) -> str:
     """The one way in which dates are written: 3 May 1604."""
     year, month, day = date
-    return f"{day} {_MONTHS[month - 1]} {year}"
+    # not by the calendar module, which would follow the machine's locale
+    return f"{day} {_MONTHS.split()[month - 1]} {year}"
 
 
 def _other(options: list[str], rng: random.Random, unlike: str) -> str:
     """One of the options that is no word of ``unlike``."""
     left = [option for option in options if option not in unlike.split()]
-    return left[int(rng.random() * len(left))] if left else ""
+    return pick(left, rng) if left else ""

@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
+from msgspec import structs
+
+from lrat_sim.corpus.world.article import region_articles
+from lrat_sim.corpus.world.dialect import pick
 from lrat_sim.corpus.world.region import Entity, Fact, Region
-from lrat_sim.corpus.world.settings import SPLITS, WorldSettings, make_region, region_documents, split_of
+from lrat_sim.corpus.world.settings import SPLITS, WorldSettings, split_of
 from lrat_sim.errors import InputError
 from lrat_sim.records import Hop, Operator, Plan, Task
 from lrat_sim.text import normalise
@@ -18,29 +22,15 @@ _LENGTHS = (2, 2, 2, 2, 2, 3, 3, 3, 4)
 _ALIASES = 0.12
 
 
-class _Told(NamedTuple):
-    docid: str
-    slot: int
-    states: tuple[str, ...]
-    title_text: str
-    text: str
-
-
-class _Atlas:
-    """One region with its documents, as far as tasks need them."""
+class _Atlas(Region):
+    """A region with its articles, in which facts are looked up."""
 
     def __init__(self, settings: WorldSettings, number: int):
-        self.region: Region = make_region(settings, number)
+        super().__init__(settings, number)
         self._evidence: dict[tuple[str, str], list[str] | None] = {}
-        self.documents = [
-            _Told(
-                document.id,
-                slot,
-                article.states,
-                f" {normalise(document.title + ' ' + document.text)} ",
-                f" {normalise(document.text)} ",
-            )
-            for document, slot, article in region_documents(settings, self.region)
+        self._articles = [
+            (article, f" {normalise(article.title + ' ' + article.text)} ", f" {normalise(article.text)} ")
+            for article in region_articles(self)
         ]
 
     def evidence(self, entity: Entity, subject: str, fact: Fact) -> list[str] | None:
@@ -51,20 +41,17 @@ class _Atlas:
         """
         key = (subject, fact.relation.name)
         if key not in self._evidence:
-            self._evidence[key] = self._find(entity, subject, fact)
+            relation, name, value = fact.relation, f" {normalise(subject)} ", f" {normalise(fact.object)} "
+            slots = {entity.slot, fact.target.slot} if relation.symmetric and fact.target else {entity.slot}
+            written = [a.id for a, _, _ in self._articles if a.slot in slots and relation.name in a.states]
+            holding = [a.id for a, whole, text in self._articles if name in whole and value in text]
+            self._evidence[key] = written if written == holding else None
         return self._evidence[key]
-
-    def _find(self, entity: Entity, subject: str, fact: Fact) -> list[str] | None:
-        slots = {entity.slot}
-        if fact.relation.symmetric and fact.target is not None:
-            slots.add(fact.target.slot)
-        written = [told.docid for told in self.documents if told.slot in slots and fact.relation.name in told.states]
-        name, value = f" {normalise(subject)} ", f" {normalise(fact.object)} "
-        holding = [told.docid for told in self.documents if name in told.title_text and value in told.text]
-        return written if written == holding else None
 
 
 class _Step(NamedTuple):
+    """A fact of an entity, and the documents that state it."""
+
     entity: Entity
     fact: Fact
     evidence: list[str]
@@ -78,26 +65,24 @@ def world_tasks(settings: WorldSettings) -> dict[str, list[Task]]:
     Raises:
         InputError: a split cannot have so many different tasks in so small a world.
     """
-    return {split: _split_tasks(settings, split) for split in SPLITS}
+    splits: dict[str, list[Task]] = {}
+    for split in SPLITS:
+        wanted, tasks = settings.tasks(split), splits.setdefault(split, [])
+        numbers = [number for number in range(settings.regions) if split_of(number) == split]
+        opened = min(len(numbers), -(-wanted // _TASKS_A_REGION))
+        for place in range(opened):
+            number = numbers[place * len(numbers) // opened]
+            share = wanted * (place + 1) // opened - wanted * place // opened
+            for task in _region_tasks(settings, split, number, share):
+                tasks.append(structs.replace(task, id=f"{split}-{len(tasks):05d}"))
+    return splits
 
 
-def _split_tasks(settings: WorldSettings, split: str) -> list[Task]:
-    wanted = settings.tasks(split)
-    numbers = [number for number in range(settings.regions) if split_of(number) == split]
-    opened = min(len(numbers), -(-wanted // _TASKS_A_REGION))
-    tasks: list[Task] = []
-    for place in range(opened):
-        number = numbers[place * len(numbers) // opened]
-        share = wanted * (place + 1) // opened - wanted * place // opened
-        tasks += _region_tasks(settings, split, number, share, len(tasks))
-    return tasks
-
-
-def _region_tasks(settings: WorldSettings, split: str, number: int, wanted: int, first: int) -> list[Task]:
+def _region_tasks(settings: WorldSettings, split: str, number: int, wanted: int) -> list[Task]:
+    """Different tasks from one region, still without ids."""
     atlas = _Atlas(settings, number)
     rng = random.Random(f"{settings.seed}/{number}/tasks")
-    tasks: list[Task] = []
-    seen: set[tuple[str, ...]] = set()
+    tasks: dict[tuple[str, ...], Task] = {}
     in_vain = 0
     while len(tasks) < wanted:
         in_vain += 1
@@ -107,21 +92,14 @@ def _region_tasks(settings: WorldSettings, split: str, number: int, wanted: int,
                 f"{settings.documents} documents; ask for fewer tasks or give more documents."
             )
         make = _comparison if rng.random() < _COMPARISONS else _chain
-        made = make(atlas, rng)
-        if made is None:
+        task = make(atlas, rng)
+        if task is None or task.plan is None:
             continue
-        question, answers, evidence, plan = made
-        key = tuple(f"{hop.subject}|{hop.relation}|{hop.object}" for hop in plan.hops)
-        if key in seen:
-            continue
-        seen.add(key)
-        in_vain = 0
-        name = f"{split}-{first + len(tasks):05d}"
-        tasks.append(Task(id=name, question=question, answers=answers, evidence=evidence, plan=plan))
-    return tasks
-
-
-_Made = tuple[str, list[str], list[str], Plan]
+        key = tuple(f"{hop.subject}|{hop.relation}|{hop.object}" for hop in task.plan.hops)
+        if key not in tasks:
+            tasks[key] = task
+            in_vain = 0
+    return list(tasks.values())
 
 
 def _walk(atlas: _Atlas, rng: random.Random, start: Entity, length: int, last: str | None = None) -> list[_Step] | None:
@@ -138,7 +116,7 @@ def _walk(atlas: _Atlas, rng: random.Random, start: Entity, length: int, last: s
         ]
         if not facts:
             return None
-        fact = facts[int(rng.random() * len(facts))]
+        fact = pick(facts, rng)
         evidence = atlas.evidence(entity, entity.name, fact)
         if evidence is None:
             return None
@@ -150,80 +128,73 @@ def _walk(atlas: _Atlas, rng: random.Random, start: Entity, length: int, last: s
         visited.add(entity.slot)
 
 
-def _hops(steps: list[_Step], subject: str, offset: int) -> list[Hop]:
-    return [
-        Hop(
-            subject=subject if place == 0 else f"#{offset + place}",
-            relation=step.fact.relation.name,
-            object=step.fact.object,
-            phrasings=[phrasing.line for phrasing in step.fact.relation.phrasings],
-        )
-        for place, step in enumerate(steps)
-    ]
-
-
-def _evidence(steps: list[_Step]) -> list[str]:
-    return list(dict.fromkeys(docid for step in steps for docid in step.evidence))
-
-
-def _chain(atlas: _Atlas, rng: random.Random) -> _Made | None:
-    entities = atlas.region.entities
-    start = entities[int(rng.random() * len(entities))]
-    steps = _walk(atlas, rng, start, _LENGTHS[int(rng.random() * len(_LENGTHS))])
+def _chain(atlas: _Atlas, rng: random.Random) -> Task | None:
+    """A question for what stands at the end of a path."""
+    start = pick(atlas.entities, rng)
+    steps = _walk(atlas, rng, start, pick(_LENGTHS, rng))
     if steps is None:
         return None
     subject, phrase = start.name, start.shown
     if rng.random() < _ALIASES and atlas.evidence(start, start.alias, steps[0].fact) == steps[0].evidence:
         subject, phrase = start.alias, start.shown_alias
     for step in steps[:-1]:
-        nouns = step.fact.relation.noun
-        phrase = nouns[int(rng.random() * len(nouns))].render({"x": phrase}, rng)
-    asks = steps[-1].fact.relation.ask
-    question = asks[int(rng.random() * len(asks))].render({"x": phrase}, rng)
+        phrase = pick(step.fact.relation.noun, rng).render({"x": phrase}, rng)
     fact = steps[-1].fact
+    question = pick(fact.relation.ask, rng).render({"x": phrase}, rng)
     answers = [fact.object] + ([fact.target.alias] if fact.target else [])
-    return question, answers, _evidence(steps), Plan(hops=_hops(steps, subject, 0))
+    return _task(question, answers, {subject: steps})
 
 
-def _comparison(atlas: _Atlas, rng: random.Random) -> _Made | None:
+def _comparison(atlas: _Atlas, rng: random.Random) -> Task | None:
     """Which of two branches ends at the earlier or the later date."""
-    relations = [relation for relation in atlas.region.dialect.relations.values() if relation.object == "date"]
-    dated = relations[int(rng.random() * len(relations))]
+    dated = pick([relation for relation in atlas.dialect.relations.values() if relation.object == "date"], rng)
     direct = rng.random() < 0.5
     branches: list[list[_Step]] = []
-    first: list[Entity] = []
-    for entity in rng.sample(atlas.region.entities, len(atlas.region.entities)):
-        if first and (entity.kind is not first[0].kind or entity is first[0].twin):
+    for entity in rng.sample(atlas.entities, len(atlas.entities)):
+        first = branches[0][0].entity if branches else entity
+        if entity.kind is not first.kind or entity is first.twin:
             continue
         steps = _walk(atlas, rng, entity, 1 if direct else 2, dated.name)
-        if steps is None or (branches and not _comparable(branches[0], steps)):
-            continue
-        branches.append(steps)
-        first.append(entity)
+        if steps is not None and (not branches or _comparable(branches[0], steps)):
+            branches.append(steps)
         if len(branches) == 2:
             break
-    if len(branches) < 2:
+    else:
         return None
     dates = [branch[-1].fact.date or (0, 0, 0) for branch in branches]
     operator: Operator = "earlier" if rng.random() < 0.5 else "later"
-    winner = first[int((dates[1] < dates[0]) == (operator == "earlier"))]
-    x, y = (entity.shown for entity in first)
+    first, second = (branch[0].entity for branch in branches)
+    winner = second if (dates[1] < dates[0]) == (operator == "earlier") else first
     if direct:
-        who = "Who" if "given" in first[0].kind.full.slots() else f"Which {first[0].kind.ask}"
-        question = f"{who} {dated.predicate} {operator}, {x} or {y}?"
+        who = "Who" if "given" in first.kind.full.slots() else f"Which {first.kind.ask}"
+        question = f"{who} {dated.predicate} {operator}, {first.shown} or {second.shown}?"
     else:
-        question = f"Of {x} and {y}, whose {branches[0][0].fact.relation.role} {dated.predicate} {operator}?"
-    hops: list[Hop] = []
-    for entity, branch in zip(first, branches, strict=True):
-        hops += _hops(branch, entity.name, len(hops))
-    evidence = _evidence(branches[0] + branches[1])
-    return question, [winner.name], evidence, Plan(hops=hops, operator=operator)
+        role = branches[0][0].fact.relation.role
+        question = f"Of {first.shown} and {second.shown}, whose {role} {dated.predicate} {operator}?"
+    return _task(question, [winner.name], dict(zip((first.name, second.name), branches, strict=True)), operator)
 
 
-def _comparable(one: list[_Step], other: list[_Step]) -> bool:
+def _comparable(first: list[_Step], second: list[_Step]) -> bool:
     """The same relations, different entities at the ends, different dates."""
     return (
-        [step.fact.relation.name for step in one] == [step.fact.relation.name for step in other]
-        and one[-1].entity is not other[-1].entity
-        and one[-1].fact.date != other[-1].fact.date
+        [step.fact.relation.name for step in first] == [step.fact.relation.name for step in second]
+        and first[-1].entity is not second[-1].entity
+        and first[-1].fact.date != second[-1].fact.date
     )
+
+
+def _task(
+    question: str, answers: list[str], branches: dict[str, list[_Step]], operator: Operator | None = None
+) -> Task:
+    """A task whose plan has a path of facts for each name that the question gives."""
+    hops: list[Hop] = []
+    evidence: dict[str, None] = {}
+    for name, steps in branches.items():
+        for place, step in enumerate(steps):
+            relation = step.fact.relation
+            phrasings = [phrasing.line for phrasing in relation.phrasings]
+            subject = f"#{len(hops)}" if place else name
+            hops.append(Hop(subject=subject, relation=relation.name, object=step.fact.object, phrasings=phrasings))
+            evidence |= dict.fromkeys(step.evidence)
+    plan = Plan(hops=hops, operator=operator)
+    return Task(id="", question=question, answers=answers, evidence=list(evidence), plan=plan)

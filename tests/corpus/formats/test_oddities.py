@@ -8,7 +8,6 @@ import io
 import json
 import lzma
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,8 +16,8 @@ import pytest
 
 from lrat_sim.corpus import prepare
 from lrat_sim.corpus.formats.base import DOCUMENTS, document_of
-from lrat_sim.corpus.formats.lines import delimited_lines, trec_qrels
-from lrat_sim.corpus.formats.rows import rows
+from lrat_sim.corpus.formats.beir import qrels
+from lrat_sim.corpus.formats.rows import delimited_lines, rows
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.records import Document
 
@@ -31,11 +30,11 @@ RECORDS = [
 READ = [Document(**record) for record in RECORDS]
 
 
-def as_jsonl(records: list[dict[str, Any]]) -> bytes:
+def as_jsonl(records):
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
 
 
-def as_delimited(records: list[dict[str, Any]], delimiter: str) -> bytes:
+def as_delimited(records, delimiter):
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, list(records[0]), delimiter=delimiter, lineterminator="\n")
     writer.writeheader()
@@ -43,7 +42,7 @@ def as_delimited(records: list[dict[str, Any]], delimiter: str) -> bytes:
     return stream.getvalue().encode()
 
 
-def as_arrow(records: list[dict[str, Any]], new: Callable[..., Any]) -> bytes:
+def as_arrow(records, new):
     table = pa.Table.from_pylist(records)
     sink = pa.BufferOutputStream()
     with new(sink, table.schema) as writer:
@@ -52,7 +51,7 @@ def as_arrow(records: list[dict[str, Any]], new: Callable[..., Any]) -> bytes:
     return found
 
 
-def as_parquet(records: list[dict[str, Any]]) -> bytes:
+def as_parquet(records):
     """As `datasets` writes it: large strings, and its own features in the metadata."""
     table = pa.Table.from_pylist(records)
     schema = pa.schema([f.with_type(pa.large_string()) if f.type == pa.string() else f for f in table.schema])
@@ -95,20 +94,20 @@ CASES = [(name, oddity) for name in FORMATS for oddity in ODDITIES if name in TE
 
 
 @pytest.mark.parametrize(("name", "oddity"), CASES)
-def test_documents_are_the_same_in_every_form(tmp_path: Path, name: str, oddity: str) -> None:
+def test_documents_are_the_same_in_every_form(tmp_path, name, oddity):
     suffix, change = ODDITIES[oddity]
     path = tmp_path / f"corpus.{name}{suffix}"
     path.write_bytes(change(FORMATS[name](RECORDS)))
     assert list(map(document_of, rows(path, DOCUMENTS))) == READ
 
 
-def test_a_single_object_is_one_record(tmp_path: Path) -> None:
+def test_a_single_object_is_one_record(tmp_path):
     for name, indent in (("a.json", None), ("b.jsonl", 2)):
         (tmp_path / name).write_text(json.dumps(RECORDS[0], indent=indent))
         assert [row.fields for row in rows(tmp_path / name, DOCUMENTS)] == RECORDS[:1]
 
 
-def test_files_that_were_joined_keep_no_mark_in_their_middle(tmp_path: Path) -> None:
+def test_files_that_were_joined_keep_no_mark_in_their_middle(tmp_path):
     path = tmp_path / "corpus.jsonl"
     path.write_bytes((MARK + as_jsonl(RECORDS[:1])) + (MARK + as_jsonl(RECORDS[1:])))
     assert list(map(document_of, rows(path, DOCUMENTS))) == READ
@@ -122,7 +121,7 @@ def test_files_that_were_joined_keep_no_mark_in_their_middle(tmp_path: Path) -> 
     ],
     ids=["half of a pair and no number", "a number without end"],
 )
-def test_what_only_pythons_json_writes_is_read(tmp_path: Path, text: str, read: tuple[str, str]) -> None:
+def test_what_only_pythons_json_writes_is_read(tmp_path, text, read):
     (tmp_path / "c.jsonl").write_text(text)
     assert [(document_of(row).id, document_of(row).text) for row in rows(tmp_path / "c.jsonl", DOCUMENTS)] == [read]
 
@@ -135,6 +134,9 @@ DAMAGED = {
     "a JSON number": ("c.json", b"5", "should hold"),
     "a list of texts": ("c.json", b'["a"]', "record 1: should hold a JSON object, not str"),
     "a comma too many": ("c.jsonl", b'{"id": "1", "text": "x",}\n', "line 1: not JSON"),
+    "a torn last line": ("c.jsonl", b'{"id": "1", "text": "x"}\n{"id": "2", "te', "line 2: not JSON"),
+    "a list": ("c.jsonl", b"[1]\n", "record 1: should hold a JSON object"),
+    "no JSON after blank lines": ("c.jsonl", b"\n\nnot json\n", "line 3: not JSON"),
     "no gzip": ("c.jsonl.gz", as_jsonl(RECORDS), "cannot be read to its end"),
     "gzip cut off": ("c.jsonl.gz", gzip.compress(as_jsonl(RECORDS))[:-12], "cannot be read to its end"),
     "xz cut off": ("c.json.xz", lzma.compress(as_jsonl(RECORDS))[:-12], "cannot be read to its end"),
@@ -162,7 +164,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize(("name", "data", "says"), DAMAGED.values(), ids=DAMAGED)
-def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(tmp_path: Path, name: str, data: bytes, says: str) -> None:
+def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(tmp_path, name, data, says):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=says) as caught:
         list(map(document_of, rows(tmp_path / name, DOCUMENTS)))
@@ -170,7 +172,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.json.gz", "c.tsv.xz", "c.parquet", "c.arrow"])
-def test_a_folder_where_a_file_should_be_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_folder_where_a_file_should_be_is_refused(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(InputError, match=f"{name} cannot be read"):
         list(rows(tmp_path / name, DOCUMENTS))
@@ -190,7 +192,7 @@ QUOTED = {
 
 
 @pytest.mark.parametrize(("text", "fields"), QUOTED.values(), ids=QUOTED)
-def test_quotation_marks_are_read_as_they_were_meant(tmp_path: Path, text: str, fields: list[list[str]]) -> None:
+def test_quotation_marks_are_read_as_they_were_meant(tmp_path, text, fields):
     (tmp_path / "c.tsv").write_text(text)
     assert [found for _, found in delimited_lines(tmp_path / "c.tsv", "\t")] == fields
 
@@ -202,24 +204,30 @@ def test_quotation_marks_are_read_as_they_were_meant(tmp_path: Path, text: str, 
         ("q one\tQ0\td two\t2\r\nq one\tQ0\td three\t0\r\n", {"q one": ["d two"]}),
         ("\n\nquery-id\tcorpus-id\tscore\nq\td\t1.0\n", {"q": ["d"]}),
         ("q  0  d   1\n", {"q": ["d"]}),
+        ("q1 Q0 d1 1\nq1 0 d2 0\nq2 0 d1 2\n", {"q1": ["d1"], "q2": ["d1"]}),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td1\t2\n", {"q1": ["d1"], "q2": ["d1"]}),
         ("q 0 d 0\n", {"q": []}),
     ],
 )
 @pytest.mark.parametrize("mark", [b"", MARK])
-def test_judgements_are_split_at_tabs_where_they_have_any(
-    tmp_path: Path, text: str, found: dict[str, list[str]], mark: bytes
-) -> None:
+def test_judgements_are_split_at_tabs_where_they_have_any(tmp_path, text, found, mark):
     (tmp_path / "q.tsv").write_bytes(mark + text.encode())
-    assert trec_qrels(tmp_path / "q.tsv") == found
+    assert qrels(tmp_path / "q.tsv") == found
 
 
 @pytest.mark.parametrize(
-    ("data", "says"), [(b"q 0 d one 1\n", "not 5"), (b"q\td\xff\t1\n", "not UTF-8"), (b"q\td\t1\nq\td\tnan\n", "'nan'")]
+    ("data", "says"),
+    [
+        (b"q 0 d one 1\n", "3 or 4 columns, not 5"),
+        (b"q\td\xff\t1\n", "not UTF-8"),
+        (b"q\td\t1\nq\td\tnan\n", "'nan'"),
+        (b"q 0 d 1\nq 0 d high\n", "'high'"),
+    ],
 )
-def test_wrong_judgements_are_placed(tmp_path: Path, data: bytes, says: str) -> None:
+def test_wrong_judgements_are_placed(tmp_path, data, says):
     (tmp_path / "q.tsv").write_bytes(data)
     with pytest.raises(RecordError, match=rf"line \d: .*{says}"):
-        trec_qrels(tmp_path / "q.tsv")
+        qrels(tmp_path / "q.tsv")
 
 
 TASKS = [
@@ -229,7 +237,7 @@ TASKS = [
 
 
 @pytest.mark.parametrize("name", ["jsonl", "json", "indented.json", "parquet", "stream.arrow", "tsv", "csv"])
-def test_tasks_are_the_same_in_every_form(tmp_path: Path, name: str) -> None:
+def test_tasks_are_the_same_in_every_form(tmp_path, name):
     source = tmp_path / "source"
     source.mkdir()
     (source / "corpus.jsonl").write_bytes(as_jsonl(RECORDS))
@@ -243,15 +251,13 @@ def test_tasks_are_the_same_in_every_form(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "read"), [("north pier", ["north pier"]), ("2 d9", ["2", "d9"]), (["north pier", 2], ["north pier", "2"])]
 )
-def test_evidence_that_is_a_text_is_one_id_where_there_is_such_a_document(
-    tmp_path: Path, write: Callable[..., Path], source: Path, given: Any, read: list[str]
-) -> None:
+def test_evidence_that_is_a_text_is_one_id_where_there_is_such_a_document(tmp_path, write, source, given, read):
     write("corpus.jsonl", [*RECORDS, {"id": "d9", "text": "x"}])
     write("test.jsonl", [{"id": "q", "question": "?", "evidence": given}])
     assert prepare("jsonl", tmp_path / "set", source=source).tasks("test")[0].evidence == read
 
 
-def test_a_plan_is_read_from_a_table_that_fills_up_with_nulls(tmp_path: Path, source: Path) -> None:
+def test_a_plan_is_read_from_a_table_that_fills_up_with_nulls(tmp_path, source):
     hop = {"subject": "A", "relation": "r", "object": "B", "phrasings": None}
     (source / "corpus.jsonl").write_bytes(as_jsonl(RECORDS))
     tasks = [{"id": "q", "question": "?", "plan": {"hops": [hop], "operator": None}}, {"id": "r", "question": "!"}]
@@ -261,7 +267,7 @@ def test_a_plan_is_read_from_a_table_that_fills_up_with_nulls(tmp_path: Path, so
     assert "Tasks with a plan: 1 of 2 (test 1)." in found.card.account()
 
 
-def test_what_datasets_saves_is_read(tmp_path: Path, source: Path) -> None:
+def test_what_datasets_saves_is_read(tmp_path, source):
     datasets = pytest.importorskip("datasets")
     shards = datasets.Dataset.from_list(RECORDS)
     shards.save_to_disk(source / "corpus", num_shards=2)

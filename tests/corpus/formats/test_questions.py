@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import base64
+import hashlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.formats.base import ReaderOptions
-from lrat_sim.corpus.formats.beir import BeirReader
-from lrat_sim.corpus.formats.browsecomp import BrowseCompOptions, BrowseCompReader, decrypt, encrypt
-from lrat_sim.corpus.formats.infoseek import InfoSeekOptions, InfoSeekReader
-from lrat_sim.corpus.formats.lines import trec_qrels
-from lrat_sim.corpus.formats.musique import MusiqueOptions, MusiqueReader
-from lrat_sim.corpus.formats.titled import HotpotReader, TitledOptions, TwoWikiReader
+from lrat_sim.corpus.formats.browsecomp import decrypt
 from lrat_sim.errors import InputError, RecordError
 
 CANARY = "a canary of our own"
 
 
-def hotpot(name: str, *titles: str, gold: list[str] | None = None) -> dict[str, Any]:
+def encrypt(text, canary):
+    key = hashlib.sha256(canary.encode()).digest()
+    data = text.encode()
+    return base64.b64encode(bytes(byte ^ key[n % len(key)] for n, byte in enumerate(data))).decode()
+
+
+def hotpot(name, *titles, gold=None):
     return {
         "_id": name,
         "question": f"question {name}",
@@ -33,71 +31,55 @@ def hotpot(name: str, *titles: str, gold: list[str] | None = None) -> dict[str, 
     }
 
 
-def test_hotpotqa_unites_contexts_and_joins_sentences_as_they_are(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_hotpotqa_unites_contexts_and_joins_sentences_as_they_are(write, read):
     write("a.json.gz", [hotpot("q1", "A &quot;B&quot;", "C"), hotpot("q1", "C", "D")])
     write("b.jsonl", [hotpot("q2", "C", "E")])
-    reader = HotpotReader(source, TitledOptions())
-    corpus = build(reader.documents())
+    reader, corpus, tasks = read("hotpotqa")
     assert [(d.id, d.title) for d in corpus] == [("0", "A &quot;B&quot;"), ("1", "C"), ("2", "D"), ("3", "E")]
     assert corpus[1].text == "C is one. It is."
-    assert [(i.task.id, i.task.evidence) for i in reader.tasks(corpus)] == [("q1", ["0", "1"]), ("q2", ["1", "3"])]
+    assert [(i.task.id, i.task.evidence) for i in tasks] == [("q1", ["0", "1"]), ("q2", ["1", "3"])]
     assert reader.notes == ["1 repeats of a question id were passed over; the first of each counts."]
 
 
-def test_column_oriented_questions_and_mapped_passages_are_read(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_column_oriented_questions_and_mapped_passages_are_read(write, read):
     rows = [hotpot("q1", "A", "B"), hotpot("q2", "B", "C", gold=["C", "Z"])]
     columns = {name: {str(n): row[name] for n, row in enumerate(rows)} for name in rows[0] if name != "_id"}
     columns |= {"_1": {"0": "q1", "1": "q2"}, "id": {"0": "77", "1": "78"}}
     write("questions.json", columns)
     write("corpus.json", {"Z": ["Z is here.", " Yes."]})
-    reader = HotpotReader(source, TitledOptions())
-    corpus = build(reader.documents())
-    assert [(i.task.id, [corpus.document(d).title for d in i.task.evidence]) for i in reader.tasks(corpus)] == [
+    _, corpus, tasks = read("hotpotqa")
+    assert [(i.task.id, [corpus.document(d).title for d in i.task.evidence]) for i in tasks] == [
         ("q1", ["A", "B"]),
         ("q2", ["C", "Z"]),
     ]
 
 
-def test_a_title_with_two_texts_means_the_one_in_the_questions_own_context(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_a_title_with_two_texts_means_the_one_in_the_questions_own_context(write, read):
     first, second = hotpot("q1", "A", "B"), hotpot("q2", "A", "B")
     second["context"][0][1] = ["Another text of A."]
     write("a.json", [first, second])
-    reader = HotpotReader(source, TitledOptions())
-    corpus = build(reader.documents())
-    texts = [corpus.document(item.task.evidence[0]).text for item in reader.tasks(corpus)]
+    _, corpus, tasks = read("hotpotqa")
+    texts = [corpus.document(item.task.evidence[0]).text for item in tasks]
     assert texts == ["A is one. It is.", "Another text of A."]
 
 
-def test_supporting_facts_may_carry_more_than_a_sentence_number(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_supporting_facts_may_carry_more_than_a_sentence_number(write, read):
     record = hotpot("q1", "A", "B")
     record["supporting_facts"] = [["A", [1], ["a sentence"], {"id": "5", "title": "A", "text": "A other"}]]
     write("a.jsonl", [record])
-    reader = HotpotReader(source, TitledOptions())
-    (item,) = reader.tasks(build(reader.documents()))
+    _, _, (item,) = read("hotpotqa")
     assert item.task.evidence == ["0"]
 
 
-def test_a_list_of_ids_limits_the_questions(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_a_list_of_ids_limits_the_questions(write, read):
     write("a.json", [hotpot("q1", "A", "B"), hotpot("q2", "A", "C")])
     write("gold_complete_ids.txt", "q2\nq9\n")
-    reader = HotpotReader(source, TitledOptions())
-    corpus = build(reader.documents())
-    assert [item.task.id for item in reader.tasks(corpus)] == ["q2"]
+    reader, _, tasks = read("hotpotqa")
+    assert [item.task.id for item in tasks] == ["q2"]
     assert "1 of the 2 questions named" in reader.notes[0]
-    everything = HotpotReader(source, TitledOptions(questions="all"))
-    assert len(list(everything.tasks(corpus))) == 2
+    assert len(read("hotpotqa", questions="all")[-1]) == 2
     with pytest.raises(InputError, match="does not exist"):
-        HotpotReader(source, TitledOptions(questions="other.txt"))
+        read("hotpotqa", questions="other.txt")
 
 
 @pytest.mark.parametrize(
@@ -111,16 +93,13 @@ def test_a_list_of_ids_limits_the_questions(
         ({"answer": None}, "no answer"),
     ],
 )
-def test_a_wrong_question_is_placed(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus], change: dict[str, Any], says: str
-) -> None:
+def test_a_wrong_question_is_placed(write, read, change, says):
     write("a.jsonl", [hotpot("q1", "A", "B"), hotpot("q2", "A", "C") | change])
-    reader = HotpotReader(source, TitledOptions())
     with pytest.raises(RecordError, match=f"a.jsonl, line 2: .*{says}"):
-        list(reader.tasks(build(reader.documents())))
+        read("hotpotqa")
 
 
-def test_2wiki_triples_become_a_plan(write: Callable[..., Path], source: Path, build: Callable[..., Corpus]) -> None:
+def test_2wiki_triples_become_a_plan(write, read):
     write(
         "q.json",
         [
@@ -136,15 +115,13 @@ def test_2wiki_triples_become_a_plan(write: Callable[..., Path], source: Path, b
         ],
     )
     write("corpus.json", [{"title": "Roy Ruth", "text": "Roy Ruth( 4 May 1900) was."}])
-    reader = TwoWikiReader(source, TitledOptions())
-    corpus = build(reader.documents())
+    _, corpus, (item,) = read("2wikimultihopqa")
     assert sorted(d.text for d in corpus) == ["Roy Ruth( 4 May 1900) was.", "Taxi is by Roy Ruth."]
-    (item,) = reader.tasks(corpus)
     assert item.task.plan is not None
     assert [h.subject for h in item.task.plan.hops] == ["Taxi (film)", "#1"]
 
 
-def musique() -> dict[str, Any]:
+def musique():
     return {
         "id": "2hop__1_2",
         "question": "Which river runs through the capital of Erland?",
@@ -163,15 +140,11 @@ def musique() -> dict[str, Any]:
     }
 
 
-def test_musique_tells_passages_of_one_title_apart_and_plans_from_the_decomposition(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_musique_tells_passages_of_one_title_apart_and_plans_from_the_decomposition(write, read):
     unanswerable = musique() | {"id": "2hop__3_4", "answerable": False}
     write("musique_ans_v1.0_dev.jsonl", [musique(), unanswerable])
-    reader = MusiqueReader(source, MusiqueOptions())
-    corpus = build(reader.documents())
+    reader, corpus, (item,) = read("musique")
     assert [d.title for d in corpus] == ["Erland", "Moor", "Moor"]
-    (item,) = reader.tasks(corpus)
     assert (item.split, item.task.evidence, item.task.answers) == ("dev", ["0", "2"], ["Tarn", "River Tarn"])
     assert item.task.plan is not None
     assert [(h.subject, h.object) for h in item.task.plan.hops] == [("Erland", "Moor"), ("#1", "Tarn")]
@@ -179,40 +152,37 @@ def test_musique_tells_passages_of_one_title_apart_and_plans_from_the_decomposit
     assert reader.notes == ["1 unanswerable questions were left out."]
 
 
-def test_musique_without_a_readable_chain_keeps_the_task_and_counts_why(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_musique_without_a_readable_chain_keeps_the_task_and_counts_why(write, read):
     record = musique()
     record["question_decomposition"][1]["paragraph_support_idx"] = None
     write("train.jsonl", [record])
-    reader = MusiqueReader(source, MusiqueOptions())
-    (item,) = reader.tasks(build(reader.documents()))
+    reader, _, (item,) = read("musique")
     assert item.task.plan is None
     assert dict(reader.without_plan) == {"a sub-question names no supporting passage": 1}
 
 
-def test_infoseek_keeps_the_first_of_a_repeated_question_and_says_so(write: Callable[..., Path], source: Path) -> None:
+def test_infoseek_keeps_the_first_of_a_repeated_question_and_says_so(write, read):
     write("InfoSeek-Eval.tsv", "e_0\tWho?\tA\ne_1\tWhat?\tB\ne_2\twho\tA\n")
-    reader = InfoSeekReader(source, InfoSeekOptions())
+    reader, _, _ = read("infoseek-eval")
     assert [item.task.id for item in reader.tasks(None)] == ["e_0", "e_1"]
     assert "e_2 = e_0" in reader.notes[0]
     assert not reader.has_documents
 
 
-def test_infoseek_places_a_row_without_an_answer(write: Callable[..., Path], source: Path) -> None:
+def test_infoseek_places_a_row_without_an_answer(write, read):
     write("InfoSeek-Eval.tsv", "e_0\tWho?\tA\ne_1\tWhat?\n")
     with pytest.raises(RecordError, match="line 2: should have three columns"):
-        list(InfoSeekReader(source, InfoSeekOptions()).tasks(None))
+        read("infoseek-eval")
 
 
 @pytest.mark.parametrize("text", ["", "Who wrote \u201c\u4e2d\u6587\u201d?", "x" * 100])
-def test_what_is_encrypted_can_be_decrypted_with_the_canary_alone(text: str) -> None:
+def test_what_is_encrypted_can_be_decrypted_with_the_canary_alone(text):
     assert decrypt(encrypt(text, CANARY), CANARY) == text
     assert text == "" or text not in encrypt(text, CANARY)
 
 
-def browsecomp() -> dict[str, Any]:
-    def doc(docid: str) -> dict[str, str]:
+def browsecomp():
+    def doc(docid):
         return {"docid": docid, "text": encrypt(f"text of {docid}", CANARY), "url": "hidden"}
 
     return {
@@ -225,81 +195,55 @@ def browsecomp() -> dict[str, Any]:
     }
 
 
-def test_browsecomp_is_decrypted_only_when_plain_text_is_allowed(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_browsecomp_is_decrypted_only_when_plain_text_is_allowed(write, read):
     write("browsecomp.jsonl", [browsecomp()])
     with pytest.raises(InputError, match="plaintext to true"):
-        BrowseCompReader(source, BrowseCompOptions(canary=CANARY))
-    reader = BrowseCompReader(source, BrowseCompOptions(canary=CANARY, plaintext=True))
-    corpus = build(reader.documents())
+        read("browsecomp-plus", canary=CANARY)
+    _, corpus, (item,) = read("browsecomp-plus", canary=CANARY, plaintext=True)
     assert [(d.id, d.text) for d in corpus] == [(n, f"text of {n}") for n in "123"]
-    (item,) = reader.tasks(corpus)
     assert (item.task.question, item.task.answers, item.task.evidence) == ("Who is it?", ["Somebody"], ["1", "2"])
     assert item.task.canary == CANARY
 
 
-def test_a_question_that_was_decrypted_before_is_still_marked_as_one_to_withhold(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_a_question_that_was_decrypted_before_is_still_marked_as_one_to_withhold(write, read):
     documents = [{"docid": "1", "text": "text of 1"}]
     write("browsecomp.jsonl", [{"query_id": "1", "query": "Who?", "answer": "Somebody", "evidence_docs": documents}])
-    reader = BrowseCompReader(source, BrowseCompOptions(plaintext=True))
-    (item,) = reader.tasks(build(reader.documents()))
+    _, _, (item,) = read("browsecomp-plus", plaintext=True)
     assert item.task.question == "Who?"
     assert item.task.canary
 
 
-def test_a_wrong_canary_is_refused(write: Callable[..., Path], source: Path) -> None:
+def test_a_wrong_canary_is_refused(write, read):
     write("browsecomp.jsonl", [browsecomp()])
-    reader = BrowseCompReader(source, BrowseCompOptions(canary="another", plaintext=True))
     with pytest.raises(RecordError, match=r"line 1: the field `text` cannot be decrypted.*correct the option canary"):
-        list(reader.documents())
+        read("browsecomp-plus", canary="another", plaintext=True)
 
 
-def test_browsecomp_takes_evidence_from_judgements(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_browsecomp_takes_evidence_from_judgements(write, read):
     write("browsecomp.jsonl", [browsecomp()])
     write("documents.jsonl", [{"docid": str(n), "text": "x"} for n in range(5)])
     write("qrel.txt", "769 Q0 4 1\n769 Q0 3 0\n")
-    options = BrowseCompOptions(canary=CANARY, plaintext=True, corpus="documents.jsonl", evidence="qrel.txt")
-    reader = BrowseCompReader(source, options)
-    corpus = build(reader.documents())
+    files = {"corpus": "documents.jsonl", "evidence": "qrel.txt"}
+    _, corpus, tasks = read("browsecomp-plus", canary=CANARY, plaintext=True, **files)
     assert len(corpus) == 5
-    assert [item.task.evidence for item in reader.tasks(corpus)] == [["4"]]
+    assert [item.task.evidence for item in tasks] == [["4"]]
 
 
-def test_judgements_are_read_in_both_layouts(write: Callable[..., Path]) -> None:
-    beir = write("a.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td1\t2\n")
-    trec = write("b.txt", "q1 Q0 d1 1\nq1 0 d2 0\nq2 0 d1 2\n")
-    assert trec_qrels(beir) == trec_qrels(trec) == {"q1": ["d1"], "q2": ["d1"]}
-    with pytest.raises(RecordError, match=r"line 2: .*'high'"):
-        trec_qrels(write("c.txt", "q1 0 d1 1\nq1 0 d2 high\n"))
-    with pytest.raises(RecordError, match=r"line 1: .*3 or 4 columns"):
-        trec_qrels(write("d.txt", "q1 d1\n"))
-
-
-def test_beir_queries_belong_to_the_split_that_judges_them(
-    write: Callable[..., Path], source: Path, build: Callable[..., Corpus]
-) -> None:
+def test_beir_queries_belong_to_the_split_that_judges_them(write, read):
     with pytest.raises(InputError, match=r"has no corpus\.jsonl"):
-        BeirReader(source, ReaderOptions())
+        read("beir")
     write("corpus.jsonl.gz", [{"_id": "d1", "title": "T", "text": "x"}])
     write("queries.jsonl", [{"_id": str(n), "text": f"query {n}"} for n in range(3)])
     with pytest.raises(InputError, match="no qrels"):
-        BeirReader(source, ReaderOptions())
+        read("beir")
     write("qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\td1\t1\n")
     write("qrels/train.tsv", "query-id\tcorpus-id\tscore\n0\td1\t1\n0\td9\t1\n")
-    reader = BeirReader(source, ReaderOptions())
-    items = list(reader.tasks(build(reader.documents())))
-    assert [(i.task.id, i.split, i.missing) for i in items] == [("0", "train", ("d9",)), ("1", "test", ())]
+    _, _, tasks = read("beir")
+    assert [(i.task.id, i.split, i.missing) for i in tasks] == [("0", "train", ("d9",)), ("1", "test", ())]
 
 
-def test_beir_is_read_as_the_hub_keeps_it_and_says_what_it_left_out(
-    source: Path, build: Callable[..., Corpus], write: Callable[..., Path]
-) -> None:
-    def table(name: str, records: list[dict[str, Any]]) -> None:
+def test_beir_is_read_as_the_hub_keeps_it_and_says_what_it_left_out(source, write, read):
+    def table(name, records):
         (source / name).parent.mkdir(exist_ok=True)
         pq.write_table(pa.Table.from_pylist(records), source / name)
 
@@ -312,9 +256,8 @@ def test_beir_is_read_as_the_hub_keeps_it_and_says_what_it_left_out(
         [dict(zip(("query-id", "corpus-id", "score"), grade, strict=True)) for grade in grades],
     )
     write("qrels/dev.jsonl", [{"query-id": "q0", "corpus-id": "d2", "score": 1}])
-    reader = BeirReader(source, ReaderOptions())
-    items = list(reader.tasks(build(reader.documents())))
-    assert [(i.task.id, i.split, i.task.evidence) for i in items] == [("q0", "dev", ["d2"])]
+    reader, _, tasks = read("beir")
+    assert [(i.task.id, i.split, i.task.evidence) for i in tasks] == [("q0", "dev", ["d2"])]
     assert reader.notes == [
         "Judged queries left out, since no document is relevant to them: 1.",
         "Judged queries left out, since no query has their id: 1.",
@@ -322,45 +265,39 @@ def test_beir_is_read_as_the_hub_keeps_it_and_says_what_it_left_out(
     ]
 
 
-def test_beir_takes_one_form_of_a_file_and_names_the_other(source: Path, write: Callable[..., Path]) -> None:
+def test_beir_takes_one_form_of_a_file_and_names_the_other(write, read):
     for name in ("corpus.jsonl", "corpus.jsonl.gz", "queries.jsonl"):
         write(name, [{"_id": "d1", "text": "x"}])
     write("qrels/test.tsv", "q\td1\t1\n")
-    reader = BeirReader(source, ReaderOptions())
-    assert len(list(reader.documents())) == 1
-    assert [path.name for path in reader.left_out()] == ["corpus.jsonl.gz"]
+    reader, corpus, _ = read("beir")
+    assert len(corpus) == 1
+    assert reader.unread_files() == ["corpus.jsonl.gz"]
 
 
-def test_hotpotqa_is_read_as_the_hub_keeps_it(source: Path, build: Callable[..., Corpus]) -> None:
+def test_hotpotqa_is_read_as_the_hub_keeps_it(source, read):
     record = hotpot("q1", "A", "B", gold=["B", "A"])
     record["id"] = record.pop("_id")
     record["context"] = {"title": ["A", "B"], "sentences": [["A is one.", " It is."], ["B is one."]]}
     record["supporting_facts"] = {"title": ["B", "A"], "sent_id": [0, 1]}
     pq.write_table(pa.Table.from_pylist([record]), source / "train-00000-of-00001.parquet")
-    reader = HotpotReader(source, TitledOptions())
-    corpus = build(reader.documents())
+    _, corpus, tasks = read("hotpotqa")
     assert [document.text for document in corpus] == ["A is one. It is.", "B is one."]
-    assert [(i.task.id, i.split, i.task.evidence) for i in reader.tasks(corpus)] == [("q1", "train", ["1", "0"])]
+    assert [(i.task.id, i.split, i.task.evidence) for i in tasks] == [("q1", "train", ["1", "0"])]
 
 
-def test_ids_with_spaces_and_a_byte_order_mark_in_a_list_of_questions(
-    source: Path, write: Callable[..., Path], build: Callable[..., Corpus]
-) -> None:
+def test_ids_with_spaces_and_a_byte_order_mark_in_a_list_of_questions(source, write, read):
     write("a.json", [hotpot("q 1", "A", "B"), hotpot("q2", "A", "B"), hotpot("q3", "A", "B")])
     (source / "gold_complete_ids.txt").write_bytes(b"\xef\xbb\xbfq 1\r\nq2\r\n")
-    reader = HotpotReader(source, TitledOptions())
-    assert [item.task.id for item in reader.tasks(build(reader.documents()))] == ["q 1", "q2"]
+    reader, _, tasks = read("hotpotqa")
+    assert [item.task.id for item in tasks] == ["q 1", "q2"]
     assert "Questions left out" in reader.notes[0]
 
 
-def test_passages_without_text_are_kept_by_their_title(
-    source: Path, write: Callable[..., Path], build: Callable[..., Corpus]
-) -> None:
+def test_passages_without_text_are_kept_by_their_title(source, write, read):
     record = hotpot("q1", "A", "B")
     record["context"] = [["A", []], ["B", ["x"]], ["", []]]
     write("a.json", [record])
-    reader = HotpotReader(source, TitledOptions())
-    corpus = build(reader.kept_documents())
+    reader, corpus, tasks = read("hotpotqa")
     assert [(document.title, document.text) for document in corpus] == [("A", ""), ("B", "x")]
     assert reader.empty == {"2"}
-    assert [item.task.evidence for item in reader.tasks(corpus)] == [["0", "1"]]
+    assert [item.task.evidence for item in tasks] == [["0", "1"]]
