@@ -103,7 +103,7 @@ def search(
     k: K = 5,
 ) -> list[SearchResult]:
     """Ask a retriever one query and show what an agent would be shown."""
-    used = open_retriever(retriever, data)
+    used = open_retriever(retriever, data)  # not closed here: one that was handed in is its owner's
     return [SearchResult(hit.rank, hit.score, used.document(hit.docid)) for hit in used.search([query], k)[0]]
 
 
