@@ -37,11 +37,7 @@ command_line: ContextVar[str | None] = ContextVar("command_line", default=None)
 
 
 def fingerprint(value: Any) -> str:
-    """Sixteen hexadecimal digits that stand for ``value``.
-
-    Args:
-        value: anything JSON can hold, or a msgspec struct; the order of keys does not matter.
-    """
+    """Sixteen hexadecimal digits that stand for any JSON value or msgspec struct, whatever the order of its keys."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:16]
 
 
@@ -52,13 +48,7 @@ def fingerprint_file(path: Path) -> str:
 
 
 def check_fingerprint(what: str, recorded: dict[str, Any], current: dict[str, Any], remedy: str) -> None:
-    """Refuses an artefact whose recorded identity differs from the current one.
-
-    Args:
-        what: the artefact, for the message ("the index at runs/a/index").
-        recorded: its identity when it was made, field by field.
-        current: what it is to be used with now.
-        remedy: what the user should do.
+    """Refuses an artefact (``what``: "the index at runs/a/index") that was made from something other than is used now.
 
     Raises:
         FingerprintMismatch: naming each field that differs, with both values.
@@ -70,7 +60,7 @@ def check_fingerprint(what: str, recorded: dict[str, Any], current: dict[str, An
 
 
 def read_records(path: Path, kind: type[R]) -> Iterator[R]:
-    """The records of a file in order, streaming; blank lines and a torn last line are passed over.
+    """The records of a file in order, streaming; blank lines and a torn last line are skipped.
 
     Raises:
         InputError: the file cannot be read.
@@ -84,10 +74,7 @@ def read_with_offsets(
 ) -> Iterator[tuple[int, R]]:
     """As :func:`read_records`, with the byte offset at which each record starts (in the decompressed file).
 
-    Args:
-        path: the file.
-        kind: the type of its records.
-        wanted: says of an offset whether its line is to be decoded; all are without it.
+    Only lines whose offset is ``wanted`` are decoded; all are by default.
     """
     with open_bytes(path) as stream:
         offset = 0
@@ -116,21 +103,16 @@ def _lines(stream: Iterable[bytes], path: Path) -> Iterator[bytes]:
 
 def _begins(line: bytes, kind: type[Record]) -> bool:
     """Whether a torn line may be the beginning of a record, by the name of its first field."""
-    found = re.match(rb'\s*\{\s*(?:"(\w*)("?)|$)', line)
-    if found is None:
+    begin = re.match(rb'\s*\{\s*(?:"(\w*)("?)|$)', line)
+    if begin is None:
         return False
-    name, whole = (found[1] or b"").decode(), bool(found[2])
+    name, whole = (begin[1] or b"").decode(), bool(begin[2])
     known = (*kind.__struct_fields__, "schema_version")
-    return name in known if whole else any(each.startswith(name) for each in known)
+    return name in known if whole else any(field.startswith(name) for field in known)
 
 
 def check_records(path: Path, kind: type[Record]) -> None:
-    """Refuses a file that is there and does not begin with a record of a kind, before it is written to.
-
-    Raises:
-        InputError: it cannot be read.
-        RecordError: it holds something else.
-    """
+    """Refuses a file that is there and does not begin with a record of a kind, before it is written to."""
     if path.exists():
         next(read_records(path, kind), None)
 
@@ -171,17 +153,10 @@ def write_json(path: Path, content: Any, indent: int = 2) -> None:
 
 
 def read_json(path: Path, kind: type[T], what: str, remedy: str, known: int = 1) -> T:
-    """What fills a file, as :func:`write_json` left it.
-
-    Args:
-        path: the file.
-        kind: its type, a struct or a mapping.
-        what: what it should be, for the message ("a comparison").
-        remedy: what the user should do where it is missing or something else.
-        known: the latest schema version that can be read.
+    """What :func:`write_json` wrote, of a kind that the message calls ``what`` ("a comparison").
 
     Raises:
-        InputError: it cannot be read, is something else, or was written by a later lrat-sim.
+        InputError: it cannot be read, is something else, or its schema version is later than ``known``.
     """
     try:
         content = path.read_bytes()
@@ -199,11 +174,7 @@ class _Versioned(msgspec.Struct):
 
 
 def check_version(path: Path, version: object, known: int = 1) -> None:
-    """Refuses what a later lrat-sim wrote: to read it, or to write to it, would lose what this one does not know.
-
-    Raises:
-        InputError: the version is above the one that is known, or none.
-    """
+    """Refuses what a later lrat-sim wrote: to read it, or to write to it, would lose what this one does not know."""
     if not isinstance(version, int) or version > known:
         raise InputError(
             f"{path} has schema_version {version!r}, newer than the {known} this lrat-sim reads; upgrade lrat-sim, or "
@@ -213,11 +184,7 @@ def check_version(path: Path, version: object, known: int = 1) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a path beside ``path`` to write to, which takes its place when that went well; else nothing is left of it.
-
-    Raises:
-        InputError: it cannot be written.
-    """
+    """Gives a path beside ``path`` to write to, which takes its place when all went well, and else is removed."""
     beside = path.with_name(f"{path.name}.part")
     ensure_folder(path.parent)
     with writing(path):
@@ -231,40 +198,32 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Says of a disk that is full or may not be written to where that was, in one sentence.
-
-    Raises:
-        InputError: in place of the error of the system.
-    """
+    """Says of a disk that is full or may not be written to where that was: an InputError in place of the system's."""
     try:
         yield
     except Exception as error:
         if (reason := disk_fault(error)) is None:
             raise
-        raise InputError(f"{place} cannot be written ({reason}); {_ROOM}.") from error
+        raise InputError(
+            f"{place} cannot be written ({reason}); free some space or choose another place, then rerun the same "
+            "command; finished work is kept."
+        ) from error
 
 
-_ROOM = "free some space or choose another place, then rerun the same command; finished work is kept"
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system|File too large")
 
 
 def disk_fault(error: Exception) -> str | None:
-    """What the system says where an error is one of files, None where it is another.
-
-    safetensors, tokenizers and torch raise errors of their own kinds for a full disk.
-    """
+    """What the system says where an error is one of files, None where it is another."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    found = None if isinstance(error, LratSimError) else _FULL.search(str(error))
-    return found[0] if found else None
+    # safetensors, tokenizers and torch raise errors of their own kinds for a full disk
+    full = None if isinstance(error, LratSimError) else _FULL.search(str(error))
+    return full[0] if full else None
 
 
 def ensure_folder(folder: Path) -> Path:
-    """Makes a folder that can be written to.
-
-    Raises:
-        InputError: it cannot be made, or not be written to.
-    """
+    """Makes a folder, and refuses one that cannot be made or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):  # of its own, since several processes may try at once
@@ -275,11 +234,7 @@ def ensure_folder(folder: Path) -> Path:
 
 
 class Store(Generic[R]):
-    """One append-only file of records of one kind, with one writer at a time.
-
-    Args:
-        path: the file; its folder is made.
-        kind: the type of its records.
+    """One append-only file of records of one kind, with one writer at a time; its folder is made.
 
     Use it as a context manager for writing::
 
@@ -294,23 +249,20 @@ class Store(Generic[R]):
     def __init__(self, path: Path, kind: type[R]):
         self.path, self.kind = path, kind
         self._stream: IO[bytes] | None = None
-        self._open = False
+        self._lock = FileLock(f"{path}.lock")
 
     def __enter__(self) -> Store[R]:
         check_records(self.path, self.kind)
         ensure_folder(self.path.parent)
-        self._lock = FileLock(str(self.path) + ".lock")
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise InputError(
                 f"{self.path} is being written by another process; wait for it or choose another run folder."
             ) from error
-        self._open = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._open = False
         try:
             with writing(self.path):
                 if self._stream is not None:
@@ -330,7 +282,7 @@ class Store(Generic[R]):
         self._write(b"".join(map(line, records)))
 
     def _write(self, lines: bytes) -> int:
-        if not self._open:
+        if not self._lock.is_locked:
             raise RuntimeError("a Store is written inside a with statement")
         with writing(self.path):
             if self._stream is None:  # not before: a command that is refused after all leaves the file as it was

@@ -53,8 +53,8 @@ def folders(kind: Kind) -> list[Path]:
 
 def names(kind: Kind) -> list[str]:
     """Every name of a kind that can be found now, sorted."""
-    suffix = _SUFFIX[kind]
-    return sorted({path.stem for folder in folders(kind) if folder.is_dir() for path in folder.glob(f"*{suffix}")})
+    paths = (path for folder in folders(kind) if folder.is_dir() for path in folder.glob(f"*{_SUFFIX[kind]}"))
+    return sorted({path.stem for path in paths})
 
 
 def about(kind: Kind, name: str) -> str:
@@ -75,11 +75,7 @@ def first_sentence(text: str) -> str:
 
 
 def find(kind: Kind, name: str) -> Path:
-    """The file behind a name or a path.
-
-    Raises:
-        UnknownName: nothing answers to it; the message lists what would.
-    """
+    """The file behind a name or a path; an :class:`UnknownName` lists the names there are."""
     suffix = _SUFFIX[kind]
     if Path(name).suffix == suffix and Path(name).is_file():
         return Path(name)
@@ -91,12 +87,7 @@ def find(kind: Kind, name: str) -> Path:
 
 
 def read_text(kind: Kind, name: str) -> str:
-    """The text behind a name, for example a prompt.
-
-    Raises:
-        UnknownName: nothing answers to it.
-        InputError: the file is not UTF-8.
-    """
+    """The text behind a name, for example a prompt."""
     return foreign.read_text(find(kind, name))
 
 
@@ -117,13 +108,7 @@ def _mapping(path: Path, loader: type[yaml.SafeLoader]) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, problem: str, remedy: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
-    """The value of a YAML text.
-
-    Args:
-        text: the YAML.
-        problem: what the user is told where it is none, such as "x.yaml is not YAML".
-        remedy: what to do about it.
-        loader: whose rules decide what is a number.
+    """The value of a YAML text; ``problem`` ("x.yaml is not YAML") and ``remedy`` are for the message.
 
     Raises:
         InputError: it is not YAML, has a date or number that cannot be, is nested or repeated without end, or has what
@@ -151,12 +136,12 @@ def parse_yaml(text: str, problem: str, remedy: str, loader: type[yaml.SafeLoade
 
 
 def load(kind: Kind, name: str, settings: type[S], overrides: dict[str, Any] | None = None) -> S:
-    """Settings by name, checked against their type, with single fields overridden.
+    """Settings by name or path, checked against their type, with single fields overridden.
 
     Args:
         kind: which catalogue.
         name: a name or a path.
-        settings: the msgspec struct that describes the file; it should forbid unknown fields.
+        settings: the struct that describes the file; it should forbid unknown fields.
         overrides: field (dots reach into nested ones) to value; strings are read as YAML scalars.
 
     Raises:
@@ -168,17 +153,7 @@ def load(kind: Kind, name: str, settings: type[S], overrides: dict[str, Any] | N
 
 
 def checked(content: dict[str, Any], settings: type[S], overrides: dict[str, Any] | None, where: str) -> S:
-    """Settings from plain values, checked against their type, with single fields overridden.
-
-    Args:
-        content: the values.
-        settings: the msgspec struct that describes them.
-        overrides: as for :func:`load`.
-        where: where the values come from, for messages.
-
-    Raises:
-        InputError: a field is unknown or has a value that is not allowed; names ``where`` and the field.
-    """
+    """Settings from plain values, as :func:`load` checks and overrides them; ``where`` says whose, for messages."""
     for key, value in (overrides or {}).items():
         place = content
         *parents, last = key.split(".")

@@ -55,7 +55,7 @@ def _learn(value: str) -> None:
         ways = dict.fromkeys(way for way in _ways(value) if len(way) >= _SHORTEST)
         added = ((way, way[:half], way[-half:]) for way in ways for half in [max(_SHORTEST, -(-len(way) // 2))])
         # the longest first: a way with escapes in it holds parts of those without
-        _written = tuple(sorted((*_written, *added), key=lambda each: -len(each[0])))
+        _written = tuple(sorted((*_written, *added), key=lambda way: -len(way[0])))
 
 
 def _ways(value: str) -> Iterator[str]:
@@ -121,7 +121,7 @@ def redact_json(encoded: bytes) -> bytes:
 def refuse_secrets(where: str, settings: Any, instead: str = "key_env") -> None:
     """Refuses settings that hold a key, a password or a token, since they would be recorded with every run.
 
-    Looked at are names of fields at any depth, addresses (``user:password@``, ``?token=``), and values that are known
+    Checked are names of fields at any depth, addresses (``user:password@``, ``?token=``), and values that are known
     keys or look like one.
 
     Args:

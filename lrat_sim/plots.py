@@ -43,24 +43,13 @@ _SHAPES: dict[str, list[Point]] = {
 
 
 class Axis(Struct, frozen=True, kw_only=True):
-    """One axis of a panel.
-
-    Args:
-        label: what it shows, with its unit.
-        low: its lower end; by default the first round number below what is drawn.
-        high: its upper end, likewise.
-        ticks: positions with their texts, in place of round numbers; none at all where it is empty.
-        percent: shares are shown as percentages, and the ends stay within 0 and 1.
-        whole: only whole numbers are ticked.
-        log: positions are logarithmic.
-        grid: draws a line across at each tick.
-    """
+    """One axis of a panel; its ends are by default the first round numbers beyond what is drawn."""
 
     label: str = ""
     low: float | None = None
     high: float | None = None
-    ticks: dict[float, str] | None = None
-    percent: bool = False
+    ticks: dict[float, str] | None = None  # in place of round numbers; none at all where it is empty
+    percent: bool = False  # shares as percentages, with the ends within 0 and 1
     whole: bool = False
     log: bool = False
     grid: bool = True
@@ -75,24 +64,14 @@ class Mark(Struct, frozen=True, kw_only=True):
 
 
 class Line(Mark, frozen=True, kw_only=True):
-    """Points joined by a line, each with its interval.
-
-    Args:
-        points: (x, y) in the axes' units.
-        marker: the shape at a point, one of those in :mod:`lrat_sim.colours`; none where it is empty.
-        every: only each so many-th point gets a marker.
-        intervals: the lower and upper end at each point.
-        sideways: intervals lie along x.
-        band: intervals are shaded rather than drawn as bars.
-        joined: draws the line itself.
-    """
+    """Points (x, y) in the axes' units, joined by a line, each with the lower and upper end of its interval."""
 
     points: Sequence[Point]
-    marker: str = ""
-    every: int = 1
+    marker: str = ""  # a shape of :mod:`lrat_sim.colours`
+    every: int = 1  # only each so many-th point gets a marker
     intervals: Sequence[Point] = ()
-    sideways: bool = False
-    band: bool = False
+    sideways: bool = False  # intervals lie along x
+    band: bool = False  # intervals are shaded rather than drawn as bars
     joined: bool = True
 
 
@@ -119,35 +98,25 @@ class Note(Mark, frozen=True, kw_only=True):
 
 
 class Panel(Struct, frozen=True, kw_only=True):
-    """Two axes and what is drawn between them; ``height`` is that of the space between the axes."""
+    """Two axes and what is drawn between them."""
 
     marks: Sequence[Line | Bars | Across | Note]
     x: Axis = Axis()
     y: Axis = Axis()
     title: str = ""
-    height: float = 210
-    right: float = 12
-    """Space to the right of the axes, for notes there."""
+    height: float = 210  # of the space between the axes
+    right: float = 12  # space to the right of the axes, for notes there
 
 
 class Plot(Struct, frozen=True, kw_only=True):
-    """A plot: one or more panels, beside one another in so many columns.
+    """A plot: one or more panels, beside one another in so many columns."""
 
-    Args:
-        slug: its name as a file, and within a page.
-        title: above it.
-        description: what it shows, in words, for readers who cannot see it.
-        panels: in reading order.
-        note: what stands below it.
-        records: the numbers drawn, for the CSV.
-    """
-
-    slug: str
+    slug: str  # its name as a file, and within a page
     title: str
-    description: str
+    description: str  # in words, for readers who cannot see it
     panels: Sequence[Panel]
     note: str = ""
-    records: Sequence[dict[str, Any]] = ()
+    records: Sequence[dict[str, Any]] = ()  # the numbers drawn, for the CSV
     columns: int = 1
     width: float = 450
 
@@ -157,11 +126,7 @@ class Plot(Struct, frozen=True, kw_only=True):
         return cls(panels=[Panel(marks=marks, x=x, y=y)], **fields)
 
     def to_svg(self, *, page: bool = False) -> str:
-        """The drawing.
-
-        Args:
-            page: as part of a page that declares the variables of :mod:`lrat_sim.colours`; else as a file of its own.
-        """
+        """The drawing: of a ``page`` that declares the variables of :mod:`lrat_sim.colours`, or a file of its own."""
         return _Drawing(page).plot(self)
 
 
@@ -293,8 +258,7 @@ class _Drawing:
 
     def _marker(self, shape: str, x: float, y: float, colour: Colour) -> None:
         if shape == "circle":
-            fill = self._paint(colour)
-            self._parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}" fill="{fill}"/>')
+            self._parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}" fill="{self._paint(colour)}"/>')
         else:
             self._area([(x + _RADIUS * across, y + _RADIUS * down) for across, down in _SHAPES[shape]], colour)
 

@@ -17,16 +17,8 @@ SCHEMA_VERSION = 1
 
 Status = Literal["answered", "unanswered", "error"]
 EndReason = Literal[
-    "answer",
-    "turn_limit",
-    "token_limit",
-    "time_limit",
-    "cost_limit",
-    "length",
-    "content_filter",
-    "gave_up",
-    "error",
-]
+    "answer", "turn_limit", "token_limit", "time_limit", "cost_limit", "length", "content_filter", "gave_up", "error"
+]  # fmt: skip
 VerdictState = Literal["relevant", "irrelevant", "unjudged"]
 GradeState = Literal["correct", "incorrect", "ungraded"]
 Operator = Literal["earlier", "later", "same", "longer", "shorter"]
@@ -343,17 +335,12 @@ NOUNS: dict[str, type[Record]] = {
 
 R = TypeVar("R", bound=Record)
 
-
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From a version to the next one."""
 
 
 def decode(line: bytes | str, kind: type[R]) -> R:
-    """Reads one record from JSON, bringing an older version up to date first.
-
-    Args:
-        line: one JSON object.
-        kind: the record's type.
+    """Reads one record from a JSON object, bringing an older version up to date first.
 
     Raises:
         msgspec.ValidationError: a field is missing or has the wrong type; the message names it by its path.

@@ -43,8 +43,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             try:
                 msgspec.structs.force_setattr(self, name, msgspec.convert(value, annotation))
             except msgspec.ValidationError as error:
+                why, _, within = str(error).partition(" - at `$")
+                if within:  # a field of a record, or an item of a list, that was given as plain data
+                    raise InputError(f"{name}{within.rstrip('`')}: {why}; correct it.") from error
                 allowed = ", ".join(_choices(annotation))
-                why = f"it must be one of {allowed}" if allowed else f"{error}; correct it"
+                why = f"it must be one of {allowed}" if allowed else f"{why}; correct it"
                 raise InputError(f"{name} is {value!r}; {why}.") from error
 
 

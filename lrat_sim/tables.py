@@ -48,27 +48,16 @@ class Group(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True, kw_only=True):
-    """A table of results.
-
-    Args:
-        title: what it shows.
-        columns: the headings; a line break in one is kept where the medium allows it.
-        groups: its rows.
-        notes: what a reader must know beside the numbers.
-        records: the values as computed, for the CSV; without them the CSV has the cells.
-        slug: its name as a file.
-        text_columns: the positions of columns that hold text, which stand to the left; others stand to the right.
-        wide_columns: the positions of columns for which a terminal has no room.
-    """
+    """A table of results."""
 
     title: str
-    columns: list[str]
+    columns: list[str]  # a line break in a heading is kept where the medium allows it
     groups: list[Group]
     notes: list[str] = []
-    records: list[dict[str, Any]] = []
-    slug: str = "table"
-    text_columns: tuple[int, ...] = (0,)
-    wide_columns: tuple[int, ...] = ()
+    records: list[dict[str, Any]] = []  # the values as computed, for the CSV; without them it has the cells
+    slug: str = "table"  # its name as a file
+    text_columns: tuple[int, ...] = (0,)  # positions of columns that stand to the left; others stand to the right
+    wide_columns: tuple[int, ...] = ()  # positions of columns for which a terminal has no room
 
     @classmethod
     def of(cls, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], **options: Any) -> Table:
@@ -234,15 +223,7 @@ _LATEX = {
 
 
 def number(value: float | None, digits: int = 1, *, scale: float = 1.0, sign: bool = False, unit: str = "") -> str:
-    """A number to so many digits, ``–`` for None.
-
-    Args:
-        value: the number.
-        digits: after the point.
-        scale: what it is multiplied by first; 100 shows a share in percent or points.
-        sign: shows a plus, too, as differences have it.
-        unit: what follows, such as ``" %"``.
-    """
+    """A number times ``scale`` to so many digits after the point, ``–`` for None; ``sign`` shows a plus, too."""
     return NONE if value is None else f"{scale * value:{'+' if sign else ''}z,.{digits}f}{unit}".replace("-", "−")
 
 

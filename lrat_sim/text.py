@@ -97,14 +97,7 @@ def _word_tokens(word: str) -> int:
 
 
 def first_tokens(text: str, limit: int) -> str:
-    """The longest beginning of ``text`` of at most ``limit`` tokens, as it stands in ``text``.
-
-    It has at most :data:`WIDEST` characters a token: text without spaces, or of nothing else, is cut there.
-
-    Args:
-        text: any text.
-        limit: tokens to keep; 0 gives the empty text.
-    """
+    """The longest beginning of a text of at most ``limit`` tokens, and :data:`WIDEST` characters a token."""
     if limit <= 0:
         return ""
     head = text[: limit * WIDEST]
@@ -157,23 +150,11 @@ def normalise(text: str) -> str:
 
 
 def query_with_reasoning(reasoning: str | None, query: str) -> str:
-    """The agent's current reasoning followed by its query: AgentIR's query text, in training and in search alike.
-
-    Args:
-        reasoning: what the agent wrote before it searched; None or blank leaves the query alone.
-        query: what it searched for.
-    """
+    """The agent's current reasoning followed by its query: AgentIR's query text, in training and in search alike."""
     return "\n".join(part.strip() for part in (reasoning or "", query) if part.strip())
 
 
 def query_with_history(question: str, reasoning: str | None, query: str, earlier: list[str]) -> str:
-    """The question, the agent's current reasoning, its query, and those it ran before: ITER's query text.
-
-    Args:
-        question: the task's question.
-        reasoning: what the agent wrote before it searched, or None.
-        query: what it searched for.
-        earlier: the queries it ran before, in order.
-    """
+    """The question, the agent's current reasoning, its query, and those it ran before: ITER's query text."""
     parts = {"Question": question, "Reasoning": reasoning or "", "Query": query, "Earlier queries": "; ".join(earlier)}
     return "\n".join(f"{name}: {part.strip()}" for name, part in parts.items() if part.strip())

@@ -22,16 +22,8 @@ async def bounded_map(
 ) -> AsyncGenerator[tuple[T, U], None]:
     """Applies ``worker`` to every item, at most ``concurrency`` at once, and yields (item, result) as each is ready.
 
-    Args:
-        worker: an async function of one item.
-        items: may be endless or lazy; drawn only when a place is free.
-        concurrency: 1 or more.
-
-    When the consumer stops early or is cancelled, what is under way is cancelled too (``contextlib.aclosing`` makes
-    that happen at once).
-
-    Raises:
-        InputError: ``concurrency`` is below 1.
+    Items may be endless or lazy: one is drawn only when a place is free.  When the consumer stops early or is
+    cancelled, what is under way is cancelled too (``contextlib.aclosing`` makes that happen at once).
     """
     if concurrency < 1:
         raise InputError(f"concurrency is {concurrency}; give 1 or more.")

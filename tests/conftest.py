@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -122,3 +123,20 @@ def wheel(shared, small_world, wheel_settings):
 
     with FileLock(shared / "wheel.lock"):
         return flywheel(small_world, shared / "wheel", wheel_settings)
+
+
+@pytest.fixture(scope="module")
+def chromium(wheel):
+    """A browser; the tests that need one are skipped where there is none.
+
+    While it is open an event loop runs in this thread, so that rollouts and judges cannot: it is closed with its
+    module, which names what is looked at in ``usefixtures``, so that this is made before.
+    """
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no chromium is installed (Debian: apt-get install chromium)")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -37,9 +37,9 @@ TASKS = {
 def lay_down(folder, documents=DOCUMENTS, tasks=TASKS):
     """The local copy of a task set of one's own."""
     folder.mkdir()
-    (folder / "corpus.jsonl").write_text("".join(json.dumps(line) + "\n" for line in documents))
-    for split, lines in tasks.items():
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name, lines in {"corpus": documents, **tasks}.items():
+        texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+        (folder / f"{name}.jsonl").write_text("".join(f"{text}\n" for text in texts))
     return folder
 
 
@@ -114,6 +114,7 @@ def refused(command, place):
 SOURCES = {
     "a line without id": ({"documents": [DOCUMENTS[0], {"text": "No id."}]}, ["corpus.jsonl, line 2", "`id`"]),
     "a line without text": ({"documents": [DOCUMENTS[0], {"id": "b"}]}, ["corpus.jsonl, line 2", "`text`"]),
+    "a line that is not JSON": ({"documents": [*DOCUMENTS, "{'id': 'd'}"]}, ["corpus.jsonl, line 4"]),
     "an empty id": ({"documents": [{"id": " ", "text": "x"}]}, ["corpus.jsonl, line 1", "id is empty"]),
     "nothing but empty documents": ({"documents": [{"id": "a", "text": " "}]}, ["empty"]),
     "no task at all": ({"tasks": {"test": []}}, ["has no tasks"]),
@@ -135,13 +136,6 @@ def test_wrong_source_is_refused(refused, place, given, words):
     said = refused("index", "bm25", "-t", "jsonl", "--source", "wrong")
     for word in words:
         assert word in said
-
-
-def test_line_that_is_not_json_is_refused(refused, place):
-    lay_down(place / "wrong")
-    with (place / "wrong" / "corpus.jsonl").open("a") as lines:
-        lines.write("{'id': 'd'}\n")
-    assert "corpus.jsonl, line 4" in refused("index", "bm25", "-t", "jsonl", "--source", "wrong")
 
 
 def test_source_that_was_mended_is_read_on_the_next_call(refused, command, place):
@@ -243,15 +237,26 @@ UNWRITABLE = {
     "demo": "demo -o file/new",
     "a file as run folder": "rollout -t set -o file",
 }
+OTHER_SETTINGS = {
+    "rollout -t set -o run": "seed was 4 and is now 0",
+    "rollout -t set -o run --seed 4 -k 2": "limits.k was 5 and is now 2",
+    "rollout -t set -o run --seed 4 -r bm25:b=0.7": "b was 0.4 and is now 0.7",
+    "rollout -t set -o run --seed 4 -a simulated-hasty": "agent",
+    "flywheel -t set -o run": "run",
+}
+CASES = {
+    "missing": MISSING,
+    "unknown": UNKNOWN,
+    "value": VALUES,
+    "usage": USAGE,
+    "unwritable": {name: (line, ["file", "choose another"]) for name, line in UNWRITABLE.items()},
+    "other settings": {line: (line, [word, "choose another"]) for line, word in OTHER_SETTINGS.items()},
+}
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [
-        pytest.param(*case, id=f"{kind}: {name}")
-        for kind, cases in (("missing", MISSING), ("unknown", UNKNOWN), ("value", VALUES), ("usage", USAGE))
-        for name, case in cases.items()
-    ],
+    [pytest.param(*case, id=f"{kind}: {name}") for kind, cases in CASES.items() for name, case in cases.items()],
 )
 def test_wrong_command_is_refused_and_makes_nothing(refused, place, line, words):
     there = sorted(os.listdir(place))
@@ -259,13 +264,6 @@ def test_wrong_command_is_refused_and_makes_nothing(refused, place, line, words)
     for word in words:
         assert word in said
     assert sorted(os.listdir(place)) == there
-
-
-@pytest.mark.parametrize("line", UNWRITABLE.values(), ids=UNWRITABLE)
-def test_folder_that_cannot_be_written_to_is_refused(refused, line):
-    said = refused(*line.split())
-    assert "file" in said
-    assert "choose another" in said
 
 
 def test_model_folder_that_cannot_be_written_to_is_refused(refused, place, one_layer):
@@ -392,22 +390,6 @@ def test_wrong_field_of_a_trajectory_is_refused(refused, place, line):
     said = refused(*line.split())
     assert "trajectories.jsonl, line 2" in said
     assert "turns" in said
-
-
-@pytest.mark.parametrize(
-    ("line", "word"),
-    [
-        ("rollout -t set -o run", "seed was 4 and is now 0"),
-        ("rollout -t set -o run --seed 4 -k 2", "limits.k was 5 and is now 2"),
-        ("rollout -t set -o run --seed 4 -r bm25:b=0.7", "b was 0.4 and is now 0.7"),
-        ("rollout -t set -o run --seed 4 -a simulated-hasty", "agent"),
-        ("flywheel -t set -o run", "run"),
-    ],
-)
-def test_run_folder_with_other_settings_is_refused(refused, line, word):
-    said = refused(*line.split())
-    assert word in said
-    assert "choose another" in said
 
 
 def test_manifest_that_was_emptied_is_refused(refused, place):

@@ -21,9 +21,8 @@ from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.rollout.index import INDEX, Row, asked_tasks
 from lrat_sim.rollout.summary import Tally
 from lrat_sim.success import run_success, runs_by_task, success, task_success
-from lrat_sim.viewer.arms import arms
+from lrat_sim.viewer.arms import arms, matches
 from lrat_sim.viewer.library import Library
-from lrat_sim.viewer.versus import matches
 
 OUTCOMES = {
     "right": ("answered", "answer", "correct"),

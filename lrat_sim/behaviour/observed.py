@@ -296,7 +296,9 @@ def observe(
     done = 0
     for source, name in zip(sources, names_of(sources), strict=True):
         groups: set[str] = set()
+        ran: set[str] = set()
         for entry in read_any(source):
+            ran.add(entry.trajectory.task_id)
             run = steps_of(entry, settings)
             group = name if by == "run" else getattr(run.setting, by)
             groups.add(group)
@@ -304,8 +306,7 @@ def observe(
             done += 1
             if progress is not None:
                 progress(done, None, "trajectories")
-        asked = recognise(source).unrun  # where a format tells, the tasks that were asked and have no trajectory
-        missing = [] if asked is None else [task.id for task in asked(source)]
+        missing = [task.id for task in recognise(source).tasks(source) if task.id not in ran]
         for group in groups:
             unrun.setdefault(group, []).extend(missing)
     if not runs:

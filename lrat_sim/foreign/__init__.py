@@ -1,7 +1,7 @@
 """What comes from elsewhere: whatever a decoder raises becomes one sentence, here and nowhere else.
 
 Decoders of foreign files (pyarrow, numpy, safetensors, PyYAML, transformers, the compression modules) raise far more
-than they document, depending on which byte is wrong, so a list of their exceptions is never complete.
+than they document, so a list of their exceptions is never complete.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LONGEST_CAUSE = 200
 
 @contextmanager
 def reading(problem: str, remedy: str) -> Iterator[None]:
-    """Stands around a call into a foreign decoder, and around nothing of ours: a defect of our own must stay visible.
+    """Wraps a call into a foreign decoder, and nothing of ours, so that our own defects stay visible.
 
     Args:
         problem: what the user is told, such as "corpus.parquet cannot be read"; the decoder's reason is added.
@@ -41,30 +41,22 @@ def reading(problem: str, remedy: str) -> Iterator[None]:
 
 
 def cause(error: Exception) -> str:
-    """What an exception says, in one line, or its type where it says nothing to a reader."""
-    said = " ".join((error.strerror if isinstance(error, OSError) and error.strerror else str(error)).split())
-    if not said or isinstance(error, LookupError):
-        said = f"{type(error).__name__}: {said}"
-    return said[:_LONGEST_CAUSE].rstrip(".;: ")
+    """An exception's message in one line, with its type where the message alone tells a reader nothing."""
+    message = " ".join((error.strerror if isinstance(error, OSError) and error.strerror else str(error)).split())
+    if not message or isinstance(error, LookupError):
+        message = f"{type(error).__name__}: {message}"
+    return message[:_LONGEST_CAUSE].rstrip(".;: ")
 
 
 def without_mark(start: bytes, path: Path) -> bytes:
-    """The start of a file without its byte order mark.
-
-    Raises:
-        InputError: the mark, or zero bytes between the letters, tell that the file is not UTF-8.
-    """
+    """The start of a file without its byte order mark; InputError if the file is UTF-16 or UTF-32."""
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start[:4]:
         raise InputError(f"{path} is UTF-16 or UTF-32 (or no text at all); save it as UTF-8.")
     return start.removeprefix(codecs.BOM_UTF8)
 
 
 def read_text(path: Path) -> str:
-    """A whole text file in UTF-8, without its byte order mark, its line ends as ``\\n``.
-
-    Raises:
-        InputError: it cannot be read, or is in another encoding.
-    """
+    """A whole UTF-8 text file, without its byte order mark and with ``\\n`` as its line ends."""
     with reading(f"{path} cannot be read", "give an existing file"):
         data = path.read_bytes()
     with reading(f"{path} is not UTF-8", "save it as UTF-8"):

@@ -17,28 +17,30 @@ from typing import IO, Any
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign import reading, without_mark
-from lrat_sim.foreign.tables import is_table, rows
-from lrat_sim.foreign.values import DECODER, Found, json_value, kept
+from lrat_sim.foreign.values import DECODER, Found, json_value, not_json, recordable_within_depth
 
-# the shorter mark of UTF-16 opens the longer one of UTF-32, too
-_MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
-_MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+# UTF-32 first, since its little-endian mark begins with that of UTF-16
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_PARQUET = b"PAR1"
+_TABLES = (_PARQUET, b"ARRO", b"\xff\xff\xff\xff")
+"""What tables begin with; the last is Arrow's stream, as `datasets` saves it."""
 _REMEDY = "get the file again"
 _SPACE = re.compile(r"\s*")
 LARGEST = 1 << 31
 """Bytes of a value that has to be in memory as a whole: a small archive can hold any number of them."""
-
-
 _BUFFER = 1 << 18
 """Bytes read at once: more than most records have, so that one call reads one."""
+_ROWS = 64
+"""Rows in memory at once: one may hold a whole trajectory."""
 
 
 def open_bytes(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:
-    """A file for reading bytes; ``.gz`` and ``.xz`` are decompressed on the way.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """A file for reading bytes; ``.gz`` and ``.xz`` are decompressed on the way."""
     with reading(f"{path} cannot be read", "give an existing file"):
         if path.suffix == ".gz":
             return gzip.open(path, "rb")
@@ -73,12 +75,8 @@ def _read(raw: Any, most: int) -> Iterator[bytes]:
 
 
 def begins_as_records(path: Path) -> bool:
-    """Whether a file begins as a JSON object, a list or a table does, so that it is worth reading whole.
-
-    Raises:
-        InputError: its compressed data are damaged.
-    """
-    if is_table(path):
+    """Whether a file begins as a JSON object, a list or a table does, so that it is worth reading whole."""
+    if _is_table(path):
         return True
     with open_bytes(path) as raw, reading(f"{path} cannot be read to its end", _REMEDY):
         parts = (part.removeprefix(codecs.BOM_UTF8).lstrip() for part in _read(raw, 64))
@@ -96,7 +94,7 @@ def records(path: Path, is_record: Callable[[list[Any]], bool] = lambda items: F
         InputError: the file cannot be read.
         RecordError: it is no JSON.
     """
-    if is_table(path):
+    if _is_table(path):
         yield from rows(path)
         return
     first = True
@@ -115,6 +113,14 @@ def records(path: Path, is_record: Callable[[list[Any]], bool] = lambda items: F
             yield Found(line, path, number)
 
 
+def _is_value(line: bytes) -> bool:
+    try:
+        json_value(line, Path())
+    except RecordError:
+        return False
+    return True
+
+
 def _whole(begin: bytes, rest: Iterable[tuple[int, bytes]], path: Path) -> bytes:
     taken, size = [begin], len(begin)
     for _, line in rest:
@@ -131,42 +137,84 @@ def _too_large(path: Path) -> InputError:
     )
 
 
-def _is_value(line: bytes) -> bool:
-    try:
-        json_value(line, Path())
-    except RecordError:
-        return False
-    return True
-
-
 def _values(data: bytes, path: Path, line: int, is_record: Callable[[list[Any]], bool]) -> Iterator[Found]:
-    """One JSON value, or several one after another; ``line`` is the first one's."""
+    """One JSON value, or several one after another; ``line`` is the one in which the data begin."""
     try:
-        yield from _listed(Found(json_value(data, path, line), path), is_record)
-        return
-    except RecordError as error:
-        whole = error
-    try:
-        text, place = data.decode(), 0
-    except UnicodeDecodeError:
-        raise whole from None
-    while (start := place + len(_SPACE.match(text, place)[0])) < len(text):  # type: ignore[index]
-        line, before = line + text.count("\n", place, start), start
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise not_json(error, path, line) from error
+    start = begin = len(_SPACE.match(text)[0])  # type: ignore[index]
+    number = line
+    while start < len(text):
         try:
-            value, place = DECODER.raw_decode(text, start)
+            value, end = DECODER.raw_decode(text, start)
         except (ValueError, RecursionError) as error:
-            if not before:
-                raise whole from error
-            raise RecordError(path, line, f"not JSON ({error})", "get or write the file again") from error
-        yield from _listed(Found(kept(value, path, line), path, line), is_record)
-        line += text.count("\n", start, place)
+            raise not_json(error, path, line) from error
+        after = end + len(_SPACE.match(text, end)[0])  # type: ignore[index]
+        alone = start == begin and after == len(text)
+        value = recordable_within_depth(value, path, number)
+        yield from _listed(Found(value, path, 0 if alone else number), is_record)
+        number += text.count("\n", start, after)
+        start = after
 
 
 def _listed(found: Found, is_record: Callable[[list[Any]], bool]) -> Iterator[Found]:
-    """The records of a list, each with its place in it."""
+    """The records of a list, each with its position in it."""
     if not isinstance(found.data, list) or is_record(found.data):
         yield found
         return
     for number, item in enumerate(found.data, start=1):
         within = f"{found.path.name}, line {found.line}" if found.line else found.path.name
         yield from _listed(Found(item, found.path.with_name(within), number, "record"), is_record)
+
+
+# --- tables
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".arrow") or _begin(path) in _TABLES
+
+
+def _begin(path: Path) -> bytes:
+    with reading(f"{path} cannot be read", "give an existing file"), path.open("rb") as stream:
+        return stream.read(4)
+
+
+def columns_of(path: Path) -> dict[str, str]:
+    """The columns of a Parquet table with their types; none of any other file."""
+    from pyarrow import parquet
+
+    if _begin(path) != _PARQUET:
+        return {}
+    with reading(f"{path} cannot be read", _REMEDY):
+        return {column.name: str(column.type) for column in parquet.read_schema(path)}
+
+
+def rows(path: Path) -> Iterator[Found]:
+    """The rows of a Parquet or Arrow table, streaming."""
+    number = 0
+    with reading(f"{path} cannot be read", _REMEDY):
+        for batch in _batches(path):
+            batch.validate(full=True)  # otherwise pyarrow follows damaged offsets out of the buffer
+            for start in range(0, batch.num_rows, _ROWS):
+                for row in batch.slice(start, _ROWS).to_pylist():
+                    number += 1
+                    yield Found(row, path, number, "row")
+
+
+def _batches(path: Path) -> Iterator[Any]:
+    import pyarrow
+    from pyarrow import parquet
+
+    if path.suffix.lower() == ".parquet" or _begin(path) == _PARQUET:
+        with parquet.ParquetFile(path) as table:
+            yield from table.iter_batches(_ROWS)
+        return
+    with pyarrow.memory_map(str(path)) as source:
+        try:
+            stream = pyarrow.ipc.open_stream(source)
+        except pyarrow.ArrowInvalid:
+            file = pyarrow.ipc.open_file(source)
+            yield from map(file.get_batch, range(file.num_record_batches))
+        else:
+            yield from stream

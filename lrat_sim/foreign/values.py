@@ -16,51 +16,50 @@ from lrat_sim.records import Record, decode
 R = TypeVar("R", bound=Record)
 
 DEPTH = 128
-"""Lists and objects within one another that are read: more than any trajectory has, and few enough that what goes
-through them afterwards, level by level, does not run out of stack."""
+"""Lists and objects within one another that are read: more than any trajectory has, and few enough that code which
+recurses through them does not run out of stack."""
+
+
+def _finite(text: str) -> float | str:
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+_LENIENT: dict[str, Any] = {
+    "parse_constant": str,
+    "parse_float": _finite,
+    "parse_int": lambda text: int(text) if len(text) <= 20 else text,
+}
+DECODER = json.JSONDecoder(**_LENIENT)
+"""Reads one value of several that stand one after another."""
 
 
 class Found(Struct, frozen=True):
-    """A record and where it stands.
+    """A record and where it stands; the row of a table has null for fields that a record does not have."""
 
-    Attributes:
-        data: its JSON text, or its value where that was read already.
-        file: what holds it.
-        number: its place there, from 1; 0 where it fills the file.
-        unit: what is counted; the row of a table has null for fields that a record does not have.
-    """
-
-    data: Any
+    data: Any  # its JSON text, or its value where that was read already
     file: Path
-    number: int = 0
+    number: int = 0  # its position there, from 1; 0 where it fills the file
     unit: Literal["line", "record", "row"] = "line"
 
     @property
     def path(self) -> Path:
-        """The file, with the record's place where that is no line."""
+        """The file, with the record's position where that is no line."""
         return self.file if self.unit == "line" else self.file.with_name(f"{self.file.name}, {self.unit} {self.number}")
 
     @property
     def line(self) -> int:
-        """The line, 0 where it would tell nothing."""
+        """The line, 0 where the position is not a line."""
         return self.number if self.unit == "line" else 0
 
     def value(self) -> Any:
-        """The record as JSON.
-
-        Raises:
-            RecordError: it is none.
-        """
+        """The record as JSON; RecordError if it is none."""
         if self.unit == "row":
             return recordable(msgspec.to_builtins(self.data, enc_hook=str))
         return json_value(self.data, self.path, self.line) if isinstance(self.data, bytes) else self.data
 
     def decoded(self, kind: type[R]) -> R:
-        """The record as one of ours.
-
-        Raises:
-            RecordError: it is none; names the field.
-        """
+        """The record as one of ours; the RecordError of any other names the field."""
         try:
             return decode(msgspec.json.encode(self.value()), kind)
         except msgspec.DecodeError as error:
@@ -81,58 +80,37 @@ def json_value(data: bytes | str, path: Path, line: int = 0) -> Any:
     Raises:
         RecordError: it is no JSON, or nested too deeply.
     """
+    data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
         try:
             value = msgspec.json.decode(data)
-            if _openings(data) <= DEPTH:  # nearly always: no deeper than that, and what msgspec reads a record holds
+            # nearly always: too few brackets to be nested too deeply, and a record holds whatever msgspec reads
+            if data.count(b"[") + data.count(b"{") <= DEPTH:
                 return value
         except (msgspec.DecodeError, UnicodeDecodeError):
-            value = json.loads(data, parse_constant=str, parse_float=_finite, parse_int=_integer)
-    except RecursionError as error:
-        raise _too_deep(path, line) from error
-    except ValueError as error:
-        beyond = getattr(error, "lineno", 1) - 1
-        several = line and b"\n" in (data if isinstance(data, bytes) else data.encode()).strip()
-        remedy = "get or write the file again" if several or not line else "correct or delete that line"
-        raise RecordError(path, line and line + beyond, f"not JSON ({error})", remedy) from error
-    return kept(value, path, line)
+            value = json.loads(data, **_LENIENT)
+    except (ValueError, RecursionError) as error:
+        raise not_json(error, path, line) from error
+    return recordable_within_depth(value, path, line)
 
 
-def _openings(data: bytes | str) -> int:
-    return data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
+def not_json(error: ValueError | RecursionError, path: Path, line: int = 0) -> RecordError:
+    """The error of a text that is no JSON, or nested too deeply; ``line`` is its first one."""
+    line = line and line + getattr(error, "lineno", 1) - 1
+    deep = f"not JSON that can be read (nested too deeply: more than {DEPTH} levels)"
+    problem = deep if isinstance(error, RecursionError) else f"not JSON ({error})"
+    return RecordError(path, line, problem, "correct or delete that line" if line else "get or write the file again")
 
 
-def kept(value: Any, path: Path, line: int) -> Any:
-    """A value as a record can hold it.
-
-    Raises:
-        RecordError: it is nested too deeply.
-    """
+def recordable_within_depth(value: Any, path: Path, line: int) -> Any:
+    """A value as a record can hold it; RecordError if it is nested more than :data:`DEPTH` levels deep."""
     level = [value]
     for _ in range(DEPTH):
         nested = [item for item in level if isinstance(item, dict | list)]
         if not nested:
             return recordable(value)
-        level = [each for item in nested for each in (item.values() if isinstance(item, dict) else item)]
-    raise _too_deep(path, line)
-
-
-def _too_deep(path: Path, line: int) -> RecordError:
-    problem = f"not JSON that can be read (nested too deeply: more than {DEPTH} levels)"
-    return RecordError(path, line, problem, "correct or delete that line" if line else "correct the file")
-
-
-def _finite(text: str) -> float | str:
-    value = float(text)
-    return value if math.isfinite(value) else text
-
-
-def _integer(text: str) -> int | str:
-    return int(text) if len(text) <= 20 else text
-
-
-DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite, parse_int=_integer)
-"""Reads one value of several that stand one after another."""
+        level = [item for holder in nested for item in (holder.values() if isinstance(holder, dict) else holder)]
+    raise not_json(RecursionError(), path, line)
 
 
 def without_nulls(value: Any) -> Any:

@@ -11,244 +11,180 @@ The format names no task: runs that ask the same question are runs of one task, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import RecordError
-from lrat_sim.formats.entry import Entry, ended, imported
-from lrat_sim.formats.fields import count, items, mapping, same_json, text, text_of, total_usage, usage
-from lrat_sim.formats.kept import Kept, changes_of, kept_of, read_kept, restored
-from lrat_sim.formats.messages import answer_of, prompt_of, read_turn, request_for_answer
+from lrat_sim.formats.entry import Entry, imported
+from lrat_sim.formats.fields import filled, items, mapping, text, text_of, total_usage, usage
+from lrat_sim.formats.kept import changes_of, keeping, restored, same_json
+from lrat_sim.formats.messages import Refuse, answer_of, prompt_of, read_turn, request_for_answer, transcript
 from lrat_sim.formats.output import write_files
-from lrat_sim.formats.registry import About, Format
+from lrat_sim.formats.registry import Format
 from lrat_sim.formats.sources import record_reader
-from lrat_sim.records import Grade, Task, Trajectory, Turn, Usage, Verdict
-from lrat_sim.text import TOKENIZER
+from lrat_sim.records import Task, Turn, Usage
 
 _VERSION = "ATIF-v1.4"
 _READABLE = "ATIF-v1."
 _OURS = "lrat_sim"
 """The key in ``extra`` that holds what is ours."""
-_REMEDY = "correct the file, or leave it out"
 _SOURCES = ("system", "user", "agent")
-
-
-class _RunMore(Struct, frozen=True, omit_defaults=True):
-    """What is ours of a file: the trajectory without turns, question and prompt, and what is known beside it."""
-
-    trajectory: dict[str, Any]
-    task: Task | None = None
-    grades: list[Grade] = []
-    verdicts: list[Verdict] = []
 
 
 # --- reading
 
 
 def entry_of(record: Any, path: Path, line: int = 0) -> Entry:
-    """One run from its JSON.
+    """One run from its JSON; a RecordError names file, step and field."""
 
-    Raises:
-        RecordError: it is no ATIF, or a step of it cannot be read; names file, step and field.
-    """
+    def refuse(problem: str) -> RecordError:
+        return RecordError(path, line, problem, "correct the file, or leave it out")
+
     if not _is_atif(record) or not record["schema_version"].startswith(_READABLE):
-        problem = "the field `schema_version` should name a version 1 of ATIF, as ATIF-v1.6 does"
-        raise RecordError(path, line, problem, _REMEDY)
-    read = _Steps(_checked(record.get("steps"), path, line))
-    own = _own_entry(record, read)
-    entry = own if own is not None and read.fits(own.trajectory) else _foreign_entry(record, read)
-    # the entry is written anew; where the source says it otherwise, that is kept
-    made, more = _plain_record(entry)
-    source = _without_ours(record, _run_more(entry))
-    del source["steps"]
+        raise refuse("the field `schema_version` should name a version 1 of ATIF, as ATIF-v1.6 does")
+    read = _Steps(record.get("steps"), refuse)
+    entry = _own_entry(record, read) or _foreign_entry(record, read)
+    # what is ours is written anew from the entry: it need not be kept a second time as another's
+    rebuilt, more = _plain_record(entry)
     overlays = iter(more)
-    source["result"] = [
+    steps = [
         _unnumbered(step if position in read.other else _without_ours(step, next(overlays)), position)
         for position, step in enumerate(read.steps)
     ]
-    kept = kept_of(source, made, {position: source["result"][position] for position in read.other})
-    if "result" in record:
-        fields = {**kept.record.fields, "result": record["result"]}
-        kept = msgspec.structs.replace(kept, record=msgspec.structs.replace(kept.record, fields=fields))
-    if kept == Kept():
-        return entry
-    extra = {**entry.trajectory.extra, "atif": msgspec.to_builtins(kept)}
-    return msgspec.structs.replace(entry, trajectory=msgspec.structs.replace(entry.trajectory, extra=extra))
-
-
-def _checked(steps: Any, path: Path, line: int) -> list[dict[str, Any]]:
-    if not isinstance(steps, list):
-        raise RecordError(path, line, "the field `steps` should be a list", _REMEDY)
-    for number, step in enumerate(steps, start=1):
-        if not isinstance(step, dict) or step.get("source") not in _SOURCES:
-            problem = f"step {number} has no `source` that is one of {', '.join(_SOURCES)}"
-            raise RecordError(path, line, problem, _REMEDY)
-        if not isinstance(step.get("message"), str | list | None):
-            problem = f"step {number}: the field `message` should be a text or a list of parts"
-            raise RecordError(path, line, problem, _REMEDY)
-        calls = step.get("tool_calls")
-        if not isinstance(calls, list | None) or not all(
-            text(mapping(call).get("function_name")) is not None for call in calls or ()
-        ):
-            raise RecordError(path, line, f"step {number}: a call of `tool_calls` names no function", _REMEDY)
-    return steps
+    source = {**_without_ours(record, _run_more(entry)), "steps": steps}
+    return keeping(entry, "atif", source, rebuilt, "steps", {position: steps[position] for position in read.other})
 
 
 class _Steps:
-    """The steps, read: prompt, question and turns, and all others by their position (from 0)."""
+    """The steps, checked and read: prompt, question and turns, and all others by their position (from 0)."""
 
-    def __init__(self, steps: list[dict[str, Any]]):
+    def __init__(self, steps: Any, refuse: Refuse):
+        if not isinstance(steps, list):
+            raise refuse("the field `steps` should be a list")
         self.steps = steps
         self.prompt: str | None = None
-        self.question: str | None = None
+        self.question = ""
         self.turns: list[Turn] = []
-        self.scored = False
         self.other: dict[int, dict[str, Any]] = {}
         for position, step in enumerate(steps):
-            said = text_of(step.get("message")) if not self.turns and self.question is None else ""
+            _check(step, position + 1, refuse)
+            words = text_of(step.get("message")) if not self.turns and not self.question else ""
             copied = step.get("is_copied_context") is True  # it happened in another file's run
             if step["source"] == "agent" and not copied:
-                turn, scored = _turn_of(step, len(self.turns))
-                self.turns.append(turn)
-                self.scored = self.scored or scored
-            elif said and step["source"] == "user":
-                self.question = said
-            elif said and self.prompt is None and step["source"] == "system":
-                self.prompt = said
+                self.turns.append(_turn_of(step, len(self.turns)))
+            elif words and step["source"] == "user":
+                self.question = words
+            elif words and self.prompt is None and step["source"] == "system":
+                self.prompt = words
             else:
                 self.other[position] = step
 
-    def fits(self, trajectory: Trajectory) -> bool:
-        """Whether a trajectory is written with these steps.
 
-        The step that asked for its answer is then none of the others; another hand may have left it out.
-        """
-        request = request_for_answer(trajectory)
-        if request is None:
-            return True
-        agents = [position for position, step in enumerate(self.steps) if step["source"] == "agent"]
-        before = max(agents, default=0) - 1
-        step = self.other.get(before, {})
-        if step.get("source") != "user" or step.get("message") != request:
-            return False
-        del self.other[before]
-        return True
+def _check(step: Any, number: int, refuse: Refuse) -> None:
+    if not isinstance(step, dict) or step.get("source") not in _SOURCES:
+        raise refuse(f"step {number} has no `source` that is one of {', '.join(_SOURCES)}")
+    if not isinstance(step.get("message"), str | list | None):
+        raise refuse(f"step {number}: the field `message` should be a text or a list of parts")
+    calls = step.get("tool_calls")
+    names = [text(mapping(call).get("function_name")) for call in items(calls)]
+    if not isinstance(calls, list | None) or None in names:
+        raise refuse(f"step {number}: a call of `tool_calls` names no function")
 
 
 def _own_entry(record: dict[str, Any], read: _Steps) -> Entry | None:
-    """Of a file that we wrote; None of any other."""
+    """Of a file that we wrote; None of any other, and where the step that asked for its answer is gone."""
+    ours = mapping(_ours(record))
+    known = mapping(ours.get("trajectory"))
+    agent = dict(mapping(known.get("agent")))
+    if text(agent.get("prompt")):  # it has a step of its own
+        del agent["prompt"]
+    if read.prompt is not None:
+        agent["prompt"] = read.prompt
+    trajectory = {**known, "agent": agent, "question": read.question, "turns": []}
     try:
-        more = msgspec.convert(_ours(record), type=_RunMore)
-        agent = dict(mapping(more.trajectory.get("agent")))
-        if text(agent.get("prompt")):  # it has a step of its own
-            del agent["prompt"]
-        if read.prompt is not None:
-            agent["prompt"] = read.prompt
-        values = {**more.trajectory, "agent": agent, "question": read.question or "", "turns": []}
-        trajectory = msgspec.structs.replace(msgspec.convert(values, type=Trajectory), turns=read.turns)
+        entry = msgspec.convert({**ours, "trajectory": trajectory}, type=Entry).changed(turns=read.turns)
     except msgspec.ValidationError:
         return None
-    return Entry(trajectory=trajectory, task=more.task, grades=more.grades, verdicts=more.verdicts)
+    request = request_for_answer(entry.trajectory)
+    if request is not None:  # its step is written anew, so it is none of the others
+        before = max((position for position, step in enumerate(read.steps) if step["source"] == "agent"), default=0) - 1
+        step = read.other.get(before, {})
+        if step.get("source") != "user" or step.get("message") != request:
+            return None
+        del read.other[before]
+    return entry
 
 
 def _foreign_entry(record: dict[str, Any], read: _Steps) -> Entry:
     rest = dict(mapping(record.get("agent")))
-    agent: dict[str, Any] = {
+    agent = {
         "name": text(rest.pop("name", None)) or "unknown",
         "version": text(rest.pop("version", None)),
         "model": text(rest.pop("model_name", None)),
         "prompt": read.prompt,
-        "tokenizer": TOKENIZER,
         "atif": rest,
     }
+    totals = mapping(record.get("final_metrics"))
+    prompt, completion = (totals.get(f"total_{name}_tokens") for name in ("prompt", "completion"))
+    used = usage(prompt, completion, cost=totals.get("total_cost_usd"))
     # the same question has the same id in every file, so that runs of it become samples of one task
-    answer, content, question = answer_of(read.turns), fingerprint(record), read.question or ""
-    name = fingerprint(question) if question else content
-    status, end_reason = ended(answer)
+    name = fingerprint(read.question or record)
     return imported(
-        Task(id=name, question=question, canary=text(mapping(record.get("extra")).get("canary"))),
+        Task(id=name, question=read.question, canary=text(mapping(record.get("extra")).get("canary"))),
+        read.turns,
         agent,
-        id=f"{name}.0.{content[:8]}",
-        scored=read.scored,
-        status=status,
-        end_reason=end_reason,
-        answer=answer,
-        turns=read.turns,
-        usage=_run_usage(mapping(record.get("final_metrics")), read.turns),
+        content=record,
+        answer=answer_of(read.turns),
+        usage=used if "total_prompt_tokens" in totals else total_usage([turn.usage for turn in read.turns]),
     )
 
 
-def _run_usage(totals: dict[str, Any], turns: list[Turn]) -> Usage:
-    """As the totals say; of the turns where there are none."""
-    if "total_prompt_tokens" not in totals:
-        return total_usage([turn.usage for turn in turns])
-    prompt, completion = (count(totals.get(f"total_{name}_tokens")) for name in ("prompt", "completion"))
-    return usage(prompt, completion, cost=totals.get("total_cost_usd"))
-
-
-def _turn_of(step: dict[str, Any], number: int) -> tuple[Turn, bool]:
-    """A step of the agent as turn ``number`` (from 0), and whether its hits' scores are the source's own."""
-    turn, scored = _plain_turn(step, number)
+def _turn_of(step: dict[str, Any], number: int) -> Turn:
+    """A step of the agent as turn ``number`` (from 0), with what of ours it holds."""
+    turn = _plain_turn(step, number)
     more, values = dict(mapping(_ours(step))), msgspec.to_builtins(turn)
     known = items(more.pop("calls", values["calls"]))
     if len(known) == len(step.get("tool_calls") or []):  # else another hand changed the calls
         read = values["calls"] if len(values["calls"]) == len(known) else [{} for _ in known]
         more["calls"] = [{**call, **mapping(own)} for call, own in zip(read, known, strict=True)]
     try:
-        own = msgspec.convert({**values, **more}, type=Turn)
+        return msgspec.convert({**values, **more}, type=Turn)
     except msgspec.ValidationError:
-        return turn, scored
-    return own, scored or (_ours(step) is not None and any(call.hits for call in own.calls))
+        return turn
 
 
-def _plain_turn(step: dict[str, Any], number: int) -> tuple[Turn, bool]:
+def _plain_turn(step: dict[str, Any], number: int) -> Turn:
     """As :func:`_turn_of`, of a step of any writer."""
-    calls, results = step.get("tool_calls") or [], _results_of(step)
-    asked = [
-        {
-            "id": call.get("tool_call_id"),
-            "function": {"name": call["function_name"], "arguments": call.get("arguments")},
-        }
-        for call in calls
-    ]
+    calls = step.get("tool_calls") or []
     message = {
         "role": "assistant",
         "content": step.get("message"),
         "reasoning_content": step.get("reasoning_content"),
-        "tool_calls": asked,
+        "tool_calls": calls,
     }
+    # some writers give an observation as one result or one text
+    observation = step.get("observation")
+    results = mapping(observation).get("results")
+    results = [{"content": observation}] if isinstance(observation, str) else items(results) or [results]
+    results = [result for result in results if isinstance(result, dict)]
+    # where no result names a call of its step, the writer goes by their order
     names = {text(call.get("tool_call_id")) for call in calls} - {None}
     given = [text(result.get("source_call_id")) for result in results]
-    # where no result names a call of its step, the writer goes by their order
     named = any(name in names for name in given)
     outputs = [
         (name if named else None, text_of(result.get("content"))) for name, result in zip(given, results, strict=True)
     ]
-    turn, scored = read_turn(message, outputs, number)
-    return msgspec.structs.replace(turn, usage=_step_usage(step), raw=None), scored
-
-
-def _results_of(step: dict[str, Any]) -> list[dict[str, Any]]:
-    """The results of a step's observation, which some writers give as one result or one text."""
-    observation = step.get("observation")
-    if isinstance(observation, str):
-        return [{"content": observation}]
-    results = mapping(observation).get("results")
-    results = [results] if isinstance(results, dict) else items(results)
-    return [result for result in results if isinstance(result, dict)]
-
-
-def _step_usage(step: dict[str, Any]) -> Usage:
-    """What a step's ``metrics`` say; nothing where it has none."""
     stated = mapping(step.get("metrics"))
-    prompt, completion = (count(stated.get(f"{name}_tokens")) for name in ("prompt", "completion"))
-    reasoning = count(mapping(stated.get("extra")).get("reasoning_tokens"))
-    return usage(prompt, completion, reasoning, stated.get("cost_usd"))
+    used = usage(
+        stated.get("prompt_tokens"),
+        stated.get("completion_tokens"),
+        mapping(stated.get("extra")).get("reasoning_tokens"),
+        stated.get("cost_usd"),
+    )
+    return msgspec.structs.replace(read_turn(message, outputs, number), usage=used, raw=None)
 
 
 def _ours(record: dict[str, Any]) -> Any:
@@ -259,7 +195,7 @@ def _ours(record: dict[str, Any]) -> Any:
 def _without_ours(record: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]:
     """The record or step without what is ours, if that is written anew as it is."""
     if own is None or not same_json(_ours(record), own):
-        return dict(record)
+        return record
     extra = {key: value for key, value in record["extra"].items() if key != _OURS}
     return {**{key: value for key, value in record.items() if key != "extra"}, **({"extra": extra} if extra else {})}
 
@@ -273,44 +209,44 @@ def _unnumbered(step: dict[str, Any], position: int) -> dict[str, Any]:
 # --- writing
 
 
-def write(entries: Iterable[Entry], path: Path, about: About) -> int:
-    """Writes a folder with one file a run, named for its trajectory."""
-    return write_files(path, ((entry.trajectory.id, record_of(entry)) for entry in entries))
-
-
 def record_of(entry: Entry) -> dict[str, Any]:
     """One run as ATIF."""
-    made, more = _plain_record(entry)
-    for step, own in zip(made["result"], more, strict=True):
+    record, more = _plain_record(entry)
+    for step, own in zip(record["steps"], more, strict=True):
         if own is not None:
             step[_OURS] = own
-    kept = read_kept(entry.trajectory.extra, "atif")
-    if kept is not None:
-        made = restored(made, kept)
+    record = restored(entry, "atif", record, "steps")
     steps = []
-    for number, step in enumerate(made.pop("result"), start=1):
-        own = step.get(_OURS)
+    for number, step in enumerate(record["steps"], start=1):
         plain = {"step_id": number, **{key: value for key, value in step.items() if key != _OURS}}
-        steps.append(plain if own is None else _with_ours(plain, own))
-    # a field of the source may have the name that the steps have until here
-    theirs = {key: value for key, value in kept.record.fields.items() if key == "result"} if kept else {}
-    return _with_ours({**made, **theirs, "steps": steps}, _run_more(entry))
+        steps.append(_with_ours(plain, step[_OURS]) if _OURS in step else plain)
+    return _with_ours({**record, "steps": steps}, _run_more(entry))
+
+
+def _with_ours(record: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The record or step with what is ours; what stood in its place, by another hand, stands beside it."""
+    extra = record.get("extra")
+    extra = dict(extra) if isinstance(extra, dict) else {} if extra is None else {"extra": extra}
+    if _OURS in extra:
+        extra[f"{_OURS}_source"] = extra[_OURS]
+    return {**record, "extra": {**extra, _OURS: own}}
 
 
 def _plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | None]]:
-    """A run as ATIF without what is ours, its steps in ``result``; and what is ours of each step."""
+    """A run as ATIF without what is ours, its steps without numbers; and what is ours of each step."""
     trajectory = entry.trajectory
-    agent, used, request = trajectory.agent, trajectory.usage, request_for_answer(trajectory)
-    steps: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
-    if prompt := prompt_of(trajectory):
-        steps.append(({"source": "system", "message": prompt}, None))
-    if trajectory.question:
-        steps.append(({"source": "user", "message": trajectory.question}, None))
-    for number, turn in enumerate(trajectory.turns):
-        if request is not None and number == len(trajectory.turns) - 1:
-            steps.append(({"source": "user", "message": request}, None))
-        step = _step_of(turn)
-        steps.append((step, _turn_more(turn, step, number)))
+    agent, used = trajectory.agent, trajectory.usage
+    steps: list[dict[str, Any]] = []
+    more: list[dict[str, Any] | None] = []
+    turns = 0
+    for role, content in transcript(trajectory):
+        if isinstance(content, Turn):
+            steps.append(_step_of(content))
+            more.append(_turn_more(content, steps[-1], turns))
+            turns += 1
+        elif content:  # there may be no question
+            steps.append({"source": role, "message": content})
+            more.append(None)
     totals = {
         "total_prompt_tokens": used.prompt_tokens,
         "total_completion_tokens": used.completion_tokens,
@@ -325,11 +261,11 @@ def _plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | N
             "version": text(agent.get("version")) or text(agent.get("fingerprint")) or "unknown",
             "model_name": text(agent.get("model")),
         },
+        "steps": steps,
         "final_metrics": {**_known(totals), "total_steps": len(steps)},
         **({} if entry.canary is None else {"extra": {"canary": entry.canary}}),
-        "result": [step for step, _ in steps],
     }
-    return record, [own for _, own in steps]
+    return record, more
 
 
 def _step_of(turn: Turn) -> dict[str, Any]:
@@ -349,14 +285,13 @@ def _step_of(turn: Turn) -> dict[str, Any]:
         step["observation"] = {"results": [{"source_call_id": call.id, "content": call.output} for call in turn.calls]}
     if turn.usage != Usage():
         reasoning = turn.usage.reasoning_tokens
-        step["metrics"] = _known(
-            {
-                "prompt_tokens": turn.usage.prompt_tokens,
-                "completion_tokens": turn.usage.completion_tokens,
-                "cost_usd": turn.usage.cost,
-                "extra": {"reasoning_tokens": reasoning} if reasoning else None,
-            }
-        )
+        stated = {
+            "prompt_tokens": turn.usage.prompt_tokens,
+            "completion_tokens": turn.usage.completion_tokens,
+            "cost_usd": turn.usage.cost,
+            "extra": {"reasoning_tokens": reasoning} if reasoning else None,
+        }
+        step["metrics"] = _known(stated)
     return step
 
 
@@ -366,35 +301,25 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
 
 def _turn_more(turn: Turn, step: dict[str, Any], number: int) -> dict[str, Any] | None:
     """What is read otherwise from a step than it is in the turn; None where nothing is."""
-    own, made = (msgspec.to_builtins(read) for read in (turn, _plain_turn(step, number)[0]))
-    calls, read = own.pop("calls"), made.pop("calls")
-    more = changes_of(own, made).fields
-    if len(calls) != len(read):  # a text was taken for a call
+    own, read = (msgspec.to_builtins(version) for version in (turn, _plain_turn(step, number)))
+    calls, read_calls = own.pop("calls"), read.pop("calls")
+    more = changes_of(own, read).fields
+    if len(calls) != len(read_calls):  # a text was taken for a call
         more["calls"] = calls
-    elif any(known := [changes_of(call, found).fields for call, found in zip(calls, read, strict=True)]):
+    elif any(known := [changes_of(call, other).fields for call, other in zip(calls, read_calls, strict=True)]):
         more["calls"] = known
     return more or None
 
 
 def _run_more(entry: Entry) -> dict[str, Any]:
-    """What the format has no field for."""
-    trajectory = msgspec.to_builtins(entry.trajectory)
+    """What the format has no field for: the trajectory without turns, question and prompt, and what is beside it."""
+    more = filled(msgspec.to_builtins(entry))
+    trajectory = more["trajectory"]
     del trajectory["question"], trajectory["turns"]
     trajectory["extra"].pop("atif", None)
     if prompt_of(entry.trajectory):
         del trajectory["agent"]["prompt"]
-    more = _RunMore(trajectory=trajectory, task=entry.task, grades=entry.grades, verdicts=entry.verdicts)
-    made: dict[str, Any] = msgspec.to_builtins(more)
-    return made
-
-
-def _with_ours(record: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """The record or step with what is ours; what stood in its place, by another hand, stands beside it."""
-    extra = record.get("extra")
-    extra = dict(extra) if isinstance(extra, dict) else {} if extra is None else {"extra": extra}
-    if _OURS in extra:
-        extra[f"{_OURS}_source"] = extra[_OURS]
-    return {**record, "extra": {**extra, _OURS: own}}
+    return more
 
 
 def _is_atif(record: Any) -> bool:
@@ -402,11 +327,12 @@ def _is_atif(record: Any) -> bool:
     return version is not None and version.startswith("ATIF") and "steps" in record
 
 
-read = record_reader("atif", _is_atif, entry_of, is_sampled=lambda record: _ours(record) is not None)
 FORMAT = Format(
     name="atif",
     title="ATIF, Harbor's agent trajectory interchange format, one JSON file a run",
-    recognise=lambda head: _is_atif(head.record),
-    read=read,
-    write=write,
+    recognise=lambda path, record: _is_atif(record),
+    read=record_reader("atif", _is_atif, entry_of, is_sampled=lambda record: _ours(record) is not None),
+    write=lambda entries, path, about: write_files(
+        path, ((entry.trajectory.id, record_of(entry)) for entry in entries)
+    ),
 )

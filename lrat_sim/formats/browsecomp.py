@@ -14,7 +14,9 @@ from lrat_sim.formats.registry import Format
 FORMAT = Format(
     name="browsecomp-plus",
     title="BrowseComp-Plus' run JSON, for its evaluation scripts",
-    recognise=lambda head: head.has("query_id", "result", "retrieved_docids") and not head.has("query"),
+    recognise=lambda path, record: (
+        record.keys() >= {"query_id", "result", "retrieved_docids"} and "query" not in record
+    ),
     read=partial(read_runs, name="browsecomp-plus", asked=False),
     write=partial(write_runs, prefix="run_", asked=False),
 )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.split import split_tasks
 from lrat_sim.errors import InputError
 from lrat_sim.formats.entry import Entry
-from lrat_sim.formats.output import new_output
+from lrat_sim.formats.output import Summary, new_output
 from lrat_sim.formats.run_folder import Judgements, write_run
 from lrat_sim.formats.sources import read_any
 from lrat_sim.grading.run import GRADES, VERDICTS
@@ -27,9 +26,13 @@ Size = int | float
 R = TypeVar("R", Grade, Verdict)
 
 
-class MergeSummary(Struct, frozen=True, kw_only=True):
-    """What a merge did: ``repeats`` were in several folders, ``replaced`` gave way to another with their id."""
+class MergeSummary(Summary, kw_only=True):
+    """What a merge did."""
 
+    counts: ClassVar[Mapping[str, str]] = {
+        "repeats": "were in several folders",
+        "replaced": "gave way to a later one with the same id",
+    }
     folder: Path
     trajectories: int
     tasks: int
@@ -38,20 +41,7 @@ class MergeSummary(Struct, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """The summary for people."""
-        said = f"{self.trajectories:,} trajectories of {self.tasks:,} tasks: {self.folder}"
-        if self.repeats:
-            said += f"; {self.repeats:,} were in several folders"
-        if self.replaced:
-            said += f"; {self.replaced:,} gave way to a later one with the same id"
-        return said
-
-
-class _Choice(Struct):
-    """Which record of an id counts: its content, and the runs that hold it."""
-
-    content: str
-    broke: bool
-    runs: list[int]
+        return f"{self.trajectories:,} trajectories of {self.tasks:,} tasks: {self.folder}{self.counted()}"
 
 
 def merge_runs(
@@ -64,18 +54,8 @@ def merge_runs(
     """Merges run folders into a new one, of any agents and retrievers.
 
     A trajectory that is in several is kept once, with the grades and verdicts of all of them; two are equal if their
-    canonical forms are, which leave out times.  Of two of one id, one that broke gives way to one that did not.
-
-    Args:
-        runs: the folders.
-        target: the new folder.
-        on_conflict: what becomes of two different trajectories, or tasks, of one id: ``refuse``, or the ``later``
-            folder's counts.  Two questions of one id are always refused.
-        progress: told the trajectories written.
-
-    Raises:
-        InputError: a folder is no run folder, there is a conflict, or the target is something else.
-        RecordError: a line is not the record it should be.
+    canonical forms are, which leave out times.  Of two of one id, one that broke gives way to one that did not; else
+    ``on_conflict`` refuses them or lets the ``later`` folder's count.  Two questions of one id are always refused.
     """
     paths = [Path(run) for run in runs]
     if not paths:
@@ -90,14 +70,14 @@ def merge_runs(
         def chosen() -> Iterator[Entry]:
             written = 0
             for number, trajectory in _numbered(paths):
-                holders = choices[trajectory.id].runs
+                holders = choices[trajectory.id]
                 if holders[0] != number:
                     continue
                 yield Entry(
                     trajectory=trajectory,
                     task=tasks.get(trajectory.task_id),
-                    grades=_united(grades, holders, trajectory.id),
-                    verdicts=_united(verdicts, holders, trajectory.id),
+                    grades=_united(grades[holder].of(trajectory.id) for holder in holders),
+                    verdicts=_united(verdicts[holder].of(trajectory.id) for holder in holders),
                 )
                 written += 1
                 if progress is not None:
@@ -105,6 +85,11 @@ def merge_runs(
 
         count = write_run(chosen(), part, made, tasks.values())
     return MergeSummary(folder=Path(target), trajectories=count, tasks=len(tasks), repeats=repeats, replaced=replaced)
+
+
+def _united(judgements: Iterable[list[R]]) -> list[R]:
+    """Of all folders that hold a trajectory, in their order, each once."""
+    return list({msgspec.json.encode(record): record for records in judgements for record in records}.values())
 
 
 def _numbered(paths: list[Path]) -> Iterator[tuple[int, Trajectory]]:
@@ -120,43 +105,38 @@ def _tasks(paths: list[Path], on_conflict: OnConflict) -> dict[str, Task]:
             before = tasks.setdefault(task.id, task)
             if before == task:
                 continue
+            what, remedy = "differs from that", "let the later one count"
+            if before.question != task.question:
+                what, remedy = "asks another question than", "merge runs of one task set"
             if before.question != task.question or on_conflict == "refuse":
-                what = "asks another question" if before.question != task.question else "differs"
-                remedy = "merge runs of one task set" if before.question != task.question else "let the later one count"
-                raise InputError(f"the task {task.id!r} of {path} {what} than in a folder before; {remedy}.")
+                raise InputError(f"the task {task.id!r} of {path} {what} in a folder before; {remedy}.")
             tasks[task.id] = msgspec.structs.replace(task, canary=task.canary or before.canary)
     return tasks
 
 
-def _choices(paths: list[Path], on_conflict: OnConflict) -> tuple[dict[str, _Choice], int, int]:
-    """Which record of each id counts, how many were repeats, and how many gave way."""
-    choices: dict[str, _Choice] = {}
+def _choices(paths: list[Path], on_conflict: OnConflict) -> tuple[dict[str, list[int]], int, int]:
+    """The runs that hold the record of each id that counts, how many were repeats, and how many gave way."""
+    choices: dict[str, tuple[str, bool, list[int]]] = {}
     repeats = replaced = 0
     for number, trajectory in _numbered(paths):
-        found = _Choice(fingerprint(canonical(trajectory)), trajectory.status == "error", [number])
-        before = choices.setdefault(trajectory.id, found)
-        if before is found:
+        choice = fingerprint(canonical(trajectory)), trajectory.status == "error", [number]
+        content, broke, runs = before = choices.setdefault(trajectory.id, choice)
+        if before is choice:
             continue
-        if before.content == found.content:
-            before.runs.append(number)
+        if content == choice[0]:
+            runs.append(number)
             repeats += 1
             continue
         replaced += 1
-        if found.broke and not before.broke:
+        if choice[1] and not broke:
             continue
-        if on_conflict == "refuse" and found.broke == before.broke:
+        if on_conflict == "refuse" and choice[1] == broke:
             raise InputError(
-                f"{paths[number]} and {paths[before.runs[0]]} hold different trajectories of the id "
-                f"{trajectory.id!r}; leave one folder out, or let the later one count."
+                f"{paths[number]} and {paths[runs[0]]} hold different trajectories of the id {trajectory.id!r}; leave "
+                "one folder out, or let the later one count."
             )
-        choices[trajectory.id] = found
-    return choices, repeats, replaced
-
-
-def _united(judgements: list[Judgements[R]], holders: list[int], trajectory: str) -> list[R]:
-    """Of all folders that hold the trajectory, in their order, each once."""
-    found = (record for number in holders for record in judgements[number].of(trajectory))
-    return list({msgspec.json.encode(record): record for record in found}.values())
+        choices[trajectory.id] = choice
+    return {name: runs for name, (_, _, runs) in choices.items()}, repeats, replaced
 
 
 def split_run(
@@ -168,23 +148,11 @@ def split_run(
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> dict[str, int]:
-    """Splits a run folder by its tasks; every trajectory, grade and verdict goes where its task goes.
+    """Splits a run folder by its tasks; returns the trajectories of ``train``, ``test`` and, where asked for, ``dev``.
 
-    No question is on two sides, and tasks that share an entity (a document of their evidence, a name of their plan)
-    are kept together as far as the sizes allow.
-
-    Args:
-        run: the run folder.
-        target: a new folder, which gets the run folders ``train``, ``test`` and, where asked for, ``dev``.
-        test, dev: tasks to hold out: a whole number of them, or a share between 0 and 1.
-        seed: decides which.
-        progress: told the trajectories written.
-
-    Returns:
-        Trajectories by split.
-
-    Raises:
-        InputError: it is no run folder, nothing would be left to train on, or the target is something else.
+    Every trajectory, grade and verdict goes where its task goes.  No question is on two sides, and tasks that share an
+    entity (a document of their evidence, a name of their plan) are kept together as far as the sizes allow.  A size
+    is a whole number of tasks, or a share between 0 and 1.
     """
     run, target = Path(run), Path(target)
     tasks = asked_tasks(run)
@@ -199,13 +167,12 @@ def split_run(
 
         def of_side(wanted: str) -> Iterator[Entry]:
             for entry in read_any(run, "run"):
-                task = entry.trajectory.task_id
-                if task not in side:
+                trajectory = entry.trajectory
+                if trajectory.task_id not in side:
                     raise InputError(
-                        f"{run}: the trajectory {entry.trajectory.id!r} is of no task that was asked; correct "
-                        "tasks.jsonl."
+                        f"{run}: the trajectory {trajectory.id!r} is of no task that was asked; correct tasks.jsonl."
                     )
-                if side[task] == wanted:
+                if side[trajectory.task_id] == wanted:
                     yield entry
                     counts[wanted] += 1
                     if progress is not None:

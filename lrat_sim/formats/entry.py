@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
-from lrat_sim.formats.observations import RANKS_AS_SCORES
-from lrat_sim.records import EndReason, Grade, Status, Task, Trajectory, Verdict
+from lrat_sim.errors import InputError
+from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Verdict
+from lrat_sim.text import TOKENIZER
+
+RANKS_AS_SCORES = "1/rank: the source states no scores"
+"""What a retriever's ``scores`` says where hits were read from a list without scores."""
 
 EndWords = tuple[tuple[EndReason, tuple[str, ...]], ...]
 """Words by which another tool says why a run ended; the first reason with a word in the text counts."""
@@ -51,14 +57,31 @@ class Entry(Struct, frozen=True, kw_only=True):
         """What people call the retriever: its kind."""
         return str(self.trajectory.retriever.get("kind") or "unknown")
 
+    def changed(self, **fields: Any) -> Entry:
+        """The same entry with other fields of its trajectory; grades and verdicts follow its id."""
+        trajectory = msgspec.structs.replace(self.trajectory, **fields)
+        if trajectory.id == self.trajectory.id:
+            return msgspec.structs.replace(self, trajectory=trajectory)
+        return msgspec.structs.replace(
+            self,
+            trajectory=trajectory,
+            grades=[msgspec.structs.replace(grade, trajectory_id=trajectory.id) for grade in self.grades],
+            verdicts=[msgspec.structs.replace(verdict, trajectory_id=trajectory.id) for verdict in self.verdicts],
+        )
+
 
 def imported(
     task: Task,
+    turns: list[Turn],
     agent: dict[str, Any],
     *,
-    scored: bool,
+    content: Any = None,
+    answer: str | None = None,
+    limit: EndReason | None = None,
+    error: Failure | None = None,
+    sample: int = 0,
     retriever: str = "unknown",
-    grades: list[Grade] | None = None,
+    grades: Iterable[Grade] = (),
     extra: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Entry:
@@ -66,36 +89,70 @@ def imported(
 
     Args:
         task: what was asked; its id, question and canary go into the trajectory.
-        agent: its settings, without a fingerprint.
-        scored: whether the scores of the hits are the source's own, not 1/rank.
+        turns: those of the run.
+        agent: its settings, without tokenizer and fingerprint.
+        content: what tells the run from others of its task, for its id.
+        answer: the answer that was given; it does not count where the run broke.
+        limit: the limit that the run met.
+        error: why it broke.
+        sample: which of several runs of the task, from 0.
         retriever: its kind.
-        grades: as the source has them.
+        grades: as the source has them, of whatever trajectory id.
         extra: what has no place in a trajectory.
-        fields: further fields of :class:`lrat_sim.records.Trajectory`.
+        fields: further fields of :class:`lrat_sim.records.Trajectory`, or other values than those made of the above.
     """
+    hits = [hit for turn in turns for call in turn.calls for hit in call.hits or ()]
+    # readers give 1/rank to hits of lists without scores, so any other score is the source's own
+    scored = any(hit.rank < 1 or hit.score != 1 / hit.rank for hit in hits)
     described = {"kind": retriever, **({} if scored else {"scores": RANKS_AS_SCORES})}
+    agent = {**agent, "tokenizer": TOKENIZER}
+    status, end_reason = ("error", "error") if error is not None else ended(answer, limit)
+    known = {
+        "id": f"{task.id}.{sample}.{fingerprint(content)[:8]}",
+        "seed": 0,
+        "status": status,
+        "end_reason": end_reason,
+        "answer": answer if status == "answered" else None,
+        **fields,
+    }
     trajectory = Trajectory(
         task_id=task.id,
         question=task.question,
+        sample=sample,
         agent={**agent, "fingerprint": fingerprint(agent)},
         retriever={**described, "fingerprint": fingerprint(described)},
+        turns=turns,
+        error=error,
         extra={**(extra or {}), **({} if task.canary is None else {"canary": task.canary})},
-        **{"sample": 0, "seed": 0, **fields},
+        **known,
     )
-    return Entry(trajectory=trajectory, task=task, grades=grades or [])
+    own = [msgspec.structs.replace(grade, trajectory_id=trajectory.id) for grade in grades]
+    return Entry(trajectory=trajectory, task=task, grades=own)
 
 
-def reason_in(said: str, words: EndWords) -> EndReason | None:
-    """The reason that a text names; None where it names none."""
-    said = said.lower()
-    return next((reason for reason, named in words if any(word in said for word in named)), None)
+def add_task(tasks: dict[str, Task], task: Task) -> None:
+    """Adds a task to those of a data set; InputError if another question has its id."""
+    before = tasks.setdefault(task.id, task)
+    if before.question != task.question:
+        raise InputError(
+            f"two tasks have the id {task.id!r} and different questions ({before.question[:60]!r} and "
+            f"{task.question[:60]!r}); keep the two task sets in folders of their own."
+        )
+    if not before.answers and task.answers:  # it came without its task, by a trajectory alone
+        tasks[task.id] = task
 
 
-def ended(answer: str | None, reason: EndReason | None = None) -> tuple[Status, EndReason]:
-    """How a run that did not break ended; ``reason`` is the limit that it met, None where it met none."""
+def ended(answer: str | None, limit: EndReason | None = None) -> tuple[Status, EndReason]:
+    """How a run that did not break ended; ``limit`` is the one that it met, None where it met none."""
     if answer is None:
-        return "unanswered", reason or "gave_up"
-    return "answered", "answer" if reason in (None, "gave_up") else reason
+        return "unanswered", limit or "gave_up"
+    return "answered", "answer" if limit in (None, "gave_up") else limit
+
+
+def reason_in(words: str, reasons: EndWords) -> EndReason | None:
+    """The reason that a text names; None where it names none."""
+    words = words.lower()
+    return next((reason for reason, named in reasons if any(word in words for word in named)), None)
 
 
 def model_name(model: str | None) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from lrat_sim.errors import RecordError
+from lrat_sim.foreign.values import json_value
 from lrat_sim.records import Usage
 
 _MOST = 1 << 53
@@ -53,6 +56,16 @@ def texts_in(value: Any) -> Iterator[str]:
         yield str(value)
 
 
+def parsed(text: str) -> Any:
+    """The JSON object or list that a text is; None of any other text."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return None
+    try:
+        return json_value(text, Path())
+    except RecordError:
+        return None
+
+
 def read_arguments(text: str) -> dict[str, Any] | str:
     """A call's arguments as a mapping, or the text itself where it is no JSON of one that a record can hold."""
     try:
@@ -75,12 +88,14 @@ def count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST else None
 
 
-def usage(
-    prompt: int | None = None, completion: int | None = None, reasoning: int | None = None, cost: Any = None
-) -> Usage:
+def usage(prompt: Any = None, completion: Any = None, reasoning: Any = None, cost: Any = None) -> Usage:
     """Tokens and US dollars, as far as they are known."""
-    dollars = float(cost) if _is_number(cost) and 0 <= cost < 1e9 else None
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, reasoning_tokens=reasoning, cost=dollars)
+    return Usage(
+        prompt_tokens=count(prompt),
+        completion_tokens=count(completion),
+        reasoning_tokens=count(reasoning),
+        cost=float(cost) if _is_number(cost) and 0 <= cost < 1e9 else None,
+    )
 
 
 def total_usage(usages: list[Usage]) -> Usage:
@@ -95,8 +110,3 @@ def seconds_of(value: Any) -> float:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def same_json(value: Any, other: Any) -> bool:
-    """Whether two values are the same JSON, up to the order of keys; 1, 1.0 and true are three values."""
-    return msgspec.json.encode(value, order="sorted") == msgspec.json.encode(other, order="sorted")

@@ -1,4 +1,7 @@
-"""What a source's record has that a trajectory does not, so that it can be put back in its place."""
+"""What a source's record has that a trajectory does not, so that it can be put back in its place.
+
+Nothing is assumed to survive: the record is written anew from what was read, and whatever comes out otherwise is kept.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from lrat_sim.formats.fields import same_json
+from lrat_sim.formats.entry import Entry
 
 
 class FieldChanges(Struct, frozen=True, omit_defaults=True):
@@ -17,7 +20,7 @@ class FieldChanges(Struct, frozen=True, omit_defaults=True):
     absent: list[str] = []
 
 
-class Kept(Struct, frozen=True, omit_defaults=True):
+class _Kept(Struct, frozen=True, omit_defaults=True):
     """What is kept of a record: its changes, inserted steps and changed ones by their position from 0."""
 
     record: FieldChanges = FieldChanges()
@@ -25,22 +28,49 @@ class Kept(Struct, frozen=True, omit_defaults=True):
     changed: dict[str, FieldChanges] = {}
 
 
-def kept_of(record: dict[str, Any], rebuilt: dict[str, Any], inserted: dict[int, dict[str, Any]]) -> Kept:
-    """What of a record its rebuilt form does not give back.
+def keeping(
+    entry: Entry,
+    key: str,
+    source: dict[str, Any],
+    rebuilt: dict[str, Any],
+    steps: str,
+    inserted: dict[int, dict[str, Any]],
+) -> Entry:
+    """An entry that keeps in ``extra[key]`` what of its source the rebuilt record does not give back.
 
-    Args:
-        record: the source's, with its steps in ``result``.
-        rebuilt: the same written from what was read of it.
-        inserted: steps of the source, by position, of which nothing was read.
+    ``steps`` names the field that holds the steps of either; ``inserted`` are those of the source, by their position,
+    of which nothing was read.
     """
-    positions = [number for number in range(len(record["result"])) if number not in inserted]
-    pairs = zip(positions, rebuilt["result"], strict=True)
-    changes = {str(position): changes_of(record["result"][position], made) for position, made in pairs}
-    return Kept(
-        record=changes_of({**record, "result": []}, {**rebuilt, "result": []}),
+    positions = [position for position in range(len(source[steps])) if position not in inserted]
+    changes = {
+        str(position): changes_of(source[steps][position], made)
+        for position, made in zip(positions, rebuilt[steps], strict=True)
+    }
+    kept = _Kept(
+        record=changes_of({**source, steps: []}, {**rebuilt, steps: []}),
         inserted={str(position): step for position, step in inserted.items()},
-        changed={position: found for position, found in changes.items() if found != FieldChanges()},
+        changed={position: change for position, change in changes.items() if change != FieldChanges()},
     )
+    if kept == _Kept():
+        return entry
+    return entry.changed(extra={**entry.trajectory.extra, key: msgspec.to_builtins(kept)})
+
+
+def restored(entry: Entry, key: str, record: dict[str, Any], steps: str) -> dict[str, Any]:
+    """A record that was written from an entry, with what the entry keeps of its source put back."""
+    try:
+        kept = msgspec.convert(entry.trajectory.extra.get(key, {}), type=_Kept)
+    except msgspec.ValidationError:  # another hand wrote that
+        return record
+    made, whole = iter(record[steps]), list[Any]()
+    while True:
+        position = str(len(whole))
+        if position in kept.inserted:
+            whole.append(kept.inserted[position])
+        elif (step := next(made, None)) is not None:
+            whole.append(_applied(step, kept.changed.get(position, FieldChanges())))
+        else:
+            return {**_applied(record, kept.record), steps: whole}
 
 
 def changes_of(source: dict[str, Any], made: dict[str, Any]) -> FieldChanges:
@@ -53,24 +83,6 @@ def _applied(made: dict[str, Any], changes: FieldChanges) -> dict[str, Any]:
     return {**{key: value for key, value in made.items() if key not in changes.absent}, **changes.fields}
 
 
-def read_kept(extra: dict[str, Any], name: str) -> Kept | None:
-    """What stands in ``extra[name]`` of a trajectory; None where another hand wrote that."""
-    try:
-        return msgspec.convert(extra.get(name, {}), type=Kept)
-    except msgspec.ValidationError:
-        return None
-
-
-def restored(record: dict[str, Any], kept: Kept) -> dict[str, Any]:
-    """A record that was written anew, with what was kept of its source put back."""
-    made = iter(record["result"])
-    steps: list[Any] = []
-    while True:
-        position = str(len(steps))
-        if position in kept.inserted:
-            steps.append(kept.inserted[position])
-            continue
-        step = next(made, None)
-        if step is None:
-            return {**_applied(record, kept.record), "result": steps}
-        steps.append(_applied(step, kept.changed.get(position, FieldChanges())))
+def same_json(value: Any, other: Any) -> bool:
+    """Whether two values are the same JSON, up to the order of keys; 1, 1.0 and true are three values."""
+    return msgspec.json.encode(value, order="sorted") == msgspec.json.encode(other, order="sorted")

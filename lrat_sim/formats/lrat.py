@@ -23,20 +23,18 @@ from typing import Any
 
 import msgspec
 
-from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import RecordError
-from lrat_sim.formats.entry import EndWords, Entry, ended, imported, model_name, reason_in
+from lrat_sim.formats.entry import EndWords, Entry, imported, model_name, reason_in
 from lrat_sim.formats.fields import arguments_text, count, mapping, read_arguments, text, text_of
-from lrat_sim.formats.kept import Kept, kept_of, read_kept, restored
-from lrat_sim.formats.messages import answer_in
+from lrat_sim.formats.kept import keeping, restored
+from lrat_sim.formats.messages import Refuse, answer_in
 from lrat_sim.formats.observations import observe
 from lrat_sim.formats.output import write_files
-from lrat_sim.formats.registry import About, Format, Head, Notes
+from lrat_sim.formats.registry import About, Format, Notes
 from lrat_sim.formats.sources import record_reader
-from lrat_sim.records import Call, EndReason, Failure, Status, Task, Trajectory, Turn
-from lrat_sim.text import TOKENIZER, count_tokens
+from lrat_sim.records import Call, EndReason, Failure, Task, Trajectory, Turn
+from lrat_sim.text import count_tokens
 
-_REMEDY = "correct the file, or leave it out"
 _STATUSES: dict[EndReason, str] = {
     "turn_limit": "exceed available llm calls",
     "token_limit": "token limit reached",
@@ -59,6 +57,9 @@ _REASONS: EndWords = (
 """A status without an answer and without any of these words is a failure."""
 
 
+# --- reading
+
+
 def entry_of(record: Any, path: Path, line: int = 0, *, asked: bool = True) -> Entry:
     """One run from its JSON.
 
@@ -66,50 +67,110 @@ def entry_of(record: Any, path: Path, line: int = 0, *, asked: bool = True) -> E
         record: the JSON object.
         path: where it stands, for messages.
         line: its line there; 0 where it is the whole file.
-        asked: whether it must have the question (``query``).
+        asked: whether it must have the question (``query``), which BrowseComp-Plus' runs do without.
 
     Raises:
         RecordError: a field that makes a run is missing or of another kind.
     """
+
+    def refuse(problem: str) -> RecordError:
+        return RecordError(path, line, problem, "correct the file, or leave it out")
+
     if not isinstance(record, dict):
-        raise RecordError(path, line, f"a run is a JSON object, not {type(record).__name__}", _REMEDY)
-    name = _text_field(record, "query_id", path, line)
-    question = _text_field(record, "query", path, line) if asked or isinstance(record.get("query"), str) else ""
-    turns, inserted = _turns_of(record.get("result"), path, line)
+        raise refuse(f"a run is a JSON object, not {type(record).__name__}")
+    name = _text_field(record, "query_id", refuse)
+    question = _text_field(record, "query", refuse) if asked or isinstance(record.get("query"), str) else ""
+    turns, inserted = _turns_of(record.get("result"), refuse)
     answer = answer_in(next((turn.text for turn in reversed(turns) if turn.text is not None), None))
-    status, end_reason = _ended(str(record.get("status")), answer)
+    limit = reason_in(str(record.get("status")), _REASONS)
     sample, metadata, gold = count(record.get("sample")), mapping(record.get("metadata")), text(record.get("answer"))
-    sample = sample if sample is not None and sample < 1 << 31 else 0
-    model = text(metadata.get("model"))
     entry = imported(
-        Task(
-            id=name,
-            question=question,
-            answers=[] if gold is None else [gold],
-            canary=text(record.get("canary")),
-        ),
-        {
-            "name": model_name(model),
-            "model": metadata.get("model"),
-            "metadata": metadata,
-            "tokenizer": TOKENIZER,
-        },
-        id=f"{name}.{sample}.{fingerprint(record)[:8]}",
-        sample=sample,
-        retriever=text(metadata.get("searcher_type")) or "unknown",
-        scored=False,
-        status=status,
-        end_reason=end_reason,
+        Task(id=name, question=question, answers=[] if gold is None else [gold], canary=text(record.get("canary"))),
+        turns,
+        {"name": model_name(text(metadata.get("model"))), "model": metadata.get("model"), "metadata": metadata},
+        content=record,
         answer=answer,
-        turns=turns,
-        error=_failure(record) if status == "error" else None,
+        limit=limit,
+        error=_failure(record) if answer is None and limit is None else None,
+        sample=sample if sample is not None and sample < 1 << 31 else 0,
+        retriever=text(metadata.get("searcher_type")) or "unknown",
     )
-    # nothing is assumed to survive: the run is written anew, and what comes out otherwise is kept
-    kept = kept_of(record, record_of(entry, asked=asked), inserted)
-    if kept == Kept():
-        return entry
-    extra = {**entry.trajectory.extra, "lrat": msgspec.to_builtins(kept)}
-    return msgspec.structs.replace(entry, trajectory=msgspec.structs.replace(entry.trajectory, extra=extra))
+    return keeping(entry, "lrat", record, record_of(entry, asked=asked), "result", inserted)
+
+
+def _text_field(record: dict[str, Any], field: str, refuse: Refuse) -> str:
+    value = record.get(field)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        raise refuse(f"the field `{field}` should be a text that is not empty")
+    return value
+
+
+def _failure(record: dict[str, Any]) -> Failure:
+    try:
+        return msgspec.convert(record.get("error"), type=Failure)
+    except msgspec.ValidationError:
+        return Failure(boundary="task", message=f"the run ended with the status {record.get('status')!r}")
+
+
+def _turns_of(steps: Any, refuse: Refuse) -> tuple[list[Turn], dict[int, dict[str, Any]]]:
+    """The steps as turns, and those of other types by their position (from 0)."""
+    if not isinstance(steps, list):
+        raise refuse(f"the field `result` should be a list, not {type(steps).__name__}")
+    turns: list[Turn] = []
+    inserted: dict[int, dict[str, Any]] = {}
+    open_turn = False  # without a call yet
+    for number, step in enumerate(steps):
+        kind = step.get("type") if isinstance(step, dict) else None
+        calls = kind == "tool_call" and isinstance(step.get("tool_name"), str)
+        if kind == "reasoning":
+            reasoning = _step_text(step.get("output"))
+            turns.append(Turn(reasoning=reasoning, reasoning_tokens=count_tokens(reasoning)))
+            open_turn = True
+        elif kind == "output_text" or calls:
+            if not open_turn or (not calls and turns[-1].text is not None):
+                turns.append(Turn(reasoning=None, reasoning_tokens=0))
+            output, given = _step_text(step.get("output")), step.get("arguments")
+            if calls:
+                arguments = read_arguments(given) if isinstance(given, str) else mapping(given)
+                call = Call(id=f"call_{len(turns) - 1}_0", tool=step["tool_name"], arguments=arguments)
+                turns[-1] = msgspec.structs.replace(turns[-1], calls=[observe(call, output)])
+            else:
+                turns[-1] = msgspec.structs.replace(turns[-1], text=output)
+            open_turn = not calls
+        elif isinstance(step, dict) and isinstance(kind, str):
+            inserted[number] = step
+        else:
+            raise refuse(f"step {number + 1} of `result` is not an object with a `type`")
+    return turns, inserted
+
+
+def _step_text(output: Any) -> str:
+    """A step's text; some writers split it into parts."""
+    return text_of(output, "\n") if isinstance(output, str | list | None) else json.dumps(output, ensure_ascii=False)
+
+
+def read_runs(path: Path, notes: Notes | None = None, *, name: str = "lrat", asked: bool = True) -> Iterator[Entry]:
+    """The runs of a file, or of the files below a folder that hold some, in the order of their names."""
+    fields = ("query_id", "query", "result") if asked else ("query_id", "result")
+
+    def is_one(record: Any) -> bool:
+        return isinstance(record, dict) and any(field in record for field in fields)
+
+    return record_reader(name, is_one, partial(entry_of, asked=asked))(path, notes)
+
+
+# --- writing
+
+
+def write_runs(entries: Iterable[Entry], path: Path, about: About, *, prefix: str = "", asked: bool = True) -> int:
+    """Writes a folder with one file a run, named for its question, and its sample where that is not the first."""
+
+    def name(run: Trajectory) -> str:
+        return prefix + run.task_id + (f"_{run.sample}" if run.sample else "")
+
+    return write_files(path, ((name(entry.trajectory), record_of(entry, asked=asked)) for entry in entries))
 
 
 def record_of(entry: Entry, *, asked: bool = True) -> dict[str, Any]:
@@ -135,117 +196,7 @@ def record_of(entry: Entry, *, asked: bool = True) -> dict[str, Any]:
         record["error"] = msgspec.to_builtins(trajectory.error)
     if entry.canary is not None:
         record["canary"] = entry.canary
-    kept = read_kept(trajectory.extra, "lrat")
-    return record if kept is None else restored(record, kept)
-
-
-def read_runs(path: Path, notes: Notes | None = None, *, name: str = "lrat", asked: bool = True) -> Iterator[Entry]:
-    """The runs of a file, or of the files below a folder that hold some, in the order of their names.
-
-    ``asked`` is as in :func:`entry_of`; BrowseComp-Plus' runs do without a question.
-
-    Raises:
-        InputError: there are none.
-        RecordError: a record is not a run; names file, step and field.
-    """
-    fields = ("query_id", "query", "result") if asked else ("query_id", "result")
-
-    def is_one(record: Any) -> bool:
-        return isinstance(record, dict) and any(field in record for field in fields)
-
-    return record_reader(name, is_one, partial(entry_of, asked=asked))(path, notes)
-
-
-def write_runs(entries: Iterable[Entry], path: Path, about: About, *, prefix: str = "", asked: bool = True) -> int:
-    """Writes a folder with one file a run, named for its question, and its sample where that is not the first."""
-
-    def name(run: Trajectory) -> str:
-        return prefix + run.task_id + (f"_{run.sample}" if run.sample else "")
-
-    return write_files(path, ((name(entry.trajectory), record_of(entry, asked=asked)) for entry in entries))
-
-
-def _turns_of(steps: Any, path: Path, line: int) -> tuple[list[Turn], dict[int, dict[str, Any]]]:
-    """The steps as turns, and those of other types by their position (from 0)."""
-    if not isinstance(steps, list):
-        raise RecordError(path, line, f"the field `result` should be a list, not {type(steps).__name__}", _REMEDY)
-    turns: list[Turn] = []
-    inserted: dict[int, dict[str, Any]] = {}
-    open_turn = False  # without a call yet
-    for number, step in enumerate(steps):
-        kind = step.get("type") if isinstance(step, dict) else None
-        if kind == "reasoning":
-            reasoning = _step_text(step.get("output"))
-            turns.append(Turn(reasoning=reasoning, reasoning_tokens=count_tokens(reasoning)))
-            open_turn = True
-        elif kind == "output_text":
-            if not open_turn or turns[-1].text is not None:
-                turns.append(Turn(reasoning=None, reasoning_tokens=0))
-            turns[-1] = msgspec.structs.replace(turns[-1], text=_step_text(step.get("output")))
-            open_turn = True
-        elif kind == "tool_call" and isinstance(step.get("tool_name"), str):
-            if not open_turn:
-                turns.append(Turn(reasoning=None, reasoning_tokens=0))
-            turns[-1] = msgspec.structs.replace(turns[-1], calls=[_call(step, len(turns) - 1)])
-            open_turn = False
-        elif isinstance(step, dict) and isinstance(kind, str):
-            inserted[number] = step
-        else:
-            raise RecordError(path, line, f"step {number + 1} of `result` is not an object with a `type`", _REMEDY)
-    return turns, inserted
-
-
-def _call(step: dict[str, Any], turn: int) -> Call:
-    given = step.get("arguments")
-    arguments = read_arguments(given) if isinstance(given, str) else mapping(given)
-    call = Call(id=f"call_{turn}_0", tool=step["tool_name"], arguments=arguments)
-    return observe(call, _step_text(step.get("output")))[0]
-
-
-def _step_text(output: Any) -> str:
-    """A step's text; some writers split it into parts."""
-    return text_of(output, "\n") if isinstance(output, str | list | None) else json.dumps(output, ensure_ascii=False)
-
-
-def _steps_of(trajectory: Trajectory) -> list[dict[str, Any]]:
-    def step(kind: str, output: str, tool: str | None = None, arguments: str | None = None) -> dict[str, Any]:
-        return {"type": kind, "tool_name": tool, "arguments": arguments, "output": output}
-
-    steps: list[dict[str, Any]] = []
-    for turn in trajectory.turns:
-        if turn.reasoning is not None:
-            steps.append(step("reasoning", turn.reasoning))
-        said = [step("output_text", turn.text)] if turn.text is not None else []
-        # the published files escape what is not ASCII here, and nowhere else
-        called = [
-            step("tool_call", call.output, call.tool, arguments_text(call.arguments, ascii=True)) for call in turn.calls
-        ]
-        # an answer is looked for in the last step, also where calls came with it that no longer ran
-        steps += called + said if turn is trajectory.turns[-1] else said + called
-    if trajectory.answer is not None and all(turn.text is None for turn in trajectory.turns):
-        steps.append(step("output_text", trajectory.answer))
-    return steps
-
-
-def _text_field(record: dict[str, Any], field: str, path: Path, line: int) -> str:
-    value = record.get(field)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or not value:
-        raise RecordError(path, line, f"the field `{field}` should be a text that is not empty", _REMEDY)
-    return value
-
-
-def _ended(status: str, answer: str | None) -> tuple[Status, EndReason]:
-    reason = reason_in(status, _REASONS)
-    return ("error", "error") if answer is None and reason is None else ended(answer, reason)
-
-
-def _failure(record: dict[str, Any]) -> Failure:
-    try:
-        return msgspec.convert(record.get("error"), type=Failure)
-    except msgspec.ValidationError:
-        return Failure(boundary="task", message=f"the run ended with the status {record.get('status')!r}")
+    return restored(entry, "lrat", record, "result")
 
 
 def _metadata(trajectory: Trajectory) -> dict[str, Any]:
@@ -263,14 +214,30 @@ def _metadata(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def _recognise(head: Head) -> bool:
-    return head.has("query_id", "query", "result") and isinstance(mapping(head.record)["result"], list)
+def _steps_of(trajectory: Trajectory) -> list[dict[str, Any]]:
+    def step(kind: str, output: str, tool: str | None = None, arguments: str | None = None) -> dict[str, Any]:
+        return {"type": kind, "tool_name": tool, "arguments": arguments, "output": output}
+
+    steps: list[dict[str, Any]] = []
+    for turn in trajectory.turns:
+        if turn.reasoning is not None:
+            steps.append(step("reasoning", turn.reasoning))
+        texts = [step("output_text", turn.text)] if turn.text is not None else []
+        # the published files escape what is not ASCII here, and nowhere else
+        calls = [
+            step("tool_call", call.output, call.tool, arguments_text(call.arguments, ascii=True)) for call in turn.calls
+        ]
+        # an answer is looked for in the last step, also where calls came with it that no longer ran
+        steps += calls + texts if turn is trajectory.turns[-1] else texts + calls
+    if trajectory.answer is not None and all(turn.text is None for turn in trajectory.turns):
+        steps.append(step("output_text", trajectory.answer))
+    return steps
 
 
 FORMAT = Format(
     name="lrat",
     title="LRAT's trajectory JSON, one file a question",
-    recognise=_recognise,
+    recognise=lambda path, record: {"query_id", "query"} <= record.keys() and isinstance(record.get("result"), list),
     read=read_runs,
     write=write_runs,
 )

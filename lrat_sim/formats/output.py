@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import jsonlines
@@ -26,6 +26,20 @@ _LONGEST_NAME = 150
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{device}{n}" for device in ("com", "lpt") for n in range(10))}
 
 
+WITHHELD = "withheld, since their benchmark asks not to be republished in plain text (--include-canaried writes them)"
+
+
+class Summary(Struct, kw_only=True):
+    """What a command did: ``counts`` are its fields that are told where they are not 0, with the words for each."""
+
+    counts: ClassVar[Mapping[str, str]] = {}
+
+    def counted(self) -> str:
+        """The counts for people, as the end of a sentence."""
+        numbers = ((getattr(self, field), words) for field, words in self.counts.items())
+        return "".join(f"; {number:,} {words}" for number, words in numbers if number)
+
+
 class _Mark(Struct, frozen=True, kw_only=True):
     """What an output says of itself: how it was made, and its files with the fingerprints of their content."""
 
@@ -38,24 +52,16 @@ class _Mark(Struct, frozen=True, kw_only=True):
 def new_output(target: Path, made: dict[str, Any]) -> Iterator[Path]:
     """Gives a path beside ``target`` to write to, a file or a folder, and moves it there when that went well.
 
-    Beside a file, or in a folder, conversion.json says how it was made.  An earlier output is replaced if it is as
-    it was left; anything else is refused.
-
-    Args:
-        target: where the output goes.
-        made: how it came to be; filled until the end of the with statement.
-
-    Raises:
-        InputError: ``target`` is something else, was changed since, is being written by another process, or cannot be
-            written to.
+    Beside a file, or in a folder, conversion.json says how it was made (``made``, filled until the end).  An earlier
+    output is replaced if it is as it was left; anything else is refused.
     """
-    check_target(target)
+    _check_target(target)
     ensure_folder(target.parent)
     part, old, lock = (target.with_name(f".{target.name}.{kind}") for kind in ("part", "old", "lock"))
     try:
         with FileLock(lock, blocking=False), writing(target):
             try:
-                check_target(target)  # again: another process may have written it since
+                _check_target(target)  # again: another process may have written it since
                 _remove(part)
                 yield part
                 mark = _Mark(lrat_sim=__version__, made=made, files=_files(part))
@@ -78,12 +84,8 @@ def new_output(target: Path, made: dict[str, Any]) -> Iterator[Path]:
         raise InputError(f"{target} is being written by another process; wait for it or choose another.") from error
 
 
-def check_target(target: Path) -> None:
-    """Refuses a target that exists and is not an earlier output, as it was left.
-
-    Raises:
-        InputError: it is something else, or was changed.
-    """
+def _check_target(target: Path) -> None:
+    """Refuses a target that exists and is not an earlier output, as it was left."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:
@@ -101,8 +103,8 @@ def _mark_of(target: Path) -> Path:
 def _files(path: Path) -> dict[str, str]:
     if path.is_file():
         return {path.name: fingerprint_file(path)}
-    found = sorted(file for file in path.rglob("*") if file.is_file() and file != path / CONVERSION)
-    return {file.relative_to(path).as_posix(): fingerprint_file(file) for file in found}
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file != path / CONVERSION)
+    return {file.relative_to(path).as_posix(): fingerprint_file(file) for file in files}
 
 
 def _remove(path: Path) -> None:
@@ -127,19 +129,16 @@ def write_files(folder: Path, records: Iterable[tuple[str, Any]]) -> int:
     ensure_folder(folder)
     taken: set[str] = set()
     for name, record in records:
-        written = json.dumps(record, ensure_ascii=False, indent=2)
-        (folder / f"{file_name(name, taken)}.json").write_text(written, encoding="utf-8")
+        content = json.dumps(record, ensure_ascii=False, indent=2)
+        (folder / f"{file_name(name, taken)}.json").write_text(content, encoding="utf-8")
     return len(taken)
 
 
 def file_name(name: str, taken: set[str]) -> str:
     """A file name, for any file system, that stands for ``name``: the same where that is plain, different for each.
 
-    Some file systems do not tell capitals from small letters, so names that differ in these alone count as one.
-
-    Args:
-        name: any text.
-        taken: the names given before, in small letters; the new one is added.
+    Some file systems do not tell capitals from small letters, so ``taken`` holds the names given before in small
+    letters; the new one is added.
     """
     plain = quote(name, safe=" +,=@()[]")
     if plain.startswith(".") or plain.split(".")[0].rstrip().lower() in _RESERVED:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.errors import InputError, RecordError, UnknownName
+from lrat_sim.corpus.passage import passage_text
+from lrat_sim.errors import InputError, RecordError, UnknownDocument, UnknownName
 from lrat_sim.foreign.files import records
-from lrat_sim.formats import pairs_parquet
-from lrat_sim.formats.output import check_target, new_output, write_lines
-from lrat_sim.formats.pairs_parquet import PairTexts
+from lrat_sim.formats.fields import mapping
+from lrat_sim.formats.hub import schema_of, write_card, write_shards
+from lrat_sim.formats.output import WITHHELD, Summary, new_output, write_lines
 from lrat_sim.formats.registry import About
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Negative, Pair, Provenance
@@ -28,17 +29,21 @@ from lrat_sim.settings import NotNegative
 
 NEGATIVES = 9
 """Columns of negatives in sentence-transformers' format: the paper's group of ten."""
+ROW_GROUP, SHARD = 1_000, 100_000
+"""Rows of a row group and of a file of Parquet: they are shorter than trajectories."""
+Lookup = Callable[[str], Document]
+"""The document of an id."""
 
 
 # --- formats: what each writes
 
 
-def _lrat_line(pair: Pair, texts: PairTexts, number: int) -> dict[str, Any]:
+def _lrat_line(pair: Pair, document: Lookup, number: int) -> dict[str, Any]:
     ids = [negative.docid for negative in pair.negatives]
     return {
         "query": pair.query,
-        "pos": [texts.text(pair.positive)],
-        "neg": [texts.text(docid) for docid in ids],
+        "pos": [passage_text(document(pair.positive))],
+        "neg": [passage_text(document(docid)) for docid in ids],
         "pos_id": [pair.positive],
         "neg_id": ids,
         "reasoning_len": pair.length,
@@ -47,59 +52,98 @@ def _lrat_line(pair: Pair, texts: PairTexts, number: int) -> dict[str, Any]:
     }
 
 
-def _flagembedding_line(pair: Pair, texts: PairTexts, number: int) -> dict[str, Any]:
+def _flagembedding_line(pair: Pair, document: Lookup, number: int) -> dict[str, Any]:
     weights = [negative.weight for negative in pair.negatives]
     # weights where FlagEmbedding has scores; they are none to distil from, so they are left out where all are 1
     scores = {"pos_scores": [pair.weight], "neg_scores": weights}
-    return {
-        "query": pair.query,
-        "pos": [texts.text(pair.positive)],
-        "neg": [texts.text(negative.docid) for negative in pair.negatives],
-        **(scores if any(weight != 1 for weight in (pair.weight, *weights)) else {}),
-    }
+    line = {key: value for key, value in _lrat_line(pair, document, number).items() if key in ("query", "pos", "neg")}
+    return line | (scores if any(weight != 1 for weight in (pair.weight, *weights)) else {})
 
 
-def _tevatron_line(pair: Pair, texts: PairTexts, number: int) -> dict[str, Any]:
-    def passage(docid: str) -> dict[str, str]:
-        document = texts.document(docid)
-        return {"docid": docid, "title": document.title, "text": document.text}
-
+def _tevatron_line(pair: Pair, document: Lookup, number: int) -> dict[str, Any]:
     where = pair.provenance
+    positive, *negatives = (
+        {"docid": docid, "title": document(docid).title, "text": document(docid).text}
+        for docid in (pair.positive, *(negative.docid for negative in pair.negatives))
+    )
     return {
         "query_id": f"{where.trajectory or where.task}:{where.turn}:{number}",
         "query": pair.query,
-        "positive_passages": [passage(pair.positive)],
-        "negative_passages": [passage(negative.docid) for negative in pair.negatives],
+        "positive_passages": [positive],
+        "negative_passages": negatives,
     }
 
 
-PairWriter = Callable[[Iterable[Pair], Path, PairTexts, About, int], int]
-"""Writes pairs to a path with their documents; the number is that of the columns of negatives."""
+def _write_table(pairs: Iterable[Pair], path: Path, document: Lookup, about: About, negatives: int) -> int:
+    """Writes Parquet for sentence-transformers and the hub, with a card; returns the number of rows.
+
+    sentence-transformers goes by the order of columns; a column named ``label`` is the label, here the pair's weight.
+    Where each row came from is in a table of its own, row by row.
+    """
+    columns = ["anchor", "positive", *(f"negative_{number}" for number in range(1, negatives + 1))]
+    schema = schema_of({**dict.fromkeys(columns, "text"), "label": "decimal"})
+    repeated = 0
+    tasks: set[str] = set()
+    canaries: set[str] = set()
+
+    def counted() -> Iterator[Pair]:
+        nonlocal repeated
+        for pair in pairs:
+            repeated += len(pair.negatives) < negatives
+            tasks.add(pair.provenance.task)
+            if pair.provenance.canary is not None:
+                canaries.add(pair.provenance.canary)
+            yield pair
+
+    def row(pair: Pair) -> dict[str, Any]:
+        own = [passage_text(document(negative.docid)) for negative in pair.negatives[:negatives]]
+        filled = {f"negative_{number + 1}": own[number % len(own)] for number in range(negatives)}
+        positive = passage_text(document(pair.positive))
+        return {"anchor": pair.query, "positive": positive, **filled, "label": pair.weight}
+
+    tables = {"pairs": (schema, row), "origin": (schema_of("origin"), _origin)}
+    count = write_shards(path / "data", counted(), tables, row_group=ROW_GROUP, shard=SHARD)
+    values = {"questions": len(tasks), "negatives": negatives, "repeated": repeated}
+    write_card(path, "pairs", about, rows=count, canaries=canaries, **values)
+    return count
 
 
-def _lines(line: Callable[[Pair, PairTexts, int], Any]) -> PairWriter:
-    def write(pairs: Iterable[Pair], path: Path, texts: PairTexts, about: About, negatives: int) -> int:
-        return write_lines(path, (line(pair, texts, number) for number, pair in enumerate(pairs, start=1)))
-
-    return write
+def _origin(pair: Pair) -> dict[str, Any]:
+    where = pair.provenance
+    return {
+        "question_id": where.task,
+        "trajectory_id": where.trajectory,
+        "turn": where.turn,
+        "rank": where.rank,
+        "rule": where.rule,
+        "positive_id": pair.positive,
+        "negative_ids": [negative.docid for negative in pair.negatives],
+        "negative_weights": [negative.weight for negative in pair.negatives],
+        "length": pair.length,
+        "weight": pair.weight,
+        "canary": where.canary,
+    }
 
 
 class PairFormat(NamedTuple):
-    """One format: what it is, how it is written, and whether it says of a row that it was rejected."""
+    """One format: what it is, how a pair with a number is its line, and whether it says that a row was rejected.
+
+    ``line`` is None of the one that is a table.
+    """
 
     title: str
-    write: PairWriter
+    line: Callable[[Pair, Lookup, int], Any] | None
     flag: bool = False
 
 
 PAIR_FORMATS: Mapping[str, PairFormat] = {
-    "pairs": PairFormat("lrat-sim's pairs.jsonl", _lines(lambda pair, texts, number: pair), flag=True),
-    "lrat": PairFormat("LRAT's training pairs, jsonl", _lines(_lrat_line), flag=True),
-    "flagembedding": PairFormat("FlagEmbedding's jsonl", _lines(_flagembedding_line)),
-    "tevatron": PairFormat("Tevatron's jsonl", _lines(_tevatron_line)),
+    "pairs": PairFormat("lrat-sim's pairs.jsonl", lambda pair, document, number: pair, flag=True),
+    "lrat": PairFormat("LRAT's training pairs, jsonl", _lrat_line, flag=True),
+    "flagembedding": PairFormat("FlagEmbedding's jsonl", _flagembedding_line),
+    "tevatron": PairFormat("Tevatron's jsonl", _tevatron_line),
     "sentence-transformers": PairFormat(
         "Parquet of anchor, positive and negatives with a card, for sentence-transformers and the Hugging Face hub",
-        pairs_parquet.write,
+        None,
     ),
 }
 """Every format of pairs by name."""
@@ -108,13 +152,14 @@ PAIR_FORMATS: Mapping[str, PairFormat] = {
 # --- export
 
 
-class PairsSummary(Struct, kw_only=True):
-    """What an export did.
+class PairsSummary(Summary, kw_only=True):
+    """What an export did."""
 
-    Pairs that are not in it: ``withheld``, of benchmarks that ask not to be republished; ``rejected``, which the
-    format cannot flag; ``without_negatives``, where it needs some.
-    """
-
+    counts: ClassVar[Mapping[str, str]] = {
+        "rejected": "of rejected documents left out, which the format cannot flag",
+        "without_negatives": "without a negative left out",
+        "withheld": WITHHELD,
+    }
     target: Path
     format: str
     written: int = 0
@@ -124,14 +169,7 @@ class PairsSummary(Struct, kw_only=True):
 
     def sentence(self) -> str:
         """The summary for people."""
-        said = f"{self.written:,} pairs as {self.format}: {self.target}"
-        if self.rejected:
-            said += f"; {self.rejected:,} of rejected documents left out, which the format cannot flag"
-        if self.without_negatives:
-            said += f"; {self.without_negatives:,} without a negative left out"
-        if self.withheld:
-            said += f"; {self.withheld:,} withheld, since their benchmark asks not to be republished in plain text"
-        return said
+        return f"{self.written:,} pairs as {self.format}: {self.target}{self.counted()}"
 
 
 def export_pairs(
@@ -149,53 +187,48 @@ def export_pairs(
 ) -> PairsSummary:
     """Writes pairs in another format, streaming; the target appears whole or not at all.
 
-    Args:
-        pairs: a file of pairs, the folder that holds one, or the pairs.
-        target: the file to write, or the folder for ``sentence-transformers``.
-        to: the format, one of :data:`PAIR_FORMATS`.
-        corpus: that the agents searched, for the texts; only ``pairs`` does without.
-        negatives: columns of negatives for ``sentence-transformers``.  A pair with fewer repeats its own in order, as
-            trainers do that sample a group; one with none is left out.
-        include_canaried: writes pairs of benchmarks with a canary too.
-        name: what the data set card calls it; by default the target's name.
-        license: for the card, as the hub names it (``cc-by-4.0``).
-        language: for the card, a code.
-        progress: told the pairs read.
-
-    Raises:
-        UnknownName: there is no such format.
-        InputError: the corpus is missing or lacks a document, or the target is something else.
-        RecordError: a line holds no pair, or one that cannot be trained on.
+    Only the format ``pairs`` does without the corpus.  A pair with fewer negatives than a table has columns for them
+    repeats its own in order, as trainers do that sample a group; one with none is left out.
     """
     if to not in PAIR_FORMATS:
         raise UnknownName("format of pairs", to, sorted(PAIR_FORMATS))
-    if negatives < 1:
-        raise InputError(f"negatives is {negatives}; give 1 or more.")
     if corpus is None and to != "pairs":
         raise InputError(f"the format {to} holds texts, so it needs the corpus; give the one that the agents searched.")
-    check_target(target)
     wanted, done = PAIR_FORMATS[to], PairsSummary(target=target, format=to)
-    source = read_pairs(pairs) if isinstance(pairs, Path) else pairs
 
     def selected() -> Iterator[Pair]:
-        for number, pair in enumerate(source, start=1):
+        for number, pair in enumerate(read_pairs(pairs) if isinstance(pairs, Path) else pairs, start=1):
             if progress is not None:
                 progress(number, None, "pairs")
             if pair.provenance.canary is not None and not include_canaried:
                 done.withheld += 1
             elif not pair.satisfied and not wanted.flag:
                 done.rejected += 1
-            elif to == "sentence-transformers" and not pair.negatives:
+            elif wanted.line is None and not pair.negatives:
                 done.without_negatives += 1
             else:
                 yield pair
 
-    about = About(name=name or target.name, license=license, language=language)
+    def document(docid: str) -> Document:
+        try:
+            if corpus is not None:
+                return corpus.document(docid)
+        except UnknownDocument:
+            pass
+        raise InputError(
+            f"the document {docid!r} of a pair is not in the corpus; give the one that the agents searched."
+        )
+
     made: dict[str, object] = {"format": to}
     with new_output(target, made) as part:
-        done.written = wanted.write(selected(), part, PairTexts(corpus), about, negatives)
-        counted = ("written", "withheld", "rejected", "without_negatives")
-        made |= {what: getattr(done, what) for what in counted if getattr(done, what) or what == "written"}
+        if wanted.line is not None:
+            line = wanted.line
+            done.written = write_lines(part, (line(pair, document, n) for n, pair in enumerate(selected(), start=1)))
+        else:
+            about = About(name=name or target.name, license=license, language=language)
+            done.written = _write_table(selected(), part, document, about, negatives)
+        made["written"] = done.written
+        made |= {what: getattr(done, what) for what in done.counts if getattr(done, what)}
     return done
 
 
@@ -203,41 +236,22 @@ def export_pairs(
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
-    """The pairs of a file: ours, or LRAT's and FlagEmbedding's jsonl, by its first line; checked, streaming.
+    """The pairs of a file, or of a folder's pairs.jsonl: ours, or LRAT's and FlagEmbedding's jsonl, by the first line.
 
-    LRAT's say neither question nor trajectory: pairs of one query then count as of one task, and the raw weight is
-    the weight.  Their texts are given by :func:`pair_documents`.
-
-    Args:
-        path: the file, or the folder that holds pairs.jsonl.
-
-    Raises:
-        InputError: there is no such file.
-        RecordError: a line holds no pair, or one that cannot be trained on.
+    They are checked, and streamed.  LRAT's say neither question nor trajectory: pairs of one query then count as of
+    one task, and the raw weight is the weight.  Their texts are given by :func:`pair_documents`.
     """
-    path = path / "pairs.jsonl" if path.is_dir() else path
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; mine pairs first, or give a file of them.")
-    if _is_lrat(path):
-        yield from (pair for pair, _ in _lrat_pairs(path))
-        return
-    for found in records(path):
-        pair = found.decoded(Pair)
-        if (problem := _problem(pair)) is not None:
-            raise RecordError(found.path, found.line, problem, "mine the pairs again, or delete that line")
-        yield pair
+    return (pair for pair, _ in _pairs_in(path))
 
 
 def pair_documents(path: Path) -> Iterator[Document]:
-    """The documents whose texts a file of LRAT's pairs holds, each id once: enough to build a corpus of.
-
-    Raises:
-        InputError: the file is none of LRAT's, or one id has two texts.
-    """
-    if not _is_lrat(path):
-        raise InputError(f"{path} holds no texts, only ids; its documents are in the corpus that the agents searched.")
+    """The documents whose texts a file of LRAT's pairs holds, each id once: enough to build a corpus of."""
     seen: dict[str, int] = {}  # hashes, since the texts of millions of documents would not fit into memory
-    for _, documents in _lrat_pairs(path):
+    for _, documents in _pairs_in(path):
+        if not documents:
+            raise InputError(
+                f"{path} holds no texts, only ids; its documents are in the corpus that the agents searched."
+            )
         for document in documents:
             if document.id not in seen:
                 seen[document.id] = hash(document.text)
@@ -246,22 +260,34 @@ def pair_documents(path: Path) -> Iterator[Document]:
                 raise InputError(f"{path} has two texts for the document {document.id!r}; give each text its own id.")
 
 
-def _is_lrat(path: Path) -> bool:
-    first = next((found.value() for found in records(path)), None)
-    return isinstance(first, dict) and "pos" in first
+def _pairs_in(path: Path) -> Iterator[tuple[Pair, list[Document]]]:
+    """The pairs of a file, each with the documents whose texts its line holds; those of ours hold none."""
+    path = path / "pairs.jsonl" if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; mine pairs first, or give a file of them.")
+    of_lrat: bool | None = None
+    for source in records(path):
+        if of_lrat is None:
+            of_lrat = "pos" in mapping(source.value())
+        try:
+            pairs, documents = _of_lrat(source.value()) if of_lrat else ([source.decoded(Pair)], [])
+            for pair in pairs:
+                _check(pair)
+        except ValueError as error:
+            raise RecordError(source.path, source.line, f"not a pair: {error}") from error
+        yield from ((pair, documents) for pair in pairs)
 
 
-def _problem(pair: Pair) -> str | None:
-    """Why a pair cannot be trained on; None where it can."""
+def _check(pair: Pair) -> None:
+    """Raises ValueError for a pair that cannot be trained on."""
     if not pair.positive.strip():
-        return "the pair has no positive"
+        raise ValueError("it has no positive")
     if any(negative.docid == pair.positive for negative in pair.negatives):
-        return f"{pair.positive!r} is positive and negative at once"
+        raise ValueError(f"{pair.positive!r} is positive and negative at once")
     weights = [("weight", pair.weight), *(("weight of a negative", negative.weight) for negative in pair.negatives)]
     for what, weight in weights:
         if not (math.isfinite(weight) and weight >= 0):
-            return f"the {what} is {weight}, and must be 0 or more"
-    return None
+            raise ValueError(f"the {what} is {weight}, and must be 0 or more")
 
 
 class _LratPair(Struct, frozen=True):
@@ -277,33 +303,29 @@ class _LratPair(Struct, frozen=True):
     satisfied: bool = True
 
 
-def _lrat_pairs(path: Path) -> Iterator[tuple[Pair, list[Document]]]:
-    """LRAT's or FlagEmbedding's lines as pairs, one for each positive, with the documents that the line holds."""
-    for found in records(path):
-        try:
-            line = msgspec.convert(found.value(), type=_LratPair)
-            positives, negatives = _documents("pos", line.pos, line.pos_id), _documents("neg", line.neg, line.neg_id)
-            if not positives:
-                raise ValueError("`pos` is empty, so the pair has no positive")
-            if both := {document.id for document in positives} & {document.id for document in negatives}:
-                raise ValueError(f"{min(both)!r} is positive and negative at once")
-        except ValueError as error:
-            raise RecordError(found.path, found.line, f"not a pair: {error}", "correct or delete that line") from error
-        weight = 1.0 if line.reweight_rate is None else line.reweight_rate
-        for positive in positives:
-            pair = Pair(
-                query=line.query,
-                positive=positive.id,
-                negatives=[Negative(docid=negative.id) for negative in negatives],
-                weight=weight,
-                raw_weight=weight,
-                length=int(line.reasoning_len or 0),
-                provenance=Provenance(
-                    task=f"query-{fingerprint(line.query)}", trajectory="", turn=0, rank=0, rule="imported"
-                ),
-                satisfied=line.satisfied,
-            )
-            yield pair, [*positives, *negatives]
+def _of_lrat(record: Any) -> tuple[list[Pair], list[Document]]:
+    """A line of LRAT's or FlagEmbedding's as pairs, one for each positive, with the documents that it holds."""
+    line = msgspec.convert(record, type=_LratPair)
+    positives, negatives = _documents("pos", line.pos, line.pos_id), _documents("neg", line.neg, line.neg_id)
+    if not positives:
+        raise ValueError("`pos` is empty, so it has no positive")
+    weight = 1.0 if line.reweight_rate is None else line.reweight_rate
+    pairs = [
+        Pair(
+            query=line.query,
+            positive=positive.id,
+            negatives=[Negative(docid=negative.id) for negative in negatives],
+            weight=weight,
+            raw_weight=weight,
+            length=int(line.reasoning_len or 0),
+            provenance=Provenance(
+                task=f"query-{fingerprint(line.query)}", trajectory="", turn=0, rank=0, rule="imported"
+            ),
+            satisfied=line.satisfied,
+        )
+        for positive in positives
+    ]
+    return pairs, [*positives, *negatives]
 
 
 def _documents(field: str, texts: list[str], ids: list[str | int] | None) -> list[Document]:

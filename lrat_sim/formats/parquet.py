@@ -12,69 +12,59 @@ queries that ran, the documents shown and opened.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.foreign.tables import columns_of, rows
+from lrat_sim.foreign.files import columns_of, rows
 from lrat_sim.foreign.values import Found
-from lrat_sim.formats.card import EntryCounts, column_kinds, column_meanings, column_table, write_card
-from lrat_sim.formats.columns import RecordColumns, schema_of, write_shards
-from lrat_sim.formats.entry import Entry
-from lrat_sim.formats.registry import About, Format, Head, Notes
+from lrat_sim.formats.entry import Entry, add_task
+from lrat_sim.formats.hub import RecordColumns, schema_of, write_card, write_shards
+from lrat_sim.formats.registry import About, Format, Notes
 from lrat_sim.formats.sources import LOOKED_AT, files_of
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict
+from lrat_sim.success import run_success, success
+from lrat_sim.tables import Table, number
 
 R = TypeVar("R", bound=Record)
 _TRAJECTORIES, _TASKS = RecordColumns(Trajectory), RecordColumns(Task)
 _GRADES, _VERDICTS = RecordColumns(Grade), RecordColumns(Verdict)
+ROW_GROUP = 200
+"""Rows held in memory at once: 12 MB for trajectories of 60 kB each."""
+SHARD = 10_000
+"""Rows of a file."""
+
+
+# --- writing
 
 
 def write(entries: Iterable[Entry], path: Path, about: About) -> int:
-    """Writes the folder, streaming; returns the number of trajectories.
-
-    Raises:
-        InputError: a number is too large for a column, or the disk is full.
-    """
+    """Writes the folder, streaming; returns the number of trajectories."""
     import pyarrow
 
-    counts, tasks = EntryCounts(), dict[str, Task]()
+    counts, tasks = _Counts(), dict[str, Task]()
 
     def counted() -> Iterator[Entry]:
         for entry in entries:
             counts.add(entry)
-            task = entry.asked
-            if tasks.setdefault(task.id, task).question != task.question:
-                raise InputError(
-                    f"two tasks have the id {task.id!r} and different questions; write them as two data sets."
-                )
+            add_task(tasks, entry.asked)
             yield entry
 
     judged = [("grades", pyarrow.list_(_GRADES.type)), ("verdicts", pyarrow.list_(_VERDICTS.type))]
-    schema = pyarrow.schema([*_TRAJECTORIES.schema, *pyarrow.schema(judged), *schema_of(column_kinds("summary"))])
-    write_shards(path / "data", counted(), {"trajectories": (schema, _row)})
+    schema = pyarrow.schema([*_TRAJECTORIES.type, *pyarrow.schema(judged), *schema_of("summary")])
+    sizes = {"row_group": ROW_GROUP, "shard": SHARD}
+    count = write_shards(path / "data", counted(), {"trajectories": (schema, _row)}, **sizes)
+    run = len(tasks)
     tasks |= {task.id: task for task in about.unrun}
-    write_shards(path / "data", tasks.values(), {"tasks": (_TASKS.schema, _TASKS.row)})
-    meanings = column_meanings("trajectories") | column_meanings("summary")
-    write_card(
-        path,
-        "trajectories",
-        about,
-        rows=counts.trajectories,
-        tables=["trajectories", "tasks"],
-        categories=["question-answering", "text-retrieval"],
-        tags=["deep-research"],
-        canaries=counts.canaries,
-        run=len(counts.tasks),
-        asked=len(tasks),
-        runs=counts.table(len(tasks)),
-        columns=column_table("trajectories", meanings),
-    )
-    return counts.trajectories
+    write_shards(path / "data", tasks.values(), {"tasks": (pyarrow.schema([*_TASKS.type]), _TASKS.row)}, **sizes)
+    values = {"run": run, "asked": len(tasks), "runs": counts.table(len(tasks) - run)}
+    write_card(path, "trajectories", about, rows=count, canaries=counts.canaries, **values)
+    return count
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -106,20 +96,52 @@ def _row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
-    """The entries of such a file or of the files below a folder, streaming; their names do not matter.
+class _Counts:
+    """Counts entries as they are written, for the card."""
 
-    Raises:
-        InputError: there are none, or one is damaged.
-        RecordError: a row does not hold a trajectory; names file, row and field.
-    """
+    def __init__(self) -> None:
+        self.canaries: set[str] = set()
+        self._counts: dict[tuple[str, str], Counter[str]] = {}
+        self._runs: dict[tuple[str, str], dict[str, list[float | None]]] = {}
+
+    def add(self, entry: Entry) -> None:
+        trajectory = entry.trajectory
+        if entry.canary is not None:
+            self.canaries.add(entry.canary)
+        arm = entry.agent_name, entry.retriever_name
+        grade = entry.grade.state if entry.grade is not None else "ungraded"
+        self._runs.setdefault(arm, {}).setdefault(trajectory.task_id, []).append(run_success(trajectory.status, grade))
+        counts = self._counts.setdefault(arm, Counter())
+        counts.update(["trajectories", trajectory.status])
+        counts["graded " + grade] += trajectory.status == "answered"
+        counts["searches"] += sum(1 for _ in trajectory.searches())
+        counts["browses"] += sum(1 for _ in trajectory.browses())
+
+    def table(self, unrun: int) -> str:
+        """A Markdown table with a row an agent and retriever; the tasks that nobody ran count as failures."""
+        columns = ["agent", "retriever", "trajectories", "answered", "unanswered", "errors", "correct", "incorrect"]
+        columns += ["success, %", "searches a run", "documents opened a run"]
+        counted = ("trajectories", "answered", "unanswered", "error", "graded correct", "graded incorrect")
+        rows = []
+        for arm, counts in sorted(self._counts.items()):
+            value = success([*self._runs[arm].values(), *([] for _ in range(unrun))]).value
+            means = (number(counts[name] / counts["trajectories"], 2) for name in ("searches", "browses"))
+            rows.append([*arm, *(number(counts[name], 0) for name in counted), number(value, scale=100), *means])
+        return Table.of("Runs by agent and retriever", columns, rows, text_columns=(0, 1)).to_markdown()
+
+
+# --- reading
+
+
+def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
+    """The entries of such a file or of the files below a folder, streaming; their names do not matter."""
     notes = notes or Notes()
     files = {file: _kind_of(file) for file in files_of(path)}
     notes.left_out += [file.relative_to(path).as_posix() for file, kind in files.items() if kind is None]
     if Trajectory not in files.values():
         raise InputError(f"{path} holds no trajectories as lrat-sim writes them as Parquet; give a folder of those.")
-    tasks = {task.id: task for task in _tasks(files)}
-    for row in chain.from_iterable(rows(file) for file, kind in files.items() if kind is Trajectory):
+    tasks = _tasks(files)
+    for row in _rows(files, Trajectory):
         try:
             trajectory = _record(_TRAJECTORIES, row, row.data)
             entry = Entry(
@@ -134,15 +156,6 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
         yield entry
 
 
-def unrun(path: Path) -> Iterator[Task]:
-    """The tasks of the data set that have no trajectory."""
-    files = {file: _kind_of(file) for file in files_of(path)}
-    run: set[str] = set()
-    for file in (file for file, kind in files.items() if kind is Trajectory):
-        run.update(row.data["task_id"] for row in rows(file, ["task_id"]))
-    yield from (task for task in _tasks(files) if task.id not in run)
-
-
 def _kind_of(file: Path) -> type[Record] | None:
     """Of what kind of record the rows of a file are; None where it is no table of ours."""
     types = columns_of(file)
@@ -152,9 +165,12 @@ def _kind_of(file: Path) -> type[Record] | None:
     return next((kind for kind, needed in kinds if set(needed) <= types.keys()), None)
 
 
-def _tasks(files: dict[Path, type[Record] | None]) -> Iterator[Task]:
-    for row in chain.from_iterable(rows(file) for file, kind in files.items() if kind is Task):
-        yield _record(_TASKS, row, row.data)
+def _rows(files: dict[Path, type[Record] | None], wanted: type[Record]) -> Iterator[Found]:
+    return (row for file, kind in files.items() if kind is wanted for row in rows(file))
+
+
+def _tasks(files: dict[Path, type[Record] | None]) -> dict[str, Task]:
+    return {task.id: task for task in (_record(_TASKS, row, row.data) for row in _rows(files, Task))}
 
 
 def _record(columns: RecordColumns[R], row: Found, values: dict[str, Any]) -> R:
@@ -165,17 +181,14 @@ def _record(columns: RecordColumns[R], row: Found, values: dict[str, Any]) -> R:
         raise RecordError(row.path, row.line, problem, "write the file again") from error
 
 
-def _recognise(head: Head) -> bool:
-    if head.record is not None:  # the names come first, and there the tables were looked at
-        return False
-    return any(_kind_of(file) is Trajectory for file in islice(files_of(head.path), LOOKED_AT))
-
-
 FORMAT = Format(
     name="parquet",
     title="Parquet with a data set card, for datasets.load_dataset and the Hugging Face hub",
-    recognise=_recognise,
+    # at the first look, that at its path alone
+    recognise=lambda path, record: (
+        not record and any(_kind_of(file) is Trajectory for file in islice(files_of(path), LOOKED_AT))
+    ),
     read=read,
     write=write,
-    unrun=unrun,
+    tasks=lambda path: _tasks({file: _kind_of(file) for file in files_of(path)}).values(),
 )

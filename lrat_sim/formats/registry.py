@@ -58,14 +58,10 @@ class Notes(Struct, kw_only=True):
 
     def sentence(self) -> str:
         """What to add to a summary; empty where there is nothing."""
-        said = ""
-        if self.replaced:
-            said += f"; {self.replaced:,} were superseded by later records with the same id"
-        if self.left_out:
-            said += f"; left out, as no trajectories of this format: {shortened(self.left_out)}"
-        if self.unread:
-            said += f"; {len(self.unread):,} could not be read: {shortened(self.unread, 3)}"
-        return said
+        replaced = f"; {self.replaced:,} were superseded by later records with the same id" if self.replaced else ""
+        left_out = f"; left out, as no trajectories of this format: {shortened(self.left_out)}" if self.left_out else ""
+        unread = f"; {len(self.unread):,} could not be read: {shortened(self.unread, 3)}" if self.unread else ""
+        return replaced + left_out + unread
 
 
 def shortened(names: list[str], most: int = 5) -> str:
@@ -74,38 +70,27 @@ def shortened(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-class Head(Struct, frozen=True, kw_only=True):
-    """A first look at a source: its path, the names in it where it is a folder, and the first record of one file."""
-
-    path: Path
-    names: tuple[str, ...] = ()
-    record: dict[str, Any] | None = None
-
-    def has(self, *fields: str) -> bool:
-        """Whether the record has all these fields."""
-        return self.record is not None and all(field in self.record for field in fields)
-
-
 class Format(Struct, frozen=True, kw_only=True):
     """One format.
 
     Attributes:
         name: as on the command line.
         title: what it is, in a few words.
-        recognise: whether a source is of this format, by a first look.
+        recognise: whether a source is of this format; told its path alone (an empty record), then the first record of
+            each of its files in turn.
         read: streams the entries of a file or folder and fills the notes; None where the format is only written.
             Raises RecordError with file, line or step, and field.  See :func:`lrat_sim.formats.sources.record_reader`.
         write: writes entries to a path that does not exist yet, a file or a folder, and returns how many it wrote;
             None where the format is only read.
-        unrun: the tasks of a source that were asked and have no trajectory, where the format knows them.
+        tasks: the tasks that a source was asked, with a trajectory or without, where the format knows them.
     """
 
     name: str
     title: str
-    recognise: Callable[[Head], bool]
+    recognise: Callable[[Path, dict[str, Any]], bool]
     read: Callable[[Path, Notes], Iterator[Entry]] | None = None
     write: Callable[[Iterable[Entry], Path, About], int] | None = None
-    unrun: Callable[[Path], Iterator[Task]] | None = None
+    tasks: Callable[[Path], Iterable[Task]] = lambda path: ()
 
 
 FORMATS = {
@@ -123,12 +108,8 @@ FORMATS = {
 
 
 def format_named(name: str) -> Format:
-    """A format by its name.
-
-    Raises:
-        UnknownName: there is none of that name.
-    """
+    """A format by its name."""
     if name not in FORMATS:
         raise UnknownName("format", name, sorted(FORMATS))
-    found: Format = import_module(f"lrat_sim.formats.{FORMATS[name]}").FORMAT
-    return found
+    module: Format = import_module(f"lrat_sim.formats.{FORMATS[name]}").FORMAT
+    return module

@@ -21,9 +21,9 @@ from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
 from lrat_sim.foreign.values import Found
-from lrat_sim.formats.entry import Entry
+from lrat_sim.formats.entry import Entry, add_task
 from lrat_sim.formats.fields import mapping, text
-from lrat_sim.formats.registry import About, Format, Notes
+from lrat_sim.formats.registry import Format, Notes
 from lrat_sim.formats.sources import records_of
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.keys import redact_all
@@ -37,27 +37,18 @@ class _JudgementOf(Record, frozen=True, kw_only=True):
     trajectory_id: str
 
 
-class _RunOf(Record, frozen=True, kw_only=True):
-    task_id: str
-
-
 class Judgements(Generic[R]):
-    """The grades or verdicts of a run folder by trajectory; only their offsets in the file are in memory.
-
-    Args:
-        path: the file; there may be none.
-        kind: of its records.
-        stack: closes the file.
-    """
+    """The grades or verdicts of a run folder by trajectory; only their offsets in the file are in memory."""
 
     def __init__(self, path: Path, kind: type[R], stack: ExitStack):
+        self._path = path
         self._kind: type[R] = kind
+        self._stream: Any = None
         self._offsets: dict[str, list[int]] = {}
         if path.is_file():
             for offset, record in read_with_offsets(path, _JudgementOf):
                 self._offsets.setdefault(record.trajectory_id, []).append(offset)
-            self._stream: Any = stack.enter_context(open_bytes(path))
-            self._path = path
+            self._stream = stack.enter_context(open_bytes(path))
 
     def of(self, trajectory: str) -> list[R]:
         """In the order in which they were written."""
@@ -65,32 +56,23 @@ class Judgements(Generic[R]):
 
     def _at(self, offset: int) -> R:
         self._stream.seek(offset)
-        line = self._stream.readline()
         try:
-            return decode(line, self._kind)
+            return decode(self._stream.readline(), self._kind)
         except NOT_JSON:  # read as a file, it says which line
             return next(record for _, record in read_with_offsets(self._path, self._kind, offset.__eq__))
 
 
 def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
-    """The trajectories of a run folder, each with its task, grades and verdicts; or of files of them alone.
-
-    Raises:
-        InputError: there are none.
-        RecordError: a line is not the record it should be.
-    """
+    """The trajectories of a run folder, each with its task, grades and verdicts; or of files of them alone."""
     notes = notes or Notes()
     if not (path / TASKS).is_file():
         yield from (Entry(trajectory=trajectory) for trajectory in _of_files(path, notes))
         return
     notes.left_out += [file.name for file in path.glob(f"{TRAJECTORIES}.*z")]
     tasks = {task.id: task for task in asked_tasks(path)}
-    if not (path / TRAJECTORIES).is_file():
-        return
     with ExitStack() as stack:
-        grades = Judgements(path / GRADES, Grade, stack)
-        verdicts = Judgements(path / VERDICTS, Verdict, stack)
-        for trajectory in read_trajectories(path):
+        grades, verdicts = Judgements(path / GRADES, Grade, stack), Judgements(path / VERDICTS, Verdict, stack)
+        for trajectory in read_trajectories(path) if (path / TRAJECTORIES).is_file() else ():
             yield Entry(
                 trajectory=trajectory,
                 task=tasks.get(trajectory.task_id),
@@ -102,13 +84,14 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
 def _of_files(path: Path, notes: Notes) -> Iterator[Trajectory]:
     """The last record of each id: a run that was resumed has tried some tasks again."""
 
-    def found(told: Notes) -> Iterator[Found]:
-        return (Found(*record) for record in records_of(path, "run", _is_trajectory, told, nulls=True))
+    def found(notes: Notes) -> Iterator[Found]:
+        return (Found(*record) for record in records_of(path, "run", _is_trajectory, notes, nulls=True))
 
     # read twice: which record is the last of its id is known only at the end
-    last = {_id_of(record): number for number, record in enumerate(found(Notes(skip_unreadable=True)))}
+    ids = [text(mapping(record.data).get("id")) for record in found(Notes(skip_unreadable=True))]
+    last = {name: number for number, name in enumerate(ids)}
     for number, record in enumerate(found(notes)):
-        if last[_id_of(record)] != number:
+        if ids[number] and last[ids[number]] != number:
             notes.replaced += 1
             continue
         try:
@@ -117,22 +100,8 @@ def _of_files(path: Path, notes: Notes) -> Iterator[Trajectory]:
             notes.refuse(error)
 
 
-def _id_of(found: Found) -> Any:
-    """The id of a trajectory; one without an id is refused by itself, so its place stands for it."""
-    return text(mapping(found.data).get("id")) or (str(found.path), found.line)
-
-
 def _is_trajectory(record: Any) -> bool:
     return isinstance(record, dict) and record.keys() >= {"task_id", "turns", "retriever", "end_reason"}
-
-
-def unrun(path: Path) -> Iterator[Task]:
-    """The tasks that a run folder was asked and has no trajectory of."""
-    if not (path / TASKS).is_file():
-        return
-    runs = read_with_offsets(path / TRAJECTORIES, _RunOf) if (path / TRAJECTORIES).is_file() else ()
-    present = {run.task_id for _, run in runs}
-    yield from (task for task in asked_tasks(path) if task.id not in present)
 
 
 def write_run(
@@ -142,7 +111,7 @@ def write_run(
     asked: Iterable[Task] = (),
     unrun: Iterable[Task] = (),
 ) -> int:
-    """Writes one new run folder, streaming; it can be graded, mined and evaluated.
+    """Writes one new run folder, which can be graded, mined and evaluated; returns its number of trajectories.
 
     Args:
         entries: its trajectories with what belongs to them.
@@ -150,12 +119,6 @@ def write_run(
         made: what goes into run.yaml: how the folder came to be.
         asked: the tasks, in their order; others are taken from the entries.
         unrun: further tasks without a trajectory, read last.
-
-    Returns:
-        How many trajectories it holds.
-
-    Raises:
-        InputError: two tasks of one id ask different questions, or a number is beyond 64 bits.
     """
     rows: list[Row] = []
     tasks = {task.id: task for task in asked}
@@ -167,10 +130,13 @@ def write_run(
         judgements: dict[str, IO[bytes]] = {}
         for entry in entries:
             trajectory = entry.trajectory
-            _ask(tasks, entry.asked)
+            add_task(tasks, entry.asked)
             agents.setdefault(str(trajectory.agent.get("fingerprint", "")), trajectory.agent)
             retrievers.setdefault(str(trajectory.retriever.get("fingerprint", "")), trajectory.retriever)
-            rows.append(_row(entry, trajectories.tell()))
+            rows.append(row(trajectory, trajectories.tell(), entry.grade.state if entry.grade else None))
+            for field, value in msgspec.structs.asdict(rows[-1]).items():
+                if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+                    raise InputError(f"the trajectory {trajectory.id!r} has too large a number, {field}; correct it.")
             trajectories.write(line(trajectory))
             for name, records in ((GRADES, entry.grades), (VERDICTS, entry.verdicts)):
                 if records and name not in judgements:
@@ -178,7 +144,7 @@ def write_run(
                 for record in records:
                     judgements[name].write(line(record))
     for task in unrun:
-        _ask(tasks, task)
+        add_task(tasks, task)
     write_records(folder / TASKS, tasks.values())
     write_index(folder, rows)
     manifest = {
@@ -189,40 +155,15 @@ def write_run(
         "agents": agents,
         "retrievers": retrievers,
     }
-    written = yaml.safe_dump(redact_all(manifest), sort_keys=False, allow_unicode=True, width=120)
-    write_text(folder / RUN, written)
+    write_text(folder / RUN, yaml.safe_dump(redact_all(manifest), sort_keys=False, allow_unicode=True, width=120))
     return len(rows)
-
-
-def _ask(tasks: dict[str, Task], task: Task) -> None:
-    before = tasks.setdefault(task.id, task)
-    if before.question != task.question:
-        raise InputError(
-            f"two tasks have the id {task.id!r} and different questions ({before.question[:60]!r} and "
-            f"{task.question[:60]!r}); keep the two task sets in folders of their own."
-        )
-    if not before.answers and task.answers:  # it came without its task, by a trajectory alone
-        tasks[task.id] = task
-
-
-def _row(entry: Entry, offset: int) -> Row:
-    listed = row(entry.trajectory, offset, entry.grade.state if entry.grade else None)
-    for field, value in msgspec.structs.asdict(listed).items():
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            raise InputError(f"the trajectory {entry.trajectory.id!r} has too large a number, {field}; correct it.")
-    return listed
-
-
-def write(entries: Iterable[Entry], path: Path, about: About) -> int:
-    """As :func:`write_run`."""
-    return write_run(entries, path, {"converted": about.name}, unrun=about.unrun)
 
 
 FORMAT = Format(
     name="run",
     title="a run folder, as a rollout makes it",
-    recognise=lambda head: TASKS in head.names or _is_trajectory(head.record),
+    recognise=lambda path, record: (path / TASKS).is_file() or _is_trajectory(record),
     read=read,
-    write=write,
-    unrun=unrun,
+    write=lambda entries, path, about: write_run(entries, path, {"converted": about.name}, unrun=about.unrun),
+    tasks=lambda path: asked_tasks(path) if (path / TASKS).is_file() else (),
 )

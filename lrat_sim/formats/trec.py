@@ -22,11 +22,7 @@ from lrat_sim.records import Task
 
 
 def write(entries: Iterable[Entry], path: Path, about: About) -> int:
-    """Writes the folder; returns the number of trajectories.
-
-    Raises:
-        InputError: an id holds white space, which separates the columns.
-    """
+    """Writes the folder; returns the number of trajectories; InputError if an id holds white space."""
     ensure_folder(path)
     tasks: dict[str, Task] = {}
     count = 0
@@ -56,8 +52,5 @@ def _id(name: str) -> str:
 
 
 FORMAT = Format(
-    name="trec",
-    title="TREC run and judgements of what was shown",
-    recognise=lambda head: False,
-    write=write,
+    name="trec", title="TREC run and judgements of what was shown", recognise=lambda path, record: False, write=write
 )

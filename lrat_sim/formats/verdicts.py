@@ -36,19 +36,12 @@ _UNSTATED = {"judge": "", "schema_version": SCHEMA_VERSION}
 
 
 class GivenVerdicts(Struct, frozen=True, kw_only=True):
-    """What came of given verdicts.
+    """What came of given verdicts."""
 
-    Attributes:
-        judge: the name under which they stand in the run folders.
-        fitting: browses that have one.
-        unfitting: verdicts that are of no browse of the runs, or of which it is not certain.
-        missing: browses that have none.
-    """
-
-    judge: str
-    fitting: int
-    unfitting: int
-    missing: int
+    judge: str  # the name under which they stand in the run folders
+    fitting: int  # browses that have one
+    unfitting: int  # verdicts of no browse of the runs, or of which that is not certain
+    missing: int  # browses that have none
 
     def sentence(self) -> str:
         """The summary for people."""
@@ -58,66 +51,48 @@ class GivenVerdicts(Struct, frozen=True, kw_only=True):
         )
 
 
-class _OpenedRun(Struct, frozen=True):
+class _OpenedRun:
     """A run's folder, and the calls that were to open a document: turn, position, and whether the document came."""
 
-    folder: Path
-    task: str
-    sample: int
-    browses: list[tuple[int, int, bool]]
+    def __init__(self, run: Trajectory, folder: Path):
+        self.folder, self.task, self.sample = folder, run.task_id, run.sample
+        self.browses = [
+            (turn, position, call.is_browse)
+            for turn, position, call in run.placed_calls()
+            if call.is_browse or (not call.is_search and opens_documents(call.tool))
+        ]
 
 
 def add_verdicts(file: Path, runs: Iterable[Path]) -> GivenVerdicts:
     """Puts given verdicts into the run folders that hold their runs, under a judge's name of their own.
 
-    Called again it adds nothing.
-
-    Args:
-        file: the verdicts.
-        runs: run folders.
-
-    Raises:
-        InputError: the file cannot be read, none of its verdicts fits, or a folder is no run folder.
-        RecordError: a record is of neither form; names file, line and field.
+    Called again it adds nothing.  A RecordError names the file, line and field of a record that is of neither form.
     """
-    if not file.is_file():
-        raise InputError(f"{file} does not exist; give a file of verdicts.")
     opened = {
-        run.id: _OpenedRun(folder, run.task_id, run.sample, list(_browses(run)))
+        run.id: _OpenedRun(run, folder)
         for folder in dict.fromkeys(runs)
         for run in read_trajectories(folder)
         if run.status != "error"
     }
-    found: dict[tuple[str, int, int], Verdict] = {}
-    unfitting = 0
-    for record in records(file):
-        for verdict in _verdicts(record, opened):
-            if verdict is None:
-                unfitting += 1
-            else:
-                found[verdict.trajectory_id, verdict.turn, verdict.call] = verdict
-    if not found:
+    verdicts = [verdict for record in records(file) for verdict in _verdicts(record, opened)]
+    unfitting = verdicts.count(None)
+    fitting = {(verdict.trajectory_id, verdict.turn, verdict.call): verdict for verdict in verdicts if verdict}
+    if not fitting:
         raise InputError(
             f"{file}: none of its {unfitting:,} verdicts fits a browse of these runs; give those of the same runs."
         )
     # named by its content: the same file again adds nothing, another one is another judge
-    judge = f"given:{fingerprint([[*browse, verdict.state] for browse, verdict in sorted(found.items())])}"
+    judge = f"given:{fingerprint([[*browse, verdict.state] for browse, verdict in sorted(fitting.items())])}"
     for folder in {run.folder for run in opened.values()}:
         with Store(folder / VERDICTS, Verdict) as store:
             known = {(v.trajectory_id, v.turn, v.call) for v in store if v.judge == judge}
             store.extend(
                 msgspec.structs.replace(verdict, judge=judge)
-                for browse, verdict in found.items()
+                for browse, verdict in fitting.items()
                 if opened[browse[0]].folder == folder and browse not in known
             )
     browses = sum(came for run in opened.values() for _, _, came in run.browses)
-    return GivenVerdicts(judge=judge, fitting=len(found), unfitting=unfitting, missing=browses - len(found))
-
-
-def _browses(run: Trajectory) -> Iterator[tuple[int, int, bool]]:
-    for turn, position, call in run.placed_calls():
-        if call.is_browse or (not call.is_search and opens_documents(call.tool)):
-            yield turn, position, call.is_browse
+    return GivenVerdicts(judge=judge, fitting=len(fitting), unfitting=unfitting, missing=browses - len(fitting))
 
 
 def _verdicts(found: Found, opened: dict[str, _OpenedRun]) -> Iterator[Verdict | None]:
@@ -140,26 +115,19 @@ def _verdicts(found: Found, opened: dict[str, _OpenedRun]) -> Iterator[Verdict |
 
 
 def _of_run(record: dict[str, Any], found: Found, opened: dict[str, _OpenedRun]) -> Iterator[Verdict | None]:
-    states: list[VerdictState] = []
-    for number, given in enumerate(record["browse_verdicts"], start=1):
-        if not isinstance(given, bool | str | None) or given not in _STATES:
-            problem = f"verdict {number} of `browse_verdicts` is {given!r}; it should be true, false or null"
+    states = record["browse_verdicts"]
+    for number, state in enumerate(states, start=1):
+        if not isinstance(state, bool | str | None) or state not in _STATES:
+            problem = f"verdict {number} of `browse_verdicts` is {state!r}; it should be true, false or null"
             raise RecordError(found.path, found.line, problem)
-        states.append(_STATES[given])
-    name = _run_of(record, opened)
-    browses = opened[name].browses if name is not None else []
+    # the one run that it is of; none where it could be several
+    given, task, sample = text(record.get("trajectory_id")), str(record.get("query_id")), count(record.get("sample"))
+    of_task = [name for name, run in opened.items() if run.task == task and sample in (None, run.sample)]
+    names = of_task if given is None else [given]
+    name = names[0] if len(names) == 1 else ""
+    browses = opened[name].browses if name in opened else []
     # with the calls that brought no document or without them; any other number could be shifted against the browses
     ways = [browse for browse in browses if browse[2]], browses
     fitting = next((way for way in ways if len(way) == len(states)), None)
     for (turn, call, came), state in zip(fitting or [(0, 0, False)] * len(states), states, strict=True):
-        yield Verdict(trajectory_id=str(name), turn=turn, call=call, state=state, judge="") if came else None
-
-
-def _run_of(record: dict[str, Any], opened: dict[str, _OpenedRun]) -> str | None:
-    """The one run that a record is of; None where there is none or it could be several."""
-    name = text(record.get("trajectory_id"))
-    if name is not None:
-        return name if name in opened else None
-    task, sample = str(record.get("query_id")), count(record.get("sample"))
-    runs = [name for name, run in opened.items() if run.task == task and sample in (None, run.sample)]
-    return runs[0] if len(runs) == 1 else None
+        yield Verdict(trajectory_id=name, turn=turn, call=call, state=_STATES[state], judge="") if came else None

@@ -13,7 +13,6 @@ samples, by their order in the file.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +23,13 @@ import msgspec
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import RecordError
 from lrat_sim.foreign.files import records
-from lrat_sim.formats.entry import EndWords, Entry, ended, imported, model_name, reason_in
+from lrat_sim.formats.entry import EndWords, Entry, imported, model_name, reason_in
 from lrat_sim.formats.fields import count, filled, items, mapping, seconds_of, text, total_usage, usage
-from lrat_sim.formats.messages import ChatMessage, Conversation, Refuse, answer_of, conversation
+from lrat_sim.formats.messages import ChatMessage, Conversation, Refuse, answer_of
 from lrat_sim.formats.registry import Format, Notes
 from lrat_sim.formats.sources import record_reader
 from lrat_sim.grading.confidence import stated_confidence
-from lrat_sim.records import Failure, Grade, Task, Turn, Usage, known_sum
-from lrat_sim.text import TOKENIZER
+from lrat_sim.records import Failure, Grade, GradeState, Task, Turn, Usage, known_sum
 
 _METADATA = "metadata.json"
 _SETTINGS: tuple[str, ...] = ("env_id", "env_args", "sampling_args")
@@ -46,12 +44,7 @@ _STOPS: EndWords = (
 
 
 def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
-    """The rollouts of a file, or of the files below a folder that hold some.
-
-    Raises:
-        InputError: there are none.
-        RecordError: a record is none; names file, line and field.
-    """
+    """The rollouts of a file, or of the files below a folder that hold some."""
     beside: dict[Path, dict[str, Any]] = {}
 
     def entries(record: Any, place: Path, line: int) -> list[Entry]:
@@ -66,14 +59,7 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
 def entries_of(record: Any, path: Path, line: int, metadata: dict[str, Any] | None = None) -> list[Entry]:
     """The rollouts of one record, one or one for each agent of an episode, each as the first sample of its example.
 
-    Args:
-        record: the line's object.
-        path: the file, for messages.
-        line: the line, from 1.
-        metadata: what stands beside ``results.jsonl``, of the run as a whole.
-
-    Raises:
-        RecordError: it is of neither version, or a message cannot be read.
+    ``metadata`` is what stands beside ``results.jsonl``, of the run as a whole.  A RecordError names line and field.
     """
 
     def refuse(problem: str) -> RecordError:
@@ -82,7 +68,7 @@ def entries_of(record: Any, path: Path, line: int, metadata: dict[str, Any] | No
     if not isinstance(record, dict):
         raise refuse(f"a rollout is a JSON object, not {type(record).__name__}")
     place = [path.name, line]
-    if _is_result(record):
+    if record.keys() >= {"prompt", "completion"}:
         return [_of_result(record, metadata or {}, place, refuse)]
     if isinstance(record.get("nodes"), list):
         return [_of_trace(record, {}, place, refuse)]
@@ -90,35 +76,38 @@ def entries_of(record: Any, path: Path, line: int, metadata: dict[str, Any] | No
     if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
         raise refuse("neither a result (`prompt`, `completion`) nor an episode (`traces`) of verifiers")
     episode = {key: value for key, value in record.items() if key != "traces"}
-    if not traces:  # what broke before an agent ran
-        return [_of_trace({**episode, "nodes": []}, {}, place, refuse)]
+    if not traces:  # it broke before an agent ran
+        return [_of_trace(episode, {}, place, refuse)]
     return [_of_trace(trace, episode, place, refuse) for trace in traces]
 
 
 def _of_result(record: dict[str, Any], metadata: dict[str, Any], place: list[Any], refuse: Refuse) -> Entry:
-    messages = [_message(source, own=False) for source in _listed(record.get("prompt"), "user")]
-    messages += [_message(source) for source in _listed(record.get("completion"), "assistant")]
-    talk = conversation(messages, refuse)
+    prompt, completion = (
+        # a conversation may be one text, of a model that completes texts
+        [{"role": role, "content": record[field]}] if isinstance(record[field], str) else items(record[field])
+        for field, role in (("prompt", "user"), ("completion", "assistant"))
+    )
+    messages = [ChatMessage(message=message, own=False) for message in prompt]
+    talk = Conversation([*messages, *(ChatMessage(message=message) for message in completion)], refuse)
     metrics, error = mapping(record.get("metrics")), record.get("error")
     named = error.get("error_chain_repr") or error.get("error") if isinstance(error, dict) else error
     used = mapping(record.get("token_usage"))
-    read = [key for key in ("prompt", "completion") if isinstance(record[key], str | list)]
+    read = [field for field in ("prompt", "completion") if isinstance(record[field], str | list)]
     # a metric is repeated as a field of the record
     repeated = [key for key, value in metrics.items() if record.get(key) == value]
     return _entry(
         str(record.get("example_id", record.get("id", fingerprint(talk.question)))),
         talk,
         place,
-        question=talk.question,
-        answer=text(record.get("answer")),
+        answer=record.get("answer"),
         model=text(metadata.get("model")),
         settings={key: metadata[key] for key in _SETTINGS if key in metadata},
         rewards={name: value for name, value in metrics.items() if record.get(name, value) == value},
-        stop=text(record.get("stop_condition")),
+        stop=record.get("stop_condition"),
         failure=None if error in (None, "", {}) else str(named),
-        used=usage(count(used.get("input_tokens")), count(used.get("output_tokens"))),
+        usage=usage(used.get("input_tokens"), used.get("output_tokens")),
         seconds=seconds_of(mapping(record.get("timing")).get("total")),
-        canary=text(mapping(record.get("info")).get("canary")),
+        canary=mapping(record.get("info")).get("canary"),
         rest=filled(record, *read, *repeated),
     )
 
@@ -127,31 +116,38 @@ def _of_trace(trace: dict[str, Any], episode: dict[str, Any], place: list[Any], 
     nodes = trace.get("nodes", [])
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise refuse("the field `nodes` should be a list of objects")
-    talk = conversation([_message(node.get("message"), own=node.get("sampled") is not False) for node in nodes], refuse)
+    messages = [ChatMessage(message=node.get("message"), own=node.get("sampled") is not False) for node in nodes]
+    talk = Conversation(messages, refuse)
     calls = [call for call in items(trace.get("calls")) if isinstance(call, dict)]
     spent = [(call.get("node"), _tokens(call["usage"])) for call in calls if isinstance(call.get("usage"), dict)]
+    by_node = {node: used for node, used in spent if isinstance(node, int)}
+    talk.turns = [
+        msgspec.structs.replace(turn, usage=by_node.get(position, turn.usage))
+        for turn, position in zip(talk.turns, talk.positions, strict=True)
+    ]
     task, agent = mapping(trace.get("task")) or mapping(episode.get("task")), mapping(trace.get("agent"))
     data, config = mapping(task.get("data")), mapping(agent.get("config"))
     name = next((data[key] for key in ("id", "idx") if isinstance(data.get(key), str | int)), None)
+    name = str(name if name is not None else task.get("key") or fingerprint(data or talk.question))
+    talk.question = talk.question or text(data.get("prompt")) or ""
     failures = [error for error in items(trace.get("errors")) + items(episode.get("errors")) if isinstance(error, dict)]
     failed = trace.get("ok") is False and bool(failures)
     timing = mapping(mapping(trace.get("timing")).get("agent"))
     left = [_rest_of(node, position) for position, node in enumerate(nodes)]
     around = {key: value for key, value in episode.items() if key != "task" or value != trace.get("task")}
     return _entry(
-        str(name if name is not None else task.get("key") or fingerprint(data or talk.question)),
-        msgspec.structs.replace(talk, turns=_with_usage(talk, spent)),
+        name,
+        talk,
         place,
-        question=talk.question or text(data.get("prompt")) or "",
-        answer=text(data.get("answer")),
+        answer=data.get("answer"),
         model=text(config.get("model")) or next(filter(None, (text(call.get("model")) for call in calls)), None),
         settings={"role": agent.get("name"), **config},
         rewards={name: mapping(reward).get("score") for name, reward in mapping(trace.get("rewards")).items()},
-        stop=text(trace.get("stop_condition")),
+        stop=trace.get("stop_condition"),
         failure=": ".join(str(failures[-1].get(key)) for key in ("type", "message")) if failed else None,
-        used=total_usage([used for _, used in spent]),
+        usage=total_usage([used for _, used in spent]),
         seconds=max(0.0, seconds_of(timing.get("end")) - seconds_of(timing.get("start"))),
-        canary=text(data.get("canary")),
+        canary=data.get("canary"),
         rest={
             **filled(trace, "nodes"),
             **({"nodes": left} if any(left) else {}),
@@ -165,80 +161,52 @@ def _entry(
     talk: Conversation,
     place: list[Any],
     *,
-    question: str,
-    answer: str | None,
+    answer: Any,
     model: str | None,
     settings: dict[str, Any],
     rewards: dict[str, Any],
-    stop: str | None,
+    stop: Any,
     failure: str | None,
-    used: Usage,
-    seconds: float,
-    canary: str | None,
+    canary: Any,
     rest: dict[str, Any],
+    **fields: Any,
 ) -> Entry:
     """A rollout of either version; ``answer`` is the accepted one, ``rest`` what has no place in a trajectory."""
-    given = answer_of(talk.turns)
-    status, end_reason = ("error", "error") if failure is not None else ended(given, reason_in(stop or "", _STOPS))
-    # with its place, since two rollouts of one example may be the same
-    run = f"{name}.0.{fingerprint([name, rest, talk.turns, talk.extra, place])[:8]}"
+    answers = [answer] if text(answer) else []
     return imported(
-        Task(id=name, question=question, answers=[answer] if answer else [], canary=canary),
-        {
-            "name": model_name(model),
-            "model": model,
-            "prompt": talk.system,
-            "tokenizer": TOKENIZER,
-            "verifiers": settings,
-        },
-        id=run,
-        scored=talk.scored,
-        status=status,
-        end_reason=end_reason,
-        answer=given if status == "answered" else None,
-        turns=talk.turns,
-        usage=used,
+        Task(id=name, question=talk.question, answers=answers, canary=text(canary)),
+        talk.turns,
+        {"name": model_name(model), "model": model, "prompt": talk.system, "verifiers": settings},
+        # with its place, since two rollouts of one example may be the same
+        content=[name, rest, talk.turns, talk.extra, place],
+        answer=answer_of(talk.turns),
+        limit=reason_in(text(stop) or "", _STOPS),
         error=None if failure is None else Failure(boundary="task", message=failure),
-        seconds=seconds,
         extra={**talk.extra, "verifiers": rest},
-        grades=[] if failure is not None else _grades(run, talk.turns, rewards),
+        grades=[] if failure is not None else _grades(talk.turns, rewards),
+        **fields,
     )
 
 
-def _grades(run: str, turns: list[Turn], rewards: dict[str, Any]) -> list[Grade]:
-    """None where rewards that speak of correctness contradict one another."""
-    told = {
-        name: value
+def _grades(turns: list[Turn], rewards: dict[str, Any]) -> list[Grade]:
+    """The grade of the rewards that speak of correctness; none where they contradict one another."""
+    stated = {
+        name: float(value)
         for name, value in rewards.items()
         if _CORRECT.search(name) and isinstance(value, int | float) and value in (0, 1)
     }
-    if len({float(value) for value in told.values()}) != 1:
+    if len(set(stated.values())) != 1:
         return []
-    name, value = next(iter(told.items()))
+    name, value = next(iter(stated.items()))
     words = turns[-1].text if turns and not turns[-1].calls else None
-    return [
-        Grade(
-            trajectory_id=run,
-            state="correct" if value else "incorrect",
-            judge=f"verifiers/{name}",
-            confidence=stated_confidence(words or ""),
-        )
-    ]
-
-
-def _with_usage(talk: Conversation, spent: list[tuple[Any, Usage]]) -> list[Turn]:
-    by_node = {node: used for node, used in spent if isinstance(node, int)}
-    return [
-        msgspec.structs.replace(turn, usage=by_node.get(position, turn.usage))
-        for turn, position in zip(talk.turns, talk.positions, strict=True)
-    ]
+    state: GradeState = "correct" if value else "incorrect"
+    return [Grade(trajectory_id="", state=state, judge=f"verifiers/{name}", confidence=stated_confidence(words or ""))]
 
 
 def _tokens(used: dict[str, Any]) -> Usage:
     """Its ``prompt_tokens`` leave out what came from a cache."""
     prompt = known_sum((count(used.get("prompt_tokens")), count(used.get("cached_input_tokens")) or 0))
-    completion, reasoning = (count(used.get(f"{name}_tokens")) for name in ("completion", "reasoning"))
-    return usage(prompt, completion, reasoning, used.get("cost"))
+    return usage(prompt, used.get("completion_tokens"), used.get("reasoning_tokens"), used.get("cost"))
 
 
 def _rest_of(node: dict[str, Any], position: int) -> dict[str, Any]:
@@ -251,37 +219,9 @@ def _rest_of(node: dict[str, Any], position: int) -> dict[str, Any]:
     return rest
 
 
-def _listed(given: Any, role: str) -> list[Any]:
-    """A conversation may be one text, of a model that completes texts."""
-    return [{"role": role, "content": given}] if isinstance(given, str) else items(given)
-
-
-def _message(source: Any, *, own: bool = True) -> ChatMessage:
-    """A message in OpenAI's shape: its calls have name and arguments beside their id."""
-    calls = mapping(source).get("tool_calls")
-    if not isinstance(calls, list):
-        return ChatMessage(message=source, own=own)
-    return ChatMessage(message={**source, "tool_calls": [_call(call) for call in calls]}, source=source, own=own)
-
-
-def _call(call: Any) -> Any:
-    if isinstance(call, str):  # the older files hold each call as a text of JSON
-        try:
-            call = json.loads(call)
-        except (ValueError, RecursionError):
-            return call  # it is refused with its message
-    if not isinstance(call, dict) or isinstance(call.get("function"), dict):
-        return call
-    return {"id": call.get("id"), "function": {"name": call.get("name"), "arguments": call.get("arguments")}}
-
-
-def _is_result(record: dict[str, Any]) -> bool:
-    return "prompt" in record and "completion" in record
-
-
 def _is_rollout(record: Any) -> bool:
     return isinstance(record, dict) and (
-        (_is_result(record) and "reward" in record)
+        record.keys() >= {"prompt", "completion", "reward"}
         or (isinstance(record.get("traces"), list) and "task" in record)
         or (isinstance(record.get("nodes"), list) and "calls" in record)
     )
@@ -290,6 +230,6 @@ def _is_rollout(record: Any) -> bool:
 FORMAT = Format(
     name="verifiers",
     title="verifiers' results.jsonl or traces.jsonl (read only)",
-    recognise=lambda head: _is_rollout(head.record),
+    recognise=lambda path, record: _is_rollout(record),
     read=read,
 )

@@ -11,30 +11,30 @@ This settles what "browsed next" means in LRAT's section 5.1:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from lrat_sim.agent.calls import tool_of
 from lrat_sim.grading.relevance import Browse
-from lrat_sim.records import Call, Hit, Trajectory, VerdictState
+from lrat_sim.records import Call, Hit, Trajectory, Turn, VerdictState
 from lrat_sim.retrieval.result_format import SEARCH
 
-Judgement = Callable[[Browse], VerdictState | None]
-"""The verdict on a browse; None where there is none."""
+States = Mapping[tuple[int, int], VerdictState]
+"""The verdicts on the browses of a run, by turn and position; nothing where there is none."""
 
 
 class ExecutedSearch(Struct, frozen=True, kw_only=True):
     """A search that ran: its turn and position among the turn's calls, from 0, its query and its hits in rank order.
 
-    ``query`` is what ran; ``asked`` what the agent asked for, the first query where it gave several.
+    ``query`` is what ran; ``requested`` what the agent asked for, the first query where it gave several.
     """
 
     turn: int
     call: int
     query: str
-    asked: str
+    requested: str
     hits: list[Hit]
 
     def rank(self, docid: str) -> int | None:
@@ -43,15 +43,11 @@ class ExecutedSearch(Struct, frozen=True, kw_only=True):
 
 
 class ChainBrowse(Struct, frozen=True, kw_only=True):
-    """A browse in a chain.
-
-    ``search`` is the index of its search in the episode, None where it belongs to none of them; ``rank`` that in the
-    latest list that had shown the document, None where none had.
-    """
+    """A browse in a chain."""
 
     browse: Browse
-    search: int | None
-    rank: int | None
+    search: int | None  # the index of its search in the episode, None where it belongs to none of them
+    rank: int | None  # in the latest list that had shown the document, None where none had
 
     @property
     def origin(self) -> Literal["chain", "older_list", "never_shown"]:
@@ -61,62 +57,57 @@ class ChainBrowse(Struct, frozen=True, kw_only=True):
         return "never_shown" if self.rank is None else "older_list"
 
 
-class Episode(Struct, frozen=True, kw_only=True):
-    """The searches of one turn and their chain; ``wanted`` are all ids that the chain asked for, failed calls included.
+class Episode(Struct, kw_only=True):
+    """The searches of one turn and their chain.
 
     What a run browses before its first search forms an episode without searches.
     """
 
     searches: list[ExecutedSearch] = []
     chain: list[ChainBrowse] = []
-    wanted: set[str] = set()
+    wanted: set[str] = set()  # all ids that the chain asked for, those of failed calls included
     failed_browses: int = 0
 
 
 def episodes(run: Trajectory) -> list[Episode]:
     """The episodes of a run, in order."""
-    found: list[Episode] = []
-    searches: list[ExecutedSearch] = []
-    chain: list[ChainBrowse] = []
-    wanted: set[str] = set()
-    shown: dict[str, int] = {}
-    failed = 0
-
-    def close() -> None:
-        if searches or chain or failed:
-            found.append(Episode(searches=searches, chain=chain, wanted=wanted, failed_browses=failed))
-
+    current = Episode()
+    cut = [current]
+    shown: dict[str, int] = {}  # the rank of each document in the latest list that held it
     for number, turn in enumerate(run.turns):
         started: list[ExecutedSearch] = []
         for position, call in enumerate(turn.calls):
             if call.is_search:
                 started.append(executed_search(number, position, call))
             elif call.docid is not None:
-                listing = [index for index, search in enumerate(searches) if search.rank(call.docid) is not None]
+                listing = [
+                    index for index, search in enumerate(current.searches) if search.rank(call.docid) is not None
+                ]
+                search = listing[-1] if listing else None
+                rank = shown.get(call.docid) if search is None else current.searches[search].rank(call.docid)
                 browse = browse_at(run, number, position, call.docid)
-                own = listing[-1] if listing else None
-                rank = shown.get(call.docid) if own is None else searches[own].rank(call.docid)
-                chain.append(ChainBrowse(browse=browse, search=own, rank=rank))
-                wanted.add(call.docid)
+                current.chain.append(ChainBrowse(browse=browse, search=search, rank=rank))
+                current.wanted.add(call.docid)
             elif tool_of(call.tool) != SEARCH:
-                failed += 1
-                wanted.update(_texts(call.executed), _texts(call.arguments))
+                current.failed_browses += 1
+                for arguments in (call.executed, call.arguments):
+                    texts = arguments.values() if isinstance(arguments, dict) else ()
+                    current.wanted.update(text for text in texts if isinstance(text, str))
         if started:
-            close()
-            searches, chain, wanted, failed = started, [], set(), 0
+            current = Episode(searches=started)
+            cut.append(current)
             shown.update({hit.docid: hit.rank for search in started for hit in search.hits})
-    close()
-    return found
+    return [episode for episode in cut if episode.searches or episode.chain or episode.failed_browses]
 
 
 def executed_search(turn: int, position: int, call: Call) -> ExecutedSearch:
     """A search call as a search; one that failed has no hits."""
-    ran, asked = query_in(call.executed), query_in(call.arguments)
+    ran, requested = query_in(call.executed), query_in(call.arguments)
     return ExecutedSearch(
         turn=turn,
         call=position,
-        query=(ran if ran is not None else asked or "").strip(),
-        asked=asked if asked is not None else ran or "",
+        query=(ran if ran is not None else requested or "").strip(),
+        requested=requested if requested is not None else ran or "",
         hits=call.hits or [],
     )
 
@@ -127,6 +118,11 @@ def query_in(arguments: object) -> str | None:
     if isinstance(query, list):
         query = query[0] if query else None
     return query if isinstance(query, str) else None
+
+
+def queries(turn: Turn) -> Iterator[str]:
+    """The queries of the searches that ran in a turn."""
+    return (query_in(call.executed) or query_in(call.arguments) or "" for call in turn.calls if call.is_search)
 
 
 def browse_at(run: Trajectory, turn: int, position: int, docid: str) -> Browse:
@@ -142,24 +138,10 @@ def is_silent(browse: Browse) -> bool:
     return browse.reasoning is None or not browse.reasoning.strip()
 
 
-def _texts(arguments: object) -> Iterator[str]:
-    if isinstance(arguments, dict):
-        yield from (value for value in arguments.values() if isinstance(value, str))
-
-
 DocumentState = Literal[
-    "useful_now",
-    "rejected_now",
-    "unjudged_now",
-    "useful_before",
-    "rejected_before",
-    "unjudged_before",
-    "opened_later",
-    "seen_before",
-    "new",
-    "rejected",
-    "unopened",
-]
+    "useful_now", "rejected_now", "unjudged_now", "useful_before", "rejected_before", "unjudged_before",
+    "opened_later", "seen_before", "new", "rejected", "unopened",
+]  # fmt: skip
 """What a run had done with a listed document before a search, does with it in the search's chain, or does later.
 
 ``useful``, ``rejected`` and ``unjudged`` documents were opened, ``now`` in the chain or ``before`` it; a document that
@@ -180,21 +162,19 @@ class DocumentHistory:
     """What a run did with every document it saw, by episode.
 
     Args:
-        parts: the run's episodes.
+        of_run: the run's episodes.
         state: the verdict on a browse; a document that was opened twice has the stronger of its verdicts.
     """
 
-    def __init__(self, parts: Sequence[Episode], state: Callable[[Browse], VerdictState]):
+    def __init__(self, of_run: Sequence[Episode], state: Callable[[Browse], VerdictState]):
         self._opened: dict[str, dict[int, VerdictState]] = {}
         self._first_seen: dict[str, int] = {}
-        self._last_wanted: dict[str, int] = {}
-        for number, episode in enumerate(parts):
+        for number, episode in enumerate(of_run):
             for search in episode.searches:
                 for hit in search.hits:
                     self._first_seen.setdefault(hit.docid, number)
             for docid in episode.wanted:
                 self._opened.setdefault(docid, {})[number] = "unjudged"
-                self._last_wanted[docid] = number
             for opened in episode.chain:
                 states = self._opened[opened.browse.docid]
                 states[number] = max(states[number], state(opened.browse), key=_STRENGTH)
@@ -211,4 +191,4 @@ class DocumentHistory:
 
     def opened_after(self, docid: str, episode: int) -> bool:
         """Whether the run opens a document, or asks for it in vain, after an episode."""
-        return self._last_wanted.get(docid, -1) > episode
+        return max(self._opened.get(docid, ()), default=-1) > episode

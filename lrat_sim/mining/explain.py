@@ -16,14 +16,13 @@ from lrat_sim.artifact import read_records
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
-from lrat_sim.grading.relevance import Browse
 from lrat_sim.grading.run import GRADES, VERDICTS
+from lrat_sim.mining.pairs import candidates_of, why_no_negative
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import UNLABELLED, MiningReport
-from lrat_sim.mining.rules import NEGATIVES, WALKS, Candidates, ListedDocument
+from lrat_sim.mining.rules import Candidates, Counts
 from lrat_sim.mining.run import PAIRS, REPORT
-from lrat_sim.mining.usefulness import USEFULNESS, AnalysedRun
-from lrat_sim.records import Grade, Pair, PlacedCall, Trajectory, Verdict, VerdictState
+from lrat_sim.records import Grade, Pair, PlacedCall, Trajectory, Verdict
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.tables import Group as Rows
 from lrat_sim.tables import Row, Table, number
@@ -37,16 +36,13 @@ _LONGEST = 1500
 
 
 class Label(Struct, frozen=True, kw_only=True):
-    """What a document is to a pair, and why.
-
-    ``rank`` is that in the list of the pair's search, None where it is not there; ``weight`` is a negative's.
-    """
+    """What a document is to a pair, and why."""
 
     docid: str
-    rank: int | None
+    rank: int | None  # in the list of the pair's search, None where it is not there
     state: LabelState
     why: str
-    weight: float | None = None
+    weight: float | None = None  # of a negative
 
 
 def explain(
@@ -75,18 +71,17 @@ def explain(
     run = _trajectory(pair.provenance.trajectory, folders)
     verdicts = _records_of(run, folders, VERDICTS, Verdict)
     grades = _records_of(run, folders, GRADES, Grade)
-    facts = Table(
-        title="where the pair came from",
-        columns=["", ""],
-        groups=[
-            Rows(_run_facts(pair, run, grades[-1] if grades else None), "the run"),
-            Rows(_search_facts(pair, run), f"the search, in turn {pair.provenance.turn + 1}"),
-            _browse_facts(pair, run, _latest(verdicts, report)),
-            Rows(_weight_facts(pair, report), "the weight"),
-        ],
-        text_columns=(0, 1),
-    )
-    return Group(facts.to_terminal(), "", _label_table(labels(pair, run, verdicts, report), corpus).to_terminal())
+    facts = _facts(pair, run, grades[-1] if grades else None, _latest(verdicts, report), report)
+    groups = [Rows([Row([*fact]) for fact in part.items()], title) for title, part in facts.items()]
+    origin = Table(title="where the pair came from", columns=["", ""], groups=groups, text_columns=(0, 1))
+    rows = []
+    for label in labels(pair, run, verdicts, report):
+        title = corpus.document(label.docid).title if corpus is not None and label.docid in corpus else ""
+        state = label.state if label.weight is None else f"{label.state} {label.weight:g}"
+        rows.append([number(label.rank, 0), f"{label.docid} {title}".strip(), state, label.why])
+    columns = ("rank", "document", "label", "why")
+    documents = Table.of("the documents, and what they are to this pair", columns, rows, text_columns=(1, 2, 3))
+    return Group(origin.to_terminal(), "", documents.to_terminal())
 
 
 def _report(path: Path) -> MiningReport | None:
@@ -120,11 +115,7 @@ def labels(
 ) -> list[Label]:
     """What every document that a pair could have used is to it: those of its search's list first, by rank.
 
-    Args:
-        pair: the pair.
-        run: the run that it was mined from.
-        verdicts: on the run's browses, the latest last.
-        report: of the mining; its recipe says why a document is neither positive nor negative.
+    Of several verdicts on a browse the last counts; the report's recipe says why a document is neither.
     """
     recipe = report.recipe if report is not None else MiningRecipe()
     candidates = _candidates(pair, run, _latest(verdicts, report), recipe)
@@ -134,14 +125,18 @@ def labels(
     made: list[Label] = []
     for docid in dict.fromkeys([*ranks, pair.positive, *listed, *negatives]):
         document, weight = listed.get(docid), None
+        meaning = UNLABELLED.get(document.state, document.state) if document is not None else ""
         state: LabelState = "neither"
         if docid == pair.positive:
             state, why = "positive" if pair.satisfied else "rejected", f"rule {pair.provenance.rule}"
         elif docid in negatives:
-            stands = UNLABELLED.get(document.state, "") if document is not None else ""
-            state, weight, why = "negative", negatives[docid].weight, f"rule {negatives[docid].tier}: {stands}"
+            state, weight, why = "negative", negatives[docid].weight, f"rule {negatives[docid].tier}: {meaning}"
+        elif document is None:
+            why = "opened from these lists" if candidates is not None else ""
+        elif (reason := why_no_negative(document, recipe)) is not None:
+            why = UNLABELLED.get(reason, reason)
         else:
-            why = _neither(document, recipe) if candidates is not None else ""
+            why = f"{meaning}; left out by a guard or a limit"
         made.append(Label(docid=docid, rank=ranks.get(docid), state=state, why=why, weight=weight))
     return made
 
@@ -151,14 +146,7 @@ def _candidates(
 ) -> Candidates | None:
     """What the pair's search and browse could have made of it; None where they are not in the run."""
     where = pair.provenance
-
-    def recorded(browse: Browse) -> VerdictState | None:
-        verdict = verdicts.get((browse.turn, browse.call))
-        return None if verdict is None else verdict.state
-
-    analysed = AnalysedRun(run)
-    verdict = USEFULNESS[recipe.useful](analysed, recorded)
-    for candidates in WALKS[recipe.walk](analysed, verdict, recipe.parallel, Counter()):
+    for candidates, _ in candidates_of(run, verdicts, recipe, Counts()):
         search = candidates.search
         turns = [browse.turn for browses in candidates.opened for browse in browses]
         here = search.turn == where.turn and where.call in (None, search.call)
@@ -167,47 +155,50 @@ def _candidates(
     return None
 
 
-def _neither(document: ListedDocument | None, recipe: MiningRecipe) -> str:
-    if document is None:
-        return "opened from these lists"
-    meaning = UNLABELLED.get(document.state, document.state)
-    if not any(NEGATIVES[source.rule](document) for source in recipe.negatives):
-        return meaning
-    if recipe.guards.look_ahead and document.opened_later:
-        return UNLABELLED["opened_later"]
-    return f"{meaning}; left out by a guard or a limit"
-
-
-def _run_facts(pair: Pair, run: Trajectory, grade: Grade | None) -> list[Row]:
-    graded = f" ({grade.state}, says {grade.judge})" if grade is not None else " (not graded)"
-    return [
-        Row(["question", run.question]),
-        Row(["trajectory", f"{run.id}, agent {pair.provenance.agent or 'unknown'}"]),
-        Row(["answer", f"{run.answer or run.status}{graded}"]),
-    ]
-
-
-def _search_facts(pair: Pair, run: Trajectory) -> list[Row]:
+def _facts(
+    pair: Pair,
+    run: Trajectory,
+    grade: Grade | None,
+    verdicts: dict[tuple[int, int], Verdict],
+    report: MiningReport | None,
+) -> dict[str, dict[str, str]]:
+    """What is known of a pair, by part and name."""
     where, turn = pair.provenance, run.turns[pair.provenance.turn]
+    graded = f"{grade.state}, says {grade.judge}" if grade is not None else "not graded"
+    # a pair that was not mined here may not say which search of the turn it was
     calls = [call for call in turn.calls if call.is_search] if where.call is None else [turn.calls[where.call]]
-    rows = [Row(["reasoning before", _short(turn.reasoning)])]
-    for call in calls:
-        rows += [Row(["asked for", str(call.arguments)]), Row(["ran", str(call.executed)])]
-    return [*rows, Row(["query of the pair", pair.query])]
-
-
-def _browse_facts(pair: Pair, run: Trajectory, verdicts: dict[tuple[int, int], Verdict]) -> Rows:
+    facts = {
+        "the run": {
+            "question": run.question,
+            "trajectory": f"{run.id}, agent {where.agent or 'unknown'}",
+            "answer": f"{run.answer or run.status} ({graded})",
+        },
+        f"the search, in turn {where.turn + 1}": {
+            "reasoning before": _short(turn.reasoning),
+            "asked for": "; ".join(str(call.arguments) for call in calls),
+            "ran": "; ".join(str(call.executed) for call in calls),
+            "query of the pair": pair.query,
+        },
+    }
     browse = next((placed for placed in run.placed_calls() if _is_browse_of(pair, placed)), None)
-    opened = Row(["document", pair.positive])
-    if browse is None:
-        return Rows([opened], "the browse")
-    after, verdict = run.turn_after(browse.turn), verdicts.get(browse[:2])
-    said = "none"
-    if verdict is not None:
-        votes = ", ".join(f"{count} {state}" for state, count in Counter(verdict.votes).most_common())
-        said = f"{verdict.state}, says {verdict.judge}{votes and f' (votes: {votes})'}: {verdict.reason or ''}"
-    rows = [opened, Row(["reasoning after", _short(after.reasoning if after else None)]), Row(["verdict", said])]
-    return Rows(rows, f"the browse, in turn {browse.turn + 1}")
+    title = "the browse" if browse is None else f"the browse, in turn {browse.turn + 1}"
+    facts[title] = {"document": pair.positive}
+    if browse is not None:
+        after, verdict, shown = run.turn_after(browse.turn), verdicts.get(browse[:2]), "none"
+        if verdict is not None:
+            votes = ", ".join(f"{count} {state}" for state, count in Counter(verdict.votes).most_common())
+            shown = f"{verdict.state}, says {verdict.judge}{votes and f' (votes: {votes})'}: {verdict.reason or ''}"
+        facts[title] |= {"reasoning after": _short(after.reasoning if after else None), "verdict": shown}
+    unit = report.recipe.length if report is not None else "tokens"
+    raw = number(pair.raw_weight, 4)
+    beta = f", with beta {report.beta:g}" if report is not None and report.beta else ""
+    ratio = f" = {raw} / {number(report.mean_raw, 4)}" if report is not None and report.mean_raw else ""
+    facts["the weight"] = {
+        "length": f"{pair.length} {unit} of reasoning right after the browse",
+        "raw weight": raw + beta,
+        "weight": number(pair.weight, 4) + ratio,
+    }
+    return facts
 
 
 def _is_browse_of(pair: Pair, placed: PlacedCall) -> bool:
@@ -217,29 +208,7 @@ def _is_browse_of(pair: Pair, placed: PlacedCall) -> bool:
     return placed[:2] == (where.browse_turn, where.browse_call)
 
 
-def _weight_facts(pair: Pair, report: MiningReport | None) -> list[Row]:
-    unit = report.recipe.length if report is not None else "tokens"
-    raw, weight = number(pair.raw_weight, 4), number(pair.weight, 4)
-    beta = f", with beta {report.beta:g}" if report is not None and report.beta else ""
-    ratio = f" = {raw} / {number(report.mean_raw, 4)}" if report is not None and report.mean_raw else ""
-    return [
-        Row(["length", f"{pair.length} {unit} of reasoning right after the browse"]),
-        Row(["raw weight", raw + beta]),
-        Row(["weight", weight + ratio]),
-    ]
-
-
 def _short(text: str | None) -> str:
     if text is None:
         return "none"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-
-
-def _label_table(of_documents: Iterable[Label], corpus: Corpus | None) -> Table:
-    rows = []
-    for label in of_documents:
-        title = corpus.document(label.docid).title if corpus is not None and label.docid in corpus else ""
-        state = label.state if label.weight is None else f"{label.state} {label.weight:g}"
-        rows.append([number(label.rank, 0), f"{label.docid} {title}".strip(), state, label.why])
-    columns = ("rank", "document", "label", "why")
-    return Table.of("the documents, and what they are to this pair", columns, rows, text_columns=(1, 2, 3))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from msgspec import structs
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
-from lrat_sim.errors import InputError, UnknownDocument
+from lrat_sim.errors import InputError
 from lrat_sim.mining.recipe import NearPositive
 from lrat_sim.records import Negative, Pair
 
@@ -27,8 +26,6 @@ Hashes = npt.NDArray[np.uint64]
 
 _VECTORS = 50_000
 """Vectors of documents that are kept, the latest used."""
-_TOGETHER = 32
-"""Pairs whose documents are encoded together."""
 _SWAPS = 200
 """Random partners that are tried for a positive that may not stay where a shuffle put it."""
 
@@ -39,44 +36,33 @@ def key(*values: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def origin(pair: Pair) -> int:
-    """The key of where a pair comes from, by which draws are made that depend on no order."""
+def place(pair: Pair) -> tuple[object, ...]:
+    """Where a pair comes from; draws that depend on it depend on no order."""
     where = pair.provenance
-    return key(where.trajectory, where.turn, where.call, where.browse_turn, where.browse_call)
+    return where.trajectory, where.turn, where.call, where.browse_turn, where.browse_call
 
 
-def first_of_each(keys: Hashes, lengths: npt.NDArray[np.int64], origins: Hashes) -> Mask:
+def first_of_each(keys: Hashes, lengths: npt.NDArray[np.float64], origins: Hashes) -> Mask:
     """Of the pairs with the same key the longest, by origin where several are."""
-    kept = np.zeros(len(keys), np.bool_)
     order = np.lexsort((origins, -lengths, keys))
-    first = np.ones(len(keys), np.bool_)
-    first[1:] = keys[order][1:] != keys[order][:-1]
+    _, first = np.unique(keys[order], return_index=True)
+    kept = np.zeros(len(keys), np.bool_)
     kept[order[first]] = True
     return kept
 
 
 def at_most(count: int, documents: Hashes, origins: Hashes) -> Mask:
     """Of the uses of a document no more than ``count``, drawn by origin."""
-    kept = np.zeros(len(documents), np.bool_)
     order = np.lexsort((origins, documents))
-    ordered = documents[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.array([], np.int64)
-    position = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
+    _, starts, uses = np.unique(documents[order], return_index=True, return_counts=True)
+    position = np.arange(len(order)) - np.repeat(starts, uses)  # among the uses of the same document
+    kept = np.zeros(len(documents), np.bool_)
     kept[order[position < count]] = True
     return kept
 
 
 class NearPositives:
-    """Which negatives an encoder finds nearly as good as their positive.
-
-    Args:
-        guard: how near is too near.
-        encoder: scores by the dot product of its vectors.
-        corpus: the documents' texts.
-
-    Raises:
-        InputError: there is no encoder or no corpus.
-    """
+    """Which negatives an encoder finds nearly as good as their positive, by the dot product of its vectors."""
 
     def __init__(self, guard: NearPositive, encoder: Encoder | None, corpus: Container[str] | None):
         if encoder is None or not isinstance(corpus, Corpus):
@@ -87,39 +73,25 @@ class NearPositives:
         self._encoder, self._corpus, self._share = encoder, corpus, guard.share
         self._vectors: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
 
-    def find(self, pairs: Iterable[tuple[Pair, set[str]]]) -> Iterator[set[str]]:
-        """Of some documents of each pair those that are too near its positive.
-
-        Raises:
-            InputError: the corpus lacks a document.
-        """
-        pairs = iter(pairs)
-        while batch := list(islice(pairs, _TOGETHER)):
-            self._encode({docid for pair, docids in batch for docid in (pair.positive, *docids)})
-            for pair, docids in batch:
-                query = self._encoder.query(pair.query)
-                best = float(query @ self._vectors[pair.positive])
-                limit = best - (1 - self._share) * abs(best)  # the share of it, where it is above 0
-                yield {docid for docid in docids if float(query @ self._vectors[docid]) > limit}
-            while len(self._vectors) > _VECTORS:
-                self._vectors.popitem(last=False)
+    def find(self, pairs: Sequence[tuple[Pair, set[str]]]) -> list[set[str]]:
+        """Of some documents of each pair, all in the corpus, those that are too near its positive."""
+        self._encode({docid for pair, docids in pairs for docid in (pair.positive, *docids)})
+        near: list[set[str]] = []
+        for pair, docids in pairs:
+            query = self._encoder.query(pair.query)
+            best = float(query @ self._vectors[pair.positive])
+            limit = best - (1 - self._share) * abs(best)  # the share of it, where it is above 0
+            near.append({docid for docid in docids if float(query @ self._vectors[docid]) > limit})
+        while len(self._vectors) > _VECTORS:
+            self._vectors.popitem(last=False)
+        return near
 
     def _encode(self, docids: set[str]) -> None:
         for docid in docids & self._vectors.keys():
             self._vectors.move_to_end(docid)
-        new = sorted(docids - self._vectors.keys())
-        if new:
-            vectors = self._encoder.documents([self._text(docid) for docid in new])
-            self._vectors.update(zip(new, vectors, strict=True))
-
-    def _text(self, docid: str) -> str:
-        try:
-            return passage_text(self._corpus.document(docid))
-        except UnknownDocument as error:
-            raise InputError(
-                f"the document {docid!r} is not in the corpus at {self._corpus.folder}, by which negatives are scored; "
-                "give the corpus that the agents searched."
-            ) from error
+        if new := sorted(docids - self._vectors.keys()):
+            texts = [passage_text(self._corpus.document(docid)) for docid in new]
+            self._vectors.update(zip(new, self._encoder.documents(texts), strict=True))
 
 
 # --- shuffled controls: positives that say nothing of what the agents found useful ---
@@ -131,25 +103,22 @@ def exchange(positives: Sequence[str], tasks: Sequence[str], seed: int) -> list[
     A query is so taught to find documents that have nothing to do with it.  Where the tasks are too few for that, no
     pair keeps its own positive.
 
-    Args:
-        positives, tasks: of each pair.
-        seed: random seed.
-
     Raises:
         InputError: there is no exchange, since one document is the positive of more than half the pairs.
     """
     own: dict[str, set[str]] = defaultdict(set)
     for positive, task in zip(positives, tasks, strict=True):
         own[task].add(positive)
-    result = _deranged(positives, lambda index, docid: docid not in own[tasks[index]], random.Random(seed))
-    if result is None:
-        result = _deranged(positives, lambda index, docid: docid != positives[index], random.Random(seed))
-    if result is None:
-        raise InputError(
-            f"the positives of {len(positives)} pairs cannot be exchanged, since one of them stands in more than half; "
-            "mine more runs for a shuffled control."
-        )
-    return result
+    for allowed in (
+        lambda index, docid: docid not in own[tasks[index]],
+        lambda index, docid: docid != positives[index],
+    ):
+        if (result := _deranged(positives, allowed, random.Random(seed))) is not None:
+            return result
+    raise InputError(
+        f"the positives of {len(positives)} pairs cannot be exchanged, since one of them stands in more than half; "
+        "mine more runs for a shuffled control."
+    )
 
 
 def _deranged(positives: Sequence[str], allowed: Callable[[int, str], bool], draw: random.Random) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field, structs
@@ -31,9 +32,7 @@ class NegativeRule(Settings, frozen=True):
 class NearPositive(Settings, frozen=True):
     """Negatives that an encoder finds too like their positive are dropped."""
 
-    encoder: Annotated[
-        str | None, Meta(description="A sentence-transformers folder or hub id; all-MiniLM-L6-v2 by default.")
-    ] = None
+    encoder: Annotated[str | None, Meta(description="Model folder or hub id; all-MiniLM-L6-v2 by default.")] = None
     share: Annotated[
         float, Meta(gt=0, le=1, description="Drop negatives whose score is above this share of the positive's.")
     ] = 0.95
@@ -46,21 +45,13 @@ class Guards(Settings, frozen=True):
     """
 
     look_ahead: Annotated[bool, Meta(description="A document that the run opens later is no negative.")] = False
-    question_positives: Annotated[
-        bool, Meta(description="A positive of a question, in any of its runs, is no negative of that question.")
-    ] = False
-    near_positive: Annotated[
-        NearPositive | None, Meta(description="Drop negatives that an encoder finds too like their positive.")
-    ] = None
+    question_positives: Annotated[bool, Meta(description="Any run's positive is no negative of its question.")] = False
+    near_positive: Annotated[NearPositive | None, Meta(description="Drop negatives too like their positive.")] = None
     deduplicate: Annotated[
         bool, Meta(description="Of pairs with the same query and positive, keep the one with the longest reasoning.")
     ] = False
-    pairs_per_document: Annotated[
-        Whole | None, Meta(description="Pairs of which one document is the positive, at most.")
-    ] = None
-    negatives_per_document: Annotated[
-        Whole | None, Meta(description="Pairs of which one document is a negative, at most.")
-    ] = None
+    pairs_per_document: Annotated[Whole | None, Meta(description="At most so many pairs with one positive.")] = None
+    negatives_per_document: Annotated[Whole | None, Meta(description="At most so many pairs with one negative.")] = None
 
 
 class Shuffle(Settings, frozen=True):
@@ -71,6 +62,18 @@ class Shuffle(Settings, frozen=True):
         Meta(description="Exchange positives between all pairs, or draw them from each pair's own documents."),
     ] = "list"
     seed: Annotated[int, Meta(description="Random seed.")] = 0
+
+
+_NAMED_RULES: dict[str, Mapping[str, Any]] = {
+    "useful": USEFULNESS,
+    "walk": WALKS,
+    "searches": SEARCHES,
+    "positives": POSITIVES,
+    "query": QUERIES,
+    "length": LENGTHS,
+    "weight": WEIGHTS,
+}
+"""The table in which each field of a recipe that names a rule is looked up."""
 
 
 class MiningRecipe(Settings, frozen=True):
@@ -85,23 +88,15 @@ class MiningRecipe(Settings, frozen=True):
         Literal["all", "correct", "incorrect"],
         Meta(description="Which of the runs that answered are mined; correct and incorrect need grades."),
     ] = "all"
-    unanswered: Annotated[
-        bool, Meta(description="Mine runs that ended without an answer, too; only where runs is all.")
-    ] = False
-    useful: Annotated[
-        str, Meta(description="What makes an opened document useful: that it was judged so, or also that it was used.")
-    ] = "judged"
-    walk: Annotated[
-        str, Meta(description=f"Which browses and result lists belong to a search: {', '.join(WALKS)}.")
-    ] = "search"
+    unanswered: Annotated[bool, Meta(description="Mine runs without an answer, too; only where runs is all.")] = False
+    useful: Annotated[str, Meta(description="What makes a document useful: judged so, or also used.")] = "judged"
+    walk: Annotated[str, Meta(description=f"Which browses belong to a search: {', '.join(WALKS)}.")] = "search"
     searches: Annotated[str, Meta(description="Which searches count: all, or a third of the run's turns.")] = "all"
     parallel: Annotated[
         Parallel,
         Meta(description="Which of several searches of a turn gets a document that they list: the latest or every."),
     ] = "latest"
-    positives: Annotated[
-        str, Meta(description=f"Which browses make their document a positive: {', '.join(POSITIVES)}.")
-    ] = "relevant"
+    positives: Annotated[str, Meta(description=f"Which browses make positives: {', '.join(POSITIVES)}.")] = "relevant"
     negatives: Annotated[
         list[NegativeRule], Meta(description="Where negatives come from; the first rule to take a document keeps it.")
     ] = field(default_factory=lambda: [NegativeRule()])
@@ -119,21 +114,16 @@ class MiningRecipe(Settings, frozen=True):
     ] = None
 
     def __post_init__(self) -> None:
-        check_name("useful", self.useful, USEFULNESS)
-        check_name("walk", self.walk, WALKS)
-        check_name("searches", self.searches, SEARCHES)
-        check_name("positives", self.positives, POSITIVES)
-        check_name("query", self.query, QUERIES)
-        check_name("length", self.length, LENGTHS)
-        check_name("weight", self.weight, WEIGHTS)
+        for name, table in _NAMED_RULES.items():
+            check_name(name, getattr(self, name), table)
         if self.unanswered and self.runs != "all":
             raise InputError(f"unanswered is true and runs is {self.runs!r}; a run without an answer is neither.")
 
     @property
     def shuffle(self) -> Shuffle | None:
         """How positives are exchanged, None where they are not."""
-        asked = self.shuffle_positives
-        return Shuffle(within="pairs", seed=asked) if isinstance(asked, int) else asked
+        shuffle = self.shuffle_positives
+        return Shuffle(within="pairs", seed=shuffle) if isinstance(shuffle, int) else shuffle
 
     @property
     def needs_grades(self) -> bool:

@@ -9,11 +9,12 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
-from lrat_sim.artifact import write_json, write_text
+from lrat_sim.artifact import write_text
 from lrat_sim.catalog import read_yaml
-from lrat_sim.colours import ARMS, INK, TIED
+from lrat_sim.colours import ARMS, INK, TIED, Colour
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.weights import Numbers
 from lrat_sim.plots import Across, Axis, Bars, Note, Panel, Plot
@@ -55,45 +56,32 @@ class Histogram(Struct, frozen=True, kw_only=True):
 
 
 class MiningReport(Struct, frozen=True, kw_only=True):
-    """The account of one mining.
-
-    ``left_out`` counts runs that were not mined, ``browses`` what became of every browse of the others, ``dropped``
-    the pairs that guards took out again.  ``flagged`` are those of the pairs that are no positives.  ``negatives``
-    counts by rule, ``unlabelled`` the listed documents that are neither, by reason.  ``beta`` is the half-life in the
-    unit of lengths, ``mean_raw`` the mean raw weight, ``lengths`` and ``weights`` quantiles over the pairs, None where
-    there are no pairs; ``by_agent`` and ``by_outcome`` say who takes how much of the weight.  ``runs`` are the folders
-    that were read, seen from the report's own; ``judge`` is the one whose verdicts counted, None where the latest of
-    any did.
-    """
+    """The account of one mining: how many of what, by reason."""
 
     recipe: MiningRecipe
     recipe_fingerprint: str
-    runs: list[str] = []
-    judge: str | None = None
+    runs: list[str] = []  # the folders that were read, seen from the report's own
+    judge: str | None = None  # whose verdicts counted, None where the latest of any did
     trajectories: int
     mined: int
-    left_out: dict[str, int]
+    left_out: dict[str, int]  # runs that were not mined
     searches: int
     searches_with_pairs: int
-    browses: dict[str, int]
-    dropped: dict[str, int] = {}
+    browses: dict[str, int]  # what became of every browse of the runs that were mined
+    dropped: dict[str, int] = {}  # pairs that guards took out again
     pairs: int
-    flagged: int = 0
+    flagged: int = 0  # pairs that are no positives
     pairs_without_negatives: int
-    negatives: dict[str, int]
-    unlabelled: dict[str, int] = {}
-    beta: float | None
+    negatives: dict[str, int]  # by rule
+    unlabelled: dict[str, int] = {}  # listed documents that are neither
+    beta: float | None  # the half-life in the unit of lengths
     mean_raw: float | None
-    lengths: dict[str, float] | None
+    lengths: dict[str, float] | None  # quantiles over the pairs, None where there are no pairs
     weights: dict[str, float] | None
     weight_histogram: Histogram | None = None
     length_histogram: Histogram | None = None
     by_agent: dict[str, WeightShare] = {}
     by_outcome: dict[str, WeightShare] = {}
-
-    def save(self, path: Path) -> None:
-        """Writes the report as JSON."""
-        write_json(path, self)
 
     def table(self) -> Table:
         """The report as a table of counts."""
@@ -114,14 +102,14 @@ class MiningReport(Struct, frozen=True, kw_only=True):
         if self.mean_raw is not None:
             numbers.append(Row([number(self.mean_raw, 4), "mean raw weight"]))
         for what, values in ((unit, self.lengths), ("weight", self.weights)):
-            shown = ", ".join(f"{name} {value:.3g}" for name, value in (values or {}).items())
-            numbers += [Row(["", f"{what}: {shown}"])] if shown else []
+            if values:
+                numbers.append(Row(["", f"{what}: {', '.join(f'{name} {v:.3g}' for name, v in values.items())}"]))
         shares = []
         for kind, groups in (("agent", self.by_agent), ("outcome", self.by_outcome)):
             for name, share in groups.items():
                 means = f"mean weight {number(share.mean_weight, 2)}, mean length {number(share.mean_length, 0)}"
-                said = f"of the weight: {kind} {name}, {share.pairs:,} pairs, {means}"
-                shares.append(Row([percent(share.weight_share), said]))
+                text = f"of the weight: {kind} {name}, {share.pairs:,} pairs, {means}"
+                shares.append(Row([percent(share.weight_share), text]))
         parts = (counted(counts, MEANING) for counts in (self.left_out, self.browses, self.dropped))
         return Table(
             title=f"Mining: {self.pairs:,} pairs from {self.mined:,} of {self.trajectories:,} runs",
@@ -138,8 +126,7 @@ def quantiles(values: Numbers) -> dict[str, float] | None:
     """Minimum, quantiles and maximum of some values; None where there are none."""
     if not values.size:
         return None
-    found = np.quantile(values, list(_QUANTILES.values()))
-    return {name: float(value) for name, value in zip(_QUANTILES, found, strict=True)}
+    return dict(zip(_QUANTILES, np.quantile(values, list(_QUANTILES.values())).tolist(), strict=True))
 
 
 def histogram(values: Numbers) -> Histogram | None:
@@ -150,20 +137,22 @@ def histogram(values: Numbers) -> Histogram | None:
     return Histogram(edges=edges.tolist(), counts=counts.tolist())
 
 
-def weight_shares(groups: Sequence[str], lengths: Numbers, weights: Numbers) -> dict[str, WeightShare]:
-    """What each group of pairs takes, by name, given the group of each pair."""
+def weight_shares(
+    names: Sequence[str], group: npt.NDArray[np.int64], lengths: Numbers, weights: Numbers
+) -> dict[str, WeightShare]:
+    """What each group of pairs takes, in the order of their names; ``group`` is the position of each pair's name."""
     total = float(weights.sum()) or 1.0
-    group = np.array(groups, np.str_)
-    found: dict[str, WeightShare] = {}
-    for name in sorted(set(groups)):
-        own = group == name
-        found[name] = WeightShare(
-            pairs=int(own.sum()),
-            weight_share=float(weights[own].sum()) / total,
-            mean_weight=float(weights[own].mean()),
-            mean_length=float(lengths[own].mean()),
-        )
-    return found
+    shares: dict[str, WeightShare] = {}
+    for name in sorted(names):
+        own = group == names.index(name)
+        if own.any():
+            shares[name] = WeightShare(
+                pairs=int(own.sum()),
+                weight_share=float(weights[own].sum()) / total,
+                mean_weight=float(weights[own].mean()),
+                mean_length=float(lengths[own].mean()),
+            )
+    return shares
 
 
 def draw(report: MiningReport, path: Path) -> None:
@@ -191,30 +180,22 @@ def draw(report: MiningReport, path: Path) -> None:
 
 
 def _counts_panel(title: str, counts: dict[str, int], meaning: dict[str, str]) -> Panel:
+    marks: list[Bars | Note] = []
+    for row, (name, count) in enumerate(counts.items()):
+        colour: Colour = _DROPPED if "dropped" in meaning.get(name, "") else TIED
+        if name == "kept" or name not in meaning:  # the negatives, which are named by their rule
+            colour = _KEPT
+        marks.append(Bars(boxes=[(0.0, count, -row - 0.35, -row + 0.35)], colour=colour))
+        marks.append(Note(at=(count + 0.01 * max(counts.values()), -row), text=f"{count:,}", colour=INK))
     labels = [fill(meaning.get(name, name), _LABEL) for name in counts]
-    colours = [
-        _KEPT if name == "kept" or name not in meaning else _DROPPED if "dropped" in meaning[name] else TIED
-        for name in counts
-    ]
-    beside = 0.01 * max(counts.values(), default=0)
-    marks = [
-        mark
-        for row, (count, colour) in enumerate(zip(counts.values(), colours, strict=True))
-        for mark in (
-            Bars(boxes=[(0.0, count, -row - 0.35, -row + 0.35)], colour=colour),
-            Note(at=(count + beside, -row), text=f"{count:,}", colour=INK),
-        )
-    ]
     return _rows_panel(title, labels, marks, Axis(low=0, whole=True))
 
 
 def _shares_panel(report: MiningReport) -> Panel:
     groups = report.by_agent | {f"answer {name}": share for name, share in report.by_outcome.items()}
     most = sorted(groups, key=lambda name: -groups[name].weight_share)[:_GROUPS]
-    weight, pairs = [], []
-    for row, name in enumerate(most):
-        weight.append((0.0, groups[name].weight_share, -row, -row + 0.4))
-        pairs.append((0.0, groups[name].pairs / report.pairs, -row - 0.4, -row))
+    weight = [(0.0, groups[name].weight_share, -row, -row + 0.4) for row, name in enumerate(most)]
+    pairs = [(0.0, groups[name].pairs / report.pairs, -row - 0.4, -row) for row, name in enumerate(most)]
     marks = [
         Bars(boxes=weight, colour=_KEPT, name="share of the weight"),
         Bars(boxes=pairs, colour=TIED, name="share of the pairs"),

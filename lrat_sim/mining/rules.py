@@ -1,8 +1,8 @@
 """The rules that a recipe names: which searches and browses belong together, who is a positive or a negative, and why.
 
-A rule is a function, or a set of document states, in one of the tables below, under the name that recipes use; a new
-one needs nothing else.  Whoever no rule takes is unlabelled.  Signals of usefulness are in
-:mod:`lrat_sim.mining.usefulness`, weights in :mod:`lrat_sim.mining.weights`.
+A rule is a function in one of the tables below, under the name that recipes use; a new one needs nothing else.  What
+no rule takes is unlabelled.  Signals of usefulness are in :mod:`lrat_sim.mining.usefulness`, weights in
+:mod:`lrat_sim.mining.weights`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from lrat_sim.mining.episodes import (
     DocumentHistory,
     DocumentState,
     ExecutedSearch,
-    Judgement,
+    States,
     browse_at,
     executed_search,
     is_silent,
-    query_in,
+    queries,
 )
 from lrat_sim.mining.usefulness import AnalysedRun
 from lrat_sim.records import Call, Trajectory, VerdictState
 from lrat_sim.text import query_with_history, query_with_reasoning
 
 Parallel = Literal["latest", "every"]
+
+Counts = Counter[tuple[str, str]]
+"""How many of what, by section of the report and reason."""
 
 
 class ListedDocument(NamedTuple):
@@ -43,30 +46,23 @@ class ListedDocument(NamedTuple):
 # --- negatives ---
 
 
-def never_opened(document: ListedDocument) -> bool:
-    """Listed, and opened nowhere in the run."""
-    return document.state in ("seen_before", "new", "unopened")
-
-
-def unbrowsed(document: ListedDocument) -> bool:
-    """D_t without every document of the chain (section 5.1); asking in vain for one counts as opening it."""
-    before = ("useful_before", "rejected_before", "unjudged_before")
-    return document.state in (*before, "opened_later") or never_opened(document)
-
-
-def rejected(document: ListedDocument) -> bool:
-    """Opened in the chain, or since the last useful browse, and rejected."""
-    return document.state in ("rejected", "rejected_now")
+def _in_state(*states: DocumentState) -> Callable[[ListedDocument], bool]:
+    return lambda document: document.state in states
 
 
 NEGATIVES: Mapping[str, Callable[[ListedDocument], bool]] = {
-    "unbrowsed": unbrowsed,
-    "never_opened": never_opened,
-    "rejected": rejected,
+    # D_t without every document of the chain (section 5.1); asking in vain for one counts as opening it
+    "unbrowsed": _in_state(
+        "useful_before", "rejected_before", "unjudged_before", "opened_later", "seen_before", "new", "unopened"
+    ),
+    # opened nowhere in the run
+    "never_opened": _in_state("seen_before", "new", "unopened"),
+    # opened in the chain, or since the last useful browse, and rejected
+    "rejected": _in_state("rejected", "rejected_now"),
     # ITER's tiers
-    "redundant": lambda document: document.state == "useful_before",
-    "hard": lambda document: document.state == "rejected_before",
-    "weak": lambda document: document.state == "new",
+    "redundant": _in_state("useful_before"),
+    "hard": _in_state("rejected_before"),
+    "weak": _in_state("new"),
 }
 """Whether a rule takes a listed document."""
 
@@ -75,11 +71,6 @@ NEGATIVES: Mapping[str, Callable[[ListedDocument], bool]] = {
 
 FLAGGED = "flagged"
 """What a rule of POSITIVES says where a rejected document is written as a row that is no positive."""
-
-
-def browsed(verdict: VerdictState | None, silent: bool) -> str | None:
-    """Every browsed document is a positive (LRAT section 5.1, naive)."""
-    return None
 
 
 def relevant(verdict: VerdictState | None, silent: bool) -> str | None:
@@ -98,7 +89,7 @@ def relevant_or_flagged(verdict: VerdictState | None, silent: bool) -> str | Non
 
 
 POSITIVES: Mapping[str, Callable[[VerdictState | None, bool], str | None]] = {
-    "browsed": browsed,
+    "browsed": lambda verdict, silent: None,  # every browsed document (section 5.1, naive)
     "relevant": relevant,
     "relevant_or_flagged": relevant_or_flagged,
 }
@@ -121,23 +112,17 @@ SEARCHES: Mapping[str, Callable[[Trajectory, int], bool]] = {
 """From a run and a search's turn to whether that search counts: all do, or those in a third of the run's turns."""
 
 
-def reasoning_and_search(run: Trajectory, search: ExecutedSearch) -> str:
-    """The reasoning before the search, followed by the query (AgentIR)."""
-    return query_with_reasoning(run.turns[search.turn].reasoning, search.query)
-
-
 def history(run: Trajectory, search: ExecutedSearch) -> str:
     """Question, reasoning, query, and the queries of earlier turns (ITER)."""
-    calls = [call for turn in run.turns[: search.turn] for call in turn.calls if call.is_search]
-    earlier = dict.fromkeys(query_in(call.executed) or query_in(call.arguments) or "" for call in calls)
-    earlier.pop("", None)
+    earlier = dict.fromkeys(query for turn in run.turns[: search.turn] for query in queries(turn) if query)
     return query_with_history(run.question, run.turns[search.turn].reasoning, search.query, list(earlier))
 
 
 QUERIES: Mapping[str, Callable[[Trajectory, ExecutedSearch], str]] = {
     "search": lambda run, search: search.query,
-    "first_asked": lambda run, search: search.asked,
-    "reasoning_and_search": reasoning_and_search,
+    "first_asked": lambda run, search: search.requested,
+    # the reasoning before the search, followed by the query (AgentIR)
+    "reasoning_and_search": lambda run, search: query_with_reasoning(run.turns[search.turn].reasoning, search.query),
     "history": history,
 }
 """The query of a pair: what was sent to the retriever, what the agent asked for first, or more of the run."""
@@ -153,45 +138,41 @@ LENGTHS: Mapping[str, Callable[[Browse], int]] = {
 
 
 class Candidates(Struct, frozen=True, kw_only=True):
-    """A search with what may become its positives and negatives.
+    """A search with what may become its positives and negatives."""
 
-    Args:
-        search: gives the query.
-        opened: the browses by document, each list one pair at most.
-        listed: documents that may be negatives, in the order in which they are taken.
-        blank_query: whether the search counts with a blank query, too.
-    """
-
-    search: ExecutedSearch
-    opened: list[list[Browse]]
-    listed: list[ListedDocument]
-    blank_query: bool = False
+    search: ExecutedSearch  # gives the query
+    opened: list[list[Browse]]  # the browses by document, each list one pair at most
+    listed: list[ListedDocument]  # may be negatives, in the order in which they are taken
+    blank_query: bool = False  # whether the search counts with a blank query, too
 
 
-Walk = Callable[[AnalysedRun, Judgement, Parallel, Counter[str]], Iterator[Candidates]]
+Walk = Callable[[AnalysedRun, States, Parallel, Counts], Iterator[Candidates]]
 """From a run and the verdicts on its browses to candidates; searches, and browses that belong to none, are counted.
 
 ``Parallel`` says which of several searches of one turn gets a browse of a document that they list.
 """
 
+FoundBrowse = tuple[Browse, ExecutedSearch]
+"""A browse with the search that listed its document."""
+
 
 def by_search(
     run: AnalysedRun,
-    verdict: Judgement,
+    verdicts: States,
     parallel: Parallel,
-    count: Counter[str],
-    inherited: Sequence[list[tuple[Browse, ExecutedSearch]]] = (),
+    counts: Counts,
+    inherited: Sequence[list[FoundBrowse]] | None = None,
 ) -> Iterator[Candidates]:
     """The candidates of each search: its list D_t, and the chain of browses up to the next search (section 5.1).
 
     A browse without reasoning after it is unjudged, whatever its verdict says.  ``inherited`` has for each episode the
     browses of a later one, with their searches, that may answer its searches, too.
     """
-    known = DocumentHistory(run.episodes, lambda browse: _state(browse, verdict))
+    known = DocumentHistory(run.episodes, lambda browse: _state(browse, verdicts))
     for number, episode in enumerate(run.episodes):
-        count["searches"] += len(episode.searches)
-        count["failed"] += episode.failed_browses
-        count.update(opened.origin for opened in episode.chain if opened.search is None)
+        counts["searches", "ran"] += len(episode.searches)
+        counts["browses", "failed"] += episode.failed_browses
+        counts.update(("browses", opened.origin) for opened in episode.chain if opened.search is None)
         for index, search in enumerate(episode.searches):
             own: dict[str, list[Browse]] = {}
             for opened in episode.chain:
@@ -201,7 +182,7 @@ def by_search(
             later = {
                 browse.docid: [browse]
                 for browse, found_by in (inherited[number] if inherited else ())
-                if run.names.is_rewording(search, found_by)
+                if run.relation([search], [found_by]) == "rewording"
             }
             browses = {docid: own[docid] for docid in own if docid not in later} | later
             if browses:
@@ -212,32 +193,32 @@ def by_search(
                 yield Candidates(search=search, opened=list(browses.values()), listed=listed)
 
 
-def by_chain(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:
+def by_chain(run: AnalysedRun, verdicts: States, parallel: Parallel, counts: Counts) -> Iterator[Candidates]:
     """As :func:`by_search`, where a search that led to nothing useful also gets what a rewording of it led to.
 
     An agent that does not find what it wants words its query anew, and what it finds in the end answers the earlier
     wordings, too (query chains, Radlinski and Joachims 2005): those are the queries at which the retriever failed.  A
     search of an episode without a useful document gets those of the next episode that has any which were found by a
-    rewording of it (:meth:`lrat_sim.mining.usefulness.RunNames.relation`).
+    rewording of it (:meth:`lrat_sim.mining.usefulness.AnalysedRun.relation`).
     """
-    next_useful: list[tuple[Browse, ExecutedSearch]] = []
-    inherited: list[list[tuple[Browse, ExecutedSearch]]] = []
+    next_useful: list[FoundBrowse] = []
+    inherited: list[list[FoundBrowse]] = []
     for episode in reversed(run.episodes):
         own = [
             (opened.browse, episode.searches[opened.search])
             for opened in episode.chain
-            if opened.search is not None and _state(opened.browse, verdict) == "relevant"
+            if opened.search is not None and _state(opened.browse, verdicts) == "relevant"
         ]
         inherited.append([] if own else next_useful)
         next_useful = own or next_useful
-    return by_search(run, verdict, parallel, count, inherited[::-1])
+    return by_search(run, verdicts, parallel, counts, inherited[::-1])
 
 
-def _state(browse: Browse, verdict: Judgement) -> VerdictState:
-    return "unjudged" if is_silent(browse) else verdict(browse) or "unjudged"
+def _state(browse: Browse, verdicts: States) -> VerdictState:
+    return "unjudged" if is_silent(browse) else verdicts.get((browse.turn, browse.call), "unjudged")
 
 
-def since_useful(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count: Counter[str]) -> Iterator[Candidates]:
+def since_useful(run: AnalysedRun, verdicts: States, parallel: Parallel, counts: Counts) -> Iterator[Candidates]:
     """The candidates of the published miner: each stretch of browses against all lists since the last useful one.
 
     - A stretch is consecutive browses, where one piece of reasoning may stand after each; text, a turn without a call
@@ -249,44 +230,42 @@ def since_useful(run: AnalysedRun, verdict: Judgement, parallel: Parallel, count
 
     Verdicts count as given.  A browse without one is neither useful nor rejected, and its document is not listed.
     """
-    asked_last = {
+    requested_last = {
         docid: (placed.turn, placed.position)
         for placed in run.trajectory.placed_calls()
-        if not placed.call.is_search and (docid := _asked_document(placed.call)) is not None
+        if not placed.call.is_search and (docid := _requested_document(placed.call)) is not None
     }
     shown: set[str] = set()
-    search: ExecutedSearch | None = None
     lists: list[ExecutedSearch] = []  # the latest first
     rejected_before: list[str] = []  # likewise
-    for found in _searches_and_stretches(run.trajectory):
-        if isinstance(found, ExecutedSearch):
-            count["searches"] += 1
-            search, lists = found, [found, *lists]
-            shown.update(hit.docid for hit in found.hits)
+    for step in _searches_and_stretches(run.trajectory):
+        if isinstance(step, ExecutedSearch):
+            counts["searches", "ran"] += 1
+            lists = [step, *lists]
+            shown.update(hit.docid for hit in step.hits)
             continue
-        if not found:
-            continue
-        useful = {browse.docid for browse in found if verdict(browse) == "relevant"}
-        rejected_here = [browse.docid for browse in reversed(found) if verdict(browse) == "irrelevant"]
-        held = dict.fromkeys(hit.docid for listing in lists for hit in listing.hits)
-        count.update(
-            "older_list" if browse.docid in shown else "never_shown" for browse in found if browse.docid not in held
-        )
+        judged = [(browse.docid, verdicts.get((browse.turn, browse.call))) for browse in step]
+        useful = {docid for docid, verdict in judged if verdict == "relevant"}
+        rejected_here = [docid for docid, verdict in reversed(judged) if verdict == "irrelevant"]
         rejected_before = [*rejected_here, *rejected_before]
-        belonging = [[browse] for browse in found if browse.docid in held]
-        if belonging and search is not None:
+        held = dict.fromkeys(hit.docid for search in lists for hit in search.hits)
+        for browse in step:
+            if browse.docid not in held:
+                counts["browses", "older_list" if browse.docid in shown else "never_shown"] += 1
+        belonging = [[browse] for browse in step if browse.docid in held]
+        if belonging:
             states: dict[str, DocumentState] = dict.fromkeys(rejected_before, "rejected")
-            opened = useful | {browse.docid for browse in found}
+            opened = {browse.docid for browse in step}
             states |= {docid: "unopened" for docid in held if docid not in opened and docid not in states}
-            end = (found[-1].turn, found[-1].call)
+            end = (step[-1].turn, step[-1].call)
             listed = [
-                ListedDocument(docid, state, asked_last.get(docid, end) > end)
+                ListedDocument(docid, state, requested_last.get(docid, end) > end)
                 for docid, state in states.items()
                 if docid not in useful
             ]
-            yield Candidates(search=search, opened=belonging, listed=listed, blank_query=True)
+            yield Candidates(search=lists[0], opened=belonging, listed=listed, blank_query=True)
         if useful:
-            search, lists, rejected_before = None, [], []
+            lists, rejected_before = [], []
 
 
 def _searches_and_stretches(run: Trajectory) -> Iterator[ExecutedSearch | list[Browse]]:
@@ -301,7 +280,7 @@ def _searches_and_stretches(run: Trajectory) -> Iterator[ExecutedSearch | list[B
         for position, call in enumerate(turn.calls):
             is_search = call.is_search or call.tool == "search"
             if not is_search and (call.is_browse or call.tool in ("get_document", "visit")):
-                docid = _asked_document(call)
+                docid = _requested_document(call)
                 unnamed = docid is None
                 if docid is not None:
                     stretch.append(browse_at(run, number, position, docid))
@@ -313,14 +292,14 @@ def _searches_and_stretches(run: Trajectory) -> Iterator[ExecutedSearch | list[B
     yield stretch
 
 
-def _asked_document(call: Call) -> str | None:
+def _requested_document(call: Call) -> str | None:
     """The document that a browse asked for: the first of a list, what follows the last colon; None without one."""
-    asked = call.arguments.get("docid") if isinstance(call.arguments, dict) else None
-    if isinstance(asked, list):
-        asked = asked[0] if asked else None
-    elif asked is None:
-        asked = call.docid
-    return None if asked is None else str(asked).rsplit(":", 1)[-1]
+    docid = call.arguments.get("docid") if isinstance(call.arguments, dict) else None
+    if isinstance(docid, list):
+        docid = docid[0] if docid else None
+    elif docid is None:
+        docid = call.docid
+    return None if docid is None else str(docid).rsplit(":", 1)[-1]
 
 
 WALKS: Mapping[str, Walk] = {"search": by_search, "chain": by_chain, "since_useful": since_useful}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -17,20 +17,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from lrat_sim.artifact import Store, check_records, read_json, read_records, write_records
+from lrat_sim.artifact import Store, check_records, read_json, read_records, write_json, write_records
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import grade_table
-from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, browses
-from lrat_sim.grading.rules import RuleVerdict, judge_by_rules
+from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
 from lrat_sim.grading.run import GRADES, VERDICTS, judge_run
-from lrat_sim.mining.pairs import BrowseVerdict, Counts, PairAssembler, RunVerdicts, label
+from lrat_sim.mining.pairs import BrowseVerdict, PairAssembler, RunVerdicts, label
 from lrat_sim.mining.recipe import MiningRecipe, load_recipe
 from lrat_sim.mining.report import MiningReport, draw
+from lrat_sim.mining.rules import Counts
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Grade, GradeState, Pair, Trajectory, Usage, Verdict
+from lrat_sim.records import Grade, GradeState, Pair, Verdict
 from lrat_sim.rollout.index import TRAJECTORIES, offsets_by_task, read_at, read_manifest
 from lrat_sim.text import minilm_folder
 
@@ -55,7 +55,7 @@ def mine_run(
     folder: Path | None = None,
     *,
     judge: str | RelevanceJudge | None = None,
-    corpus: Container[str] | None = None,
+    corpus: Corpus | None = None,
     encoder: Encoder | None = None,
     processes: int = 1,
     concurrency: int = 16,
@@ -73,7 +73,7 @@ def mine_run(
         folder: where the files go; by default the first run folder.
         judge: whose verdicts count: a judge's name, or a judge, which first judges what it has not; the rule judge
             does so in the same pass. By default the latest verdicts of any.
-        corpus: the ids that count; by default all do. A corpus is needed for the guard ``near_positive``.
+        corpus: the documents that count; by default all do. Needed for the guard ``near_positive``.
         encoder: for that guard; by default the one that the recipe names.
         processes: that read, judge by rules and mine; the result is the same. A script that asks for more than 1 needs
             the usual ``if __name__ == "__main__"``.
@@ -114,21 +114,33 @@ def mine_run(
     if recipe.needs_verdicts and not by_rules:
         _require(paths, VERDICTS, "verdicts", "judge its browses first (lrat-sim grade)")
     name = judge if judge is None or isinstance(judge, str) else judge.name
-    setup = _Setup(recipe, corpus, name if by_rules else None)
     verdicts = _verdicts_by_run(_records(paths, VERDICTS, Verdict), name)
-    pieces = _cut(located, verdicts, grade_table(_records(paths, GRADES, Grade)))
+    grades = grade_table(_records(paths, GRADES, Grade))
+    pieces = (
+        _Piece(
+            path=path,
+            offsets=[offset for _, offset in records[start : start + _RUNS]],
+            verdicts={run: verdicts[run] for run, _ in records[start : start + _RUNS] if run in verdicts},
+            grades={run: grades[run] for run, _ in records[start : start + _RUNS] if run in grades},
+            recipe=recipe,
+            corpus=None if corpus is None else corpus.folder,
+            rules=judge if isinstance(judge, RuleJudge) else None,
+        )
+        for path, records in located.items()
+        for start in range(0, len(records), _RUNS)
+    )
     with ExitStack() as stack:
         stores = {path: stack.enter_context(Store(path / VERDICTS, Verdict)) for path in paths} if by_rules else {}
-        for piece, labelled in _label_all(setup, pieces, processes):
+        for piece, labelled in _label_all(pieces, corpus, processes):
             if labelled.verdicts:
-                stores[piece.folder].extend(labelled.verdicts)
+                stores[piece.path].extend(labelled.verdicts)
             assembler.add(labelled.rows, labelled.counts)
             if progress is not None:
                 progress(assembler.counts["runs", "read"], sum(map(len, located.values())), "runs")
     write_records(folder / PAIRS, assembler.pairs())
     # from the report's own place, so that they are found again after all was moved together
     report = assembler.report(runs=[Path(os.path.relpath(path, folder)).as_posix() for path in paths], judge=name)
-    report.save(folder / REPORT)
+    write_json(folder / REPORT, report)
     if plot:
         draw(report, folder / PLOT)
     return report
@@ -139,8 +151,7 @@ def _locate(folders: Iterable[Path]) -> dict[Path, list[tuple[str, int]]]:
     located: dict[Path, list[tuple[str, int]]] = {}
     home: dict[str, Path] = {}
     for folder in folders:
-        if not (folder / TRAJECTORIES).is_file():
-            raise InputError(f"{folder} holds no {TRAJECTORIES}, so it is no run folder; give one that a rollout made.")
+        _require([folder], TRAJECTORIES, "trajectories", "give a run folder that a rollout made")
         located[folder] = offsets_by_task(folder / TRAJECTORIES)
         for name, _ in located[folder]:
             if name in home:
@@ -166,35 +177,30 @@ def _records(paths: list[Path], name: str, kind: type[_R]) -> Iterator[_R]:
 
 def _verdicts_by_run(verdicts: Iterable[Verdict], judge: str | None) -> dict[str, RunVerdicts]:
     """The latest verdict on each browse, of one judge or of any, by run."""
-    found: dict[str, RunVerdicts] = {}
+    by_run: dict[str, RunVerdicts] = {}
     for verdict in verdicts:
         if judge is None or verdict.judge == judge:
             readable = [vote for vote in verdict.votes if vote != "unjudged"]
             share = readable.count("relevant") / len(readable) if readable else 1.0
-            of_run = found.setdefault(verdict.trajectory_id, {})
+            of_run = by_run.setdefault(verdict.trajectory_id, {})
             of_run[verdict.turn, verdict.call] = _browse_verdict(verdict.state, share)
-    return found
+    return by_run
 
 
 # few differ, and the table of verdicts holds one for every browse
 _browse_verdict = lru_cache(maxsize=1 << 10)(BrowseVerdict)
 
 
-class _Setup(Struct, frozen=True):
-    """What all pieces share; ``judge`` is the rule judge's name where it is to judge."""
+class _Piece(Struct, frozen=True, kw_only=True):
+    """Some runs of one folder with all that is needed to label them, in any process."""
 
-    recipe: MiningRecipe
-    corpus: Container[str] | None
-    judge: str | None
-
-
-class _Piece(Struct, frozen=True):
-    """Some runs of one folder, by the bytes at which their records start, with what is known of them."""
-
-    folder: Path
-    offsets: list[int]
+    path: Path
+    offsets: list[int]  # the bytes at which their records start
     verdicts: dict[str, RunVerdicts]
     grades: dict[str, GradeState]
+    recipe: MiningRecipe
+    corpus: Path | None  # its folder, since it is mapped, not copied
+    rules: RuleJudge | None  # judges what has no verdict
 
 
 class _Labelled(Struct, frozen=True):
@@ -205,36 +211,17 @@ class _Labelled(Struct, frozen=True):
     verdicts: list[Verdict]
 
 
-def _cut(
-    located: dict[Path, list[tuple[str, int]]], verdicts: dict[str, RunVerdicts], grades: dict[str, GradeState]
-) -> Iterator[_Piece]:
-    for folder, records in located.items():
-        for start in range(0, len(records), _RUNS):
-            some = records[start : start + _RUNS]
-            yield _Piece(
-                folder,
-                [offset for _, offset in some],
-                {name: verdicts[name] for name, _ in some if name in verdicts},
-                {name: grades[name] for name, _ in some if name in grades},
-            )
-
-
-def _label_all(setup: _Setup, pieces: Iterable[_Piece], processes: int) -> Iterator[tuple[_Piece, _Labelled]]:
+def _label_all(pieces: Iterable[_Piece], corpus: Corpus | None, processes: int) -> Iterator[tuple[_Piece, _Labelled]]:
     """What each piece gives, in order."""
     if processes == 1:
-        yield from ((piece, _label(setup, piece)) for piece in pieces)
+        yield from ((piece, _label(piece, corpus)) for piece in pieces)
         return
-    mapped = None
-    if isinstance(setup.corpus, Corpus):  # goes by its folder, since it is mapped, not copied
-        mapped = setup.corpus.folder
-        setup = structs.replace(setup, corpus=None)
     # not forked: this process may hold threads, whose locks a fork would copy as they are
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(setup, mapped)) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         waiting: deque[tuple[_Piece, Future[_Labelled]]] = deque()
         try:
             for piece in pieces:
-                waiting.append((piece, pool.submit(_label_here, piece)))
+                waiting.append((piece, pool.submit(_label, piece)))
                 if len(waiting) >= _AHEAD * processes:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -247,48 +234,27 @@ def _label_all(setup: _Setup, pieces: Iterable[_Piece], processes: int) -> Itera
             pool.shutdown(cancel_futures=True)
 
 
-_SETUP: list[_Setup] = []
-"""In a process of the pool: what its pieces share."""
+_opened = lru_cache(maxsize=1)(Corpus.open)
 
 
-def _start(setup: _Setup, mapped: Path | None) -> None:
-    _SETUP[:] = [setup if mapped is None else structs.replace(setup, corpus=Corpus.open(mapped))]
-
-
-def _label_here(piece: _Piece) -> _Labelled:
-    return _label(_SETUP[0], piece)
-
-
-def _label(setup: _Setup, piece: _Piece) -> _Labelled:
-    found = _Labelled([], Counts(), [])
-    for run in read_at(piece.folder / TRAJECTORIES, piece.offsets):
-        known = piece.verdicts.get(run.id, {})
-        if setup.judge is not None:
-            found.verdicts.extend(_judge_rest(run, known, setup.judge))
-        rows, counts = label(run, known, piece.grades.get(run.id), setup.recipe, setup.corpus)
-        found.rows.extend(rows)
-        found.counts.update(counts)
-    return found
-
-
-def _judge_rest(run: Trajectory, known: RunVerdicts, judge: str) -> Iterator[Verdict]:
-    """The rules' verdicts on the browses of a run that have none, which are added to the known ones."""
-    if run.status == "error":  # it is run again
-        return
-    verdicts: dict[int, RuleVerdict] = {}
-    for browse in browses(run):
-        if (browse.turn, browse.call) not in known:
-            # browses made in parallel share the reasoning after them
-            if browse.turn not in verdicts:
-                verdicts[browse.turn] = judge_by_rules(browse.reasoning)
-            state, reason = verdicts[browse.turn]
-            known[browse.turn, browse.call] = _browse_verdict(state, 1.0)
-            yield Verdict(
-                trajectory_id=run.id,
-                turn=browse.turn,
-                call=browse.call,
-                state=state,
-                judge=judge,
-                reason=reason,
-                usage=Usage.zero(),
-            )
+def _label(piece: _Piece, corpus: Corpus | None = None) -> _Labelled:
+    labelled = _Labelled([], Counts(), [])
+    if corpus is None and piece.corpus is not None:  # in a process of the pool
+        corpus = _opened(piece.corpus)
+    runs = list(read_at(piece.path / TRAJECTORIES, piece.offsets))
+    if piece.rules is not None:
+        unjudged = (
+            run
+            for run in runs
+            if any((turn, call) not in piece.verdicts.get(run.id, {}) for turn, call, _ in run.browses())
+        )
+        for verdict in judge_browses(unjudged, piece.rules):
+            known = piece.verdicts.setdefault(verdict.trajectory_id, {})
+            if (verdict.turn, verdict.call) not in known:
+                known[verdict.turn, verdict.call] = BrowseVerdict(verdict.state)
+                labelled.verdicts.append(verdict)
+    for run in runs:
+        rows, counts = label(run, piece.verdicts.get(run.id, {}), piece.grades.get(run.id), piece.recipe, corpus)
+        labelled.rows.extend(rows)
+        labelled.counts.update(counts)
+    return labelled

@@ -17,13 +17,12 @@ A signal is a function in :data:`USEFULNESS`, under the name that a recipe's fie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from lrat_sim.grading.relevance import Browse
-from lrat_sim.mining.episodes import Episode, ExecutedSearch, Judgement, episodes, query_in
-from lrat_sim.records import Trajectory, Turn, VerdictState
+from lrat_sim.mining.episodes import Episode, ExecutedSearch, States, episodes, queries
+from lrat_sim.records import Trajectory, VerdictState
 
 Use = Literal["used", "unclear", "unused"]
 Relation = Literal["rewording", "other", "unclear"]
@@ -36,92 +35,102 @@ _LONG_WORD = 4
 _SENTENCE_END = re.compile(r"[.!?:\n][\"”’')*]*\s*$")
 
 
-class RunNames:
-    """The names and numbers that a run came upon and made use of, and what its searches are about.
+class AnalysedRun:
+    """A run with its episodes, the names and numbers that it noted, and which of them it took up later.
 
     Names are recognised by their capital letter, away from the beginning of a sentence, so only reasoning in scripts
-    that have capitals is read; queries and answers may write them small.
+    that have capitals is read; queries and answers may write them small.  Nothing is worked out before it is asked for.
     """
 
-    def __init__(self, run: Trajectory):
-        self._question = _read_query(run.question)[0]
+    def __init__(self, trajectory: Trajectory):
+        self.trajectory = trajectory
+
+    @cached_property
+    def episodes(self) -> list[Episode]:
+        """See :func:`lrat_sim.mining.episodes.episodes`."""
+        return episodes(self.trajectory)
+
+    @cached_property
+    def _noted(self) -> tuple[set[int], dict[str, int]]:
+        """The turns whose reasoning holds something new, and the turn that noted each name that was taken up."""
+        run = self.trajectory
         written = [set(_WORD.findall(turn.reasoning or "")) for turn in run.turns]
-        asked = [set[str]().union(*(_words(query) for query in _queries(turn))) for turn in run.turns]
         first = dict.fromkeys(_words(run.question), -1)
         last: dict[str, int] = {}
-        for number, (reasoning, queries) in enumerate(zip(written, asked, strict=True)):
-            for word in queries.union(map(str.casefold, reasoning)):
+        for number, turn in enumerate(run.turns):
+            searched = {word for query in queries(turn) for word in _words(query)}
+            for word in searched.union(map(str.casefold, written[number])):
                 first.setdefault(word, number)
-            last.update(dict.fromkeys(queries, number))
+            last.update(dict.fromkeys(searched, number))
         if run.status == "answered":
             last.update(dict.fromkeys(_words(run.answer), len(run.turns)))
-        self._noting: set[int] = set()
-        self._taken: dict[str, int] = {}  # the turn that noted each name that was taken up
+        noting: set[int] = set()
+        taken: dict[str, int] = {}
         for number, turn in enumerate(run.turns):
             new = {word for word in written[number] if _may_be_name(word) and first[word.casefold()] == number}
             for name in _names(turn.reasoning or "", new) if new else ():
-                self._noting.add(number)
+                noting.add(number)
                 if last.get(name, -1) >= number:
-                    self._taken[name] = number
-        self._taking = frozenset(self._taken.values())
+                    taken[name] = number
+        return noting, taken
 
     def noted(self, turn: int) -> bool:
         """Whether the reasoning of a turn holds a name or number that nothing before it held."""
-        return turn in self._noting
+        return turn in self._noted[0]
 
     def taken_up(self, turn: int) -> bool:
         """Whether one that it noted stands in a query from that turn on, or in the answer."""
-        return turn in self._taking
+        return turn in self._noted[1].values()
 
-    def relation(self, earlier: SearchTopic, later: SearchTopic) -> Relation:
-        """What a search is to one of an earlier turn.
+    def relation(self, earlier: Sequence[ExecutedSearch], later: Sequence[ExecutedSearch]) -> Relation:
+        """What the searches of one turn are to those of an earlier turn; no search is about nothing.
 
         Returns:
-            ``other``: it shares no name with it; ``rewording``: it looks for the same thing again; ``unclear``: it
-            shares a name, but holds one that was taken up since, or one of the question that the earlier one lacked,
-            so that it may look for something else.
+            ``other``: they share no name; ``rewording``: they look for the same thing again; ``unclear``: they share a
+            name, but the later ones hold one that was taken up since, or one of the question that the earlier ones
+            lacked, so that they may look for something else.
         """
-        if earlier.names.isdisjoint(later.names):
+        names, _ = _read_queries(*(search.query for search in earlier))
+        later_names, later_words = _read_queries(*(search.query for search in later))
+        if names.isdisjoint(later_names):
             return "other"
-        moved_on = not self._question.isdisjoint(later.names - earlier.names) or any(
-            self._taken.get(word, -1) > earlier.turn for word in later.words
+        in_question, _ = _read_queries(self.trajectory.question)
+        moved_on = not in_question.isdisjoint(later_names - names) or any(
+            self._noted[1].get(word, -1) > earlier[-1].turn for word in later_words
         )
         return "unclear" if moved_on else "rewording"
 
-    def is_rewording(self, earlier: ExecutedSearch, later: ExecutedSearch) -> bool:
-        """Whether a search looks again for what one of an earlier turn looked for."""
-        return self.relation(topic([earlier]), topic([later])) == "rewording"
-
-
-class SearchTopic(NamedTuple):
-    """What the searches of one turn are about: their turn, the names in their queries, and all words of those."""
-
-    turn: int
-    names: frozenset[str]
-    words: frozenset[str]
-
-
-def topic(searches: Iterable[ExecutedSearch]) -> SearchTopic:
-    """What one search, or several of one turn, are about; no search is about nothing."""
-    turn, names, words = -1, frozenset[str](), frozenset[str]()
-    for search in searches:
-        own_names, own_words = _read_query(search.query)
-        turn, names, words = search.turn, names | own_names, words | own_words
-    return SearchTopic(turn, names, words)
+    def uses(self) -> dict[tuple[int, int], Use]:
+        """What the run made of every document that it opened, by turn and position of the browse."""
+        searches = [episode.searches for episode in self.episodes]
+        made: dict[tuple[int, int], Use] = {}
+        for number, episode in enumerate(self.episodes):
+            own, before, after = searches[number], searches[:number], searches[number + 1 :]
+            again = any(self.relation(own, later) == "rewording" for later in after)
+            # an answer may have been forced, so the last search of a run must not be a second try itself
+            ended = bool(after) or all(self.relation(earlier, own) != "rewording" for earlier in before)
+            for opened in episode.chain:
+                browse = opened.browse
+                use: Use = "unclear"
+                if self.taken_up(browse.turn + 1):
+                    use = "used"
+                elif again or not (after or self.trajectory.status == "answered"):
+                    use = "unused"
+                elif opened is episode.chain[-1] and ended and self.noted(browse.turn + 1):
+                    use = "used"
+                made[browse.turn, browse.call] = use
+        return made
 
 
 @lru_cache(maxsize=1 << 10)
-def _read_query(query: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The words of a query that have a capital, or its longer words where none has; and all its words."""
-    words = _WORD.findall(query)
-    named = {word.casefold() for word in words if len(word) >= _SHORTEST_NAME and word[0].isupper()}
-    return frozenset(named or {word.casefold() for word in words if len(word) >= _LONG_WORD}), frozenset(_words(query))
-
-
-def _queries(turn: Turn) -> Iterator[str]:
-    for call in turn.calls:
-        if call.is_search:
-            yield query_in(call.executed) or query_in(call.arguments) or ""
+def _read_queries(*queries: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What queries are about: their words with a capital, or of one without any its longer words; and all words."""
+    names: set[str] = set()
+    for query in queries:
+        words = _WORD.findall(query)
+        named = {word.casefold() for word in words if len(word) >= _SHORTEST_NAME and word[0].isupper()}
+        names |= named or {word.casefold() for word in words if len(word) >= _LONG_WORD}
+    return frozenset(names), frozenset(word for query in queries for word in _words(query))
 
 
 def _words(text: str | None) -> set[str]:
@@ -142,65 +151,20 @@ def _names(text: str, words: set[str]) -> Iterator[str]:
                 yield word.casefold()
 
 
-class AnalysedRun:
-    """A run with its episodes and its names, each worked out when first asked for."""
-
-    def __init__(self, trajectory: Trajectory):
-        self.trajectory = trajectory
-
-    @cached_property
-    def episodes(self) -> list[Episode]:
-        """See :func:`lrat_sim.mining.episodes.episodes`."""
-        return episodes(self.trajectory)
-
-    @cached_property
-    def names(self) -> RunNames:
-        """See :class:`RunNames`."""
-        return RunNames(self.trajectory)
-
-
-def uses(run: AnalysedRun) -> dict[tuple[int, int], Use]:
-    """What a run made of every document that it opened, by turn and position of the browse."""
-    names, answered = run.names, run.trajectory.status == "answered"
-    topics = [topic(episode.searches) for episode in run.episodes]
-    found: dict[tuple[int, int], Use] = {}
-    for number, episode in enumerate(run.episodes):
-        own, earlier, later = topics[number], topics[:number], topics[number + 1 :]
-        again = any(names.relation(own, other) == "rewording" for other in later)
-        # an answer may have been forced, so the last search of a run must not be a second try itself
-        ended = bool(later) or all(names.relation(other, own) != "rewording" for other in earlier)
-        for opened in episode.chain:
-            browse = opened.browse
-            use: Use = "unclear"
-            if names.taken_up(browse.turn + 1):
-                use = "used"
-            elif again or not (later or answered):
-                use = "unused"
-            elif opened is episode.chain[-1] and ended and names.noted(browse.turn + 1):
-                use = "used"
-            found[browse.turn, browse.call] = use
-    return found
-
-
-def judged(run: AnalysedRun, verdict: Judgement) -> Judgement:
+def judged(run: AnalysedRun, verdicts: States) -> States:
     """A document is of use where the judge says so (section 5.1)."""
-    return verdict
+    return verdicts
 
 
 _STATE_OF_USE: dict[Use, VerdictState] = {"used": "relevant", "unclear": "unjudged", "unused": "irrelevant"}
 
 
-def used(run: AnalysedRun, verdict: Judgement) -> Judgement:
+def used(run: AnalysedRun, verdicts: States) -> States:
     """Of the documents that the judge calls relevant, those that the run used stay so; the others become irrelevant,
     or unjudged where their use is unclear."""
-    found = uses(run)
-
-    def judge(browse: Browse) -> VerdictState | None:
-        state = verdict(browse)
-        return _STATE_OF_USE[found[browse.turn, browse.call]] if state == "relevant" else state
-
-    return judge
+    made = {place: _STATE_OF_USE[use] for place, use in run.uses().items()}
+    return {place: made.get(place, state) if state == "relevant" else state for place, state in verdicts.items()}
 
 
-USEFULNESS: Mapping[str, Callable[[AnalysedRun, Judgement], Judgement]] = {"judged": judged, "used": used}
+USEFULNESS: Mapping[str, Callable[[AnalysedRun, States], States]] = {"judged": judged, "used": used}
 """From a run and the judge's verdicts on its browses to the verdicts that count."""

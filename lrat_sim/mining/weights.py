@@ -11,16 +11,13 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
 
-CLIP = (0.25, 0.75)
-"""Bounds of a clipped raw weight: no pair weighs more than three times what another does."""
-
 
 class PairNumbers(NamedTuple):
-    """What is known of each pair: l, who ran (a number an agent), and the share of the judge's votes for it."""
+    """What is known of each pair, an entry a pair."""
 
     lengths: Numbers
-    agents: npt.NDArray[np.int64]
-    shares: Numbers
+    agents: npt.NDArray[np.int64]  # who ran, a number for each agent
+    shares: Numbers  # of the judge's readable votes for the document; 1 where there were no votes
 
 
 class Weighting(NamedTuple):
@@ -69,9 +66,12 @@ def by_positive_length(pairs: PairNumbers) -> Weighting:
 
 
 def clipped(pairs: PairNumbers) -> Weighting:
-    """As ``length``, with raw weights kept between 0.25 and 0.75: lengths from 0.42 to 2 beta tell pairs apart."""
+    """As ``length``, with raw weights kept between 0.25 and 0.75: no pair weighs more than three times another.
+
+    Lengths from 0.42 to 2 beta tell pairs apart.
+    """
     raw, beta, _ = by_length(pairs)
-    return Weighting(np.clip(raw, *CLIP), beta)
+    return Weighting(np.clip(raw, 0.25, 0.75), beta)
 
 
 def within_agent(pairs: PairNumbers) -> Weighting:
@@ -96,7 +96,6 @@ WEIGHTS: Mapping[str, Callable[[PairNumbers], Weighting]] = {
     "length_above_zero": by_positive_length,
     "length_clipped": clipped,
     "length_within_agent": within_agent,
-    # the share of the judge's readable votes for the document; 1 where there were no votes
     "judge": lambda pairs: Weighting(pairs.shares.copy(), None),
     "none": lambda pairs: Weighting(np.ones_like(pairs.lengths), None),
 }

@@ -1,4 +1,4 @@
-"""The figures of comparisons: success by arm, by k and by pairs, who won, steps, when the evidence was found."""
+"""The figures of comparisons: success by k and by pairs, who won, steps, when the evidence was found."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from lrat_sim.colours import INK, MUTED, PAPER, TIED, Look, Looks
 from lrat_sim.comparison import Comparison
+from lrat_sim.comparison.paired import standard_error
+from lrat_sim.comparison.plot import NOISE_NOTE, row_panel, success_record
 from lrat_sim.comparison.record import arms_of, by_series
 from lrat_sim.plots import Across, Axis, Bars, Line, Note, Panel, Plot, noise_interval, short_name
-from lrat_sim.report.runs import RecallByTurn, recall_by_turn, steps_of
+from lrat_sim.report.runs import Values, recall_by_turn, steps_of
 from lrat_sim.report.subject import Compared, Trained, slug_of
 from lrat_sim.tables import number, percent
-
-NOISE_NOTE = "Bars hold 95 % of the noise from tasks."
 
 _BANDS = 5
 """Arms up to which each curve has its noise around it; more would hide one another."""
@@ -39,13 +39,38 @@ def comparison_plots(compared: Compared, looks: Looks) -> list[Plot]:
 def k_plots(comparisons: Sequence[Comparison], looks: Looks) -> list[Plot]:
     """Success against k, one plot for the comparisons that differ in k only (LRAT, Figure 8b)."""
     plots: list[Plot] = []
-    for series, members in by_series([each for each in comparisons if isinstance(each.setting.get("k"), int)]):
-        ks = sorted({each.setting["k"] for each in members})
+    for series, members in by_series([made for made in comparisons if isinstance(made.setting.get("k"), int)]):
+        ks = sorted({member.setting["k"] for member in members})
         if len(ks) < 2:
             continue
         slug = f"success-by-k-{slug_of(series)}"
-        taken = any(plot.slug == slug for plot in plots)
-        plots.append(_by_k(f"{slug}-{len(plots) + 1}" if taken else slug, series, members, ks, looks))
+        if any(plot.slug == slug for plot in plots):
+            slug = f"{slug}-{len(plots) + 1}"
+        arms, records, marks = arms_of(members), list[dict[str, Any]](), list[Line]()
+        for index, arm in enumerate(arms):
+            own = [
+                {"arm": arm, "k": member.setting["k"], **record}
+                for member in members
+                if arm in member.arms and (record := success_record(member, arm))["success"] is not None
+            ]
+            # a little apart, so that bars do not cover one another
+            beside = min(0.03, 0.2 / len(arms)) * (index - (len(arms) - 1) / 2)
+            marks.append(_success_line(looks.of(arm), [ks.index(record["k"]) + beside for record in own], own, arm))
+            records += own
+        said = "; ".join(f"{record['arm']} {percent(record['success'])} at k = {record['k']}" for record in records)
+        ticks = {float(index): str(k) for index, k in enumerate(ks)}
+        plots.append(
+            Plot.of(
+                marks,
+                Axis(label="results per search, k", ticks=ticks, low=-0.2, high=len(ks) - 0.8, grid=False),
+                Axis(label="success", percent=True),
+                slug=slug,
+                title=f"Success against k: {series}",
+                description=f"{said}.",
+                note=NOISE_NOTE,
+                records=records,
+            )
+        )
     return plots
 
 
@@ -54,21 +79,21 @@ def size_plot(sweep: Mapping[str, Trained], comparison: Comparison, looks: Looks
     records = [
         {"arm": arm, "pairs": fmean(trained.pairs), "tasks": fmean(trained.tasks), **record}
         for arm, trained in sorted(sweep.items(), key=lambda made: fmean(made[1].pairs))
-        if arm in comparison.arms and (record := _success_record(comparison, arm))["success"] is not None
+        if arm in comparison.arms and (record := success_record(comparison, arm))["success"] is not None
     ]
     if not records:
         return None
     base = comparison.arm(comparison.base).means.get("success")
     # one line for all sizes, in the look of the smallest: they are one arm with more and more pairs
-    marks: list[Line | Across] = [_line(looks.of(records[0]["arm"]), [each["pairs"] for each in records], records)]
+    look, sizes = looks.of(records[0]["arm"]), [record["pairs"] for record in records]
+    marks: list[Line | Across] = [_success_line(look, sizes, records)]
     if base is not None:
         colour = looks.of(comparison.base).colour
         marks.append(Across(at=base, colour=colour, dashes="4 3", text=short_name(comparison.base)))
-    ticks = {each["pairs"]: f"{each['pairs']:,.0f}" for each in records}
-    said = ", ".join(f"{percent(each['success'])} with {each['pairs']:,.0f} pairs" for each in records)
+    said = ", ".join(f"{percent(record['success'])} with {record['pairs']:,.0f} pairs" for record in records)
     return Plot.of(
         marks,
-        Axis(label="pairs trained on", log=True, ticks=ticks),
+        Axis(label="pairs trained on", log=True, ticks={size: f"{size:,.0f}" for size in sizes}),
         Axis(label="success", percent=True),
         slug="success-by-pairs",
         title="Success against the pairs trained on",
@@ -78,12 +103,7 @@ def size_plot(sweep: Mapping[str, Trained], comparison: Comparison, looks: Looks
     )
 
 
-def _success_record(comparison: Comparison, arm: str) -> dict[str, Any]:
-    summary = comparison.arm(arm)
-    return {"success": summary.means.get("success"), "error_over_tasks": summary.over_tasks.get("success")}
-
-
-def _line(look: Look, at: Sequence[float], records: Sequence[dict[str, Any]], name: str | None = None) -> Line:
+def _success_line(look: Look, at: Sequence[float], records: Sequence[dict[str, Any]], name: str | None = None) -> Line:
     """The success of an arm along x, with its noise."""
     return Line(
         **look._asdict(),
@@ -93,42 +113,11 @@ def _line(look: Look, at: Sequence[float], records: Sequence[dict[str, Any]], na
     )
 
 
-def success_plot(comparison: Comparison, slug: str, looks: Looks) -> Plot:
-    """Success by arm with its noise."""
-    records: list[dict[str, Any]] = [{"arm": arm, **_success_record(comparison, arm)} for arm in comparison.arms]
-    records = [record for record in records if record["success"] is not None]
-    marks = [
-        Line(
-            **looks.of(record["arm"])._asdict(),
-            points=[(record["success"], row)],
-            intervals=[noise_interval(record["success"], record["error_over_tasks"])],
-            sideways=True,
-        )
-        for row, record in enumerate(records)
-    ]
-    said = "; ".join(f"{record['arm']} {percent(record['success'])}" for record in records)
-    return Plot(
-        slug=slug,
-        title="Success by retriever",
-        description=f"{said}.",
-        panels=[_rows(marks, [record["arm"] for record in records], Axis(label="success", percent=True))],
-        note=f"Mean over {comparison.tasks_asked:,} tasks. {NOISE_NOTE}",
-        records=records,
-    )
-
-
-def _rows(marks: Sequence[Line | Bars | Note], names: Sequence[str], x: Axis, right: float = 12) -> Panel:
-    """A panel with a row a name, the first one on top."""
-    ticks = {float(row): short_name(name) for row, name in enumerate(names)}
-    y = Axis(low=len(names) - 0.5, high=-0.5, ticks=ticks, grid=False)
-    return Panel(marks=marks, x=x, y=y, height=18 + 30 * len(names), right=right)
-
-
 def _won(comparison: Comparison, slug: str, looks: Looks) -> Plot:
     records: list[dict[str, Any]] = [
-        {"arm": each.arm, "base": each.base, "won": success.wins, "tied": success.ties, "lost": success.losses}
-        for each in comparison.against_base()
-        if (success := each.measures["success"]).tasks
+        {"arm": pairing.arm, "base": pairing.base, "won": success.wins, "tied": success.ties, "lost": success.losses}
+        for pairing in comparison.against_base()
+        if (success := pairing.measures["success"]).tasks
     ]
     base = looks.of(comparison.base).colour
     marks: list[Bars | Note] = []
@@ -139,85 +128,80 @@ def _won(comparison: Comparison, slug: str, looks: Looks) -> Plot:
             marks.append(Bars(colour=colour, boxes=[(start, end, row - 0.3, row + 0.3)]))
         counts = " / ".join(f"{record[outcome]:,}" for outcome in ("won", "tied", "lost"))
         marks.append(Note(colour=INK, at=(1.02, row), text=counts))
-    said = "; ".join(f"{each['arm']} won {each['won']}, tied {each['tied']}, lost {each['lost']}" for each in records)
+    said = "; ".join("{arm} won {won}, tied {tied}, lost {lost}".format(**record) for record in records)
     x = Axis(label="share of the tasks", low=0, high=1, ticks={0: "0 %", 0.5: "50 %", 1: "100 %"}, grid=False)
     return Plot(
         slug=slug,
         title=f"Tasks won and lost against {comparison.base}",
         description=f"Success task by task against {comparison.base}: {said}.",
-        panels=[_rows(marks, [record["arm"] for record in records], x, right=110)],
+        panels=[row_panel(marks, [record["arm"] for record in records], x, right=110)],
         note=f"Won / tied / lost. In the arm's colour: tasks that it does better on; grey: no difference; in the "
         f"colour of {comparison.base}: tasks that {comparison.base} does better on.",
         records=records,
     )
 
 
-def _recall(curves: dict[str, RecallByTurn], slug: str, looks: Looks) -> Plot:
-    longest = max(len(curve.means) for curve in curves.values())
-    marks = []
+def _recall(curves: Mapping[str, Values], slug: str, looks: Looks) -> Plot:
+    longest = max(curve.shape[1] for curve in curves.values())
+    records, marks, said, banded = list[dict[str, Any]](), list[Line](), list[str](), len(curves) <= _BANDS
     for arm, curve in curves.items():
-        after = longest - len(curve.means)  # a run that has ended keeps what it was shown
-        means = [0.0, *curve.means, *[curve.means[-1]] * after]
-        errors = [None, *curve.errors, *[curve.errors[-1]] * after]
+        means: list[float] = curve.mean(axis=0).tolist()
+        errors = [standard_error(column) for column in curve.T]
+        records += [
+            {"arm": arm, "turn": turn, "evidence_recall": mean, "error_over_tasks": error, "tasks": len(curve)}
+            for turn, (mean, error) in enumerate(zip(means, errors, strict=True), start=1)
+        ]
+        middle = len(means) // 2
+        said.append(f"{arm} {percent(means[middle], 0)} after turn {middle + 1} and {percent(means[-1], 0)} at the end")
+        after = longest - len(means)  # a run that has ended keeps what it was shown
+        means, errors = [0.0, *means, *means[-1:] * after], [None, *errors, *errors[-1:] * after]
         marks.append(
             Line(
                 **looks.of(arm)._asdict(),
                 name=arm,
                 points=[*enumerate(means)],
-                intervals=[*map(noise_interval, means, errors)] if len(curves) <= _BANDS else [],
-                band=len(curves) <= _BANDS,
+                intervals=[*map(noise_interval, means, errors)] if banded else [],
+                band=banded,
                 every=max(1, longest // 8),
             )
         )
-    said = "; ".join(
-        f"{arm} {percent(curve.means[len(curve.means) // 2], 0)} after turn {len(curve.means) // 2 + 1} and "
-        f"{percent(curve.means[-1], 0)} at the end"
-        for arm, curve in curves.items()
-    )
-    note = f"Mean over {max(curve.tasks for curve in curves.values()):,} tasks with evidence; a run that has ended"
+    note = f"Mean over {max(map(len, curves.values())):,} tasks with evidence; a run that has ended"
     return Plot.of(
         marks,
         Axis(label="turn", low=0, high=longest, whole=True),
         Axis(label="evidence recall", percent=True, low=0, high=1),
         slug=slug,
         title="Evidence recall by turn",
-        description=f"How much of the evidence had been shown after each turn: {said}.",
-        note=f"{note} keeps what it was shown." + (" Shaded: 95 % of the noise from tasks." * (len(curves) <= _BANDS)),
-        records=[
-            {"arm": arm, "turn": turn, "evidence_recall": mean, "error_over_tasks": error, "tasks": curve.tasks}
-            for arm, curve in curves.items()
-            for turn, (mean, error) in enumerate(zip(curve.means, curve.errors, strict=True), start=1)
-        ],
+        description=f"How much of the evidence had been shown after each turn: {'; '.join(said)}.",
+        note=f"{note} keeps what it was shown." + (" Shaded: 95 % of the noise from tasks." * banded),
+        records=records,
     )
 
 
-def _steps(steps: dict[str, list[int]], slug: str, looks: Looks) -> Plot:
+def _steps(steps: Mapping[str, list[int]], slug: str, looks: Looks) -> Plot:
     most = max(max(counts, default=0) for counts in steps.values())
     width = max(1, -(-(most + 1) // _BINS))
     edges = list(range(0, most + 1 + width, width))
     panels, records, said = list[Panel](), list[dict[str, Any]](), list[str]()
     for arm, taken in steps.items():
         runs = np.histogram(taken, edges)[0].tolist()
-        marks: list[Bars | Across | Note] = []
+        boxes = []
         for start, count in zip(edges, runs, strict=False):
             records.append({"arm": arm, "from_steps": start, "to_steps": start + width - 1, "runs": count})
-        left = [start - 0.43 + (width - 1) * 0.07 for start in edges]
-        boxes = [(x, x + 0.86 * width, 0.0, float(count)) for x, count in zip(left, runs, strict=False) if count]
-        marks.append(Bars(colour=looks.of(arm).colour, boxes=boxes))
+            left = start - 0.43 + (width - 1) * 0.07
+            boxes += [(left, left + 0.86 * width, 0.0, float(count))] if count else []
+        marks: list[Bars | Across | Note] = [Bars(colour=looks.of(arm).colour, boxes=boxes)]
         if taken:
             # paper below the dashes, so that they show on any colour
             middle = median(taken)
-            marks += [
-                Across(at=middle, along_x=False, colour=PAPER),
-                Across(at=middle, along_x=False, colour=INK, dashes="3 2"),
-            ]
+            marks.append(Across(at=middle, along_x=False, colour=PAPER))
+            marks.append(Across(at=middle, along_x=False, colour=INK, dashes="3 2"))
             low, high = np.quantile(taken, (0.25, 0.75))
             said.append(f"{arm}: median {number(middle, 0)}, half of the runs from {low:.0f} to {high:.0f}")
         else:
             marks.append(Note(colour=MUTED, at=(edges[-1] / 2, 0.5), text="every run broke", anchor="middle"))
-        x = Axis(
-            label="" if len(panels) + 1 < len(steps) else "steps", low=-0.6, high=edges[-1], whole=True, grid=False
-        )
+        label = "steps" if len(panels) + 1 == len(steps) else ""
+        x = Axis(label=label, low=-0.6, high=edges[-1], whole=True, grid=False)
         y = Axis(ticks={}, low=0, high=1.05 * max(1, *runs))
         panels.append(Panel(title=short_name(arm), marks=marks, x=x, y=y, height=34))
     return Plot(
@@ -227,31 +211,5 @@ def _steps(steps: dict[str, list[int]], slug: str, looks: Looks) -> Plot:
         panels=panels,
         note="How many of the runs took so many executed calls, each row to its own height; dashed: the median. Runs "
         "that broke are left out.",
-        records=records,
-    )
-
-
-def _by_k(slug: str, series: str, members: Sequence[Comparison], ks: Sequence[int], looks: Looks) -> Plot:
-    arms, records, marks = arms_of(members), [], []
-    for index, arm in enumerate(arms):
-        own = [
-            {"arm": arm, "k": each.setting["k"], **record}
-            for each in members
-            if arm in each.arms and (record := _success_record(each, arm))["success"] is not None
-        ]
-        # a little apart, so that bars do not cover one another
-        beside = min(0.03, 0.2 / len(arms)) * (index - (len(arms) - 1) / 2)
-        marks.append(_line(looks.of(arm), [ks.index(record["k"]) + beside for record in own], own, arm))
-        records += own
-    said = "; ".join(f"{each['arm']} {percent(each['success'])} at k = {each['k']}" for each in records)
-    ticks = {float(index): str(k) for index, k in enumerate(ks)}
-    return Plot.of(
-        marks,
-        Axis(label="results per search, k", ticks=ticks, low=-0.2, high=len(ks) - 0.8, grid=False),
-        Axis(label="success", percent=True),
-        slug=slug,
-        title=f"Success against k: {series}",
-        description=f"{said}.",
-        note=NOISE_NOTE,
         records=records,
     )

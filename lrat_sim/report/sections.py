@@ -10,11 +10,11 @@ from msgspec import Struct
 from lrat_sim.colours import Looks
 from lrat_sim.comparison import Comparison, Pairing
 from lrat_sim.comparison.answer import sentences
+from lrat_sim.comparison.plot import success_plot
 from lrat_sim.comparison.table import comparison_tables, results_table, task_records
 from lrat_sim.plots import Plot
-from lrat_sim.report.figures import comparison_plots, k_plots, size_plot, success_plot
-from lrat_sim.report.round_figures import success_by_round, weight_plots
-from lrat_sim.report.rounds import round_tables
+from lrat_sim.report.figures import comparison_plots, k_plots, size_plot
+from lrat_sim.report.rounds import round_tables, success_by_round, weight_plot
 from lrat_sim.report.subject import TRAINED, Compared, Reported
 from lrat_sim.rollout.index import read_manifest
 from lrat_sim.tables import Group, Row, Table
@@ -44,34 +44,33 @@ class Section(Struct, frozen=True, kw_only=True):
 def sections(subject: Reported) -> tuple[list[Section], Looks]:
     """All sections, and the looks of the arms that they share."""
     looks = Looks(subject.arms)
-    compared = [_compared(subject, each, looks) for each in subject.compared]
+    compared = [_compared(subject, cell, looks) for cell in subject.compared]
     if len(compared) > 1:
-        compared.insert(0, _overview(subject, looks))
+        comparisons = [cell.comparison for cell in subject.compared]
+        table, plots = results_table(comparisons), k_plots(comparisons, looks)
+        compared.insert(0, Section(slug="overview", title="All comparisons", tables=[table], figures=plots))
     rounds = [_rounds(subject, looks)] if subject.kind == "flywheel" else []
-    return [*rounds, *compared, _settings(subject), _definitions(subject)], looks
+    measures = {measure.title: measure.definition for cell in subject.compared for measure in cell.comparison.measures}
+    definitions = Section(slug="definitions", title="What was measured", definitions=measures)
+    return [*rounds, *compared, _settings(subject), definitions], looks
 
 
 def _rounds(subject: Reported, looks: Looks) -> Section:
     answer, rounds = list[str](), subject.rounds
     if rounds is not None:
-        made, accepted = len(rounds.rounds), sum(each.accepted for each in rounds.rounds)
+        made, accepted = len(rounds.rounds), sum(round_.accepted for round_ in rounds.rounds)
         counted = f"{made} of {rounds.asked}" if made != rounds.asked else str(made)
         counted += " round" if rounds.asked == 1 else " rounds"
         answer = [f"{counted}, {accepted} accepted; in use at the end: {rounds.accepted}."]
+    figures = [success_by_round(compared, subject, looks) for compared in subject.compared]
     return Section(
         slug="rounds",
         title="Rounds",
         answer=answer,
-        figures=success_by_round(subject, looks),
+        figures=[plot for plot in figures if plot is not None],
         tables=round_tables(rounds, subject.mined),
-        plots=weight_plots(subject, looks),
+        plots=[plot for plot in [weight_plot(subject, looks)] if plot is not None],
     )
-
-
-def _overview(subject: Reported, looks: Looks) -> Section:
-    comparisons = [each.comparison for each in subject.compared]
-    plots = k_plots(comparisons, looks)
-    return Section(slug="overview", title="All comparisons", tables=[results_table(comparisons)], figures=plots)
 
 
 def _compared(subject: Reported, compared: Compared, looks: Looks) -> Section:
@@ -117,17 +116,23 @@ def _settings(subject: Reported) -> Section:
     records: list[dict[str, Any]] = []
     folded: dict[str, str] = {"Settings": _yaml(subject.settings)}
     versions: dict[str, Any] = {}
-    runs = [(arm, run) for each in subject.compared for arm, folders in each.runs.items() for run in folders]
+    runs = [(arm, run) for cell in subject.compared for arm, folders in cell.runs.items() for run in folders]
     for arm, run in runs:
-        manifest = read_manifest(run)
-        facts = _run_facts(manifest)
-        name = run.relative_to(subject.folder).as_posix()
+        manifest, name = read_manifest(run), run.relative_to(subject.folder).as_posix()
+        settings, prints = manifest.get("settings", {}), manifest.get("fingerprints", {})
+        agent, retriever = settings.get("agent", {}), settings.get("retriever", {})
+        calls = manifest.get("calls") or [{}]
+        facts = {
+            "seed": settings.get("seed", ""),
+            "started": calls[0].get("started", ""),
+            "agent": f"{agent.get('name') or agent.get('model', '')} {prints.get('agent', '')}".strip(),
+            "retriever": f"{retriever.get('kind', '')} {prints.get('retriever', '')}".strip(),
+        }
         rows.append(Row([arm, name, *(str(fact) for fact in facts.values())], arm=arm))
         records.append({"arm": arm, "run": name, **facts})
-        settings = manifest.get("settings", {})
-        folded.setdefault(f"The agent {facts['agent']}", _yaml(settings.get("agent", {})))
-        folded.setdefault(f"The retriever {facts['retriever']}", _yaml(settings.get("retriever", {})))
-        versions = (manifest.get("calls") or [{}])[-1].get("versions", versions)
+        folded.setdefault(f"The agent {facts['agent']}", _yaml(agent))
+        folded.setdefault(f"The retriever {facts['retriever']}", _yaml(retriever))
+        versions = calls[-1].get("versions", versions)
     table = Table(
         slug="runs",
         title="Runs, with the fingerprints of what made them",
@@ -145,22 +150,5 @@ def _settings(subject: Reported) -> Section:
     )
 
 
-def _run_facts(manifest: dict[str, Any]) -> dict[str, Any]:
-    settings, prints = manifest.get("settings", {}), manifest.get("fingerprints", {})
-    agent, retriever = settings.get("agent", {}), settings.get("retriever", {})
-    calls = manifest.get("calls") or [{}]
-    return {
-        "seed": settings.get("seed", ""),
-        "started": calls[0].get("started", ""),
-        "agent": f"{agent.get('name') or agent.get('model', '')} {prints.get('agent', '')}".strip(),
-        "retriever": f"{retriever.get('kind', '')} {prints.get('retriever', '')}".strip(),
-    }
-
-
 def _yaml(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100).strip() if value else ""
-
-
-def _definitions(subject: Reported) -> Section:
-    measures = {each.title: each.definition for cell in subject.compared for each in cell.comparison.measures}
-    return Section(slug="definitions", title="What was measured", definitions=measures)

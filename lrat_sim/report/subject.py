@@ -78,7 +78,7 @@ class Reported(Struct, frozen=True, kw_only=True):
     @property
     def arms(self) -> list[str]:
         """The names of all arms, in the order in which they come."""
-        return arms_of([each.comparison for each in self.compared])
+        return arms_of([cell.comparison for cell in self.compared])
 
 
 def read_subject(folder: Path) -> Reported:
@@ -120,7 +120,7 @@ def _read(folder: Path) -> Reported | None:
         settings=record.settings,
         sweep=record.cells[0].trained if record.kind == "sweep" and record.cells else {},
         rounds=record.rounds,
-        mined=[each for each in mined if each is not None],
+        mined=[account for account in mined if account is not None],
     )
 
 
@@ -129,7 +129,7 @@ def _compared(files: list[Path], title: str) -> list[Compared]:
     compared: list[Compared] = []
     for path in files:
         comparison, slug = load(path), slug_of(path.parent.name) or "comparison"
-        if any(each.prefix == f"{slug}-" for each in compared):
+        if any(cell.prefix == f"{slug}-" for cell in compared):
             slug = f"{slug}-{len(compared) + 1}"
         compared.append(
             Compared(
@@ -139,7 +139,7 @@ def _compared(files: list[Path], title: str) -> list[Compared]:
                 comparison=comparison,
             )
         )
-    return sorted(compared, key=lambda each: (series_of(each.comparison), each.comparison.setting.get("k") or 0))
+    return sorted(compared, key=lambda cell: (series_of(cell.comparison), cell.comparison.setting.get("k") or 0))
 
 
 def _mined(number: int, folder: Path) -> Mined | None:

@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from lrat_sim import __version__
 from lrat_sim.artifact import ensure_folder, write_text
-from lrat_sim.colours import Looks, variables
+from lrat_sim.colours import variables
 from lrat_sim.errors import InputError
 from lrat_sim.progress import shown
-from lrat_sim.report.sections import Section, sections
-from lrat_sim.report.subject import Reported, read_subject
+from lrat_sim.report.sections import sections
+from lrat_sim.report.subject import read_subject
 from lrat_sim.tables import records_csv
 
 PAGE, FILES = "report.html", "report"
@@ -47,22 +47,11 @@ def write_report(folder: Path, out: Path | None = None, *, command: str | None =
     subject = read_subject(folder)
     parts, looks = sections(subject)
     out = ensure_folder(folder if out is None else out)
-    _refuse_foreign(out)
-    # the page first: by it the files are known to be ours
-    write_text(out / PAGE, shown(_page(folder.resolve().name, subject, parts, looks, command or subject.command)))
-    _write_files(ensure_folder(out / FILES), parts)
-    return out / PAGE
-
-
-def _refuse_foreign(out: Path) -> None:
-    page = out / PAGE
-    known = page.is_file() and _OURS in page.read_text(encoding="utf-8", errors="replace")[:1000]
-    if not known and (page.exists() or (out / FILES).exists()):
+    page, files = out / PAGE, out / FILES
+    ours = page.is_file() and _OURS in page.read_text(encoding="utf-8", errors="replace")[:1000]
+    if not ours and (page.exists() or files.exists()):
         name = PAGE if page.exists() else FILES
         raise InputError(f"{out} holds a {name} that is no report of lrat-sim; move it away, or give another folder.")
-
-
-def _page(name: str, subject: Reported, parts: list[Section], looks: Looks, command: str | None) -> str:
     templates = Environment(
         loader=PackageLoader("lrat_sim.report"),
         autoescape=True,
@@ -70,26 +59,29 @@ def _page(name: str, subject: Reported, parts: list[Section], looks: Looks, comm
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals.update(drawn=Markup, looks=looks, light=variables(dark=False), dark=variables(dark=True))
-    return templates.get_template("report.html").render(
+    text = templates.get_template("report.html").render(
         title=_TITLES.get(subject.kind, "Retrievers compared"),
-        name=name,
+        name=folder.resolve().name,
         sections=parts,
-        command=command,
+        command=command or subject.command,
         written=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         version=__version__,
         files=FILES,
         named=_NAMED,
+        drawn=Markup,
+        looks=looks,
+        light=variables(dark=False),
+        dark=variables(dark=True),
     )
-
-
-def _write_files(folder: Path, parts: list[Section]) -> None:
+    write_text(page, shown(text))  # first: by it the files are known to be ours
+    ensure_folder(files)
     for part in parts:
         for table in part.tables:
-            write_text(folder / f"{table.slug}.csv", table.to_csv())
-            write_text(folder / f"{table.slug}.tex", table.to_latex())
+            write_text(files / f"{table.slug}.csv", table.to_csv())
+            write_text(files / f"{table.slug}.tex", table.to_latex())
         for plot in (*part.figures, *part.plots):
-            write_text(folder / f"{plot.slug}.svg", plot.to_svg())
-            write_text(folder / f"{plot.slug}.csv", records_csv(plot.records))
+            write_text(files / f"{plot.slug}.svg", plot.to_svg())
+            write_text(files / f"{plot.slug}.csv", records_csv(plot.records))
         for name, records in part.records.items():
-            write_text(folder / f"{name}.csv", records_csv(records))
+            write_text(files / f"{name}.csv", records_csv(records))
+    return page

@@ -260,7 +260,6 @@ class Study:
 
         What an ``arm`` is trained on is recorded with the next comparison.  Returns the number of pairs.
         """
-        from lrat_sim.training.reranker import train_reranker
         from lrat_sim.training.trainer import train  # torch, which nothing before this needs
 
         self.step("train", what)
@@ -275,8 +274,7 @@ class Study:
 
         seeded = msgspec.structs.replace(training, seed=training.seed + seed)
         with bar("train") as progress:
-            function = train if kind == "encoder" else train_reranker
-            function(counted(), dataset.corpus, base_model, seeded, model, progress=progress)
+            train(counted(), dataset.corpus, base_model, seeded, model, kind=kind, progress=progress)
         if arm is not None:
             account = self._trained.setdefault(arm, Trained())
             account.pairs.append(count)

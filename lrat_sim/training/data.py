@@ -1,20 +1,51 @@
-"""The pairs of a training run: checked, split by question, and laid out as batches."""
+"""The pairs of a training run: checked, split by question, and laid out as batches of distinct, tokenised texts."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy
+import torch
+from torch import Tensor
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.records import Pair, encode
+from lrat_sim.training.distributed import share
 from lrat_sim.training.settings import TrainingSettings
+
+BUCKET = 32
+"""Texts that are padded to one length together: enough to fill the cores, few enough to be of like length."""
+
+Features = dict[str, Any]
+"""A column of tokenised texts, as a model of sentence-transformers takes it; a plain dict, since in nothing else does
+DistributedDataParallel find the tensors."""
+
+Labels = dict[str, Tensor]
+"""What the loss must know of a batch of N pairs beside its texts; the columns are those of its M distinct documents
+(for a reranker, of its M distinct pairs of query and document).
+
+- ``positive`` (N,) the column of each row's positive;
+- ``negatives`` (N, G) the columns of each row's mined negatives, -1 where a row has fewer than G;
+- ``negative_weights`` (N, G) v of each of them, anything where there is none;
+- ``weights`` (N,) w of each row;
+- ``documents`` a scalar, M; needed only where several processes share a batch;
+- ``teacher`` (N, 1 + G) a cross-encoder's scores of positive and negatives; needed only for distillation.
+"""
+
+T = TypeVar("T", bound=str | tuple[str, str])
+
+
+class Batch(NamedTuple):
+    """The columns that this process encodes, and the labels of the whole batch."""
+
+    features: list[Features]
+    labels: Labels
 
 
 class Example(NamedTuple):
@@ -25,8 +56,7 @@ class Example(NamedTuple):
     positive: int
     negatives: tuple[int, ...]
     negative_weights: tuple[float, ...]
-    teacher: tuple[float, ...] = ()
-    """A cross-encoder's scores of the positive and of the negatives; none without distillation."""
+    teacher: tuple[float, ...] = ()  # a cross-encoder's scores of positive and negatives; none without distillation
 
     @property
     def documents(self) -> tuple[int, ...]:
@@ -37,18 +67,12 @@ class Example(NamedTuple):
 class PairDataset:
     """The pairs of a training run, checked, with their documents as rows of the corpus.
 
-    A pair whose positive the agent rejected (``satisfied`` false) is passed over, as if it were not there.
-
-    Args:
-        pairs: read once, in order; their order is part of the fingerprint.
-        corpus: holds every positive and negative.
-        settings: of the training.
+    A pair whose positive the agent rejected (``satisfied`` false) is passed over and counted as ``rejected``.
 
     Attributes:
         examples: the pairs to train on, with all their negatives.
         development: the pairs of the questions that are held out, likewise.
-        rejected: how many pairs were passed over.
-        fingerprint: of the pairs, those held out included.
+        fingerprint: of the pairs in their order, those held out included.
         steps: batches of all epochs together.
 
     Raises:
@@ -67,7 +91,7 @@ class PairDataset:
                 self.rejected += 1
                 continue
             digest.update(encode(pair) + b"\n")
-            examples.append((self._example(number, pair), pair.provenance.task))
+            examples.append((self._example(f"pair {number} (query {pair.query!r})", pair), pair.provenance.task))
         self.fingerprint = digest.hexdigest()[:16]
         if not examples:
             why = f"all {self.rejected} pairs are rejected documents" if self.rejected else "there are no pairs"
@@ -80,32 +104,29 @@ class PairDataset:
         self._steps_an_epoch = math.ceil(len(self.examples) / settings.batch_size)
         self.steps = settings.epochs * self._steps_an_epoch
 
-    def _example(self, number: int, pair: Pair) -> Example:
-        where = f"pair {number} (query {pair.query!r})"
+    def _example(self, where: str, pair: Pair) -> Example:
+        problem = None
         if not pair.positive:
-            raise InputError(f"{where} has no positive; mine the pairs again.")
-        for what, weight in [("weight", pair.weight), *((n.docid, n.weight) for n in pair.negatives)]:
+            problem = " has no positive"
+        elif any(negative.docid == pair.positive for negative in pair.negatives):
+            problem = f": {pair.positive!r} is positive and negative at once"
+        weights = {"weight": pair.weight, **{f"weight of negative {n.docid!r}": n.weight for n in pair.negatives}}
+        for name, weight in weights.items():
             if not (math.isfinite(weight) and weight >= 0):
-                name = "weight" if what == "weight" else f"weight of negative {what!r}"
-                raise InputError(f"{where}: the {name} is {weight}; it must be 0 or more, so mine the pairs again.")
-        if any(negative.docid == pair.positive for negative in pair.negatives):
-            raise InputError(f"{where}: {pair.positive!r} is positive and negative at once; mine the pairs again.")
+                problem = f": the {name} is {weight}; it must be 0 or more"
+        if problem is not None:
+            raise InputError(f"{where}{problem}; mine the pairs again.")
+        try:
+            positive, *negatives = map(self.corpus.row, (pair.positive, *(n.docid for n in pair.negatives)))
+        except UnknownDocument as error:
+            raise InputError(f"{where}: {error}; train with the corpus that the agents searched.") from error
         return Example(
             query=pair.query,
             weight=pair.weight if self.settings.pair_weights else 1.0,
-            positive=self._row(where, pair.positive),
-            negatives=tuple(self._row(where, negative.docid) for negative in pair.negatives),
+            positive=positive,
+            negatives=tuple(negatives),
             negative_weights=tuple(negative.weight for negative in pair.negatives),
         )
-
-    def _row(self, where: str, docid: str) -> int:
-        try:
-            return self.corpus.row(docid)
-        except UnknownDocument as error:
-            raise InputError(
-                f"{where}: its document {docid!r} is not in the corpus at {self.corpus.folder}; "
-                "train with the corpus that the agents searched."
-            ) from error
 
     def batch(self, step: int) -> list[Example]:
         """The pairs of a step, counted from 0, of all processes together.
@@ -132,9 +153,13 @@ class PairDataset:
             teacher=example.teacher and (example.teacher[0], *(example.teacher[1 + index] for index in chosen)),
         )
 
+    def passages(self, example: Example) -> list[str]:
+        """The texts of an example's positive and of its negatives."""
+        return [passage_text(self.corpus[row]) for row in example.documents]
+
     def groups(self) -> list[tuple[str, str]]:
         """Every (query, passage) of the pairs trained on: each pair's positive, then all its negatives, in order."""
-        texts: dict[int, str] = {}
+        texts: dict[int, str] = {}  # one string for all pairs that hold a document
         return [
             (example.query, texts.setdefault(row, passage_text(self.corpus[row])))
             for example in self.examples
@@ -166,3 +191,34 @@ def _held_out(questions: set[str], settings: TrainingSettings) -> set[str]:
 @lru_cache(maxsize=1)
 def _shuffled(seed: int, epoch: int, rows: int) -> Any:
     return numpy.random.default_rng([seed, epoch]).permutation(rows)
+
+
+def columns_of(examples: Sequence[Example], texts: Sequence[Sequence[T]]) -> tuple[list[T], Labels]:
+    """The distinct texts of a batch, the shortest first, and the labels that point at them.
+
+    ``texts`` are those of each example, the positive first.  Documents with the same text are one column, even under
+    two ids: so the positive of a row is never its own negative, whoever brought the duplicate.
+    """
+    distinct = sorted({text for row in texts for text in row}, key=lambda text: (len("".join(text)), text))
+    column = {text: index for index, text in enumerate(distinct)}
+    width = max(1, *(len(example.negatives) for example in examples))
+
+    def padded(rows: Sequence[Sequence[float]], width: int, filling: float) -> Tensor:
+        return torch.tensor([[*row, *[filling] * (width - len(row))] for row in rows])
+
+    labels = {
+        "positive": torch.tensor([column[row[0]] for row in texts]),
+        "negatives": padded([[column[text] for text in row[1:]] for row in texts], width, -1),
+        "negative_weights": padded([example.negative_weights for example in examples], width, 0.0),
+        "weights": torch.tensor([example.weight for example in examples], dtype=torch.float32),
+        "documents": torch.tensor(len(distinct)),
+    }
+    if all(example.teacher for example in examples):
+        labels["teacher"] = padded([example.teacher for example in examples], 1 + width, 0.0)
+    return distinct, labels
+
+
+def buckets(texts: list[T], tokenise: Callable[[list[T]], Features]) -> list[Features]:
+    """This process's share of the texts, tokenised in buckets of like length, each padded to its own longest."""
+    own = share(texts)
+    return [tokenise(own[start : start + BUCKET]) for start in range(0, len(own), BUCKET)]

@@ -49,10 +49,7 @@ def wait_for_all() -> None:
 def share(items: list[T]) -> list[T]:
     """This process's part of a list: every n-th item, of equal number for all, the first ones again at the end.
 
-    Every n-th, so that a list sorted by length falls into parts of equal work.
-
-    Args:
-        items: the same list in every process, not empty.
+    Every n-th, so that a list sorted by length falls into parts of equal work; the list is the same in every process.
     """
     count = process_count()
     whole = -(-len(items) // count) * count
@@ -60,15 +57,10 @@ def share(items: list[T]) -> list[T]:
 
 
 def gather(own: Tensor, total: int) -> Tensor:
-    """What all processes computed of their :func:`share`, in the order of the whole list, with gradients.
+    """What all processes computed of their :func:`share`, (S, ...), in the order of the whole list, (total, ...).
 
-    Args:
-        own: (S, ...), of the items of this process's share.
-        total: how many items the whole list has.
-
-    Returns:
-        (total, ...).  The gradient that reaches ``own`` is multiplied by the number of processes: each computes the
-        same loss, and DistributedDataParallel takes the mean of their gradients, where the sum over shares is wanted.
+    The gradient that reaches ``own`` is multiplied by the number of processes: each computes the same loss, and
+    DistributedDataParallel takes the mean of their gradients, where the sum over shares is wanted.
     """
     if process_count() == 1:
         return own

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,16 @@ from typing import Any
 import jinja2
 import msgspec
 import yaml
-from msgspec import Struct, field
+from msgspec import Struct
 
 from lrat_sim.artifact import check_fingerprint, read_json, write_json, write_text
 from lrat_sim.errors import InputError
 from lrat_sim.training.settings import TrainingSettings
 
 RECORD, _IDENTITY = "training.json", "identity.json"
+
+METRIC = "nDCG@10"
+"""The figure of a measurement that decides which weights are kept."""
 
 _LOGGED = 200
 """Entries of the loss log of a whole run, about."""
@@ -40,30 +42,23 @@ class Measured(Struct, frozen=True):
 
 
 class TrainingRecord(Struct, frozen=True, kw_only=True):
-    """``training.json``: all that is known of how a model was made.
+    """``training.json``: all that is known of how a model was made."""
 
-    ``identity`` decides the weights (settings, fingerprints of pairs, corpus and base model); ``machine`` is what it
-    ran on; ``figures`` are results that were measured later and belong on the card.  ``base_model`` is where the base
-    lay, ``base_name`` what others know it by, ``dataset`` the name of the data set of the documents.  ``kept_step`` is
-    the step whose weights these are, ``rejected`` counts pairs that were passed over since the agent rejected their
-    document, ``licence`` is the base model's as its card names it.
-    """
-
-    identity: dict[str, Any]
-    base_model: str
-    base_name: str
-    dataset: str
+    identity: dict[str, Any]  # decides the weights: settings, fingerprints of pairs, corpus and base model
+    base_model: str  # where the base lay
+    base_name: str  # what others know it by
+    dataset: str  # the name of the data set of the documents
     pairs: int
     steps: int
     losses: list[StepLoss]
     seconds: float
     kind: str = "encoder"
-    development: list[Measured] = field(default_factory=list)
-    kept_step: int | None = None
-    rejected: int = 0
-    licence: str | None = None
-    machine: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, float | str] = field(default_factory=dict)
+    development: list[Measured] = []
+    kept_step: int | None = None  # whose weights these are
+    rejected: int = 0  # pairs that were passed over since the agent rejected their document
+    licence: str | None = None  # the base model's, as its card names it
+    machine: dict[str, Any] = {}  # what it ran on
+    figures: dict[str, float | str] = {}  # results that were measured later and belong on the card
 
 
 def mean_losses(losses: Sequence[float]) -> list[StepLoss]:
@@ -77,14 +72,10 @@ def mean_losses(losses: Sequence[float]) -> list[StepLoss]:
 
 
 def identity(settings: TrainingSettings, **fingerprints: str) -> dict[str, Any]:
-    """What decides the weights: equal identities on one machine give equal weights.
-
-    Args:
-        settings: of the run; how often it saves itself plays no part.
-        fingerprints: those of ``pairs``, ``corpus``, ``base_model``, and of a ``teacher`` where there is one.
-    """
+    """What decides the weights: equal identities on one machine give equal weights."""
     fields: dict[str, Any] = msgspec.to_builtins(settings)
-    del fields["checkpoint_steps"], fields["teacher"]  # of a teacher its fingerprint counts, not where it lies
+    # how often a run saves itself plays no part; of a teacher its fingerprint counts, not where it lies
+    del fields["checkpoint_steps"], fields["teacher"]
     return {**fields, **fingerprints}
 
 
@@ -98,12 +89,7 @@ def read_record(folder: Path) -> TrainingRecord:
 
 
 def is_trained(folder: Path, wanted: dict[str, Any]) -> bool:
-    """Whether a folder already holds the model of this identity.
-
-    Raises:
-        FingerprintMismatch: it holds a model of another identity; names what differs.
-        InputError: it holds something else.
-    """
+    """Whether a folder already holds the model of this identity; one that holds anything else is refused."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     check_fingerprint(
@@ -113,12 +99,7 @@ def is_trained(folder: Path, wanted: dict[str, Any]) -> bool:
 
 
 def claim(unfinished: Path, wanted: dict[str, Any]) -> None:
-    """Makes the folder of an unfinished run this run's own, or takes up one of the same identity.
-
-    Raises:
-        FingerprintMismatch: a run of another identity was left there unfinished; names what differs.
-        InputError: the folder holds something else.
-    """
+    """Makes the folder of an unfinished run this run's own, or takes up one of the same identity; refuses others."""
     path = unfinished / _IDENTITY
     if path.exists():
         check_fingerprint(
@@ -155,12 +136,7 @@ def discard(unfinished: Path) -> None:
 
 
 def add_figures(folder: Path, figures: Mapping[str, float | str]) -> None:
-    """Adds results measured on a trained model to its record and its card; those of the same name are replaced.
-
-    Args:
-        folder: of the model.
-        figures: a name ("success on 300 held-out tasks") to a value, or to a text with its interval.
-    """
+    """Adds results measured on a trained model to its record and its card, numbers or texts by name."""
     record = read_record(folder)
     _describe(folder, msgspec.structs.replace(record, figures={**record.figures, **figures}))
 
@@ -176,14 +152,15 @@ def model_card(record: TrainingRecord) -> str:
         "encoder": ("sentence-similarity", "sentence-similarity", "dense-retrieval"),
         "reranker": ("text-ranking", "cross-encoder"),
     }[record.kind]
-    head = {
+    head: dict[str, Any] = {
         "library_name": "sentence-transformers",
         "pipeline_tag": task,
         "tags": ["sentence-transformers", *tags, "lrat"],
         "base_model": record.base_name,
         "datasets": [record.dataset],
-        **({"license": record.licence} if record.licence else {}),
     }
+    if record.licence:
+        head["license"] = record.licence
     fingerprints = {"pairs", "corpus", "base_model", "teacher", "kind"} & record.identity.keys()
     recipe = {key: value for key, value in record.identity.items() if key not in fingerprints}
     figures: dict[str, Any] = {}
@@ -193,20 +170,16 @@ def model_card(record: TrainingRecord) -> str:
         when = f"after step {measured.step}" if measured.step else "of the base model"
         kept = ", kept" if measured.step == record.kept_step else ""
         figures |= {f"development {name} {when}{kept}": value for name, value in measured.figures.items()}
-    return _template().render(
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["shown"] = _shown
+    template = environment.from_string((files("lrat_sim.training") / "card.md.jinja").read_text("utf-8"))
+    return template.render(
         record=record,
         head=yaml.safe_dump(head, sort_keys=False),
         recipe={**recipe, "steps": record.steps, "seconds": round(record.seconds, 1)},
         figures={**figures, **record.figures},
         fingerprints={name: record.identity[name] for name in sorted(fingerprints)} | record.machine,
     )
-
-
-@lru_cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters["shown"] = _shown
-    return environment.from_string((files("lrat_sim.training") / "card.md.jinja").read_text("utf-8"))
 
 
 def _shown(value: Any) -> str:

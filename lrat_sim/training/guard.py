@@ -29,14 +29,13 @@ def guard(
     Args:
         folder: of a model that lrat-sim trained.
         source: a data set in the layout of BEIR (SciFact, or any other).
-        kept: a folder for the prepared documents and the vectors, by model; what is there is used again, so that a
-            base model is measured once.
+        kept: a folder for the prepared documents and the vectors, by model, so that a base is measured once.
         split: whose judgements count.
         max_length: tokens that both read of a text, so that only the weights differ.
         progress: told of the documents that are encoded.
 
     Returns:
-        nDCG@10 before and after.
+        nDCG@10 of the base and of the model.
 
     Raises:
         InputError: the folder holds no model of ours, or the data set cannot be read.
@@ -54,8 +53,8 @@ def guard(
         retriever = open_retriever(
             "dense", dataset.corpus, kept / "indexes", progress=progress, model=model, max_length=max_length, **prompts
         )
-        found = retriever.search([task.question for task in tasks], _DEPTH)
-        return retrieval_metrics(dict(zip(qrels, found, strict=True)), qrels, [METRIC])[METRIC]
+        lists = retriever.search([task.question for task in tasks], _DEPTH)
+        return retrieval_metrics(dict(zip(qrels, lists, strict=True)), qrels, [METRIC])[METRIC]
 
     before, after = measured(record.base_model), measured(str(folder))
     name = f"{METRIC} on {source.name}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from statistics import fmean
+from typing import Any
 
 import numpy
 import torch
@@ -21,40 +21,20 @@ from lrat_sim.artifact import ensure_folder, read_json, write_json, writing
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.hardware import gains_from_bf16
-from lrat_sim.training.batch import Batch
-from lrat_sim.training.data import Example, PairDataset
 from lrat_sim.training.distributed import is_main, process_index
-from lrat_sim.training.folder import Measured
-from lrat_sim.training.model import load_weights, save_weights
+from lrat_sim.training.folder import METRIC, Measured
+from lrat_sim.training.frozen import remember_frozen
+from lrat_sim.training.kinds import Trainee
+from lrat_sim.training.model import frozen_parts, load_weights, save_weights
 from lrat_sim.training.settings import TrainingSettings
-
-METRIC = "nDCG@10"
-"""The figure of a measurement that decides which weights are kept."""
 
 BEST = "best.safetensors"
 """The weights that measured best on the development pairs, beside the checkpoints."""
 
 _WEIGHTS, _OPTIMIZER, _HISTORY = "weights.safetensors", "optimizer.pt", "history.json"
 _DAMAGED = "delete the folder of the unfinished training"
-
-
-class Trainee(Protocol):
-    """A model in training, and what the loop must know of its kind."""
-
-    model: Any
-    """Of sentence-transformers; trained in place, frozen parameters stay."""
-
-    def collate(self, examples: list[Example]) -> Batch:
-        """The pairs of a step as texts, tokenised, and labels."""
-        ...
-
-    def loss(self) -> nn.Module:
-        """The loss of a batch; its attribute ``model`` is the model that it calls."""
-        ...
-
-    def evaluator(self) -> Callable[[], dict[str, float]] | None:
-        """Measures the model as it is on the held-out pairs; None where there are none."""
-        ...
+_SHOWN_STEPS = 50
+"""Steps over which the loss that is shown is averaged."""
 
 
 class History(Struct):
@@ -69,25 +49,18 @@ class History(Struct):
         return max((m for m in self.development if m.step), key=lambda m: m.figures[METRIC], default=None)
 
 
-def fit(
-    trainee: Trainee,
-    dataset: PairDataset,
-    settings: TrainingSettings,
-    folder: Path,
-    progress: ProgressCallback | None = None,
-) -> History:
+def fit(trainee: Trainee, folder: Path, progress: ProgressCallback | None = None) -> History:
     """Trains a model on all batches of its pairs, from the last checkpoint where there is one.
 
     Args:
         trainee: left with the weights of the last step; those that measured best are in the file :data:`BEST`.
-        dataset: the pairs.
-        settings: the recipe.
         folder: of checkpoints; one whole one is in it, named for its step.
         progress: told every step.
 
     Raises:
         InputError: the loss is no longer finite, or a checkpoint is damaged.
     """
+    dataset, settings = trainee.dataset, trainee.settings
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
         mixed_precision="no",  # see below
@@ -100,6 +73,10 @@ def fit(
     # around the model, and not around the loss alone: GradCache encodes again in the backward pass
     model.forward = autocast()(model.forward)
     loss.model = accelerator.prepare_model(model)
+    parts = frozen_parts(model, settings.freeze_layers)
+    # not on a GPU, whose memory is for batches; and padding at the start moves a text's positions
+    if parts and device.type == "cpu" and model.tokenizer.padding_side == "right":
+        remember_frozen(model, parts, trainee.documents())
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         [
@@ -112,7 +89,7 @@ def fit(
     history = _resume(folder, model, optimizer, scaler)
     evaluate = trainee.evaluator() if is_main() else None  # the other processes wait at their next step
     if evaluate and not history.development:
-        history.development.append(Measured(0, evaluate()))
+        history.development.append(Measured(0, evaluate(model)))
     evaluated = {round(dataset.steps * part / settings.evaluations) for part in range(1, settings.evaluations + 1)}
 
     first = len(history.losses)
@@ -139,14 +116,14 @@ def fit(
             raise _not_finite(step, settings)
         if evaluate and step in evaluated:
             before = history.best
-            history.development.append(Measured(step, evaluate()))
+            history.development.append(Measured(step, evaluate(model)))
             model.train()
             if before is None or history.best is not before:
                 save_weights(model, folder / BEST)
         if is_main() and (step % settings.checkpoint_steps == 0 or step == dataset.steps):
             _save(folder, step, model, optimizer, scaler, history)
         if progress and is_main():
-            progress(step, dataset.steps, f"training steps, loss {history.losses[-1]:.3f}")
+            progress(step, dataset.steps, f"training steps, mean loss {fmean(history.losses[-_SHOWN_STEPS:]):.3f}")
     if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
         raise _not_finite(dataset.steps, settings)
     del model.forward  # the class's own again

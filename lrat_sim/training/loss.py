@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lrat_sim.errors import InputError
-from lrat_sim.training.batch import Features, Labels
-from lrat_sim.training.distillation import Distillation
+from lrat_sim.training.data import Features, Labels
 from lrat_sim.training.distributed import gather
 
 
@@ -63,6 +62,44 @@ def weighted_info_nce(
     return (weights.to(scores.dtype) * (partition - own.squeeze(1))).sum() / len(weights)
 
 
+class Distillation(NamedTuple):
+    """The term that draws a bi-encoder towards a teacher's view of each pair's group.
+
+    With x_ij = s(q_i, d_j) / tau the student's logits of a pair's positive and mined negatives, and t_ij the teacher's
+    scores of the same, for ``kl`` (as in RocketQAv2)::
+
+        D_i = sum_j p_ij (ln p_ij - ln softmax_j(x_i)),   p_i = softmax_j(t_i)
+
+    and for ``margin_mse`` (Hofstätter et al. 2020), over the negatives j of the pair::
+
+        D_i = mean_j ((x_i+ - x_ij) - (t_i+ - t_ij))^2
+
+    The term is weight * (1/N) sum_i w_i D_i: a pair's weight counts here as it does in the contrastive loss, and a pair
+    without mined negatives adds nothing.  A negative of weight 0 is left out.
+    """
+
+    kind: Literal["kl", "margin_mse"]
+    weight: float = 1.0
+
+    def __call__(self, logits: Tensor, labels: Labels) -> Tensor:
+        """The term, a scalar, from the student's logits (N, M) and the labels with ``teacher``."""
+        negatives = labels["negatives"]
+        columns = torch.cat([labels["positive"][:, None], negatives.clamp(min=0)], dim=1)
+        student, teacher = logits.gather(1, columns), labels["teacher"].to(logits.dtype)
+        known = (negatives >= 0) & (labels["negative_weights"] > 0) & (negatives != labels["positive"][:, None])
+        if self.kind == "kl":
+            group = torch.cat([torch.ones_like(known[:, :1]), known], dim=1)
+            targets = functional.log_softmax(teacher.masked_fill(~group, -torch.inf), dim=1)
+            learned = functional.log_softmax(student.masked_fill(~group, -torch.inf), dim=1)
+            # outside the group both are -inf, of which neither value nor gradient is wanted
+            terms = torch.where(group, targets.exp() * (targets - learned.masked_fill(~group, 0.0)), 0.0).sum(dim=1)
+        else:
+            difference = (student[:, :1] - student[:, 1:]) - (teacher[:, :1] - teacher[:, 1:])
+            squares = torch.where(known, difference.square(), 0.0)
+            terms = squares.sum(dim=1) / known.sum(dim=1).clamp(min=1)
+        return self.weight * (labels["weights"].to(logits.dtype) * terms).sum() / len(terms)
+
+
 class WeightedInfoNCE(nn.Module):
     """Weighted InfoNCE: a query nearer to what an agent found useful than to the rest, by how useful it was.
 
@@ -84,11 +121,11 @@ class WeightedInfoNCE(nn.Module):
         temperature: tau, above 0.
         similarity: s, ``cosine`` or ``dot``.
         in_batch_negatives: whether N_i holds more than the mined negatives.
-        distillation: a further term that is added, see :class:`lrat_sim.training.distillation.Distillation`.
+        distillation: a further term that is added, see :class:`Distillation`.
 
     Inputs:
         ``sentence_features``: tokenised columns, the N queries first, then the batch's M distinct documents in one or
-        more columns of any sizes; ``labels``: :data:`lrat_sim.training.batch.Labels`.  Where several processes share a
+        more columns of any sizes; ``labels``: :data:`lrat_sim.training.data.Labels`.  Where several processes share a
         batch, the columns are this process's share, the labels those of the whole.
 
     Example:

@@ -64,11 +64,7 @@ def base_licence(base_model: str | Path) -> str | None:
 
 
 def check_tokenizer(base_model: str | Path) -> None:
-    """Refuses a model folder without tokenizer before it is loaded, which might make one up.
-
-    Raises:
-        InputError: no file of a tokenizer is there.
-    """
+    """Refuses a model folder without tokenizer before it is loaded, which might make one up."""
     known = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "sentencepiece.bpe.model", "spiece.model")
     folder = Path(base_model)
     if ((folder / "modules.json").is_file() or (folder / "config.json").is_file()) and not any(
@@ -106,10 +102,7 @@ def make_trainable(model: Any, settings: TrainingSettings) -> Any:
 def add_adapters(backbone: nn.Module | None, rank: int, alpha: float) -> Any:
     """Puts a low-rank adapter (LoRA, Hu et al. 2021) beside every linear layer, to be trained alone; in place.
 
-    Args:
-        backbone: the transformer.
-        rank: of the adapters, 1 or more.
-        alpha: their output is scaled by ``alpha / rank``.
+    The adapters' output is scaled by ``alpha / rank``.
 
     Raises:
         InputError: the model is no transformer.
@@ -129,12 +122,20 @@ def freeze_layers(model: Any, layers: int) -> None:
 
     Nothing below the first trained layer then needs a gradient, so neither their activations nor a backward pass is
     paid for; and their dropout is off, since it would only disturb what cannot adapt.
+    """
+    for part in frozen_parts(model, layers):
+        part.requires_grad_(False)
+        without_dropout(part)
+
+
+def frozen_parts(model: Any, layers: int) -> list[nn.Module]:
+    """The embeddings and the lower ``layers`` transformer layers, in order; none where no layer is frozen.
 
     Raises:
         InputError: the model has no more layers than that.
     """
     if layers == 0:
-        return
+        return []
     backbone = model.transformers_model
     depth = getattr(getattr(backbone, "config", None), "num_hidden_layers", None)
     modules = backbone.modules() if backbone is not None else ()
@@ -147,9 +148,7 @@ def freeze_layers(model: Any, layers: int) -> None:
             f"be trained; it must be {len(stack) - 1} or less."
         )
     embeddings = getattr(backbone.base_model, "embeddings", None) or backbone.get_input_embeddings()
-    for part in (embeddings, *stack[:layers]):
-        part.requires_grad_(False)
-        without_dropout(part)
+    return [embeddings, *stack[:layers]]
 
 
 def without_dropout(part: nn.Module) -> None:

@@ -23,34 +23,20 @@ class TrainingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
 
     epochs: Annotated[Whole, Meta(description="Passes over the pairs.")] = 2
     batch_size: Annotated[Whole, Meta(description="Pairs per step, of all processes together.")] = 32
-    learning_rate: Annotated[
-        Positive, Meta(description="Peak learning rate, after the warm-up; it then falls linearly to 0.")
-    ] = 2e-4
+    learning_rate: Annotated[Positive, Meta(description="Peak learning rate; it falls linearly to 0.")] = 2e-4
     warmup: Annotated[_BelowOne, Meta(description="Share of all steps in which the learning rate rises from 0.")] = 0.1
     temperature: Annotated[Positive, Meta(description="Temperature of the loss (tau).")] = 0.02
-    similarity: Annotated[
-        Literal["cosine", "dot"], Meta(description="Similarity of a query and a document in the loss.")
-    ] = "cosine"
-    group_size: Annotated[
-        Whole, Meta(description="Texts per pair: its positive and up to this many less one of its mined negatives.")
-    ] = 5
+    similarity: Annotated[Literal["cosine", "dot"], Meta(description="Similarity in the loss.")] = "cosine"
+    group_size: Annotated[Whole, Meta(description="Texts per pair: its positive, the rest mined negatives.")] = 5
     negatives: Annotated[
         Literal["first", "sample"],
         Meta(description="Which mined negatives fill the group: the first by rank, or a new sample in every epoch."),
     ] = "sample"
-    in_batch_negatives: Annotated[
-        bool, Meta(description="Whether the other documents of a batch are negatives, too.")
-    ] = True
-    pair_weights: Annotated[bool, Meta(description="Whether a pair counts by its weight; otherwise each counts 1.")] = (
-        True
-    )
-    max_query_length: Annotated[
-        _Length, Meta(description="Tokens of a query, special ones included; the rest is cut off.")
-    ] = 64
+    in_batch_negatives: Annotated[bool, Meta(description="A batch's other documents are negatives, too.")] = True
+    pair_weights: Annotated[bool, Meta(description="Whether a pair counts by its weight, or else 1.")] = True
+    max_query_length: Annotated[_Length, Meta(description="Tokens of a query; the rest is cut off.")] = 64
     max_document_length: Annotated[_Length, Meta(description="Tokens of a document; the rest is cut off.")] = 128
-    freeze_layers: Annotated[
-        _Count, Meta(description="Lower transformer layers left as they are, with the embeddings; 0 trains all.")
-    ] = 3
+    freeze_layers: Annotated[_Count, Meta(description="Lower layers left as they are; 0 trains all.")] = 3
     dropout: Annotated[bool, Meta(description="Whether the base model's own dropout is on.")] = False
     weight_decay: Annotated[NotNegative, Meta(description="Weight decay of AdamW, on weight matrices alone.")] = 0.0
     max_gradient_norm: Annotated[Positive, Meta(description="Gradients above this norm are scaled down to it.")] = 1.0
@@ -66,38 +52,26 @@ class TrainingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
         Whole | None,
         Meta(description="Texts in memory at once (GradCache): the same gradients for a second forward pass."),
     ] = None
-    gradient_checkpointing: Annotated[
-        bool, Meta(description="Whether activations are computed again in the backward pass, to save memory.")
-    ] = False
-    lora_rank: Annotated[
-        _Count, Meta(description="Rank of the adapters (LoRA) that are trained in place of the weights; 0 for none.")
-    ] = 0
+    gradient_checkpointing: Annotated[bool, Meta(description="Saves memory; activations are computed twice.")] = False
+    lora_rank: Annotated[_Count, Meta(description="Rank of adapters trained in place of weights; 0 for none.")] = 0
     lora_alpha: Annotated[Positive, Meta(description="The adapters' output is scaled by this over their rank.")] = 32.0
     query_prompt: Annotated[
         str | None, Meta(description="Put before each query, also by users of the model; by default the model's own.")
     ] = None
-    document_prompt: Annotated[
-        str | None, Meta(description="Put before each document likewise; by default the model's own.")
-    ] = None
+    document_prompt: Annotated[str | None, Meta(description="Likewise, before each document.")] = None
     development_share: Annotated[
         _BelowOne, Meta(description="Share of the questions held out to choose the best weights; 0 keeps the last.")
     ] = 0.0
     evaluations: Annotated[
         Whole, Meta(description="How often a run measures the model on the held-out questions, its end included.")
     ] = 4
-    base_share: Annotated[
-        _BelowOne, Meta(description="Share of the base model's weights mixed in at the end (LM-Cocktail).")
-    ] = 0.0
-    teacher: Annotated[
-        str | None, Meta(description="Cross-encoder, a folder or hub id, whose scores are learned as well.")
-    ] = None
+    base_share: Annotated[_BelowOne, Meta(description="Share of base weights in the result (LM-Cocktail).")] = 0.0
+    teacher: Annotated[str | None, Meta(description="Folder or hub id of a cross-encoder to learn from.")] = None
     distillation: Annotated[
         Literal["kl", "margin_mse"],
         Meta(description="How the teacher's scores are learned: as a distribution over the group, or as margins."),
     ] = "kl"
-    distillation_weight: Annotated[
-        Positive, Meta(description="Weight of the distillation term; the contrastive one has 1.")
-    ] = 1.0
+    distillation_weight: Annotated[Positive, Meta(description="Weight of the distillation term.")] = 1.0
     checkpoint_steps: Annotated[Whole, Meta(description="Steps between checkpoints, the most a kill can lose.")] = 50
     seed: Annotated[_Count, Meta(description="Random seed of order, sampled negatives and dropout.")] = 0
 

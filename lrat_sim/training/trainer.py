@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy
 import sentence_transformers
@@ -14,7 +14,7 @@ import torch
 import transformers
 from filelock import FileLock, Timeout
 
-from lrat_sim.artifact import ensure_folder
+from lrat_sim.artifact import ensure_folder, replacing
 from lrat_sim.corpus.dataset import dataset_name
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
@@ -24,19 +24,10 @@ from lrat_sim.retrieval.encoder import quiet
 from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.retrieval.rerank import load_cross_encoder
 from lrat_sim.training.data import PairDataset
-from lrat_sim.training.distillation import teacher_scores
 from lrat_sim.training.distributed import is_main, join, process_count, wait_for_all
-from lrat_sim.training.encoder import Encoder
-from lrat_sim.training.folder import (
-    TrainingRecord,
-    claim,
-    discard,
-    identity,
-    is_trained,
-    mean_losses,
-    settle,
-)
-from lrat_sim.training.loop import BEST, Trainee, compute_dtype, fit
+from lrat_sim.training.folder import TrainingRecord, claim, discard, identity, is_trained, mean_losses, settle
+from lrat_sim.training.kinds import KINDS, Trainee
+from lrat_sim.training.loop import BEST, History, compute_dtype, fit
 from lrat_sim.training.model import (
     base_fingerprint,
     base_licence,
@@ -48,6 +39,8 @@ from lrat_sim.training.model import (
 )
 from lrat_sim.training.settings import TrainingSettings
 
+_PAIRS_AT_ONCE = 256
+
 
 def train(
     pairs: Iterable[Pair],
@@ -56,9 +49,10 @@ def train(
     settings: TrainingSettings,
     folder: Path,
     *,
+    kind: Literal["encoder", "reranker"] = "encoder",
     progress: ProgressCallback | None = None,
 ) -> Path:
-    """Trains an encoder on pairs and writes it as a sentence-transformers model folder.
+    """Trains an encoder, or a reranker, on pairs and writes it as a sentence-transformers model folder.
 
     Rerun after a kill, it resumes from the last checkpoint, to the same weights as without one; it returns at once
     when the model is there.  Until the model is whole it lies, with the checkpoints, in ``<folder>.training`` beside
@@ -70,48 +64,30 @@ def train(
     Args:
         pairs: read once, in order.
         corpus: holds every positive and negative.
-        base_model: a sentence-transformers folder, or a hub id.
-        settings: the recipe.
+        base_model: a sentence-transformers folder, or a hub id. A reranker's may be an encoder
+            (``all-MiniLM-L6-v2``), which gets a new output.
+        settings: the recipe; for a reranker ``train-reranker``, with ``in_batch_negatives`` off, since it scores a
+            document only with the queries it was mined for.
         folder: where the model goes; must not exist, be empty, or hold this very model.
-        progress: told (steps done, all steps, the loss of the last one in words).
+        kind: an ``encoder`` learns by :class:`lrat_sim.training.loss.WeightedInfoNCE` and loads as
+            ``SentenceTransformer(path)``, a ``reranker`` by :class:`lrat_sim.training.loss.WeightedListwise` and as
+            ``CrossEncoder(path)``.
+        progress: told (steps done, all steps, the mean loss of the last ones in words).
 
     Returns:
         ``folder``: weights in safetensors, ``README.md`` (the model card) and ``training.json`` (the record).
 
     Raises:
         InputError: there are no pairs, a pair names a document that the corpus does not hold, the base model cannot
-            be loaded, the folder holds something else, another process trains there, or the loss is no longer finite.
+            be loaded, a setting is given that this kind does not have, the folder holds something else, another
+            process trains there, or the loss is no longer finite.
         FingerprintMismatch: the folder holds a model, or an unfinished one, from other pairs, settings, corpus or
             base; names what differs.
     """
-    return train_model(Encoder, pairs, corpus, base_model, settings, folder, progress)
-
-
-class KindOfModel(Trainee, Protocol):
-    """A model in training that can be saved."""
-
-    kind: str
-    """``encoder`` or ``reranker``."""
-
-    def save(self, folder: Path) -> None:
-        """Writes the model without card."""
-        ...
-
-
-def train_model(
-    kind: Callable[[str | Path, PairDataset, TrainingSettings], KindOfModel],
-    pairs: Iterable[Pair],
-    corpus: Corpus,
-    base_model: str | Path,
-    settings: TrainingSettings,
-    folder: Path,
-    progress: ProgressCallback | None,
-) -> Path:
-    """:func:`train` for any kind of model; ``kind`` loads its base."""
     join()
     dataset = PairDataset(pairs, corpus, settings)
     fingerprints = {
-        "kind": kind.kind,  # type: ignore[attr-defined]  # both kinds are classes
+        "kind": kind,
         "pairs": dataset.fingerprint,
         "corpus": corpus.fingerprint,
         "base_model": base_fingerprint(base_model),
@@ -132,7 +108,7 @@ def train_model(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), quiet():
         for model_folder in (base_model, settings.teacher or base_model):
             check_tokenizer(model_folder)
-        trainee = kind(base_model, dataset, settings)
+        trainee = KINDS[kind](base_model, dataset, settings)
         adapters = make_trainable(trainee.model, settings)
         try:
             if is_main():
@@ -141,39 +117,29 @@ def train_model(
                 claim(unfinished, wanted)
             wait_for_all()
             if settings.teacher:
-                _teach(dataset, settings.teacher, unfinished / "teacher.npy", progress)
+                scores = unfinished / "teacher.npy"
+                if is_main():
+                    teacher_scores(
+                        load_cross_encoder(settings.teacher, best_device()), dataset.groups(), scores, progress
+                    )
+                wait_for_all()
+                dataset.teach(numpy.load(scores, allow_pickle=False))
             try:
-                history = fit(trainee, dataset, settings, unfinished / "checkpoints", progress)
+                history = fit(trainee, unfinished / "checkpoints", progress)
             except InputError:
                 if is_main():
                     discard(unfinished)  # resumed from its checkpoints it would end the same way
                 raise
             if is_main():
-                best = history.best
-                if best is not None:
+                if history.best is not None:
                     load_weights(trainee.model, unfinished / "checkpoints" / BEST)
                 if adapters is not None:
                     adapters.merge_and_unload()
                 if settings.base_share:
-                    mix(trainee.model, kind(base_model, dataset, settings).model, settings.base_share)
+                    mix(trainee.model, KINDS[kind](base_model, dataset, settings).model, settings.base_share)
                 trainee.save(unfinished / "model")
-                record = TrainingRecord(
-                    identity=wanted,
-                    base_model=str(base_model),
-                    base_name=base_name(base_model),
-                    dataset=dataset_name(corpus),
-                    pairs=len(dataset.examples),
-                    steps=dataset.steps,
-                    losses=mean_losses(history.losses),
-                    seconds=time.monotonic() - started,
-                    kind=trainee.kind,
-                    development=history.development,
-                    kept_step=best.step if best else dataset.steps,
-                    rejected=dataset.rejected,
-                    licence=base_licence(base_model),
-                    machine=_machine(settings),
-                )
-                settle(unfinished / "model", folder, record)
+                seconds = time.monotonic() - started
+                settle(unfinished / "model", folder, _record(trainee, base_model, wanted, history, seconds))
         except Timeout as error:
             raise InputError(f"{folder} is being trained by another process; wait for it or choose another.") from error
         finally:
@@ -184,23 +150,57 @@ def train_model(
     return folder
 
 
-def _teach(dataset: PairDataset, teacher: str, path: Path, progress: ProgressCallback | None) -> None:
-    """Scores the pairs, by the first process, for all of them to read."""
-    if is_main():
-        teacher_scores(load_cross_encoder(teacher, best_device()), dataset.groups(), path, progress)
-    wait_for_all()
-    dataset.teach(numpy.load(path, allow_pickle=False))
+def teacher_scores(
+    model: Any, texts: Sequence[tuple[str, str]], path: Path, progress: ProgressCallback | None = None
+) -> None:
+    """Writes a cross-encoder's scores of (query, passage) pairs, before any activation, unless the file is there.
+
+    Args:
+        model: a CrossEncoder with one output.
+        texts: the pairs.
+        path: an npy file, (len(texts),) in fp32.
+        progress: told of the pairs that are scored.
+    """
+    if path.exists():
+        return
+    scores = numpy.zeros(len(texts), numpy.float32)
+    for start in range(0, len(texts), _PAIRS_AT_ONCE):
+        batch = list(texts[start : start + _PAIRS_AT_ONCE])
+        scores[start : start + len(batch)] = model.predict(
+            batch, activation_fn=torch.nn.Identity(), show_progress_bar=False
+        )
+        if progress:
+            progress(start + len(batch), len(texts), "pairs scored by the teacher")
+    with replacing(path) as beside, beside.open("wb") as stream:
+        numpy.save(stream, scores, allow_pickle=False)
 
 
-def _machine(settings: TrainingSettings) -> dict[str, Any]:
-    device = best_device()
-    return {
-        "device": device,
-        "processes": process_count(),
-        "precision": str(compute_dtype(settings, device)).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "processor": platform.processor() or platform.machine(),
-        "torch": str(torch.__version__),
-        "transformers": transformers.__version__,
-        "sentence-transformers": sentence_transformers.__version__,
-    }
+def _record(
+    trainee: Trainee, base_model: str | Path, wanted: dict[str, Any], history: History, seconds: float
+) -> TrainingRecord:
+    dataset, device = trainee.dataset, best_device()
+    return TrainingRecord(
+        identity=wanted,
+        base_model=str(base_model),
+        base_name=base_name(base_model),
+        dataset=dataset_name(dataset.corpus),
+        pairs=len(dataset.examples),
+        steps=dataset.steps,
+        losses=mean_losses(history.losses),
+        seconds=seconds,
+        kind=trainee.kind,
+        development=history.development,
+        kept_step=history.best.step if history.best else dataset.steps,
+        rejected=dataset.rejected,
+        licence=base_licence(base_model),
+        machine={
+            "device": device,
+            "processes": process_count(),
+            "precision": str(compute_dtype(trainee.settings, device)).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "processor": platform.processor() or platform.machine(),
+            "torch": str(torch.__version__),
+            "transformers": transformers.__version__,
+            "sentence-transformers": sentence_transformers.__version__,
+        },
+    )

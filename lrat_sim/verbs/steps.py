@@ -291,13 +291,11 @@ def train(
     else:
         dataset = task_set(data, *files)
         corpus = dataset.corpus
-    from lrat_sim.training.reranker import train_reranker
-    from lrat_sim.training.trainer import train as train_encoder
+    from lrat_sim.training.trainer import train as train_model
 
-    train_model = train_encoder if kind == "encoder" else train_reranker
     with bar("train") as progress:
         records = chain.from_iterable(map(read_pairs, files))
-        trained = train_model(records, corpus, base, settings, folder, progress=progress)
+        trained = train_model(records, corpus, base, settings, folder, kind=kind, progress=progress)
     first = os.environ.get("RANK", "0") == "0"
     if dataset is not None and first:
         record_task_set(dataset, trained)

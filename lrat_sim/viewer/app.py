@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
@@ -27,11 +28,10 @@ from lrat_sim.models.transport import is_loopback
 from lrat_sim.retrieval.access import AccessControl
 from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.server import serve_app
-from lrat_sim.viewer import compare_pages, pages, pair_pages
+from lrat_sim.viewer import pages
+from lrat_sim.viewer.corpora import Corpora
 from lrat_sim.viewer.library import Library
 from lrat_sim.viewer.listing import Query
-from lrat_sim.viewer.renderer import Renderer, read_address
-from lrat_sim.viewer.titles import Corpora
 
 _HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
@@ -43,17 +43,17 @@ _HEADERS = {
     "cache-control": "no-cache",
 }
 
-_PAGES: dict[str, tuple[type[Struct], Callable[[Renderer, Any], Response]]] = {
+_PAGES: dict[str, tuple[type[Struct], Callable[[Library, Any], Response]]] = {
     "/": (Query, pages.home),
     "/trajectories": (Query, pages.trajectories),
-    "/runs": (pages.Nothing, pages.runs),
+    "/runs": (pages.Address, pages.runs),
     "/trajectory": (pages.TrajectoryAddress, pages.trajectory),
     "/record": (pages.TrajectoryAddress, pages.record),
     "/document": (pages.DocumentAddress, pages.document),
-    "/compare": (compare_pages.CompareAddress, compare_pages.compare),
-    "/versus": (compare_pages.VersusAddress, compare_pages.versus),
-    "/pairs": (pair_pages.PairsAddress, pair_pages.pairs),
-    "/pair": (pair_pages.PairAddress, pair_pages.pair),
+    "/compare": (pages.CompareAddress, pages.compare),
+    "/versus": (pages.VersusAddress, pages.versus),
+    "/pairs": (pages.PairsAddress, pages.pairs),
+    "/pair": (pages.PairAddress, pages.pair),
 }
 """Every page: the parameters of its address, and what answers."""
 
@@ -65,35 +65,37 @@ def viewer_app(library: Library, *, host: str = "127.0.0.1") -> ASGIApp:
         library: what is shown.
         host: the loopback address that it is reached at; requests for another host name are refused.
     """
-    renderer = Renderer(library)
 
     def answering(path: str) -> Callable[[Request], Response]:
         address, page = _PAGES[path]
 
         def answer(request: Request) -> Response:  # in a thread, since all pages read files
-            asked = read_address(request.query_params, address)
+            parameters = pages.read_address(request.query_params, address)
             library.refresh()
-            return page(renderer, asked)
+            return page(library, parameters)
 
         return answer
 
+    async def refused(_: Request, error: Exception) -> Response:
+        status, sentence = 500, f"the page could not be made ({type(error).__name__}: {error})."
+        if isinstance(error, InputError):
+            status, sentence = 400 if isinstance(error, pages.BadAddress) else 404, str(error)
+        elif isinstance(error, HTTPException):
+            status, sentence = error.status_code, "there is no such page; begin at the list."
+            sentence = sentence if status == 404 else "pages can only be read."
+        return pages.page(library, "error.html", status, sentence=sentence)
+
+    light, dark = (f":root {{ {variables(dark)} }}" for dark in (False, True))
+    colours = f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n"
     app = Starlette(
         routes=[
             *(Route(path, answering(path)) for path in _PAGES),
-            Route("/colours.css", lambda _: Response(_COLOURS, media_type="text/css")),
+            Route("/colours.css", lambda _: Response(colours, media_type="text/css")),
             Mount("/static", StaticFiles(directory=str(files("lrat_sim.viewer") / "static"))),
         ],
-        exception_handlers={
-            InputError: renderer.refused, 404: renderer.not_found, 405: renderer.not_found, 500: renderer.failed,
-        },
-    )  # fmt: skip
+        exception_handlers=dict.fromkeys((InputError, 404, 405, 500), refused),
+    )
     return _WithHeaders(AccessControl(app, host=host, token=None, limits=ServerLimits()))
-
-
-_COLOURS = (
-    f":root {{ {variables(dark=False)} }}\n"
-    f"@media (prefers-color-scheme: dark) {{ :root {{ {variables(dark=True)} }} }}\n"
-)
 
 
 class _WithHeaders:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Generic, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
-from lrat_sim.records import Record, decode
+from lrat_sim.mining.explain import Label
+from lrat_sim.mining.report import MiningReport
+from lrat_sim.mining.run import REPORT
+from lrat_sim.records import Grade, Pair, Verdict, decode
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", Grade, Verdict, Pair)
 
 Signature = tuple[int, int, int]
 
 
 def signature(path: Path) -> Signature | None:
-    """What changes whenever a file does: its number, size and time; None where there is none."""
+    """What changes whenever a file does: its inode, size and time; None where there is none."""
     try:
         status = path.stat()
     except OSError:
@@ -30,15 +35,10 @@ def signature(path: Path) -> Signature | None:
 def readable(
     path: Path, read: Callable[[bytes], T], problems: dict[str, str], start: int = 0
 ) -> Iterator[tuple[int, T]]:
-    """The records of a file that can be read, each with the byte at which it starts.
+    """The records of a file that can be read, each with the byte at which it starts; none where it is missing.
 
-    A last line without a line break is still being written, and left out.
-
-    Args:
-        path: the file; it may be missing.
-        read: a record from a line.
-        problems: told of the first record that cannot be read, by the file's name.
-        start: the byte to begin at, the start of a line.
+    A last line without a line break is still being written, and left out.  ``problems`` gets a sentence on the first
+    record that cannot be read, by the file's name.
     """
     from_start = start == 0
     if from_start:
@@ -66,19 +66,19 @@ def read_line(stream: IO[bytes], offset: int) -> bytes:
     return stream.readline()
 
 
-class ByTrajectory:
-    """The records of a file by the trajectory that they belong to; only their places are kept in memory.
+class RecordFile(Generic[R]):
+    """The records of a file by the trajectory that they belong to; only their offsets are kept in memory.
 
-    Args:
-        path: a file of verdicts, grades or pairs.
-        kind: a struct with the one field or property ``trajectory``.
+    ``states`` holds the latest grade or verdict of each trajectory.
     """
 
-    def __init__(self, path: Path, kind: type[Any]):
-        self.path, self._decode = path, msgspec.json.Decoder(kind).decode
+    def __init__(self, path: Path, kind: type[R]):
+        self.path = path
+        self._kind: type[R] = kind
         self._signature: Signature | None = None
         self._offsets: list[int] = []
         self._numbers: dict[str, list[int]] = {}
+        self.states: dict[str, str] = {}
         self.problems: dict[str, str] = {}
 
     def refresh(self) -> None:
@@ -88,11 +88,16 @@ class ByTrajectory:
             return
         offsets: list[int] = []
         numbers: dict[str, list[int]] = {}
-        for offset, found in readable(self.path, self._decode, self.problems):
+        states: dict[str, str] = {}
+        for offset, record in readable(self.path, lambda line: decode(line, self._kind), self.problems):
             offsets.append(offset)
-            numbers.setdefault(found.trajectory, []).append(len(offsets))
+            if isinstance(record, Pair):
+                numbers.setdefault(record.provenance.trajectory, []).append(len(offsets))
+            else:
+                numbers.setdefault(record.trajectory_id, []).append(len(offsets))
+                states[record.trajectory_id] = record.state
         # requests run in threads: those under way keep what they have
-        self._offsets, self._numbers, self._signature = offsets, numbers, now
+        self._offsets, self._numbers, self.states, self._signature = offsets, numbers, states, now
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -101,16 +106,56 @@ class ByTrajectory:
         """The numbers of a trajectory's records in the file, from 1."""
         return self._numbers.get(trajectory, [])
 
-    def read(self, numbers: Sequence[int], kind: type[R]) -> list[R]:
-        """Some records by their numbers.
-
-        Raises:
-            InputError: one cannot be read.
-        """
+    def read(self, numbers: Sequence[int]) -> list[R]:
+        """Some records by their numbers."""
         if not numbers:
             return []
         try:
             with self.path.open("rb") as stream:
-                return [decode(read_line(stream, self._offsets[number - 1]), kind) for number in numbers]
+                return [decode(read_line(stream, self._offsets[number - 1]), self._kind) for number in numbers]
         except (OSError, *NOT_JSON) as error:
             raise InputError(f"{self.path} cannot be read ({error}); make it again.") from error
+
+    def of(self, trajectory: str) -> list[R]:
+        """The records of a trajectory as they are now, the latest last."""
+        self.refresh()
+        return self.read(self.numbers(trajectory))
+
+
+class MinedPair(Struct, frozen=True, kw_only=True):
+    """A pair with its file, its number there (from 1), the mining's report, and what each document is to it."""
+
+    file: str
+    number: int
+    pair: Pair
+    report: MiningReport | None
+    labels: list[Label] = []
+
+
+class PairsFile(RecordFile[Pair]):
+    """A pairs.jsonl with the report beside it, None where there is none; ``runs`` are the run folders mined."""
+
+    def __init__(self, path: Path, name: str):
+        super().__init__(path, Pair)
+        self.name = name
+        self._read_report()
+
+    def refresh(self) -> None:
+        """Reads the pairs and their report again."""
+        self._read_report()
+        super().refresh()
+
+    def pairs(self, numbers: Sequence[int]) -> list[MinedPair]:
+        """Some pairs by their numbers."""
+        return [
+            MinedPair(file=self.name, number=number, pair=pair, report=self.report)
+            for number, pair in zip(numbers, self.read(numbers), strict=True)
+        ]
+
+    def _read_report(self) -> None:
+        self.report: MiningReport | None = None
+        # pairs made or moved by hand have none
+        with suppress(OSError, *NOT_JSON):
+            self.report = msgspec.json.decode(self.path.with_name(REPORT).read_bytes(), type=MiningReport)
+        names = self.report.runs if self.report is not None else ["."]
+        self.runs = {(self.path.parent / name).resolve() for name in names}

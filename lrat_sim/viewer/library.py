@@ -12,18 +12,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 from msgspec import Struct
 
+from lrat_sim.comparison import Comparison, load
 from lrat_sim.errors import InputError
-from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.rollout.index import TRAJECTORIES
-from lrat_sim.viewer.mined import PairsFile
-from lrat_sim.viewer.run import RunFolder
-from lrat_sim.viewer.table import SCHEMA, agent_label, retriever_label, with_columns, zip_of
-from lrat_sim.viewer.titles import Corpora
+from lrat_sim.viewer.corpora import Corpora
+from lrat_sim.viewer.files import PairsFile, signature
+from lrat_sim.viewer.run import RUN_SCHEMA, RunFolder, values
+
+SCHEMA = pa.schema([*RUN_SCHEMA, *((name, pa.string()) for name in ("retriever_name", "agent_name", "run", "arm"))])
+"""A row a trajectory: what its run folder knows, the name of that folder (``run``), and what it is compared as."""
 
 _COMPARISON = "comparison.json"
 _PASSED_OVER = {"model", "indexes", "corpus", "node_modules"}
@@ -34,45 +35,26 @@ _SECONDS = 1.0
 """Between two looks for new folders: a page of several requests shall not walk the tree for each."""
 
 
-class ComparedArm(Struct, frozen=True):
-    """An arm of a comparison; ``runs`` are its run folders, relative to the comparison's."""
+class PlacedComparison(Struct, frozen=True):
+    """A comparison with the name of its folder, and what stands before the names of its arms here."""
 
     name: str
-    means: dict[str, float | None] = {}
-    over_tasks: dict[str, float | None] = {}
-    runs: list[str] = []
-
-
-class ComparisonCard(Struct, frozen=True):
-    """What a comparison found, and how its arms are called; ``name`` is that of its folder, ``prefix`` of its arms."""
-
-    answer: str = ""
-    base: str = ""
-    setting: dict[str, Any] = {}
-    summaries: list[ComparedArm] = []
-    name: str = ""
-    prefix: str = ""
+    prefix: str
+    comparison: Comparison
 
     def arm(self, name: str) -> str:
-        """What the viewer calls an arm."""
+        """What the viewer calls an arm of it."""
         return self.prefix + name
 
 
 class Library:
     """The run folders in and below a folder, as one table.
 
-    Args:
-        root: a run folder, that of a comparison or a flywheel, or any above them.
-        corpora: where titles and texts come from; by default the corpora near the folder.
-
-    Raises:
-        InputError: there is no run folder.
-
     Attributes:
-        runs: by the name that is shown, the path from ``root``.
-        table: the rows of all runs, by :data:`lrat_sim.viewer.table.SCHEMA`.
-        pairs: files of mined pairs, by name.
+        runs, pairs: by the name that is shown, their path from ``root``.
+        table: the rows of all runs, by :data:`SCHEMA`.
         comparisons: in the order of their folders.
+        counted: whether the evidence of all runs is counted.
     """
 
     def __init__(self, root: Path, corpora: Corpora | None = None):
@@ -82,11 +64,12 @@ class Library:
         self.corpora = corpora or Corpora(root)
         self.runs: dict[str, RunFolder] = {}
         self.pairs: dict[str, PairsFile] = {}
-        self.comparisons: list[ComparisonCard] = []
+        self.comparisons: list[PlacedComparison] = []
         self.table = SCHEMA.empty_table()
+        self.counted = False
         self._arms: dict[Path, str] = {}
         self._retrievers: dict[str, str] = {}
-        self._looked, self._evidence, self._lock = float("-inf"), False, threading.Lock()
+        self._looked, self._lock = float("-inf"), threading.Lock()
         self.refresh()
         if not self.runs:
             raise InputError(f"{root} holds no run folder (no {TRAJECTORIES} in it or below); give one that does.")
@@ -96,33 +79,20 @@ class Library:
         """What could not be read, a sentence each."""
         return [problem for run in self.runs.values() for problem in run.problems]
 
-    @property
-    def counted(self) -> bool:
-        """Whether the evidence of all runs is counted."""
-        return self._evidence
-
     def refresh(self, *, evidence: bool = False) -> None:
-        """Takes in what was written since the last call.
-
-        Args:
-            evidence: counts the evidence, however much has to be read for it.
-        """
+        """Takes in what was written since the last call; ``evidence`` is counted however much has to be read for it."""
         with self._lock:
-            if time.monotonic() - self._looked >= _SECONDS or (evidence and not self._evidence):
-                found = self._look()
-                size = sum(run.size for run in self.runs.values())
-                self._evidence = self._evidence or evidence or size <= _EVIDENCE_AT_ONCE
-                changed = [run.refresh(evidence=self._evidence) for run in self.runs.values()]
-                if found or any(changed):
+            if time.monotonic() - self._looked >= _SECONDS or (evidence and not self.counted):
+                changed = self._look()
+                size = sum(known[1] for run in self.runs.values() if (known := signature(run.path)))
+                self.counted = self.counted or evidence or size <= _EVIDENCE_AT_ONCE
+                # a list, not any() of a generator: every run is to be refreshed
+                if any([changed, *[run.refresh(evidence=self.counted) for run in self.runs.values()]]):
                     self.table = self._joined()
                 self._looked = time.monotonic()
 
     def run(self, name: str) -> RunFolder:
-        """A run by its name.
-
-        Raises:
-            InputError: there is none.
-        """
+        """A run by its name."""
         if name not in self.runs:
             raise InputError(f"there is no run {name!r} here; choose one of the list.")
         return self.runs[name]
@@ -131,12 +101,8 @@ class Library:
         """What a run is compared as: the name of its study's arm, else its own."""
         return self._arms.get(run.folder.resolve(), run.name)
 
-    def retriever(self, description: Mapping[str, Any]) -> str:
-        """What people call a retriever."""
-        return retriever_label(description, self._retrievers.get(str(description.get("fingerprint"))))
-
     def mined_from(self, run: RunFolder) -> list[PairsFile]:
-        """The files of pairs that were mined from a run, with what was added to them."""
+        """The files of pairs that were mined from a run, as they are now."""
         files = [pairs for pairs in self.pairs.values() if run.folder.resolve() in pairs.runs]
         for pairs in files:
             pairs.refresh()
@@ -146,8 +112,8 @@ class Library:
         """Looks for folders; says whether there are others than before."""
         runs: dict[str, Path] = {}
         pairs: dict[str, Path] = {}
-        comparisons: list[ComparisonCard] = []
         arms: dict[Path, str] = {}
+        comparisons: list[PlacedComparison] = []
         for folder, files in _folders(self.root):
             path = folder.relative_to(self.root).as_posix()
             name = self.root.resolve().name if path == "." else path
@@ -155,13 +121,17 @@ class Library:
                 runs[name] = folder
             if PAIRS in files:
                 pairs[name] = folder / PAIRS
-            if _COMPARISON in files and (card := _read_card(folder / _COMPARISON)) is not None:
-                card = msgspec.structs.replace(card, name=name, prefix="" if path == "." else f"{path}/")
-                comparisons.append(card)
-                for arm in card.summaries:
-                    arms |= {(folder / run).resolve(): card.arm(arm.name) for run in arm.runs}
+            if _COMPARISON in files:
+                try:
+                    comparison = load(folder / _COMPARISON)
+                except InputError:  # `lrat-sim compare` says what is wrong with it
+                    continue
+                placed = PlacedComparison(name, "" if path == "." else f"{path}/", comparison)
+                comparisons.append(placed)
+                for arm in comparison.summaries:
+                    arms |= {(folder / run).resolve(): placed.arm(arm.name) for run in arm.runs}
         above = self.root.resolve().parent / PAIRS  # that of a flywheel's round, seen from its collect/
-        if TRAJECTORIES in os.listdir(self.root) and above.is_file():
+        if (self.root / TRAJECTORIES).is_file() and above.is_file():
             name = f"{above.parent.name} (above)"
             if self.root.resolve() in PairsFile(above, name).runs:
                 pairs[name] = above
@@ -179,19 +149,40 @@ class Library:
         return pa.concat_tables([self._named(run) for run in self.runs.values()]).combine_chunks()
 
     def _named(self, run: RunFolder) -> pa.Table:
+        """The rows of a run with the names that people know agents, retrievers and arms by."""
         names = {
-            key: (agent_label(agent) if agent else key[0], self.retriever(retriever) if retriever else key[1])
-            for key, (agent, retriever) in run.described().items()
+            (agent, retriever): (
+                str(described[0].get("name") or described[0].get("model") or "unknown agent")
+                if described[0]
+                else agent,
+                retriever_label(described[1], self._retrievers.get(retriever)) if described[1] else retriever,
+            )
+            for (agent, retriever), described in run.described().items()
         }
-        of_row = [names[key] for key in zip_of(run.table, "agent", "retriever")]
+        of_row = [names[key] for key in values(run.table, "agent", "retriever")]
         several, arm = len(set(of_row)) > 1, self.arm_of(run)
-        columns = {
+        columns: dict[str, Any] = dict(zip(run.table.column_names, run.table.columns, strict=True)) | {
             "retriever_name": [retriever for _, retriever in of_row],
-            "agent_name": [agent for agent, _ in of_row],
+            "agent_name": [str(agent) for agent, _ in of_row],
             "run": [run.name] * len(of_row),
             "arm": [f"{arm} · {agent} · {retriever}" if several else arm for agent, retriever in of_row],
         }
-        return with_columns(run.table, columns).select(SCHEMA.names)
+        return pa.table(columns, SCHEMA)
+
+
+def retriever_label(retriever: Mapping[str, Any], arm: str | None) -> str:
+    """What people call a retriever: its kind and its model.
+
+    Models trained here all lie in a folder called ``model``; such a one is called as the arm of its study, else by its
+    weights.
+    """
+    kind, model = str(retriever.get("kind") or "unknown retriever"), retriever.get("model")
+    if not isinstance(model, str) or not model:
+        return kind
+    name = Path(model).name
+    if name != "model":
+        return f"{kind} {name}"
+    return arm or f"{kind} {name} {str(retriever.get('weights', ''))[:6]}".strip()
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -201,10 +192,3 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
         deep = len(path.relative_to(root).parts) >= _DEPTH
         folders[:] = [] if deep else sorted(f for f in folders if f not in _PASSED_OVER and not f.startswith("."))
         yield path, files
-
-
-def _read_card(path: Path) -> ComparisonCard | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ComparisonCard)
-    except (OSError, *NOT_JSON):  # the terminal's `compare` says what is wrong with it
-        return None

@@ -11,13 +11,10 @@ import pyarrow as pa
 from msgspec import Meta, Struct
 from pyarrow import compute
 
-Evidence = Literal["all", "some", "none", "opened", "unknown"]
-Sort = Literal[
-    "task", "-task", "outcome", "-outcome", "arm", "-arm", "retriever", "-retriever",
-    "steps", "-steps", "tokens", "-tokens", "evidence", "-evidence",
-]  # fmt: skip
+PAGE = 50
+"""Rows a page, unless its address says otherwise."""
 
-EVIDENCE: dict[str, str] = {
+EVIDENCE = {
     "all": "all of it shown",
     "some": "part of it shown",
     "none": "none of it shown",
@@ -26,15 +23,16 @@ EVIDENCE: dict[str, str] = {
 }
 """What may be asked of the evidence, in words."""
 
-_COLUMNS = {
-    "task": "task_id",
+_FILTERS = {
+    "status": "status",
     "outcome": "outcome",
     "arm": "arm",
     "retriever": "retriever_name",
-    "steps": "steps",
-    "tokens": "tokens",
-    "evidence": "share",
+    "agent": "agent_name",
+    "task": "task_id",
 }
+_SORTS = {name: _FILTERS[name] for name in ("task", "outcome", "arm", "retriever")}
+_SORTS |= {"steps": "steps", "tokens": "tokens", "evidence": "share"}
 
 
 class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,11 +49,11 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     arm: str = ""
     retriever: str = ""
     agent: str = ""
-    evidence: Evidence | Literal[""] = ""
+    evidence: Literal["all", "some", "none", "opened", "unknown", ""] = ""
     task: str = ""
-    sort: Sort = "task"
+    sort: Annotated[str, Meta(pattern=f"^-?({'|'.join(_SORTS)})$")] = "task"
     page: Annotated[int, Meta(ge=1)] = 1
-    size: Annotated[int, Meta(ge=1, le=500)] = 50
+    size: Annotated[int, Meta(ge=1, le=500)] = PAGE
 
     def url(self, **changed: Any) -> str:
         """The address of this list with some fields changed; with another order or filter it begins at page 1."""
@@ -69,58 +67,47 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def filters(self) -> bool:
         """Whether any row may be left out."""
-        return any(getattr(self, name) for name in (*FILTER_COLUMNS, "q", "evidence"))
+        return any(getattr(self, name) for name in (*_FILTERS, "q", "evidence"))
 
 
-FILTER_COLUMNS = {
-    "status": "status",
-    "outcome": "outcome",
-    "arm": "arm",
-    "retriever": "retriever_name",
-    "agent": "agent_name",
-    "task": "task_id",
-}
 _DEFAULTS = msgspec.structs.asdict(Query())
 
 
 class Page(Struct, frozen=True):
-    """A page of rows, of ``total`` that were found; ``number`` of ``pages``, ``first`` is the index of its first."""
+    """A page of rows, of ``total`` in all; ``number`` of ``pages``, ``first`` is the index of its first row."""
 
-    rows: list[dict[str, Any]]
+    rows: list[Any]
     total: int
     number: int
     pages: int
     first: int
 
-
-def page_bounds(total: int, size: int, wanted: int) -> tuple[int, int, int]:
-    """The page that is shown (one behind the last is the last), the number of pages, and the index of its first row."""
-    pages = max(1, -(-total // size))
-    number = min(wanted, pages)
-    return number, pages, (number - 1) * size
+    @classmethod
+    def cut(cls, rows: Any, wanted: int, size: int = PAGE) -> Page:
+        """The page of that number, from 1, of a list or range of rows; one behind the last is the last."""
+        pages = max(1, -(-len(rows) // size))
+        number = min(wanted, pages)
+        first = (number - 1) * size
+        return cls(rows[first : first + size], len(rows), number, pages, first)
 
 
 def select(table: Any, query: Query) -> Page:
-    """The page of a query.
-
-    Args:
-        table: by :data:`lrat_sim.viewer.table.SCHEMA`.
-        query: what is asked for; a page behind the last is the last.
-    """
-    found = matching(table, query)
+    """The page of the table of :class:`lrat_sim.viewer.library.Library` that a query asks for."""
+    matched = matching(table, query)
     way = "descending" if query.sort.startswith("-") else "ascending"
-    by = _COLUMNS[query.sort.lstrip("-")]
-    if by == "share":
-        found = found.append_column("share", _share(found))
+    by = _SORTS[query.sort.removeprefix("-")]
+    if by == "share":  # of its evidence that each run was shown; null where none is known
+        evidence = compute.cast(matched["evidence"], pa.float64())
+        known = compute.if_else(compute.greater(evidence, 0), evidence, None)
+        matched = matched.append_column("share", compute.divide(matched["evidence_shown"], known))
     keys = [(by, way)] + [(name, "ascending") for name in ("task_id", "arm", "sample", "id") if name != by]
-    order = compute.sort_indices(found, sort_keys=keys)
-    number, pages, first = page_bounds(len(order), query.size, query.page)
-    return Page(found.take(order[first : first + query.size]).to_pylist(), len(order), number, pages, first)
+    page = Page.cut(compute.sort_indices(matched, sort_keys=keys), query.page, query.size)
+    return msgspec.structs.replace(page, rows=matched.take(page.rows).to_pylist())
 
 
 def matching(table: Any, query: Query) -> Any:
     """The rows that a query asks for, in the order of the table."""
-    equal = {column: value for name, column in FILTER_COLUMNS.items() if (value := getattr(query, name))}
+    equal = {column: value for name, column in _FILTERS.items() if (value := getattr(query, name))}
     conditions = [compute.equal(table[column], value) for column, value in equal.items()]
     conditions += [compute.match_substring(table["words"], word) for word in query.q.casefold().split()]
     if query.evidence:
@@ -128,11 +115,15 @@ def matching(table: Any, query: Query) -> Any:
     return table.filter(reduce(compute.and_kleene, conditions)) if conditions else table
 
 
-def choices(table: Any, column: str) -> list[tuple[str, str]]:
-    """The values of a column in order, each with how it is offered: with its count."""
-    counts = compute.value_counts(table[column]).to_pylist()
-    found = sorted((each["values"], each["counts"]) for each in counts if each["values"] is not None)
-    return [(value, f"{value} ({count:,})") for value, count in found]
+def choices(table: Any) -> dict[str, list[tuple[str, str]]]:
+    """What each filter but the task offers: the values of its column in order, each with its count."""
+    offered = {}
+    for name, column in _FILTERS.items():
+        if name != "task":
+            counts = compute.value_counts(table[column]).to_pylist()
+            known = sorted((count["values"], count["counts"]) for count in counts if count["values"] is not None)
+            offered[name] = [(value, f"{value} ({count:,})") for value, count in known]
+    return offered
 
 
 def address(path: str, **parameters: Any) -> str:
@@ -140,9 +131,9 @@ def address(path: str, **parameters: Any) -> str:
     return f"{path}?{urlencode(parameters, errors='replace')}" if parameters else path
 
 
-def _evidence(table: Any, asked: str) -> Any:
+def _evidence(table: Any, wanted: str) -> Any:
     known = compute.greater(table["evidence"], 0)
-    if asked == "unknown":
+    if wanted == "unknown":
         return compute.invert(known)
     every, none = compute.equal(table["evidence_shown"], table["evidence"]), compute.equal(table["evidence_shown"], 0)
     fits = {
@@ -151,10 +142,4 @@ def _evidence(table: Any, asked: str) -> Any:
         "some": compute.invert(compute.or_kleene(every, none)),
         "opened": compute.greater(table["evidence_opened"], 0),
     }
-    return compute.and_kleene(known, fits[asked])
-
-
-def _share(table: Any) -> Any:
-    """The share of its evidence that each run was shown; null where none is known."""
-    evidence = compute.cast(table["evidence"], pa.float64())
-    return compute.divide(table["evidence_shown"], compute.if_else(compute.greater(evidence, 0), evidence, None))
+    return compute.and_kleene(known, fits[wanted])

@@ -6,7 +6,8 @@ a run can be watched while it goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +19,25 @@ from pyarrow import compute, parquet
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.records import Grade, GradeState, Task, Trajectory, Verdict, decode
+from lrat_sim.records import Grade, Task, Trajectory, Verdict, decode
 from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, Row, row
-from lrat_sim.viewer.files import ByTrajectory, Signature, read_line, readable, signature
-from lrat_sim.viewer.table import INDEX_SCHEMA, extended, zip_of
+from lrat_sim.viewer.files import RecordFile, Signature, read_line, readable, signature
+
+_KINDS = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
+_INDEX = pa.schema([(name, _KINDS[str(kind).split(" ")[0]]) for name, kind in Row.__annotations__.items()])
+RUN_SCHEMA = pa.schema(
+    [
+        *_INDEX,
+        *((name, pa.int64()) for name in ("steps", "tokens", "evidence", "evidence_shown", "evidence_opened")),
+        *((name, pa.string()) for name in ("outcome", "question", "words")),
+    ]
+)
+"""The index, and beside it: ``evidence``, the number of documents that prove the task's answer (0 where none are
+known), and how many of them the run was shown and opened (null where not counted); ``outcome``, which is correct,
+incorrect, ungraded, unanswered or error; ``words``, the text that is searched."""
 
 Described = tuple[dict[str, Any], dict[str, Any]]
 """Agent and retriever as a trajectory records them."""
-
-
-class _Graded(Struct, frozen=True):
-    trajectory_id: str
-    state: GradeState
-
-
-class _Judged(Struct, frozen=True, rename={"trajectory": "trajectory_id"}):
-    trajectory: str
-
-
-class _Header(Struct, frozen=True):
-    id: str
-    agent: dict[str, Any] = {}
-    retriever: dict[str, Any] = {}
 
 
 class _Hit(Struct, frozen=True, gc=False):
@@ -61,161 +59,162 @@ class _Calls(Struct, frozen=True):
 
 
 _CALLS = msgspec.json.Decoder(_Calls).decode
-_GRADED = msgspec.json.Decoder(_Graded).decode
-_HEADER = msgspec.json.Decoder(_Header).decode
 
 
 class RunFolder:
-    """A run folder that may grow.
-
-    Args:
-        folder: it holds trajectories.jsonl.
-        name: what the viewer calls it.
-
-    Attributes:
-        table: a row a trajectory, by :func:`lrat_sim.viewer.table.extended`; replaced, never changed.
-        tasks: those asked, by id.
-    """
+    """A run folder that may grow; its ``table``, by :data:`RUN_SCHEMA`, is replaced, never changed."""
 
     def __init__(self, folder: Path, name: str):
-        self.folder, self.name = folder, name
-        self.path = folder / TRAJECTORIES
+        self.folder, self.name, self.path = folder, name, folder / TRAJECTORIES
         self.tasks: dict[str, Task] = {}
+        self.grades, self.verdicts = RecordFile(folder / GRADES, Grade), RecordFile(folder / VERDICTS, Verdict)
+        self.table = RUN_SCHEMA.empty_table()
         self._problems: dict[str, str] = {}
         self._signatures: dict[str, Signature | None] = {}
-        self._beyond: dict[int, Row] = {}
+        self._index = _INDEX.empty_table()
+        self._beyond: dict[str, Row] = {}
+        self._read, self._last = 0, b""
         self._evidence: dict[int, tuple[int, int] | None] = {}
-        self._last: tuple[int, str] | None = None
         self._described: dict[tuple[str, str], Described] = {}
-        self._grades, self._verdicts = (ByTrajectory(folder / name, _Judged) for name in (GRADES, VERDICTS))
-        self.table = extended(INDEX_SCHEMA.empty_table(), {}, [], [])
 
     @property
     def problems(self) -> list[str]:
         """What of the folder could not be read: the first of each file, a sentence each."""
-        return [*(self._problems | self._grades.problems | self._verdicts.problems).values()]
-
-    @property
-    def size(self) -> int:
-        """The bytes of its trajectories."""
-        return self.path.stat().st_size if self.path.exists() else 0
+        return [*(self._problems | self.grades.problems | self.verdicts.problems).values()]
 
     def refresh(self, *, evidence: bool = False) -> bool:
         """Reads the folder again where a file of it has changed; says whether one has.
 
-        Args:
-            evidence: counts the evidence that each run was shown, for which all trajectories are read once.
+        To count the evidence that each run was shown, all trajectories are read once.
         """
-        signatures = {name: signature(self.folder / name) for name in (INDEX, TRAJECTORIES, TASKS, GRADES)}
-        if signatures == self._signatures and not (evidence and len(self._evidence) < self.table.num_rows):
+        before, now = self._signatures, {name: signature(self.folder / name) for name in _FILES}
+        if now == before and not (evidence and len(self._evidence) < self.table.num_rows):
             return False
-        self._signatures = signatures
-        if self._last is not None and self._end_of(*self._last) is None:  # another file stands there now
-            self._beyond, self._evidence = {}, {}
+        self._signatures = now
+        replaced = self._is_replaced(before.get(TRAJECTORIES), now[TRAJECTORIES])
+        if replaced:
+            self._evidence = {}
+        if replaced or now[INDEX] != before.get(INDEX):
+            self._read_index()
+        self._read_beyond()
         tasks = readable(self.folder / TASKS, lambda line: decode(line, Task), self._problems)
         self.tasks = {task.id: task for _, task in tasks}
-        states = {one.trajectory_id: one.state for _, one in readable(self.folder / GRADES, _GRADED, self._problems)}
-        index = self._read_index()
+        self.grades.refresh()
         if evidence:
             self._count_evidence()
-        grades = [states.get(name, grade) for name, grade in zip_of(index, "id", "grade")]
-        counts = [self._evidence.get(offset) for offset in index["offset"].to_pylist()]
-        self.table = extended(index, self.tasks, grades, counts)
+        self.table = self._table()
         return True
+
+    def _is_replaced(self, before: Signature | None, now: Signature | None) -> bool:
+        """Whether trajectories.jsonl is another file than before, and has not only grown.
+
+        A file may be written anew under its old inode: it has then shrunk, or changed before its end.
+        """
+        if before is None or now is None or now == before:
+            return now != before
+        return now[1] <= before[1] or self._line(self._read - len(self._last)) != self._last
+
+    def _read_index(self) -> None:
+        """The index, where it belongs to the trajectories; what was read beyond the former one is forgotten."""
+        path, self._index = self.folder / INDEX, _INDEX.empty_table()
+        self._beyond, self._read, self._last = {}, 0, b""
+        self._problems.pop(INDEX, None)
+        if not path.is_file():
+            return
+        try:
+            table = parquet.read_table(path).select(_INDEX.names).cast(_INDEX)
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            self._problems[INDEX] = f"{path} cannot be read ({error})."
+            return
+        if table.num_rows:
+            last = compute.max(table["offset"]).as_py()
+            line = self._line(last)
+            record = _trajectory(line)
+            if record is not None and record.id == table["id"][compute.index(table["offset"], last).as_py()].as_py():
+                self._index, self._read, self._last = table, last + len(line), line
+
+    def _read_beyond(self) -> None:
+        read = readable(self.path, lambda line: (decode(line, Trajectory), line), self._problems, self._read)
+        for offset, (trajectory, line) in read:
+            self._beyond[trajectory.id] = row(trajectory, offset)
+            self._read, self._last = offset + len(line), line
+
+    def _count_evidence(self) -> None:
+        for offset, run in readable(self.path, _CALLS, {}, max(self._evidence, default=0)):
+            self._evidence[offset] = None
+            if (task := self.tasks.get(run.task_id)) is not None:
+                calls = [call for turn in run.turns for call in turn.calls]
+                shown = {hit.docid for call in calls for hit in call.hits or ()}
+                opened = {call.docid for call in calls}
+                self._evidence[offset] = len(shown.intersection(task.evidence)), len(opened.intersection(task.evidence))
+
+    def _table(self) -> pa.Table:
+        # the last record of an id is the one that counts
+        again = compute.is_in(self._index["id"], pa.array(list(self._beyond), pa.string()))
+        beyond = pa.Table.from_pylist([msgspec.structs.asdict(row) for row in self._beyond.values()], _INDEX)
+        index = pa.concat_tables([self._index.filter(compute.invert(again)), beyond])
+        grades = [self.grades.states.get(name, grade) for name, grade in values(index, "id", "grade")]
+        tasks = [self.tasks.get(name) for (name,) in values(index, "task_id")]
+        questions = [task.question if task else "" for task in tasks]
+        counts = [self._evidence.get(offset) for (offset,) in values(index, "offset")]
+        columns: dict[str, Any] = dict(zip(index.column_names, index.columns, strict=True)) | {
+            "grade": grades,
+            "steps": compute.add(index["searches"], index["browses"]),
+            "tokens": compute.add(index["prompt_tokens"], index["completion_tokens"]),
+            "evidence": [len(set(task.evidence)) if task else 0 for task in tasks],
+            "evidence_shown": [count and count[0] for count in counts],
+            "evidence_opened": [count and count[1] for count in counts],
+            "outcome": [
+                (grade or "ungraded") if status == "answered" else status
+                for (status,), grade in zip(values(index, "status"), grades, strict=True)
+            ],
+            "question": questions,
+            "words": [
+                "\n".join((question, task, name, answer or "")).casefold()
+                for question, (task, name, answer) in zip(
+                    questions, values(index, "task_id", "id", "answer"), strict=True
+                )
+            ],
+        }
+        return pa.table(columns, RUN_SCHEMA)
 
     def described(self) -> dict[tuple[str, str], Described]:
         """Agent and retriever by their fingerprints, from the first record that has them; empty where it is broken."""
-        keys = list(zip_of(self.table, "agent", "retriever"))
+        keys = list(values(self.table, "agent", "retriever"))
         for key in set(keys) - self._described.keys():
-            header = self._header(self.table["offset"][keys.index(key)].as_py())
-            self._described[key] = (header.agent, header.retriever) if header is not None else ({}, {})
+            first = _trajectory(self._line(self.table["offset"][keys.index(key)].as_py()))
+            self._described[key] = (first.agent, first.retriever) if first is not None else ({}, {})
         return self._described
 
     def trajectory(self, name: str) -> Trajectory | None:
-        """One trajectory, None where there is none of that id.
-
-        Raises:
-            InputError: its record is not where the index says, or is none.
-        """
+        """One trajectory, None where there is none of that id."""
         position = compute.index(self.table["id"], name).as_py()
-        return None if position < 0 else self.at(self.table["offset"][position].as_py(), name)
+        if position < 0:
+            return None
+        offset = self.table["offset"][position].as_py()
+        trajectory = _trajectory(self._line(offset))
+        if trajectory is None or trajectory.id != name:
+            raise InputError(f"{self.folder / INDEX} does not fit {TRAJECTORIES}; rerun the rollout's command.")
+        return trajectory
 
-    def at(self, offset: int, name: str) -> Trajectory:
-        """The trajectory that starts at a byte; see :meth:`trajectory`."""
+    def _line(self, offset: int) -> bytes:
+        """The line of trajectories.jsonl that starts at a byte; empty where there is none."""
         try:
             with self.path.open("rb") as stream:
-                found = decode(read_line(stream, offset), Trajectory)
-        except (OSError, *NOT_JSON) as error:
-            raise InputError(f"{self.path}, byte {offset}: no trajectory can be read there ({error}).") from error
-        if found.id != name:
-            raise InputError(f"{self.folder / INDEX} does not fit {TRAJECTORIES}: run the rollout's command again.")
-        return found
-
-    def verdicts(self, trajectory: str) -> list[Verdict]:
-        """The verdicts on a run's browses, the latest last."""
-        self._verdicts.refresh()
-        return self._verdicts.read(self._verdicts.numbers(trajectory), Verdict)
-
-    def grades(self, trajectory: str) -> list[Grade]:
-        """The grades of a run's answer, the latest last."""
-        self._grades.refresh()
-        return self._grades.read(self._grades.numbers(trajectory), Grade)
-
-    def _read_index(self) -> pa.Table:
-        """The index, where it belongs to the trajectories, and behind it the rows that it lacks."""
-        index, covered = INDEX_SCHEMA.empty_table(), 0
-        path = self.folder / INDEX
-        self._problems.pop(INDEX, None)
-        if path.is_file():
-            try:
-                table = parquet.read_table(path).select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
-            except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-                self._problems[INDEX] = f"{path} cannot be read ({error})."
-                table = index
-            if table.num_rows:
-                last = compute.max(table["offset"]).as_py()
-                name = table["id"][compute.index(table["offset"], last).as_py()].as_py()
-                if (end := self._end_of(last, name)) is not None:
-                    index, covered, self._last = table, end, (last, name)
-        rows = {offset: row for offset, row in self._beyond.items() if offset >= covered}
-        start = self._end_of(max(rows), rows[max(rows)].id) if rows else None
-        found = readable(self.path, lambda line: decode(line, Trajectory), self._problems, start or covered)
-        rows |= {offset: row(trajectory, offset) for offset, trajectory in found}
-        self._beyond = rows
-        if rows:
-            self._last = max(rows), rows[max(rows)].id
-            # the last record of an id is the one that counts
-            added = {row.id: msgspec.structs.asdict(row) for row in rows.values()}
-            again = compute.is_in(index["id"], pa.array(list(added), pa.string()))
-            beyond = pa.Table.from_pylist(list(added.values()), INDEX_SCHEMA)
-            index = pa.concat_tables([index.filter(compute.invert(again)), beyond])
-        return index
-
-    def _header(self, offset: int) -> _Header | None:
-        try:
-            with self.path.open("rb") as stream:
-                return _HEADER(read_line(stream, offset))
-        except (OSError, *NOT_JSON):
-            return None
-
-    def _end_of(self, offset: int, name: str) -> int | None:
-        """The byte behind the trajectory that starts at ``offset``; None where that is not the one of this name."""
-        header = self._header(offset)
-        if header is None or header.id != name:
-            return None
-        with self.path.open("rb") as stream:
-            return offset + len(read_line(stream, offset))
-
-    def _count_evidence(self) -> None:
-        start = max(self._evidence, default=0)
-        for offset, run in readable(self.path, _CALLS, {}, start):
-            task = self.tasks.get(run.task_id)
-            calls = (call for turn in run.turns for call in turn.calls)
-            self._evidence[offset] = evidence_counts(calls, task.evidence) if task is not None else None
+                return read_line(stream, offset)
+        except OSError:
+            return b""
 
 
-def evidence_counts(calls: Iterable[Any], evidence: Iterable[str]) -> tuple[int, int]:
-    """How many of some documents a run was shown, and how many it opened."""
-    wanted, calls = set(evidence), list(calls)
-    shown = {hit.docid for call in calls for hit in call.hits or ()}
-    return len(wanted & shown), len(wanted & {call.docid for call in calls})
+_FILES = (INDEX, TRAJECTORIES, TASKS, GRADES)
+
+
+def _trajectory(line: bytes) -> Trajectory | None:
+    with suppress(*NOT_JSON):
+        return decode(line, Trajectory)
+    return None
+
+
+def values(table: pa.Table, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, row by row."""
+    return zip(*(table[name].to_pylist() for name in columns), strict=True)

@@ -6,69 +6,54 @@ Turns count from 1 here, as readers count; records count them from 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.mining.explain import Label, labels
-from lrat_sim.mining.report import MiningReport
-from lrat_sim.records import Call, Hit, PlacedCall, Task, Trajectory, Turn, Verdict
-from lrat_sim.viewer.mined import Numbered
-from lrat_sim.viewer.titles import Snippet, found_in, shown_hits
-
-
-class ShownHit(Struct, frozen=True, kw_only=True):
-    """A line of a result list.
-
-    ``opened`` is the turn that opened it first, ``before`` the one that listed it first, ``labels`` what it is to the
-    pairs of the search, each kind once, ``only_here`` whether the other run did not find it by the same search.
-    """
-
-    hit: Hit
-    title: str
-    text: str
-    evidence: bool
-    opened: int | None
-    before: int | None
-    labels: list[Label]
-    only_here: bool = False
-
-
-class ShownPair(Struct, frozen=True, kw_only=True):
-    """A pair that was mined from a search, with what each document is to it; the report says how it was weighted."""
-
-    at: Numbered
-    labels: list[Label]
-    report: MiningReport | None
+from lrat_sim.records import Call, Document, Grade, PlacedCall, Task, Trajectory, Turn, Verdict
+from lrat_sim.viewer.corpora import shown_hits
+from lrat_sim.viewer.files import MinedPair
 
 
 class ShownCall(Struct, frozen=True, kw_only=True):
-    """A call: ``said`` is the query or document asked for, ``asked`` the arguments where others ran."""
+    """A call: ``said`` is the query or document asked for, ``asked`` the arguments where others ran.
+
+    ``documents`` are those that its output shows, ``others`` the ids that the other run's same search found here, None
+    where it has no such search.
+    """
 
     call: Call
     position: int
     said: str
     asked: str | None
-    hits: list[ShownHit]
-    title: str
-    evidence: bool
+    documents: dict[str, Document]
+    others: set[str] | None
     verdict: Verdict | None
-    pairs: list[ShownPair]
+    pairs: list[MinedPair]
 
     @property
     def kind(self) -> str:
         """What it did, in a word."""
         return "search" if self.call.is_search else "open" if self.call.is_browse else "failed"
 
+    def labels(self, docid: str) -> list[Label]:
+        """What a document is to the pairs of the search, each kind once."""
+        of_it = [label for pair in self.pairs for label in pair.labels if label.docid == docid]
+        return [*{(label.state, label.weight): label for label in of_it if label.state != "neither"}.values()]
+
 
 class ShownTurn(Struct, frozen=True, kw_only=True):
-    """A turn by its number, from 1."""
+    """A turn by its number, from 1; ``evidence`` says whether it listed or opened any."""
 
     number: int
     turn: Turn
     calls: list[ShownCall]
+    evidence: bool
 
     @property
     def kind(self) -> str:
@@ -76,136 +61,100 @@ class ShownTurn(Struct, frozen=True, kw_only=True):
         return self.calls[0].kind if self.calls else "answer" if self.turn.text else "thought"
 
     @property
-    def evidence(self) -> bool:
-        """Whether it listed or opened evidence."""
-        return any(call.evidence or any(hit.evidence for hit in call.hits) for call in self.calls)
-
-    @property
     def seconds(self) -> float:
         """Of the model and of its calls together."""
-        return sum(each.seconds for each in self.turn.attempts) + sum(call.seconds for call in self.turn.calls)
-
-
-class EvidenceDocument(Struct, frozen=True, kw_only=True):
-    """A document that proves the answer: the turns in which it was first listed and first opened, None if never.
-
-    ``readable`` says whether there is anything to show of it: the corpus has it, or the agent was shown it.
-    """
-
-    docid: str
-    title: str
-    listed: int | None
-    opened: int | None
-    readable: bool
+        return sum(attempt.seconds for attempt in self.turn.attempts) + sum(call.seconds for call in self.turn.calls)
 
 
 class Transcript:
-    """A run as it is shown.
-
-    Args:
-        trajectory: the run.
-        task: its task, for the evidence.
-        corpus: gives titles; without it they are those that the agent was shown.
-        verdicts: on its browses, the latest last.
-        pairs: mined from it, each with the report of the mining.
-        other: the run beside it, whose lists are compared.
+    """A run as it is shown; without a corpus titles are those that the agent was shown.
 
     Attributes:
-        turns: in order.
-        evidence: of the task, in its order.
-        searches, browses, failed: how many calls of each kind.
+        row: its row in the table of the library, with its outcome and the names of run, arm, agent and retriever.
+        evidence: the ids of the documents that prove the task's answer.
+        listed, opened: the turns in which documents were first listed and first opened, by id.
     """
 
     def __init__(
         self,
         trajectory: Trajectory,
-        task: Task | None,
-        corpus: Corpus | None,
+        task: Task | None = None,
+        corpus: Corpus | None = None,
+        *,
         verdicts: Sequence[Verdict] = (),
-        pairs: Sequence[tuple[Numbered, MiningReport | None]] = (),
+        pairs: Sequence[MinedPair] = (),
         other: Trajectory | None = None,
+        grade: Grade | None = None,
+        row: dict[str, Any] | None = None,
     ):
-        self._trajectory, self._corpus, self._verdicts, self._other = trajectory, corpus, verdicts, other
-        self._proof = dict.fromkeys(task.evidence if task is not None else [])
+        self.trajectory, self.task, self.grade, self.row = trajectory, task, grade, row
+        self._corpus, self._verdicts, self._pairs, self._other = corpus, verdicts, pairs, other
+        self.evidence = list(dict.fromkeys(task.evidence if task is not None else []))
         self.searches = sum(1 for _ in trajectory.searches())
         self.browses = sum(1 for _ in trajectory.browses())
         self.failed = sum(call.executed is None for call in trajectory.calls())
-        self._latest = {(each.turn, each.call): each for each in verdicts}
-        self._pairs = pairs
-        self._opened: dict[str, int] = {}
-        self._listed: dict[str, int] = {}
-        self._snippets: dict[str, Snippet] = {}
-        for number, _, call in trajectory.placed_calls():
-            if call.docid is not None:
-                self._opened.setdefault(call.docid, number + 1)
-            for hit in call.hits or ():
-                self._listed.setdefault(hit.docid, number + 1)
-            # a title seen once is known wherever its document comes again
-            for docid, snippet in shown_hits(call.output, [hit.docid for hit in call.hits or ()]).items():
-                self._snippets.setdefault(docid, snippet)
+        self.opened: dict[str, int] = {}
+        self.listed: dict[str, int] = {}
+        self._documents: dict[str, Document] = {}
         self.turns = [self._turn(number, turn) for number, turn in enumerate(trajectory.turns)]
-        self.evidence = [self._evidence(docid) for docid in self._proof]
 
-    def title(self, docid: str | None) -> str:
-        """The title of a document, empty where it is not known."""
-        document = found_in(self._corpus, docid)
-        if document is not None:
-            return document.title
-        return self._snippets[docid].title if docid in self._snippets else ""
+    @property
+    def first_evidence(self) -> int | None:
+        """The turn that listed evidence first, None if none did."""
+        return min((self.listed[docid] for docid in self.evidence if docid in self.listed), default=None)
 
-    def _evidence(self, docid: str) -> EvidenceDocument:
-        listed, opened = self._listed.get(docid), self._opened.get(docid)
-        readable = bool(listed or opened) or found_in(self._corpus, docid) is not None
-        return EvidenceDocument(docid=docid, title=self.title(docid), listed=listed, opened=opened, readable=readable)
+    def document(self, docid: str) -> Document | None:
+        """A document of the corpus that was searched, None where it is not here."""
+        return self._corpus.document(docid) if self._corpus is not None and docid in self._corpus else None
+
+    def title(self, docid: str) -> str:
+        """The title of a document, from the corpus or as the agent was shown it; empty where neither is known."""
+        document = self.document(docid) or self._documents.get(docid)
+        return document.title if document is not None else ""
+
+    def is_readable(self, docid: str) -> bool:
+        """Whether there is anything to show of a document."""
+        return docid in self.listed or docid in self.opened or self.document(docid) is not None
 
     def _turn(self, number: int, turn: Turn) -> ShownTurn:
         calls = [self._call(PlacedCall(number, position, call)) for position, call in enumerate(turn.calls)]
-        return ShownTurn(number=number + 1, turn=turn, calls=calls)
+        for call in turn.calls:
+            if call.docid is not None:
+                self.opened.setdefault(call.docid, number + 1)
+            for hit in call.hits or ():
+                self.listed.setdefault(hit.docid, number + 1)
+        met = {hit.docid for call in turn.calls for hit in call.hits or ()} | {call.docid for call in turn.calls}
+        return ShownTurn(number=number + 1, turn=turn, calls=calls, evidence=not met.isdisjoint(self.evidence))
 
     def _call(self, placed: PlacedCall) -> ShownCall:
         number, position, call = placed
-        pairs = [
-            ShownPair(at=at, labels=labels(at.pair, self._trajectory, self._verdicts, report), report=report)
-            for at, report in self._pairs
-            if at.pair.provenance.turn == number and self._searched(at) == position
-        ]
+        ran: Any = call.executed if call.executed is not None else call.arguments
+        said = next(iter(ran.values())) if isinstance(ran, dict) and len(ran) == 1 else ran
+        documents = shown_hits(call.output, [hit.docid for hit in call.hits or ()])
+        # a title seen once is known wherever its document comes again
+        self._documents = documents | self._documents
         return ShownCall(
             call=call,
             position=position,
-            said=_said(call),
+            said=_text(said),
             asked=_text(call.arguments) if call.executed is not None and call.executed != call.arguments else None,
-            hits=self._hits(placed, pairs),
-            title=self.title(call.docid),
-            evidence=call.docid in self._proof,
-            verdict=self._latest.get((number, position)),
-            pairs=pairs,
+            documents=documents,
+            others=self._others(placed),
+            verdict=next((v for v in reversed(self._verdicts) if (v.turn, v.call) == (number, position)), None),
+            pairs=[
+                replace(mined, labels=labels(mined.pair, self.trajectory, self._verdicts, mined.report))
+                for mined in self._pairs
+                if mined.pair.provenance.turn == number and self._searched(mined) == position
+            ],
         )
 
-    def _searched(self, at: Numbered) -> int:
+    def _searched(self, mined: MinedPair) -> int:
         """The position of the search of a pair in its turn; where the pair does not say, it is the first search."""
-        calls = self._trajectory.turns[at.pair.provenance.turn].calls
+        calls = self.trajectory.turns[mined.pair.provenance.turn].calls
         first = next((position for position, call in enumerate(calls) if call.is_search), 0)
-        return first if at.pair.provenance.call is None else at.pair.provenance.call
-
-    def _hits(self, placed: PlacedCall, pairs: Sequence[ShownPair]) -> list[ShownHit]:
-        here = shown_hits(placed.call.output, [hit.docid for hit in placed.call.hits or ()])
-        others = self._others(placed)
-        return [
-            ShownHit(
-                hit=hit,
-                title=self.title(hit.docid),
-                text=here[hit.docid].text if hit.docid in here else "",
-                evidence=hit.docid in self._proof,
-                opened=self._opened.get(hit.docid),
-                before=before if (before := self._listed[hit.docid]) <= placed.turn else None,
-                labels=_labels(hit.docid, pairs),
-                only_here=others is not None and hit.docid not in others,
-            )
-            for hit in placed.call.hits or ()
-        ]
+        return first if mined.pair.provenance.call is None else mined.pair.provenance.call
 
     def _others(self, placed: PlacedCall) -> set[str] | None:
-        """The documents that the other run's same search found at this position, None where it has none."""
         if self._other is None or placed.turn >= len(self._other.turns):
             return None
         calls = self._other.turns[placed.turn].calls[placed.position : placed.position + 1]
@@ -213,17 +162,43 @@ class Transcript:
         return None if hits is None else {hit.docid for hit in hits}
 
 
-def _labels(docid: str, pairs: Sequence[ShownPair]) -> list[Label]:
-    labelled = [each for pair in pairs for each in pair.labels if each.docid == docid and each.state != "neither"]
-    return list({(each.state, each.weight): each for each in labelled}.values())
-
-
-def _said(call: Call) -> str:
-    ran: Any = call.executed if call.executed is not None else call.arguments
-    if isinstance(ran, dict) and len(ran) == 1:
-        ran = next(iter(ran.values()))
-    return _text(ran)
-
-
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+class Divergence(Struct, frozen=True):
+    """Where two runs diverge: ``turn`` is the first, from 1, that differs in what was done or what came back.
+
+    ``action`` is the first turn with another action, ``why`` what differs at ``turn``; None where nothing does.
+    """
+
+    turn: int | None
+    action: int | None
+    why: str
+
+
+def divergence(a: Trajectory, b: Trajectory) -> Divergence:
+    """Where two runs diverge: by their calls and answers, and by what came back; other reasoning alone is none."""
+    first, why = None, "they do the same to the end"
+    for number, (one, two) in enumerate(zip_longest(a.turns, b.turns), start=1):
+        if one is None or two is None:
+            return Divergence(first or number, number, why if first else f"{'A' if one is None else 'B'} has ended")
+        if _actions(one) != _actions(two):
+            tools = [turn.calls[0].tool if turn.calls else "an answer" for turn in (one, two)]
+            differs = "different calls" if tools[0] == tools[1] else f"A makes {tools[0]}, B {tools[1]}"
+            return Divergence(first or number, number, why if first else differs)
+        if first is None and _results(one) != _results(two):
+            first, why = number, "same call, different results"
+    return Divergence(first, None, why)
+
+
+def _actions(turn: Turn) -> list[Any]:
+    # an answer is worded with the documents' ids; whether there is one is what is done
+    return [(call.tool, call.executed if call.executed is not None else call.arguments) for call in turn.calls]
+
+
+def _results(turn: Turn) -> list[Any]:
+    return [
+        [hit.docid for hit in call.hits] if call.hits is not None else (call.docid, call.error, call.output)
+        for call in turn.calls
+    ] or [turn.text]

@@ -49,6 +49,8 @@ def test_what_is_not_allowed_is_refused_by_name(overrides, named):
 def test_settings_made_in_a_script_are_checked_too():
     with pytest.raises(InputError, match="k is 0"):
         AgentSettings(model="openai/m", limits=Limits(k=0)).resolved()
+    with pytest.raises(InputError, match=r"limits\.k"):
+        AgentSettings(model="openai/m", limits={"k": 0}).resolved()
     with pytest.raises(InputError, match="patience"):
         AgentSettings(model="sim/m", simulation={"patience": -1}).resolved()
     with pytest.raises(UnknownName, match="no-such-prompt"):

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
-from lrat_sim.formats import About, Entry, read_any, recognise
-from lrat_sim.formats.atif import entry_of, read, record_of, write
+from lrat_sim.formats import About, read_any, recognise
+from lrat_sim.formats.atif import FORMAT, entry_of, record_of
 from lrat_sim.records import Turn
 
 HERE = Path("here.json")
@@ -18,7 +16,7 @@ LEFT = '<|channel|>commentary to=functions.search <|constrain|>json<|message|>{"
 """A call that a server left in the text, where a reader of messages takes it for one."""
 
 
-def agent(message: Any, *calls: tuple[str, str, Any], results: Any = (), **more: Any) -> dict[str, Any]:
+def agent(message, *calls, results=(), **more):
     asked = [{"tool_call_id": i, "function_name": n, "arguments": a} for i, n, a in calls]
     shown = [{"source_call_id": i, "content": c} for i, c in results]
     step = {"source": "agent", "message": message, **more}
@@ -29,7 +27,7 @@ def agent(message: Any, *calls: tuple[str, str, Any], results: Any = (), **more:
     }
 
 
-def foreign(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+def foreign(*steps, **more):
     """A file as another tool writes it."""
     opening = [{"source": "system", "message": "Be brief."}, {"source": "user", "message": "Who?"}]
     numbered = [{"step_id": number, **step} for number, step in enumerate([*opening, *steps], start=1)]
@@ -57,22 +55,13 @@ FOREIGN = foreign(
 )
 
 
-def test_own_trajectories_come_back_as_they_were(entries: list[Entry], tmp_path: Path) -> None:
-    assert write(iter(entries), tmp_path / "out", About()) == len(entries)
+def test_own_trajectories_come_back_as_they_were(entries, tmp_path):
+    assert FORMAT.write(iter(entries), tmp_path / "out", About()) == len(entries)
     assert recognise(tmp_path / "out").name == "atif"
     back = {entry.trajectory.id: entry for entry in read_any(tmp_path / "out")}
     assert len(back) == len(entries)
     for entry in entries:
         assert back[entry.trajectory.id] == entry
-
-
-def test_times_attempts_and_raw_messages_come_back_too(make: Callable[..., Entry]) -> None:
-    entry = make("t")
-    found = entry_of(json.loads(json.dumps(record_of(entry))), HERE).trajectory
-    assert found.turns == entry.trajectory.turns
-    assert found.turns[0].attempts[0].status == 429
-    assert found.turns[1].raw == {"thinking_blocks": [{"signature": "s"}]}
-    assert found.turns[0].calls[0].hits
 
 
 @pytest.mark.parametrize(
@@ -88,12 +77,12 @@ def test_times_attempts_and_raw_messages_come_back_too(make: Callable[..., Entry
         {"turns": [Turn(reasoning="", reasoning_tokens=3), Turn(reasoning=None, reasoning_tokens=0, text="")]},
     ],
 )
-def test_odd_trajectories_come_back_too(make: Callable[..., Entry], changes: dict[str, Any]) -> None:
+def test_odd_trajectories_come_back_too(make, changes):
     entry = make("t", **changes)
     assert entry_of(record_of(entry), HERE) == entry
 
 
-def test_what_is_written_has_the_fields_of_the_format_and_no_others(make: Callable[..., Entry]) -> None:
+def test_what_is_written_has_the_fields_of_the_format_and_no_others(make):
     record = record_of(make("t", end_reason="turn_limit"))
     assert record["schema_version"] == "ATIF-v1.4"
     assert record.keys() == {"schema_version", "session_id", "agent", "steps", "final_metrics", "extra"}
@@ -113,7 +102,7 @@ def test_what_is_written_has_the_fields_of_the_format_and_no_others(make: Callab
     assert "reasoning_content" not in record["steps"][4]  # none is not the same as an empty one
 
 
-def test_a_file_of_another_tool_is_read_by_its_steps() -> None:
+def test_a_file_of_another_tool_is_read_by_its_steps():
     found = entry_of(FOREIGN, HERE).trajectory
     assert (found.question, found.agent["prompt"], found.agent["model"]) == ("Who?", "Be brief.", "x/y")
     first, last = found.turns
@@ -127,7 +116,7 @@ def test_a_file_of_another_tool_is_read_by_its_steps() -> None:
     assert last.calls == []
 
 
-def test_a_file_of_another_tool_is_written_as_it_was_beside_what_is_ours() -> None:
+def test_a_file_of_another_tool_is_written_as_it_was_beside_what_is_ours():
     written = record_of(entry_of(FOREIGN, HERE))
     assert written["extra"].pop("lrat_sim")["trajectory"]["status"] == "answered"
     for step in written["steps"]:
@@ -138,13 +127,13 @@ def test_a_file_of_another_tool_is_written_as_it_was_beside_what_is_ours() -> No
     assert written == FOREIGN
 
 
-def test_what_is_learnt_of_another_tools_run_is_kept_when_it_is_written_again(make: Callable[..., Entry]) -> None:
+def test_what_is_learnt_of_another_tools_run_is_kept_when_it_is_written_again(make):
     entry = entry_of(FOREIGN, HERE)
     graded = msgspec.structs.replace(entry, grades=make("t").grades)
     assert entry_of(record_of(graded), HERE) == graded
 
 
-def test_a_file_of_ours_that_another_hand_changed_keeps_both() -> None:
+def test_a_file_of_ours_that_another_hand_changed_keeps_both():
     record = record_of(entry_of(FOREIGN, HERE))
     record["steps"][2]["message"] = "Redacted."
     record["steps"][2].setdefault("extra", {}).setdefault("lrat_sim", {})["later"] = "of a newer version"
@@ -159,7 +148,7 @@ def test_a_file_of_ours_that_another_hand_changed_keeps_both() -> None:
     assert record_of(found)["result"] == record["result"]
 
 
-def test_a_message_that_asked_for_an_answer_may_be_gone(make: Callable[..., Entry]) -> None:
+def test_a_message_that_asked_for_an_answer_may_be_gone(make):
     record = record_of(make("t", end_reason="turn_limit"))
     del record["steps"][-2]
     found = entry_of(record, HERE).trajectory
@@ -170,11 +159,11 @@ def test_a_message_that_asked_for_an_answer_may_be_gone(make: Callable[..., Entr
 SHOWN = json.dumps([{"docid": "d3", "score": 0.5}])
 
 
-def called(*names: Any) -> list[dict[str, Any]]:
+def called(*names):
     return [{"tool_call_id": name, "function_name": "search", "arguments": {"query": "a"}} for name in names]
 
 
-def gave(*names: Any, content: Any = SHOWN) -> dict[str, Any]:
+def gave(*names, content=SHOWN):
     return {"results": [{"source_call_id": name, "content": content} for name in names]}
 
 
@@ -194,7 +183,7 @@ def gave(*names: Any, content: Any = SHOWN) -> dict[str, Any]:
         ([{"function_name": "search", "arguments": {"query": "a"}, "extra": {"a": 1}}], gave(None)),
     ],
 )
-def test_results_come_to_their_calls_however_a_writer_names_them(calls: list[Any], observation: Any) -> None:
+def test_results_come_to_their_calls_however_a_writer_names_them(calls, observation):
     step = {"source": "agent", "message": None, "tool_calls": calls, "observation": observation}
     found = entry_of(foreign(step, agent("Exact Answer: Ann")), HERE).trajectory
     shown = [[hit.docid for hit in call.hits or ()] for call in found.turns[0].calls]
@@ -202,7 +191,7 @@ def test_results_come_to_their_calls_however_a_writer_names_them(calls: list[Any
     assert {str(call.executed) for call in found.turns[0].calls} == {"{'query': 'a'}"}
 
 
-def test_steps_that_were_copied_from_another_run_are_no_turns_but_kept() -> None:
+def test_steps_that_were_copied_from_another_run_are_no_turns_but_kept():
     copied = agent("Said before.", ("c", "search", {"query": "old"}), results=[("c", SHOWN)], is_copied_context=True)
     record = foreign(copied, agent("Exact Answer: Ann"), subagent_trajectories=[foreign()], trajectory_id="t")
     record["steps"][1]["is_copied_context"] = True  # the question is the question
@@ -214,7 +203,7 @@ def test_steps_that_were_copied_from_another_run_are_no_turns_but_kept() -> None
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.2", "1.5", "1.8"])
-def test_every_version_is_read_and_stays_what_it_was(version: str) -> None:
+def test_every_version_is_read_and_stays_what_it_was(version):
     record = foreign(agent("Exact Answer: Ann")) | {"schema_version": f"ATIF-v{version}"}
     record["steps"] = [{**step, "step_id": 3 * place} for place, step in enumerate(record["steps"])]  # with gaps
     found = entry_of(record, HERE)
@@ -224,26 +213,26 @@ def test_every_version_is_read_and_stays_what_it_was(version: str) -> None:
     assert [step["step_id"] for step in written["steps"]] == [0, 3, 6]
 
 
-def test_runs_of_one_question_are_samples_of_one_task(tmp_path: Path) -> None:
+def test_runs_of_one_question_are_samples_of_one_task(tmp_path):
     other = foreign(agent("Bob"))
     lines = [json.dumps(each) for each in (FOREIGN, other, FOREIGN | {"agent": {"name": "b"}})]
     (tmp_path / "runs.jsonl").write_text("\n".join(lines))
-    found = [entry.trajectory for entry in read(tmp_path / "runs.jsonl")]
+    found = [entry.trajectory for entry in read_any(tmp_path / "runs.jsonl", "atif")]
     assert [trajectory.sample for trajectory in found] == [0, 1, 0]
     assert len({trajectory.task_id for trajectory in found}) == 1
     assert len({trajectory.id for trajectory in found}) == 3
 
 
-def test_runs_are_found_below_a_folder(tmp_path: Path) -> None:
+def test_runs_are_found_below_a_folder(tmp_path):
     (tmp_path / "job" / "trial").mkdir(parents=True)
     (tmp_path / "job" / "config.json").write_text("{}")
     with pytest.raises(InputError, match=r"no file of trajectories in the format atif; it has config\.json"):
-        list(read(tmp_path / "job"))
+        list(read_any(tmp_path / "job", "atif"))
     (tmp_path / "job" / "trial" / "trajectory.json").write_text(json.dumps(FOREIGN))
-    assert [entry.trajectory.answer for entry in read(tmp_path / "job")] == ["Ann"]
+    assert [entry.trajectory.answer for entry in read_any(tmp_path / "job", "atif")] == ["Ann"]
 
 
-def test_a_canary_stands_where_it_can_be_seen(make: Callable[..., Entry]) -> None:
+def test_a_canary_stands_where_it_can_be_seen(make):
     entry = make("t", extra={"canary": "c4n4ry"})
     record = record_of(entry)
     assert record["extra"]["canary"] == "c4n4ry"
@@ -265,6 +254,6 @@ def test_a_canary_stands_where_it_can_be_seen(make: Callable[..., Entry]) -> Non
         (foreign(agent("") | {"tool_calls": 5}), "step 3: a call of `tool_calls`"),
     ],
 )
-def test_what_is_no_run_is_refused_with_step_and_field(record: Any, problem: str) -> None:
+def test_what_is_no_run_is_refused_with_step_and_field(record, problem):
     with pytest.raises(RecordError, match=problem):
         entry_of(record, HERE)

@@ -9,7 +9,7 @@ import pytest
 
 from lrat_sim import keys
 from lrat_sim.errors import InputError, UnknownName
-from lrat_sim.formats import FORMATS, About, Entry, convert, format_named, read_any
+from lrat_sim.formats import FORMATS, About, convert, format_named, read_any, recognise
 from lrat_sim.records import Task
 
 RunFolder = Callable[..., Path]
@@ -19,7 +19,7 @@ WRITTEN = [name for name in FORMATS if format_named(name).write is not None]
 
 
 @pytest.fixture
-def mixed(make: Callable[..., Entry], run_folder: RunFolder) -> Path:
+def mixed(make, run_folder):
     """A run with a question of a benchmark that has a canary, another that says so itself, and a plain one."""
     told = make("t1", question=SECRET)
     assert told.task
@@ -29,7 +29,12 @@ def mixed(make: Callable[..., Entry], run_folder: RunFolder) -> Path:
     return run_folder("mixed", [told, own, make("t3")], unrun)
 
 
-def everything(path: Path) -> str:
+@pytest.fixture
+def run(entries, run_folder):
+    return run_folder("run", entries)
+
+
+def everything(path):
     """All that stands in an output, what is compressed included."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     texts = [file.read_bytes().decode("utf-8", "replace") for file in files if file.suffix != ".parquet"]
@@ -41,7 +46,7 @@ def everything(path: Path) -> str:
 
 
 @pytest.mark.parametrize("to", WRITTEN)
-def test_questions_with_a_canary_are_withheld_and_counted(to: str, mixed: Path, tmp_path: Path) -> None:
+def test_questions_with_a_canary_are_withheld_and_counted(to, mixed, tmp_path):
     summary = convert(mixed, tmp_path / "out", to=to)
     assert (summary.written, summary.withheld) == (1, 2 + 1)
     assert "3 withheld" in summary.sentence()
@@ -52,7 +57,7 @@ def test_questions_with_a_canary_are_withheld_and_counted(to: str, mixed: Path, 
 
 
 @pytest.mark.parametrize("to", [name for name in WRITTEN if name != "trec"])
-def test_questions_with_a_canary_are_written_with_it_where_asked_for(to: str, mixed: Path, tmp_path: Path) -> None:
+def test_questions_with_a_canary_are_written_with_it_where_asked_for(to, mixed, tmp_path):
     summary = convert(mixed, tmp_path / "out", to=to, include_canaried=True)
     assert (summary.written, summary.withheld) == (3, 0)
     assert CANARY in everything(tmp_path / "out")
@@ -63,28 +68,22 @@ def test_questions_with_a_canary_are_written_with_it_where_asked_for(to: str, mi
 
 
 @pytest.mark.parametrize(("only", "kept"), [("all", 4), ("answered", 2), ("correct", 1)])
-def test_only_what_is_asked_for_is_written(
-    only: str, kept: int, entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_only_what_is_asked_for_is_written(only, kept, entries, run_folder, tmp_path):
     wrong = msgspec.structs.replace(entries[2], grades=entries[2].grades[:1])  # incorrect
     run = run_folder("run", [entries[0], entries[1], wrong, entries[3]])
-    summary = convert(run, tmp_path / "out.jsonl", to="openai", only=only)  # type: ignore[arg-type]
+    summary = convert(run, tmp_path / "out.jsonl", to="openai", only=only)
     assert (summary.written, summary.left_out) == (kept, 4 - kept)
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == kept
 
 
-def test_correct_ones_of_a_run_without_grades_are_refused(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_correct_ones_of_a_run_without_grades_are_refused(entries, run_folder, tmp_path):
     run = run_folder("run", [msgspec.structs.replace(entry, grades=[]) for entry in entries])
     with pytest.raises(InputError, match=r"has no grades.*grade it first"):
         convert(run, tmp_path / "out.jsonl", to="openai", only="correct")
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_a_run_goes_to_parquet_and_back_with_all_that_belongs_to_it(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_a_run_goes_to_parquet_and_back_with_all_that_belongs_to_it(entries, run_folder, tmp_path):
     run = run_folder("run", entries, Task(id="t9", question="Never?"))
     convert(run, tmp_path / "parquet", to="parquet", license="mit")
     convert(tmp_path / "parquet", tmp_path / "back", to="run")
@@ -92,10 +91,32 @@ def test_a_run_goes_to_parquet_and_back_with_all_that_belongs_to_it(
         assert (tmp_path / "back" / name).read_bytes() == (run / name).read_bytes()
 
 
-def test_an_own_output_is_replaced_and_nothing_else(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run = run_folder("run", entries)
+@pytest.mark.parametrize("to", ["lrat", "openai"])
+def test_own_trajectories_keep_texts_calls_and_status(to, entries, tmp_path):
+    assert format_named(to).write(iter(entries), tmp_path / "out", About()) == 4
+    assert recognise(tmp_path / "out").name == to
+    back = {(entry.trajectory.task_id, entry.trajectory.sample): entry for entry in read_any(tmp_path / "out")}
+    assert len(back) == 4
+    names = ["t1.json", "t1_1.json", "t2.json", "t3.json"]
+    assert to == "openai" or sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    for entry in entries:
+        other = back[entry.trajectory.task_id, entry.trajectory.sample]
+        ours, theirs = entry.trajectory, other.trajectory
+        known = ("id", "seed") if to == "openai" else ("error",)
+        for field in ("question", "status", "end_reason", "answer", *known):
+            assert getattr(ours, field) == getattr(theirs, field)
+        for call, found in zip(ours.calls(), theirs.calls(), strict=True):
+            for field in ("tool", "arguments", "executed", "output", "docid", *(["id"] if to == "openai" else [])):
+                assert getattr(call, field) == getattr(found, field)
+            assert (call.error is None) == (found.error is None)
+            assert [hit.docid for hit in call.hits or ()] == [hit.docid for hit in found.hits or ()]
+        if to == "openai":  # the other format knows neither turns nor grades
+            assert [(turn.reasoning, turn.text) for turn in ours.turns] == [(t.reasoning, t.text) for t in theirs.turns]
+            assert other.task.answers == entry.task.answers
+            assert (other.grade and other.grade.state) == (entry.grade and entry.grade.state)
+
+
+def test_an_own_output_is_replaced_and_nothing_else(run, tmp_path):
     for to, out in (("lrat", tmp_path / "folder"), ("openai", tmp_path / "file.jsonl")):
         first = convert(run, out, to=to)
         assert convert(run, out, to=to, only="answered").written < first.written
@@ -103,6 +124,10 @@ def test_an_own_output_is_replaced_and_nothing_else(
         changed.write_text(changed.read_text().swapcase())  # as many bytes as before
         with pytest.raises(InputError, match="was changed since it was written"):
             convert(run, out, to=to)
+    convert(run, tmp_path / "grown", to="run")
+    (tmp_path / "grown" / "pairs.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match="was changed"):
+        convert(run, tmp_path / "grown", to="run")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     for out in (tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
@@ -113,20 +138,7 @@ def test_an_own_output_is_replaced_and_nothing_else(
         convert(run, run / "inside", to="lrat")
 
 
-def test_what_was_added_to_an_output_is_not_deleted(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run = run_folder("run", entries)
-    convert(run, tmp_path / "out", to="run")
-    (tmp_path / "out" / "pairs.jsonl").write_text("{}\n")
-    with pytest.raises(InputError, match="was changed"):
-        convert(run, tmp_path / "out", to="run")
-
-
-def test_a_source_that_breaks_off_leaves_no_output_and_the_earlier_one(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run = run_folder("run", entries)
+def test_a_source_that_breaks_off_leaves_no_output_and_the_earlier_one(run, tmp_path):
     convert(run, tmp_path / "out", to="lrat")
     before = sorted(path.name for path in (tmp_path / "out").iterdir())
     with (run / "trajectories.jsonl").open("a") as stream:
@@ -138,13 +150,11 @@ def test_a_source_that_breaks_off_leaves_no_output_and_the_earlier_one(
 
 
 @pytest.mark.parametrize("to", ["parquet", "openai"])
-def test_two_conversions_to_one_target_do_not_both_win(
-    to: str, entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run, target = run_folder("run", entries), tmp_path / "out"
-    refused: list[str] = []
+def test_two_conversions_to_one_target_do_not_both_win(to, run, entries, tmp_path):
+    target = tmp_path / "out"
+    refused = []
 
-    def meanwhile(*_: object) -> None:
+    def meanwhile(*_):
         with pytest.raises(InputError, match="is being written by another process") as raised:
             convert(run, target, to=to)
         refused.append(str(raised.value))
@@ -155,10 +165,7 @@ def test_two_conversions_to_one_target_do_not_both_win(
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_what_a_killed_conversion_left_does_not_stand_in_the_way(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    run = run_folder("run", entries)
+def test_what_a_killed_conversion_left_does_not_stand_in_the_way(run, tmp_path):
     (tmp_path / ".out.lock").touch()
     (tmp_path / ".out.part").mkdir()
     (tmp_path / ".out.part" / "half").write_text("x")
@@ -167,9 +174,7 @@ def test_what_a_killed_conversion_left_does_not_stand_in_the_way(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 
-def test_keys_of_the_environment_are_in_no_export(
-    make: Callable[..., Entry], run_folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_of_the_environment_are_in_no_export(make, run_folder, tmp_path, monkeypatch):
     run = run_folder("run", [make("t1", answer="it is s3cret-of-a-provider")])
     monkeypatch.setattr(keys, "_known", set())
     monkeypatch.setattr(keys, "_written", ())
@@ -180,11 +185,8 @@ def test_keys_of_the_environment_are_in_no_export(
         assert "of-a-provider" not in everything(tmp_path / "out" / to)
 
 
-def test_an_output_says_where_it_came_from_without_a_path(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
-    told: list[int] = []
-    run = run_folder("run", entries)
+def test_an_output_says_where_it_came_from_without_a_path(run, tmp_path):
+    told = []
     convert(run, tmp_path / "out", to="lrat", progress=lambda done, total, what: told.append(done))
     mark = json.loads((tmp_path / "out" / "conversion.json").read_text())
     assert mark["made"]["from"] == "run"
@@ -193,8 +195,7 @@ def test_an_output_says_where_it_came_from_without_a_path(
     assert told == [1, 2, 3, 4]
 
 
-def test_unknown_formats_and_sources_are_refused(entries: list[Entry], run_folder: RunFolder, tmp_path: Path) -> None:
-    run = run_folder("run", entries)
+def test_unknown_formats_and_sources_are_refused(run, tmp_path):
     with pytest.raises(UnknownName, match="known are"):
         convert(run, tmp_path / "out", to="xml")
     with pytest.raises(InputError, match="does not exist"):
@@ -204,13 +205,11 @@ def test_unknown_formats_and_sources_are_refused(entries: list[Entry], run_folde
     (tmp_path / "text.json").write_text('{"some": "thing"}')
     with pytest.raises(InputError, match="was not recognised; name it"):
         convert(tmp_path / "text.json", tmp_path / "out", to="lrat")
-    with pytest.raises(InputError, match="only is 'best'"):
-        convert(run, tmp_path / "out", to="lrat", only="best")  # type: ignore[arg-type]
     for name in FORMATS:  # each module has the format that it is registered for
         assert format_named(name).name == name
 
 
-def test_trec_files_hold_what_was_shown_and_the_evidence(entries: list[Entry], tmp_path: Path) -> None:
+def test_trec_files_hold_what_was_shown_and_the_evidence(entries, tmp_path):
     trec = format_named("trec")
     assert trec.write
     assert trec.write(iter(entries), tmp_path / "out", About()) == 4
@@ -222,7 +221,7 @@ def test_trec_files_hold_what_was_shown_and_the_evidence(entries: list[Entry], t
 
 
 @pytest.mark.parametrize(("name", "runs"), [("inspect-rivers.eval", 2), ("verifiers-traces.jsonl", 4)])
-def test_what_other_tools_recorded_becomes_a_run_folder(name: str, runs: int, tmp_path: Path) -> None:
+def test_what_other_tools_recorded_becomes_a_run_folder(name, runs, tmp_path):
     source = Path(__file__).parent / "files" / name
     assert convert(source, tmp_path / "run", to="run").written == runs
     back = {entry.trajectory.id: entry for entry in read_any(tmp_path / "run")}

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from lrat_sim.errors import InputError
-from lrat_sim.formats import Entry, merge_runs, read_any, split_run
+from lrat_sim.formats import merge_runs, read_any, split_run
 from lrat_sim.grading.run import grade_run, run_tables
 from lrat_sim.records import Failure, Grade, Task, Verdict
 from lrat_sim.rollout.index import asked_tasks
@@ -17,9 +17,7 @@ from lrat_sim.rollout.index import asked_tasks
 RunFolder = Callable[..., Path]
 
 
-def test_the_same_trajectory_twice_is_kept_once_with_the_judgements_of_both(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_the_same_trajectory_twice_is_kept_once_with_the_judgements_of_both(entries, run_folder, tmp_path):
     name = entries[0].trajectory.id
     slower = msgspec.structs.replace(entries[0].trajectory, seconds=9.0)
     verdict = Verdict(trajectory_id=name, turn=1, call=0, state="irrelevant", judge="other")
@@ -35,18 +33,14 @@ def test_the_same_trajectory_twice_is_kept_once_with_the_judgements_of_both(
     assert {entry.trajectory.retriever["kind"] for entry in found.values()} == {"bm25", "dense"}
 
 
-def test_a_merged_folder_can_be_graded_and_measured(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_a_merged_folder_can_be_graded_and_measured(entries, run_folder, tmp_path):
     merge_runs([run_folder("one", entries[:2]), run_folder("two", entries[2:])], tmp_path / "all")
     assert grade_run(tmp_path / "all") == 2
     _, metrics = run_tables(tmp_path / "all", judge="match:1")
     assert (metrics.tasks, metrics.trajectories, metrics.errors) == (3, 4, 1)
 
 
-def test_different_trajectories_of_one_id_are_refused_or_the_later_counts(
-    entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_different_trajectories_of_one_id_are_refused_or_the_later_counts(entries, run_folder, tmp_path):
     other = msgspec.structs.replace(
         entries[0],
         trajectory=msgspec.structs.replace(entries[0].trajectory, answer="green"),
@@ -64,9 +58,7 @@ def test_different_trajectories_of_one_id_are_refused_or_the_later_counts(
 
 
 @pytest.mark.parametrize("broken_first", [True, False])
-def test_a_run_that_broke_gives_way_to_one_that_did_not(
-    broken_first: bool, make: Callable[..., Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_a_run_that_broke_gives_way_to_one_that_did_not(broken_first, make, run_folder, tmp_path):
     failure = Failure(boundary="model", message="gone")
     broken = make("t1", status="error", end_reason="error", answer=None, turns=[], error=failure)
     broken = msgspec.structs.replace(broken, grades=[], verdicts=[])
@@ -75,18 +67,14 @@ def test_a_run_that_broke_gives_way_to_one_that_did_not(
     assert [entry.trajectory.status for entry in read_any(tmp_path / "all")] == ["answered"]
 
 
-def test_two_questions_of_one_id_are_always_refused(
-    make: Callable[..., Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_two_questions_of_one_id_are_always_refused(make, run_folder, tmp_path):
     one, two = run_folder("one", [make("0")]), run_folder("two", [make("0", 1, question="Something else?")])
     for on_conflict in ("refuse", "later"):
         with pytest.raises(InputError, match=r"the task '0' of .*two asks another question"):
             merge_runs([one, two], tmp_path / "all", on_conflict=on_conflict)
 
 
-def test_a_split_divides_questions_and_everything_goes_with_its_task(
-    make: Callable[..., Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_a_split_divides_questions_and_everything_goes_with_its_task(make, run_folder, tmp_path):
     # two tasks ask the same question, in other words for the machine alone
     made = [make(f"t{n}", sample, question=f"Which colour has {n % 9}?") for n in range(10) for sample in range(2)]
     tasks = [Task(id=f"t{n}", question=f"Which colour has {n % 9}?", evidence=[f"d{n}"]) for n in range(10)]
@@ -110,15 +98,13 @@ def test_a_split_divides_questions_and_everything_goes_with_its_task(
 
 
 @pytest.mark.parametrize("test", [1.5, -1, 4, True])
-def test_sizes_that_cannot_be_are_refused(
-    test: float, entries: list[Entry], run_folder: RunFolder, tmp_path: Path
-) -> None:
+def test_sizes_that_cannot_be_are_refused(test, entries, run_folder, tmp_path):
     with pytest.raises(InputError, match="test"):
         split_run(run_folder("run", entries), tmp_path / "parts", test=test)
     assert not (tmp_path / "parts").exists()
 
 
-def test_a_rollout_does_not_go_on_in_a_folder_of_several_runs(entries: list[Entry], run_folder: RunFolder) -> None:
+def test_a_rollout_does_not_go_on_in_a_folder_of_several_runs(entries, run_folder):
     from lrat_sim.catalog import read_yaml
 
     manifest = read_yaml(run_folder("run", entries) / "run.yaml")

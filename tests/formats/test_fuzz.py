@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +17,6 @@ from lrat_sim.foreign.values import json_value
 from lrat_sim.formats import (
     FORMATS,
     About,
-    Entry,
     atif,
     format_named,
     inspect_ai,
@@ -33,128 +30,44 @@ from lrat_sim.formats.fields import texts_in
 
 FILES = Path(__file__).parent / "files"
 HERE = Path("here.json")
-LIST = "A search for 'who' found 2 results:\n\n## Web Results\nDocID:d1\n[one]\nsnippet\n\nDocID:d2\n[two]\nsnippet"
-DOCUMENT = "Document d1:\none\nthe text of the first document"
-LISTED = json.dumps([{"docid": "d1", "score": 2.5, "snippet": "a snippet of d1"}])
+LRAT, ATIF, MESSAGES, INSPECT = (
+    json.loads((FILES / f"{name}.json").read_text()) for name in ("lrat", "atif", "messages", "inspect-rivers")
+)
+RESULTS, TRACES = (
+    [json.loads(line) for line in (FILES / f"verifiers-{name}.jsonl").read_text().splitlines()]
+    for name in ("results", "traces")
+)
 
 
-def _messages() -> list[dict[str, Any]]:
-    calls = [("c1", "search", '{"query": "who is it then"}'), ("c2", "visit", '{"id": "d1"}')]
-    asked = [{"id": i, "type": "function", "function": {"name": n, "arguments": a}} for i, n, a in calls]
-    return [
-        {"role": "system", "content": "Search before you answer."},
-        {"role": "user", "content": "Who is it that was meant?"},
-        {
-            "role": "assistant",
-            "content": "Let me have a look.",
-            "reasoning_content": "A long thought.",
-            "tool_calls": asked,
-        },
-        {"role": "tool", "tool_call_id": "c2", "content": DOCUMENT},
-        {"role": "tool", "tool_call_id": "c1", "content": LISTED},
-        {"role": "user", "content": "A reminder to be brief."},
-        {"role": "assistant", "content": "<think>inline thoughts</think>Exact Answer: Ann of the North"},
-    ]
+def _one(entry_of, **options):
+    return lambda record: [entry_of(record, HERE, **options)]
 
 
-def _steps() -> list[dict[str, Any]]:
-    said = [("reasoning", None, None, "A long thought of the model.")]
-    said += [("tool_call", "search", '{"query": "who is it then"}', LIST)]
-    said += [
-        ("tool_call", "visit", '{"docid": "d1"}', DOCUMENT),
-        ("output_text", None, None, "Exact Answer: Ann of it"),
-    ]
-    return [{"type": t, "tool_name": n, "arguments": a, "output": o} for t, n, a, o in said]
+def _of_header(record):
+    if not isinstance(record, dict) or not isinstance(record.get("eval"), dict):
+        raise LratSimError("no log")
+    return [inspect_ai.entry_of({"id": 1, "epoch": 1}, record, HERE)]
 
 
-LRAT = {
-    "metadata": {"model": "a-model-of-theirs", "k": 5, "searcher_type": "a-searcher"},
-    **{"query_id": "the-query-7", "query": "Who is it that was meant?", "answer": "Ann of the North"},
-    **{"tool_call_counts": {"search": 1}, "status": "completed", "retrieved_docids": ["d1", "d2"], "result": _steps()},
-}
-ATIF_STEP = {
-    "step_id": 3,
-    "timestamp": "2026-01-02T03:04:05Z",
-    "source": "agent",
-    "message": "Let me have a look.",
-    "reasoning_content": "A long thought of the model.",
-    "tool_calls": [{"tool_call_id": "c1", "function_name": "search", "arguments": {"query": "who is it then"}}],
-    "observation": {"results": [{"source_call_id": "c1", "content": LISTED}]},
-    "metrics": {"prompt_tokens": 5, "completion_tokens": 2, "cost_usd": 0.5},
-}
-ATIF = {
-    "schema_version": "ATIF-v1.4",
-    "session_id": "the session's name",
-    "agent": {"name": "an agent's name", "version": "1.0", "model_name": "a-model-of-theirs"},
-    "steps": [
-        {"step_id": 1, "source": "system", "message": "Search before you answer."},
-        {"step_id": 2, "source": "user", "message": "Who is it that was meant?"},
-        ATIF_STEP,
-        {"step_id": 4, "source": "agent", "message": "Exact Answer: Ann of the North"},
-    ],
-    "final_metrics": {"total_prompt_tokens": 5, "total_completion_tokens": 2},
-    "notes": "a note at the end",
-}
-
-
-def _inspect() -> dict[str, Any]:
-    return json.loads((FILES / "inspect-rivers.json").read_text())
-
-
-def _lines(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (FILES / name).read_text().splitlines()]
-
-
-def _own() -> dict[str, Any]:
-    """A file that we wrote, so that what is ours in it is changed too."""
-    return atif.record_of(atif.entry_of(ATIF, HERE))
-
-
-SOURCES: dict[str, tuple[Callable[[], Any], Callable[[Any], list[Entry]]]] = {
-    "lrat": (lambda: LRAT, lambda record: [lrat.entry_of(record, HERE)]),
-    "browsecomp-plus": (lambda: LRAT, lambda record: [lrat.entry_of(record, HERE, asked=False)]),
-    "openai": (lambda: {"messages": _messages()}, lambda record: [openai.entry_of(_object(record), HERE, 1)]),
-    "openai of ours": (
-        lambda: openai.record_of(lrat.entry_of(LRAT, HERE)),
-        lambda record: [openai.entry_of(_object(record), HERE, 1)],
-    ),
-    "atif": (lambda: ATIF, lambda record: [atif.entry_of(record, HERE)]),
-    "atif of ours": (_own, lambda record: [atif.entry_of(record, HERE)]),
+SOURCES = {
+    "lrat": (LRAT, _one(lrat.entry_of)),
+    "browsecomp-plus": (LRAT, _one(lrat.entry_of, asked=False)),
+    "openai": (MESSAGES, _one(openai.entry_of, line=1)),
+    "openai of ours": (openai.record_of(lrat.entry_of(LRAT, HERE)), _one(openai.entry_of, line=1)),
+    "atif": (ATIF, _one(atif.entry_of)),
+    # a file that we wrote, so that what is ours in it is changed too
+    "atif of ours": (atif.record_of(atif.entry_of(ATIF, HERE)), _one(atif.entry_of)),
     "inspect": (
-        lambda: _inspect()["samples"][1],
+        INSPECT["samples"][1],
         lambda record: [inspect_ai.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
     ),
-    "inspect's header": (
-        lambda: {key: value for key, value in _inspect().items() if key != "samples"},
-        lambda record: [inspect_ai.entry_of({"id": 1, "epoch": 1}, _header(record), HERE)],
-    ),
-    "verifiers' results": (
-        lambda: _lines("verifiers-results.jsonl")[0],
-        lambda record: verifiers.entries_of(_object(record), HERE, 1),
-    ),
-    "verifiers' traces": (
-        lambda: _lines("verifiers-traces.jsonl")[0],
-        lambda record: verifiers.entries_of(_object(record), HERE, 1),
-    ),
+    "inspect's header": ({key: value for key, value in INSPECT.items() if key != "samples"}, _of_header),
+    "verifiers' results": (RESULTS[0], lambda record: verifiers.entries_of(record, HERE, 1)),
+    "verifiers' traces": (TRACES[0], lambda record: verifiers.entries_of(record, HERE, 1)),
 }
 WHOLE = {"inspect's header"}
 """Of these not all is kept, by intention."""
-
-
 ROLES = {"system", "user", "assistant", "tool"}
-
-
-def _object(record: Any) -> dict[str, Any]:
-    """What the reading of lines makes sure of."""
-    if not isinstance(record, dict):
-        raise LratSimError("no object")
-    return record
-
-
-def _header(record: Any) -> dict[str, Any]:
-    if not isinstance(record, dict) or not isinstance(record.get("eval"), dict):
-        raise LratSimError("no log")
-    return record
 
 
 JUNK_TEXTS = st.text(max_size=30) | st.sampled_from([
@@ -177,7 +90,7 @@ JUNK = (
 )
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def _places(value):
     """Every place in a JSON value, as its container and key."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in list(items):
@@ -186,7 +99,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @st.composite
-def changed(draw: st.DrawFn, source: Any) -> Any:
+def changed(draw, source):
     """A valid record of which a few fields are dropped, replaced, repeated, renamed or wrapped."""
     record = copy.deepcopy(source)
     for _ in range(draw(st.integers(1, 4))):
@@ -213,19 +126,19 @@ def changed(draw: st.DrawFn, source: Any) -> Any:
     return record
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text):
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
 
 
-def check_held(record: Any, entries: list[Entry], shortest: int = 12) -> None:
+def check_held(record, entries, shortest=12):
     """Every text of some length stands in what was imported; one of JSON may have been read, and stand in its parts."""
     held = list(texts_in(msgspec.json.decode(msgspec.json.encode(entries))))
     known = set(held)
 
-    def check(text: str) -> None:
+    def check(text):
         if len(text) < shortest or text in ROLES or text in known or any(text in each for each in held):
             return
         parts = list(texts_in(parsed)) if isinstance(parsed := _parsed(text), dict | list) else []
@@ -237,7 +150,7 @@ def check_held(record: Any, entries: list[Entry], shortest: int = 12) -> None:
         check(text)
 
 
-def check_import(name: str, written: Any) -> None:
+def check_import(name, written):
     """One record, as it is read from its file."""
     _, read = SOURCES[name]
     try:
@@ -255,35 +168,41 @@ def check_import(name: str, written: Any) -> None:
             check_held(record, [atif.entry_of(again, HERE)])
 
 
-def often(quick: int, long: int) -> pytest.MarkDecorator:
+def often(quick, long):
     """How many examples are tried: some in every run, many in the slow one."""
     return pytest.mark.parametrize("examples", [quick, pytest.param(long, marks=pytest.mark.slow)])
 
 
 @often(150, 9_000)
 @pytest.mark.parametrize("name", SOURCES)
-def test_records_near_the_real_ones_are_read_without_loss_or_refused(name: str, examples: int) -> None:
+def test_records_near_the_real_ones_are_read_without_loss_or_refused(name, examples):
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(changed(SOURCES[name][0]()))
-    def run(record: Any) -> None:
+    @given(changed(SOURCES[name][0]))
+    def run(record):
         check_import(name, record)
 
     run()
 
 
-@pytest.mark.parametrize("name", ["inspect-rivers.json", "verifiers-results.jsonl", "verifiers-traces.jsonl"])
-def test_no_text_of_a_real_file_is_lost(name: str) -> None:
-    records = _inspect()["samples"] if name.startswith("inspect") else _lines(name)
+@pytest.mark.parametrize(
+    ("name", "records"),
+    [
+        ("inspect-rivers.json", INSPECT["samples"]),
+        ("verifiers-results.jsonl", RESULTS),
+        ("verifiers-traces.jsonl", TRACES),
+    ],
+)
+def test_no_text_of_a_real_file_is_lost(name, records):
     check_held(records, list(read_any(FILES / name)), shortest=1)
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_records_themselves_are_read(name: str) -> None:
+def test_the_records_themselves_are_read(name):
     source, read = SOURCES[name]
-    assert read(source())
+    assert read(source)
 
 
-def check_file(path: Path, format: str) -> None:
+def check_file(path, format):
     """A file is of no known format, or read or refused."""
     try:
         recognise(path)
@@ -298,7 +217,7 @@ _REAL = [file.read_bytes() for file in sorted(FILES.iterdir())]
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> bytes:
+def damaged(draw):
     """Bytes of any kind, or of a real file with a few of them changed or its end missing."""
     if draw(st.booleans()):
         made = draw(st.binary(max_size=200))
@@ -311,10 +230,10 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @often(500, 10_000)
-def test_files_of_any_bytes_are_read_or_refused(examples: int, tmp_path: Path) -> None:
+def test_files_of_any_bytes_are_read_or_refused(examples, tmp_path):
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(damaged(), st.sampled_from(_SUFFIXES), st.sampled_from(_READABLE))
-    def run(data: bytes, name: str, format: str) -> None:
+    def run(data, name, format):
         path = tmp_path / name
         path.write_bytes(data)
         try:
@@ -326,7 +245,7 @@ def test_files_of_any_bytes_are_read_or_refused(examples: int, tmp_path: Path) -
     run()
 
 
-def test_damaged_run_folders_and_parquet_are_refused(entries: list[Entry], tmp_path: Path) -> None:
+def test_damaged_run_folders_and_parquet_are_refused(entries, tmp_path):
     """Byte by byte: what stands in our own formats is read as it is, or refused."""
     for name in ("run", "parquet"):
         write = format_named(name).write

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +19,7 @@ from lrat_sim.records import Call, Turn, Verdict
 RunFolder = Callable[..., Path]
 
 
-def browse(docid: str | None) -> Turn:
+def browse(docid):
     call = Call(
         id="c", tool="visit", arguments={"docid": docid or "gone"}, docid=docid, error=None if docid else "gone"
     )
@@ -28,15 +27,19 @@ def browse(docid: str | None) -> Turn:
 
 
 @pytest.fixture
-def run(make: Callable[..., Entry], run_folder: RunFolder) -> Path:
+def run(make, run_folder):
     """t1: two documents opened and between them a call that failed; t2: two samples; both without verdicts."""
     opened = [browse("d1"), browse(None), browse("d2")]
     made = [make("t1", turns=opened), make("t2", turns=opened[:1]), make("t2", 1, turns=opened[:1])]
     return run_folder("run", [Entry(trajectory=entry.trajectory, task=entry.task) for entry in made])
 
 
-def ours(turn: int, state: str = "relevant", name: str = "t1.0.cafe", **more: Any) -> dict[str, Any]:
+def ours(turn, state="relevant", name="t1.0.cafe", **more):
     return {"trajectory_id": name, "turn": turn, "call": 0, "state": state, **more}
+
+
+def of_task(name, *verdicts):
+    return {"query_id": name, "browse_verdicts": list(verdicts)}
 
 
 @pytest.mark.parametrize(
@@ -45,21 +48,15 @@ def ours(turn: int, state: str = "relevant", name: str = "t1.0.cafe", **more: An
         ([ours(0), ours(2, "irrelevant", judge="p", reason="r")], {0: "relevant", 2: "irrelevant"}, 0),
         ([ours(0), ours(0, "unjudged")], {0: "unjudged"}, 0),  # the later one counts
         ([ours(0), ours(1), ours(7), ours(0, name="of another")], {0: "relevant"}, 3),
-        ([{"query_id": "t1", "browse_verdicts": [True, False]}], {0: "relevant", 2: "irrelevant"}, 0),
-        ([{"query_id": "t1", "browse_verdicts": [True, True, None]}], {0: "relevant", 2: "unjudged"}, 1),
-        (
-            [{"trajectories": [{"query_id": "t1", "browse_verdicts": [False, True]}]}],
-            {0: "irrelevant", 2: "relevant"},
-            0,
-        ),
-        ([ours(0), {"query_id": "t1", "browse_verdicts": [True]}], {0: "relevant"}, 1),  # too few: of which browse?
-        ([ours(0), {"query_id": "t2", "browse_verdicts": [True]}], {0: "relevant"}, 1),  # of two samples
-        ([ours(0), {"query_id": "t9", "browse_verdicts": [True, True]}], {0: "relevant"}, 2),
+        ([of_task("t1", True, False)], {0: "relevant", 2: "irrelevant"}, 0),
+        ([of_task("t1", True, True, None)], {0: "relevant", 2: "unjudged"}, 1),
+        ([{"trajectories": [of_task("t1", False, True)]}], {0: "irrelevant", 2: "relevant"}, 0),
+        ([ours(0), of_task("t1", True)], {0: "relevant"}, 1),  # too few: of which browse?
+        ([ours(0), of_task("t2", True)], {0: "relevant"}, 1),  # of two samples
+        ([ours(0), of_task("t9", True, True)], {0: "relevant"}, 2),
     ],
 )
-def test_a_verdict_counts_where_it_is_certain_which_browse_it_is_of(
-    records: list[Any], states: dict[int, str], unfitting: int, run: Path, tmp_path: Path
-) -> None:
+def test_a_verdict_counts_where_it_is_certain_which_browse_it_is_of(records, states, unfitting, run, tmp_path):
     file = tmp_path / "given.json"
     file.write_text(json.dumps(records), encoding="utf-8-sig")
     given = add_verdicts(file, [run])
@@ -71,7 +68,7 @@ def test_a_verdict_counts_where_it_is_certain_which_browse_it_is_of(
     assert list(read_records(run / "verdicts.jsonl", Verdict)) == stored
 
 
-def test_a_sample_or_an_id_says_which_run_a_list_is_of(run: Path, tmp_path: Path) -> None:
+def test_a_sample_or_an_id_says_which_run_a_list_is_of(run, tmp_path):
     lines = [{"query_id": "t2", "sample": 1, "browse_verdicts": [True]}, {"trajectory_id": "t2.0.cafe"}]
     lines[1]["browse_verdicts"] = [False]
     (tmp_path / "given.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -87,28 +84,26 @@ def test_a_sample_or_an_id_says_which_run_a_list_is_of(run: Path, tmp_path: Path
     ("record", "problem"),
     [
         (ours(0, "useful"), "state"),
-        (ours("0"), "turn"),  # type: ignore[arg-type]
-        ({"query_id": "t1", "browse_verdicts": [True, 1]}, "verdict 2 of `browse_verdicts` is 1"),
+        (ours("0"), "turn"),
+        (of_task("t1", True, 1), "verdict 2 of `browse_verdicts` is 1"),
         ({"query_id": "t1", "browse_verdicts": True}, "neither a verdict"),
         ([5], "neither a verdict"),
     ],
 )
-def test_what_is_no_verdict_is_refused_and_nothing_is_written(
-    record: Any, problem: str, run: Path, tmp_path: Path
-) -> None:
+def test_what_is_no_verdict_is_refused_and_nothing_is_written(record, problem, run, tmp_path):
     (tmp_path / "given.json").write_text(json.dumps([ours(0), record]))
     with pytest.raises(RecordError, match=problem):
         add_verdicts(tmp_path / "given.json", [run])
     assert not (run / "verdicts.jsonl").exists()
 
 
-def test_verdicts_of_other_runs_are_refused(run: Path, tmp_path: Path) -> None:
+def test_verdicts_of_other_runs_are_refused(run, tmp_path):
     (tmp_path / "given.jsonl").write_text(json.dumps(ours(0, name="elsewhere")))
     with pytest.raises(InputError, match="none of its 1 verdicts fits a browse"):
         add_verdicts(tmp_path / "given.jsonl", [run])
 
 
-def test_published_pairs_are_mined_from_the_published_verdicts(published: Path, tmp_path: Path) -> None:
+def test_published_pairs_are_mined_from_the_published_verdicts(published, tmp_path):
     convert(published, tmp_path / "run", to="run")
     options = ["--recipe", "mine-release", "--verdicts", str(published / "mined-pairs.release.json")]
     done = CliRunner().invoke(build(), ["mine", str(tmp_path / "run"), *options])

@@ -22,25 +22,15 @@ def corpus(tmp_path):
 
 def pair(number, positive, negatives, **more):
     weights = more.pop("weights", [1.0] * len(negatives))
-    where = Provenance(
-        task=f"q{number % 2}",
-        trajectory=f"t{number}",
-        turn=number,
-        rank=1,
-        rule="relevant",
-        canary=more.pop("canary", None),
-    )
+    where = {"task": f"q{number % 2}", "trajectory": f"t{number}", "turn": number, "rank": 1, "rule": "relevant"}
     return Pair(
-        **{
-            "query": f"query {number}",
-            "positive": positive,
-            "negatives": [Negative(docid=d, weight=w) for d, w in zip(negatives, weights, strict=True)],
-            "weight": 1.0,
-            "raw_weight": 0.5,
-            "length": 10 * number,
-            "provenance": where,
-            **more,
-        }
+        query=f"query {number}",
+        positive=positive,
+        negatives=[Negative(docid=d, weight=w) for d, w in zip(negatives, weights, strict=True)],
+        raw_weight=0.5,
+        length=10 * number,
+        provenance=Provenance(**where, canary=more.pop("canary", None)),
+        **{"weight": 1.0, **more},
     )
 
 
@@ -121,15 +111,8 @@ def test_tevatron_lines_have_passages_and_a_query_id_of_their_own(pairs, corpus,
 def test_parquet_loads_by_order_of_columns_with_a_card_and_where_rows_came_from(pairs, corpus, tmp_path):
     from datasets import load_dataset
 
-    done = export_pairs(
-        pairs,
-        tmp_path / "out",
-        to="sentence-transformers",
-        corpus=corpus,
-        negatives=3,
-        license="cc-by-4.0",
-        name="Mine",
-    )
+    options = {"to": "sentence-transformers", "negatives": 3, "license": "cc-by-4.0", "name": "Mine"}
+    done = export_pairs(pairs, tmp_path / "out", corpus=corpus, **options)
     assert (done.written, done.rejected, done.without_negatives, done.withheld) == (2, 1, 1, 1)
     made = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert made.column_names == ["anchor", "positive", "negative_1", "negative_2", "negative_3", "label"]
@@ -152,8 +135,8 @@ def test_parquet_loads_by_order_of_columns_with_a_card_and_where_rows_came_from(
 def test_parquet_of_many_pairs_is_read_in_the_order_of_the_pairs(corpus, tmp_path, monkeypatch):
     from datasets import load_dataset
 
-    monkeypatch.setattr("lrat_sim.formats.pairs_parquet.SHARD", 40)
-    monkeypatch.setattr("lrat_sim.formats.pairs_parquet.ROW_GROUP", 20)
+    monkeypatch.setattr("lrat_sim.formats.pairs.SHARD", 40)
+    monkeypatch.setattr("lrat_sim.formats.pairs.ROW_GROUP", 20)
     export_pairs((pair(n, "a", ["b"]) for n in range(100)), tmp_path / "out", to="sentence-transformers", corpus=corpus)
     made = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert made["anchor"][:] == [f"query {n}" for n in range(100)]

@@ -7,9 +7,8 @@ import gzip
 import json
 import lzma
 import math
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -18,63 +17,34 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.values import DEPTH, json_value
-from lrat_sim.formats import FORMATS, About, Entry, convert, format_named, read_any, recognise
-from lrat_sim.formats.fields import same_json
+from lrat_sim.formats import FORMATS, About, convert, format_named, read_any, recognise
+from lrat_sim.formats.kept import same_json
 from lrat_sim.formats.output import file_name
 
-SHOWN = json.dumps([{"docid": "d7"}])
+
+def _record(format, question):
+    """A small record of a format: one search, one answer."""
+    text = (Path(__file__).parent / "files" / "small.json").read_text()
+    return json.loads(text.replace("QUESTION", question))[format]
 
 
-def _messages(question: str) -> list[dict[str, Any]]:
-    call = {"id": "c", "type": "function", "function": {"name": "search", "arguments": '{"query": "é"}'}}
-    return [
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "c", "content": SHOWN},
-        {"role": "assistant", "content": "Ann"},
-    ]
+def _messages(question):
+    return _record("openai", question)["messages"]
 
 
-def _lrat(question: str) -> dict[str, Any]:
-    steps = [("tool_call", "search", '{"query": "é"}', SHOWN), ("output_text", None, None, "Ann")]
-    result = [dict(zip(("type", "tool_name", "arguments", "output"), step, strict=True)) for step in steps]
-    return {"query_id": question, "query": question, "status": "completed", "result": result}
-
-
-def _atif(question: str) -> dict[str, Any]:
-    call = {"tool_call_id": "c", "function_name": "search", "arguments": {"query": "é"}}
-    seen = {"results": [{"source_call_id": "c", "content": SHOWN}]}
-    steps = [
-        {"source": "user", "message": question},
-        {"source": "agent", "message": "", "tool_calls": [call], "observation": seen},
-        {"source": "agent", "message": "Ann"},
-    ]
-    return {"schema_version": "ATIF-v1.6", "session_id": "s", "agent": {"name": "a"}, "steps": steps}
-
-
-def _verifiers(question: str) -> dict[str, Any]:
-    talk = _messages(question)
-    return {"example_id": question, "prompt": talk[:1], "completion": talk[1:], "reward": 1.0}
-
-
-RECORDS: dict[str, Callable[[str], dict[str, Any]]] = {
-    "openai": lambda question: {"messages": _messages(question), "created": "2026-01-02"},
-    "lrat": _lrat,
-    "atif": _atif,
-    "verifiers": _verifiers,
-}
+RECORDS = {format: partial(_record, format) for format in ("openai", "lrat", "atif", "verifiers")}
 QUESTIONS = ("Who is it?", "Who else is it?")
 
 
-def _lines(records: list[Any], end: str = "\n") -> str:
+def _lines(records, end="\n"):
     return "".join(json.dumps(record) + end for record in records)
 
 
-def _pretty(records: list[Any]) -> str:
+def _pretty(records):
     return json.dumps(records, indent=2, ensure_ascii=False)
 
 
-HOLDERS: dict[str, Callable[[list[Any]], bytes]] = {
+HOLDERS = {
     "a.jsonl": lambda records: _lines(records).encode(),
     "blank lines.jsonl": lambda records: ("\n \n" + _lines(records, "\r\n\r\n")).encode(),
     "mark.jsonl": lambda records: codecs.BOM_UTF8 + _lines(records).rstrip().encode(),
@@ -93,7 +63,7 @@ HOLDERS: dict[str, Callable[[list[Any]], bytes]] = {
 }
 
 
-def _told(path: Path, format: str | None = None) -> list[tuple[str, str | None, list[str]]]:
+def _told(path, format=None):
     """Question, answer and documents shown of each trajectory."""
     found = []
     for entry in read_any(path, format):
@@ -108,14 +78,14 @@ WHOLE = [(question, "Ann", ["d7"]) for question in QUESTIONS]
 
 @pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("format", RECORDS)
-def test_records_are_read_whatever_holds_them(format: str, holder: str, tmp_path: Path) -> None:
+def test_records_are_read_whatever_holds_them(format, holder, tmp_path):
     (tmp_path / holder).write_bytes(HOLDERS[holder]([RECORDS[format](question) for question in QUESTIONS]))
     assert _told(tmp_path / holder) == WHOLE
     assert _told(tmp_path) == WHOLE
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_our_own_trajectories_are_read_whatever_holds_them(holder: str, entries: list[Entry], tmp_path: Path) -> None:
+def test_our_own_trajectories_are_read_whatever_holds_them(holder, entries, tmp_path):
     records = [msgspec.to_builtins(entry.trajectory) for entry in entries]
     (tmp_path / holder).write_bytes(HOLDERS[holder](records))
     for source in (tmp_path / holder, tmp_path):
@@ -123,13 +93,13 @@ def test_our_own_trajectories_are_read_whatever_holds_them(holder: str, entries:
 
 
 @pytest.mark.parametrize("format", RECORDS)
-def test_one_object_over_several_lines_is_one_record(format: str, tmp_path: Path) -> None:
+def test_one_object_over_several_lines_is_one_record(format, tmp_path):
     (tmp_path / "one.json").write_text(json.dumps(RECORDS[format](QUESTIONS[0]), indent=4))
     assert _told(tmp_path / "one.json") == WHOLE[:1]
 
 
 @pytest.mark.parametrize("format", RECORDS)
-def test_a_call_that_was_left_in_the_last_text_is_no_answer(format: str, tmp_path: Path) -> None:
+def test_a_call_that_was_left_in_the_last_text_is_no_answer(format, tmp_path):
     left = '<tool_call>{"name": "search", "arguments": {"query": "x"}}</tool_call>'
     record = json.loads(json.dumps(RECORDS[format](QUESTIONS[0])).replace('"Ann"', json.dumps(left)))
     (tmp_path / "a.json").write_text(json.dumps(record))
@@ -138,7 +108,7 @@ def test_a_call_that_was_left_in_the_last_text_is_no_answer(format: str, tmp_pat
 
 
 @pytest.mark.parametrize("holder", ["list.json", "lists.jsonl"])
-def test_a_list_of_messages_is_a_conversation(holder: str, tmp_path: Path) -> None:
+def test_a_list_of_messages_is_a_conversation(holder, tmp_path):
     talks = [_messages(question) for question in QUESTIONS]
     text = json.dumps(talks) if holder == "list.json" else _lines(talks)
     (tmp_path / holder).write_text(text)
@@ -148,7 +118,7 @@ def test_a_list_of_messages_is_a_conversation(holder: str, tmp_path: Path) -> No
 # --- tables
 
 
-def _table(rows: list[dict[str, Any]], path: Path, large: bool = False) -> Path:
+def _table(rows, path, large=False):
     """As ``datasets`` writes it: every struct with every field, null where a row has none."""
     table = pa.Table.from_pylist(rows)
     if large:
@@ -158,7 +128,7 @@ def _table(rows: list[dict[str, Any]], path: Path, large: bool = False) -> Path:
     return path
 
 
-def _large(kind: pa.DataType) -> pa.DataType:
+def _large(kind):
     if pa.types.is_struct(kind):
         return pa.struct([field.with_type(_large(field.type)) for field in kind])
     if pa.types.is_list(kind):
@@ -168,7 +138,7 @@ def _large(kind: pa.DataType) -> pa.DataType:
 
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("format", RECORDS)
-def test_tables_of_any_format_are_read(format: str, large: bool, tmp_path: Path) -> None:
+def test_tables_of_any_format_are_read(format, large, tmp_path):
     from datetime import datetime
 
     rows = [{**RECORDS[format](question), "when": datetime(2026, 1, 2)} for question in QUESTIONS]
@@ -177,7 +147,7 @@ def test_tables_of_any_format_are_read(format: str, large: bool, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["data-00000-of-00001.arrow", "no suffix"])
 @pytest.mark.parametrize("new", [pa.ipc.new_stream, pa.ipc.new_file])
-def test_tables_that_datasets_saves_are_read(new: Callable[..., Any], name: str, tmp_path: Path) -> None:
+def test_tables_that_datasets_saves_are_read(new, name, tmp_path):
     table = pa.Table.from_pylist([{"messages": _messages(question)} for question in QUESTIONS])
     with new(tmp_path / name, table.schema) as writer:
         writer.write_table(table)
@@ -185,7 +155,7 @@ def test_tables_that_datasets_saves_are_read(new: Callable[..., Any], name: str,
     assert _told(tmp_path / name) == _told(tmp_path) == WHOLE
 
 
-def test_fields_that_a_table_fills_with_null_are_not_there(tmp_path: Path) -> None:
+def test_fields_that_a_table_fills_with_null_are_not_there(tmp_path):
     rows = [{"messages": _messages(question)} for question in QUESTIONS]
     for row, arguments in zip(rows, ({"query": "a"}, {"docid": "d1"}), strict=True):
         row["messages"][1]["tool_calls"][0]["function"]["arguments"] = arguments  # one struct with both
@@ -198,15 +168,13 @@ def test_fields_that_a_table_fills_with_null_are_not_there(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "packed", [json.dumps, lambda talk: {name: [m.get(name) for m in talk] for name in talk[1] | talk[2]}]
 )
-def test_messages_in_a_text_or_in_columns_of_their_own_are_read(packed: Callable[[Any], Any], tmp_path: Path) -> None:
+def test_messages_in_a_text_or_in_columns_of_their_own_are_read(packed, tmp_path):
     rows = [{"messages": packed(_messages(question))} for question in QUESTIONS]
     assert _told(_table(rows, tmp_path / "a.parquet")) == WHOLE
 
 
-def test_our_own_tables_come_back_from_datasets(
-    entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    format_named("parquet").write(iter(entries), tmp_path / "out", About())  # type: ignore[misc]
+def test_our_own_tables_come_back_from_datasets(entries, tmp_path, monkeypatch):
+    format_named("parquet").write(iter(entries), tmp_path / "out", About())
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import datasets
 
@@ -219,12 +187,12 @@ def test_our_own_tables_come_back_from_datasets(
 # --- what cannot be read
 
 
-def test_a_folder_says_which_files_it_left_out(tmp_path: Path) -> None:
+def test_a_folder_says_which_files_it_left_out(tmp_path):
     source = tmp_path / "source"
     (source / "more").mkdir(parents=True)
     for number, question in enumerate(QUESTIONS):
         name = "1.json" if number else "more/10.json.gz"
-        data = json.dumps(_lrat(question)).encode()
+        data = json.dumps(_record("lrat", question)).encode()
         (source / name).write_bytes(data if number else gzip.compress(data))
     for name, data in (("corpus.jsonl", b'{"docid": "1"}\n'), ("notes.md", b"# notes"), ("image", b"\x89PNG\r\n\x00")):
         (source / name).write_bytes(data)
@@ -237,7 +205,7 @@ FAULTY = [_lines([{"messages": _messages(QUESTIONS[0])}]), '{"messages": \n', '{
 FAULTY += ["[7]\n", _lines([{"messages": _messages(QUESTIONS[1])}])]
 
 
-def test_a_record_that_cannot_be_read_ends_a_conversion_or_is_counted(tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_read_ends_a_conversion_or_is_counted(tmp_path):
     (tmp_path / "a.jsonl").write_text("".join(FAULTY))
     with pytest.raises(RecordError, match=r"a\.jsonl, line 2: not JSON"):
         convert(tmp_path / "a.jsonl", tmp_path / "out", to="run")
@@ -255,7 +223,7 @@ def test_a_record_that_cannot_be_read_ends_a_conversion_or_is_counted(tmp_path: 
 
 @pytest.mark.parametrize("format", [name for name in FORMATS if format_named(name).read is not None])
 @pytest.mark.parametrize("data", [b"", b" \n\n", b"[]", b"{}"])
-def test_an_import_of_nothing_is_an_error(data: bytes, format: str, tmp_path: Path) -> None:
+def test_an_import_of_nothing_is_an_error(data, format, tmp_path):
     (tmp_path / "a.json").write_bytes(data)
     for source in (tmp_path / "a.json", tmp_path):
         with pytest.raises(InputError):
@@ -284,7 +252,7 @@ TALK = _lines([{"messages": _messages(QUESTIONS[0])}])
         ("a.jsonl", TALK[:-2].encode() + b', "a": ' + b"[" * DEPTH + b"]" * DEPTH + b"}", "nested too deeply"),
     ],
 )
-def test_damage_is_said_with_its_place(name: str, data: bytes, problem: str, tmp_path: Path) -> None:
+def test_damage_is_said_with_its_place(name, data, problem, tmp_path):
     (tmp_path / name).write_bytes(data)
     for source in (tmp_path / name, tmp_path):
         with pytest.raises(InputError, match=problem):
@@ -292,9 +260,7 @@ def test_damage_is_said_with_its_place(name: str, data: bytes, problem: str, tmp
 
 
 @pytest.mark.parametrize("holder", ["a.jsonl", "marked list.json", "list.json.xz"])
-def test_a_value_that_memory_might_not_hold_is_refused(
-    holder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_value_that_memory_might_not_hold_is_refused(holder, tmp_path, monkeypatch):
     monkeypatch.setattr("lrat_sim.foreign.files.LARGEST", 400)
     (tmp_path / holder).write_bytes(HOLDERS[holder]([RECORDS["atif"](question) for question in QUESTIONS]))
     with pytest.raises(InputError, match="write one record per line"):
@@ -302,9 +268,7 @@ def test_a_value_that_memory_might_not_hold_is_refused(
 
 
 @pytest.mark.parametrize("name", ["trajectories.jsonl", "tasks.jsonl", "verdicts.jsonl"])
-def test_a_line_of_a_run_folder_that_is_nested_too_deeply_is_named(
-    name: str, entries: list[Entry], run_folder: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_line_of_a_run_folder_that_is_nested_too_deeply_is_named(name, entries, run_folder, tmp_path):
     path = run_folder("run", entries) / name
     first, *rest = path.read_text().splitlines(keepends=True)
     path.write_text(first.rstrip()[:-1] + ', "deep": ' + "[" * 100_000 + "]" * 100_000 + "}\n" + "".join(rest))
@@ -312,8 +276,8 @@ def test_a_line_of_a_run_folder_that_is_nested_too_deeply_is_named(
         convert(tmp_path / "run", tmp_path / "out", to="parquet")
 
 
-def test_numbers_that_no_count_can_be_are_unknown_and_the_record_is_kept(tmp_path: Path) -> None:
-    record = _atif(QUESTIONS[0])
+def test_numbers_that_no_count_can_be_are_unknown_and_the_record_is_kept(tmp_path):
+    record = _record("atif", QUESTIONS[0])
     record["steps"][1]["metrics"] = {"prompt_tokens": 10**30, "completion_tokens": -5, "cost_usd": float("nan")}
     record["final_metrics"] = {"total_prompt_tokens": 1 << 70, "total_completion_tokens": "7"}
     record["steps"][1]["tool_calls"][0]["arguments"] = {"query": "a", "k": 10**40}
@@ -328,7 +292,7 @@ def test_numbers_that_no_count_can_be_are_unknown_and_the_record_is_kept(tmp_pat
 
 
 @pytest.mark.parametrize("field", ["seed", "sample"])
-def test_a_number_of_ours_that_no_index_holds_is_named(field: str, make: Callable[..., Entry], tmp_path: Path) -> None:
+def test_a_number_of_ours_that_no_index_holds_is_named(field, make, tmp_path):
     record = msgspec.to_builtins(make("t").trajectory) | {field: 1 << 70}
     (tmp_path / "a.json").write_text(json.dumps(record))
     with pytest.raises(InputError, match=rf"the trajectory 't\.0\.cafe' has too large a number, {field}"):
@@ -338,7 +302,7 @@ def test_a_number_of_ours_that_no_index_holds_is_named(field: str, make: Callabl
 # --- ids
 
 
-def test_a_record_that_comes_twice_is_kept_once_and_other_ones_of_a_task_are_samples(tmp_path: Path) -> None:
+def test_a_record_that_comes_twice_is_kept_once_and_other_ones_of_a_task_are_samples(tmp_path):
     one, other = _messages(QUESTIONS[0]), _messages(QUESTIONS[0])
     other[-1] = {"role": "assistant", "content": "Bob"}
     records = [{"task_id": "t", "messages": talk} for talk in (one, other, one)]
@@ -349,9 +313,7 @@ def test_a_record_that_comes_twice_is_kept_once_and_other_ones_of_a_task_are_sam
     assert [entry.trajectory.sample for entry in read_any(tmp_path / "out")] == [0, 1]
 
 
-def test_a_later_record_of_an_id_replaces_one_of_ours_and_is_refused_of_others(
-    make: Callable[..., Entry], tmp_path: Path
-) -> None:
+def test_a_later_record_of_an_id_replaces_one_of_ours_and_is_refused_of_others(make, tmp_path):
     first, later = make("t"), make("t", answer="green")
     records = [msgspec.to_builtins(entry.trajectory) for entry in (first, later)]
     (tmp_path / "a.jsonl").write_text(_lines(records))
@@ -359,7 +321,7 @@ def test_a_later_record_of_an_id_replaces_one_of_ours_and_is_refused_of_others(
     assert (done.written, done.notes.replaced) == (1, 1)
     assert [entry.trajectory.answer for entry in read_any(tmp_path / "out")] == ["green"]
     for entry in (first, later):
-        format_named("atif").write(iter([entry]), tmp_path / f"atif {entry.trajectory.answer}", About())  # type: ignore[misc]
+        format_named("atif").write(iter([entry]), tmp_path / f"atif {entry.trajectory.answer}", About())
     (tmp_path / "both").mkdir()
     for number, file in enumerate(sorted(tmp_path.glob("atif */*.json"))):
         file.rename(tmp_path / "both" / f"{number}.json")
@@ -375,7 +337,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("to", [name for name in FORMATS if format_named(name).write is not None and name != "trec"])
-def test_odd_ids_come_back_from_every_format(to: str, tmp_path: Path) -> None:
+def test_odd_ids_come_back_from_every_format(to, tmp_path):
     lines = [
         {
             "messages": _messages(f"q{number}"),
@@ -399,7 +361,7 @@ def test_odd_ids_come_back_from_every_format(to: str, tmp_path: Path) -> None:
 HERE = Path("here.json")
 
 
-def test_what_pythons_json_module_writes_beyond_json_can_be_read_and_recorded() -> None:
+def test_what_pythons_json_module_writes_beyond_json_can_be_read_and_recorded():
     value = {"a": [math.nan, -math.inf, 1e308 * 10], "b": 10**30, "c": "\ud800x", "d": -(2**63), "e": 1.5}
     read = json_value(json.dumps(value), HERE)
     assert read == {"a": ["NaN", "-Infinity", "Infinity"], "b": str(10**30), "c": "\\ud800x", "d": -(2**63), "e": 1.5}
@@ -408,15 +370,15 @@ def test_what_pythons_json_module_writes_beyond_json_can_be_read_and_recorded() 
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000 + "]" * 100_000, '{"a": "\x00"}x', b"\xff\xfe", "nan"])
-def test_what_is_no_json_is_refused_in_one_sentence(text: str | bytes) -> None:
+def test_what_is_no_json_is_refused_in_one_sentence(text):
     with pytest.raises(RecordError, match=r"^here\.json, line 4: (not )?JSON.*; correct or delete that line\.$"):
         json_value(text, HERE, 4)
 
 
-def test_names_of_files_are_plain_and_differ() -> None:
+def test_names_of_files_are_plain_and_differ():
     names = ["", ".", "..", "a/b", "a%2Fb", "InfoSeek-Eval_0", "x" * 300, "x" * 299, "\x00", "é" * 90]
     names += ["q1", "Q1", "q1", "q1~2", "q1~3", "con", "NUL.a", "a\nb", "\u0301e"]
-    taken: set[str] = set()
+    taken = set()
     files = [file_name(name, taken) for name in names]
     assert len({name.lower() for name in files}) == len(names) == len(taken)
     assert "InfoSeek-Eval_0" in files
@@ -424,13 +386,13 @@ def test_names_of_files_are_plain_and_differ() -> None:
     assert not {name.split(".")[0].lower() for name in files} & {"con", "nul"}
 
 
-def test_json_is_the_same_up_to_the_order_of_keys_but_not_of_kinds() -> None:
+def test_json_is_the_same_up_to_the_order_of_keys_but_not_of_kinds():
     assert same_json({"a": 1, "b": [True]}, {"b": [True], "a": 1})
     assert not same_json(1, True)
     assert not same_json([1, 2], [2, 1])
 
 
-def test_what_damages_a_source_is_said_where_no_format_recognises_it(tmp_path: Path) -> None:
+def test_what_damages_a_source_is_said_where_no_format_recognises_it(tmp_path):
     (tmp_path / "a.json").write_text('{"query_id": ')
     with pytest.raises(InputError, match=r"a\.json, line 1: not JSON"):
         recognise(tmp_path / "a.json")

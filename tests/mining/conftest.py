@@ -56,8 +56,13 @@ def run(*turns: Turn, id: str = "t1", task: str = "q1", status: str = "answered"
     )
 
 
+def opening(listed: Sequence[str], opened: str, *, query: str = "q", tokens: int = 1, **fields: str) -> Trajectory:
+    """A run that opens one document of one list and finds it good."""
+    return run(turn(search(query, listed)), turn(browse(opened)), turn(reasoning="fine", tokens=tokens), **fields)
+
+
 class Make:
-    search, browse, failed, turn, run = (staticmethod(f) for f in (search, browse, failed, turn, run))
+    search, browse, failed, turn, run, opening = map(staticmethod, (search, browse, failed, turn, run, opening))
 
 
 @pytest.fixture(scope="session")

@@ -24,22 +24,6 @@ def guarded(mine):
     return lambda runs, verdicts, guards, **more: mine(runs, verdicts, MiningRecipe(guards=guards), **more)
 
 
-@pytest.fixture
-def found(make):
-    """A run that opens one document of one list."""
-
-    def build(name, listed, opened, *, task="q1", query="q", tokens=5):
-        return make.run(
-            make.turn(make.search(query, listed)),
-            make.turn(make.browse(opened)),
-            make.turn(reasoning="fine", tokens=tokens),
-            id=name,
-            task=task,
-        )
-
-    return build
-
-
 def test_look_ahead_spares_what_the_run_opens_later(guarded, make, judged):
     run = make.run(
         make.turn(make.search("one", ["a", "b", "c"])),
@@ -54,23 +38,23 @@ def test_look_ahead_spares_what_the_run_opens_later(guarded, make, judged):
     assert report.unlabelled["opened_later"] == 1
 
 
-def test_positive_of_a_question_is_no_negative_of_it_in_any_run(guarded, found, judged):
+def test_positive_of_a_question_is_no_negative_of_it_in_any_run(guarded, make, judged):
     runs = [
-        found("t1", ["a", "b", "c"], "a"),
-        found("t2", ["a", "b", "c"], "b"),
-        found("t3", ["a", "b", "c"], "c", task="q2"),
+        make.opening(["a", "b", "c"], "a", id="t1"),
+        make.opening(["a", "b", "c"], "b", id="t2"),
+        make.opening(["a", "b", "c"], "c", task="q2", id="t3"),
     ]
     pairs, report = guarded(runs, judged(*runs), Guards(question_positives=True))
     assert [ids(pair) for pair in pairs] == [["c"], ["c"], ["a", "b"]]
     assert report.unlabelled["question_positive"] == 2
 
 
-def test_of_repeated_pairs_the_one_with_the_longest_reasoning_stays(guarded, found, judged):
+def test_of_repeated_pairs_the_one_with_the_longest_reasoning_stays(guarded, make, judged):
     runs = [
-        found("t1", ["a", "b"], "a", tokens=3),
-        found("t2", ["a", "c"], "a", tokens=9),
-        found("t3", ["a", "d"], "a", query="other", tokens=1),
-        found("t4", ["a", "e"], "e", tokens=1),
+        make.opening(["a", "b"], "a", tokens=3, id="t1"),
+        make.opening(["a", "c"], "a", tokens=9, id="t2"),
+        make.opening(["a", "d"], "a", query="other", tokens=1, id="t3"),
+        make.opening(["a", "e"], "e", tokens=1, id="t4"),
     ]
     for order in (runs, runs[::-1]):
         pairs, report = guarded(order, judged(*runs), Guards(deduplicate=True))
@@ -80,8 +64,10 @@ def test_of_repeated_pairs_the_one_with_the_longest_reasoning_stays(guarded, fou
         assert sum(pair.weight for pair in pairs) == pytest.approx(3)
 
 
-def test_document_is_the_positive_of_so_many_pairs_at_most_whatever_the_order(guarded, found, judged):
-    runs = [found(f"t{n}", ["a", "b"], "a", query=f"q{n}") for n in range(8)] + [found("t9", ["b", "c"], "b")]
+def test_document_is_the_positive_of_so_many_pairs_at_most_whatever_the_order(guarded, make, judged):
+    runs = [make.opening(["a", "b"], "a", query=f"q{n}", id=f"t{n}") for n in range(8)] + [
+        make.opening(["b", "c"], "b", id="t9")
+    ]
     kept = []
     for order in (runs, runs[::-1]):
         pairs, report = guarded(order, judged(*runs), Guards(pairs_per_document=3))
@@ -92,8 +78,8 @@ def test_document_is_the_positive_of_so_many_pairs_at_most_whatever_the_order(gu
     assert "t9" in kept[0]
 
 
-def test_document_is_a_negative_of_so_many_pairs_at_most_whatever_the_order(guarded, found, judged):
-    runs = [found(f"t{n}", [f"p{n}", "hub", f"n{n}"], f"p{n}") for n in range(8)]
+def test_document_is_a_negative_of_so_many_pairs_at_most_whatever_the_order(guarded, make, judged):
+    runs = [make.opening([f"p{n}", "hub", f"n{n}"], f"p{n}", id=f"t{n}") for n in range(8)]
     with_hub = []
     for order in (runs, runs[::-1]):
         pairs, report = guarded(order, judged(*runs), Guards(negatives_per_document=2))
@@ -125,8 +111,8 @@ def corpus(tmp_path):
     return Corpus.build(tmp_path / "corpus", [Document(id=docid, text=text) for docid, text in texts.items()])
 
 
-def test_negative_above_the_share_of_the_positives_score_is_dropped(guarded, found, judged, corpus):
-    run = found("t1", ["p", "near", "same", "better", "far"], "p", query="0")
+def test_negative_above_the_share_of_the_positives_score_is_dropped(guarded, make, judged, corpus):
+    run = make.opening(["p", "near", "same", "better", "far"], "p", query="0", id="t1")
     pairs, report = guarded([run], judged(run), Guards(near_positive=NearPositive()), corpus=corpus, encoder=Angles())
     assert [ids(pair) for pair in pairs] == [["far"]]  # cos 33 / cos 30 is .968, cos 40 / cos 30 is .885
     assert report.unlabelled["near_positive"] == 3
@@ -136,29 +122,29 @@ def test_negative_above_the_share_of_the_positives_score_is_dropped(guarded, fou
     ]
 
 
-def test_share_of_a_score_below_zero_still_leaves_only_what_is_worse(guarded, found, judged, corpus):
-    run = found("t1", ["worse", "behind", "p"], "worse", query="0")
+def test_share_of_a_score_below_zero_still_leaves_only_what_is_worse(guarded, make, judged, corpus):
+    run = make.opening(["worse", "behind", "p"], "worse", query="0", id="t1")
     pairs, _ = guarded([run], judged(run), Guards(near_positive=NearPositive()), corpus=corpus, encoder=Angles())
     assert [ids(pair) for pair in pairs] == [["behind"]]
 
 
-def test_scores_without_encoder_or_corpus_are_refused(guarded, found, judged, corpus):
-    run = found("t1", ["p", "far"], "p", query="0")
+def test_scores_without_encoder_or_corpus_are_refused(guarded, make, judged, corpus):
+    run = make.opening(["p", "far"], "p", query="0", id="t1")
     guards = Guards(near_positive=NearPositive())
     for missing in ({}, {"encoder": Angles()}, {"corpus": corpus}):
         with pytest.raises(InputError, match="needs an encoder and the corpus"):
             guarded([run], judged(run), guards, **missing)
 
 
-def test_document_that_the_scoring_corpus_lacks_is_named(guarded, found, judged, corpus):
-    run = found("t1", ["p", "far"], "p", query="0")
+def test_document_that_the_scoring_corpus_lacks_is_named(guarded, make, judged, corpus):
+    run = make.opening(["p", "far"], "p", query="0", id="t1")
     small = Corpus.build(corpus.folder.parent / "small", [Document(id="p", text="30")])
     pairs, _ = guarded([run], judged(run), Guards(near_positive=NearPositive()), corpus=small, encoder=Angles())
     assert [ids(pair) for pair in pairs] == [[]]  # a document outside the corpus counts for nothing
 
 
-def test_documents_outside_the_corpus_are_neither_positive_nor_negative(guarded, found, judged):
-    runs = [found("t1", ["a", "b", "c"], "a"), found("t2", ["x", "b"], "x")]
+def test_documents_outside_the_corpus_are_neither_positive_nor_negative(guarded, make, judged):
+    runs = [make.opening(["a", "b", "c"], "a", id="t1"), make.opening(["x", "b"], "x", id="t2")]
     pairs, report = guarded(runs, judged(*runs), Guards(), corpus={"a", "b"})
     assert [(pair.positive, ids(pair)) for pair in pairs] == [("a", ["b"])]
     assert report.browses == {"kept": 1, "not_in_corpus": 1}
@@ -191,46 +177,28 @@ def test_a_document_in_more_than_half_of_the_pairs_cannot_be_exchanged():
         exchange(["a", "a", "b"], ["q1", "q2", "q3"], 0)
 
 
-def listed(*docids):
-    return [Negative(docid=docid, weight=0.5 + place, tier=f"tier {place}") for place, docid in enumerate(docids)]
+LISTED = [Negative(docid=docid, weight=0.5 + place, tier=f"tier {place}") for place, docid in enumerate("abc")]
 
 
 def test_a_positive_drawn_from_the_list_changes_places_with_the_one_it_was():
-    negatives = listed("a", "b", "c")
-    drawn = [drawn_from_list("p", negatives, seed, "run", 3) for seed in range(40)]
-    assert {positive for positive, _ in drawn} == {"p", "a", "b", "c"}
-    for positive, rest in drawn:
-        assert sorted([positive, *(each.docid for each in rest)]) == ["a", "b", "c", "p"]
-        assert [(each.weight, each.tier) for each in rest] == [(each.weight, each.tier) for each in negatives]
+    drawn = [drawn_from_list("p", LISTED, 1, "run", turn) for turn in range(4000)]
+    for positive, rest in drawn[:50]:
+        assert sorted([positive, *(negative.docid for negative in rest)]) == ["a", "b", "c", "p"]
+        assert [(negative.weight, negative.tier) for negative in rest] == [(n.weight, n.tier) for n in LISTED]
+    counts = Counter(positive for positive, _ in drawn)
+    assert set(counts) == {"p", "a", "b", "c"}
+    assert all(900 < count < 1100 for count in counts.values()), "all alike often"
 
 
-def test_all_documents_of_a_list_are_drawn_alike_often():
-    drawn = Counter(drawn_from_list("p", listed("a", "b", "c"), 1, pair)[0] for pair in range(4000))
-    assert all(900 < count < 1100 for count in drawn.values())
-
-
-def test_a_draw_depends_on_its_own_pair_alone():
-    negatives = listed("a", "b", "c", "d")
-    first = [drawn_from_list("p", negatives, 7, "run", turn) for turn in range(20)]
-    assert [drawn_from_list("p", negatives, 7, "run", turn) for turn in range(20)] == first
-    assert [drawn_from_list("p", negatives, 8, "run", turn) for turn in range(20)] != first
-
-
-def test_a_pair_without_negatives_keeps_its_positive():
+def test_a_draw_depends_on_its_own_pair_and_the_seed_alone():
+    first = [drawn_from_list("p", LISTED, 7, "run", turn) for turn in range(20)]
+    assert [drawn_from_list("p", LISTED, 7, "run", turn) for turn in range(20)] == first
+    assert [drawn_from_list("p", LISTED, 8, "run", turn) for turn in range(20)] != first
     assert drawn_from_list("p", [], 0, "run") == ("p", [])
 
 
 def test_the_gentle_control_keeps_each_querys_documents_and_says_so(mine, make, judged):
-    runs = [
-        make.run(
-            make.turn(make.search(f"query {n}", list("abcde"))),
-            make.turn(make.browse("c")),
-            make.turn(reasoning="fine " * (n + 1)),
-            id=f"t{n}",
-            task=f"q{n}",
-        )
-        for n in range(30)
-    ]
+    runs = [make.opening("abcde", "c", query=f"query {n}", tokens=n + 1, id=f"t{n}", task=f"q{n}") for n in range(30)]
     verdicts = judged(*runs)
     plain = list(mine(runs, verdicts, MiningRecipe())[0])
     options = {"shuffle_positives.within": "list", "shuffle_positives.seed": "4"}  # as the command line gives them

@@ -5,7 +5,7 @@ from math import exp, log
 import pytest
 
 from lrat_sim.errors import InputError
-from lrat_sim.mining.recipe import MiningRecipe, NegativeRule, load_recipe
+from lrat_sim.mining.recipe import MiningRecipe, load_recipe
 
 NAIVE = load_recipe("mine-naive")
 
@@ -70,8 +70,7 @@ def test_missing_or_blank_reasoning_is_unjudged_whatever_the_verdict_says(mine, 
 
 
 def test_browse_without_a_verdict_is_counted_apart(mine, make):
-    run = make.run(make.turn(make.search("q", ["a"])), make.turn(make.browse("a")), make.turn(reasoning="good"))
-    pairs, report = mine([run], {})
+    pairs, report = mine([make.opening("a", "a")], {})
     assert pairs == []
     assert report.browses == {"no_verdict": 1}
 
@@ -86,16 +85,6 @@ def test_browse_from_an_older_list_is_dropped_and_still_no_negative(mine, make, 
     pairs, report = mine([run], judged(run))
     assert [(p.query, p.positive, negatives(p)) for p in pairs] == [("two", "c", ["d"])]
     assert report.browses == {"kept": 1, "older_list": 1}
-
-
-def test_parallel_browses_share_reasoning_and_length(mine, make, judged):
-    run = make.run(
-        make.turn(make.search("q", ["a", "b", "c"])),
-        make.turn(make.browse("a"), make.browse("b")),
-        make.turn(reasoning="both help", tokens=7),
-    )
-    pairs, _ = mine([run], judged(run))
-    assert [(p.positive, p.length, negatives(p)) for p in pairs] == [("a", 7, ["c"]), ("b", 7, ["c"])]
 
 
 def test_document_opened_twice_is_one_pair_by_its_first_relevant_browse(mine, make, judged):
@@ -122,7 +111,7 @@ def test_failed_browse_is_counted_and_its_document_is_no_negative(mine, make, ju
 
 
 def test_search_with_an_empty_query_makes_no_pair(mine, make, judged):
-    run = make.run(make.turn(make.search("", ["a"])), make.turn(make.browse("a")), make.turn(reasoning="fine"))
+    run = make.opening("a", "a", query="")
     assert mine([run], judged(run))[1].browses == {"no_query": 1}
 
 
@@ -139,9 +128,8 @@ def test_naive_takes_every_browse_and_weighs_alike(mine, make):
 
 
 def test_only_runs_of_the_outcome_asked_for_are_mined(mine, make, judged):
-    turns = (make.turn(make.search("q", ["a"])), make.turn(make.browse("a")), make.turn(reasoning="fine"))
-    runs = [make.run(*turns, id=name) for name in ("right", "wrong", "unknown")]
-    runs += [make.run(*turns, id="silent", status="unanswered"), make.run(*turns, id="broken", status="error")]
+    runs = [make.opening("a", "a", id=name) for name in ("right", "wrong", "unknown")]
+    runs += [make.opening("a", "a", id=name, status=name) for name in ("unanswered", "error")]
     grades = {"right": "correct", "wrong": "incorrect", "unknown": "ungraded"}
     verdicts = judged(*runs)
 
@@ -155,22 +143,9 @@ def test_only_runs_of_the_outcome_asked_for_are_mined(mine, make, judged):
     assert ids("incorrect") == (["wrong"], left_out)
 
 
-def test_negatives_keep_their_limit_weight_and_tier(mine, make, judged):
-    run = make.run(make.turn(make.search("q", list("abcd"))), make.turn(make.browse("b")), make.turn(reasoning="ok"))
-    recipe = MiningRecipe(negatives=[NegativeRule(rule="unbrowsed", weight=0.3, limit=2)])
-    [pair], _ = mine([run], judged(run), recipe)
-    assert [(n.docid, n.weight, n.tier) for n in pair.negatives] == [("a", 0.3, "unbrowsed"), ("c", 0.3, "unbrowsed")]
-
-
 def test_shuffled_control_moves_every_positive_to_another_task(mine, make, judged):
     runs = [
-        make.run(
-            make.turn(make.search(f"q{n}", [f"p{n}", f"p{(n + 1) % 20}", f"n{n}"])),
-            make.turn(make.browse(f"p{n}")),
-            make.turn(reasoning="fine " * (n + 1)),
-            id=f"t{n}",
-            task=f"q{n}",
-        )
+        make.opening([f"p{n}", f"p{(n + 1) % 20}", f"n{n}"], f"p{n}", tokens=n + 1, id=f"t{n}", task=f"q{n}")
         for n in range(20)
     ]
     plain, _ = mine(runs, judged(*runs))
@@ -186,6 +161,6 @@ def test_shuffled_control_moves_every_positive_to_another_task(mine, make, judge
 
 
 def test_shuffle_of_one_document_is_refused(mine, make, judged):
-    run = make.run(make.turn(make.search("q", ["a"])), make.turn(make.browse("a")), make.turn(reasoning="fine"))
+    run = make.opening("a", "a")
     with pytest.raises(InputError, match="cannot be exchanged"):
         mine([run], judged(run), MiningRecipe(shuffle_positives=0))

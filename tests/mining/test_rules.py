@@ -132,27 +132,14 @@ def test_a_browse_goes_to_the_latest_or_to_every_parallel_search_that_lists_it(m
 
 
 def test_a_limit_is_filled_from_the_next_rule_where_rules_overlap(mine, make, judged):
-    run = make.run(make.turn(make.search("q", list("abcd"))), make.turn(make.browse("b")), make.turn(reasoning="ok"))
+    run = make.opening("abcd", "b")
     rules = [NegativeRule(rule="weak", weight=2.0, limit=1), NegativeRule(rule="unbrowsed", up_to=2)]
     [pair], _ = mine([run], judged(run), MiningRecipe(negatives=rules))
     assert [(n.docid, n.weight) for n in pair.negatives] == [("a", 2.0), ("c", 1.0)]
 
 
-def test_pair_says_which_search_and_browse_it_came_from(mine, make, judged):
-    run = make.run(
-        make.turn(make.search("one", ["a"]), make.search("two", ["b", "c"])),
-        make.turn(make.browse("a"), make.browse("c")),
-        make.turn(reasoning="fine"),
-        task="q7",
-    )
-    pair = mine([run], judged(run), MiningRecipe())[0][1]
-    where = pair.provenance
-    assert (where.task, where.trajectory, where.turn, where.call, where.rank) == ("q7", "t1", 0, 1, 2)
-    assert (where.browse_turn, where.browse_call, where.rule) == (1, 1, "relevant")
-
-
 def test_canary_of_a_benchmark_follows_into_the_pair(mine, make, judged):
-    run = make.run(make.turn(make.search("q", ["a"])), make.turn(make.browse("a")), make.turn(reasoning="fine"))
+    run = make.opening("a", "a")
     run.extra["canary"] = "do not train"
     [pair], _ = mine([run], judged(run), MiningRecipe())
     assert pair.provenance.canary == "do not train"

@@ -193,7 +193,7 @@ def test_runs_that_cannot_be_mined_are_refused(many, tmp_path):
     for folders, processes, message in (
         ([many, other], 1, "both hold the trajectory 'r"),
         ([many], 0, "processes is 0"),
-        ([tmp_path], 1, r"holds no trajectories.jsonl"),
+        ([tmp_path], 1, r"trajectories.jsonl"),
         ([], 1, "give at least one"),
     ):
         with pytest.raises(InputError, match=message):

@@ -7,12 +7,12 @@ import pytest
 
 from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.recipe import load_recipe
-from lrat_sim.mining.usefulness import AnalysedRun, RunNames, topic, uses
+from lrat_sim.mining.usefulness import AnalysedRun
 
 
 def taken(run):
     """The browses from whose document a name was taken up."""
-    names = RunNames(run)
+    names = AnalysedRun(run)
     return {(turn, position) for turn, position, _ in run.browses() if names.taken_up(turn + 1)}
 
 
@@ -91,7 +91,7 @@ def compared(make):
     ],
 )
 def test_last_document_is_used_where_the_search_ended_with_it(compared, change, first, last):
-    found = uses(AnalysedRun(compared(**change)))
+    found = AnalysedRun(compared(**change)).uses()
     assert (found[1, 0], found[2, 0]) == (first, last)
 
 
@@ -107,7 +107,7 @@ def test_last_document_is_used_where_the_search_ended_with_it(compared, change, 
     ],
 )
 def test_document_before_the_end_is_used_where_the_first_wording_found_something_new(compared, change, use):
-    assert uses(AnalysedRun(compared("age of Corn Street", **change)))[5, 0] == use
+    assert AnalysedRun(compared("age of Corn Street", **change)).uses()[5, 0] == use
 
 
 def test_queries_without_capitals_are_told_apart_by_their_longer_words(make):
@@ -118,7 +118,7 @@ def test_queries_without_capitals_are_told_apart_by_their_longer_words(make):
         make.turn(make.browse("b")),
         make.turn(make.search("year of the road", ["c"]), reasoning="of 1834"),
     )
-    assert uses(AnalysedRun(run)) == {(1, 0): "unused", (3, 0): "used"}
+    assert AnalysedRun(run).uses() == {(1, 0): "unused", (3, 0): "used"}
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_rewordings_share_a_name_and_hold_none_that_leads_elsewhere(make, later,
         make.turn(make.search(later, ["b"]), reasoning="The list says that it was Orla Fenn."),
     )
     run = msgspec.structs.replace(run, question="Did Owen Mott know the builder of the Corn Mill?")
-    first, second = (topic(each.searches) for each in episodes(run))
-    assert RunNames(run).relation(first, second) == relation
+    first, second = (episode.searches for episode in episodes(run))
+    assert AnalysedRun(run).relation(first, second) == relation
 
 
 def test_document_whose_use_is_unclear_is_neither_positive_nor_negative(mine, compared, judged):
@@ -173,18 +173,3 @@ def test_judge_still_rejects_what_was_taken_up(mine, hunt, judged):
     run = hunt()
     pairs, _ = mine([run], judged(run, _1_0="irrelevant"), load_recipe("mine-paper", {"useful": "used"}))
     assert [pair.positive for pair in pairs] == ["d"]
-
-
-def test_unanswered_runs_are_mined_only_where_asked_for(mine, make, judged):
-    run = make.run(
-        make.turn(make.search("q", ["a", "b"])),
-        make.turn(make.browse("a")),
-        make.turn(reasoning="this"),
-        status="unanswered",
-    )
-    pairs, report = mine([run], judged(run), load_recipe("mine-paper"))
-    assert not list(pairs)
-    assert report.left_out == {"not_answered": 1}
-    pairs, report = mine([run], judged(run), load_recipe("mine-paper", {"unanswered": "true"}))
-    assert [pair.positive for pair in pairs] == ["a"]
-    assert report.left_out == {}

@@ -54,14 +54,7 @@ def test_every_weighting_has_mean_one_and_bears_no_pairs(name):
 
 
 def runs_of(make):
-    def turns(tokens):
-        return (
-            make.turn(make.search("q", ["a", "b"])),
-            make.turn(make.browse("a")),
-            make.turn(reasoning="x", tokens=tokens),
-        )
-
-    return [make.run(*turns(tokens), id=name) for name, tokens in (("right", 10), ("wrong", 10), ("open", 10))]
+    return [make.opening("ab", "a", tokens=10, id=name) for name in ("right", "wrong", "open")]
 
 
 def test_judge_weight_is_the_share_of_votes(mine, make):

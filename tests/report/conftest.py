@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -130,20 +129,3 @@ def words():
         return [line for each in root.iter("{http://www.w3.org/2000/svg}text") for line in each.itertext()]
 
     return texts
-
-
-@pytest.fixture(scope="module")
-def chromium(flown):
-    """A browser; the test is skipped where none is installed.
-
-    While it is open an event loop runs in this thread, which judges do not bear: it is closed with the last test of
-    the module, and opened after what runs them.
-    """
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no chromium is installed (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()

@@ -4,7 +4,9 @@ from contextlib import contextmanager
 
 import pytest
 
-CLOSE, WIDE, NARROW = "0px", 1200, 360
+pytestmark = pytest.mark.usefixtures("flown")
+
+WIDE, NARROW = 1200, 360
 
 
 @contextmanager

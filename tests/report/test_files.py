@@ -42,12 +42,11 @@ def test_recall_by_turn_is_the_mean_over_samples_then_tasks(run_folder):
     first = run_folder("first", {"x": [[["a"], [], ["b"]], [["c"]]], "y": [[["a", "b"]]], "z": []})
     curve = recall_by_turn([first])
     # x: the samples 1/2, 1/2, 1 and 0; y: 1; z was never run
-    assert curve.tasks == 3
-    assert curve.means == pytest.approx([1.25 / 3, 1.25 / 3, 1.5 / 3])
+    assert curve.tolist() == [[0.25, 0.25, 0.5], [1, 1, 1], [0, 0, 0]]
     second = run_folder("second", {"x": [[["a", "b"]]], "y": [[["c"]]], "z": [[["a"]]]})
     both = recall_by_turn([first, second])
-    assert both.means[-1] == pytest.approx(((0.5 + 1) / 2 + (1 + 0) / 2 + (0 + 0.5) / 2) / 3)
-    assert recall_by_turn([first, second], {"y"}).means == pytest.approx([0.5])
+    assert both.mean(axis=0)[-1] == pytest.approx(((0.5 + 1) / 2 + (1 + 0) / 2 + (0 + 0.5) / 2) / 3)
+    assert recall_by_turn([first, second], {"y"}).tolist() == [[0.5]]
 
 
 def test_no_recall_without_evidence_or_runs(run_folder, tmp_path):

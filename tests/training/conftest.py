@@ -7,7 +7,8 @@ import pytest
 import torch
 from msgspec.structs import replace
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding, Transformer
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from lrat_sim.corpus.documents import Corpus
@@ -40,6 +41,13 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Pat
     torch.manual_seed(2)
     CrossEncoder(str(tiny_model), num_labels=1, device="cpu").save_pretrained(str(folder), create_model_card=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def static_model() -> SentenceTransformer:
+    """A table of word vectors, which is no transformer."""
+    tokenizer = Tokenizer.from_file(str(minilm_folder() / "tokenizer.json"))
+    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
 
 
 @pytest.fixture(scope="session")

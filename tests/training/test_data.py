@@ -5,9 +5,8 @@ from sentence_transformers import SentenceTransformer
 
 from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError
-from lrat_sim.training.batch import BUCKET
-from lrat_sim.training.data import PairDataset
-from lrat_sim.training.encoder import Encoder
+from lrat_sim.training.data import BUCKET, PairDataset
+from lrat_sim.training.kinds import Encoder
 from lrat_sim.training.settings import TrainingSettings
 
 SETTINGS = TrainingSettings(group_size=3, max_query_length=8, max_document_length=12, epochs=3, batch_size=5, seed=2)

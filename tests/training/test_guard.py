@@ -1,6 +1,5 @@
 import json
 
-import msgspec
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -48,9 +47,7 @@ def test_folder_without_our_record_is_refused(tmp_path, beir, tiny_model):
 
 
 def test_reranker_is_refused(tmp_path, beir, pairs, corpus, tiny_model):
-    from lrat_sim.training.reranker import train_reranker
-
     settings = TrainingSettings(epochs=1, in_batch_negatives=False, freeze_layers=0, temperature=1.0)
-    model = train_reranker(pairs[:4], corpus, tiny_model, msgspec.structs.replace(settings), tmp_path / "model")
+    model = train(pairs[:4], corpus, tiny_model, settings, tmp_path / "model", kind="reranker")
     with pytest.raises(InputError, match="only encoders"):
         guard(model, beir, tmp_path / "kept")

@@ -8,8 +8,13 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from lrat_sim.errors import InputError
-from lrat_sim.text import minilm_folder
-from lrat_sim.training.loss import CachedWeightedInfoNCE, WeightedInfoNCE, denominator_weights, weighted_info_nce
+from lrat_sim.training.loss import (
+    CachedWeightedInfoNCE,
+    Distillation,
+    WeightedInfoNCE,
+    denominator_weights,
+    weighted_info_nce,
+)
 from lrat_sim.training.model import add_adapters
 
 QUERIES = ["river by the mill", "the old bridge", "a copper lantern"]
@@ -23,13 +28,14 @@ DOCUMENTS = [
 ]
 
 
-def labels(positive, negatives, negative_weights=None, weights=None):
+def labels(positive, negatives, negative_weights=None, weights=None, **more):
     negatives = torch.tensor(negatives)
     return {
         "positive": torch.tensor(positive),
         "negatives": negatives,
         "negative_weights": torch.ones(negatives.shape) if negative_weights is None else torch.tensor(negative_weights),
         "weights": torch.ones(len(positive)) if weights is None else torch.tensor(weights),
+        **{name: torch.tensor(value) for name, value in more.items()},
     }
 
 
@@ -313,10 +319,49 @@ def test_scale_of_the_backward_pass_reaches_every_mini_batch(any_model):
     assert nearly({name: 2 * gradient for name, gradient in found.items()}, doubled)
 
 
-def test_model_whose_inputs_cannot_be_cut_is_refused():
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from tokenizers import Tokenizer
-
-    static = StaticEmbedding(Tokenizer.from_file(str(minilm_folder() / "tokenizer.json")), embedding_dim=8)
+def test_model_whose_inputs_cannot_be_cut_is_refused(static_model):
     with pytest.raises(InputError, match="mini_batch_size needs a transformer"):
-        CachedWeightedInfoNCE(SentenceTransformer(modules=[static], device="cpu"))
+        CachedWeightedInfoNCE(static_model)
+
+
+LOGITS = torch.tensor([[2.0, 0.5, -1.0, 0.0], [0.0, 1.0, 3.0, -2.0]])
+
+
+def taught(negatives=((1, 2), (3, -1)), negative_weights=((1.0, 1.0), (1.0, 9.0)), weights=(1.0, 0.5)):
+    return labels([0, 2], negatives, negative_weights, weights, teacher=[[4.0, 1.0, 0.0], [1.0, 2.0, 99.0]])
+
+
+def softmax(numbers):
+    total = sum(math.exp(number) for number in numbers)
+    return [math.exp(number) / total for number in numbers]
+
+
+def kl(teacher, student):
+    return sum(p * math.log(p / q) for p, q in zip(softmax(teacher), softmax(student), strict=True))
+
+
+def test_distillation_by_hand():
+    divergence = kl([4, 1, 0], [2, 0.5, -1]) + 0.5 * kl([1, 2], [3, -2])
+    assert float(Distillation("kl", 2.0)(LOGITS, taught())) == pytest.approx(2 * divergence / 2, rel=1e-5)
+    margins = ((1.5 - 3.0) ** 2 + (3.0 - 4.0) ** 2) / 2 + 0.5 * (5.0 - (-1.0)) ** 2
+    assert float(Distillation("margin_mse", 1.0)(LOGITS, taught())) == pytest.approx(margins / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["kl", "margin_mse"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        taught(weights=(1.0, 0.0)),
+        taught(negatives=((1, 2), (-1, -1))),
+        taught(negative_weights=((1.0, 1.0), (0.0, 0.0))),
+    ],
+)
+def test_row_of_weight_zero_or_without_negatives_is_not_taught(kind, given):
+    """So is one whose negatives all weigh 0; the value is that of the first row alone, and its gradient is finite."""
+    logits = LOGITS.clone().requires_grad_()
+    term = Distillation(kind)(logits, given)
+    assert term.item() == pytest.approx(Distillation(kind)(LOGITS, taught(weights=(1.0, 0.0))).item())
+    term.backward()
+    assert torch.isfinite(logits.grad).all()
+    assert float(logits.grad[0].abs().max()) > 0.01
+    assert float(logits.grad[1].abs().max()) == 0.0

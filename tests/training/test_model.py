@@ -1,26 +1,32 @@
+import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from sentence_transformers.base.modules import Dense
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
 
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.encoder import load_model
 from lrat_sim.retrieval.rerank import load_cross_encoder
 from lrat_sim.text import minilm_folder
+from lrat_sim.training.frozen import remember_frozen
 from lrat_sim.training.model import (
     add_adapters,
     base_fingerprint,
     base_licence,
     base_name,
     freeze_layers,
+    frozen_parts,
     load_weights,
     make_trainable,
     save_weights,
     without_dropout,
 )
+from lrat_sim.training.saved import save_encoder
 from lrat_sim.training.settings import TrainingSettings
 
 
@@ -100,13 +106,9 @@ def test_fingerprint_of_a_base_follows_its_weights_and_not_its_card(tiny_model, 
     assert base_fingerprint(copy) != base_fingerprint(tiny_model)
 
 
-def test_model_without_transformer_layers_cannot_be_frozen():
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from tokenizers import Tokenizer
-
-    static = StaticEmbedding(Tokenizer.from_file(str(minilm_folder() / "tokenizer.json")), embedding_dim=8)
+def test_model_without_transformer_layers_cannot_be_frozen(static_model):
     with pytest.raises(InputError, match="set freeze_layers to 0"):
-        freeze_layers(SentenceTransformer(modules=[static], device="cpu"), 1)
+        freeze_layers(static_model, 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x08" + b"\0" * 7 + b"[[[[[[[["])
@@ -202,3 +204,57 @@ def test_attention_that_is_not_available_is_named(tiny_model, tiny_cross_encoder
     for load, base in ((load_model, tiny_model), (load_cross_encoder, tiny_cross_encoder)):
         with pytest.raises(InputError, match=f"with attn_implementation '{attention}' .*leave attn_implementation out"):
             load(base, "cpu", attention=attention)
+
+
+@pytest.mark.parametrize("most", [1 << 29, 1])
+def test_known_outputs_of_frozen_layers_change_nothing_but_the_work(tiny_model, monkeypatch, most):
+    monkeypatch.setattr("lrat_sim.training.frozen.MOST", most)
+    plain, remembering = load_model(tiny_model, "cpu"), load_model(tiny_model, "cpu")
+    for model in (plain, remembering):
+        freeze_layers(model, 2)
+    parts = frozen_parts(remembering, 2)
+    known, unknown = ["the river by the old mill", "a bridge"], ["a copper lantern", "a bridge"]
+    table = remember_frozen(remembering, parts, [remembering.preprocess(known)])
+    assert len(table) == (2 if most > 1 else 0)
+    for texts in (known, known[::-1], known[1:], unknown):
+        vectors = []
+        for model in (plain, remembering):
+            model.zero_grad()
+            vectors.append(model(model.preprocess(texts))["sentence_embedding"])
+            vectors[-1].square().sum().backward()
+        assert torch.allclose(*vectors, atol=1e-6)
+        gradients = [{n: p.grad for n, p in m.named_parameters() if p.grad is not None} for m in (plain, remembering)]
+        assert gradients[0].keys() == gradients[1].keys()
+        assert all(torch.allclose(gradients[0][name], gradients[1][name], atol=1e-6) for name in gradients[0])
+    for row in table.values():
+        row.zero_()  # so it is read, for known texts alone
+    known_vectors, others = (torch.tensor(remembering.encode(texts)) for texts in (known, unknown))
+    assert torch.allclose(known_vectors, torch.tensor(plain.encode(known)), atol=1e-6) == (most == 1)
+    assert torch.allclose(others, torch.tensor(plain.encode(unknown)), atol=1e-6)
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def test_earlier_versions_know_every_class_and_setting(tiny_model, tmp_path):
+    transformer = SentenceTransformer(str(tiny_model), device="cpu")[0]
+    parts = [transformer, Pooling(32, pooling_mode="max"), Dense(32, 8), Normalize()]
+    model = SentenceTransformer(modules=parts, device="cpu", prompts={"query": "find: "})
+    model.max_seq_length = 24
+    save_encoder(model, tmp_path / "model")
+    modules = read_json(tmp_path / "model" / "modules.json")
+    names = ("Transformer", "Pooling", "Dense", "Normalize")
+    assert [each["type"] for each in modules] == [f"sentence_transformers.models.{name}" for name in names]
+    of_transformer, pooling, dense, normalize = (tmp_path / "model" / each["path"] for each in modules)
+    assert read_json(of_transformer / "sentence_bert_config.json") == {"max_seq_length": 24, "do_lower_case": False}
+    config = read_json(pooling / "config.json")
+    assert config["word_embedding_dimension"] == 32
+    assert [name for name, value in config.items() if value is True] == ["pooling_mode_max_tokens", "include_prompt"]
+    assert read_json(dense / "config.json").keys() == {"in_features", "out_features", "bias", "activation_function"}
+    assert read_json(normalize / "config.json") == {}
+    again = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    assert again.max_seq_length == 24
+    texts = ["a bridge of stone", "the lantern in the orchard " * 20]
+    np.testing.assert_array_equal(again.encode(texts), model.encode(texts))
+    np.testing.assert_array_equal(again.encode_query(texts), model.encode_query(texts))

@@ -1,8 +1,10 @@
 """Whole trainings: of the default recipe, of what it leaves off, of other backbones, of a reranker."""
 
 import os
+from functools import partial
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 import yaml
@@ -14,18 +16,15 @@ from transformers import AutoTokenizer, Qwen3Config, Qwen3Model, XLMRobertaConfi
 from transformers import get_linear_schedule_with_warmup as linear_schedule
 
 from lrat_sim.corpus import prepare
-from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError
-from lrat_sim.records import Document
 from lrat_sim.retrieval.encoder import load_model
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.data import PairDataset
-from lrat_sim.training.encoder import evaluator_of, measured
 from lrat_sim.training.folder import add_figures, read_record
+from lrat_sim.training.kinds import HeldOutSearch
 from lrat_sim.training.loop import _schedule
-from lrat_sim.training.reranker import train_reranker
 from lrat_sim.training.settings import TrainingSettings
-from lrat_sim.training.trainer import train
+from lrat_sim.training.trainer import teacher_scores, train
 
 TINY = TrainingSettings(
     epochs=2, batch_size=8, learning_rate=1e-3, temperature=0.05, group_size=4, max_query_length=16,
@@ -148,7 +147,7 @@ def test_same_seed_same_weights_and_another_seed_others(trained, tmp_path, pairs
 )
 def test_killed_training_resumes_to_the_same_weights(mode, step, tmp_path, questions, corpus, tiny_model):
     """Killed before the first checkpoint, in the first and in the second epoch."""
-    training = train_reranker if mode == "reranker" else train
+    training = partial(train, kind="reranker" if mode == "reranker" else "encoder")
     given = (questions, corpus, tiny_model, MODES[mode])
     whole = training(*given, tmp_path / "whole")
     killed_at(step, training, *given, tmp_path / "model")
@@ -227,7 +226,7 @@ def test_bad_input_is_refused_before_training(tmp_path, pairs, corpus, tiny_mode
         assert not (tmp_path / "model").exists()
 
     refuses([], "no pairs")
-    refuses([make_pair("q", "missing")], r"pair 1 \(query 'q'\): its document 'missing' is not in the corpus")
+    refuses([make_pair("q", "missing")], r"pair 1 \(query 'q'\): .* no document 'missing'")
     refuses([*pairs, make_pair("q", "d1", ["gone"])], "pair 25 .*'gone'")
     refuses([make_pair("q", "")], r"pair 1 \(query 'q'\) has no positive")
     refuses([make_pair("q", "d1", weight=float("nan"))], "weight is nan")
@@ -273,20 +272,6 @@ def test_learning_rate_follows_the_usual_schedule(steps, warmup):
         usual.step()
 
 
-def test_minilm_learns_eight_pairs(tmp_path, make_pair):
-    names = ["Alda", "Borin", "Celme", "Dorat", "Eskil", "Fenna", "Gorm", "Hild"]
-    documents = [
-        Document(id=f"{name}-{n}", title=name, text=f"{name} {fact}.")
-        for name in names
-        for n, fact in enumerate(["was raised beside a lighthouse", "sold clocks and bells", "wrote a book on moss"])
-    ]
-    corpus = Corpus.build(tmp_path / "corpus", documents)
-    pairs = [make_pair(f"trade of {name}", f"{name}-1", [f"{name}-0", f"{name}-2"]) for name in names]
-    settings = replace(TINY, epochs=6, learning_rate=1e-4, freeze_layers=4, precision="auto")
-    losses = read_record(train(pairs, corpus, minilm_folder(), settings, tmp_path / "model")).losses
-    assert losses[-1].loss < 0.7 * losses[0].loss
-
-
 @pytest.mark.parametrize(
     ("changed", "tolerance"),
     [
@@ -326,17 +311,17 @@ def test_best_measurement_is_kept_and_can_be_measured_again(tmp_path, questions,
     assert [entry.step for entry in record.development] == expected
     best = max(record.development[1:], key=lambda entry: entry.figures["nDCG@10"])
     assert record.kept_step == best.step
-    held_out = evaluator_of(PairDataset(questions, corpus, settings).development, corpus, settings)
-    assert measured(held_out, SentenceTransformer(str(model), device="cpu")) == pytest.approx(best.figures)
-    assert measured(held_out, load_model(tiny_model, "cpu")) == pytest.approx(record.development[0].figures)
+    held_out = HeldOutSearch(PairDataset(questions, corpus, settings).development, corpus, settings)
+    assert held_out(SentenceTransformer(str(model), device="cpu")) == pytest.approx(best.figures)
+    assert held_out(load_model(tiny_model, "cpu")) == pytest.approx(record.development[0].figures)
     assert f"after step {best.step}, kept" in (model / "README.md").read_text()
 
 
 def test_measurement_finds_the_text_that_the_query_quotes(corpus, pairs):
     """MiniLM, which can read, comes near the top; so the figures are of positives among documents."""
-    held_out = evaluator_of(PairDataset(pairs, corpus, TINY).examples, corpus, TINY)
+    held_out = HeldOutSearch(PairDataset(pairs, corpus, TINY).examples, corpus, TINY)
     assert len(held_out.corpus) == 38  # two have the text of a third
-    assert measured(held_out, load_model(minilm_folder(), "cpu"))["RR"] > 0.4
+    assert held_out(load_model(minilm_folder(), "cpu"))["RR"] > 0.4
 
 
 def test_share_of_the_base_is_mixed_in(trained, tmp_path, pairs, corpus, tiny_model):
@@ -354,6 +339,21 @@ def test_teacher_decides_the_model(kind, trained, tmp_path, pairs, corpus, tiny_
     assert "teacher" in read_record(taught).identity
     assert str(tiny_cross_encoder) not in (taught / "README.md").read_text()
     assert read_record(taught).losses[0].loss > read_record(trained).losses[0].loss
+
+
+def test_teacher_is_asked_once_and_its_scores_are_kept(tmp_path):
+    asked = []
+
+    class Lengths:
+        def predict(self, pairs, **_):
+            asked.extend(pairs)
+            return numpy.array([len(text) for _, text in pairs], numpy.float32)
+
+    texts = [("q", "x" * n) for n in range(300)]
+    for _ in range(2):
+        teacher_scores(Lengths(), texts, tmp_path / "teacher.npy")
+        assert numpy.load(tmp_path / "teacher.npy").tolist() == list(range(300))
+    assert len(asked) == 300
 
 
 SIZES = {"vocab_size": 30522, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -399,7 +399,7 @@ def test_backbones_are_trained_with_their_own_pooling_and_prompts(backbone, pool
 
 def test_reranker_learns_the_pairs_by_their_weights(tmp_path, questions, corpus, tiny_model):
     settings = replace(RERANKING, development_share=0.2)
-    model = train_reranker(questions, corpus, tiny_model, settings, tmp_path / "model")
+    model = train(questions, corpus, tiny_model, settings, tmp_path / "model", kind="reranker")
     record = read_record(model)
     assert record.kind == "reranker"
     assert record.losses[-1].loss < 0.7 * record.losses[0].loss
@@ -407,7 +407,7 @@ def test_reranker_learns_the_pairs_by_their_weights(tmp_path, questions, corpus,
     assert CrossEncoder(str(model), device="cpu").predict([("river", "a text")]).shape == (1,)
     assert "CrossEncoder" in (model / "README.md").read_text()
     heavier = [questions[0], replace(questions[1], weight=9.0), *questions[2:]]
-    other = train_reranker(heavier, corpus, tiny_model, settings, tmp_path / "heavier")
+    other = train(heavier, corpus, tiny_model, settings, tmp_path / "heavier", kind="reranker")
     assert not equal(weights(model), weights(other))
 
 
@@ -417,4 +417,4 @@ def test_reranker_learns_the_pairs_by_their_weights(tmp_path, questions, corpus,
 )
 def test_reranker_refuses_what_only_encoders_have(changed, match, tmp_path, pairs, corpus, tiny_model):
     with pytest.raises(InputError, match=match):
-        train_reranker(pairs, corpus, tiny_model, replace(RERANKING, **changed), tmp_path / "model")
+        train(pairs, corpus, tiny_model, replace(RERANKING, **changed), tmp_path / "model", kind="reranker")

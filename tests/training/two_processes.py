@@ -19,7 +19,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.records import Pair
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.distributed import join, process_count, process_index
-from lrat_sim.training.encoder import Encoder
+from lrat_sim.training.kinds import Encoder
 from lrat_sim.training.model import add_adapters
 from lrat_sim.training.settings import TrainingSettings
 from lrat_sim.training.trainer import train

@@ -1,15 +1,10 @@
-import importlib.util
-import shutil
-import sys
-from pathlib import Path
+from contextlib import ExitStack
 
 import msgspec
 import pytest
 from starlette.testclient import TestClient
 
 from lrat_sim.records import Call, Hit, Task, Trajectory, Turn, Usage
-
-SUPPORT = Path(__file__).parents[1] / "support"
 
 SCRIPT = "<script>document.title = 'owned'; window.owned = true</script>"
 IMAGE = "<img src=x onerror=\"window.owned = true\"><img src='http://192.0.2.1/beacon.png'>"
@@ -18,16 +13,6 @@ HOSTILE_TEXT = (
     f"lighthouse {SCRIPT} {IMAGE} </div></main></body> <a href='javascript:window.owned=true'>x</a> \u202etxt"
 )
 HOSTILE_TASK = "t/<b>&\"'1"
-
-
-@pytest.fixture(scope="session")
-def scripted():
-    """Scripted models and a retriever of few documents: the module tests/support/scripted.py."""
-    if "scripted" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("scripted", SUPPORT / "scripted.py")
-        sys.modules["scripted"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["scripted"])
-    return sys.modules["scripted"]
 
 
 @pytest.fixture(scope="session")
@@ -134,31 +119,12 @@ def make():
     return Make
 
 
-@pytest.fixture(scope="module")
-def chromium(hostile, wheel):
-    """A browser; the tests that need one are skipped where there is none.
-
-    While it is open an event loop runs in this thread, so that rollouts and judges cannot: it is closed with its
-    module, and what is looked at is made before.
-    """
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no chromium is installed (Debian: apt-get install chromium)")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def browse(chromium):
     """browse(folder, **context) opens the viewer of a folder in a page of the browser, and gives page and URL.
 
     Afterwards: no error was written to the console, and nothing but the viewer was asked for anything.
     """
-    from contextlib import ExitStack
-
     from lrat_sim.retrieval.server import serving_app
     from lrat_sim.viewer.app import viewer_app
     from lrat_sim.viewer.library import Library

@@ -9,6 +9,8 @@ from lrat_sim.artifact import read_records
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 OWNED = "window.owned === true || document.title === 'owned'"
 
 

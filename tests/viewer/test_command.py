@@ -47,7 +47,7 @@ def test_the_command_says_where_it_listens_and_ends_when_told(view, tmp_path, ma
         (["none"], "none is no folder"),
         (["."], "holds no run folder"),
         ([".", "--host", "0.0.0.0"], "not loopback"),
-        ([".", "--corpus", "none"], "no finished corpus"),
+        ([".", "--corpus", "none"], "corpus.json cannot be read"),
     ],
 )
 def test_bad_input_ends_with_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):

@@ -1,15 +1,13 @@
-import json
-
 import pytest
 
 from lrat_sim.artifact import write_records
+from lrat_sim.comparison import compare, save
 from lrat_sim.errors import InputError
 from lrat_sim.records import Grade, Task, Usage
 from lrat_sim.viewer.arms import arms, choice_texts
 from lrat_sim.viewer.library import Library
 from lrat_sim.viewer.listing import Query, select
-from lrat_sim.viewer.plot import success_plot
-from lrat_sim.viewer.renderer import read_address
+from lrat_sim.viewer.pages import read_address
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +126,10 @@ def test_an_arm_is_called_as_in_its_study_and_takes_in_the_runs_of_all_its_seeds
     for seed in (0, 1):
         run = make.run(make.turn(), id=f"t1.{seed}", retriever={"kind": "dense", "model": "model", "fingerprint": "r"})
         write_records(tmp_path / "study" / f"m-seed{seed}" / "trajectories.jsonl", [run])
-    summary = {"name": "mine", "means": {"success": 0.5}, "runs": ["m-seed0", "m-seed1"]}
-    (tmp_path / "study" / "comparison.json").write_text(json.dumps({"base": "mine", "summaries": [summary]}))
-    library = Library(tmp_path)
-    (arm,) = arms(library)
+    compared = compare({"mine": {"t1": {"success": 1.0}}}, "mine", None, ["t1"], runs={"mine": ["m-seed0", "m-seed1"]})
+    save(compared, tmp_path / "study" / "comparison.json")
+    (arm,) = arms(Library(tmp_path))
     assert (arm.name, arm.retriever, arm.trajectories, arm.tasks) == ("study/mine", "mine", 2, 1)
-    assert success_plot(library.comparisons[0], 0).count("<circle") == 1
 
 
 @pytest.mark.parametrize(

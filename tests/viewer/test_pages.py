@@ -7,15 +7,13 @@ import pytest
 
 from lrat_sim.artifact import read_records, write_records
 from lrat_sim.errors import InputError
+from lrat_sim.grading.run import VERDICTS
 from lrat_sim.mining.explain import labels
-from lrat_sim.records import Pair, Task, encode
+from lrat_sim.records import Pair, Task, Verdict, encode
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.viewer.app import view
+from lrat_sim.viewer.corpora import Corpora
 from lrat_sim.viewer.library import Library
-from lrat_sim.viewer.titles import Corpora
-
-from lrat_sim.grading.run import VERDICTS  # isort: skip
-from lrat_sim.records import Verdict  # isort: skip
 
 
 class Page(HTMLParser):
@@ -168,7 +166,7 @@ def test_a_folder_without_runs_or_an_open_address_is_refused(tmp_path, hostile):
         Library(tmp_path / "none")
     with pytest.raises(InputError, match="not loopback"):
         view(hostile, host="0.0.0.0")
-    with pytest.raises(InputError, match="no finished corpus"):
+    with pytest.raises(InputError, match=r"corpus\.json cannot be read"):
         Corpora(hostile, tmp_path)
 
 
@@ -238,8 +236,7 @@ def test_titles_and_texts_come_from_the_corpus_that_was_searched(client, wheel, 
     said = page(client(wheel.folder), address).text
     assert document.title in said
     assert " ".join(document.text.split()) in said
-    alone = tmp_path / "alone"
-    alone.mkdir()
+    alone = tmp_path / "far" / "from" / "any" / "corpus" / "alone"  # others may lie beside the temporary folder
     write_records(alone / "trajectories.jsonl", [run])
     address = "/document?" + urlencode({"run": "alone", "id": run.id, "docid": docid})
     without = page(client(alone), address).text

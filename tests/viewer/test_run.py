@@ -60,13 +60,16 @@ def test_a_run_is_followed_while_it_goes_on_and_when_its_index_comes(folder, mak
     assert not run.refresh()
 
 
-def test_trajectories_that_were_replaced_are_read_again(folder, make):
-    path = folder / "trajectories.jsonl"
+@pytest.mark.parametrize("in_place", [False, True])
+def test_trajectories_that_were_replaced_are_read_again(folder, make, in_place):
+    path, beside = folder / "trajectories.jsonl", folder / "beside.jsonl"
     found, missed = (make.turn(make.search("q", docids)) for docids in (["e"], ["x"]))
     write_records(path, [make.run(found, id="t1.0"), make.run(found, id="t2.0", task="t2")])
     run = RunFolder(folder, "run")
     run.refresh(evidence=True)
-    write_records(path, [make.run(missed, id="t3.0", task="t3"), make.run(found, id="t4.0", task="t4")])
+    write_records(beside, [make.run(missed, id="t3.0", task="t3"), make.run(found, id="t4.0", task="t4")])
+    assert beside.stat().st_size == path.stat().st_size
+    path.write_bytes(beside.read_bytes()) if in_place else beside.replace(path)
     assert run.refresh(evidence=True)
     assert run.table["id"].to_pylist() == ["t3.0", "t4.0"]
     assert run.table["evidence_shown"].to_pylist() == [0, 1]
@@ -78,15 +81,15 @@ def test_trajectories_that_were_replaced_are_read_again(folder, make):
 def test_verdicts_are_found_as_they_come_and_a_torn_one_when_it_is_whole(folder, make):
     append(folder / "trajectories.jsonl", make.run(make.turn()))
     run = RunFolder(folder, "run")
-    assert run.verdicts("t1.0") == []
+    assert run.verdicts.of("t1.0") == []
     first, second = (Verdict(trajectory_id="t1.0", turn=n, call=0, state="relevant", judge="j") for n in (0, 1))
     append(folder / "verdicts.jsonl", first, Verdict(trajectory_id="z", turn=0, call=0, state="relevant", judge="j"))
-    assert run.verdicts("t1.0") == [first]
+    assert run.verdicts.of("t1.0") == [first]
     line = encode(second) + b"\n"
     for part, expected in ((line[:20], [first]), (line[20:], [first, second])):
         with (folder / "verdicts.jsonl").open("ab") as stream:
             stream.write(part)
-        assert run.verdicts("t1.0") == expected
+        assert run.verdicts.of("t1.0") == expected
 
 
 def test_grades_count_as_they_come_the_latest_last(folder, make):
@@ -101,7 +104,7 @@ def test_grades_count_as_they_come_the_latest_last(folder, make):
         store.append(Grade(trajectory_id="t1.0", state="correct", judge="two"))
     run.refresh()
     assert run.table["outcome"].to_pylist() == ["correct"]
-    assert [grade.judge for grade in run.grades("t1.0")] == ["one", "two"]
+    assert [grade.judge for grade in run.grades.of("t1.0")] == ["one", "two"]
 
 
 def test_an_index_of_other_trajectories_is_not_believed(folder, make):
@@ -124,7 +127,7 @@ def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_shown(folder, make)
     run = RunFolder(folder, "run")
     run.refresh()
     assert run.table.num_rows == 1
-    assert len(run.verdicts("t1.0")) == 1
+    assert len(run.verdicts.of("t1.0")) == 1
     assert [problem for problem in run.problems if "grades.jsonl, line 1" in problem]
     assert [problem for problem in run.problems if "index.parquet" in problem]
 
@@ -134,8 +137,9 @@ def test_an_offset_that_leads_to_another_record_is_an_error_not_another_run(fold
     append(folder / "trajectories.jsonl", first, second)
     run = RunFolder(folder, "run")
     run.refresh()
+    write_records(folder / "trajectories.jsonl", [second, first])
     with pytest.raises(InputError, match="does not fit"):
-        run.at(0, "two")
+        run.trajectory("one")
     assert run.trajectory("three") is None
 
 

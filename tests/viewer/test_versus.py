@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from lrat_sim.records import Task
+from lrat_sim.viewer.arms import matches
 from lrat_sim.viewer.library import Library
-from lrat_sim.viewer.transcript import Transcript
-from lrat_sim.viewer.versus import Divergence, divergence, matches
+from lrat_sim.viewer.transcript import Divergence, Transcript, divergence
 
 
 @pytest.fixture
@@ -64,24 +64,17 @@ def test_a_transcript_marks_evidence_what_was_opened_and_what_came_before(make):
         make.turn(make.search("whom", ["b", "c"])),
         make.turn(make.browse("b")),
     )
-    transcript = Transcript(run, Task(id="t1", question="?", evidence=["b", "z"]), None)
-    turns = transcript.turns
-    (a, b), (again, c) = turns[0].calls[0].hits, turns[1].calls[0].hits
-    assert [(hit.evidence, hit.opened, hit.before) for hit in (a, b, again, c)] == [
-        (False, None, None),
-        (True, 3, None),
-        (True, 3, 1),
-        (False, None, None),
-    ]
-    assert [(hit.title, hit.text) for hit in (a, b)] == [("Title a", "Text a"), ("", "Text b")]
-    assert turns[2].calls[0].evidence
-    assert [(turn.number, turn.evidence) for turn in turns] == [(1, True), (2, True), (3, True)]
-    assert [(each.docid, each.listed, each.opened) for each in transcript.evidence] == [("b", 1, 3), ("z", None, None)]
+    transcript = Transcript(run, Task(id="t1", question="?", evidence=["b", "z"]))
+    assert transcript.evidence == ["b", "z"]
+    assert transcript.listed == {"a": 1, "b": 1, "c": 2}
+    assert transcript.opened == {"b": 3}
+    assert [(turn.number, turn.evidence) for turn in transcript.turns] == [(1, True), (2, True), (3, True)]
+    documents = transcript.turns[0].calls[0].documents
+    assert [(each.title, each.text) for each in documents.values()] == [("Title a", "Text a"), ("", "Text b")]
 
 
-def test_a_hit_is_only_here_where_the_other_runs_same_search_lacks_it(first, make):
+def test_a_search_knows_what_the_other_runs_same_search_found(first, make):
     other = with_turn(first, 0, make.turn(make.search("who", ["b", "c"])))
-    hits = Transcript(first, None, None, other=other).turns[0].calls[0].hits
-    assert [(hit.hit.docid, hit.only_here) for hit in hits] == [("a", True), ("b", False)]
+    assert Transcript(first, other=other).turns[0].calls[0].others == {"b", "c"}
     elsewhere = with_turn(first, 0, make.turn(make.search("what", ["c"])))
-    assert not any(hit.only_here for hit in Transcript(first, None, None, other=elsewhere).turns[0].calls[0].hits)
+    assert Transcript(first, other=elsewhere).turns[0].calls[0].others is None

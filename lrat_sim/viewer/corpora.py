@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from lrat_sim.corpus.documents import Corpus, CorpusCard
 from lrat_sim.errors import InputError
@@ -21,24 +20,10 @@ _ABOVE = 4
 _TITLED = re.compile(r"\[(?P<title>[^\n]*)\]\n(?P<text>.*)", re.DOTALL)
 
 
-class Snippet(Struct, frozen=True):
-    """What a result list shows of a document."""
-
-    title: str = ""
-    text: str = ""
-
-
 class Corpora:
-    """The corpora that may be those of a run, by fingerprint; each is opened when a run first needs it.
+    """The corpora in and near a folder and in ``data``, by fingerprint; each is opened when a run first needs it.
 
-    Args:
-        root: the folder that is viewed: corpora in it, in the folders beside it and in those beside the folders
-            above it are known.
-        given: a corpus or a prepared task set, taken for every run that names no other.
-        data: where prepared task sets are kept.
-
-    Raises:
-        InputError: ``given`` is no corpus.
+    A corpus or prepared task set that is ``given`` is taken for every run that names no other.
     """
 
     def __init__(self, root: Path, given: Path | None = None, data: Path | None = None):
@@ -47,11 +32,10 @@ class Corpora:
         self._given: Corpus | None = None
         for card in _cards(root.resolve(), data):
             try:
-                self._folders.setdefault(
-                    msgspec.json.decode(card.read_bytes(), type=CorpusCard).fingerprint, card.parent
-                )
+                fingerprint = msgspec.json.decode(card.read_bytes(), type=CorpusCard).fingerprint
             except (OSError, *NOT_JSON):
                 continue  # a corpus of something else, or unfinished
+            self._folders.setdefault(fingerprint, card.parent)
         if given is not None:
             self._given = Corpus.open(given if (given / _CARD).is_file() else given / "corpus")
             self._folders[self._given.fingerprint] = self._given.folder
@@ -69,19 +53,10 @@ class Corpora:
         return self._open[name]
 
 
-def found_in(corpus: Corpus | None, docid: str | None) -> Document | None:
-    """A document of a corpus, None where there is none."""
-    return corpus.document(docid) if corpus is not None and docid is not None and docid in corpus else None
-
-
-def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Snippet]:
+def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Document]:
     """Title and text of each hit in a result list of :func:`lrat_sim.retrieval.result_format.show_hits`.
 
-    Those that stand there in another form are left out.
-
-    Args:
-        output: the result list.
-        docids: of the hits, in order.
+    Hits that stand there in another form are left out.
     """
     starts: list[tuple[str, int, int]] = []
     at = 0
@@ -92,15 +67,16 @@ def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Snippet]:
             at = place + len(head) - 1
             starts.append((docid, place, at + 1))
     ends = [place for _, place, _ in starts[1:]] + [len(output)] * bool(starts)
-    found: dict[str, Snippet] = {}
+    documents: dict[str, Document] = {}
     for (docid, _, start), end in zip(starts, ends, strict=True):
         text = output[start:end].strip()
         titled = _TITLED.match(text)
-        found[docid] = Snippet(titled["title"], titled["text"]) if titled else Snippet("", text)
-    return found
+        documents[docid] = Document(id=docid, **titled.groupdict()) if titled else Document(id=docid, text=text)
+    return documents
 
 
 def _cards(root: Path, data: Path | None) -> Iterator[Path]:
+    """The cards of corpora in a folder, in those beside it, and in those beside the folders above it."""
     above = [folder for folder in (root, *root.parents[:_ABOVE]) if folder != folder.parent]
     for folder in [*above, *([data] if data is not None else [])]:
         yield folder / "corpus" / _CARD
