@@ -41,6 +41,7 @@ from lrat_sim.verbs.steps import evaluate as evaluate
 from lrat_sim.verbs.steps import grade as grade
 from lrat_sim.verbs.steps import index as index
 from lrat_sim.verbs.steps import mine as mine
+from lrat_sim.verbs.steps import open_retriever as open_retriever
 from lrat_sim.verbs.steps import rollout as rollout
 from lrat_sim.verbs.steps import search as search
 from lrat_sim.verbs.steps import train as train

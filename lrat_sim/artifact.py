@@ -16,6 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
@@ -30,6 +31,9 @@ from lrat_sim.records import Record, decode, encode
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
+
+command_line: ContextVar[str | None] = ContextVar("command_line", default=None)
+"""The command that is running, for the records that it writes; None in a script."""
 
 
 def fingerprint(value: Any) -> str:

@@ -20,6 +20,11 @@ Positive = Annotated[float, Meta(gt=0, le=1e9)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e9)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
+# what several verbs and studies have
+Seed = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Random seed.")]
+Samples = Annotated[int, Meta(ge=1, le=100_000, description="Runs of each task.")]
+Limit = Annotated[Whole, Meta(description="Largest number of tasks to run.")]
+Split = Annotated[str, Meta(description="Tasks to run: train, dev, test or ood, as far as the task set has them.")]
 
 S = TypeVar("S", bound="Settings")
 

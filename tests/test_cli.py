@@ -258,7 +258,7 @@ def test_compare_prints_and_writes_the_paired_comparison(command, small_world, t
     line = "compare", "bm25", "bound=oracle", "-t", small_world.folder, "-o", "runs", "--limit", "4"
     out, err = command(*line)
     comparison = load(tmp_path / "runs" / "comparison.json")
-    assert [summary.name for summary in comparison.summaries] == ["bm25", "bound"]
+    assert comparison.arms == ["bm25", "bound"]
     assert comparison.tasks_asked == 4
     assert re.search(r"^bm25 \(base\) +\d", out, re.MULTILINE)
     assert "Differences from bm25" in command(*line, "--full")[0]
@@ -269,7 +269,7 @@ def test_compare_prints_and_writes_the_paired_comparison(command, small_world, t
     assert command(*line)[1].count("4 of 4 runs are in") == 2
 
 
-def test_flywheel_goes_on_with_another_k(command, wheel, wheel_settings, small_world, tmp_path):
+def test_flywheel_continues_with_another_k(command, wheel, wheel_settings, small_world, tmp_path):
     folder = shutil.copytree(wheel.folder, tmp_path / "wheel")
     options = [f"--training-option={name}={value}" for name, value in wheel_settings.training_options.items()]
     line = "flywheel", "-t", small_world.folder, "-o", folder, "--base-model", wheel_settings.base_model, *options

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from lrat_sim import __version__
+from lrat_sim.artifact import command_line
 from lrat_sim.cli.commands import COMMANDS
-from lrat_sim.cli.generate import command, told
-from lrat_sim.verbs.verb import command_line
+from lrat_sim.cli.generate import command, summary_of
 
 _LONGEST_SENTENCE = 2000
 """Characters of a message: one may quote an id or a setting of any length."""
@@ -39,7 +39,7 @@ def build(wanted: Iterable[str] = COMMANDS) -> typer.Typer:
     app.callback()(_options)
     for name, entry in COMMANDS.items():
         if name not in wanted:
-            function = _named(told(entry.verb))
+            function = _named(summary_of(entry.verb))
         elif entry.show is None:
             function = entry.verb
         else:
@@ -100,6 +100,8 @@ def main() -> None:
             f"{file} cannot be read or written ({fault}); free some space or fix its permissions, then rerun the "
             "same command; finished work is kept."
         )
+    finally:
+        command_line.set(None)  # what the same process does next is not of this command
     said = mask(" ".join(message.split()))
     if len(said) > _LONGEST_SENTENCE:
         said = f"{said[: _LONGEST_SENTENCE // 2]} … {said[-_LONGEST_SENTENCE // 2 :]}"

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
@@ -27,17 +27,18 @@ from msgspec import Meta
 
 from lrat_sim.errors import InputError
 from lrat_sim.settings import Setting, build, settings_of
-from lrat_sim.verbs.verb import Given, check, hints, metadata, record_of
+from lrat_sim.verbs.verb import Given, check, hints, metadata, record_of, several
 
+# panels of help, by the argument or field whose settings they hold
 _PANELS = {"calls": "Model calls", "data": "Task set"}
-"""Of help, by the argument or field whose settings they are."""
 _SHORT = {"out": "-o", "task_set": "-t", "agent": "-a", "retriever": "-r", "k": "-k"}
+_UNIONS = (types.UnionType, Union)
 
 
 class _Option(NamedTuple):
-    """What one setting is on the command line, and how its value is read from there."""
+    """One setting on the command line: typer's parameters for it, and how its value is read from theirs."""
 
-    setting: Setting
+    name: str
     parameters: list[inspect.Parameter]
     read: Callable[[Mapping[str, Any]], Any]
 
@@ -52,109 +53,97 @@ def command(
         show: prints the verb's result; gets ``extra`` as keywords.
         extra: settings of the command alone.
     """
-    known, options, parts = hints(verb), list[_Option](), list[Any]()
-    for parameter in inspect.signature(verb).parameters.values():
-        annotation = known[parameter.name]
-        record, rest = record_of(annotation), parameter.kind is parameter.VAR_KEYWORD
+    known, parts = hints(verb), list[tuple[str, Any, bool, list[_Option]]]()
+    for name, parameter in inspect.signature(verb).parameters.items():
+        annotation, rest = known[name], parameter.kind is parameter.VAR_KEYWORD
+        needed = parameter.default is parameter.empty and not rest
+        default = ... if needed else {} if rest else parameter.default
+        record = record_of(annotation)
         if record is not None:
-            needed = parameter.default is parameter.empty and not rest
-            parts_of = [setting._replace(part=setting.part or parameter.name) for setting in settings_of(record)]
-            own = [_option(setting, needed and not index) for index, setting in enumerate(parts_of)]
+            settings = [setting._replace(part=setting.part or name) for setting in settings_of(record)]
+            options = [_option(setting, needed and not index) for index, setting in enumerate(settings)]
         elif rest:
-            own = [_option(Setting(parameter.name, dict[str, annotation], {}))]  # type: ignore[valid-type]
+            options = [_option(Setting(name, dict[str, annotation], default))]  # type: ignore[valid-type]
+        elif name == "out" and needed and get_origin(_kind(next(iter(known.values())))) is not list:
+            options = [_target(Setting(name, annotation, None))]
         else:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            place = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name not in ("data", "out")
-            setting = Setting(parameter.name, annotation, default)
-            copies = (
-                setting.name == "out" and default is ... and get_origin(_kind(next(iter(known.values())))) is not list
-            )
-            own = [_target(setting) if copies else _option(setting, positional=place)]
-        options += own
-        parts.append((parameter.name, record, rest, own))
+            positional = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in ("data", "out")
+            options = [_option(Setting(name, annotation, default), positional=positional)]
+        parts.append((name, record, rest, options))
     own = [_option(setting) for setting in extra]
-    options += own
 
     def run(**values: Any) -> None:
         arguments: dict[str, Any] = {}
-        for name, record, rest, of_part in parts:
-            given = {option.setting.name: option.read(values) for option in of_part}
+        for name, record, rest, options in parts:
+            given = {option.name: option.read(values) for option in options}
             if rest:
                 arguments |= given if record is not None else given[name]
             else:
                 arguments[name] = given[name] if record is None else build(record, given)
-        show(verb(**arguments), **{option.setting.name: option.read(values) for option in own})
+        show(verb(**arguments), **{option.name: option.read(values) for option in own})
 
-    run.__doc__ = told(verb)
-    run.__signature__ = inspect.Signature([p for option in options for p in option.parameters])  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for option in options for p in option.parameters}
+    all_options = [option for *_, options in (*parts, ("", None, False, own)) for option in options]
+    parameters = [parameter for option in all_options for parameter in option.parameters]
+    run.__doc__ = summary_of(verb)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
-def told(verb: Callable[..., Any]) -> str:
-    """What help says of a verb: its docstring up to what is of Python alone, paragraphs as they are."""
+def summary_of(verb: Callable[..., Any]) -> str:
+    """The help of a verb: its docstring up to what concerns Python alone, paragraphs as they are."""
     about = (inspect.getdoc(verb) or "").partition("\n\nIn Python")[0]
     return "\n\n".join(" ".join(paragraph.split()).replace("``", "`") for paragraph in about.split("\n\n"))
 
 
-def option_name(name: str, kind: Any = str) -> str:
-    """The option of a setting; what may be repeated is called by its singular."""
-    many = get_origin(kind) in (list, tuple, dict) or kind is dict
-    return "--" + (name.removesuffix("s") if many else name).replace("_", "-")
-
-
 def _option(setting: Setting, required: bool = False, positional: bool = False) -> _Option:
-    kind = _kind(setting.annotation)
-    flag, limits = option_name(setting.name, kind), _limits(setting.annotation)
+    name, kind = setting.name, _kind(setting.annotation)
+    repeated = get_origin(kind) in (list, dict)
+    # what may be repeated is called by its singular
+    flag = "--" + (name.removesuffix("s") if repeated else name).replace("_", "-")
     default = ... if required else setting.default
-    said = [meta.description for meta in metadata(setting.annotation, Meta) if meta.description]
-    panel = _PANELS.get(setting.part)
-    info: dict[str, Any] = {"help": said[0] if said else None, "rich_help_panel": panel, **limits}
-    arguments = [flag, *filter(None, [_SHORT.get(flag[2:].replace("-", "_"))])]
-    read = _reader(setting, flag, kind)
+    described = [meta.description for meta in metadata(setting.annotation, Meta) if meta.description]
+    info: dict[str, Any] = {"help": described[0] if described else None, "rich_help_panel": _PANELS.get(setting.part)}
+    info |= _limits(setting.annotation, kind)
+    flags, read = [flag, *filter(None, [_SHORT.get(flag[2:].replace("-", "_"))])], _reader(setting, flag, kind)
     if kind is bool:
-        arguments = [flag if default is False else f"{flag}/--no-{flag[2:]}"]
-    elif get_origin(kind) in (types.UnionType, Union):  # a text, or a switch
-        off = inspect.Parameter(
-            f"no_{setting.name}", inspect.Parameter.KEYWORD_ONLY, default=False,
-            annotation=Annotated[bool, typer.Option(f"--no-{flag[2:]}", help="Do without it.", rich_help_panel=panel)],
-        )  # fmt: skip
-        on = _parameter(setting.name, str | None, None, typer.Option(*arguments, metavar="FILE", **info))
-        return _Option(setting, [on, off], read)
+        flags = [flag if default is False else f"{flag}/--no-{flag[2:]}"]
+    elif get_origin(kind) in _UNIONS:  # a text, or a switch
+        without = typer.Option(f"--no-{flag[2:]}", help="Do without it.", rich_help_panel=info["rich_help_panel"])
+        text = typer.Option(*flags, metavar="FILE", **info)
+        return _Option(
+            name, [_parameter(name, str | None, None, text), _parameter(f"no_{name}", bool, False, without)], read
+        )
     elif get_origin(kind) is dict:
         info |= {"metavar": "KEY=VALUE"}
         kind, default = list[str], [] if default in (..., {}) else [f"{key}={value}" for key, value in default.items()]
-    elif get_origin(kind) is list:
-        default = default if default is ... else [] if default is None else _listed(default)
+    elif get_origin(kind) is list and default is not ...:
+        default = [] if default is None else several(default)
     if positional:
-        return _Option(setting, [_parameter(setting.name, kind, default, typer.Argument(**info))], read)
-    info["help"] = f"{info['help']} Repeatable." if get_origin(kind) is list and info["help"] else info["help"]
-    return _Option(setting, [_parameter(setting.name, kind, default, typer.Option(*arguments, **info))], read)
+        return _Option(name, [_parameter(name, kind, default, typer.Argument(**info))], read)
+    if get_origin(kind) is list and info["help"]:
+        info["help"] += " Repeatable."
+    return _Option(name, [_parameter(name, kind, default, typer.Option(*flags, **info))], read)
 
 
 def _target(setting: Setting) -> _Option:
     """What a command of one source writes: by the option, or by a second argument as with ``cp``."""
-    option = _option(setting._replace(default=None))
-    told = typer.Argument(help="The same as --out.", metavar="OUT")
+    argument = _parameter("target", Path, None, typer.Argument(help="The same as --out.", metavar="OUT"))
 
     def read(values: Mapping[str, Any]) -> Any:
         if (values["target"] is None) == (values["out"] is None):
             raise InputError("give what is to be written once, as the last argument or as --out.")
         return values["out"] or values["target"]
 
-    return _Option(setting, [_parameter("target", Path, None, told), *option.parameters], read)
+    return _Option(setting.name, [argument, *_option(setting).parameters], read)
 
 
-def _parameter(name: str, kind: Any, default: Any, told: Any) -> inspect.Parameter:
+def _parameter(name: str, kind: Any, default: Any, info: Any) -> inspect.Parameter:
     optional = kind | None if default is None else kind
     default = inspect.Parameter.empty if default is ... else default
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[optional, told]
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[optional, info]
     )
-
-
-def _listed(value: Any) -> list[Any]:
-    return [*value] if isinstance(value, Sequence) and not isinstance(value, str) else [value]
 
 
 def _kind(annotation: Any) -> Any:
@@ -167,8 +156,8 @@ def _plain(annotation: Any) -> Any:
     """The type of a value as typer knows it: without metadata and None, lists and mappings as such."""
     if hasattr(annotation, "__metadata__"):
         return _plain(annotation.__origin__)
-    origin, args = get_origin(annotation), [each for each in get_args(annotation) if each is not type(None)]
-    if origin in (types.UnionType, Union):
+    origin, args = get_origin(annotation), [part for part in get_args(annotation) if part is not type(None)]
+    if origin in _UNIONS:
         kinds = list(dict.fromkeys(map(_plain, args)))
         return kinds[0] if len(kinds) == 1 else Path if {*kinds} == {str, Path} else str | bool
     if origin in (list, tuple, Sequence):
@@ -178,26 +167,36 @@ def _plain(annotation: Any) -> Any:
     return annotation
 
 
-def _limits(annotation: Any) -> dict[str, Any]:
-    """Bounds that typer can show: it has none that are open, and those of anything absurd say nothing."""
-    found = metadata(annotation, Meta) if _number(annotation) else []
-    low, high = [m.ge for m in found if m.ge is not None], [m.le for m in found if m.le is not None and m.le < 1e9]
-    return {name: values[0] for name, values in (("min", low), ("max", high)) if values}
-
-
-def _number(annotation: Any) -> bool:
-    kind = _plain(annotation)
-    return kind in (int, float) or (get_origin(kind) is list and get_args(kind)[0] in (int, float))
+def _limits(annotation: Any, kind: Any) -> dict[str, Any]:
+    """Bounds of numbers that typer can show: it has no open ones, and absurdly large ones say nothing."""
+    if kind not in (int, float, list[int], list[float]):
+        return {}
+    limits: dict[str, Any] = {}
+    for meta in reversed(metadata(annotation, Meta)):  # the outermost counts
+        limits |= {"min": meta.ge} if meta.ge is not None else {}
+        limits |= {"max": meta.le} if meta.le is not None and meta.le < 1e9 else {}
+    return limits
 
 
 def _reader(setting: Setting, flag: str, kind: Any) -> Callable[[Mapping[str, Any]], Any]:
     """Gives the setting's value from those of the command line, checked."""
 
+    def pair(text: str) -> tuple[str, Any]:
+        number = get_args(kind)[1] is float
+        # a retriever's own options hold equals signs, so that a number stands behind the last one
+        key, equals, value = text.rpartition("=") if number else text.partition("=")
+        if not equals or not key:
+            raise InputError(f"the option {text!r} of {flag} should read KEY=VALUE; write it so.")
+        try:
+            return key, float(value) if number else value
+        except ValueError as error:
+            raise InputError(f"the option {text!r} of {flag} should read KEY=NUMBER; write it so.") from error
+
     def read(values: Mapping[str, Any]) -> Any:
         value = values[setting.name]
         if get_origin(kind) is dict:
-            return dict(_pairs(value, flag, get_args(kind)[1]))
-        if get_origin(kind) in (types.UnionType, Union):
+            return dict(map(pair, value))
+        if get_origin(kind) in _UNIONS:
             if values[f"no_{setting.name}"] and value is not None:
                 raise InputError(f"{flag} and --no-{flag[2:]} contradict one another; leave one out.")
             return False if values[f"no_{setting.name}"] else setting.default if value is None else value
@@ -206,15 +205,3 @@ def _reader(setting: Setting, flag: str, kind: Any) -> Callable[[Mapping[str, An
         return value
 
     return read
-
-
-def _pairs(given: Sequence[str], flag: str, kind: Any) -> Iterator[tuple[str, Any]]:
-    for text in given:
-        # a retriever's own options hold equals signs, so that a number stands behind the last one
-        key, equals, value = text.rpartition("=") if kind is float else text.partition("=")
-        if not equals or not key:
-            raise InputError(f"the option {text!r} of {flag} should read KEY=VALUE; write it so.")
-        try:
-            yield key, float(value) if kind is float else value
-        except ValueError as error:
-            raise InputError(f"the option {text!r} of {flag} should read KEY=NUMBER; write it so.") from error

@@ -14,14 +14,13 @@ from lrat_sim.tables import Table, number
 
 if TYPE_CHECKING:
     from lrat_sim.agent.check import Check
-    from lrat_sim.corpus.dataset import Dataset
     from lrat_sim.retrieval.base import Retriever
     from lrat_sim.study import Controls, Probe, StudyResult
     from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
 
 _BEGAN = time.monotonic()
+# seconds after which a command says how long it took
 _WORTH_A_LINE = 60.0
-"""Seconds from which on a command says how long it took."""
 
 
 def printed(*parts: Any) -> None:
@@ -30,22 +29,13 @@ def printed(*parts: Any) -> None:
         Screen().print(part.to_terminal() if hasattr(part, "to_terminal") else part)
 
 
-def nothing(_: object) -> None:
-    """What a command says that serves until it is stopped: nothing more."""
-
-
 def ends(folder: Path | None = None) -> None:
-    """The last line of a command: how long it took, where it was long, and what to look at next."""
+    """The last line of a command: how long it took, if that was long, and what to look at next."""
     took = time.monotonic() - _BEGAN
-    said = [f"took {took // 60:.0f} min {took % 60:02.0f} s"] if took >= _WORTH_A_LINE else []
-    said += [f"next: lrat-sim view {folder}"] if folder is not None else []
-    if said:
-        console.print("; ".join(said), soft_wrap=True)
-
-
-def data(dataset: Dataset) -> None:
-    """A prepared task set; preparing has described it."""
-    say(f"task set: {dataset.folder}")
+    parts = [f"took {took // 60:.0f} min {took % 60:02.0f} s"] if took >= _WORTH_A_LINE else []
+    parts += [f"next: lrat-sim view {folder}"] if folder is not None else []
+    if parts:
+        console.print("; ".join(parts), soft_wrap=True)
 
 
 def indexes(opened: Mapping[str, Retriever]) -> None:
@@ -56,16 +46,16 @@ def indexes(opened: Mapping[str, Retriever]) -> None:
         say(f"{spec}: {documents}fingerprint {retriever.fingerprint}")
 
 
-def results(found: Sequence[SearchResult]) -> None:
+def results(hits: Sequence[SearchResult]) -> None:
     """A result list, as an agent would be shown it."""
     from lrat_sim.text import first_tokens
 
-    if not found:
+    if not hits:
         say("Nothing is found for this query.")
         return
     rows = [
         [str(hit.rank), number(hit.score, 4), hit.document.id, hit.document.title, first_tokens(hit.document.text, 64)]
-        for hit in found
+        for hit in hits
     ]
     columns = ["rank", "score", "document", "title", "snippet"]
     printed(Table.of("", columns, rows, text_columns=(2, 3, 4)))
@@ -85,16 +75,16 @@ def run(made: Run) -> None:
         raise typer.Exit(1)
 
 
-def evaluation(found: Evaluation) -> None:
+def evaluation(result: Evaluation) -> None:
     """The metrics of runs, a column each; or how far judges agree with a person."""
     from lrat_sim.grading.agreement import agreement_tables
 
-    if found.agreement:
-        printed(*agreement_tables(found.agreement))
+    if result.agreement:
+        printed(*agreement_tables(result.agreement))
         return
-    for path, rows in found.sheets.items():
+    for path, rows in result.sheets.items():
         say(f"{rows} items to judge: {path}; then lrat-sim grade {path.parent} --sheet {path}")
-    _metrics(found.runs)
+    _metrics(result.runs)
 
 
 def _metrics(runs: Sequence[Run]) -> None:
@@ -127,15 +117,13 @@ def model(trained: Model) -> None:
 
 def study(result: StudyResult, full: bool = False) -> None:
     """The comparisons of a study in short or in full, the rounds of a flywheel, and the answer last."""
-    from lrat_sim.comparison import table
+    from lrat_sim.comparison.table import render
     from lrat_sim.study import FlywheelResult
-    from lrat_sim.study.tables import success_tables
 
-    wheel = isinstance(result, FlywheelResult)
-    if len(result.comparisons) == 1 or full or wheel:
-        printed(*map(table.render if full else table.summary, result.comparisons.values()))
-    if not wheel and (len(result.comparisons) > 1 or result.record.kind == "sweep"):
-        printed(*success_tables(result))
+    if full:
+        printed(*map(render, result.comparisons.values()))
+    if not full or len(result.comparisons) > 1:
+        printed(result.table())
     if isinstance(result, FlywheelResult):
         if len(result.rounds.rounds) > 1 or full:
             printed(result.rounds.table())
@@ -147,36 +135,25 @@ def study(result: StudyResult, full: bool = False) -> None:
     ends(result.folder)
 
 
-def controls(found: Controls) -> None:
+def controls(result: Controls) -> None:
     """What held; exit code 1 where something did not."""
-    printed(found.table())
-    printed(found.answer)
-    ends(found.folder)
-    if not found.held:
+    printed(result.table(), result.answer)
+    ends(result.folder)
+    if not result.held:
         raise typer.Exit(1)
 
 
-def probe(found: Probe) -> None:
+def probe(result: Probe) -> None:
     """How real an agent is, and whether it orders retrievers."""
-    behaviour((found.behaviour, found.order))
+    behaviour((result.behaviour, result.order))
     ends()
 
 
-def behaviour(found: tuple[Any, Any]) -> None:
+def behaviour(result: tuple[Any, Any]) -> None:
     """What agents did, beside the targets."""
     from lrat_sim.behaviour.tables import render
 
-    printed(render(found[0]), *([found[1]] if found[1] is not None else []))
-
-
-def report(page: Path) -> None:
-    """Where a report lies."""
-    say(f"report: {page}")
-
-
-def sentence(done: Any) -> None:
-    """The summary of a conversion."""
-    say(done.sentence())
+    printed(render(result[0]), *([result[1]] if result[1] is not None else []))
 
 
 def parts(made: Mapping[str, Run]) -> None:
@@ -185,10 +162,9 @@ def parts(made: Mapping[str, Run]) -> None:
         say(f"{part.folder}: {sum(1 for _ in part.trajectories()):,} trajectories")
 
 
-def checks(found: Sequence[Check]) -> None:
+def checks(tried: Sequence[Check]) -> None:
     """What was tried of an endpoint; exit code 1 where something failed."""
-    printed(
-        Table.of("", ["what", "state", "detail"], [[c.what, c.state, c.detail] for c in found], text_columns=(0, 1, 2))
-    )
-    if any(check.state == "fail" for check in found):
+    rows = [[check.what, check.state, check.detail] for check in tried]
+    printed(Table.of("", ["what", "state", "detail"], rows, text_columns=(0, 1, 2)))
+    if any(check.state == "fail" for check in tried):
         raise typer.Exit(1)

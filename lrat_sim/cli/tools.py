@@ -12,7 +12,8 @@ import typer
 
 from lrat_sim import catalog
 from lrat_sim.catalog import first_sentence
-from lrat_sim.progress import Screen, say
+from lrat_sim.cli.show import printed
+from lrat_sim.progress import say
 
 
 def list_names() -> None:
@@ -21,31 +22,31 @@ def list_names() -> None:
     from lrat_sim.formats.pairs import PAIR_FORMATS
     from lrat_sim.tables import Group, Row, Table
 
-    found: dict[str, dict[str, str]] = {
+    kinds: dict[str, dict[str, str]] = {
         kind: {name: catalog.about(kind, name) for name in catalog.names(kind)} for kind in catalog.KINDS
     }
-    found |= {
+    kinds |= {
         "retrievers": _retrievers(),
         "formats of trajectories": {name: format_named(name).title for name in FORMATS},
         "formats of pairs": {name: form.title for name, form in PAIR_FORMATS.items()},
     }
-    groups = [Group([Row([name, about]) for name, about in names.items()], title=kind) for kind, names in found.items()]
-    Screen().print(Table(title="", columns=["name", "what it is"], groups=groups, text_columns=(0, 1)).to_terminal())
+    groups = [Group([Row([name, about]) for name, about in names.items()], title=kind) for kind, names in kinds.items()]
+    printed(Table(title="", columns=["name", "what it is"], groups=groups, text_columns=(0, 1)))
 
 
 def _retrievers() -> dict[str, str]:
     """Each retriever, with the first sentence of its module, of which nothing is imported."""
     from lrat_sim.retrieval.registry import GROUP
 
-    found = {}
+    sentences = {}
     for point in sorted(entry_points(group=GROUP)):
         try:
             spec = find_spec(point.module)
         except ImportError:
             spec = None
         source = Path(spec.origin).read_text("utf-8") if spec is not None and spec.origin else ""
-        found[point.name] = first_sentence(ast.get_docstring(ast.parse(source)) or "")
-    return found
+        sentences[point.name] = first_sentence(ast.get_docstring(ast.parse(source)) or "")
+    return sentences
 
 
 def schema(
@@ -67,5 +68,4 @@ def judge_report(
     """Show the rule judge's verdicts on recorded reasoning beside given ones, for a reader to check."""
     from lrat_sim.behaviour.judge_report import judge_report as table
 
-    found = table(folder)
-    Screen().print(found.to_terminal() if hasattr(found, "to_terminal") else found)
+    printed(table(folder))

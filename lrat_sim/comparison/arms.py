@@ -14,11 +14,18 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from lrat_sim.comparison.answer import broken, gains
-from lrat_sim.comparison.calibration import compare_calibration, error_of, exchange_of, parts_of
-from lrat_sim.comparison.fairness import Described, differences, text_lengths
+from lrat_sim.comparison.answer import Described, broken, differences, gains, text_lengths
+from lrat_sim.comparison.calibration import error_of, exchange_of, parts_of
 from lrat_sim.comparison.measures import MEASURES, ArmMetrics, Measure, TaskMetrics, values_of
-from lrat_sim.comparison.paired import CONFIDENCE, Paired, compare_pair, gap_closed, standard_error
+from lrat_sim.comparison.paired import (
+    CONFIDENCE,
+    Paired,
+    Statistic,
+    compare_pair,
+    gap_closed,
+    standard_error,
+    value_of,
+)
 from lrat_sim.comparison.record import Comparison, Pairing, Summary
 from lrat_sim.comparison.runs import mean_over_seeds
 from lrat_sim.comparison.significance import PERMUTATIONS, Exchange, Values, holm, permutation_tests
@@ -27,8 +34,8 @@ from lrat_sim.errors import InputError
 RESAMPLES = 10_000
 
 _SUCCESS = MEASURES[0]
+# exchanges for each test of the family: the more are corrected, the further down the smallest p-value must reach
 _PER_TEST, _AT_MOST = 200, 50_000
-"""Exchanges for each test of the family: the smallest p-value must reach further down, the more are corrected."""
 
 
 def compare(
@@ -60,7 +67,7 @@ def compare(
         permutations: exchanges of the permutation tests; more, where a large family needs them.
         setting: what is compared; see :class:`Comparison`.
         runs: the run folders of each arm, one a seed, relative to where the comparison will lie.
-        retrievers: what each arm's retriever says of itself; the answer begins with what differs beside it.
+        retrievers: how each arm's retriever describes itself; the answer begins with what differs beside it.
         others: further settings of each arm that should be the same for all, by name.
 
     Raises:
@@ -77,24 +84,24 @@ def compare(
         raise InputError("the tasks asked must be one or more ids, each once; correct the list of tasks.")
     if resamples < 1 or permutations < 1:
         raise InputError(f"resamples is {resamples} and permutations {permutations}; give 1 or more of each.")
-    work = _Comparing(tables, oracle, tasks_asked, seed, resamples)
+    measured = _Arms(tables, oracle, tasks_asked, seed, resamples)
     # pairs against the base first: they are what the answer is about
     pairs = [(base, name) for name in tables if name != base]
     pairs += combinations([name for name in tables if name != base], 2)
-    pairings = [work.pairing(first, second, base) for first, second in pairs]
+    pairings = [measured.pairing(first, second, base) for first, second in pairs]
     tests = sum(paired.test is not None for pairing in pairings for paired in pairing.measures.values())
     permutations = max(permutations, min(_PER_TEST * tests, _AT_MOST))
     # tested last, since the correction needs to know the whole family
-    pairings = _tested(work, pairings, permutations)
-    summaries = [work.summary(name, list((runs or {}).get(name, ()))) for name in tables]
-    first = [differences(retrievers or {}, others), broken({each.name: each.errors for each in summaries})]
-    lengths = text_lengths(retrievers or {})
+    pairings = _tested(measured, pairings, permutations)
+    summaries = [measured.summary(name, list((runs or {}).get(name, ()))) for name in tables]
+    errors, lengths = {summary.name: summary.errors for summary in summaries}, text_lengths(retrievers or {})
+    first_sentences = filter(None, [differences(retrievers or {}, others), broken(errors)])
     return Comparison(
-        answer=" ".join([*filter(None, first), *gains(pairings, base, oracle).values()]),
+        answer=" ".join([*first_sentences, *gains(pairings, base, oracle).values()]),
         base=base,
         oracle=oracle,
         tasks_asked=len(tasks_asked),
-        tasks_with_evidence=len(work.evidence),
+        tasks_with_evidence=len(measured.evidence),
         seed=seed,
         resamples=resamples,
         confidence=CONFIDENCE,
@@ -107,7 +114,7 @@ def compare(
     )
 
 
-class _Comparing:
+class _Arms:
     """The arms of one comparison, and how to measure them."""
 
     def __init__(
@@ -121,17 +128,16 @@ class _Comparing:
         self.tables, self.oracle, self.tasks = tables, oracle, tasks
         self.seed, self.resamples = seed, resamples
         self.arms = {name: mean_over_seeds(seeds) for name, seeds in tables.items()}
-        self.evidence = {
-            task
-            for task in tasks
-            if any(arm.get(task, {}).get("evidence_recall") is not None for arm in self.arms.values())
-        }
+        rows = {task: [arm.get(task, {}) for arm in self.arms.values()] for task in tasks}
+        self.evidence = {task for task in tasks if any(row.get("evidence_recall") is not None for row in rows[task])}
 
-    def values(self, measure: Measure, *arms: ArmMetrics) -> tuple[list[str], list[Values]]:
+    def values(self, measure: Measure, *arms: ArmMetrics) -> tuple[Sequence[str], list[Values]]:
         """The tasks that count under all arms, and the values of a measure over them, one array an arm."""
+        if measure.population == "stated":
+            return self.tasks, [parts_of(arm, self.tasks) for arm in arms]
         by_task = values_of(measure, arms, self.tasks, self.evidence)
-        table = np.array([values for _, values in by_task], dtype=np.float64).reshape(-1, len(arms))
-        return [task for task, _ in by_task], [np.ascontiguousarray(column) for column in table.T]
+        table = np.array(list(by_task.values()), dtype=np.float64).reshape(-1, len(arms))
+        return list(by_task), [np.ascontiguousarray(column) for column in table.T]
 
     def summary(self, name: str, runs: list[str]) -> Summary:
         arm, seeds = self.arms[name], self.tables[name]
@@ -152,7 +158,7 @@ class _Comparing:
             over_tasks={
                 measure.name: standard_error(self.values(measure, arm)[1][0])
                 for measure in own
-                if measure.population != "stated"
+                if _statistic(measure) is None
             },
             over_seeds={measure.name: _spread([self._mean(measure, table) for table in seeds]) for measure in own},
             runs=runs,
@@ -179,68 +185,61 @@ class _Comparing:
 
     def exchange(self, measure: Measure, first: str, second: str) -> Exchange:
         """What the permutation test of a measure exchanges, over all the tasks asked."""
-        start, end = self.arms[first], self.arms[second]
-        if measure.population == "stated":
-            return exchange_of(parts_of(start, self.tasks), parts_of(end, self.tasks))
-        tasks, (before, after) = self.values(measure, start, end)
+        tasks, (before, after) = self.values(measure, self.arms[first], self.arms[second])
+        if _statistic(measure) is not None:
+            return exchange_of(before, after)
         gains = dict(zip(tasks, after - before, strict=True))
         return Exchange(differences=np.array([[gains.get(task, 0.0)] for task in self.tasks]))
 
     def _paired(self, measure: Measure, first: str, second: str) -> Paired:
-        start, end = self.arms[first], self.arms[second]
-        if measure.population == "stated":
-            parts = [parts_of(arm, self.tasks) for arm in (start, end)]
-            paired = compare_calibration(*parts, seed=self.seed, resamples=self.resamples)
-        else:
-            _, values = self.values(measure, start, end)
-            paired = compare_pair(*values, better=measure.better, seed=self.seed, resamples=self.resamples)
+        _, (before, after) = self.values(measure, self.arms[first], self.arms[second])
+        how: dict[str, Any] = {"better": measure.better, "seed": self.seed, "resamples": self.resamples}
+        paired = compare_pair(before, after, **how, statistic=_statistic(measure))
         seeds = self.tables[first], self.tables[second]
         # the spread of the difference needs seeds that go together one by one
         if min(map(len, seeds)) < 2 or len(seeds[0]) != len(seeds[1]):
             return paired
-        return replace(
-            paired, over_seeds=_spread([self._difference(measure, *arms) for arms in zip(*seeds, strict=True)])
-        )
+        spread = _spread([self._difference(measure, *arms) for arms in zip(*seeds, strict=True)])
+        return replace(paired, over_seeds=spread)
 
     def _mean(self, measure: Measure, arm: ArmMetrics) -> float | None:
-        if measure.population == "stated":
-            parts = parts_of(arm, self.tasks)
-            return float(error_of(parts.sum(axis=0))) if parts[:, -1].any() else None
-        _, (values,) = self.values(measure, arm)
-        return float(values.mean()) if len(values) else None
+        return value_of(self.values(measure, arm)[1][0], _statistic(measure))
 
     def _difference(self, measure: Measure, start: ArmMetrics, end: ArmMetrics) -> float | None:
         """Of one seed."""
-        if measure.population == "stated":
-            before, after = self._mean(measure, start), self._mean(measure, end)
-            return None if before is None or after is None else after - before
-        _, (base, arm) = self.values(measure, start, end)
-        return float(arm.mean() - base.mean()) if len(base) else None
+        before, after = (value_of(values, _statistic(measure)) for values in self.values(measure, start, end)[1])
+        return None if before is None or after is None else after - before
 
 
-def _tested(work: _Comparing, pairings: list[Pairing], permutations: int) -> list[Pairing]:
+def _statistic(measure: Measure) -> Statistic | None:
+    """How a measure comes from its tasks, where it is not their mean."""
+    return error_of if measure.population == "stated" else None
+
+
+def _tested(arms: _Arms, pairings: list[Pairing], permutations: int) -> list[Pairing]:
     """The pairings with their p-values, all from the same exchanges, and corrected together."""
-    measures = {measure.name: measure for measure in MEASURES}
     p_values = {
-        (index, name): paired.p
+        (index, measure.name): pairing.measures[measure.name].p
         for index, pairing in enumerate(pairings)
-        for name, paired in pairing.measures.items()
-        if paired.test is not None
+        for measure in MEASURES
+        if pairing.measures[measure.name].test is not None
     }
+    measures = {measure.name: measure for measure in MEASURES}
     missing = [key for key, p in p_values.items() if p is None]
-    exchanges = [work.exchange(measures[name], pairings[index].base, pairings[index].arm) for index, name in missing]
-    permuted = permutation_tests(exchanges, seed=work.seed, permutations=permutations)
+    exchanges = [arms.exchange(measures[name], pairings[index].base, pairings[index].arm) for index, name in missing]
+    permuted = permutation_tests(exchanges, seed=arms.seed, permutations=permutations)
     known = {key: p for key, p in p_values.items() if p is not None} | dict(zip(missing, permuted, strict=True))
     corrected = dict(zip(known, holm(list(known.values())), strict=True))
-
-    def tested(index: int, pairing: Pairing) -> Pairing:
-        paired = {
-            name: replace(each, p=known.get((index, name)), p_holm=corrected.get((index, name)))
-            for name, each in pairing.measures.items()
-        }
-        return replace(pairing, measures=paired)
-
-    return [tested(index, pairing) for index, pairing in enumerate(pairings)]
+    return [
+        replace(
+            pairing,
+            measures={
+                name: replace(paired, p=known.get((index, name)), p_holm=corrected.get((index, name)))
+                for name, paired in pairing.measures.items()
+            },
+        )
+        for index, pairing in enumerate(pairings)
+    ]
 
 
 def _count(row: TaskMetrics, what: str, absent: str) -> int:

@@ -1,4 +1,4 @@
-"""Calibration error under two arms, which is no mean over tasks.
+"""Calibration error under two arms, which is not a mean over tasks.
 
 The expected calibration error is sum_b |sum over answers in bin b of (confidence - right)| / answers.  Both sums add up
 over tasks, so that a task is described by its ``bins`` sums and its count of answers, and a set of tasks by their sum.
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lrat_sim.comparison.paired import Paired, pair, resampled
 from lrat_sim.comparison.significance import Exchange, Values
 from lrat_sim.grading.confidence import confidence_bins
 
@@ -40,44 +39,16 @@ def parts_of(arm: Mapping[str, Mapping[str, float | None]], tasks: Sequence[str]
 
 
 def error_of(sums: Values) -> Values:
-    """The calibration error of summed parts, shape (..., parts), from 0 to 1; 0 where nothing was stated."""
+    """The calibration error, from 0 to 1, of parts summed (or averaged) over tasks, shape (..., parts); 0 where nothing
+    was stated."""
     wrong, stated = np.abs(sums[..., :-1]).sum(axis=-1), sums[..., -1]
     # rounded, so that errors that are equal are so to the last bit
     return np.asarray(np.round(wrong / np.where(stated > 0, stated, 1.0), 12))
 
 
-def compare_calibration(base: Values, arm: Values, *, seed: int, resamples: int) -> Paired:
-    """Difference of the calibration errors, with its interval from resampled tasks.
-
-    A task is won or lost where both arms state a confidence, by the error of its own answers.  Few answers make the
-    error itself too large, under both arms alike.
-
-    Args:
-        base: what each task adds, shape (tasks, parts).
-        arm: the other arm's, same tasks in the same order.
-        seed: of the resampling.
-        resamples: bootstrap resamples of the tasks.
-
-    Returns:
-        Empty where one of the arms never states a confidence.
-    """
-    sums = base.sum(axis=0), arm.sum(axis=0)
-    if not sums[0][-1] or not sums[1][-1]:
-        return Paired()
-    start, end = (error_of(resampled(values, seed=seed, resamples=resamples).T) for values in (base, arm))
-    own = (base[:, -1] > 0) & (arm[:, -1] > 0)
-    gain = error_of(base[own]) - error_of(arm[own])
-    tasks = int(((base[:, -1] > 0) | (arm[:, -1] > 0)).sum())
-    return pair((float(error_of(sums[0])), float(error_of(sums[1]))), (start, end), gain, tasks=tasks)
-
-
 def exchange_of(base: Values, arm: Values) -> Exchange:
-    """The difference of the calibration errors, as what the permutation test exchanges by task.
-
-    Args:
-        base: what each task adds, shape (tasks, parts).
-        arm: the other arm's, same tasks in the same order.
-    """
+    """The difference of the calibration errors, as what the permutation test exchanges by task; both shape
+    (tasks, parts), of the same tasks in the same order."""
     both = (base + arm).sum(axis=0)
 
     def difference(sums: Values) -> Values:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from lrat_sim.comparison.paired import Better
@@ -20,13 +22,13 @@ Population = Literal["asked", "evidence", "ran", "both_solve", "searched", "stat
 
 
 class Measure(Struct, frozen=True):
-    """One metric of a comparison.
+    """One metric of a comparison, and the tasks that count.
 
-    ``population`` says which tasks count.  ``asked``: all of them, one that an arm never ran is a failure (0), one
-    whose value is None (an ungraded answer) is left out and counted.  ``evidence``: tasks with evidence, one that an
-    arm never ran shows none of it (0).  ``ran``: tasks that ran.  ``both_solve``: tasks that both arms solve, so that
-    an arm is not praised for giving up early.  ``searched``: tasks with evidence that an arm searched for.  ``stated``:
-    tasks whose answer states a confidence; the measure is of all of them together, no mean over tasks.
+    ``asked``: all tasks; one that an arm never ran is a failure (0), one whose value is None (an ungraded answer) is
+    left out and counted.  ``evidence``: tasks with evidence; one that an arm never ran shows none of it (0).  ``ran``:
+    tasks that ran.  ``both_solve``: tasks that both arms solve, so that an arm is not praised for giving up early.
+    ``searched``: tasks with evidence that an arm searched for.  ``stated``: tasks whose answer states a confidence; the
+    measure is of all of them together, not a mean over tasks.
     """
 
     name: str
@@ -37,55 +39,27 @@ class Measure(Struct, frozen=True):
     unit: Literal["share", "count", "dollar"]
     definition: str
 
-
-MEASURES = (
-    Measure("success", "success", "success", "higher", "asked", "share",
-            "correct answers / tasks asked; unanswered and error are failures, ungraded ones are left out"),
-    Measure("evidence_recall", "evidence_recall", "evidence recall", "higher", "evidence", "share",
-            "mean over tasks of |shown and evidence| / |evidence|"),
-    Measure("evidence_hit", "evidence_hit", "evidence hit", "higher", "evidence", "share",
-            "share of tasks with any evidence shown"),
-    Measure("evidence_opened", "evidence_opened", "evidence opened", "higher", "evidence", "share",
-            "mean over tasks of |browsed and evidence| / |evidence|"),
-    Measure("steps", "steps", "steps", "lower", "ran", "count",
-            "executed calls (searches and browses) per task that ran"),
-    Measure("steps_both_solve", "steps", "steps, both solve", "lower", "both_solve", "count",
-            "executed calls on tasks that both this arm and the base solve"),
-    Measure("searches", "searches", "searches", "lower", "ran", "count",
-            "executed searches per task that ran"),
-    Measure("tokens", "tokens", "tokens", "lower", "ran", "count",
-            "prompt and completion tokens per task that ran; unknown if those of one call are unknown"),
-    Measure("cost", "cost", "cost", "lower", "ran", "dollar",
-            "US dollars per task that ran; unknown if one price is unknown"),
-    Measure("calibration_error", "calibration_error", "calibration error", "lower", "stated", "share",
-            "expected calibration error, in 10 bins, of the graded answers that state a confidence"),
-    Measure("ndcg", "ndcg", "nDCG", "higher", "searched", "share",
-            "nDCG@k of the agent's queries against the task's evidence, mean over searches, then tasks"),
-    Measure("recall", "recall", "query recall", "higher", "searched", "share",
-            "recall@k of the agent's queries against the task's evidence, mean over searches, then tasks"),
-    Measure("mrr", "mrr", "MRR", "higher", "searched", "share",
-            "reciprocal rank of the first evidence in the agent's results, mean over searches, then tasks"),
-)  # fmt: skip
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied by where it is shown: shares in percent or points."""
+        return 100.0 if self.unit == "share" else 1.0
 
 
-def solved(row: TaskMetrics | None) -> bool:
-    """Whether a task counts as solved: correct in at least half of its graded samples."""
-    success = row.get("success") if row is not None else None
-    return success is not None and success >= 0.5
+MEASURES = msgspec.yaml.decode(Path(__file__).with_name("measures.yaml").read_bytes(), type=tuple[Measure, ...])
 
 
-def untold(row: TaskMetrics, metric: str) -> bool:
-    """Whether a provider did not tell tokens or cost of a task; of one whose runs broke, tokens are no matter."""
+def unreported(row: TaskMetrics, metric: str) -> bool:
+    """Whether a provider did not report tokens or cost of a task; the tokens of a run that broke do not matter."""
     return metric in MAY_BE_UNKNOWN and row.get(metric) is None and (metric == "cost" or row.get("steps") is not None)
 
 
 def values_of(
     measure: Measure, arms: Sequence[ArmMetrics], tasks: Sequence[str], evidence: set[str]
-) -> list[tuple[str, tuple[float, ...]]]:
-    """The values of a measure: each task that counts, with one value an arm.
+) -> dict[str, list[float]]:
+    """The tasks that count for a measure, each with one value an arm.
 
     Args:
-        measure: which; not one of all answers together (``stated``).
+        measure: a mean over tasks (not ``stated``).
         arms: one (for its own mean) or several (paired).
         tasks: ids of the tasks asked, in order.
         evidence: ids of those that have evidence.
@@ -93,18 +67,20 @@ def values_of(
     Returns:
         Nothing at all where tokens or cost of some task are unknown, since a mean over the known ones would mislead.
     """
-    counted = []
+    counted: dict[str, list[float]] = {}
+    absent = 0.0 if measure.population in ("asked", "evidence") else None
     for task in tasks:
         rows = [arm.get(task) for arm in arms]
         if measure.population in ("evidence", "searched") and task not in evidence:
             continue
-        if measure.population == "both_solve" and not all(solved(row) for row in rows):
+        # solved: correct in at least half of the graded samples
+        if measure.population == "both_solve" and any(((row or {}).get("success") or 0.0) < 0.5 for row in rows):
             continue
-        absent = 0.0 if measure.population in ("asked", "evidence") else None
         values = [absent if row is None else row.get(measure.metric, absent) for row in rows]
-        if all(value is not None for value in values):
-            counted.append((task, tuple(value for value in values if value is not None)))
+        known = [value for value in values if value is not None]
+        if len(known) == len(rows):
+            counted[task] = known
         # a run that did not take place is no unknown cost
-        elif all(row is not None for row in rows) and any(untold(row, measure.metric) for row in rows if row):
-            return []
+        elif None not in rows and any(unreported(row, measure.metric) for row in rows if row):
+            return {}
     return counted

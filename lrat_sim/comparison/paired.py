@@ -8,24 +8,27 @@ differences are equal, and carries over to ratios.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
-from msgspec.structs import replace
 
 from lrat_sim.comparison.significance import BATCH_CELLS, Values, mcnemar, smallest_difference
 from lrat_sim.tables import NORMAL_QUANTILE, interval
 
 CONFIDENCE = 0.95
 
+Statistic = Callable[[Values], Values]
+"""A metric of several tasks, shape (...,), from what each adds, averaged over them, shape (..., parts)."""
+
 Better = Literal["higher", "lower"]
 Test = Literal["mcnemar", "permutation"]
 
+# a ratio whose denominator vanished in a resample; finite, also squared, so that quantiles beside it are numbers
 _UNBOUNDED = 1e100
-"""A ratio whose denominator vanished in a resample; finite, also squared, so that quantiles beside it are numbers."""
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
@@ -50,88 +53,90 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 
 class Paired(Struct, frozen=True, kw_only=True):
-    """One metric under an arm and the base, over the tasks where both have a value; empty where no task has.
-
-    ``difference`` is arm - base; ``relative`` is that divided by the base's mean.  A win is a task where the arm is
-    better, whichever direction that is.  ``p`` is the two-sided p-value by ``test``, ``p_holm`` that corrected for all
-    tests of the comparison; None where nothing was tested.  ``smallest`` is the smallest difference that these tasks
-    could show (:func:`~lrat_sim.comparison.significance.smallest_difference`).  ``over_tasks`` is the difference's
-    standard error from the spread over tasks, ``over_seeds`` its standard deviation between seeds, where both arms
-    have several.
-    """
+    """One metric under an arm and the base, over the tasks where both have a value; empty where no task has."""
 
     tasks: int = 0
     base: float | None = None
     arm: float | None = None
-    difference: Estimate = Estimate()
-    relative: Estimate = Estimate()
-    wins: int = 0
+    difference: Estimate = Estimate()  # arm - base
+    relative: Estimate = Estimate()  # that divided by the base's mean
+    wins: int = 0  # tasks on which the arm is better, whichever direction that is
     ties: int = 0
     losses: int = 0
-    p: float | None = None
-    p_holm: float | None = None
+    p: float | None = None  # two-sided, by `test`; None where nothing was tested
+    p_holm: float | None = None  # corrected for all tests of the comparison
     test: Test | None = None
-    smallest: float | None = None
-    over_tasks: float | None = None
-    over_seeds: float | None = None
+    smallest: float | None = None  # the smallest difference that these tasks could show
+    over_tasks: float | None = None  # the difference's standard error from the spread over tasks
+    over_seeds: float | None = None  # its standard deviation between seeds, where both arms have several
 
 
-def compare_pair(base: Values, arm: Values, *, better: Better, seed: int, resamples: int) -> Paired:
+def compare_pair(
+    base: Values, arm: Values, *, better: Better, seed: int, resamples: int, statistic: Statistic | None = None
+) -> Paired:
     """Difference, relative difference, wins, ties and losses, the smallest difference that could show.
 
     Values of 0 and 1 are tested by McNemar's test; permutation tests are left to the caller, who knows all of them
     (:func:`~lrat_sim.comparison.significance.permutation_tests`).
 
     Args:
-        base: one value a task, shape (tasks,).
+        base: one value a task, shape (tasks,); what each task adds, shape (tasks, parts), for a ``statistic``.
         arm: the other arm's, same tasks in the same order.
         better: whether a higher or a lower value wins a task.
         seed: of the resampling; the same seed draws the same tasks for every metric over as many tasks.
         resamples: bootstrap resamples of the tasks.
+        statistic: the metric of all tasks together, where it is not the mean of the tasks' values.  It is won or lost
+            on tasks that count under both arms, by its value on a single one.
     """
-    if len(base) == 0:
+    before, after = value_of(base, statistic), value_of(arm, statistic)
+    if before is None or after is None:
         return Paired()
-    start, end = (resampled(values, seed=seed, resamples=resamples) for values in (base, arm))
+    of = statistic or _itself
+    start, end = (of(resampled(values, seed=seed, resamples=resamples).T) for values in (base, arm))
+    difference = _estimate(after - before, end - start)
+    counted = [_counts(values) for values in (base, arm)]
+    tasks, both = int((counted[0] | counted[1]).sum()), counted[0] & counted[1]
+    first, second = of(base[both]), of(arm[both])
     # equal up to rounding is a tie: means over samples such as 1/3 + 1/3 need not be equal to the last bit
-    gain = np.where(np.isclose(arm, base), 0.0, arm - base) * (1 if better == "higher" else -1)
-    paired = pair(
-        (float(base.mean()), float(arm.mean())), (start, end), gain, tasks=len(base), error=standard_error(arm - base)
-    )
-    is_binary = bool(np.isin(base, (0.0, 1.0)).all() and np.isin(arm, (0.0, 1.0)).all())
-    return replace(paired, test="mcnemar", p=mcnemar(paired.wins, paired.losses)) if is_binary else paired
-
-
-def pair(
-    values: tuple[float, float], drawn: tuple[Values, Values], gain: Values, *, tasks: int, error: float | None = None
-) -> Paired:
-    """Two values of a metric as :class:`Paired`, to be tested by permutation.
-
-    Args:
-        values: the base's and the arm's.
-        drawn: the same in resamples of the tasks, shape (resamples,).
-        gain: by how much the arm is better, one a task that can be won or lost.
-        tasks: how many there are.
-        error: the standard error of the difference; by default that of a normal distribution as wide as the interval.
-    """
-    (base, arm), (start, end) = values, drawn
-    difference = estimate(arm - base, end - start)
-    relative = float(ratio(np.array(arm - base), np.array(base)))
-    if error is None and difference.low is not None and difference.high is not None:
-        error = (difference.high - difference.low) / (2 * NORMAL_QUANTILE)
+    gain = np.where(np.isclose(second, first), 0.0, second - first) * (1 if better == "higher" else -1)
     wins, losses = int((gain > 0).sum()), int((gain < 0).sum())
+    error: float | None = None
+    if statistic is None:
+        error = standard_error(arm - base)
+    elif difference.low is not None and difference.high is not None:
+        # that of a normal distribution as wide as the interval
+        error = (difference.high - difference.low) / (2 * NORMAL_QUANTILE)
+    is_binary = statistic is None and bool(np.isin([base, arm], (0.0, 1.0)).all())
     return Paired(
         tasks=tasks,
-        base=base,
-        arm=arm,
+        base=before,
+        arm=after,
         difference=difference,
-        relative=estimate(relative, ratio(end - start, start)),
+        relative=_estimate(float(_ratio(np.array(after - before), np.array(before))), _ratio(end - start, start)),
         wins=wins,
         ties=tasks - wins - losses,
         losses=losses,
-        test="permutation",
+        p=mcnemar(wins, losses) if is_binary else None,
+        test="mcnemar" if is_binary else "permutation",
         smallest=None if error is None else smallest_difference(error),
         over_tasks=error,
     )
+
+
+def value_of(values: Values, statistic: Statistic | None = None) -> float | None:
+    """The mean over tasks, or another statistic of them; None where no task counts."""
+    if not _counts(values).any():
+        return None
+    return float((statistic or _itself)(values.mean(axis=0)))
+
+
+def _itself(means: Values) -> Values:
+    return means
+
+
+def _counts(values: Values) -> npt.NDArray[np.bool_]:
+    """Which tasks count: of several parts, the last is how often a task does."""
+    return np.ones(len(values), np.bool_) if values.ndim == 1 else values[:, -1] > 0
 
 
 def standard_error(values: Values) -> float | None:
@@ -142,26 +147,18 @@ def standard_error(values: Values) -> float | None:
 def gap_closed(base: Values, arm: Values, oracle: Values, *, seed: int, resamples: int) -> Estimate:
     """The share of the way from base to oracle that the arm has gone: (arm - base) / (oracle - base), of means.
 
-    Args:
-        base: one value a task, shape (tasks,).
-        arm: the arm's, same tasks in the same order.
-        oracle: the oracle's, same tasks in the same order.
-        seed: of the resampling.
-        resamples: bootstrap resamples of the tasks; the three arms of a task are drawn together.
-
-    Returns:
-        Value None where the oracle does not exceed the base.
+    Each has one value a task, shape (tasks,), in the same order; the three of a task are resampled together.  The value
+    is None where the oracle does not exceed the base.
     """
     if len(base) == 0 or oracle.mean() <= base.mean():
         return Estimate()
-
     start, end, bound = (resampled(values, seed=seed, resamples=resamples) for values in (base, arm, oracle))
     # a resample in which the oracle does not exceed the base lies beyond the pole: no bound, not a negative share
-    shares = ratio(end - start, np.maximum(bound - start, 0.0))
-    return estimate(float((arm.mean() - base.mean()) / (oracle.mean() - base.mean())), shares)
+    shares = _ratio(end - start, np.maximum(bound - start, 0.0))
+    return _estimate(float((arm.mean() - base.mean()) / (oracle.mean() - base.mean())), shares)
 
 
-def estimate(value: float, drawn: Values) -> Estimate:
+def _estimate(value: float, drawn: Values) -> Estimate:
     """A value with the percentile interval of what it was in resamples, shape (resamples,), where there are any."""
     known = _finite(value)
     if known is None or len(drawn) == 0:
@@ -174,13 +171,8 @@ def estimate(value: float, drawn: Values) -> Estimate:
 def resampled(values: Values, *, seed: int, resamples: int) -> Values:
     """Means over resamples of the tasks, drawn with replacement; one seed draws the same tasks for all values.
 
-    Args:
-        values: one a task, shape (tasks,), or several, shape (tasks, parts).
-        seed: of the drawing.
-        resamples: how many.
-
-    Returns:
-        Shape (resamples,) or (parts, resamples); no resamples below two tasks.
+    Takes one value a task, shape (tasks,), or several, shape (tasks, parts); returns shape (resamples,) or
+    (parts, resamples), without resamples below two tasks.
     """
     if len(values) < 2:
         return np.empty((*values.shape[1:], 0))
@@ -217,7 +209,7 @@ def _resampled(data: bytes, parts: int, seed: int, resamples: int) -> Values:
     return distribution
 
 
-def ratio(numerator: Values, denominator: Values) -> Values:
+def _ratio(numerator: Values, denominator: Values) -> Values:
     """Their ratio, unbounded where the denominator is 0."""
     safe = np.where(denominator == 0, 1.0, denominator)
     return np.where(denominator == 0, np.sign(numerator) * _UNBOUNDED, numerator / safe)

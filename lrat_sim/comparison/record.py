@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +17,20 @@ SCHEMA_VERSION = 2
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """One arm by itself.
-
-    ``errors`` counts the runs that broke, ``ungraded`` the answers without a grade, of all samples and seeds.
-    ``means`` holds every measure over the arm's own tasks, None where it is unknown.  ``success_low``
-    and ``success_high`` bound success were all ungraded answers wrong, or right.
-
-    ``over_tasks`` holds the standard error of each mean from the spread over tasks, ``over_seeds`` its standard
-    deviation between seeds, None with fewer than two.  ``runs`` are the arm's run folders, one a seed, relative to the
-    comparison's, where they are known.
-    """
+    """One arm by itself, over all its samples and seeds; figures by measure are None where they are unknown."""
 
     name: str
-    means: dict[str, float | None]
+    means: dict[str, float | None]  # every measure over the arm's own tasks
     ran: int
     not_run: int
-    errors: int
-    ungraded: int
-    success_low: float
-    success_high: float
+    errors: int  # runs that broke
+    ungraded: int  # answers without a grade
+    success_low: float  # were all ungraded answers wrong
+    success_high: float  # were they right
     seeds: int = 1
-    over_tasks: dict[str, float | None] = {}
-    over_seeds: dict[str, float | None] = {}
-    runs: list[str] = []
+    over_tasks: dict[str, float | None] = {}  # standard error of each mean from the spread over tasks
+    over_seeds: dict[str, float | None] = {}  # standard deviation of each mean between seeds
+    runs: list[str] = []  # run folders, one a seed, relative to the comparison's, where they are known
 
 
 class Pairing(Struct, frozen=True, kw_only=True):
@@ -99,18 +92,27 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 def save(comparison: Comparison, path: Path) -> None:
-    """Writes the comparison as indented JSON: every number of the tables, with intervals, counts and definitions.
-
-    Raises:
-        InputError: the folder cannot be written to.
-    """
+    """Writes the comparison as indented JSON: every number of the tables, with intervals, counts and definitions."""
     write_json(path, comparison)
 
 
 def load(path: Path) -> Comparison:
-    """Reads what :func:`save` wrote.
-
-    Raises:
-        InputError: the file is missing, does not hold a comparison, or was written by a later lrat-sim.
-    """
+    """Reads what :func:`save` wrote; an InputError where that is missing, damaged, or of a later lrat-sim."""
     return read_json(path, Comparison, "a comparison", "compare the runs again", known=SCHEMA_VERSION)
+
+
+def arms_of(comparisons: Sequence[Comparison]) -> list[str]:
+    """The names of all arms, in the order in which they come."""
+    return list(dict.fromkeys(arm for comparison in comparisons for arm in comparison.arms))
+
+
+def series_of(comparison: Comparison) -> str:
+    """What comparisons that differ in k only have in common: agent, task set and split; empty where it is unknown."""
+    agent, task_set, split = (comparison.setting.get(name) for name in ("agent", "task_set", "split"))
+    return f"{agent} on {task_set}, {split}" if agent else ""
+
+
+def by_series(comparisons: Sequence[Comparison]) -> list[tuple[str, list[Comparison]]]:
+    """Comparisons that differ in k only, by rising k, under their :func:`series_of`."""
+    ordered = sorted(comparisons, key=lambda made: (series_of(made), made.setting.get("k") or 0))
+    return [(name, list(members)) for name, members in groupby(ordered, key=series_of)]

@@ -1,24 +1,30 @@
-"""A graded run folder as the rows that a comparison pairs, and several of them as one."""
+"""A graded run folder as the rows that a comparison pairs, and several of them as one.
+
+The queries that an agent issued are measured against the task's evidence, retrieval alone, by ``ir-measures``.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+import ir_measures
+
 from lrat_sim.artifact import Store
 from lrat_sim.comparison.calibration import STATED, calibration_parts
-from lrat_sim.comparison.measures import MEASURES, ArmMetrics, TaskMetrics, untold
-from lrat_sim.comparison.queries import Queries
+from lrat_sim.comparison.measures import MEASURES, ArmMetrics, TaskMetrics, unreported
 from lrat_sim.grading.answers import latest_grades
 from lrat_sim.grading.metrics import TaskTable, measure, task_table
 from lrat_sim.grading.run import GRADES
-from lrat_sim.records import Grade, Task, Trajectory
+from lrat_sim.records import Grade, Hit, Task, Trajectory
 from lrat_sim.rollout.index import read_trajectories
 
 _FAILED_IF_ABSENT = {measure.metric for measure in MEASURES if measure.population in ("asked", "evidence")}
 _FAILED_IF_ABSENT |= {"success_low", "success_high"}
+# queries that are measured together; bounds memory
+_AT_ONCE = 5_000
 
 
 def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None) -> TaskTable:
@@ -28,7 +34,7 @@ def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None
     Args:
         run: the run folder; a run that was not graded has its answers ungraded.
         tasks: those that count; trajectories of others are passed over.
-        k: hits a search, at which the issued queries are measured.
+        k: results per search, at which the issued queries are measured.
         judge: the name of the judge whose grades count; by default the latest of any.
 
     Raises:
@@ -57,13 +63,10 @@ def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None
 
 
 def mean_over_seeds(tables: Sequence[ArmMetrics]) -> ArmMetrics:
-    """One row a task from the rows that several seeds gave it: the mean of every metric.
+    """One row a task from the rows that several seeds gave it (one table each): the mean of every metric.
 
     A seed in which a task was not run is a failure of that seed: no success, no evidence; lengths are means over the
     seeds that ran.  Tokens and cost that one seed does not know are unknown.
-
-    Args:
-        tables: one a seed, of one arm.
     """
     if len(tables) == 1:
         return tables[0]
@@ -76,11 +79,70 @@ def _mean(rows: Sequence[TaskMetrics | None]) -> dict[str, float | None]:
     means: dict[str, float | None] = {}
     for metric in dict.fromkeys(metric for row in ran for metric in row):
         values = [value for row in ran if (value := row.get(metric)) is not None]
-        if any(untold(row, metric) for row in ran):
-            values = []  # a mean over the seeds that tell would pass for that of all
+        if any(unreported(row, metric) for row in ran):
+            values = []  # a mean over the seeds that know it would pass for that of all
         elif metric in _FAILED_IF_ABSENT and (values or metric == "success"):
             values += [0.0] * (len(rows) - len(ran))
         elif metric == STATED or metric.startswith("calibration_"):  # sums: a seed without an answer adds nothing
             values += [0.0] * (len(rows) - len(values))
         means[metric] = fmean(values) if values else None
     return means
+
+
+class Queries:
+    """Gathers the searches of trajectories as they pass, and measures them.
+
+    Every search that ran is a query, its hits as the agent got them; one that found nothing counts as 0.  A multi-hop
+    question's query is measured against all of the task's evidence, although it asks for one hop: the figures compare
+    retrievers, they are not those of a test collection.
+
+    Args:
+        tasks: those asked; the searches of others, and of tasks without evidence, are passed over.
+        k: the rank at which nDCG, recall and reciprocal rank are cut off.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task], k: int):
+        self._tasks = tasks
+        names = {"ndcg": f"nDCG@{k}", "recall": f"R@{k}", "mrr": f"RR@{k}"}
+        self._measures = {ir_measures.parse_measure(text): name for name, text in names.items()}
+        self._waiting: list[tuple[str, str, list[Hit]]] = []
+        self._values: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(dict)
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Takes in the searches of one trajectory; of one that was recorded again under its id, the last count."""
+        task = self._tasks.get(trajectory.task_id)
+        if task is None or not task.evidence:
+            return
+        self._values[task.id][trajectory.id] = {name: [] for name in self._measures.values()}
+        self._waiting += [(task.id, trajectory.id, call.hits) for call in trajectory.calls() if call.hits is not None]
+        if len(self._waiting) >= _AT_ONCE:
+            self._measure()
+
+    def by_task(self) -> Iterator[tuple[str, dict[str, float | None]]]:
+        """Each task with its ``ndcg``, ``recall`` and ``mrr``: mean over a run's searches, then over its runs."""
+        self._measure()
+        for task, runs in self._values.items():
+            means = {name: [fmean(run[name]) for run in runs.values() if run[name]] for name in self._measures.values()}
+            yield task, {name: fmean(values) if values else None for name, values in means.items()}
+
+    def _measure(self) -> None:
+        if not self._waiting:
+            return
+        judged = [
+            ir_measures.Qrel(str(number), docid, 1)
+            for number, (task, _, _) in enumerate(self._waiting)
+            for docid in set(self._tasks[task].evidence)
+        ]
+        # by rank, since ir-measures would break ties of scores in its own way
+        ranked = [
+            ir_measures.ScoredDoc(str(number), hit.docid, -float(hit.rank))
+            for number, (_, _, hits) in enumerate(self._waiting)
+            for hit in hits
+        ]
+        values = {name: [0.0] * len(self._waiting) for name in self._measures.values()}
+        for measured in ir_measures.iter_calc(list(self._measures), judged, ranked):
+            values[self._measures[measured.measure]][int(measured.query_id)] = float(measured.value)
+        for name, of_queries in values.items():
+            for (task, trajectory, _), value in zip(self._waiting, of_queries, strict=True):
+                self._values[task][trajectory][name].append(value)
+        self._waiting = []

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 Values = npt.NDArray[np.float64]
 
+# resampled values held at once: bounds memory whatever the number of tasks
 BATCH_CELLS = 4_000_000
-"""Resampled values held at once: bounds memory whatever the number of tasks."""
 
 LEVEL, POWER = 0.05, 0.8
 PERMUTATIONS = 9_999
@@ -59,8 +59,8 @@ def permutation_tests(exchanges: Sequence[Exchange], *, seed: int, permutations:
     tasks = len(exchanges[0].differences)
     if tasks < 2:
         return [1.0] * len(exchanges)
-    ends = np.cumsum([each.differences.shape[1] for each in exchanges])[:-1]
-    columns = np.concatenate([each.differences for each in exchanges], axis=1)
+    ends = np.cumsum([exchange.differences.shape[1] for exchange in exchanges])[:-1]
+    columns = np.concatenate([exchange.differences for exchange in exchanges], axis=1)
     scale = np.abs(columns).max(axis=0, initial=0.0)
     scale[scale == 0] = 1.0
 
@@ -68,7 +68,7 @@ def permutation_tests(exchanges: Sequence[Exchange], *, seed: int, permutations:
         # rounded, so that sums that are equal are so to the last bit: ties count as extreme
         sums = np.round(signs @ (columns / scale), 9) * scale
         parts = np.split(sums, ends, axis=-1)
-        return np.stack([each.difference(part) for each, part in zip(exchanges, parts, strict=True)], axis=-1)
+        return np.stack([exchange.difference(part) for exchange, part in zip(exchanges, parts, strict=True)], axis=-1)
 
     # flipping the signs of ones gives the signs themselves, drawn once for all statistics
     result = stats.permutation_test(
@@ -98,15 +98,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def smallest_difference(error: float) -> float | None:
-    """The smallest true difference that these tasks would show: with 80 % power at a two-sided level of 5 %.
+    """The smallest true difference that these tasks would show, with 80 % power at a two-sided level of 5 %; None where
+    nothing varied.
 
     It is (z_0.975 + z_0.8) * e = 2.80 * e, where e is the standard error of the difference: the standard deviation of
     the tasks' differences / sqrt(tasks).  That assumes that the difference of the means is about normal, and that the
     tasks' differences would spread about its true value as they do about the measured one; it is not corrected for the
     number of tests.
-
-    Args:
-        error: e, above 0; where it is 0 nothing varied, and nothing can be said.
     """
     from scipy import stats
 

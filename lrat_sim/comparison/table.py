@@ -1,4 +1,4 @@
-"""The tables of a comparison, for the terminal, the report and papers alike."""
+"""The tables of comparisons, for the terminal, the report and papers alike."""
 
 from __future__ import annotations
 
@@ -10,44 +10,100 @@ from msgspec.structs import replace
 from lrat_sim.comparison.answer import sentences
 from lrat_sim.comparison.measures import Measure
 from lrat_sim.comparison.paired import Paired
-from lrat_sim.comparison.record import Comparison, Pairing, Summary
-from lrat_sim.comparison.results import (
-    INTERVAL,
-    RESULT_COLUMNS,
-    RESULT_NOTE,
-    arm_row,
-    result_cells,
-    result_record,
-    role,
-)
+from lrat_sim.comparison.record import Comparison, Pairing, Summary, arms_of, by_series
 from lrat_sim.comparison.significance import LEVEL
-from lrat_sim.tables import Group, Row, Table, dollars, interval, noise, number, p_value
+from lrat_sim.tables import NONE, Group, Row, Table, dollars, interval, noise, number, p_value
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-# two tables of means, since one would not fit 80 columns
+# a space that no medium breaks: "95 %" stands above "interval"
+INTERVAL = "95\u00a0% interval"
+
+# measures with a table of their own: with the others they would not fit 80 columns
 _RETRIEVAL = ("evidence_hit", "ndcg", "recall", "mrr", "calibration_error")
-"""Measures with a table of their own."""
-_OTHERS = ("success", "evidence_recall", "steps_both_solve")
-"""Measures in which pairs without the base are shown."""
+# measures in which pairs without the base are shown
+_OF_OTHER_PAIRS = ("success", "evidence_recall", "steps_both_solve")
 _COUNTS = "won/ tied/ lost"
+# tasks of a list that are named
 _NAMED = 3
 
 Column = Callable[[Summary], str]
 """The cell of an arm in a column."""
 
 
-def summary(comparison: Comparison) -> Table:
-    """A row an arm with its means and its gain over the base; what ends a command, with the answer below it."""
+def results_table(
+    comparisons: Sequence[Comparison],
+    figures: Callable[[Comparison, str], Mapping[str, float]] = lambda comparison, arm: {},
+) -> Table:
+    """Success of every arm with its noise, its gain over the base, evidence recall and steps.
+
+    Several comparisons are grouped by agent, task set and split; those that differ in k stand beside one another.
+
+    Args:
+        comparisons: one or more.
+        figures: further figures of an arm of a comparison, by heading.
+    """
+    alone = len(comparisons) == 1
+    arms = [(comparison, arm) for comparison in comparisons for arm in comparison.arms]
+    further = list(dict.fromkeys(heading for comparison, arm in arms for heading in figures(comparison, arm)))
+    seeded = any(arm.seeds > 1 for comparison in comparisons for arm in comparison.summaries)
+    groups: list[Group] = []
+    records: list[dict[str, Any]] = []
+    for series, members in by_series(comparisons):
+        rows: list[Row] = []
+        for arm in arms_of(members):
+            for comparison in (member for member in members if arm in member.arms):
+                k, own = comparison.setting.get("k"), figures(comparison, arm)
+                cells = [] if alone else [str(k or NONE)]
+                cells += [f"{own[heading]:,.0f}" if heading in own else "" for heading in further]
+                rows.append(_arm_row(comparison, arm, [*cells, *_result_cells(comparison, arm, seeded)]))
+                where = {} if alone else {"series": series, "k": k}
+                records.append({**where, "arm": arm, **own, **_result_record(comparison, arm)})
+        tasks = ", ".join(dict.fromkeys(f"{member.tasks_asked:,} tasks" for member in members))
+        groups.append(Group(rows, title=f"{series}, {tasks}" if series and not alone else None))
+    columns = ["retriever", *["k"] * (not alone), *further, "success, %", "±", *["± seeds"] * seeded, "errors"]
+    columns += ["gain, points", INTERVAL, "p, Holm", "evidence recall, %", "steps"]
+    base = comparisons[0].base if alone else "the base of the same comparison"
+    notes = [f"±: 95 % of the noise from tasks. Gain: over {base}, paired by task; p is corrected for all tests."]
+    notes += ["± seeds: standard deviation between seeds."] * seeded
     return Table(
-        slug="summary",
-        title=f"Means over {comparison.tasks_asked:,} tasks",
-        columns=["retriever", *RESULT_COLUMNS],
-        groups=[Group([arm_row(comparison, arm, result_cells(comparison, arm)) for arm in comparison.arms])],
-        records=[{"arm": arm, **result_record(comparison, arm)} for arm in comparison.arms],
-        notes=[RESULT_NOTE.format(base=comparison.base), *_left_out(comparison)],
+        slug="overview",
+        title=f"Means over {comparisons[0].tasks_asked:,} tasks" if alone else "Success in every comparison",
+        columns=columns,
+        groups=groups,
+        records=records,
+        notes=[*notes, *(_left_out(comparisons[0]) if alone else [])],
+        wide_columns=(columns.index("p, Holm"),) if further else (),  # 80 columns have no room for both
     )
+
+
+def _result_cells(comparison: Comparison, arm: str, seeded: bool) -> list[str]:
+    summary, pairing, gain = comparison.arm(arm), comparison.pairing(arm), [""] * 3
+    if pairing is not None:
+        success = pairing.measures["success"]
+        value = number(success.difference.value, scale=100, sign=True)
+        gain = [value, success.difference.interval(scale=100), p_value(success.p_holm)]
+    return [
+        number(summary.means.get("success"), scale=100),
+        noise(summary.over_tasks.get("success"), scale=100),
+        *[number(summary.over_seeds.get("success"), scale=100)] * seeded,
+        f"{summary.errors:,}",
+        *gain,
+        number(summary.means.get("evidence_recall"), scale=100),
+        number(summary.means.get("steps")),
+    ]
+
+
+def _result_record(comparison: Comparison, arm: str) -> dict[str, Any]:
+    summary, pairing = comparison.arm(arm), comparison.pairing(arm)
+    record: dict[str, Any] = {name: summary.means.get(name) for name in ("success", "evidence_recall", "steps")}
+    record |= {"error_over_tasks": summary.over_tasks.get("success"), "errors": summary.errors}
+    if pairing is not None:
+        success = pairing.measures["success"]
+        record |= {"difference": success.difference.value, "p_holm": success.p_holm}
+        record |= {"low": success.difference.low, "high": success.difference.high}
+    return record
 
 
 def render(comparison: Comparison) -> RenderableType:
@@ -55,24 +111,24 @@ def render(comparison: Comparison) -> RenderableType:
     from rich.console import Group as Parts
     from rich.text import Text
 
+    def named(tasks: Sequence[str]) -> str:
+        shown = ", ".join(tasks[:_NAMED]) + (", ..." if len(tasks) > _NAMED else "")
+        return f"{len(tasks)} ({shown})" if tasks else "0"
+
     notes = []
     for pairing in comparison.against_base():
         relative, gain = pairing.measures["success"].relative, ""
         if relative.value is not None:
             change = number(relative.value, 0, scale=100, sign=True, unit=" %")
             gain = f"success {change} ({relative.interval(0, scale=100)}), "
-        won = f"won {_tasks(pairing.won)}; tied {len(pairing.tied)}; lost {_tasks(pairing.lost)}"
-        notes.append(f"{pairing.arm} against {pairing.base}: {gain}{won}.")
+        outcome = f"won {named(pairing.won)}; tied {len(pairing.tied)}; lost {named(pairing.lost)}"
+        notes.append(f"{pairing.arm} against {pairing.base}: {gain}{outcome}.")
     if lengths := comparison.setting.get("text_length"):
-        notes.append(f"Text length of the encoders, in tokens: {', '.join(f'{a} {n}' for a, n in lengths.items())}.")
+        shown = ", ".join(f"{arm} {length}" for arm, length in lengths.items())
+        notes.append(f"Text length of the encoders, in tokens: {shown}.")
     tables = [part for table in comparison_tables(comparison) for part in (Text(""), table)]
     answer = [Text(sentence, style="bold") for sentence in sentences(comparison).values()]
     return Parts(*answer, *tables, Text(""), *(Text(note, style="dim") for note in notes))
-
-
-def _tasks(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-    return f"{len(names)} ({shown})" if names else "0"
 
 
 def comparison_tables(comparison: Comparison, prefix: str = "") -> list[Table]:
@@ -89,9 +145,9 @@ def comparison_tables(comparison: Comparison, prefix: str = "") -> list[Table]:
 def task_records(comparison: Comparison) -> list[dict[str, Any]]:
     """Every pair of arms with every task, and who did better on it."""
     return [
-        {"arm": each.arm, "base": each.base, "task": task, "outcome": outcome}
-        for each in comparison.pairings
-        for outcome, tasks in (("won", each.won), ("tied", each.tied), ("lost", each.lost))
+        {"arm": pairing.arm, "base": pairing.base, "task": task, "outcome": outcome}
+        for pairing in comparison.pairings
+        for outcome, tasks in (("won", pairing.won), ("tied", pairing.tied), ("lost", pairing.lost))
         for task in tasks
     ]
 
@@ -112,16 +168,19 @@ def _means(comparison: Comparison) -> Table:
     notes += _left_out(comparison)
     if without := comparison.tasks_asked - comparison.tasks_with_evidence:
         notes.append(f"{without:,} tasks have no evidence and are left out of the evidence measures.")
-    return Table(
-        slug="means",
-        title=f"Means over {comparison.tasks_asked:,} tasks",
-        columns=["retriever", *columns],
-        groups=[_by_arm(comparison, columns)],
-        records=[_mean_record(comparison, arm) for arm in comparison.summaries],
-        notes=notes,
-        # a terminal says these in the notes, and of searches how they differ
-        wide_columns=tuple(at for at, name in enumerate(columns, 1) if name in ("searches", "not run", "ungraded")),
-    )
+    counts = ("seeds", "ran", "not_run", "errors", "ungraded", "success_low", "success_high")
+    records: list[dict[str, Any]] = []
+    for arm in comparison.summaries:
+        record: dict[str, Any] = {"arm": arm.name, "tasks_asked": comparison.tasks_asked}
+        record |= {name: getattr(arm, name) for name in counts}
+        for name, value in arm.means.items():
+            over_tasks, over_seeds = arm.over_tasks.get(name), arm.over_seeds.get(name)
+            record |= {name: value, f"{name}_error_over_tasks": over_tasks, f"{name}_deviation_over_seeds": over_seeds}
+        records.append(record)
+    # a terminal says these in the notes, and of searches how they differ
+    wide = tuple(at for at, name in enumerate(columns, 1) if name in ("searches", "not run", "ungraded"))
+    title = f"Means over {comparison.tasks_asked:,} tasks"
+    return _by_arm(comparison, columns, slug="means", title=title, records=records, notes=notes, wide_columns=wide)
 
 
 def _retrieval(comparison: Comparison) -> Table:
@@ -132,52 +191,34 @@ def _retrieval(comparison: Comparison) -> Table:
             f"{number(arm.over_seeds.get('success'), scale=100)} ({arm.seeds})"
         )
         notes = ["Deviation over seeds: standard deviation, in points (number of seeds)."]
-    return Table(
-        slug="retrieval",
-        title="The agent's queries against the evidence, and calibration",
-        columns=["retriever", *columns],
-        groups=[_by_arm(comparison, columns)] if columns else [],
-        records=[
-            {"arm": arm.name, **{measure.name: arm.means.get(measure.name) for measure in measures}}
-            for arm in comparison.summaries
-        ],
-        notes=notes,
-    )
+    records = [
+        {"arm": arm.name, **{measure.name: arm.means.get(measure.name) for measure in measures}}
+        for arm in comparison.summaries
+    ]
+    title = "The agent's queries against the evidence, and calibration"
+    return _by_arm(comparison, columns, slug="retrieval", title=title, records=records, notes=notes)
 
 
-def _by_arm(comparison: Comparison, columns: Mapping[str, Column]) -> Group:
-    rows = [(arm.name, [cell(arm) for cell in columns.values()]) for arm in comparison.summaries]
-    return Group([arm_row(comparison, name, cells) for name, cells in rows])
-
-
-def _deviation(arm: Summary) -> str:
-    return f"{number(arm.over_seeds.get('success'), scale=100)} ({arm.seeds})"
-
-
-def _mean_of(measure: Measure) -> Column:
-    return lambda arm: _value(measure, arm.means.get(measure.name))
+def _by_arm(comparison: Comparison, columns: Mapping[str, Column], **fields: Any) -> Table:
+    """A row an arm; none where there are no columns."""
+    rows = [
+        _arm_row(comparison, arm.name, [cell(arm) for cell in columns.values()])
+        for arm in comparison.summaries
+        if columns
+    ]
+    return Table(columns=["retriever", *columns], groups=[Group(rows)], **fields)
 
 
 def _left_out(comparison: Comparison) -> list[str]:
     notes = []
     for arm in comparison.summaries:
         if arm.ungraded:
-            bounds = interval(arm.success_low, arm.success_high, scale=100)
+            bounds = interval(arm.success_low, arm.success_high, scale=100).replace(" to ", " and ")
             left_out = f"{arm.ungraded:,} answers were not graded and are left out"
-            notes.append(f"{arm.name}: {left_out}; success lies between {bounds.replace(' to ', ' and ')} %.")
+            notes.append(f"{arm.name}: {left_out}; success lies between {bounds} %.")
         if arm.not_run:
             notes.append(f"{arm.name}: {arm.not_run:,} tasks were not run and count as failures.")
     return notes
-
-
-def _mean_record(comparison: Comparison, arm: Summary) -> dict[str, Any]:
-    record: dict[str, Any] = {"arm": arm.name, "tasks_asked": comparison.tasks_asked}
-    names = ("seeds", "ran", "not_run", "errors", "ungraded", "success_low", "success_high")
-    record |= {name: getattr(arm, name) for name in names}
-    for name, value in arm.means.items():
-        over_tasks, over_seeds = arm.over_tasks.get(name), arm.over_seeds.get(name)
-        record |= {name: value, f"{name}_error_over_tasks": over_tasks, f"{name}_deviation_over_seeds": over_seeds}
-    return record
 
 
 def _differences(comparison: Comparison) -> Table:
@@ -193,7 +234,18 @@ def _differences(comparison: Comparison) -> Table:
         if (closed := pairing.gap_closed) is not None and closed.value is not None:
             shown = [number(closed.value, 0, scale=100, unit=" %"), closed.interval(0, scale=100)]
             rows.append(Row(["gap closed", "", "", *shown, *[""] * 5]))
-        groups.append(Group(rows, title=role(comparison, pairing.arm), arm=pairing.arm))
+        groups.append(Group(rows, title=_role(comparison, pairing.arm), arm=pairing.arm))
+    notes = [
+        f"Intervals: {comparison.interval}, {comparison.resamples:,} resamples. A task is won where the arm does "
+        "better on it, whichever direction that is."
+    ]
+    if comparison.tests:
+        notes += [
+            f"p: exact McNemar test where every task is 0 or 1, else {comparison.permutations:,} exchanges of the arms "
+            f"by task. Holm: corrected for all {comparison.tests:,} tests, of every measure of every pair of arms; a "
+            "difference in bold has a corrected p below .05.",
+            "Could show: the smallest true difference that these tasks show 4 times in 5, at p below .05.",
+        ]
     return Table(
         slug="differences",
         title=f"Differences from {comparison.base}, paired by task; shares in points",
@@ -205,7 +257,7 @@ def _differences(comparison: Comparison) -> Table:
             for measure in comparison.measures
             if measure.name in pairing.measures
         ],
-        notes=_how_tested(comparison),
+        notes=notes,
         wide_columns=(1, 2),  # the table of means has them, but for those over other tasks
     )
 
@@ -219,30 +271,15 @@ def _difference_row(measure: Measure, paired: Paired) -> Row:
         number(paired.relative.value, 0, scale=100, sign=True),
         p_value(paired.p),
         p_value(paired.p_holm),
-        number(paired.smallest, _digits(measure, paired.base), scale=_scale(measure)),
+        number(paired.smallest, _digits(measure, paired.base), scale=measure.scale),
         f"{paired.wins:,}/{paired.ties:,}/{paired.losses:,}",
     ]
     return Row(cells, strong=[3] if _is_significant(paired) else [])
 
 
-def _how_tested(comparison: Comparison) -> list[str]:
-    notes = [
-        f"Intervals: {comparison.interval}, {comparison.resamples:,} resamples. A task is won where the arm does "
-        "better on it, whichever direction that is."
-    ]
-    if comparison.tests:
-        notes += [
-            f"p: exact McNemar test where every task is 0 or 1, else {comparison.permutations:,} exchanges of the arms "
-            f"by task. Holm: corrected for all {comparison.tests:,} tests, of every measure of every pair of arms; a "
-            "difference in bold has a corrected p below .05.",
-            "Could show: the smallest true difference that these tasks show 4 times in 5, at p below .05.",
-        ]
-    return notes
-
-
 def _other_pairs(comparison: Comparison) -> Table:
     others = [pairing for pairing in comparison.pairings if pairing.base != comparison.base]
-    measures = [measure for name in _OTHERS for measure in comparison.measures if measure.name == name]
+    measures = [measure for name in _OF_OTHER_PAIRS for measure in comparison.measures if measure.name == name]
     columns, rows = ["pair"], []
     for measure in measures:
         columns += [measure.title + (", points" if measure.unit == "share" else ""), INTERVAL, "p, Holm"]
@@ -260,7 +297,7 @@ def _other_pairs(comparison: Comparison) -> Table:
         title="The other pairs of retrievers",
         columns=[*columns, _COUNTS],
         groups=[Group(rows)],
-        records=[_difference_record(each, measure) for each in others for measure in measures],
+        records=[_difference_record(pairing, measure) for pairing in others for measure in measures],
         wide_columns=(5, 8),
     )
 
@@ -277,10 +314,8 @@ def _difference_record(pairing: Pairing, measure: Measure) -> dict[str, Any]:
 
 
 def _shown_measures(comparison: Comparison, *, retrieval: bool) -> list[Measure]:
-    """The measures of an arm by itself that some arm has, in the comparison's order; nothing paid is no cost.
-
-    A cost that nobody knows is shown, as unknown.
-    """
+    """The measures of an arm by itself that some arm has, in the comparison's order; a cost of 0 is not shown, an
+    unknown one is."""
 
     def is_shown(measure: Measure) -> bool:
         nothing = 0 if measure.unit == "dollar" else None
@@ -293,6 +328,20 @@ def _shown_measures(comparison: Comparison, *, retrieval: bool) -> list[Measure]
     ]
 
 
+def _arm_row(comparison: Comparison, arm: str, cells: Sequence[str]) -> Row:
+    return Row([_role(comparison, arm), *cells], arm=arm)
+
+
+def _role(comparison: Comparison, arm: str) -> str:
+    """The name of an arm, with what it is in the comparison."""
+    name = {comparison.base: "base", comparison.oracle: "oracle"}.get(arm)
+    return arm if name in (None, arm) else f"{arm} ({name})"
+
+
+def _mean_of(measure: Measure) -> Column:
+    return lambda arm: _value(measure, arm.means.get(measure.name))
+
+
 def _heading(measure: Measure) -> str:
     return f"{measure.title}, %" if measure.unit == "share" else measure.title
 
@@ -300,21 +349,17 @@ def _heading(measure: Measure) -> str:
 def _value(measure: Measure, value: float | None) -> str:
     if measure.unit == "dollar":
         return dollars(value)
-    return number(value, _digits(measure, value), scale=_scale(measure))
+    return number(value, _digits(measure, value), scale=measure.scale)
 
 
 def _change(measure: Measure, paired: Paired) -> list[str]:
-    scale, digits = _scale(measure), _digits(measure, paired.base)
-    change = number(paired.difference.value, digits, scale=scale, sign=True)
-    return [change, paired.difference.interval(digits, scale=scale)]
+    digits = _digits(measure, paired.base)
+    change = number(paired.difference.value, digits, scale=measure.scale, sign=True)
+    return [change, paired.difference.interval(digits, scale=measure.scale)]
 
 
 def _is_significant(paired: Paired) -> bool:
     return paired.p_holm is not None and paired.p_holm < LEVEL
-
-
-def _scale(measure: Measure) -> float:
-    return 100.0 if measure.unit == "share" else 1.0
 
 
 def _digits(measure: Measure, size: float | None) -> int:

@@ -12,7 +12,7 @@ from lrat_sim.colours import INK, MUTED, PAPER, TIED, Look, Looks
 from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.paired import standard_error
 from lrat_sim.comparison.plot import NOISE_NOTE, row_panel, success_record
-from lrat_sim.comparison.results import arms_of, by_series
+from lrat_sim.comparison.record import arms_of, by_series
 from lrat_sim.plots import Across, Axis, Bars, Line, Note, Panel, Plot, noise_interval, short_name
 from lrat_sim.report.runs import Values, recall_by_turn, steps_of
 from lrat_sim.report.subject import Compared, Trained, slug_of

@@ -11,8 +11,7 @@ from lrat_sim.colours import Looks
 from lrat_sim.comparison import Comparison, Pairing
 from lrat_sim.comparison.answer import sentences
 from lrat_sim.comparison.plot import success_plot
-from lrat_sim.comparison.results import overview
-from lrat_sim.comparison.table import comparison_tables, task_records
+from lrat_sim.comparison.table import comparison_tables, results_table, task_records
 from lrat_sim.plots import Plot
 from lrat_sim.report.figures import comparison_plots, k_plots, size_plot
 from lrat_sim.report.rounds import round_tables, success_by_round, weight_plot
@@ -48,7 +47,7 @@ def sections(subject: Reported) -> tuple[list[Section], Looks]:
     compared = [_compared(subject, cell, looks) for cell in subject.compared]
     if len(compared) > 1:
         comparisons = [cell.comparison for cell in subject.compared]
-        table, plots = overview(comparisons), k_plots(comparisons, looks)
+        table, plots = results_table(comparisons), k_plots(comparisons, looks)
         compared.insert(0, Section(slug="overview", title="All comparisons", tables=[table], figures=plots))
     rounds = [_rounds(subject, looks)] if subject.kind == "flywheel" else []
     measures = {measure.title: measure.definition for cell in subject.compared for measure in cell.comparison.measures}

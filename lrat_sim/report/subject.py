@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from lrat_sim.artifact import read_json, read_records
 from lrat_sim.comparison import Comparison, load
-from lrat_sim.comparison.results import arms_of, series_of
+from lrat_sim.comparison.record import arms_of, series_of
 from lrat_sim.errors import InputError
 from lrat_sim.mining.report import Histogram, histogram
 from lrat_sim.mining.run import PAIRS

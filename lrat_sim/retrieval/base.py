@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,15 @@ class Retriever(ABC):
     def fingerprint(self) -> str:
         """The identity of this retriever: equal only where every answer is equal."""
         return fingerprint(self.describe())
+
+    def close(self) -> None:  # noqa: B027  # most hold nothing open
+        """Frees what the retriever holds open, such as connections; called at the end of a ``with`` statement."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def for_task(self, task: Task) -> Retriever:
         """The retriever as seen from one task: itself, but for an oracle, which knows the task's evidence."""

@@ -64,6 +64,10 @@ class Connection:
             transport=BoundedTransport(httpx.AsyncHTTPTransport(limits=limits, proxy=proxy_for(self.url))),
         )
 
+    def close(self) -> None:
+        """Ends the connections."""
+        on_loop(self._client.aclose)
+
     def ask(self, path: str, body: object = None) -> httpx.Response:
         """The answer to a POST of ``body`` as JSON, or to a GET without one; whatever its status, outages aside."""
         # in ASCII: a query may hold half a surrogate pair, which UTF-8 cannot

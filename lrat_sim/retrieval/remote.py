@@ -68,6 +68,10 @@ class RemoteRetriever(Retriever):
         """The server's, which every answer repeats."""
         return self.card.fingerprint
 
+    def close(self) -> None:
+        """See :meth:`Retriever.close`."""
+        self._connection.close()
+
     def describe(self) -> dict[str, Any]:
         """What the retriever behind the server says of itself."""
         return dict(self.card.retriever)
@@ -147,6 +151,10 @@ class SearchR1Retriever(Retriever):
     def __init__(self, connection: Connection):
         self._connection = connection
         self._cache = DocumentCache(1 << 28)
+
+    def close(self) -> None:
+        """See :meth:`Retriever.close`."""
+        self._connection.close()
 
     def describe(self) -> dict[str, Any]:
         """The address and the protocol; the corpus and the ranking behind them are unknown."""

@@ -5,14 +5,13 @@ mines and trains, and keeps a record of what it holds (:class:`StudyRecord`).  A
 """
 
 from lrat_sim.rollout.calls import CallOptions
-from lrat_sim.study.ablate import ablate
-from lrat_sim.study.arms import BASE, ORACLE, TRAINED, Arm, alike, named_retriever, opened, runnable_tasks
+from lrat_sim.study.ablate import ablate, load_arms
+from lrat_sim.study.arms import BASE, ORACLE, TRAINED, Arm, alike, opened, runnable_tasks
 from lrat_sim.study.compare import compare
 from lrat_sim.study.controls import Control, Controls, controls
-from lrat_sim.study.flywheel import Flywheel, FlywheelResult, demo, flywheel
+from lrat_sim.study.flywheel import DEMO, Flywheel, FlywheelResult, demo, flywheel
 from lrat_sim.study.probe import Probe, probe
 from lrat_sim.study.record import StudyRecord, read_study
-from lrat_sim.study.runs import graded_rollout
 from lrat_sim.study.settings import (
     AblationSettings,
     CompareSettings,
@@ -21,13 +20,13 @@ from lrat_sim.study.settings import (
     ProbeSettings,
     SweepSettings,
 )
-from lrat_sim.study.study import Condition, Study, StudyResult
+from lrat_sim.study.study import Condition, Study, StudyResult, graded_rollout
 from lrat_sim.study.sweep import nested_subsets, sweep
 
 __all__ = [
-    "BASE", "ORACLE", "TRAINED", "AblationSettings", "Arm", "CallOptions", "CompareSettings", "Condition", "Control",
-    "Controls", "ControlsSettings", "Flywheel", "FlywheelResult", "FlywheelSettings", "Probe", "ProbeSettings",
-    "Study", "StudyRecord", "StudyResult", "SweepSettings", "ablate", "alike", "compare", "controls", "demo",
-    "flywheel", "graded_rollout", "named_retriever", "nested_subsets", "opened", "probe", "read_study",
-    "runnable_tasks", "sweep",
+    "BASE", "DEMO", "ORACLE", "TRAINED", "AblationSettings", "Arm", "CallOptions", "CompareSettings", "Condition",
+    "Control", "Controls", "ControlsSettings", "Flywheel", "FlywheelResult", "FlywheelSettings", "Probe",
+    "ProbeSettings", "Study", "StudyRecord", "StudyResult", "SweepSettings", "ablate", "alike", "compare", "controls",
+    "demo", "flywheel", "graded_rollout", "load_arms", "nested_subsets", "opened", "probe",
+    "read_study", "runnable_tasks", "sweep",
 ]  # fmt: skip

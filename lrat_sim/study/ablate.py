@@ -14,31 +14,96 @@ Every step finds what an earlier call finished, so that arms, seeds, splits and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint, read_records
 from lrat_sim.comparison import Comparison
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.corpus.split import check_leak
 from lrat_sim.errors import InputError
 from lrat_sim.grading.relevance import RelevanceJudge
+from lrat_sim.mining.recipe import MiningRecipe, load_recipe
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.progress import console
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.study.arm_table import ArmSettings, load_arms
-from lrat_sim.study.arms import BASE, Arm, alike, open_base, open_trained, opened, runnable_tasks
-from lrat_sim.study.record import Trained
-from lrat_sim.study.settings import AblationSettings
-from lrat_sim.study.study import Condition, Study, StudyResult
-from lrat_sim.training.folder import read_record
+from lrat_sim.retrieval.registry import check_retriever
+from lrat_sim.settings import Settings
+from lrat_sim.study.arms import BASE, Arm, alike, check_arm, open_base, open_trained, opened, runnable_tasks
+from lrat_sim.study.settings import AblationSettings, AgentOptions, MiningOptions, TrainingName, TrainingOptions
+from lrat_sim.study.study import Condition, ModelKind, Study, StudyResult
+from lrat_sim.training.settings import TrainingSettings
 
+# tokens of a document that encoders read where no arm is trained: as many as `train-small` trains on
 _DOCUMENT = 128
-"""Tokens of a document that encoders read where no arm is trained: as many as ``train-small`` trains on."""
+
+
+class ArmSettings(Settings, frozen=True, kw_only=True):
+    """One arm of a table (``lrat_sim/recipes/ablate-arms.yaml``): a retriever that is not trained, or how one is made
+    from the collected runs.  An InputError names options that contradict one another or do nothing."""
+
+    description: Annotated[str, Meta(description="For readers.")] = ""
+    retriever: Annotated[str | None, Meta(description="Not trained; base is what training starts from.")] = None
+    mining: Annotated[str | None, Meta(description="Mining recipe of a trained arm, by name or path.")] = None
+    mining_options: MiningOptions = {}
+    training: TrainingName = "train-small"
+    training_options: TrainingOptions = {}
+    kind: Annotated[ModelKind, Meta(description="What is trained: encoder, or reranker over the base.")] = "encoder"
+    rerank: Annotated[dict[str, Any], Meta(description="Options of the retriever rerank, for a reranker.")] = {}
+    agent_options: AgentOptions = {}  # while this arm is evaluated
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.retriever is None) == (self.mining is None):
+            raise InputError(
+                f"an arm has retriever {self.retriever!r} and mining {self.mining!r}; give it one of the two."
+            )
+        if self.retriever is not None and (self.mining_options or self.training_options):
+            raise InputError(f"an arm with the retriever {self.retriever!r} is not trained; leave its options out.")
+        if self.rerank and self.kind != "reranker":
+            raise InputError("an arm that is no reranker has rerank options; leave them out or set kind to reranker.")
+
+    def recipe(self) -> MiningRecipe:
+        """The mining recipe of a trained arm."""
+        return load_recipe(self.mining or "", self.mining_options)
+
+    def trained_by(self) -> TrainingSettings:
+        """The training recipe."""
+        return catalog.load("recipes", self.training, TrainingSettings, self.training_options)
+
+
+class ArmTable(Settings, frozen=True, kw_only=True):
+    """A file of arms, by name."""
+
+    arms: dict[str, ArmSettings]
+    description: str = ""
+
+
+def load_arms(names: Sequence[str] = (), table: str = "ablate-arms") -> dict[str, ArmSettings]:
+    """Arms of a table by name, all of them by default, ``base`` always first; raises an UnknownName or InputError where
+    an arm, or a recipe or retriever that it names, cannot be."""
+    known = catalog.load("recipes", table, ArmTable).arms
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"there is no arm {unknown[0]!r} in {table}; it has {', '.join(known)}.")
+    wanted = dict.fromkeys([BASE, *(names or known)])
+    arms = {name: known.get(name, ArmSettings(retriever=BASE)) for name in wanted}
+    if arms[BASE].retriever is None:
+        raise InputError(f"the arm {BASE!r} of {table} is trained, but the others are measured against it; rename it.")
+    for name, arm in arms.items():
+        check_arm(name)
+        if arm.retriever is None:
+            arm.recipe(), arm.trained_by()
+        elif arm.retriever != BASE:
+            check_retriever(arm.retriever)
+    return arms
 
 
 def ablate(
@@ -47,43 +112,41 @@ def ablate(
     settings: AblationSettings | None = None,
     *,
     judge: RelevanceJudge | None = None,
-    command: str | None = None,
 ) -> StudyResult:
     """Makes every arm from the same runs, and compares them all on held-out tasks.
 
     Args:
         datasets: a task set, or several by name, each with a ``train`` split and the one to evaluate on.
         folder: see above.
-        settings: what to do; the defaults where None.
+        settings: what to do.
         judge: of the relevance of opened documents; by default the offline rules.
-        command: the command line that asked for it, for the record.
 
     Raises:
         InputError: a setting, an arm or a name is wrong, or training and held-out tasks share a question.
         FingerprintMismatch: the folder holds runs or models of another agent, task set or recipe.
-        LimitReached: a limit of the calls ended it; the same call with a higher one resumes from there.
+        LimitReached: a limit of the calls ended it; rerun with a higher one to resume.
     """
     settings = settings or AblationSettings()
     arms = load_arms(settings.arms, settings.table)
     sets = {datasets.name: datasets} if isinstance(datasets, Dataset) else dict(datasets)
     if not sets:
         raise InputError("an ablation needs a task set; name one or more.")
-    work = [_TaskSet(name, dataset, arms, settings) for name, dataset in sets.items()]
-    recorded = {"table_of_arms": msgspec.to_builtins(arms)}
+    on_sets = [_OnTaskSet(name, dataset, arms, settings) for name, dataset in sets.items()]
     made_from = {
         "agent": settings.own_agent().describe()["fingerprint"],
         "base_model": settings.base_model,
         "samples": settings.samples,
         "seed": settings.collect_seed,
     }
-    study = Study("ablate", folder, settings, made_from=made_from, recorded=recorded, command=command)
+    recorded = {"table_of_arms": msgspec.to_builtins(arms)}
+    study = Study("ablate", folder, settings, made_from=made_from, recorded=recorded)
     study.save()
     trained, seeds = sum(arm.mining is not None for arm in arms.values()), len(settings.seeds)
-    study.total = len(work) * ((trained > 0) + trained * (1 + seeds) + len(arms) * seeds)
-    return study.result(dict(task_set.run(study, judge) for task_set in work))
+    study.total = len(sets) * ((trained > 0) + trained * (1 + seeds) + len(arms) * seeds)
+    return study.result(dict(on_set.run(study, judge) for on_set in on_sets))
 
 
-class _TaskSet:
+class _OnTaskSet:
     """The arms on one task set; everything is checked before anything runs."""
 
     def __init__(self, name: str, dataset: Dataset, arms: Mapping[str, ArmSettings], settings: AblationSettings):
@@ -93,61 +156,47 @@ class _TaskSet:
         self.agents = {arm: settings.own_agent(**options.agent_options) for arm, options in arms.items()}
         self.train_tasks = runnable_tasks(dataset.tasks("train"), self.agent, settings.train_tasks)
         self.condition = Condition.of(dataset, settings.split, self.agent, settings.test_tasks, name)
-        self.trained = [name for name, arm in arms.items() if arm.mining is not None]
-        lengths = [arms[name].trained_by().max_document_length for name in self.trained]
-        self.length = max(lengths, default=_DOCUMENT)
+        self.trained = {name: arm for name, arm in arms.items() if arm.mining is not None}
+        # all encoders read documents as long as the longest that an arm is trained on
+        self.length = max((arm.trained_by().max_document_length for arm in self.trained.values()), default=_DOCUMENT)
 
     def run(self, study: Study, judge: RelevanceJudge | None) -> tuple[str, Comparison]:
-        """All arms, and the folder of their comparison."""
+        """All arms; returns the folder of their comparison, and that."""
         settings, self.study, self.folder = self.settings, study, study.folder / self.name
-        # documents as long as the longest that an arm is trained on
         self.base = open_base(self.dataset, settings.base, self.length)
+        run, seed = self.folder / "collect", settings.collect_seed + 1  # as the first round of a flywheel
         if self.trained:
             study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}")
-            run, seed = self.folder / "collect", settings.collect_seed + 1  # as the first round of a flywheel
             models = (self.folder / "arms").glob("*/seed-*/model")
             study.collect(self.train_tasks, self.agent, self.base, run, seed, settings.samples, models)
-        for name in self.trained:
+        for name, arm in self.trained.items():
             study.step("mine", f"{name} on {self.name}")
-            report = study.mine([run], self.arms[name].recipe(), self.folder / "arms" / name, self.dataset, judge)
+            report = study.mine([run], arm.recipe(), self.folder / "arms" / name, self.dataset, judge)
             console.print(f"{report.pairs:,} pairs", markup=False)
         arms = [
             Arm(name=name, retriever=partial(self.retriever, name), agent=self.agents[name], differs=arm.agent_options)
             for name, arm in self.arms.items()
         ]
         folder = f"{self.name}/{settings.split}-k{self.agent.limits.k}"
-        comparison = study.evaluate(arms, self.condition, folder, base=BASE, seeds=settings.seeds)
-        study.trained(folder, {name: self._account(name) for name in self.trained})
-        return folder, comparison
+        return folder, study.evaluate(arms, self.condition, folder, base=BASE, seeds=settings.seeds)
 
     def retriever(self, name: str, seed: int) -> Retriever:
         """The retriever of an arm; a trained one is trained now, where it is missing."""
-        arm = self.arms[name]
+        arm, base_model = self.arms[name], self.settings.base
         if arm.retriever == BASE:
             return self.base
         if arm.retriever is not None:
             return opened(arm.retriever, self.dataset, **alike({name: arm.retriever}, self.length)[name])
-        training, model = arm.trained_by(), self._model(name, seed)
-        training = msgspec.structs.replace(training, seed=training.seed + seed)
-        self.study.step("train", f"{name} on {self.name}, seed {seed}")
-        self.study.train(self._pairs(name), self.dataset, self.settings.base, training, model, arm.kind)
+        training, folder = arm.trained_by(), self.folder / "arms" / name
+        model, pairs = folder / f"seed-{seed}" / "model", read_records(folder / PAIRS, Pair)
+        what = f"{name} on {self.name}, seed {seed}"
+        self.study.train(what, pairs, self.dataset, base_model, training, model, seed=seed, arm=name, kind=arm.kind)
         if arm.kind == "reranker":
-            base = f"dense:model={self.settings.base},max_length={self.length}"
+            base = f"dense:model={base_model},max_length={self.length}"
             indexes = self.dataset.folder / "indexes" / f"rerank-{fingerprint(base)[:8]}"
             options = {"base": base, **arm.rerank, "model": str(model)}
             return opened("rerank", self.dataset, f"the base of {name}", indexes=indexes, **options)
         # documents as long as those of every other arm; queries with what the arm is sent beside them
         longer = training.max_query_length > self.length
-        options = {"max_query_length": training.max_query_length} if longer else {}
-        return open_trained(self.dataset, model, self.length, **options)
-
-    def _account(self, name: str) -> Trained:
-        tasks = [pair.provenance.task for pair in self._pairs(name)]
-        seconds = [read_record(self._model(name, seed)).seconds for seed in self.settings.seeds]
-        return Trained(pairs=[len(tasks)] * len(seconds), tasks=[len({*tasks})] * len(seconds), seconds=seconds)
-
-    def _pairs(self, name: str) -> Iterator[Pair]:
-        return read_records(self.folder / "arms" / name / PAIRS, Pair)
-
-    def _model(self, name: str, seed: int) -> Path:
-        return self.folder / "arms" / name / f"seed-{seed}" / "model"
+        queries = {"max_query_length": training.max_query_length} if longer else {}
+        return open_trained(self.dataset, model, self.length, **queries)

@@ -18,7 +18,7 @@ from lrat_sim.progress import bar, console
 from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.registry import parse_spec
+from lrat_sim.retrieval.registry import check_retriever, parse_spec
 from lrat_sim.rollout.summary import left_out_sentence, runnable
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import RECORD, read_record
@@ -26,19 +26,16 @@ from lrat_sim.training.folder import RECORD, read_record
 BASE, TRAINED, ORACLE = "base", "trained", "oracle"
 
 _ENCODERS = ("dense", "embedding-api")
-_MEMBERS = {"rerank": "dense", "hybrid": "bm25+dense"}
-"""Retrievers made of others, and of which by default."""
-
+# where a model reads more, `dense` cuts texts there
 _LONGEST = 512
-"""Where a model reads more, ``dense`` cuts texts there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
     """One arm of a comparison: its retriever, or a function that makes it for a seed, such as one that trains first.
 
-    ``agent`` is who runs, where that is another than for the other arms, and ``differs`` the settings in which it does,
-    so that the comparison says so; ``folder`` names its run folder, where that is not the arm's own name.
+    ``agent`` runs it where that is another one than for the other arms, and ``differs`` holds the settings in which it
+    does, so that the comparison says so; ``folder`` names its run folder, where that is not the arm's own name.
     """
 
     name: str
@@ -46,10 +43,6 @@ class Arm:
     agent: AgentSettings | None = None
     differs: Mapping[str, Any] = field(default_factory=dict)
     folder: str | None = None
-
-    def open(self, seed: int) -> Retriever:
-        """Its retriever for a seed."""
-        return self.retriever if isinstance(self.retriever, Retriever) else self.retriever(seed)
 
 
 def opened(
@@ -77,44 +70,52 @@ def open_base(dataset: Dataset, model: str, length: int) -> Retriever:
 
 def open_trained(dataset: Dataset, model: Path, length: int, **options: object) -> Retriever:
     """A trained encoder, likewise; its index lies beside the model, and goes with it."""
-    title = model.parent.name
-    return opened(
-        "dense", dataset, title, indexes=model.parent / "indexes", model=str(model), max_length=length, **options
-    )
+    options |= {"model": str(model), "max_length": length}
+    return opened("dense", dataset, model.parent.name, indexes=model.parent / "indexes", **options)
 
 
 def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict[str, Any]]:
     """The options to open arms (specs by name) with, so that their encoders read texts of one length, in tokens.
 
-    It is the one asked for; else the one that a spec gives (``dense:max_length=96``); else the longest that one of the
-    trained models was trained on; else the shortest of the encoders' own.  A spec that gives its own keeps it, and the
-    comparison then says so.
-
+    That is the ``length`` asked for; else the one that a spec gives (``dense:max_length=96``); else the longest that
+    one of the trained models was trained on; else the shortest of the encoders' own.  A spec that gives its own keeps
+    it, and the comparison then says so.
     """
     encoders = [encoder for spec in specs.values() for encoder in _encoders(spec)]
     given = {int(options["max_length"]) for _, options in encoders if str(options.get("max_length", "")).isdecimal()}
-    trained = [_trained_on(options.get("model")) for _, options in encoders]
-    own = [_own_length(name, options.get("model")) for name, options in encoders]
-    if length is None and not given and not any(trained) and len({*own}) <= 1:
-        return {arm: {} for arm in specs}
-    known_trained, known_own = ([known for known in lengths if known is not None] for lengths in (trained, own))
-    if length is None:
-        length = given.pop() if len(given) == 1 else max(known_trained, default=min(known_own, default=None))
+    trained = [tokens for _, options in encoders if (tokens := _trained_on(options.get("model"))) is not None]
+    own = {_own_length(name, options.get("model")) for name, options in encoders}
+    if length is None and (given or trained or len(own) > 1):
+        shortest = min((tokens for tokens in own if tokens is not None), default=None)
+        length = given.pop() if len(given) == 1 else max(trained, default=shortest)
     return {arm: {} if length is None else _reading(spec, length) for arm, spec in specs.items()}
 
 
-def _members(name: str, options: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The option that names what a retriever is made of, and that."""
-    option = "members" if name == "hybrid" else "base"
-    named = str(options.get(option, _MEMBERS.get(name, "")))
-    return option, named.split("+") if option == "members" else [named] if named else []
+def open_arms(
+    retrievers: Mapping[str, str | Path | Retriever], dataset: Dataset, length: int | None = None
+) -> list[Arm]:
+    """Retrievers by name as arms, their encoders reading texts of one length (:func:`alike`)."""
+    specs = {name: str(spec) for name, spec in retrievers.items() if not isinstance(spec, Retriever)}
+    options = alike(specs, length)
+    return [
+        Arm(name=name, retriever=spec if isinstance(spec, Retriever) else opened(spec, dataset, **options[name]))
+        for name, spec in retrievers.items()
+    ]
+
+
+def _members(name: str, options: Mapping[str, Any]) -> list[str]:
+    """The specs of the retrievers that one is made of."""
+    if name == "hybrid":
+        return str(options.get("members", "bm25+dense")).split("+")
+    base = options.get("base", "dense" if name == "rerank" else "")
+    return [str(base)] if base else []
 
 
 def _encoders(spec: str) -> Iterator[tuple[str, dict[str, Any]]]:
     name, options = parse_spec(spec)
     if name in _ENCODERS:
         yield name, options
-    for member in _members(name, options)[1]:
+    for member in _members(name, options):
         yield from _encoders(member)
 
 
@@ -123,13 +124,13 @@ def _reading(spec: str, length: int) -> dict[str, Any]:
     name, options = parse_spec(spec)
     if name in _ENCODERS:
         return {} if "max_length" in options else {"max_length": length}
-    option, members = _members(name, options)
-    read = []
+    members, read = _members(name, options), []
     for member in members:
-        within, given = parse_spec(member)
-        own = within not in _ENCODERS or "max_length" in given
-        read.append(member if own else f"{member}{',' if ':' in member else ':'}max_length={length}")
-    return {} if read == members else {option: "+".join(read)}
+        # what a member is made of in turn cannot be given options from here
+        inner, own = parse_spec(member)
+        kept = inner not in _ENCODERS or "max_length" in own
+        read.append(member if kept else f"{member}{',' if ':' in member else ':'}max_length={length}")
+    return {} if read == members else {"members" if name == "hybrid" else "base": "+".join(read)}
 
 
 def _trained_on(model: str | None) -> int | None:
@@ -169,8 +170,26 @@ def named_retriever(spec: str) -> tuple[str, str]:
     return own.replace("/", "-"), spec
 
 
+def check_retrievers(retrievers: Mapping[str, str | Path | Retriever], given: int = 2) -> None:
+    """Raises an InputError where there are fewer than the ``given`` ones, two at least, or one cannot be opened."""
+    if len(retrievers) < max(2, given):
+        raise InputError(
+            "a comparison needs two retrievers or more, each under a name of its own; name them NAME=SPEC."
+        )
+    for name, spec in retrievers.items():
+        check_arm(name)
+        if not isinstance(spec, Retriever):
+            check_retriever(spec)
+
+
+def check_arm(name: str) -> None:
+    """Raises an InputError where the name of an arm cannot be that of its run folder."""
+    if name != Path(name).name or name in ("", ".."):
+        raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")
+
+
 def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
-    """The tasks that an agent can be asked, at most ``limit``; those without a plan that it needs are named.
+    """The tasks that an agent can be asked, at most ``limit``; says which have no plan that it needs.
 
     Raises an InputError where none is left.
     """
@@ -178,9 +197,3 @@ def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | Non
     if left_out:
         console.print(left_out_sentence(left_out, len(tasks)), markup=False)
     return kept[:limit]
-
-
-def check_arm(name: str) -> None:
-    """Raises an InputError where the name of an arm cannot be that of its run folder."""
-    if name != Path(name).name or name in ("", ".."):
-        raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")

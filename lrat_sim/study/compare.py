@@ -24,11 +24,10 @@ from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.registry import check_retriever
-from lrat_sim.study.arms import Arm, alike, check_arm, opened
-from lrat_sim.study.record import Cell
+from lrat_sim.study.arms import check_retrievers, open_arms
+from lrat_sim.study.record import Cell, recorded_study
 from lrat_sim.study.settings import CompareSettings
-from lrat_sim.study.study import Condition, Study, StudyResult, recorded_study
+from lrat_sim.study.study import Condition, Study, StudyResult
 
 
 def compare(
@@ -39,19 +38,17 @@ def compare(
     *,
     agents: Iterable[AgentSettings] | None = None,
     judge: AnswerJudge | None = None,
-    command: str | None = None,
 ) -> StudyResult:
-    """Compares retrievers under every agent on every task set; runs what is missing, and resumes where it was stopped.
+    """Compares retrievers under every agent on every task set; runs only what is missing.
 
     Args:
         retrievers: name of the arm to spec, as for :func:`lrat_sim.retrieval.open_retriever`, or to a retriever that is
             open already; the first is the base.
         datasets: a task set, or several by name.
-        folder: gets a folder a cell, by which the result names its comparisons, and ``study.json``.
-        settings: what to do; the defaults where None.
+        folder: see above; its cells name the comparisons of the result.
+        settings: what to do.
         agents: who runs, in place of those that the settings name.
         judge: of answers; by default the offline match.
-        command: the command line that asked for it, for the record.
 
     Raises:
         InputError: fewer than two retrievers, a name that cannot be a folder's, the same cell twice, or a task set
@@ -60,15 +57,7 @@ def compare(
     """
     settings = settings or CompareSettings()
     sets = {datasets.name: datasets} if isinstance(datasets, Dataset) else dict(datasets)
-    if len(retrievers) < 2:
-        raise InputError(
-            "a comparison needs two retrievers or more, each under a name of its own; name them NAME=SPEC."
-        )
-    specs = {name: str(given) for name, given in retrievers.items() if not isinstance(given, Retriever)}
-    for name in retrievers:
-        check_arm(name)
-    for spec in specs.values():
-        check_retriever(spec)
+    check_retrievers(retrievers)
     profiles = [settings.load_agent(name) for name in settings.agents] if agents is None else list(agents)
     conditions = [
         Condition.of(dataset, settings.split, _at(profile, k), settings.limit, name)
@@ -78,16 +67,15 @@ def compare(
     ]
     before = recorded_study(folder)
     folders = _cell_folders(conditions, before.cells if before else [])
-    described = {name: specs.get(name, "a retriever of the script") for name in retrievers}
-    recorded = {"retrievers": described, "task_sets": list(sets)}
-    study = Study("compare", folder, settings, recorded=recorded, command=command, judge=judge)
+    described = {
+        name: "a retriever of the script" if isinstance(given, Retriever) else str(given)
+        for name, given in retrievers.items()
+    }
+    study = Study("compare", folder, settings, recorded={"retrievers": described, "task_sets": [*sets]}, judge=judge)
     study.total = len(conditions) * len(retrievers) * len(settings.seeds)
-    lengths, comparisons = alike(specs, settings.max_length), dict[str, Comparison]()
+    comparisons: dict[str, Comparison] = {}
     for name, dataset in sets.items():
-        arms = [
-            Arm(name=arm, retriever=given if isinstance(given, Retriever) else opened(given, dataset, **lengths[arm]))
-            for arm, given in retrievers.items()
-        ]
+        arms = open_arms(retrievers, dataset, settings.max_length)
         for condition, cell in zip(conditions, folders, strict=True):
             if condition.task_set == name:
                 comparisons[cell] = study.evaluate(
@@ -103,16 +91,17 @@ def _at(agent: AgentSettings, k: int) -> AgentSettings:
 def _cell_folders(conditions: Sequence[Condition], before: Sequence[Cell]) -> list[str]:
     """The folder of each cell, relative to the study's: the one that it has, else a new one."""
     known = {cell.identity: cell.folder for cell in before}
-    taken = {folder: identity for identity, folder in known.items()}
-    alone = len(conditions) == 1
     folders: list[str] = []
     for condition in conditions:
         identity, name, k = condition.identity, condition.agent.name, condition.agent.limits.k
-        if identity in known and known[identity] in folders:
+        if known.get(identity) in folders:
             raise InputError(f"{name} on {condition.task_set} with k = {k} is asked for twice; leave one out.")
         if identity not in known:
             folder = re.sub(r"[^\w.-]+", "-", f"{name}-{condition.task_set}-{condition.split}-k{k}")
-            folder = "." if alone and not taken else folder if folder not in taken else f"{folder}-{identity[:8]}"
-            known[identity], taken[folder] = folder, identity
+            if len(conditions) == 1 and not known:
+                folder = "."
+            elif folder in known.values():
+                folder = f"{folder}-{identity[:8]}"
+            known[identity] = folder
         folders.append(known[identity])
     return folders

@@ -1,9 +1,9 @@
-"""Checks of the instrument itself, before anything is believed that it shows.
+"""Checks of the instrument itself, before any of its results is believed.
 
 * A retriever trained on positives that were exchanged at random between queries must gain nothing.
 * One whose positives were drawn at random from the same result list, which is all that is left when it does not
-  matter what an agent opened, must gain nothing either.  It is the harder test: such pairs do not spoil the model, so
-  that what it gains would be owed to the loop and not to the labels.
+  matter what an agent opened, must gain nothing either.  This is the harder test: such pairs do not spoil the model, so
+  that a gain would come from the loop and not from the labels.
 * The oracle, which knows each task's evidence, must bound every other retriever.
 * The same seed must give the same trajectories, in canonical form, whatever the concurrency.
 """
@@ -26,8 +26,8 @@ from lrat_sim.records import canonical
 from lrat_sim.rollout.index import RUN, read_trajectories
 from lrat_sim.study.arms import TRAINED, open_base, runnable_tasks
 from lrat_sim.study.flywheel import flywheel
-from lrat_sim.study.runs import graded_rollout
 from lrat_sim.study.settings import ControlsSettings, FlywheelSettings
+from lrat_sim.study.study import graded_rollout
 from lrat_sim.tables import Table, percent, with_interval
 
 
@@ -62,14 +62,13 @@ class Controls(Struct, frozen=True):
         return Table.of("controls", ["control", "held", "figures"], rows, text_columns=(0, 1, 2), slug="controls")
 
 
-def controls(
-    dataset: Dataset, folder: Path | str, settings: ControlsSettings | None = None, *, command: str | None = None
-) -> Controls:
+def controls(dataset: Dataset, folder: Path | str, settings: ControlsSettings | None = None) -> Controls:
     """Runs every control on a data set.
 
     Args:
         dataset: with splits ``train`` and ``test``.
-        folder: gets the runs; the same call again resumes, but the repeated runs are always made anew.
+        folder: gets the runs; rerun to resume, but the repeated runs are always made anew.
+        settings: what to do; the defaults where None.
     """
     settings, folder = settings or ControlsSettings(), ensure_folder(Path(folder))
     budget, agent = settings.calls.budget(), settings.own_agent()
@@ -79,8 +78,7 @@ def controls(
         console.rule(f"control: {name}")
         options = {"shuffle_positives": shuffle}
         wheel = FlywheelSettings(**shared, mining="mine-paper", mining_options=options, **fields)
-        result = flywheel(dataset, folder / name, wheel, command=command, budget=budget)
-        (comparison,) = result.comparisons.values()
+        (comparison,) = flywheel(dataset, folder / name, wheel, budget=budget).comparisons.values()
         return comparison
 
     exchanged = shuffled("shuffled", settings.seed + 1)
@@ -114,7 +112,8 @@ def controls(
 
 def shuffled_gains_nothing(comparison: Comparison, what: str = "shuffled positives") -> Control:
     """The interval of the gain of the retriever trained on such positives reaches 0 or lies below it."""
-    (pairing,) = (pair for pair in comparison.pairings if (pair.arm, pair.base) == (TRAINED, comparison.base))
+    pairing = comparison.pairing(TRAINED)
+    assert pairing is not None  # a single round has no gate, so that its model is always compared
     gain = pairing.measures["success"].difference
     held = gain.low is not None and gain.low <= 0
     known = gain.low is not None and gain.high is not None

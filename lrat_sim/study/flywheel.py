@@ -18,8 +18,9 @@ A flywheel's folder::
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,21 @@ from lrat_sim.models.budget import Budget
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.study.arms import BASE, TRAINED, Arm, alike, open_base, open_trained, opened, runnable_tasks
-from lrat_sim.study.draws import replayed, shared_out
-from lrat_sim.study.exposure import exposure
-from lrat_sim.study.gate import Decision, decide, frozen_tasks
-from lrat_sim.study.rounds import Guarded, Round, Rounds, arm_figures, figures_of
-from lrat_sim.study.settings import FlywheelSettings, Rule
-from lrat_sim.study.study import Condition, Study, StudyResult, recorded_study
+from lrat_sim.study.arms import BASE, TRAINED, Arm, open_arms, open_base, open_trained, opened, runnable_tasks
+from lrat_sim.study.gate import Decision, Rule, decide, frozen_tasks
+from lrat_sim.study.record import recorded_study
+from lrat_sim.study.rounds import (
+    Guarded,
+    Round,
+    Rounds,
+    arm_figures,
+    exposure,
+    figures_of,
+    replayed,
+    share_tasks,
+)
+from lrat_sim.study.settings import FlywheelSettings
+from lrat_sim.study.study import Condition, Study, StudyResult
 from lrat_sim.training.settings import TrainingSettings
 
 # smaller than the defaults in the world, the tasks and the texts, so that it ends in minutes on two cores
@@ -67,7 +76,6 @@ def flywheel(
     settings: FlywheelSettings | None = None,
     *,
     judge: RelevanceJudge | None = None,
-    command: str | None = None,
     budget: Budget | None = None,
 ) -> FlywheelResult:
     """Improves a retriever from what agents did with it, and measures by how much.
@@ -77,28 +85,27 @@ def flywheel(
         folder: see above.
         settings: what to do; the defaults where None.
         judge: of the relevance of opened documents; by default the offline rules.
-        command: the command line that asked for it, for the record.
         budget: of a study that this one is a part of.
 
     Raises:
         InputError: a setting, a file or a name is wrong, training and held-out tasks share a question, or the folder
             holds another study.
         FingerprintMismatch: the folder holds a flywheel with other settings.
-        LimitReached: a limit of the calls ended it; the same call with a higher one resumes from there.
+        LimitReached: a limit of the calls ended it; rerun with a higher one to resume.
     """
-    return Flywheel(dataset, folder, settings, judge=judge, command=command, budget=budget).run()
+    return Flywheel(dataset, folder, settings, judge=judge, budget=budget).run()
 
 
-def demo(folder: Path | str, settings: FlywheelSettings = DEMO, *, command: str | None = None) -> FlywheelResult:
+def demo(folder: Path | str, settings: FlywheelSettings = DEMO) -> FlywheelResult:
     """The whole loop once on a small generated world, both in ``folder``: minutes on two cores, no key, no network."""
     with bar("generate the world") as progress:
         dataset = prepare("world", Path(folder) / "world", options=DEMO_WORLD, progress=progress)
-    return flywheel(dataset, Path(folder) / "flywheel", settings, command=command)
+    return flywheel(dataset, Path(folder) / "flywheel", settings)
 
 
 class Flywheel:
-    """A flywheel step by step: :meth:`run` is :func:`flywheel`, and its steps are methods, so that a subclass can do
-    one of them otherwise, or something between two of them.  All is checked before anything runs.
+    """A flywheel step by step: :meth:`run` is :func:`flywheel`, and its steps are methods, so that a subclass can
+    replace one of them, or add something between two of them.  All is checked before anything runs.
 
     Attributes:
         accepted: the rounds whose models the gate accepted so far.
@@ -106,7 +113,7 @@ class Flywheel:
 
     def __init__(
         self, dataset: Dataset, folder: Path | str, settings: FlywheelSettings | None = None, *,
-        judge: RelevanceJudge | None = None, command: str | None = None, budget: Budget | None = None,
+        judge: RelevanceJudge | None = None, budget: Budget | None = None,
     ):  # fmt: skip
         self.dataset, self.folder, self.judge = dataset, Path(folder), judge
         self.settings = settings = settings or FlywheelSettings()
@@ -115,7 +122,6 @@ class Flywheel:
         self.agent = settings.own_agent()
         self.baselines = settings.named("baselines", settings.baselines)
         self.collectors = settings.named("retrievers of collect_with", [*settings.collect_with])
-        self.shares = dict(zip(self.collectors, settings.collect_with.values(), strict=True))
         if settings.guard is not None and not any(Path(settings.guard).glob("corpus.jsonl*")):
             raise InputError(
                 f"guard is {settings.guard!r}, which is no data set in the layout of BEIR (no corpus.jsonl); name its "
@@ -132,11 +138,10 @@ class Flywheel:
         if self.rule != "none":
             others = ("train", *settings.splits)
             self.gate_tasks = frozen_tasks(dataset, settings.gate_split, others, self.agent, settings.gate_tasks)
-        # nothing was made after a single round, so that it may be gated later
+        # a single round may be gated later: nothing was made after it
         later = ("gate",) if before and before.settings.get("rounds") == 1 else ()
-        self.study = Study(
-            "flywheel", folder, settings, made_from=self._made_from(), later=later, command=command, budget=budget
-        )
+        self.study = Study("flywheel", folder, settings, made_from=self._made_from(), later=later, budget=budget)
+        self.accepted: list[int] = []
         self._known: float | None = None
 
     @property
@@ -147,13 +152,12 @@ class Flywheel:
     def run(self) -> FlywheelResult:
         """All rounds, and the evaluation."""
         settings, made, stopped = self.settings, list[Round](), None
-        self.accepted: list[int] = []
-        self.base = self.open_base()
-        self.using = self.base
+        self.accepted.clear()
+        self.base = self.using = self.open_base()
         self.study.save()  # not before: a base that cannot be opened binds no folder
-        evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
         # how many models are accepted, and evaluated, shows only at the end
         in_round = 3 + (settings.guard is not None) + (self.rule != "none")
+        evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
         self.study.total = settings.rounds * in_round + evaluations * (1 + settings.rounds + len(self.baselines))
         for number in range(1, settings.rounds + 1):
             made.append(self.round(number))
@@ -164,7 +168,7 @@ class Flywheel:
                 console.print(stopped, markup=False)
                 break
         comparisons = self.evaluate()
-        rounds = self._note(_evaluated(made, comparisons, self.in_use), stopped, comparisons)
+        rounds = self._note(made, stopped, comparisons)
         model = self._round(self.accepted[-1]) / "model" if self.accepted else Path(settings.base)
         return FlywheelResult(
             folder=self.folder, comparisons=comparisons, record=self.study.record, model=model, rounds=rounds
@@ -180,11 +184,12 @@ class Flywheel:
         tables = self.collect(number)
         runs = [self._collected(number, name) for name in tables]
         mined = self.mine(number, runs)
-        trained_from, replayed = self.train(number)
+        trained_from, pairs = self.train(number)
         retriever = self.index(number)
         guarded = self.remember(number)
         decision = self.gate(number, retriever)
-        if decision is None or decision.accepted:
+        accepted = decision is None or decision.accepted
+        if accepted:
             self.accepted.append(number)
             self.using = retriever
         return Round(
@@ -194,30 +199,27 @@ class Flywheel:
             collected=figures_of({task: row for table in tables.values() for task, row in table.items()}),
             exposure=exposure(runs, len(self.dataset.corpus)),
             mined=mined,
-            replayed=replayed,
+            replayed=pairs - mined,
             trained_from=trained_from,
             gate=decision,
-            accepted=decision is None or decision.accepted,
+            accepted=accepted,
             guard=guarded,
         )
 
     def collect(self, number: int) -> dict[str, TaskTable]:
-        """Runs the training tasks with the model in use, and with the retrievers that get a share of them.
-
-        Returns the metrics by task of each that got any.
-        """
-        seed = self.settings.seed + number
+        """Runs the training tasks with the model in use, and with the retrievers that get a share of them; returns the
+        metrics by task of each that got any."""
+        settings, seed = self.settings, self.settings.seed + number
+        shares = dict(zip(self.collectors, settings.collect_with.values(), strict=True))
         tables: dict[str, TaskTable] = {}
         self.study.step("collect", f"for round {number}, on {len(self.train_tasks):,} tasks")
-        for name, tasks in shared_out(self.train_tasks, self.shares, self.in_use, seed).items():
-            other = self.collectors.get(name)
-            retriever = self.using if other is None else opened(other, self.dataset)
-            if self.shares:
+        for name, tasks in share_tasks(self.train_tasks, shares, self.in_use, seed).items():
+            spec = self.collectors.get(name)
+            retriever = self.using if spec is None else opened(spec, self.dataset)
+            if shares:
                 console.print(f"{name} collects on {len(tasks):,} tasks", markup=False)
-            tables[name] = self.study.collect(
-                tasks, self.agent, retriever, self._collected(number, name), seed, self.settings.samples,
-                [self._round(number) / "model"],
-            )  # fmt: skip
+            run, models = self._collected(number, name), [self._round(number) / "model"]
+            tables[name] = self.study.collect(tasks, self.agent, retriever, run, seed, settings.samples, models)
         return tables
 
     def mine(self, number: int, runs: list[Path]) -> int:
@@ -228,24 +230,20 @@ class Flywheel:
         return report.pairs
 
     def train(self, number: int) -> tuple[str, int]:
-        """Trains the round's model; returns what it was trained from, and how many earlier pairs were replayed."""
+        """Trains the round's model; returns what it was trained from, and on how many pairs of this and of earlier
+        rounds."""
         settings, last = self.settings, self.settings.train_from == "last" and self.accepted
-        base = str(self._round(self.accepted[-1]) / "model") if last else settings.base
+        base_model = str(self._round(self.accepted[-1]) / "model") if last else settings.base
         # what a refused round mined may be what it was refused for
         earlier = [self._round(accepted) / PAIRS for accepted in self.accepted]
-        share = settings.replay if last else 1.0
-        seeded = msgspec.structs.replace(self.training, seed=self.training.seed + settings.seed)
-        count = 0
-
-        def pairs() -> Iterator[Pair]:
-            nonlocal count
-            for pair in replayed(earlier, share, settings.seed + number):
-                count += 1
-                yield pair
-            yield from read_records(self._round(number) / PAIRS, Pair)
-
-        self.study.step("train", f"round {number}")
-        self.study.train(pairs(), self.dataset, base, seeded, self._round(number) / "model")
+        pairs: Iterator[Pair] = chain(
+            replayed(earlier, settings.replay if last else 1.0, settings.seed + number),
+            read_records(self._round(number) / PAIRS, Pair),
+        )
+        model = self._round(number) / "model"
+        count = self.study.train(
+            f"round {number}", pairs, self.dataset, base_model, self.training, model, seed=settings.seed
+        )
         return (self.in_use if last else BASE), count
 
     def index(self, number: int) -> Retriever:
@@ -273,44 +271,41 @@ class Flywheel:
             return None
         tasks, seed = self.gate_tasks, self.settings.seed
         self.study.step("gate", f"for round {number}, on {len(tasks):,} tasks")
-
-        def ran(name: str, with_retriever: Retriever) -> TaskTable:
-            return self.study.run(tasks, self.agent, with_retriever, self.folder / "gate" / name, seed)
-
-        in_use, new = ran(self.in_use, self.using), ran(f"round-{number}", retriever)
+        in_use, new = (
+            self.study.run(tasks, self.agent, with_retriever, self.folder / "gate" / name, seed)
+            for name, with_retriever in ((self.in_use, self.using), (f"round-{number}", retriever))
+        )
         decision = decide(self.rule, self.in_use, in_use, new, tasks, seed=seed)
-        taken = "accepted" if decision.accepted else f"refused, {self.in_use} stays in use"
+        verdict = "accepted" if decision.accepted else f"refused, {self.in_use} stays in use"
         points = 100 * (decision.success_difference.value or 0.0)
         broken = f", {decision.errors:,} runs broke" if decision.errors else ""
-        console.print(f"gate: round {number} is {taken} ({points:+.1f} points of success{broken})", markup=False)
+        console.print(f"gate: round {number} is {verdict} ({points:+.1f} points of success{broken})", markup=False)
         return decision
 
     def evaluate(self) -> dict[str, Comparison]:
-        """Runs the base, every accepted model and the baselines on the held-out tasks, for each split and k.  They are
-        looked at here alone, after the last round."""
-        settings, last = self.settings, self.accepted[-1] if self.accepted else 0
+        """Runs the base, every accepted model and the baselines on the held-out tasks, for each split and k.  These
+        tasks are run here alone, after the last round."""
+        settings = self.settings
         arms = [Arm(name=BASE, retriever=self.base)]
         for number in self.accepted:
-            # a further round leaves the last one where it is
-            name, folder = TRAINED if number == last else f"round-{number}", f"round-{number}"
-            arms.append(Arm(name=name, retriever=self.index(number), folder=folder))
-        lengths = alike(self.baselines, self.training.max_document_length)
-        for name, spec in self.baselines.items():
-            arms.append(Arm(name=name, retriever=opened(spec, self.dataset, **lengths[name])))
+            # the folder is named by the round, so that a further round leaves the last one where it is
+            name = self._arm(f"round-{number}")
+            arms.append(Arm(name=name, retriever=self.index(number), folder=f"round-{number}"))
+        arms += open_arms(self.baselines, self.dataset, self.training.max_document_length)
         cells = [(split, k) for split in settings.splits for k in settings.evaluate_ks or (self.agent.limits.k,)]
         self.study.total = self.study.done + len(cells) * len(arms)
         comparisons = {}
         for split, k in cells:
-            agent, name = settings.load_agent(settings.agent, k), f"{split}-k{k}"
-            condition = Condition.of(self.dataset, split, agent, settings.test_tasks)
+            name = f"{split}-k{k}"
+            condition = Condition.of(self.dataset, split, settings.load_agent(settings.agent, k), settings.test_tasks)
             comparisons[name] = self.study.evaluate(
                 arms, condition, f"evaluate/{name}", base=BASE, seeds=(settings.seed,)
             )
-        if last:
+        if self.accepted:
             from lrat_sim.training.folder import add_figures
 
             answers = {name: comparison.answer for name, comparison in comparisons.items()}
-            add_figures(self._round(last) / "model", answers)
+            add_figures(self._round(self.accepted[-1]) / "model", answers)
         return comparisons
 
     def _round(self, number: int) -> Path:
@@ -319,11 +314,20 @@ class Flywheel:
     def _collected(self, number: int, name: str) -> Path:
         return self._round(number) / (f"collect-{name}" if name in self.collectors else "collect")
 
+    def _arm(self, model: str) -> str:
+        """What a model is called where it is evaluated."""
+        return TRAINED if model == self.in_use != BASE else model
+
     def _note(self, made: list[Round], stopped: str | None, comparisons: Mapping[str, Comparison]) -> Rounds:
+        """Records the rounds, with the figures on held-out tasks of the model in use after each of them."""
+        after, in_use = list[Round](), BASE
+        for round_ in made:
+            in_use = f"round-{round_.number}" if round_.accepted else in_use
+            figures = {name: arm_figures(comparison, self._arm(in_use)) for name, comparison in comparisons.items()}
+            after.append(msgspec.structs.replace(round_, evaluated=figures))
         base = {name: arm_figures(comparison, BASE) for name, comparison in comparisons.items()}
-        rounds = Rounds(rounds=list(made), asked=self.settings.rounds, accepted=self.in_use, base=base, stopped=stopped)
-        self.study.note(rounds=rounds)
-        self.study.save()
+        rounds = Rounds(rounds=after, asked=self.settings.rounds, accepted=self.in_use, base=base, stopped=stopped)
+        self.study.save(rounds=rounds)
         return rounds
 
     def _made_from(self) -> dict[str, Any]:
@@ -347,14 +351,3 @@ class Flywheel:
             tasks = {"tasks": len(self.gate_tasks), "fingerprint": fingerprint(self.gate_tasks)}
             decisive["gate"] = {"rule": self.rule, **tasks}
         return decisive
-
-
-def _evaluated(made: Sequence[Round], comparisons: Mapping[str, Comparison], last: str) -> list[Round]:
-    """The rounds with the figures on held-out tasks, of the model in use after each of them."""
-    evaluated, in_use = [], BASE
-    for each in made:
-        in_use = f"round-{each.number}" if each.accepted else in_use
-        arm = TRAINED if in_use == last != BASE else in_use
-        figures = {name: arm_figures(comparison, arm) for name, comparison in comparisons.items()}
-        evaluated.append(msgspec.structs.replace(each, evaluated=figures))
-    return evaluated

@@ -1,64 +1,57 @@
 """The gate: whether a round's model takes the place of the one in use.
 
 Both run on the same frozen tasks, which are never trained or evaluated on, and are paired by task.  By the rule
-``mean`` the new one must win: succeed more often, or as often while its searches show more of the evidence; to stay
-costs nothing, so a tie is no win.  By ``clear`` the 95 % interval of the difference in success must lie above zero.
+``mean`` the new one must win: succeed more often, or as often while its searches show more of the evidence; keeping the
+model in use costs nothing, so a tie is no win.  By ``clear`` the 95 % interval of the difference in success must lie
+above zero.
 
-``mean`` is the default.  A gate guards later rounds against harm: a model that was spoilt loses tens of points, which
+``mean`` is the default.  The gate protects later rounds against harm: a spoilt model loses tens of points, which
 any rule sees.  The gain of a later round is a point or two, for which some hundred tasks have no clear interval, so
 ``clear`` would end most flywheels after the first round.  The price is that of two equal models the new one is taken
-half the time, and that the best of several rounds looks better on these tasks than it is: the evaluation on other tasks
-says what it is worth.
+half the time, and that the best of several rounds looks better on these tasks than it is; the evaluation on other tasks
+shows its true value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from msgspec import Struct
 
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.comparison import compare
-from lrat_sim.comparison.paired import Estimate
+from lrat_sim.comparison import Estimate, compare
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
 from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.records import Task
 from lrat_sim.study.arms import runnable_tasks
-from lrat_sim.study.settings import Rule
 from lrat_sim.text import normalise
 
+Rule = Literal["none", "mean", "clear"]
+
+# means over tasks that are equal may differ by so much
 _ROUNDING = 1e-9
-"""Means over tasks that are equal may differ by so much."""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What the gate decided on a round's model.
-
-    ``against`` names the model in use; ``success`` and ``evidence_recall`` are the new model's, and the differences are
-    paired by task, with a recall difference of None where no task has evidence.  ``errors`` counts the runs of both
-    models that broke, which are failures.
-    """
+    """What the gate decided on a round's model; differences are paired by task."""
 
     rule: Rule
-    against: str
+    against: str  # the model in use
     tasks: int
-    success: float | None
+    success: float | None  # of the new model
     evidence_recall: float | None
     success_difference: Estimate
     recall_difference: Estimate
-    errors: int = 0
+    errors: int = 0  # runs of both models that broke, which are failures
     accepted: bool
 
 
 def frozen_tasks(
     dataset: Dataset, split: str, others: Sequence[str], agent: AgentSettings, limit: int | None = None
 ) -> list[Task]:
-    """The gate's tasks, at most ``limit``, none of whose questions is asked in the ``others`` splits.
-
-    Raises:
-        InputError: there is no such split, or another one asks a question of its.
-    """
+    """The gate's tasks, at most ``limit``; an InputError where one of the ``others`` splits asks a question of its."""
     if split not in dataset.splits:
         raise InputError(
             f"the gate needs held-out tasks of its own, and {dataset.name} has no split {split!r} (it has "
@@ -66,10 +59,10 @@ def frozen_tasks(
             "set gate to none."
         )
     tasks = runnable_tasks(dataset.tasks(split), agent, limit)
-    asked = {normalise(task.question) for task in tasks}
+    questions = {normalise(task.question) for task in tasks}
     for other in others:
         for task in dataset.tasks(other):
-            if normalise(task.question) in asked:
+            if normalise(task.question) in questions:
                 raise InputError(
                     f"the gate's split {split!r} and the split {other!r} both ask {task.question!r}; "
                     "name another gate_split, with tasks of its own."
@@ -80,18 +73,10 @@ def frozen_tasks(
 def decide(
     rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: Sequence[Task], *, seed: int = 0
 ) -> Decision:
-    """Holds a new model against the one in use, called ``against``, by their metrics on the tasks asked.
-
-    Args:
-        rule: ``none`` accepts everything.
-        against: the name of the model in use.
-        in_use, new: metrics by task, as :func:`lrat_sim.study.runs.graded_rollout` gives them.
-        tasks: those asked.
-        seed: of the intervals.
-    """
+    """Holds a new model against the one in use, called ``against``, by their metrics on the tasks asked."""
     comparison = compare({"in use": in_use, "new": new}, "in use", None, [task.id for task in tasks], seed=seed)
-    (pairing,) = comparison.pairings
-    success, recall = pairing.measures["success"], pairing.measures["evidence_recall"]
+    measures = comparison.pairings[0].measures
+    success, recall = measures["success"], measures["evidence_recall"]
     return Decision(
         rule=rule,
         against=against,
@@ -101,12 +86,14 @@ def decide(
         success_difference=success.difference,
         recall_difference=recall.difference,
         errors=sum(summary.errors for summary in comparison.summaries),
-        accepted=rule == "none" or wins(rule, success.difference, recall.difference),
+        accepted=wins(rule, success.difference, recall.difference),
     )
 
 
 def wins(rule: Rule, success: Estimate, recall: Estimate) -> bool:
     """Whether differences from the model in use are a win by a rule."""
+    if rule == "none":
+        return True
     if rule == "clear":
         return success.low is not None and success.low > 0
     gain = success.value or 0.0

@@ -1,8 +1,8 @@
-"""The runs by which an agent is tested as an instrument, and what they show.
+"""The runs that test an agent as an instrument, and what they show.
 
-Four kinds, all of the same agent on the same tasks: the retriever as it is; its lists in random order, for how the
-agent attends to rank; long snippets, for what it then still opens; and the retriever spoiled at growing rates, for
-whether the agent notices.
+Four kinds, all of the same agent on the same tasks: the retriever as it is; its lists in random order, to see how much
+the agent attends to rank; long snippets, to see what it then still opens; and the retriever spoiled at growing rates,
+to see whether the agent notices.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ def probe(
     settings: ProbeSettings | None = None,
     *,
     retriever: Retriever | None = None,
-    command: str | None = None,
 ) -> Probe:
     """Runs what is missing of the four kinds of runs, and measures them.
 
@@ -51,17 +50,16 @@ def probe(
         folder: gets a run folder a kind, and the tables and plots of :func:`lrat_sim.behaviour.behaviour`.
         settings: what to do; the defaults where None.
         retriever: the one that is altered, in place of the one that the settings name.
-        command: the command line that asked for it, for the record.
 
     Raises:
         InputError: a setting is wrong, or the folder holds something else.
-        LimitReached: a limit of the calls ended it; what was run is kept, and the same call resumes from there.
+        LimitReached: a limit of the calls ended it; what was run is kept; rerun to resume.
     """
     settings, folder = settings or ProbeSettings(), Path(folder)
     check_retriever(settings.retriever)
     agent = settings.load_agent(settings.agent, settings.k)
     condition = Condition.of(dataset, settings.split, agent, settings.limit)
-    study = Study("probe", folder, settings, command=command)
+    study = Study("probe", folder, settings)
     retriever, seed = retriever or opened(settings.retriever, dataset), settings.seed
     long = msgspec.structs.replace(agent.limits, snippet_tokens=LONG_SNIPPETS)
     kinds: dict[str, tuple[AgentSettings, Retriever]] = {

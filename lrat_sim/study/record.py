@@ -19,17 +19,13 @@ Kind = Literal["compare", "sweep", "ablate", "flywheel", "probe"]
 class Trained(Struct, frozen=True, kw_only=True):
     """What an arm was trained on, and how long that took: one number a seed."""
 
-    pairs: list[int]
-    tasks: list[int]
-    seconds: list[float]
+    pairs: list[int] = []
+    tasks: list[int] = []
+    seconds: list[float] = []
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """One comparison of a study.
-
-    ``folder`` is relative to that of the study, ``.`` for that itself; ``identity`` is the fingerprint of agent (k
-    included), task set and split; ``trained`` holds the arms that were trained in the study.
-    """
+    """One comparison of a study."""
 
     agent: str
     task_set: str
@@ -39,33 +35,30 @@ class Cell(Struct, frozen=True, kw_only=True):
     tasks: int
     arms: list[str]
     base: str
-    folder: str
-    identity: str
+    folder: str  # relative to that of the study, "." for that itself
+    identity: str  # fingerprint of agent (k included), task set and split
     answer: str
-    trained: dict[str, Trained] = {}
+    trained: dict[str, Trained] = {}  # the arms that were trained in the study
 
 
 class StudyRecord(Struct, frozen=True, kw_only=True):
-    """``study.json``.
-
-    ``command`` and ``settings`` are those of the last call; ``made_from`` is what may not change in the folder;
-    ``cells`` are all comparisons that it holds; ``rounds`` are those of a flywheel.
-    """
+    """``study.json``; ``command`` and ``settings`` are those of the last call."""
 
     schema_version: int = 1
     lrat_sim: str = __version__
     kind: Kind
     command: str | None = None
     settings: dict[str, Any] = {}
-    made_from: dict[str, Any] = {}
-    cells: list[Cell] = []
-    rounds: Rounds | None = None
+    made_from: dict[str, Any] = {}  # what may not change in the folder
+    cells: list[Cell] = []  # all comparisons that it holds
+    rounds: Rounds | None = None  # those of a flywheel
 
 
 def read_study(folder: Path) -> StudyRecord:
-    """The record of a study's folder.
-
-    Raises:
-        InputError: it holds none, or one that cannot be read.
-    """
+    """The record of a study's folder; an InputError where it holds none, or one that cannot be read."""
     return read_json(folder / STUDY, StudyRecord, "the record of a study", "give the folder of a study, or a new one")
+
+
+def recorded_study(folder: Path | str) -> StudyRecord | None:
+    """The record of a study's folder; None where nothing is there yet."""
+    return read_study(Path(folder)) if (Path(folder) / STUDY).exists() else None

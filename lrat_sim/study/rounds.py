@@ -1,26 +1,48 @@
-"""What became of every round of a flywheel, and the table of it."""
+"""What a round of a flywheel is made of: who collects, which pairs are seen again, what was shown, what came of it.
+
+A flywheel learns from what its own retriever showed.  A retriever that shows fewer and fewer documents learns ever more
+about those and nothing about the rest; the Gini coefficient of how often each document is shown makes that visible.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 
+import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
+from lrat_sim.artifact import read_records
 from lrat_sim.comparison import Comparison
 from lrat_sim.grading.metrics import TaskTable
-from lrat_sim.study.exposure import Exposure
+from lrat_sim.records import Pair, Task, encode
+from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.study.gate import Decision
 from lrat_sim.tables import NONE, Table, number, with_interval
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """How agents did with a retriever on some tasks, as means; None where no task has the figure.  ``errors`` counts
-    the runs that broke, which are failures."""
+    """Means over tasks, None where no task has the figure; ``errors`` counts the runs that broke (failures)."""
 
     success: float | None
     evidence_recall: float | None
     steps: float | None
     errors: int = 0
+
+
+class Exposure(Struct, frozen=True, kw_only=True):
+    """How many documents a corpus has, how many were shown in a result list or opened in some runs, and how unequally
+    often, over the whole corpus (None where none was)."""
+
+    documents: int
+    shown: int
+    opened: int
+    shown_gini: float | None
+    opened_gini: float | None
 
 
 class Guarded(Struct, frozen=True, kw_only=True):
@@ -32,48 +54,42 @@ class Guarded(Struct, frozen=True, kw_only=True):
 
 
 class Round(Struct, frozen=True, kw_only=True):
-    """One round, from 1; models are called ``base`` or ``round-N``.
-
-    It collected with the model ``in_use``, whose name stands with those of other retrievers in ``tasks`` (how many
-    training tasks each got).  ``mined`` and ``replayed`` count the pairs of this and of earlier rounds that its model
-    was trained on.  ``evaluated`` is how agents do on held-out tasks with the model that is in use after it, by
-    ``<split>-k<k>``; empty until the flywheel has been evaluated.
-    """
+    """One round, from 1; models are called ``base`` or ``round-N``."""
 
     number: int
-    in_use: str
-    tasks: dict[str, int]
+    in_use: str  # the model that it collected with
+    tasks: dict[str, int]  # training tasks of that model, and of other retrievers that collected
     collected: Figures
     exposure: Exposure
-    mined: int
-    replayed: int
+    mined: int  # pairs of this round that its model was trained on
+    replayed: int  # and of earlier ones
     trained_from: str
     gate: Decision | None
     accepted: bool
     guard: Guarded | None = None
+    # on held-out tasks with the model in use after the round, by <split>-k<k>; empty until the flywheel is evaluated
     evaluated: dict[str, Figures] = {}
 
 
 class Rounds(Struct, frozen=True, kw_only=True):
-    """The rounds made of those ``asked``, the model in use at the end (``accepted``), how agents do on held-out tasks
-    with the ``base`` model, by ``<split>-k<k>``, and why fewer were made than asked (``stopped``)."""
+    """The rounds of a flywheel, of those that were asked for."""
 
     rounds: list[Round]
     asked: int
-    accepted: str
-    base: dict[str, Figures] = {}
-    stopped: str | None = None
+    accepted: str  # the model in use at the end
+    base: dict[str, Figures] = {}  # the base model on held-out tasks, by <split>-k<k>
+    stopped: str | None = None  # why there are fewer rounds than asked for
 
     def table(self) -> Table:
         """One row a round; columns that no round has are left out."""
-        names = list(self.base)
-        gated = any(made.gate for made in self.rounds)
+        names, gated = list(self.base), any(made.gate for made in self.rounds)
         remembered = next((made.guard.base for made in self.rounds if made.guard), None)
+        guarded = remembered is not None
         columns = ["round", "pairs", "docs\nshown", "Gini\nshown", "Gini\nopened"]
-        columns += ["gate: success\nagainst in use"] * gated + ["nDCG@10\nguard"] * (remembered is not None)
+        columns += ["gate: success\nagainst in use"] * gated + ["nDCG@10\nguard"] * guarded
         columns += [f"{name}\nsucc/err/rec/steps" for name in names]
-        base = ["base", *[NONE] * (4 + gated), *[number(remembered, 3)] * (remembered is not None)]
-        rows = [[*base, *(_in_short(self.base[name]) for name in names)]]
+        base = ["base", *[NONE] * (4 + gated), *[number(remembered, 3)] * guarded]
+        rows = [[*base, *(_short(self.base[name]) for name in names)]]
         for made in self.rounds:
             exposure = made.exposure
             row = [
@@ -83,12 +99,27 @@ class Rounds(Struct, frozen=True, kw_only=True):
                 number(exposure.shown_gini, 3),
                 number(exposure.opened_gini, 3),
             ]
-            row += [_decided(made.gate)] * gated
-            row += [number(made.guard.trained if made.guard else None, 3)] * (remembered is not None)
-            rows.append([*row, *(_in_short(made.evaluated.get(name)) for name in names)])
+            row += [_decision(made.gate)] * gated
+            row += [number(made.guard.trained if made.guard else None, 3)] * guarded
+            rows.append([*row, *(_short(made.evaluated.get(name)) for name in names)])
         accepted = sum(made.accepted for made in self.rounds)
         title = f"{len(self.rounds)} of {self.asked} rounds, {accepted} accepted; in use: {self.accepted}"
         return Table.of(title, columns, rows, notes=[self.stopped] if self.stopped else [], slug="rounds")
+
+
+def _decision(gate: Decision | None) -> str:
+    if gate is None or gate.success_difference.value is None:
+        return NONE
+    difference = gate.success_difference
+    errors = f", {gate.errors} err." if gate.errors else ""
+    return with_interval(difference.value, difference.low, difference.high, scale=100) + errors
+
+
+def _short(figures: Figures | None) -> str:
+    if figures is None:
+        return NONE
+    success, recall = (number(value, scale=100) for value in (figures.success, figures.evidence_recall))
+    return f"{success}/{figures.errors}/{recall}/{number(figures.steps)}"
 
 
 def figures_of(table: TaskTable) -> Figures:
@@ -104,21 +135,69 @@ def figures_of(table: TaskTable) -> Figures:
 
 def arm_figures(comparison: Comparison, arm: str) -> Figures:
     """The means of an arm of a comparison."""
-    (summary,) = (summary for summary in comparison.summaries if summary.name == arm)
+    summary = comparison.arm(arm)
     means = {name: summary.means[name] for name in ("success", "evidence_recall", "steps")}
     return Figures(**means, errors=summary.errors)
 
 
-def _decided(gate: Decision | None) -> str:
-    if gate is None or gate.success_difference.value is None:
-        return NONE
-    difference = gate.success_difference
-    broken = f", {gate.errors} err." if gate.errors else ""
-    return with_interval(difference.value, difference.low, difference.high, scale=100) + broken
+def exposure(runs: Iterable[Path], documents: int) -> Exposure:
+    """How often each document was shown and opened in run folders over a corpus of so many documents."""
+    shown: Counter[str] = Counter()
+    opened: Counter[str] = Counter()
+    for run in runs:
+        for trajectory in read_trajectories(run):
+            for call in trajectory.calls():
+                shown.update(hit.docid for hit in call.hits or ())
+                opened.update([call.docid] if call.docid is not None else [])
+
+    def over_corpus(counts: Counter[str]) -> float | None:
+        times = np.zeros(max(documents, len(counts)))
+        times[: len(counts)] = [*counts.values()]
+        return gini(times)
+
+    return Exposure(
+        documents=documents,
+        shown=len(shown),
+        opened=len(opened),
+        shown_gini=over_corpus(shown),
+        opened_gini=over_corpus(opened),
+    )
 
 
-def _in_short(figures: Figures | None) -> str:
-    if figures is None:
-        return NONE
-    success, recall = (number(value, scale=100) for value in (figures.success, figures.evidence_recall))
-    return f"{success}/{figures.errors}/{recall}/{number(figures.steps)}"
+def gini(counts: npt.NDArray[np.float64]) -> float | None:
+    """The Gini coefficient of n counts: 0 where all are equal, (n - 1) / n where one has everything, None where all are
+    0.  With the counts in rising order, x_1 to x_n, it is sum_i (2 i - n - 1) x_i / (n sum_i x_i)."""
+    total, n = float(counts.sum()), len(counts)
+    if total == 0:
+        return None
+    ranks = np.arange(1, n + 1)
+    return float(((2 * ranks - n - 1) * np.sort(counts)).sum() / (n * total))
+
+
+def _draw(*keys: object) -> float:
+    """A number from 0 to below 1 that the keys alone decide, so that more tasks or rounds change no earlier draw."""
+    digest = hashlib.blake2b("\x1f".join(map(str, keys)).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) / (1 << 53)
+
+
+def share_tasks(tasks: Sequence[Task], shares: Mapping[str, float], rest: str, seed: int) -> dict[str, list[Task]]:
+    """Divides tasks among retrievers in about these shares (above 0, together 1 at most), the others to ``rest``;
+    returns the tasks of each name that gets any, ``rest`` first."""
+    shared: dict[str, list[Task]] = {name: [] for name in (rest, *shares)}
+    for task in tasks:
+        left, taker = _draw("collect", seed, task.id), rest
+        for name, share in shares.items():
+            left -= share
+            if left < 0:
+                taker = name
+                break
+        shared[taker].append(task)
+    return {name: own for name, own in shared.items() if own}
+
+
+def replayed(files: Iterable[Path], share: float, seed: int) -> Iterator[Pair]:
+    """A share (0 to 1) of the pairs of earlier rounds, in order; each pair is drawn by its content."""
+    for path in files:
+        for pair in read_records(path, Pair):
+            if share >= 1 or _draw("replay", seed, encode(pair)) < share:
+                yield pair

@@ -1,6 +1,6 @@
 """What each study does: its settings, described and bounded once.
 
-What goes beyond one field (seeds that are given twice, shares that exceed one) is checked below the fields.
+What concerns several fields (seeds given twice, shares that exceed one together) is checked below them.
 """
 
 from __future__ import annotations
@@ -16,33 +16,29 @@ from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.rollout.calls import CallOptions
-from lrat_sim.settings import Settings, Share, Whole
+from lrat_sim.settings import Limit, Samples, Seed, Settings, Share, Split, Whole
 from lrat_sim.study.arms import BASE, ORACLE, TRAINED, named_retriever
+from lrat_sim.study.gate import Rule
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
-
-Rule = Literal["none", "mean", "clear"]
 
 # fields that several studies have
 AgentName = Annotated[str, Meta(description="Agent to run: the name or path of its profile.")]
 K = Annotated[Whole, Meta(description="Results per search; by default the agent's own.")]
-Limit = Annotated[Whole, Meta(description="Largest number of tasks to run.")]
-Samples = Annotated[Whole, Meta(description="Runs of each task.")]
-Seed = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Random seed.")]
-Seeds = Annotated[
-    tuple[Seed, ...], Meta(description="Random seeds; each is a run of every arm, and tasks are paired by their mean.")
-]
-Split = Annotated[str, Meta(description="Tasks to run: train, dev, test or ood, as far as the task set has them.")]
+Seeds = Annotated[tuple[Seed, ...], Meta(description="Random seeds, a run of every arm each; tasks count by the mean.")]
 TrainTasks = Annotated[Whole, Meta(description="Training tasks to collect on; all by default.")]
 TestTasks = Annotated[Whole, Meta(description="Held-out tasks to evaluate on; all by default.")]
+TrainingName = Annotated[str, Meta(description="Training recipe, by name or path.")]
+TrainingOptions = Annotated[dict[str, Any], Meta(description="Fields of the training recipe to override.")]
+MiningOptions = Annotated[dict[str, Any], Meta(description="Fields of the mining recipe to override.")]
+AgentOptions = Annotated[dict[str, Any], Meta(description="Fields of the agent to override, such as limits.turns=30.")]
+Fraction = Annotated[float, Meta(gt=0, le=1)]
 
 
 class StudySettings(Settings, frozen=True, kw_only=True):
     """What every study has."""
 
-    agent_options: Annotated[
-        dict[str, Any], Meta(description="Fields of the agent's profile to override, such as limits.turns=30.")
-    ] = {}
+    agent_options: AgentOptions = {}
     samples: Samples = 1
     calls: CallOptions = CallOptions()
 
@@ -60,9 +56,7 @@ class TrainingStudySettings(StudySettings, frozen=True, kw_only=True):
 
     agent: AgentName = "simulated"
     k: K | None = None
-    base_model: Annotated[
-        str | None, Meta(description="Encoder to start from, a folder or hub id; all-MiniLM-L6-v2 by default.")
-    ] = None
+    base_model: Annotated[str | None, Meta(description="Encoder to start from; all-MiniLM-L6-v2 by default.")] = None
 
     @property
     def base(self) -> str:
@@ -77,8 +71,8 @@ class TrainingStudySettings(StudySettings, frozen=True, kw_only=True):
 class RecipeSettings(TrainingStudySettings, frozen=True, kw_only=True):
     """What every study has that trains by one recipe."""
 
-    training: Annotated[str, Meta(description="Training recipe, by name or path.")] = "train-small"
-    training_options: Annotated[dict[str, Any], Meta(description="Fields of the training recipe to override.")] = {}
+    training: TrainingName = "train-small"
+    training_options: TrainingOptions = {}
 
     def recipe(self) -> TrainingSettings:
         """The training recipe."""
@@ -131,8 +125,7 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
 
     rounds: Annotated[Whole, Meta(description="How often to collect, mine and train.")] = 1
     collect_with: Annotated[
-        dict[str, Annotated[float, Meta(gt=0, le=1)]],
-        Meta(description="Other retrievers to collect with, each with its share of the tasks, such as bm25=0.2."),
+        dict[str, Fraction], Meta(description="Other retrievers to collect with, by their share of tasks: bm25=0.2.")
     ] = {}
     evaluate_ks: Annotated[tuple[Whole, ...], Meta(description="Results per search in evaluation; k by default.")] = ()
     baselines: Annotated[
@@ -142,10 +135,9 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
     mining: Annotated[str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")] = (
         "mine-recommended"
     )
-    mining_options: Annotated[dict[str, Any], Meta(description="Fields of the mining recipe to override.")] = {}
+    mining_options: MiningOptions = {}
     train_from: Annotated[
-        Literal["base", "last"],
-        Meta(description="Train from the base model on all rounds' pairs, or go on from the last accepted model."),
+        Literal["base", "last"], Meta(description="Train from the base on all pairs, or from the last accepted model.")
     ] = "base"
     replay: Annotated[Share, Meta(description="With last: the share of earlier pairs seen again.")] = 0.3
     gate: Annotated[
@@ -160,9 +152,7 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
     patience: Annotated[
         int, Meta(ge=0, le=1_000_000_000, description="Stop after so many refused models in a row; 0 never stops.")
     ] = 2
-    guard: Annotated[
-        str | None, Meta(description="BEIR folder on which every round's model is measured, to see forgetting.")
-    ] = None
+    guard: Annotated[str | None, Meta(description="BEIR folder on which to measure what a model forgot.")] = None
     train_tasks: TrainTasks | None = None
     test_tasks: TestTasks | None = None
     samples: Samples = 2
@@ -175,17 +165,14 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
             raise InputError(f"the shares of collect_with are {together:g} together; they must be 1 or less.")
 
     def rule(self, begun: Rule | None = None) -> Rule:
-        """The gate's rule; ``begun`` is that with which the folder's flywheel was begun."""
+        """The gate's rule; ``begun`` is the one that the flywheel in the folder was begun with."""
         if self.gate is not None:
             return self.gate
         return "mean" if self.rounds > 1 else begun or "none"
 
     def named(self, what: str, specs: Sequence[str]) -> dict[str, str]:
-        """Retrievers (``what``) by name.
-
-        Raises:
-            InputError: two have one name, or one has that of an arm of every flywheel; a spec names nothing.
-        """
+        """Retrievers (``what``) by name; an InputError where a name is taken twice or by an arm of every flywheel, or a
+        spec names nothing."""
         own = {BASE, TRAINED, *(f"round-{number}" for number in range(1, self.rounds + 1))}
         named = dict(named_retriever(spec) for spec in specs)
         if own & {*named} or len(named) < len(specs):
@@ -214,9 +201,11 @@ class ProbeSettings(StudySettings, frozen=True, kw_only=True):
     agent: AgentName = "simulated-paper"
     k: K | None = None
     retriever: Annotated[str, Meta(description="Retriever whose lists are shuffled and spoiled.")] = "dense"
-    rates: Annotated[
-        tuple[Annotated[float, Meta(gt=0, le=1)], ...], Meta(min_length=1, description="Shares of hits to spoil.")
-    ] = (0.25, 0.5, 0.75)
+    rates: Annotated[tuple[Fraction, ...], Meta(min_length=1, description="Shares of hits to spoil.")] = (
+        0.25,
+        0.5,
+        0.75,
+    )
     targets: Annotated[str | None, Meta(description="Targets of behaviour, by name or path.")] = "behaviour-tongyi"
     split: Split = "test"
     limit: Limit | None = None

@@ -1,11 +1,11 @@
 """A study: steps in one folder, with one record, one budget and one way to resume.
 
-A step is the work of one station: collect (and grade), mine, train, index, gate, guard or evaluate.  What marks it as
-done is the record that its station leaves beside the result (``run.yaml``, ``training.json``, ``index.json``, ...): it
-is skipped where that record fits, refused in one sentence where it differs, and finished where it is incomplete.  So a
-study keeps no account of its own that a kill could leave ahead of the facts, and a new one is a short function::
+A step is the work of one station.  What marks it as done is the record that its station leaves beside the result
+(``run.yaml``, ``training.json``, ``index.json``, ...): it is skipped where that record fits, refused in one sentence
+where it differs, and finished where it is incomplete.  A study therefore keeps no account of its own that a kill could
+leave ahead of the facts, and a new one is a short function::
 
-    study = Study("compare", folder, settings, command=command)
+    study = Study("compare", folder, settings)
     condition = Condition.of(dataset, "test", settings.load_agent("simulated"))
     arms = [Arm(name=name, retriever=opened(spec, dataset)) for name, spec in retrievers.items()]
     study.total = len(arms)
@@ -14,39 +14,86 @@ study keeps no account of its own that a kill could leave ahead of the facts, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import msgspec
 
 from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.artifact import check_fingerprint, ensure_folder, fingerprint, write_json
+from lrat_sim.artifact import check_fingerprint, command_line, ensure_folder, fingerprint, write_json
 from lrat_sim.comparison import Comparison, compare, load, run_table, save
-from lrat_sim.comparison.fairness import text_lengths
+from lrat_sim.comparison.answer import text_lengths
+from lrat_sim.comparison.table import results_table
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
-from lrat_sim.grading.answers import AnswerJudge, MatchJudge
+from lrat_sim.grading.answers import AnswerJudge, MatchJudge, match_grade
 from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge
+from lrat_sim.grading.run import grade_run
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import MiningReport
 from lrat_sim.mining.run import mine_run
-from lrat_sim.models.budget import Budget
+from lrat_sim.models.budget import Budget, LimitReached
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.rollout.index import RUN, asked_tasks
+from lrat_sim.rollout.run import rollout
 from lrat_sim.study.arms import ORACLE, Arm, check_arm, runnable_tasks
-from lrat_sim.study.record import COMPARISON, STUDY, Cell, Kind, StudyRecord, Trained, read_study
-from lrat_sim.study.runs import graded_rollout
+from lrat_sim.study.record import COMPARISON, STUDY, Cell, Kind, StudyRecord, Trained, recorded_study
 from lrat_sim.study.settings import StudySettings, check_seeds
-from lrat_sim.training.folder import RECORD
+from lrat_sim.tables import Table
+from lrat_sim.training.folder import RECORD, read_record
 from lrat_sim.training.settings import TrainingSettings
 
 Step = Literal["collect", "mine", "train", "index", "guard", "gate", "evaluate"]
+ModelKind = Literal["encoder", "reranker"]
+
+
+def graded_rollout(
+    tasks: Sequence[Task],
+    agent: AgentSettings,
+    retriever: Retriever,
+    folder: Path,
+    *,
+    seed: int = 0,
+    samples: int = 1,
+    judge: AnswerJudge | None = None,
+    calls: CallOptions | None = None,
+    budget: Budget | None = None,
+) -> TaskTable:
+    """Runs and grades what is missing in a run folder, and returns its metrics by task.
+
+    The judge of answers is the offline match by default, and the budget that of ``calls``, for this rollout alone.
+
+    Raises:
+        LimitReached: the budget is spent; what was run is kept and graded.
+        NothingCame: every run broke, or the judge failed on every answer.
+    """
+    judge = judge or MatchJudge()
+    summary = rollout(
+        tasks,
+        agent,
+        retriever,
+        folder,
+        seed=seed,
+        samples=samples,
+        calls=calls,
+        budget=budget,
+        grade=match_grade if type(judge) is MatchJudge else None,
+    )
+    summary.check(agent.name or agent.model)
+    grade_run(folder, judge)
+    if summary.stopped is not None:
+        raise LimitReached(
+            summary.stopped, f"the limit on {summary.stopped} is reached; rerun with a higher one to resume."
+        )
+    return run_table(folder, tasks, agent.limits.k, judge.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +112,7 @@ class Condition:
     ) -> Condition:
         """The tasks of a split that an agent can be asked, at most ``limit`` of them; ``task_set`` is their name.
 
-        Raises:
-            InputError: there is no such split, or no task that the agent can be asked.
+        Raises an InputError where there is no such split, or no such task.
         """
         tasks = runnable_tasks(dataset.tasks(split), agent, limit)
         return cls(dataset=dataset, task_set=task_set or dataset.name, split=split, tasks=tasks, agent=agent)
@@ -80,7 +126,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResult:
-    """What came of a study: its folder, the comparisons of this call by name, and its record."""
+    """What came of a study: its folder, the comparisons of this call by their folders, and its record."""
 
     folder: Path
     comparisons: dict[str, Comparison]
@@ -92,26 +138,36 @@ class StudyResult:
         answers = {name: comparison.answer for name, comparison in self.comparisons.items()}
         return "\n".join(answer if len(answers) == 1 else f"{name}: {answer}" for name, answer in answers.items())
 
+    def table(self) -> Table:
+        """Success, gain, evidence recall and steps of every arm, and what those were trained on that the study made."""
+        cells = {cell.folder: cell for cell in self.record.cells}
+        trained = {
+            id(comparison): cells[folder].trained for folder, comparison in self.comparisons.items() if folder in cells
+        }
+
+        def figures(comparison: Comparison, arm: str) -> dict[str, float]:
+            made = trained.get(id(comparison), {}).get(arm)
+            tasks = {"their tasks": fmean(made.tasks)} if made and self.record.kind == "sweep" else {}
+            return {"pairs": fmean(made.pairs), **tasks} if made else {}
+
+        return results_table([*self.comparisons.values()], figures)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r}: {self.answer})"
 
 
 class Study:
-    """A study's folder while its steps are done.
+    """A study's folder while its steps are done; ``total`` is how many there are, for the count that is shown.
 
     Args:
         kind: of study; a folder holds one.
         folder: made where it is missing.
-        settings: of the study, for the record; its ``calls`` give the budget.
+        settings: for the record; their ``calls`` give the budget, where none of a larger study is given.
         made_from: what decides its results and may not change in a folder.
         later: keys of ``made_from`` that may be added to a folder that was begun without them.
         recorded: further settings for the record.
-        command: the command line that asked for it; a recorded one stays where none is given.
         judge: of answers; by default the offline match.
         budget: of a study that this one is a part of.
-
-    Attributes:
-        total: how many steps there are, for the count that is shown.
 
     Raises:
         InputError: the folder holds another kind of study, or cannot be written to.
@@ -127,39 +183,41 @@ class Study:
         made_from: Mapping[str, Any] | None = None,
         later: Sequence[str] = (),
         recorded: Mapping[str, Any] | None = None,
-        command: str | None = None,
         judge: AnswerJudge | None = None,
         budget: Budget | None = None,
     ):
         self.folder, self.calls, self.judge = Path(folder), settings.calls, judge or MatchJudge()
         self.budget = budget or settings.calls.budget()
         self.total = self.done = 0
-        wanted = _as_read({**(made_from or {})})
-        known = _as_read({**(recorded or {}), **msgspec.structs.asdict(settings)})
-        self.record = StudyRecord(kind=kind, command=command, settings=known, made_from=wanted)
-        before = recorded_study(self.folder)
-        if before is not None:
+        self._trained: dict[str, Trained] = {}
+        # as a record gives them back, so that they can be compared with what was read
+        decisive, known = (
+            msgspec.json.decode(msgspec.json.encode(values))
+            for values in (made_from or {}, {**(recorded or {}), **msgspec.structs.asdict(settings)})
+        )
+        self.record = StudyRecord(kind=kind, command=command_line.get(), settings=known, made_from=decisive)
+        if (before := recorded_study(self.folder)) is not None:
             if before.kind != kind:
                 raise InputError(
                     f"{folder} holds a study of the kind {before.kind!r}, not {kind!r}; choose another --out folder."
                 )
-            kept = {key: value for key, value in wanted.items() if key not in later or key in before.made_from}
-            check_fingerprint(f"the {kind} in {folder}", before.made_from, kept, "choose another --out folder")
-            self.note(command=command or before.command, cells=before.cells, rounds=before.rounds)
+            wanted = {key: value for key, value in decisive.items() if key not in later or key in before.made_from}
+            check_fingerprint(f"the {kind} in {folder}", before.made_from, wanted, "choose another --out folder")
+            self.record = msgspec.structs.replace(
+                self.record, command=self.record.command or before.command, cells=before.cells, rounds=before.rounds
+            )
         elif (self.folder / RUN).exists():
             raise InputError(f"{folder} is a run folder, which holds no study; choose another --out folder.")
         ensure_folder(self.folder)  # before indexes are built
 
-    def note(self, **fields: Any) -> None:
-        """Sets fields of the record, which :meth:`save` writes."""
+    def save(self, **fields: Any) -> None:
+        """Sets fields of ``study.json`` and writes it; not before all is known to be ours, so that no refused call
+        binds the folder."""
         self.record = msgspec.structs.replace(self.record, **fields)
-
-    def save(self) -> None:
-        """Writes ``study.json``; not before all is known to be ours, so that what is refused binds no folder."""
         write_json(self.folder / STUDY, self.record)
 
     def result(self, comparisons: dict[str, Comparison]) -> StudyResult:
-        """What came of it."""
+        """What the study returns."""
         return StudyResult(folder=self.folder, comparisons=comparisons, record=self.record)
 
     def step(self, name: Step, what: str) -> None:
@@ -195,14 +253,34 @@ class Study:
             return mine_run(runs, recipe, folder, judge=judge or RuleJudge(), corpus=dataset.corpus, progress=progress)
 
     def train(
-        self, pairs: Iterable[Pair], dataset: Dataset, base_model: str, training: TrainingSettings, model: Path,
-        kind: Literal["encoder", "reranker"] = "encoder",
-    ) -> Path:  # fmt: skip
-        """Trains a model, where it is missing."""
+        self, what: str, pairs: Iterable[Pair], dataset: Dataset, base_model: str, training: TrainingSettings,
+        model: Path, *, seed: int, arm: str | None = None, kind: ModelKind = "encoder",
+    ) -> int:  # fmt: skip
+        """Trains a model, where it is missing, with ``seed`` added to that of the recipe.
+
+        What an ``arm`` is trained on is recorded with the next comparison.  Returns the number of pairs.
+        """
         from lrat_sim.training.trainer import train  # torch, which nothing before this needs
 
+        self.step("train", what)
+        count, tasks = 0, set[str]()
+
+        def counted() -> Iterator[Pair]:
+            nonlocal count
+            for pair in pairs:
+                count += 1
+                tasks.add(pair.provenance.task)
+                yield pair
+
+        seeded = msgspec.structs.replace(training, seed=training.seed + seed)
         with bar("train") as progress:
-            return train(pairs, dataset.corpus, base_model, training, model, kind=kind, progress=progress)
+            train(counted(), dataset.corpus, base_model, seeded, model, kind=kind, progress=progress)
+        if arm is not None:
+            account = self._trained.setdefault(arm, Trained())
+            account.pairs.append(count)
+            account.tasks.append(len(tasks))
+            account.seconds.append(read_record(model).seconds)
+        return count
 
     def evaluate(
         self,
@@ -232,17 +310,19 @@ class Study:
         runs = _run_folders(arms, seeds, where)
         if (where / COMPARISON).exists():
             load(where / COMPARISON)  # what is none of ours is refused before anything runs
+        self._trained.clear()
         tables: dict[str, list[TaskTable]] = {arm.name: [] for arm in arms}
         described: dict[str, dict[str, Any]] = {}
         for arm in arms:
             for seed, run in zip(seeds, runs[arm.name], strict=True):
-                retriever = arm.open(seed)  # which may train it first
+                # which may train it first
+                retriever = arm.retriever if isinstance(arm.retriever, Retriever) else arm.retriever(seed)
                 described[arm.name] = retriever.describe()
                 length = text_lengths({arm.name: described[arm.name]}).get(arm.name)
                 read = f", texts of {length} tokens" if length else ""
                 of_seed = f", seed {seed}" if len(seeds) > 1 else ""
-                asked = f"{len(condition.tasks):,} tasks of {condition.task_set}, k = {agent.limits.k}"
-                self.step("evaluate", f"{arm.name} on {asked}{read}{of_seed}")
+                tasks = f"{len(condition.tasks):,} tasks of {condition.task_set}, k = {agent.limits.k}"
+                self.step("evaluate", f"{arm.name} on {tasks}{read}{of_seed}")
                 table = self.run(condition.tasks, arm.agent or agent, retriever, run, seed, samples)
                 tables[arm.name].append(table)
         setting: dict[str, Any] = {
@@ -264,50 +344,26 @@ class Study:
         cell = Cell(
             agent=setting["agent"], task_set=condition.task_set, split=condition.split, k=agent.limits.k,
             seeds=list(seeds), tasks=len(condition.tasks), arms=[arm.name for arm in arms], base=base, folder=folder,
-            identity=condition.identity, answer=comparison.answer,
+            identity=condition.identity, answer=comparison.answer, trained=dict(self._trained),
         )  # fmt: skip
-        self._add(cell)
+        cells = {known.folder: known for known in self.record.cells} | {folder: cell}
+        self.save(cells=list(cells.values()))
         return comparison
-
-    def trained(self, folder: str, arms: Mapping[str, Trained]) -> None:
-        """Records what arms of a comparison were trained on."""
-        (cell,) = (cell for cell in self.record.cells if cell.folder == folder)
-        self._add(msgspec.structs.replace(cell, trained=dict(arms)))
-
-    def _add(self, cell: Cell) -> None:
-        cells = {known.folder: known for known in self.record.cells} | {cell.folder: cell}
-        self.note(cells=list(cells.values()))
-        self.save()
-
-
-def recorded_study(folder: Path | str) -> StudyRecord | None:
-    """The record of a study's folder; None where nothing is there yet."""
-    return read_study(Path(folder)) if (Path(folder) / STUDY).exists() else None
-
-
-def _as_read(values: dict[str, Any]) -> dict[str, Any]:
-    """Values as a record gives them back."""
-    read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(values))
-    return read
-
-
-def _seed_folder(folder: Path, name: str, seed: int, first: int) -> Path:
-    """The run folder of an arm and seed: ``<name>`` for the seed that it already holds, or for the first one where it
-    holds none, else ``<name>-seed-<seed>``; so further seeds go beside, and what is there is found again."""
-    path = folder / name / RUN
-    settings = catalog.read_yaml(path).get("settings") if path.exists() else None
-    held = settings.get("seed") if isinstance(settings, dict) else None
-    return folder / name if seed == (first if held is None else held) else folder / f"{name}-seed-{seed}"
 
 
 def _run_folders(arms: Sequence[Arm], seeds: Sequence[int], folder: Path) -> dict[str, list[Path]]:
-    """The run folders of each arm, one a seed."""
+    """The run folders of each arm, one a seed: ``<arm>`` for the seed that it already holds, or for the first one where
+    it holds none, else ``<arm>-seed-<seed>``; so further seeds go beside, and what is there is found again."""
     check_seeds(seeds)
     runs: dict[str, list[Path]] = {}
     owners: dict[Path, str] = {}
     for arm in arms:
         check_arm(arm.name)
-        runs[arm.name] = [_seed_folder(folder, arm.folder or arm.name, seed, seeds[0]) for seed in seeds]
+        own = folder / (arm.folder or arm.name)
+        settings = catalog.read_yaml(own / RUN).get("settings") if (own / RUN).exists() else None
+        held = settings.get("seed") if isinstance(settings, dict) else None
+        first = seeds[0] if held is None else held
+        runs[arm.name] = [own if seed == first else own.with_name(f"{own.name}-seed-{seed}") for seed in seeds]
         for run in runs[arm.name]:
             if run in owners:
                 raise InputError(f"the arms {owners[run]!r} and {arm.name!r} would share the folder {run}; rename one.")

@@ -12,6 +12,7 @@ further *questions* bring.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,13 +23,11 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge
-from lrat_sim.records import Pair, Task
+from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.study.arms import BASE, Arm, open_base, open_trained
-from lrat_sim.study.record import Trained
 from lrat_sim.study.settings import SweepSettings
 from lrat_sim.study.study import Condition, Study, StudyResult
-from lrat_sim.training.folder import read_record
 
 
 def sweep(
@@ -38,17 +37,15 @@ def sweep(
     settings: SweepSettings,
     *,
     judge: AnswerJudge | None = None,
-    command: str | None = None,
 ) -> StudyResult:
-    """Trains an encoder on each size, runs all on the same tasks, and compares them with the base; resumes where it was
-    stopped.
+    """Trains an encoder on each size, runs all on the same tasks, and compares them with the base.
 
     Args:
         pairs: mined from training tasks.
         dataset: whose documents the pairs name, and whose tasks are asked.
+        folder: see above.
         settings: what to do.  Each seed decides a draw of tasks, a training and the runs.
-
-    The other arguments are those of :func:`lrat_sim.study.compare.compare`.
+        judge: of answers; by default the offline match.
 
     Raises:
         InputError: a size is not to be had, tasks of the pairs are among those asked, or another study is there.
@@ -57,7 +54,11 @@ def sweep(
     """
     pairs, training, seeds = list(pairs), settings.recipe(), settings.seeds
     condition = Condition.of(dataset, settings.split, settings.own_agent(), settings.limit)
-    _refuse_leak(pairs, condition.tasks)
+    if shared := {pair.provenance.task for pair in pairs} & {task.id for task in condition.tasks}:
+        raise InputError(
+            f"{len(shared)} of the tasks asked are those that pairs were mined from, such as {min(shared)!r}; "
+            "choose another split."
+        )
     sizes = sorted(set(settings.sizes))
     parts = {seed: dict(zip(sizes, nested_subsets(pairs, sizes, seed), strict=True)) for seed in seeds}
     made_from = {
@@ -67,64 +68,36 @@ def sweep(
         "base model": settings.base_model,
         **{f"training {field}": value for field, value in msgspec.to_builtins(training).items()},
     }
-    study = Study("sweep", folder, settings, made_from=made_from, command=command, judge=judge)
+    study = Study("sweep", folder, settings, made_from=made_from, judge=judge)
     study.total = len(seeds) * (1 + 2 * len(sizes))
 
-    def model(size: int, seed: int) -> Path:
-        return study.folder / "models" / f"{size}-seed-{seed}" / "model"
-
     def trained(size: int, seed: int) -> Retriever:
-        study.step("train", f"on {len(parts[seed][size]):,} pairs, seed {seed}")
-        seeded = msgspec.structs.replace(training, seed=training.seed + seed)
-        study.train(parts[seed][size], dataset, settings.base, seeded, model(size, seed))
-        return open_trained(dataset, model(size, seed), training.max_document_length)
+        part, model = parts[seed][size], study.folder / "models" / f"{size}-seed-{seed}" / "model"
+        what = f"on {len(part):,} pairs, seed {seed}"
+        study.train(what, part, dataset, settings.base, training, model, seed=seed, arm=f"{size}-pairs")
+        return open_trained(dataset, model, training.max_document_length)
 
     arms = [Arm(name=BASE, retriever=open_base(dataset, settings.base, training.max_document_length))]
     study.save()  # not before the base could be opened
     arms += [Arm(name=f"{size}-pairs", retriever=partial(trained, size)) for size in sizes]
     comparison = study.evaluate(arms, condition, ".", base=BASE, seeds=seeds, samples=settings.samples)
-    study.trained(
-        ".",
-        {
-            f"{size}-pairs": Trained(
-                pairs=[len(parts[seed][size]) for seed in seeds],
-                tasks=[len({pair.provenance.task for pair in parts[seed][size]}) for seed in seeds],
-                seconds=[read_record(model(size, seed)).seconds for seed in seeds],
-            )
-            for size in sizes
-        },
-    )
     return study.result({".": comparison})
 
 
 def nested_subsets(pairs: Iterable[Pair], sizes: Sequence[int], seed: int) -> list[list[Pair]]:
     """Parts of a set of pairs, each holding the smaller ones: whole tasks, drawn at random, until a size is reached.
 
-    Pairs whose document the agent rejected are left out, since none is trained on.  A part is larger than its size by
-    what its last task has too many, and in the order of ``pairs``.
-
-    Raises:
-        InputError: a size is below 1 or more than there are.
+    Pairs whose document the agent rejected are left out, since none is trained on.  A part exceeds its size by the
+    surplus of its last task, and keeps the order of ``pairs``.  An InputError names a size that cannot be had.
     """
     kept = [pair for pair in pairs if pair.satisfied]
     wrong = [f"{size:,}" for size in sizes if not 1 <= size <= len(kept)]
     if wrong or not sizes:
-        given = f"the size {wrong[0]} cannot be had" if wrong else "there is no size"
-        raise InputError(f"{given}; give sizes from 1 to {len(kept):,}, the number of pairs.")
-    count: dict[str, int] = {}
-    for pair in kept:
-        count[pair.provenance.task] = count.get(pair.provenance.task, 0) + 1
+        problem = f"the size {wrong[0]} cannot be had" if wrong else "there is no size"
+        raise InputError(f"{problem}; give sizes from 1 to {len(kept):,}, the number of pairs.")
+    count = Counter(pair.provenance.task for pair in kept)
     reached, start = 0, {}  # of each task, how many pairs come before it in the draw
     for task in sorted(count, key=lambda task: fingerprint([seed, task])):
         start[task] = reached
         reached += count[task]
     return [[pair for pair in kept if start[pair.provenance.task] < size] for size in sizes]
-
-
-def _refuse_leak(pairs: Sequence[Pair], tasks: Sequence[Task]) -> None:
-    shared = {pair.provenance.task for pair in pairs} & {task.id for task in tasks}
-    if shared:
-        raise InputError(
-            f"{len(shared)} of the tasks asked are those that pairs were mined from, such as {min(shared)!r}; "
-            "choose another split."
-        )

@@ -14,8 +14,8 @@ from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint, read_json, write_json
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, console
-from lrat_sim.settings import Share, Whole
-from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, Seed, TaskSet, TaskSets, folder_of, several, verb
+from lrat_sim.settings import Seed, Share, Whole
+from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, TaskSet, TaskSets, folder_of, several, verb
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
@@ -36,9 +36,7 @@ def prepare(
     name: Annotated[AnyPath, Given(str), Meta(description="A task set by name, or a folder of your own files.")],
     out: Out = None,
     *,
-    source: Annotated[
-        AnyPath | None, Given(str), Meta(description="Its local copy; by default its folder below $LRAT_SIM_DATA.")
-    ] = None,
+    source: Annotated[AnyPath | None, Given(str), Meta(description="Its copy; default: below $LRAT_SIM_DATA.")] = None,
     **task_options: Annotated[Any, Meta(description="An option of the task set, such as documents=20000.")],
 ) -> Dataset:
     """Read a corpus with its tasks, or generate one, and keep it in a folder.
@@ -71,33 +69,25 @@ def _prepared(
 
     if (Path(name) / "dataset.json").is_file() and not options:
         return open_dataset(name)
-    named = source is not None or name in catalog.names("corpora") or not Path(name).exists()
-    reader, copy = (name, source) if named else _own(Path(name))
+    path = Path(name)
+    reader, copy = name, source
+    if source is None and name not in catalog.names("corpora") and path.exists() and path.suffix != ".yaml":
+        # files of one's own are the copy that a general reader reads
+        reader, copy = "beir" if (path / "qrels").is_dir() else "jsonl", path
+        if path.is_dir() and not any(path.glob("corpus*")):
+            raise InputError(f"{path} holds no corpus (corpus.jsonl or another format); give a folder that does.")
     if out is None:
         key = [options, str(copy or "")]
-        out = data / f"{Path(name).stem}{f'-{fingerprint(key)[:8]}' if options or copy else ''}"
+        out = data / f"{path.stem}{f'-{fingerprint(key)[:8]}' if options or copy else ''}"
     with bar(f"prepare {name}") as progress:
         dataset = prepare_dataset(reader, out, source=copy, options=dict(options), progress=progress)
     if not dataset.reused:
-        _describe(dataset)
+        splits = ", ".join(f"{split} {len(tasks):,}" for split, tasks in dataset.splits.items()) or "none"
+        documents = f"{len(dataset.corpus):,}" if dataset.card.corpus else "no"
+        console.print(f"{dataset.name}: {documents} documents; tasks: {splits}; in {dataset.folder}", soft_wrap=True)
+        for sentence in dataset.card.account():
+            console.print(f"  {sentence}", soft_wrap=True)
     return dataset
-
-
-def _own(path: Path) -> tuple[str, Path | None]:
-    """The description by which a file or folder of one's own is read, and where its files are."""
-    if path.suffix == ".yaml":
-        return str(path), None
-    if path.is_dir() and not any(path.glob("corpus*")):
-        raise InputError(f"{path} holds no corpus (corpus.jsonl or another format); give a folder that does.")
-    return ("beir" if (path / "qrels").is_dir() else "jsonl"), path
-
-
-def _describe(dataset: Dataset) -> None:
-    splits = ", ".join(f"{name} {len(tasks):,}" for name, tasks in dataset.splits.items()) or "none"
-    documents = f"{len(dataset.corpus):,}" if dataset.card.corpus else "no"
-    console.print(f"{dataset.name}: {documents} documents; tasks: {splits}; in {dataset.folder}", soft_wrap=True)
-    for sentence in dataset.card.account():
-        console.print(f"  {sentence}", soft_wrap=True)
 
 
 def task_set(data: Data, *made: Any) -> Dataset:
@@ -106,18 +96,18 @@ def task_set(data: Data, *made: Any) -> Dataset:
     Raises:
         InputError: none is given, and none is recorded.
     """
-    found = recorded_task_set(data, *made)
-    if found is None:
-        where = ", ".join(str(folder_of(each)) for each in made)
+    dataset = recorded_task_set(data, *made)
+    if dataset is None:
+        where = ", ".join(str(folder_of(result)) for result in made)
         raise InputError(
             f"no task set is given{f', and none is recorded in {where}' if where else ''}; name one with --task-set, "
             "such as world (generated in minutes) or a folder with corpus.jsonl and task files."
         )
-    return found
+    return dataset
 
 
 def recorded_task_set(data: Data, *made: Any) -> Dataset | None:
-    """As :func:`task_set`, None where none is given or recorded."""
+    """Likewise; None where none is given or recorded."""
     from lrat_sim.corpus.dataset import Dataset, open_dataset
 
     if isinstance(data, Dataset):
@@ -127,17 +117,17 @@ def recorded_task_set(data: Data, *made: Any) -> Dataset | None:
     if data is not None and not isinstance(data, TaskSet):
         return prepare(data)
     for folder in map(folder_of, made):
-        for place in (folder, *folder.absolute().parents[:4]):
-            if (place / "dataset.json").is_file():
-                return open_dataset(place)
-            if (place / RECORD).is_file():
-                used = read_json(place / RECORD, UsedTaskSet, "the record of a task set", "delete it")
-                if not ((place / used.folder) / "dataset.json").is_file():
+        for parent in (folder, *folder.absolute().parents[:4]):
+            if (parent / "dataset.json").is_file():
+                return open_dataset(parent)
+            if (path := parent / RECORD).is_file():
+                used = read_json(path, UsedTaskSet, "the record of a task set", "delete it")
+                if not (parent / used.folder / "dataset.json").is_file():
+                    where = parent / used.folder
                     raise InputError(
-                        f"{place / RECORD} names the task set {used.name} in {place / used.folder}, which is gone; "
-                        "give it with --task-set."
+                        f"{path} names the task set {used.name} in {where}, which is gone; give it with --task-set."
                     )
-                return open_dataset(Path(os.path.normpath(place / used.folder)))
+                return open_dataset(Path(os.path.normpath(parent / used.folder)))
     return None
 
 
@@ -146,16 +136,17 @@ def made_with(dataset: Dataset, folder: AnyPath) -> Iterator[None]:
     """Records beside a result which task set it was made with, unless the folder was refused."""
     try:
         yield
-    except InputError:  # nothing is written to what may be of another's
+    except InputError:  # nothing is written to what may belong to something else
         raise
     except BaseException:  # work that was stopped is resumed, and looked at
         if Path(folder).is_dir():
-            _record(dataset, Path(folder))
+            record_task_set(dataset, Path(folder))
         raise
-    _record(dataset, Path(folder))
+    record_task_set(dataset, Path(folder))
 
 
-def _record(dataset: Dataset, folder: Path) -> None:
+def record_task_set(dataset: Dataset, folder: Path) -> None:
+    """Records beside a result which task set it was made with."""
     try:
         relative = Path(os.path.relpath(dataset.folder, folder)).as_posix()
     except ValueError:  # on another drive
@@ -181,11 +172,11 @@ def task_sets(data: Any, *made: Any) -> dict[str, Dataset]:
         data = [
             TaskSet(task_set=name, source=data.source, task_options=data.task_options, data=data.data) for name in names
         ]
-    found: dict[str, Dataset] = {}
-    for given in several(data):
-        dataset = task_set(given, *made)
-        label = dataset.name if dataset.name not in found else dataset.folder.name
-        if label in found:
+    sets: dict[str, Dataset] = {}
+    for source in several(data):
+        dataset = task_set(source, *made)
+        label = dataset.name if dataset.name not in sets else dataset.folder.name
+        if label in sets:
             raise InputError(f"two task sets are called {label!r}; give folders of different names.")
-        found[label] = dataset
-    return found
+        sets[label] = dataset
+    return sets

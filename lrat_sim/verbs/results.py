@@ -22,19 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """A run folder.
-
-    Attributes:
-        folder: where it lies.
-        stopped: the limit of the whole run that ended it early, if one did.
-        agent: who was asked for, where this call made it.
-        estimate: what it would take, where nothing was run (``dry_run``).
-    """
+    """A run folder."""
 
     folder: Path
-    stopped: str | None = None
-    agent: AgentSettings | None = field(default=None, compare=False)
-    estimate: RolloutEstimate | None = field(default=None, compare=False)
+    stopped: str | None = None  # the limit of the whole run that ended it early, if one did
+    agent: AgentSettings | None = field(default=None, compare=False)  # who was asked for, where this call made it
+    estimate: RolloutEstimate | None = field(default=None, compare=False)  # where nothing was run (dry_run)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", Path(self.folder))
@@ -79,21 +72,15 @@ class Run:
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Run folders in numbers.
-
-    Attributes:
-        runs: the run folders.
-        sheets: sheets for a person to fill, with their number of items, where asked for.
-        agreement: of the judges with a person's filled sheet, where one was given.
-    """
+    """Run folders in numbers; ``folder`` and ``success`` are the first run's."""
 
     runs: list[Run]
-    sheets: Mapping[Path, int] = field(default_factory=dict)
-    agreement: list[Agreement] = field(default_factory=list)
+    sheets: Mapping[Path, int] = field(default_factory=dict)  # sheets for a person to fill, with their number of items
+    agreement: list[Agreement] = field(default_factory=list)  # of the judges with a person's filled sheet
 
     @property
     def folder(self) -> Path:
-        """The first run's."""
+        """The first run folder."""
         return self.runs[0].folder
 
     @property
@@ -103,7 +90,7 @@ class Evaluation:
 
     @property
     def success(self) -> float | None:
-        """The first run's."""
+        """That of the first run."""
         return self.runs[0].success
 
     def __repr__(self) -> str:
@@ -112,15 +99,10 @@ class Evaluation:
 
 @dataclass(frozen=True, repr=False)
 class Pairs:
-    """Mined pairs: iterate over them, or hand them to ``train``.
+    """Mined pairs: iterate over them, or hand them to ``train``."""
 
-    Attributes:
-        folder: holds pairs.jsonl, and the account of the mining.
-        notes: what a reader must know beside the report.
-    """
-
-    folder: Path
-    notes: tuple[str, ...] = ()
+    folder: Path  # holds pairs.jsonl, and the account of the mining
+    notes: tuple[str, ...] = ()  # what a reader must know beside the report
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", Path(self.folder))
@@ -159,15 +141,10 @@ class Pairs:
 
 @dataclass(frozen=True, repr=False)
 class Model:
-    """A trained model: a sentence-transformers folder, usable as a path and as a retriever.
-
-    Attributes:
-        folder: where it lies.
-        guard: nDCG@10 on the data set given as ``guard``, before and after.
-    """
+    """A trained model: a sentence-transformers folder, usable as a path and as a retriever."""
 
     folder: Path
-    guard: tuple[float, float] | None = None
+    guard: tuple[float, float] | None = None  # nDCG@10 on the data set given as `guard`, before and after
 
     def __fspath__(self) -> str:
         return str(self.folder)

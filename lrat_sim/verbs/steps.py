@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,29 +15,26 @@ from msgspec import Meta
 from lrat_sim import catalog
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar
-from lrat_sim.settings import Whole, build
-from lrat_sim.verbs.data import made_with, recorded_task_set, task_set
+from lrat_sim.settings import Limit, Samples, Seed, Split, Whole, build
+from lrat_sim.verbs.data import made_with, record_task_set, recorded_task_set, task_set
 from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
 from lrat_sim.verbs.verb import (
+    DATA,
     NOTHING,
     Agent,
     AgentK,
     AgentOptions,
-    AnyPath,
     BaseModel,
     Data,
     Given,
     Judge,
     JudgeOptions,
     K,
-    Limit,
+    OptionalPath,
     Out,
     RecipeOptions,
     RetrieverLike,
     Runs,
-    Samples,
-    Seed,
-    Split,
     default_folder,
     folder_of,
     several,
@@ -51,6 +49,7 @@ if TYPE_CHECKING:
     from lrat_sim.retrieval.base import Retriever
     from lrat_sim.rollout.calls import CallOptions
 
+Kind = Literal["encoder", "reranker"]
 PairsLike = Annotated[
     "Pairs | Path | str | Sequence[Pairs | Path | str]",
     Given(list[Path]),
@@ -75,6 +74,27 @@ def index(
 
 
 @verb
+def open_retriever(retriever: RetrieverLike, data: Data = None) -> Retriever:
+    """Open a retriever over a task set's documents, to search it from a script; its index is built where it is missing.
+
+    Use it in a ``with`` statement, or call ``close`` when done::
+
+        with ls.open_retriever("dense", data) as dense:
+            hits = dense.search(["who designed Brindle Lighthouse"], k=5)[0]
+            print(dense.document(hits[0].docid).text)
+
+    Args:
+        retriever: a name (``bm25``, ``dense``), a spec with options (``dense:model=PATH``), a model or its folder.
+        data: the task set, as for every verb; a trained model knows its own.
+
+    Raises:
+        InputError: there is no such retriever, an option is wrong, or no task set is given or recorded.
+    """
+    check_retriever(retriever)
+    return opened(retriever, task_set(data, retriever))
+
+
+@verb
 def search(
     query: Annotated[str, Meta(description="What to look for.")],
     data: Data = None,
@@ -83,8 +103,7 @@ def search(
     k: K = 5,
 ) -> list[SearchResult]:
     """Ask a retriever one query and show what an agent would be shown."""
-    check_retriever(retriever)
-    used = opened(retriever, task_set(data, retriever))
+    used = open_retriever(retriever, data)  # not closed here: one that was handed in is its owner's
     return [SearchResult(hit.rank, hit.score, used.document(hit.docid)) for hit in used.search([query], k)[0]]
 
 
@@ -98,7 +117,7 @@ def rollout(
     retriever: RetrieverLike = "bm25",
     k: AgentK = None,
     samples: Samples = 1,
-    limit: Limit = None,
+    limit: Limit | None = None,
     seed: Seed = 0,
     agent_options: AgentOptions = NOTHING,
     dry_run: Annotated[bool, Meta(description="Show the resolved agent and what it would cost; run nothing.")] = False,
@@ -106,8 +125,8 @@ def rollout(
 ) -> Run:
     """Run an agent on tasks, record everything it does, and grade its answers.
 
-    Rerun with the same settings to resume.  The folder is runs/rollout-TASKSET-SPLIT-AGENT-RETRIEVER-HASH where none
-    is given; the hash is of what decides the runs.
+    Rerun with the same settings to resume.  The default folder is runs/rollout-TASKSET-SPLIT-AGENT-RETRIEVER-HASH; the
+    hash is of what decides the runs.
 
     In Python, further arguments are the fields of :class:`CallOptions`.
     """
@@ -146,14 +165,10 @@ def grade(
     browses: Annotated[str, Meta(description="Judge of opened documents: likewise.")] = "rule",
     votes: Annotated[Whole, Meta(description="Votes of a model on each answer and opened document.")] = 1,
     judge_options: JudgeOptions = NOTHING,
-    sample: Annotated[
-        Whole | None, Meta(description="Write sheets of so many items for a person to fill, blind to the judge.")
-    ] = None,
-    sheet: Annotated[
-        AnyPath | None, Given(Path), Meta(description="A filled sheet: only show how far the judges agree with it.")
-    ] = None,
+    sample: Annotated[Whole | None, Meta(description="Write sheets of so many items for a person to judge.")] = None,
+    sheet: Annotated[OptionalPath, Meta(description="Only show how far the judges agree with a filled sheet.")] = None,
     seed: Seed = 0,
-    concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Calls in flight at once, at most.")] = 20,
+    concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Largest number of calls in flight.")] = 20,
 ) -> Evaluation:
     """Judge answers and opened documents of runs, offline by rules or by a model."""
     from lrat_sim.grading.agreement import check_judges
@@ -161,13 +176,13 @@ def grade(
     from lrat_sim.grading.sheet import SHEETS, write_sheets
 
     folders = [folder_of(run) for run in several(runs)]
-    found = Evaluation([Run(folder) for folder in folders])
+    evaluation = Evaluation([Run(folder) for folder in folders])
     if sheet is not None:
         if len(folders) != 1:
             raise InputError(
                 f"a sheet belongs to one run and {len(folders)} are given; give the one it was drawn from."
             )
-        return Evaluation(found.runs, agreement=check_judges(folders[0], Path(sheet), seed=seed))
+        return replace(evaluation, agreement=check_judges(folders[0], Path(sheet), seed=seed))
     of_answers = None if answers == "none" else judge_of_answers(answers, judge_options, votes)
     of_browses = None if browses == "none" else judge_of_browses(browses, judge_options, votes)
     judges = {what: judge.name for what, judge in zip(SHEETS, (of_answers, of_browses), strict=True) if judge}
@@ -181,7 +196,7 @@ def grade(
                 judge_run(folder, of_browses, concurrency=concurrency, progress=progress)
         if sample is not None:
             sheets |= write_sheets(folder, judges, size=sample, seed=seed)
-    return Evaluation(found.runs, sheets)
+    return replace(evaluation, sheets=sheets)
 
 
 @verb
@@ -194,9 +209,7 @@ def mine(
     options: RecipeOptions = NOTHING,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    verdicts: Annotated[
-        AnyPath | None, Given(Path), Meta(description="Use the verdicts in this file (ours or LRAT's), not a judge's.")
-    ] = None,
+    verdicts: Annotated[OptionalPath, Meta(description="File of verdicts (ours, LRAT's) in place of a judge.")] = None,
     processes: Annotated[Whole, Meta(description="Processes to mine with.")] = 1,
 ) -> Pairs:
     """Mine training pairs from what agents opened and how they went on.
@@ -214,22 +227,21 @@ def mine(
     folders = [folder_of(run) for run in several(runs)]
     dataset = recorded_task_set(data, *folders)
     folder = folders[0] if out is None else ensure_folder(Path(out))
-    given = None if verdicts is None else add_verdicts(Path(verdicts), folders)
+    added = None if verdicts is None else add_verdicts(Path(verdicts), folders)
     with bar("mine pairs") as progress:
         mine_run(
             folders,
             settings,
             folder,
-            judge=given.judge if given else judge_of_browses(judge, judge_options),
+            judge=added.judge if added else judge_of_browses(judge, judge_options),
             corpus=dataset.corpus if dataset is not None and dataset.card.corpus else None,
             processes=processes,
             plot=True,
             progress=progress,
         )
     if dataset is not None:
-        with made_with(dataset, folder):
-            pass
-    return Pairs(folder, (given.sentence(),) if given else ())
+        record_task_set(dataset, folder)
+    return Pairs(folder, (added.sentence(),) if added else ())
 
 
 @verb
@@ -238,22 +250,12 @@ def train(
     out: Out = None,
     *,
     data: Data = None,
-    kind: Annotated[
-        Literal["encoder", "reranker"], Meta(description="An encoder, or a cross-encoder that reranks.")
-    ] = "encoder",
+    kind: Annotated[Kind, Meta(description="An encoder, or a cross-encoder that reranks.")] = "encoder",
     base_model: BaseModel = None,
-    recipe: Annotated[
-        str | None, Meta(description="A training recipe by name or path; train-small or train-reranker by default.")
-    ] = None,
+    recipe: Annotated[str | None, Meta(description="Training recipe; default: train-small, train-reranker.")] = None,
     options: RecipeOptions = NOTHING,
-    texts_in_pairs: Annotated[
-        bool, Meta(description="The corpus is the texts of LRAT's pairs, not a task set's.")
-    ] = False,
-    guard: Annotated[
-        AnyPath | None,
-        Given(Path),
-        Meta(description="A data set in BEIR's layout: nDCG@10 on it before and after shows what was forgotten."),
-    ] = None,
+    texts_in_pairs: Annotated[bool, Meta(description="Take the texts from LRAT's pairs, not from a task set.")] = False,
+    guard: Annotated[OptionalPath, Meta(description="BEIR folder on which to measure what the model forgot.")] = None,
 ) -> Model:
     """Train an encoder or a reranker on mined pairs by the weighted contrastive loss.
 
@@ -271,7 +273,7 @@ def train(
         raise InputError("--guard measures an encoder's search, which a reranker alone does not do; leave it out.")
     if guard is not None and not Path(guard).is_dir():
         raise InputError(f"{guard}, given as --guard, is no folder; give a data set in BEIR's layout.")
-    files, base = [folder_of(each) for each in several(pairs)], str(base_model or minilm_folder())
+    files, base = [folder_of(source) for source in several(pairs)], str(base_model or minilm_folder())
     folder = Path(out) if out is not None else default_folder(
         "model",
         [chosen],
@@ -296,12 +298,10 @@ def train(
         trained = train_model(records, corpus, base, settings, folder, kind=kind, progress=progress)
     first = os.environ.get("RANK", "0") == "0"
     if dataset is not None and first:
-        with made_with(dataset, trained):
-            pass
+        record_task_set(dataset, trained)
     if guard is None or not first:
         return Model(trained)
     from lrat_sim.training.guard import guard as measure
-    from lrat_sim.verbs.verb import DATA
 
     where = DATA if dataset is None else dataset.folder.parent
     with bar(f"measure on {Path(guard).name}") as progress:
@@ -357,7 +357,7 @@ def judge_of_answers(name: AnswerJudge | str, options: Mapping[str, Any] = NOTHI
 def judge_of_browses(
     name: RelevanceJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1
 ) -> RelevanceJudge:
-    """The judge of opened documents behind a name; as :func:`judge_of_answers`."""
+    """The judge of opened documents behind a name, likewise."""
     from lrat_sim.grading.judging import RULE
     from lrat_sim.grading.relevance import relevance_judge
 

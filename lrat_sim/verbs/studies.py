@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from lrat_sim.errors import InputError
-from lrat_sim.settings import Settings, build
+from lrat_sim.settings import build
 from lrat_sim.verbs.data import made_with, task_set, task_sets
-from lrat_sim.verbs.steps import PairsLike, check_retriever, judge_of_answers, judge_of_browses
+from lrat_sim.verbs.steps import PairsLike, judge_of_answers, judge_of_browses
 from lrat_sim.verbs.verb import (
     NOTHING,
     Data,
@@ -23,7 +22,6 @@ from lrat_sim.verbs.verb import (
     Out,
     TaskSet,
     TaskSets,
-    command_line,
     default_folder,
     folder_of,
     several,
@@ -45,12 +43,16 @@ if TYPE_CHECKING:
         StudyResult,
         SweepSettings,
     )
+    from lrat_sim.study.settings import StudySettings
     from lrat_sim.verbs.results import Model
 
 SeveralData = Annotated[
     "Dataset | Path | str | TaskSet | TaskSets | Sequence[Dataset | Path | str] | None", Given(TaskSets)
 ]
 DEMO = Path("runs/demo")
+
+R = TypeVar("R")
+S = TypeVar("S", bound="StudySettings")
 
 
 @verb
@@ -65,7 +67,7 @@ def compare(
     *,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    **settings: Annotated[Any, CompareSettings],
+    **fields: Annotated[Any, CompareSettings],
 ) -> StudyResult:
     """Compare retrievers head to head: the same agents on the same tasks, paired by task.
 
@@ -75,26 +77,19 @@ def compare(
     In Python, further arguments are the fields of :class:`CompareSettings`; a list may be given by its singular, as in
     ``agent="simulated"``.
     """
-    from lrat_sim.study import CompareSettings, named_retriever
-    from lrat_sim.study import compare as run
+    from lrat_sim import study
+    from lrat_sim.study.arms import check_retrievers, named_retriever
 
     given = retrievers if isinstance(retrievers, Mapping) else dict(named_retriever(str(spec)) for spec in retrievers)
-    if len(given) < max(2, len(retrievers)):
-        raise InputError("compare needs two retrievers or more, each under a name of its own; name them NAME=SPEC.")
-    asked = build(CompareSettings, settings)
     arms = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
-    of_answers = judge_of_answers(judge, judge_options)
-    for arm in arms.values():  # before a task set is prepared
-        check_retriever(arm)
-    for name in asked.agents:
-        asked.load_agent(name)
+    check_retrievers(arms, len(retrievers))
+    settings, answers = _settings(study.CompareSettings, fields), judge_of_answers(judge, judge_options)
     sets = task_sets(data, *given.values())
-    words = [*sets, asked.split, *asked.agents]
-    folder = _folder("compare", out, words, asked, retrievers={name: _identity(arm) for name, arm in arms.items()})
-    with made_with(next(iter(sets.values())), folder):
-        result = run(arms, sets, folder, asked, judge=of_answers, command=command_line.get())
-    _report(folder)
-    return result
+    return _run(
+        "compare", settings, sets, out, [settings.split, *settings.agents],
+        lambda folder: study.compare(arms, sets, folder, settings, judge=answers),
+        retrievers={name: str(getattr(arm, "fingerprint", arm)) for name, arm in arms.items()},
+    )  # fmt: skip
 
 
 @verb
@@ -105,25 +100,23 @@ def sweep(
     *,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    **settings: Annotated[Any, SweepSettings],
+    **fields: Annotated[Any, SweepSettings],
 ) -> StudyResult:
     """Train on nested parts of a set of pairs, whole tasks at a time, and compare every size with the base.
 
     In Python, further arguments are the fields of :class:`SweepSettings`.
     """
+    from lrat_sim import study
     from lrat_sim.formats.pairs import read_pairs
-    from lrat_sim.study import SweepSettings
-    from lrat_sim.study import sweep as run
 
-    files, asked = [folder_of(each) for each in several(pairs)], build(SweepSettings, settings)
-    asked.load_agent(asked.agent)  # a wrong name is said before a task set is prepared
-    of_answers, records = judge_of_answers(judge, judge_options), [*chain.from_iterable(map(read_pairs, files))]
+    settings, answers = _settings(study.SweepSettings, fields), judge_of_answers(judge, judge_options)
+    files = [folder_of(source) for source in several(pairs)]
+    records = [*chain.from_iterable(map(read_pairs, files))]
     dataset = task_set(data, *files)
-    folder = _folder("sweep", out, [dataset.name, asked.split, asked.agent], asked, pairs=[*map(str, files)])
-    with made_with(dataset, folder):
-        result = run(records, dataset, folder, asked, judge=of_answers, command=command_line.get())
-    _report(folder)
-    return result
+    return _run(
+        "sweep", settings, {dataset.name: dataset}, out, [settings.split, settings.agent],
+        lambda folder: study.sweep(records, dataset, folder, settings, judge=answers), pairs=[*map(str, files)],
+    )  # fmt: skip
 
 
 @verb
@@ -133,7 +126,7 @@ def ablate(
     *,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    **settings: Annotated[Any, AblationSettings],
+    **fields: Annotated[Any, AblationSettings],
 ) -> StudyResult:
     """Mine and train the same runs in several ways, and compare them all: what does each part contribute?
 
@@ -142,20 +135,15 @@ def ablate(
 
     In Python, further arguments are the fields of :class:`AblationSettings`.
     """
-    from lrat_sim.study import AblationSettings
-    from lrat_sim.study import ablate as run
-    from lrat_sim.study.arm_table import load_arms
+    from lrat_sim import study
 
-    asked, of_browses = build(AblationSettings, settings), judge_of_browses(judge, judge_options)
-    load_arms(asked.arms, asked.table)  # a wrong name is said before a task set is prepared
-    asked.load_agent(asked.agent)
+    settings, browses = _settings(study.AblationSettings, fields), judge_of_browses(judge, judge_options)
+    study.load_arms(settings.arms, settings.table)
     sets = task_sets(data)
-    folder = _folder("ablate", out, [*sets, asked.agent], asked)
-    with made_with(next(iter(sets.values())), folder):
-        result = run(sets, folder, asked, judge=of_browses, command=command_line.get())
-    for cell in result.comparisons:
-        _report(folder / cell)
-    return result
+    return _run(
+        "ablate", settings, sets, out, [settings.agent],
+        lambda folder: study.ablate(sets, folder, settings, judge=browses),
+    )  # fmt: skip
 
 
 @verb
@@ -165,24 +153,21 @@ def flywheel(
     *,
     judge: Judge = "rule",
     judge_options: JudgeOptions = NOTHING,
-    **settings: Annotated[Any, FlywheelSettings],
+    **fields: Annotated[Any, FlywheelSettings],
 ) -> FlywheelResult:
     """Improve a retriever in rounds: collect, mine, train, index, and measure on held-out tasks.
 
     In Python, further arguments are the fields of :class:`FlywheelSettings`.
     """
-    from lrat_sim.study import FlywheelSettings
-    from lrat_sim.study import flywheel as run
+    from lrat_sim import study
 
-    asked, of_browses = build(FlywheelSettings, settings), judge_of_browses(judge, judge_options)
-    asked.named("baselines", asked.baselines)  # a wrong name is said before a task set is prepared
-    asked.load_agent(asked.agent)
+    settings, browses = _settings(study.FlywheelSettings, fields), judge_of_browses(judge, judge_options)
+    settings.named("baselines", settings.baselines)
     dataset = task_set(data)
-    folder = _folder("flywheel", out, [dataset.name, asked.agent, asked.mining], asked)
-    with made_with(dataset, folder):
-        result = run(dataset, folder, asked, judge=of_browses, command=command_line.get())
-    _report(folder)
-    return result
+    return _run(
+        "flywheel", settings, {dataset.name: dataset}, out, [settings.agent, settings.mining],
+        lambda folder: study.flywheel(dataset, folder, settings, judge=browses),
+    )  # fmt: skip
 
 
 @verb
@@ -194,61 +179,71 @@ def demo(
     ] = "mine-recommended",
 ) -> FlywheelResult:
     """Run the whole loop once on a small generated world, with no key and no network."""
-    from lrat_sim.study import demo as run
-    from lrat_sim.study.flywheel import DEMO as SETTINGS
+    from lrat_sim import study
+    from lrat_sim.report import write_report
 
-    asked = msgspec.structs.replace(SETTINGS, mining=mining)
-    result = run(Path(out or DEMO), asked, command=command_line.get())
-    _report(result.folder)
+    result = study.demo(Path(out or DEMO), msgspec.structs.replace(study.DEMO, mining=mining))
+    write_report(result.folder)
     return result
 
 
 @verb
-def controls(data: Data, out: Out = None, **settings: Annotated[Any, ControlsSettings]) -> Controls:
+def controls(data: Data, out: Out = None, **fields: Annotated[Any, ControlsSettings]) -> Controls:
     """Check the instrument: shuffled labels gain nothing, the oracle bounds all, runs repeat exactly.
 
     In Python, further arguments are the fields of :class:`ControlsSettings`.
     """
-    from lrat_sim.study import ControlsSettings
-    from lrat_sim.study import controls as run
+    from lrat_sim import study
 
-    asked = build(ControlsSettings, settings)
-    asked.load_agent(asked.agent)  # a wrong name is said before a task set is prepared
+    settings = _settings(study.ControlsSettings, fields)
     dataset = task_set(data)
-    folder = _folder("controls", out, [dataset.name, asked.agent], asked)
-    with made_with(dataset, folder):
-        return run(dataset, folder, asked, command=command_line.get())
+    return _run(
+        "controls", settings, {dataset.name: dataset}, out, [settings.agent],
+        lambda folder: study.controls(dataset, folder, settings),
+    )  # fmt: skip
 
 
 @verb
-def probe(data: Data, out: Out = None, **settings: Annotated[Any, ProbeSettings]) -> Probe:
+def probe(data: Data, out: Out = None, **fields: Annotated[Any, ProbeSettings]) -> Probe:
     """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever.
 
     In Python, further arguments are the fields of :class:`ProbeSettings`.
     """
-    from lrat_sim.study import ProbeSettings
-    from lrat_sim.study import probe as run
+    from lrat_sim import study
 
-    asked = build(ProbeSettings, settings)
-    asked.load_agent(asked.agent)  # a wrong name is said before a task set is prepared
+    settings = _settings(study.ProbeSettings, fields)
     dataset = task_set(data)
-    folder = _folder("probe", out, [dataset.name, asked.agent], asked)
-    with made_with(dataset, folder):
-        return run(dataset, folder, asked, command=command_line.get())
+    return _run(
+        "probe", settings, {dataset.name: dataset}, out, [settings.agent],
+        lambda folder: study.probe(dataset, folder, settings),
+    )  # fmt: skip
 
 
-def _folder(name: str, out: Any, words: Sequence[str], settings: Settings, **decisive: Any) -> Path:
-    if out is not None:
-        return Path(out)
+def _settings(kind: type[S], values: Mapping[str, Any]) -> S:
+    """The settings of a study; a wrong agent is refused here, before a task set is prepared."""
+    settings = build(kind, dict(values))
+    for name in getattr(settings, "agents", None) or [getattr(settings, "agent")]:  # noqa: B009
+        settings.load_agent(name)
+    return settings
+
+
+def _run(
+    name: str, settings: Any, sets: Mapping[str, Dataset], out: Any, words: Sequence[str],
+    study: Callable[[Path], R], **decisive: Any,
+) -> R:  # fmt: skip
+    """Runs a study in its folder, records the task set beside it, and reports its comparisons.
+
+    ``words`` and ``decisive`` name the folder where none is given, together with settings and task sets.
+    """
+    words = [*sets, *words]
     plain = {key: value for key, value in msgspec.to_builtins(settings).items() if key != "calls"}
-    return default_folder(name, words, {**plain, **decisive, "words": [*words]})
-
-
-def _identity(arm: Any) -> str:
-    return str(getattr(arm, "fingerprint", arm))
-
-
-def _report(folder: Path) -> None:
+    folder = Path(out) if out is not None else default_folder(name, words, {**plain, **decisive, "words": words})
+    with made_with(next(iter(sets.values())), folder):
+        result = study(folder)
     from lrat_sim.report import write_report
 
-    write_report(folder, command=command_line.get())
+    comparisons = getattr(result, "comparisons", ())
+    # the comparisons of an ablation are too different for one page
+    for cell in comparisons if name == "ablate" else ["."] if comparisons else []:
+        write_report(folder / cell)
+    return result

@@ -11,10 +11,10 @@ from msgspec.structs import asdict
 
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, say
-from lrat_sim.settings import Settings, Whole, build
+from lrat_sim.settings import Seed, Settings, Whole, build
 from lrat_sim.verbs.data import task_set
 from lrat_sim.verbs.results import Run
-from lrat_sim.verbs.steps import agent_named, check_retriever, opened
+from lrat_sim.verbs.steps import agent_named, open_retriever
 from lrat_sim.verbs.verb import (
     DATA,
     NOTHING,
@@ -25,9 +25,10 @@ from lrat_sim.verbs.verb import (
     Folder,
     Given,
     K,
+    OptionalPath,
+    PairsFile,
     RetrieverLike,
     Runs,
-    Seed,
     folder_of,
     several,
     verb,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 NewFolder = Annotated[AnyPath, Given(Path), Meta(description="The folder to make.")]
 Target = Annotated[AnyPath, Given(Path), Meta(description="The file or folder to write.")]
 Format = Annotated[str, Meta(description="The format to write; `lrat-sim list` names them.")]
+Only = Literal["all", "answered", "correct"]
 Host = Annotated[str, Meta(description="The address to listen on; loopback by default.")]
 Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes a free port and says which.")]
 
@@ -52,9 +54,7 @@ Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes a free port and 
 class Publishing(Settings, frozen=True, kw_only=True):
     """What is written of a data set for others."""
 
-    include_canaried: Annotated[
-        bool, Meta(description="Write questions of benchmarks that ask not to be republished.")
-    ] = False
+    include_canaried: Annotated[bool, Meta(description="Write questions that ask not to be republished.")] = False
     name: Annotated[str | None, Meta(description="What a data set card calls it.")] = None
     license: Annotated[str, Meta(description="For the card, as the hub names it, e.g. cc-by-4.0.")] = "unknown"
     language: Annotated[str, Meta(description="For the card, a code.")] = "en"
@@ -67,12 +67,8 @@ def convert(
     *,
     to: Format,
     source_format: Annotated[str | None, Meta(description="The format of the source, if not recognised.")] = None,
-    only: Annotated[
-        Literal["all", "answered", "correct"], Meta(description="Which trajectories; correct needs grades.")
-    ] = "all",
-    skip_unreadable: Annotated[
-        bool, Meta(description="Pass over records that cannot be read, and count them.")
-    ] = False,
+    only: Annotated[Only, Meta(description="Which trajectories; correct needs grades.")] = "all",
+    skip_unreadable: Annotated[bool, Meta(description="Skip and count records that cannot be read.")] = False,
     **publishing: Annotated[Any, Publishing],
 ) -> ConvertSummary:
     """Convert trajectories between the formats of the field, and into run folders."""
@@ -87,7 +83,7 @@ def convert(
 
 @verb
 def export_pairs(
-    pairs: Annotated[Folder, Meta(description="A file of pairs, or the folder that holds pairs.jsonl.")],
+    pairs: PairsFile,
     out: Target,
     *,
     to: Format,
@@ -145,13 +141,11 @@ def behaviour(
         Given(list[Path]),
         Meta(description="Run folders, or trajectories of any format that can be read."),
     ],
-    out: Annotated[AnyPath | None, Given(Path), Meta(description="A folder for tables (CSV) and plots.")] = None,
+    out: Annotated[OptionalPath, Meta(description="A folder for tables (CSV) and plots.")] = None,
     *,
     targets: Annotated[str, Meta(description="Targets by name or path; 'none' is nothing.")] = "behaviour-tongyi",
     by: Annotated[Literal["run", "agent", "retriever"], Meta(description="What makes a group.")] = "run",
-    order: Annotated[
-        bool, Meta(description="The runs go from the worst retriever to the best: does the agent say so, too?")
-    ] = False,
+    order: Annotated[bool, Meta(description="Runs go from worst to best retriever: does the agent agree?")] = False,
     seed: Seed = 0,
 ) -> tuple[Behaviour, Ordering | None]:
     """Show how agents behaved: steps, transitions, ranks, reasoning, and how far that is from a real agent."""
@@ -162,19 +156,17 @@ def behaviour(
         raise InputError("--order compares runs, so --by must be run; leave one of the two out.")
     folders = [folder_of(run) for run in several(runs)]
     with bar("read") as progress:
-        found = measure(
+        measured = measure(
             folders, targets=None if targets == "none" else targets, by=by, out=None if out is None else Path(out),
             seed=seed, progress=progress,
         )  # fmt: skip
-    return found, ordering(folders, seed=seed) if order else None
+    return measured, ordering(folders, seed=seed) if order else None
 
 
 @verb
 def report(
     folder: Annotated[Folder, Meta(description="What compare, sweep, flywheel or demo made.")],
-    out: Annotated[
-        AnyPath | None, Given(Path), Meta(description="Gets report.html and report/; by default the folder itself.")
-    ] = None,
+    out: Annotated[OptionalPath, Meta(description="Gets report.html and report/; default: the folder.")] = None,
 ) -> Path:
     """Write the report of a study: a page that opens offline, its plots as SVG, its tables as CSV and LaTeX."""
     from lrat_sim.report import write_report
@@ -189,11 +181,7 @@ def view(
     port: Port = 8080,
     host: Host = "127.0.0.1",
     open_browser: Annotated[bool, Meta(description="Open the browser, too.")] = False,
-    corpus: Annotated[
-        AnyPath | None,
-        Given(Path),
-        Meta(description="A task set or corpus for titles and texts, if not the runs' own."),
-    ] = None,
+    corpus: Annotated[OptionalPath, Meta(description="Task set or corpus of the texts, if not the runs' own.")] = None,
     data: Annotated[AnyPath, Given(Path), Meta(description="Where prepared task sets are kept.")] = DATA,
 ) -> None:
     """Show trajectories in a browser: search, read, compare two retrievers, follow mined pairs."""
@@ -217,9 +205,7 @@ def serve(
     *,
     host: Host = "127.0.0.1",
     port: Port = 8000,
-    token_env: Annotated[
-        str | None, Meta(description="The environment variable with the token that clients must send.")
-    ] = None,
+    token_env: Annotated[str | None, Meta(description="Environment variable with the token to require.")] = None,
     stdio: Annotated[bool, Meta(description="Speak MCP over standard input and output instead.")] = False,
     k: K = 5,
 ) -> None:
@@ -227,9 +213,8 @@ def serve(
     from lrat_sim.retrieval.result_format import ResultFormat
     from lrat_sim.retrieval.schemas import read_token
 
-    check_retriever(retriever)
     token, shown = read_token(token_env), ResultFormat(k=k)
-    used = opened(retriever, task_set(data, retriever))
+    used = open_retriever(retriever, data)
     if stdio:
         from lrat_sim.retrieval.mcp_server import serve_stdio
 
@@ -250,7 +235,7 @@ def check(agent: Agent, *, agent_options: AgentOptions = NOTHING) -> list[Check]
 
 @verb
 def explain(
-    pairs: Annotated[Folder, Meta(description="A file of pairs, or the folder that holds pairs.jsonl.")],
+    pairs: PairsFile,
     pair: Annotated[Whole, Meta(description="Which pair of the file, from 1.")],
 ) -> RenderableType:
     """Show where a mined pair came from: its search, its browse, its labels and its weight."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ from msgspec import Meta
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
-from lrat_sim.settings import Settings, Whole
+from lrat_sim.settings import Settings
 
 if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
@@ -32,9 +31,6 @@ R = TypeVar("R")
 DATA = Path("runs/data")
 """Where prepared task sets are kept by default."""
 
-command_line: ContextVar[str | None] = ContextVar("command_line", default=None)
-"""The command that called a verb, for the record; None in a script."""
-
 
 class Given(NamedTuple):
     """How the command line gives an argument that takes more in Python: a type, or a record of settings."""
@@ -43,8 +39,6 @@ class Given(NamedTuple):
 
 
 _ABOUT = "A task set by name, such as world, a prepared folder, or one with corpus.jsonl and task files of your own."
-
-
 _Source = Annotated[str | None, Meta(description="Its local copy; by default its folder below $LRAT_SIM_DATA.")]
 _TaskOptions = Annotated[dict[str, Any], Meta(description="An option of the task set.")]
 _DataFolder = Annotated[str, Meta(description="Where prepared task sets and indexes are kept.")]
@@ -69,6 +63,10 @@ class TaskSets(Settings, frozen=True, kw_only=True):
 
 
 AnyPath = Path | str
+OptionalPath = Annotated[Path | str | None, Given(Path)]
+PairsFile = Annotated[
+    "Run | Pairs | Path | str", Given(Path), Meta(description="A file of pairs, or the folder that holds pairs.jsonl.")
+]
 Data = Annotated["Dataset | Path | str | TaskSet | None", Given(TaskSet)]
 Folder = Annotated["Run | Pairs | Model | Path | str", Given(Path)]
 Runs = Annotated["Run | Path | str | Sequence[Run | Path | str]", Given(list[Path]), Meta(description="Run folders.")]
@@ -85,10 +83,6 @@ RetrieverLike = Annotated[
 Results = Annotated[int, Meta(ge=1, le=1000)]
 K = Annotated[Results, Meta(description="Results per search.")]
 AgentK = Annotated[Results | None, Meta(description="Results per search; by default the agent's own.")]
-Samples = Annotated[int, Meta(ge=1, le=100_000, description="Runs of each task.")]
-Limit = Annotated[Whole | None, Meta(description="At most so many tasks.")]
-Seed = Annotated[int, Meta(ge=0, le=(1 << 32) - 1, description="Random seed.")]
-Split = Annotated[str, Meta(description="Which tasks: train, dev, test or ood, as far as the task set has them.")]
 Judge = Annotated[str, Meta(description="'rule' judges offline; else a litellm model name.")]
 JudgeOptions = Annotated[Mapping[str, Any], Meta(description="A field of a model judge, such as base_url=http://...")]
 RecipeOptions = Annotated[Mapping[str, Any], Meta(description="A field of the recipe.")]
@@ -122,10 +116,10 @@ def hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def metadata(annotation: Any, kind: type[R]) -> list[R]:
-    """What stands in an annotation of a kind, at any depth, the outermost first."""
-    own = [each for each in getattr(annotation, "__metadata__", ()) if isinstance(each, kind)]
+    """The metadata of one kind in an annotation, at any depth, the outermost first."""
+    own = [item for item in getattr(annotation, "__metadata__", ()) if isinstance(item, kind)]
     parts = (annotation.__origin__,) if hasattr(annotation, "__metadata__") else get_args(annotation)
-    return own + [each for part in parts for each in metadata(part, kind)]
+    return own + [item for part in parts for item in metadata(part, kind)]
 
 
 def verb(function: Callable[P, R]) -> Callable[P, R]:
@@ -188,12 +182,9 @@ ADDS = {
 def default_folder(verb: str, words: Sequence[str], decisive: Mapping[str, Any], parent: Path = Path("runs")) -> Path:
     """The folder of a result where none is given: ``runs/VERB-WORDS-HASH``, the same for the same settings.
 
-    Args:
-        verb: what was done.
-        words: what a reader would look for, such as task set, agent and retriever.
-        decisive: what decides the result.
-        parent: where it lies.
+    ``words`` are what a reader would look for, such as task set, agent and retriever; ``decisive`` is what decides the
+    result.
     """
-    said = "-".join("".join(letter if letter.isalnum() else "-" for letter in word) for word in (verb, *words))
-    key = {name: value for name, value in decisive.items() if name not in ADDS}
-    return parent / f"{said[:80]}-{fingerprint(msgspec.to_builtins(key, enc_hook=str))[:8]}"
+    name = "-".join("".join(letter if letter.isalnum() else "-" for letter in word) for word in (verb, *words))
+    key = {setting: value for setting, value in decisive.items() if setting not in ADDS}
+    return parent / f"{name[:80]}-{fingerprint(msgspec.to_builtins(key, enc_hook=str))[:8]}"

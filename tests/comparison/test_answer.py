@@ -3,17 +3,10 @@
 import pytest
 
 from lrat_sim.comparison import Estimate, Paired, compare
-from lrat_sim.comparison.answer import describe_gain, sentences
-from lrat_sim.comparison.fairness import differences, text_lengths
+from lrat_sim.comparison.answer import describe_gain, differences, sentences, text_lengths
 
-DENSE = {
-    "kind": "dense",
-    "max_length": 96,
-    "query_prompt": "",
-    "document_prompt": "",
-    "dtype": "float32",
-    "corpus": "c",
-}
+DENSE = {"kind": "dense", "max_length": 96, "dtype": "float32", "corpus": "c", "query_prompt": ""}
+DENSE |= {"document_prompt": ""}
 BM25 = {"kind": "bm25", "k1": 0.9, "corpus": "c"}
 
 
@@ -70,7 +63,6 @@ def test_equal_arms_have_no_difference_and_ungraded_ones_no_answer(row):
 
 
 def test_answer_follows_the_tasks(arms, row, compared):
-    tasks = list(arms["base"])
     comparison = compared(arms, oracle="oracle")
     difference = comparison.pairing("trained").measures["success"].difference
     low, high = f"{100 * difference.low:.1f}", f"{100 * difference.high:.1f}"
@@ -78,7 +70,7 @@ def test_answer_follows_the_tasks(arms, row, compared):
         f"trained solves 50.0 % of 40 tasks, base 25.0 %: 25.0 points more (95 % interval {low} to {high}), a clear "
         "gain. It takes 2.0 fewer steps on the 10 tasks that both solve."
     )
-    assert "25.0 points less" in compare(arms, "trained", None, tasks, resamples=300).answer
+    assert "25.0 points less" in compared(arms, base="trained").answer
 
 
 def test_answer_does_not_claim_a_gain_that_few_tasks_cannot_show(row):
@@ -118,7 +110,6 @@ def test_what_a_retriever_is_made_of_counts_and_the_length_of_pairs_does_not():
 def test_answer_begins_with_what_differs_and_with_runs_that_broke(arms, row, compared):
     retrievers = {"base": DENSE, "trained": DENSE | {"max_length": 128}, "oracle": {"kind": "oracle", "fill": BM25}}
     arms["trained"]["task-3"] = row(0.0, steps=None)
-    tasks = list(arms["base"])
     comparison = compared(arms, oracle="oracle", permutations=50, retrievers=retrievers)
     first, second = sentences(comparison).values()
     assert first == (
@@ -129,7 +120,5 @@ def test_answer_begins_with_what_differs_and_with_runs_that_broke(arms, row, com
     assert comparison.answer == f"{first} {second}"
     assert comparison.setting["text_length"] == {"base": 96, "trained": 128}
     others = {"base": {}, "trained": {"search_with": "history"}}
-    answer = compare(
-        arms, "base", None, tasks, resamples=50, permutations=50, retrievers=retrievers, others=others
-    ).answer
+    answer = compared(arms, permutations=50, retrievers=retrievers, others=others).answer
     assert "search_with (base, oracle: none; trained: 'history')" in answer

@@ -72,23 +72,6 @@ def test_no_test_and_no_exchange():
     assert permutation_tests(means([[1.0, 2.0]]), seed=0) == [1.0, 1.0]
 
 
-def test_without_a_difference_p_is_below_a_level_about_as_often_as_the_level_says():
-    rng = np.random.default_rng(11)
-    skewed = rng.exponential(1, (60, 1500)) - rng.exponential(1, (60, 1500))
-    p_values = np.array(permutation_tests(means(skewed), seed=1, permutations=1999))
-    for level in (0.05, 0.2):
-        noise = 3 * np.sqrt(level * (1 - level) / 1500)
-        assert level - noise <= (p_values <= level).mean() <= level + noise
-
-
-def test_without_a_difference_mcnemar_errs_at_most_as_often_as_the_level_says():
-    rng = np.random.default_rng(12)
-    discordant = rng.binomial(100, 0.3, 2000)
-    wins = rng.binomial(discordant, 0.5)
-    wrong = np.mean([mcnemar(win, all_ - win) <= 0.05 for win, all_ in zip(wins, discordant, strict=True)])
-    assert 0.01 <= wrong <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
-
-
 def test_holm_is_the_hand_computation():
     # sorted .005, .01, .03, .04: times 4, 3, 2, 1 is .02, .03, .06, .04, and what follows is no smaller
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -103,12 +86,6 @@ def test_holm_lies_between_the_p_value_and_bonferroni_and_keeps_the_order(p_valu
     assert all(p <= c <= min(1.0, len(p_values) * p) + 1e-12 for p, c in zip(p_values, corrected, strict=True))
     assert sorted(corrected) == [corrected[i] for i in sorted(range(len(p_values)), key=p_values.__getitem__)]
     assert holm(p_values[::-1]) == pytest.approx(corrected[::-1])
-
-
-def test_holm_errs_anywhere_in_a_family_of_true_hypotheses_at_most_as_often_as_the_level_says():
-    p_values = np.random.default_rng(4).uniform(size=(2000, 10))
-    wrong = np.mean([min(holm(list(family))) <= 0.05 for family in p_values])
-    assert 0.03 <= wrong <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
 
 
 def test_smallest_difference_is_found_four_times_in_five_by_the_permutation_test():

@@ -6,8 +6,7 @@ import pytest
 from rich.console import Console
 
 from lrat_sim.comparison import compare, load, save
-from lrat_sim.comparison.results import overview
-from lrat_sim.comparison.table import comparison_tables, render, summary
+from lrat_sim.comparison.table import comparison_tables, render, results_table
 from lrat_sim.errors import InputError
 
 
@@ -16,6 +15,10 @@ def shown(comparison, width=80, show=render):
     with console.capture() as captured:
         console.print(show(comparison))
     return captured.get()
+
+
+def summary(comparison):
+    return results_table([comparison])
 
 
 @pytest.fixture
@@ -128,16 +131,11 @@ def test_eight_arms_of_long_names_and_large_numbers_fit_eighty_columns(arms, com
     for arm in arms.values():
         for metrics in arm.values():
             metrics |= {"tokens": metrics["steps"] * 12_345.6, "cost": metrics["steps"] * 0.01}
-    many = {f"a-retriever-with-a-long-name-{number}": arms["trained"] for number in range(6)}
+    many = {f"[red]-retriever-with-a-long-name-{number}": arms["trained"] for number in range(6)}
     text = shown(compared(arms | many, oracle="oracle"))
+    assert text.count("[red]") >= 18, "names are shown as they stand"
     assert all(len(line) <= 80 for line in text.splitlines())
     assert "…" not in text
-
-
-def test_names_are_shown_as_they_stand(arms, compared):
-    arms = {"base": arms["base"], "[red]trained[/red]": arms["trained"]}
-    text = shown(compared(arms), width=120)
-    assert text.count("[red]trained[/red]") >= 3
 
 
 def test_tables_of_a_report_are_those_of_the_terminal_with_all_columns(comparison):
@@ -152,8 +150,8 @@ def test_tables_of_a_report_are_those_of_the_terminal_with_all_columns(compariso
 def test_overview_sets_the_k_of_an_arm_beside_one_another(arms):
     setting = {"agent": "simulated", "task_set": "world", "split": "test"}
     made = [compare(arms, "base", None, ["task-15"], resamples=9, setting=setting | {"k": k}) for k in (10, 5)]
-    table = overview(made)
-    assert table.groups[0].title == "simulated on world, test"
+    table = results_table(made)
+    assert table.groups[0].title == "simulated on world, test, 1 tasks"
     assert [row.cells[:3] for row in table.rows] == [
         [name, k, success]
         for name, success in (("base", "0.0"), ("trained", "100.0"), ("oracle", "100.0"))

@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lrat_sim.artifact import Store
+from lrat_sim.artifact import Store, command_line
 from lrat_sim.comparison import compare, save
 from lrat_sim.records import Call, Hit, Task, Trajectory, Turn
 from lrat_sim.report import write_report
@@ -47,7 +47,9 @@ def experiment(small_world, shared):
     with FileLock(shared / "experiment.lock"):
         arms = {"bm25": "bm25", "oracle": "oracle"}
         settings = CompareSettings(ks=(3, 5), limit=6, seeds=(0, 1))
-        compare(arms, small_world, shared / "experiment", settings, command="lrat-sim compare bm25 oracle <&>")
+        token = command_line.set("lrat-sim compare bm25 oracle <&>")
+        compare(arms, small_world, shared / "experiment", settings)
+        command_line.reset(token)
     return shared / "experiment"
 
 

@@ -81,9 +81,11 @@ def between(url, monkeypatch):
 
 
 def test_it_is_opened_by_its_name_needs_no_corpus_and_is_the_served_one(url, bm25, tmp_path):
-    remote = open_retriever(f"remote:url={url}/", None, tmp_path)
-    assert (remote.describe(), remote.fingerprint) == (bm25.describe(), bm25.fingerprint)
-    assert remote.search(QUERIES, 7) == bm25.search(QUERIES, 7)
+    with open_retriever(f"remote:url={url}/", None, tmp_path) as remote:
+        assert (remote.describe(), remote.fingerprint) == (bm25.describe(), bm25.fingerprint)
+        assert remote.search(QUERIES, 7) == bm25.search(QUERIES, 7)
+    with pytest.raises(RuntimeError, match="closed"):
+        remote.search(QUERIES, 7)
 
 
 @pytest.mark.anyio

@@ -4,9 +4,36 @@ import json
 import msgspec
 import pytest
 
+from lrat_sim.errors import RetrieverError
 from lrat_sim.records import canonical
+from lrat_sim.retrieval import Retriever
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.training.folder import RECORD
+
+
+class Broken(Retriever):
+    """Another retriever, out of order for the tasks of which ``fails`` says so."""
+
+    def __init__(self, whole, fails=lambda task: True):
+        self.whole, self.fails = whole, fails
+
+    def for_task(self, task):
+        return self if self.fails(task.id) else self.whole
+
+    def search(self, queries, k):
+        raise RetrieverError("out of order")
+
+    def document(self, docid):
+        return self.whole.document(docid)
+
+    def describe(self):
+        return self.whole.describe()
+
+
+@pytest.fixture(scope="session")
+def broken():
+    """broken(whole, fails) gives a retriever that fails for some tasks, by default for all."""
+    return Broken
 
 
 @pytest.fixture(scope="session")

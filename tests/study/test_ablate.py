@@ -14,9 +14,7 @@ from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.study import AblationSettings, ablate, read_study
-from lrat_sim.study.arm_table import load_arms
-from lrat_sim.study.tables import success_tables
+from lrat_sim.study import AblationSettings, ablate, load_arms, read_study
 from lrat_sim.training.folder import read_record
 
 TABLE = {
@@ -48,14 +46,8 @@ def table(shared, wheel_settings):
 
 @pytest.fixture(scope="session")
 def settings(table, one_layer):
-    return AblationSettings(
-        arms=("weights", "shuffled-within", "oracle"),
-        table=str(table),
-        base_model=str(one_layer),
-        train_tasks=12,
-        test_tasks=4,
-        samples=1,
-    )
+    small = {"base_model": str(one_layer), "train_tasks": 12, "test_tasks": 4, "samples": 1}
+    return AblationSettings(arms=("weights", "shuffled-within", "oracle"), table=str(table), **small)
 
 
 @pytest.fixture(scope="session")
@@ -89,8 +81,7 @@ def test_folder_holds_what_its_documentation_names(done):
 
 def test_table_fits_a_terminal_of_80_columns(done):
     console = Console(width=80, record=True, file=io.StringIO())
-    for made in success_tables(done):
-        console.print(made.to_terminal())
+    console.print(done.table().to_terminal())
     shown = console.export_text()
     assert all(word in shown for word in ("shuffled-within", "steps", "recall", "interval"))
     assert "…" not in shown
@@ -106,11 +97,11 @@ def test_arms_are_mined_from_the_same_runs_each_in_its_own_way(done):
     assert pairs == {"weights": [len(weights)], "shuffled-within": [len(within)]}
     assert [pair.query for pair in weights] == [pair.query for pair in within]
     assert [pair.positive for pair in weights] != [pair.positive for pair in within]
-    assert all(
-        {pair.positive, *(each.docid for each in pair.negatives)}
-        == {other.positive, *(each.docid for each in other.negatives)}
-        for pair, other in zip(weights, within, strict=True)
-    )
+    documents = [
+        [{pair.positive, *(negative.docid for negative in pair.negatives)} for pair in pairs]
+        for pairs in (weights, within)
+    ]
+    assert documents[0] == documents[1]
 
 
 def test_second_call_reuses_everything_and_changes_no_byte(copied, done, small_world, settings, snapshot):
@@ -139,8 +130,8 @@ def test_further_arms_and_seeds_only_add(copied, small_world, settings, snapshot
     assert all("\n" in query for query in queries)
     for run, expected in (("agentir", "reasoning"), ("weights", "query")):
         assert next(read_trajectories(copied / cell.folder / run)).agent["search_with"] == expected
-    (table,) = success_tables(result)
-    gains = {row.cells[0]: row.cells[table.columns.index("gain")] for row in table.rows}
+    table = result.table()
+    gains = {row.cells[0]: row.cells[table.columns.index("gain, points")] for row in table.rows}
     assert gains["base"] == ""
     assert gains["agentir"]
 

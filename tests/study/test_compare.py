@@ -8,25 +8,26 @@ import pytest
 from rich.console import Console
 
 from lrat_sim.agent import load_agent
+from lrat_sim.artifact import command_line
 from lrat_sim.comparison import load
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import MatchJudge
 from lrat_sim.models.budget import LimitReached
+from lrat_sim.retrieval.registry import parse_spec
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.study import Arm, CallOptions, CompareSettings, Condition, Study, compare, opened, read_study
+from lrat_sim.study import Arm, CallOptions, CompareSettings, Condition, Study, alike, compare, opened, read_study
 from lrat_sim.study.record import STUDY
-from lrat_sim.study.tables import success_tables
 
 SPECS = {"bm25": "bm25", "bound": "oracle"}
 
 
 @pytest.fixture
 def run(small_world, tmp_path):
-    """run(**settings) compares on three tasks of the small world, in the same folder."""
+    """run(**settings) compares on three tasks of the small world, by default in the same folder."""
 
-    def comparing(retrievers=SPECS, datasets=None, command=None, **settings):
+    def comparing(retrievers=SPECS, datasets=None, folder="out", profiles=None, **settings):
         wanted = CompareSettings(**{"limit": 3} | settings)
-        return compare(retrievers, datasets or {"world": small_world}, tmp_path / "out", wanted, command=command)
+        return compare(retrievers, datasets or {"world": small_world}, tmp_path / folder, wanted, agents=profiles)
 
     return comparing
 
@@ -35,8 +36,16 @@ def cells(tmp_path):
     return {cell.folder: cell for cell in read_study(tmp_path / "out").cells}
 
 
-def test_single_cell_lies_in_the_folder_itself(run, tmp_path):
-    result = run(command="lrat-sim compare ...")
+@pytest.fixture
+def as_command():
+    """The command line of the next calls, until ``None``."""
+    token = command_line.set("lrat-sim compare ...")
+    yield command_line.set
+    command_line.reset(token)
+
+
+def test_single_cell_lies_in_the_folder_itself(run, as_command, tmp_path):
+    result = run(profiles=[load_agent("simulated")])
     (comparison,) = result.comparisons.values()
     assert load(tmp_path / "out" / "comparison.json") == comparison
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"bm25", "bound"}
@@ -80,8 +89,9 @@ def test_further_k_adds_cells_and_finds_the_first_where_it_lies(run, tmp_path, c
     assert {*cells(tmp_path)} == {".", "simulated-world-test-k1", "simulated-world-test-k10"}, "all are still listed"
 
 
-def test_same_call_again_runs_nothing_and_gives_the_same(run, tmp_path, snapshot, capsys):
-    first = run(ks=(1, 5), seeds=(0, 1), command="once")
+def test_same_call_again_runs_nothing_and_gives_the_same(run, as_command, tmp_path, snapshot, capsys):
+    first = run(ks=(1, 5), seeds=(0, 1))
+    as_command(None)
     before = snapshot(tmp_path / "out")
     capsys.readouterr()
     assert run(ks=(1, 5), seeds=(0, 1)) == first, "the command line outlasts a call without one"
@@ -103,7 +113,7 @@ def test_another_retriever_and_more_tasks_only_add(run, capsys):
     run()
     capsys.readouterr()
     (comparison,) = run({**SPECS, "short": "bm25:b=0.3"}, limit=4).comparisons.values()
-    assert [summary.name for summary in comparison.summaries] == ["bm25", "bound", "short"]
+    assert comparison.arms == ["bm25", "bound", "short"]
     assert comparison.tasks_asked == 4
     assert capsys.readouterr().err.count("3 of 4 runs are in") == 2
 
@@ -129,12 +139,6 @@ def test_limit_on_time_holds_for_all_cells_together(run):
         run(ks=(1, 5), calls=CallOptions(max_seconds=1e-6))
 
 
-def test_same_cell_twice_is_refused_before_anything_runs(run, tmp_path):
-    with pytest.raises(InputError, match="asked for twice"):
-        run(ks=(5, 5))
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -143,6 +147,7 @@ def test_same_cell_twice_is_refused_before_anything_runs(run, tmp_path):
         ({"split": "nosuch"}, "no split 'nosuch'"),
         ({"seeds": ()}, "each once"),
         ({"seeds": (1, 1)}, "each once"),
+        ({"ks": (5, 5)}, "asked for twice"),
     ],
 )
 def test_bad_input_is_said_before_anything_is_written(run, tmp_path, settings, said):
@@ -161,43 +166,26 @@ def test_damaged_record_is_refused_by_name(run, tmp_path):
 def test_table_shows_success_against_k_for_every_arm(run):
     result = run(ks=(5, 1))
     console = Console(width=80)
-    (table,) = success_tables(result)
     with console.capture() as captured:
-        console.print(table.to_terminal())
+        console.print(result.table().to_terminal())
     lines = captured.get().splitlines()
     assert all(len(line) <= 80 for line in lines)
     rows = [line.split() for line in lines if line.startswith(("bm25 ", "bound "))]
+    rows = [[cell for cell in row if cell != "(base)"] for row in rows]
     assert [row[:2] for row in rows] == [["bm25", "1"], ["bm25", "5"], ["bound", "1"], ["bound", "5"]]
     by_k = [*reversed(result.comparisons.values())] * 2
     for row, comparison, arm in zip(rows, by_k, [0, 0, 1, 1], strict=True):
         assert row[2] == f"{100 * comparison.summaries[arm].means['success']:.1f}"
 
 
-# --- one comparison, of retrievers that are open already
+# --- one comparison
 
 
-@pytest.fixture(scope="module")
-def arms(small_world):
-    return {"bm25": opened("bm25", small_world), "oracle": opened("oracle", small_world)}
-
-
-@pytest.fixture
-def single(arms, small_world, tmp_path):
-    """single(**settings) compares two open retrievers on four tasks."""
-
-    def comparing(folder=".", retrievers=arms, **settings):
-        agents = [load_agent("simulated")]
-        wanted = CompareSettings(limit=4, **settings)
-        return compare(retrievers, small_world, tmp_path / folder, wanted, agents=agents).comparisons["."]
-
-    return comparing
-
-
-def test_comparison_says_what_was_compared_and_where_its_runs_lie(arms, small_world, tmp_path):
+def test_comparison_says_what_was_compared_and_where_its_runs_lie(small_world, tmp_path):
     condition = Condition.of(small_world, "test", load_agent("simulated"), 4)
     named = [
-        Arm(name="bm25", retriever=arms["bm25"], folder="first"),
-        Arm(name="oracle", retriever=lambda seed: arms["oracle"]),
+        Arm(name="bm25", retriever=opened("bm25", small_world), folder="first"),
+        Arm(name="oracle", retriever=lambda seed: opened("oracle", small_world)),
     ]
     study = Study("compare", tmp_path, CompareSettings())
     comparison = study.evaluate(named, condition, ".", base="bm25", seeds=[3])
@@ -214,41 +202,83 @@ def test_comparison_says_what_was_compared_and_where_its_runs_lie(arms, small_wo
     assert 0 < means["bm25"]["ndcg"] < 1
 
 
-def test_each_seed_runs_in_a_folder_of_its_own_and_tasks_are_paired_by_their_mean(arms, single, tmp_path):
-    both = single("both", seeds=(0, 1))
-    runs = {summary.name: summary.runs for summary in both.summaries}
-    assert runs == {"bm25": ["bm25", "bm25-seed-1"], "oracle": ["oracle", "oracle-seed-1"]}
-    for run, seed in zip(runs["bm25"], (0, 1), strict=True):
-        assert {trajectory.seed for trajectory in read_trajectories(tmp_path / "both" / run)} == {seed}
-    alone = [single(str(seed), seeds=(seed,)) for seed in (0, 1)]
-    for index, name in enumerate(arms):
-        means = [comparison.summaries[index].means["steps"] for comparison in alone]
-        assert both.summaries[index].name == name
-        assert both.summaries[index].means["steps"] == pytest.approx(sum(means) / 2)
-        assert both.summaries[index].over_seeds["steps"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
-    assert both.pairings[0].measures["success"].tasks == 4
+def test_each_seed_runs_in_a_folder_of_its_own_and_tasks_are_paired_by_their_mean(run, tmp_path):
+    both, *alone = (run(folder=str(seeds), seeds=seeds).comparisons["."] for seeds in ((0, 1), (0,), (1,)))
+    assert [arm.runs for arm in both.summaries] == [["bm25", "bm25-seed-1"], ["bound", "bound-seed-1"]]
+    for folder, seed in zip(both.arm("bm25").runs, (0, 1), strict=True):
+        assert {trajectory.seed for trajectory in read_trajectories(tmp_path / "(0, 1)" / folder)} == {seed}
+    for name in SPECS:
+        means = [comparison.arm(name).means["steps"] for comparison in alone]
+        assert both.arm(name).means["steps"] == pytest.approx(sum(means) / 2)
+        assert both.arm(name).over_seeds["steps"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
+    assert both.pairings[0].measures["success"].tasks == 3
 
 
-def test_further_seed_only_adds_and_the_first_is_found_again(single, tmp_path, contents, capsys):
-    single(seeds=(7,))
+def test_further_seed_only_adds_and_the_first_is_found_again(run, tmp_path, contents, capsys):
+    run(seeds=(7,))
     before = contents(tmp_path)
     capsys.readouterr()
-    comparison = single(seeds=(8, 7))
-    assert capsys.readouterr().err.count("4 of 4 runs are in") == 2
+    result = run(seeds=(8, 7))
+    assert capsys.readouterr().err.count("3 of 3 runs are in") == 2
     assert {name: contents(tmp_path)[name] for name in before} == before
-    assert comparison.summaries[0].runs == ["bm25-seed-8", "bm25"]
-    assert single(seeds=(8, 7)) == comparison
-    assert capsys.readouterr().err.count("4 of 4 runs are in") == 4
+    assert result.comparisons["."].summaries[0].runs == ["bm25-seed-8", "bm25"]
+    assert run(seeds=(8, 7)) == result
+    assert capsys.readouterr().err.count("3 of 3 runs are in") == 4
 
 
-def test_arms_that_would_share_a_folder_are_refused_before_anything_runs(arms, single, tmp_path):
-    named = {"a": arms["bm25"], "a-seed-1": arms["oracle"]}
+def test_arms_that_would_share_a_folder_are_refused_before_anything_runs(run, tmp_path):
     with pytest.raises(InputError, match="would share the folder"):
-        single("out", retrievers=named, seeds=(0, 1))
+        run({"a": "bm25", "a-seed-1": "oracle"}, seeds=(0, 1))
     assert not [*(tmp_path / "out").iterdir()]
 
 
 # --- the encoders of a comparison read texts of one length
+
+
+def read(spec, options):
+    """What an opened spec would read."""
+    return int({**parse_spec(spec)[1], **options}["max_length"])
+
+
+@pytest.mark.parametrize(
+    ("specs", "asked", "lengths"),
+    [
+        (["dense", "short:48"], None, [48, 48]),
+        (["dense", "short:48", "short-2:96"], None, [96, 96, 96]),
+        (["dense", "short:48"], 64, [64, 64]),
+        (["dense:max_length=32", "short:48"], None, [32, 32]),
+        (["dense:max_length=32", "short:48,max_length=40", "dense"], None, [32, 40, 48]),
+        (["dense", "long"], None, [256, 256]),
+        (["embedding-api:model=m", "dense"], None, [256, 256]),
+    ],
+)
+def test_one_length_for_all_the_trained_models_unless_one_is_asked_for(encoder_folder, specs, asked, lengths):
+    def spec(text):
+        name, _, rest = text.partition(":")
+        if not name.startswith(("short", "long")):
+            return text
+        trained, _, option = rest.partition(",")
+        folder = encoder_folder(name, own=int(trained or 512), trained=int(trained) if trained else None)
+        return f"{folder}:{option}" if option else folder
+
+    named = {f"arm-{number}": spec(text) for number, text in enumerate(specs)}
+    assert [read(named[arm], options) for arm, options in alike(named, asked).items()] == lengths
+
+
+def test_nothing_is_set_where_no_encoder_or_one_kind_of_them_runs():
+    assert alike({"a": "bm25", "b": "oracle"}) == {"a": {}, "b": {}}
+    assert alike({"a": "bm25", "b": "dense", "c": "dense:index=faiss"}) == {"a": {}, "b": {}, "c": {}}
+
+
+def test_what_a_retriever_is_made_of_reads_the_same(encoder_folder):
+    trained = encoder_folder("trained", own=48, trained=48)
+    specs = {"t": trained, "r": "rerank:model=x", "h": f"hybrid:bm25+{trained}", "b": "rerank:model=x,base=bm25"}
+    assert alike(specs) == {
+        "t": {"max_length": 48},
+        "r": {"base": "dense:max_length=48"},
+        "h": {"members": f"bm25+{trained}:max_length=48"},
+        "b": {},
+    }
 
 
 def test_comparison_opens_its_arms_at_one_text_length(encoder_folder, small_world, tmp_path, monkeypatch):
@@ -258,7 +288,7 @@ def test_comparison_opens_its_arms_at_one_text_length(encoder_folder, small_worl
         lengths[spec] = options
         return bm25
 
-    monkeypatch.setattr(sys.modules["lrat_sim.study.compare"], "opened", open_)
+    monkeypatch.setattr(sys.modules["lrat_sim.study.arms"], "opened", open_)
     monkeypatch.setattr(Study, "evaluate", lambda *_, **__: (_ for _ in ()).throw(InterruptedError))
     trained = encoder_folder("trained", own=96, trained=96)
     specs = {"base": "dense", "trained": trained, "bm25": "bm25"}

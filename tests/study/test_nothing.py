@@ -6,35 +6,15 @@ import pytest
 
 from lrat_sim.agent import load_agent
 from lrat_sim.cli import main
-from lrat_sim.errors import NothingCame, RetrieverError
+from lrat_sim.errors import NothingCame
 from lrat_sim.grading.answers import Ruling
 from lrat_sim.grading.relevance import Opinion
 from lrat_sim.grading.run import grade_run, judge_run
 from lrat_sim.records import Failure
-from lrat_sim.retrieval import Retriever
 from lrat_sim.rollout.index import INDEX, index_grades, read_trajectories
 from lrat_sim.study import CompareSettings, compare, graded_rollout, opened
 
 AGENT = load_agent("simulated")
-
-
-class Broken(Retriever):
-    """Fails on every task but ``spared``, for which it is another retriever."""
-
-    def __init__(self, whole=None, spared=None):
-        self.whole, self.spared = whole, spared
-
-    def for_task(self, task):
-        return self.whole if task.id == self.spared else self
-
-    def search(self, queries, k):
-        raise RetrieverError("the shelf has fallen over")
-
-    def document(self, docid):
-        return self.whole.document(docid)
-
-    def describe(self):
-        return {"kind": "broken"}
 
 
 class Silent:
@@ -64,23 +44,21 @@ def bm25(small_world):
     return opened("bm25", small_world)
 
 
-def test_rollout_in_which_every_run_broke_gives_the_first_cause(tasks, tmp_path):
-    with pytest.raises(
-        NothingCame, match=r"all 3 runs .* failed; .*the shelf has fallen over.*lrat-sim check simulated"
-    ):
-        graded_rollout(tasks, AGENT, Broken(), tmp_path)
+def test_rollout_in_which_every_run_broke_gives_the_first_cause(tasks, bm25, broken, tmp_path):
+    with pytest.raises(NothingCame, match=r"all 3 runs .* failed; .*out of order.*lrat-sim check simulated"):
+        graded_rollout(tasks, AGENT, broken(bm25), tmp_path)
     assert [run.status for run in read_trajectories(tmp_path)] == ["error"] * 3
 
 
-def test_comparison_does_not_go_on_with_an_arm_of_which_nothing_came(small_world, bm25, tmp_path):
+def test_comparison_ends_at_an_arm_of_which_nothing_came(small_world, bm25, broken, tmp_path):
     with pytest.raises(NothingCame):
-        compare({"a": Broken(), "b": bm25}, small_world, tmp_path, CompareSettings(limit=3))
+        compare({"a": broken(bm25), "b": bm25}, small_world, tmp_path, CompareSettings(limit=3))
     assert not (tmp_path / "comparison.json").exists()
     assert not (tmp_path / "b").exists()
 
 
-def test_where_something_came_the_errors_stand_beside_it(tasks, small_world, bm25, tmp_path):
-    half = Broken(bm25, tasks[0].id)
+def test_where_something_came_the_errors_stand_beside_it(tasks, small_world, bm25, broken, tmp_path):
+    half = broken(bm25, lambda task: task != tasks[0].id)
     result = compare({"a": bm25, "half": half}, small_world, tmp_path, CompareSettings(limit=3, samples=2))
     (found,) = result.comparisons.values()
     assert [summary.errors for summary in found.summaries] == [0, 4]
@@ -109,10 +87,10 @@ def test_index_shows_the_latest_grades_and_a_damaged_one_is_left_alone(tasks, sm
     assert grade_run(tmp_path) >= 0
 
 
-def test_command_exits_with_1_and_a_sentence(small_world, tmp_path, monkeypatch, capsys):
+def test_command_exits_with_1_and_a_sentence(small_world, bm25, broken, tmp_path, monkeypatch, capsys):
     line = ["rollout", "-t", str(small_world.folder), "-o", str(tmp_path / "run"), "--limit", "2"]
     monkeypatch.setattr(sys, "argv", ["lrat-sim", *line])
-    monkeypatch.setattr("lrat_sim.study.opened", lambda *_, **__: Broken())
+    monkeypatch.setattr("lrat_sim.study.opened", lambda *_, **__: broken(bm25))
     with pytest.raises(SystemExit) as left:
         main()
     err = capsys.readouterr().err

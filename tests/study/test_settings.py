@@ -26,10 +26,6 @@ def test_a_value_that_is_not_allowed_is_named(kind, fields, words):
         kind(**fields)
 
 
-def test_the_recommended_recipe_is_the_default():
-    assert FlywheelSettings().mining == "mine-recommended"
-
-
 def test_retrievers_to_collect_with_must_exist_and_differ():
     def named(*specs):
         return FlywheelSettings().named("retrievers of collect_with", specs)
@@ -43,11 +39,10 @@ def test_retrievers_to_collect_with_must_exist_and_differ():
     assert named("lexical=bm25") == {"lexical": "bm25"}
 
 
-def test_several_rounds_are_gated_and_a_single_one_is_not():
-    assert FlywheelSettings().rule() == "none"
-    assert FlywheelSettings(rounds=2).rule() == "mean"
-    assert FlywheelSettings(rounds=2, gate="none").rule() == "none"
-    assert FlywheelSettings(gate="clear").rule() == "clear"
+def test_defaults_are_the_recommended_recipe_and_a_gate_for_several_rounds():
+    assert FlywheelSettings().mining == "mine-recommended"
+    settings = ({}, {"rounds": 2}, {"rounds": 2, "gate": "none"}, {"gate": "clear"})
+    assert [FlywheelSettings(**fields).rule() for fields in settings] == ["none", "mean", "none", "clear"]
     assert FlywheelSettings().rule(begun="mean") == "mean"  # fewer rounds are asked for than were made
 
 

@@ -84,7 +84,7 @@ def test_every_size_is_trained_and_compared_with_the_base(swept, mined):
     result = swept()
     (comparison,) = result.comparisons.values()
     assert load(result.folder / "comparison.json") == comparison
-    assert [summary.name for summary in comparison.summaries] == ["base", "10-pairs", "30-pairs"]
+    assert comparison.arms == ["base", "10-pairs", "30-pairs"]
     assert comparison.base == "base"
     (cell,) = read_study(result.folder).cells
     for (arm, trained), size in zip(cell.trained.items(), (10, 30), strict=True):

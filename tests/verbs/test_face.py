@@ -52,6 +52,8 @@ SCRIPT = """
     model = ls.train(ls.mine([run, "runs/other"]), out="model")
     answer: str = ls.compare({"base": "dense", "trained": model}, data, agent="simulated").answer
     trained = ls.flywheel(data, rounds=3).model
+    with ls.open_retriever(model, data) as dense:
+        hits: list[list[ls.Hit]] = dense.search(["who designed it"], k=5)
 
 
     class Reversed(ls.Retriever):

@@ -15,7 +15,9 @@ def test_a_folder_of_ones_own_is_a_task_set_and_results_know_it(own):
     pairs = ls.mine(run, out="elsewhere/pairs")
     assert ls.export_pairs(pairs, "out.jsonl", to="lrat").written == len(pairs)
     (shown,) = ls.search("Oxley", run.data, k=1)
-    assert shown.document.id in ("a", "b")
+    with ls.open_retriever("bm25", "docs") as bm25:
+        ((hit,),) = bm25.search(["Oxley"], 1)
+    assert shown.document.id == hit.docid in ("a", "b")
     shutil.move(own / "runs", own / "moved")
     assert ls.Run("moved/" + run.folder.name).data.folder.name.startswith("docs")
     shutil.rmtree(own / "moved" / "data")
