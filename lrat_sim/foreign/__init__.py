@@ -1,7 +1,6 @@
 """What comes from elsewhere: whatever a decoder raises becomes one sentence, here and nowhere else.
 
-Decoders of foreign files (pyarrow, numpy, safetensors, PyYAML, transformers, the compression modules) raise far more
-than they document, so a list of their exceptions is never complete.
+Decoders raise far more than they document, so a list of their exceptions is never complete.
 """
 
 from __future__ import annotations
@@ -25,12 +24,8 @@ _LONGEST_CAUSE = 200
 def reading(problem: str, remedy: str) -> Iterator[None]:
     """Wraps a call into a foreign decoder, and nothing of ours, so that our own defects stay visible.
 
-    Args:
-        problem: what the user is told, such as "corpus.parquet cannot be read"; the decoder's reason is added.
-        remedy: what to do about it.
-
-    Raises:
-        InputError: the decoder raised anything at all.
+    Whatever the decoder raises becomes an InputError of ``problem`` ("corpus.parquet cannot be read"), the decoder's
+    reason and ``remedy``.
     """
     try:
         yield
@@ -46,6 +41,12 @@ def cause(error: Exception) -> str:
     if not message or isinstance(error, LookupError):
         message = f"{type(error).__name__}: {message}"
     return message[:_LONGEST_CAUSE].rstrip(".;: ")
+
+
+def shortened(names: list[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def without_mark(start: bytes, path: Path) -> bytes:

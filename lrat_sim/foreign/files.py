@@ -1,8 +1,4 @@
-"""Files as other tools write them: their lines, and their records whatever holds them.
-
-:func:`records` goes by what stands in a file: a record a line, one record over many lines, several of them one after
-another, a list of them, or the rows of a Parquet or Arrow table; compressed or not, with or without a byte order mark.
-"""
+"""Files as other tools write them: their lines, and their records whatever holds them."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from typing import IO, Any
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign import reading, without_mark
-from lrat_sim.foreign.values import DECODER, Found, json_value, not_json, recordable_within_depth
+from lrat_sim.foreign.values import DECODER, SourceRecord, json_value, not_json, recordable_within_depth
 
 # UTF-32 first, since its little-endian mark begins with that of UTF-16
 _MARKS = {
@@ -33,10 +29,8 @@ _REMEDY = "get the file again"
 _SPACE = re.compile(r"\s*")
 LARGEST = 1 << 31
 """Bytes of a value that has to be in memory as a whole: a small archive can hold any number of them."""
-_BUFFER = 1 << 18
-"""Bytes read at once: more than most records have, so that one call reads one."""
-_ROWS = 64
-"""Rows in memory at once: one may hold a whole trajectory."""
+_BUFFER = 1 << 18  # bytes read at once: more than most records have, so that one call reads one
+_ROWS = 64  # rows in memory at once: one may hold a whole trajectory
 
 
 def open_bytes(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:
@@ -48,11 +42,7 @@ def open_bytes(path: Path) -> IO[bytes] | gzip.GzipFile | lzma.LZMAFile:
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Every line of a file with its number from 1, as UTF-8, without its line break and byte order mark.
-
-    Raises:
-        InputError: the file cannot be read, is cut off in its compressed stream, or is not UTF-8 and does not say so.
-    """
+    """Every line of a file with its number from 1, as UTF-8, without its line break and byte order mark."""
     with open_bytes(path) as raw, reading(f"{path} cannot be read to its end", _REMEDY):
         for number, line in enumerate(_read(raw, LARGEST), start=1):
             if len(line) >= LARGEST:
@@ -83,16 +73,12 @@ def begins_as_records(path: Path) -> bool:
         return next(filter(None, parts), b"")[:1] in (b"{", b"[")
 
 
-def records(path: Path, is_record: Callable[[list[Any]], bool] = lambda items: False) -> Iterator[Found]:
+def records(path: Path, is_record: Callable[[list[Any]], bool] = lambda items: False) -> Iterator[SourceRecord]:
     """The records of a file in order, streaming where a record is a line or a row.
 
-    Args:
-        path: the file.
-        is_record: whether a list is one record, not a list of them.
-
-    Raises:
-        InputError: the file cannot be read.
-        RecordError: it is no JSON.
+    What stands in a file decides: a record a line, one record over many lines, several of them one after another, a
+    list of them (unless ``is_record`` takes the list for one), or the rows of a Parquet or Arrow table; compressed or
+    not, with or without a byte order mark.
     """
     if _is_table(path):
         yield from rows(path)
@@ -102,33 +88,17 @@ def records(path: Path, is_record: Callable[[list[Any]], bool] = lambda items: F
     for number, line in numbered:
         if not line.strip():
             continue
-        # a record is more than a line, or a line more than a record
-        if first and line.lstrip()[:1] in b"{[" and not _is_value(line):
-            yield from _values(_whole(line, numbered, path), path, number, is_record)
-            return
+        if first and line.lstrip()[:1] in b"{[":
+            try:
+                json_value(line, path, number)
+            except RecordError:  # a record is more than a line, or a line more than a record
+                yield from _values(line, numbered, path, number, is_record)
+                return
         first = False
         if line.lstrip()[:1] == b"[":
-            yield from _listed(Found(json_value(line, path, number), path, number), is_record)
+            yield from _listed(SourceRecord(json_value(line, path, number), path, number), is_record)
         else:
-            yield Found(line, path, number)
-
-
-def _is_value(line: bytes) -> bool:
-    try:
-        json_value(line, Path())
-    except RecordError:
-        return False
-    return True
-
-
-def _whole(begin: bytes, rest: Iterable[tuple[int, bytes]], path: Path) -> bytes:
-    taken, size = [begin], len(begin)
-    for _, line in rest:
-        taken.append(line)
-        size += len(line) + 1
-        if size > LARGEST:
-            raise _too_large(path)
-    return b"\n".join(taken)
+            yield SourceRecord(line, path, number)
 
 
 def _too_large(path: Path) -> InputError:
@@ -137,13 +107,21 @@ def _too_large(path: Path) -> InputError:
     )
 
 
-def _values(data: bytes, path: Path, line: int, is_record: Callable[[list[Any]], bool]) -> Iterator[Found]:
-    """One JSON value, or several one after another; ``line`` is the one in which the data begin."""
+def _values(
+    begin: bytes, rest: Iterable[tuple[int, bytes]], path: Path, line: int, is_record: Callable[[list[Any]], bool]
+) -> Iterator[SourceRecord]:
+    """One JSON value of many lines, or several one after another; ``line`` is the number of the first."""
+    taken, size = [begin], len(begin)
+    for _, data in rest:
+        taken.append(data)
+        size += len(data) + 1
+        if size > LARGEST:
+            raise _too_large(path)
     try:
-        text = data.decode()
+        text = b"\n".join(taken).decode()
     except UnicodeDecodeError as error:
         raise not_json(error, path, line) from error
-    start = begin = len(_SPACE.match(text)[0])  # type: ignore[index]
+    start = opening = len(_SPACE.match(text)[0])  # type: ignore[index]
     number = line
     while start < len(text):
         try:
@@ -151,21 +129,20 @@ def _values(data: bytes, path: Path, line: int, is_record: Callable[[list[Any]],
         except (ValueError, RecursionError) as error:
             raise not_json(error, path, line) from error
         after = end + len(_SPACE.match(text, end)[0])  # type: ignore[index]
-        alone = start == begin and after == len(text)
+        alone = start == opening and after == len(text)
         value = recordable_within_depth(value, path, number)
-        yield from _listed(Found(value, path, 0 if alone else number), is_record)
+        yield from _listed(SourceRecord(value, path, 0 if alone else number), is_record)
         number += text.count("\n", start, after)
         start = after
 
 
-def _listed(found: Found, is_record: Callable[[list[Any]], bool]) -> Iterator[Found]:
+def _listed(record: SourceRecord, is_record: Callable[[list[Any]], bool]) -> Iterator[SourceRecord]:
     """The records of a list, each with its position in it."""
-    if not isinstance(found.data, list) or is_record(found.data):
-        yield found
+    if not isinstance(record.data, list) or is_record(record.data):
+        yield record
         return
-    for number, item in enumerate(found.data, start=1):
-        within = f"{found.path.name}, line {found.line}" if found.line else found.path.name
-        yield from _listed(Found(item, found.path.with_name(within), number, "record"), is_record)
+    for number, item in enumerate(record.data, start=1):
+        yield from _listed(SourceRecord(item, Path(record.place), number, "record"), is_record)
 
 
 # --- tables
@@ -190,7 +167,7 @@ def columns_of(path: Path) -> dict[str, str]:
         return {column.name: str(column.type) for column in parquet.read_schema(path)}
 
 
-def rows(path: Path) -> Iterator[Found]:
+def rows(path: Path) -> Iterator[SourceRecord]:
     """The rows of a Parquet or Arrow table, streaming."""
     number = 0
     with reading(f"{path} cannot be read", _REMEDY):
@@ -199,7 +176,7 @@ def rows(path: Path) -> Iterator[Found]:
             for start in range(0, batch.num_rows, _ROWS):
                 for row in batch.slice(start, _ROWS).to_pylist():
                     number += 1
-                    yield Found(row, path, number, "row")
+                    yield SourceRecord(row, path, number, "row")
 
 
 def _batches(path: Path) -> Iterator[Any]:

@@ -7,8 +7,7 @@ of a source; :func:`merge_runs` and :func:`split_run` make one data set of sever
 from lrat_sim.formats.convert import ConvertSummary, convert
 from lrat_sim.formats.datasets import MergeSummary, merge_runs, split_run
 from lrat_sim.formats.entry import Entry
-from lrat_sim.formats.registry import FORMATS, About, Format, Notes, format_named
-from lrat_sim.formats.sources import read_any, recognise
+from lrat_sim.formats.registry import FORMATS, About, Format, Notes, format_named, read_any, recognise
 
 __all__ = [
     "FORMATS",

@@ -11,20 +11,16 @@ The format names no task: runs that ask the same question are runs of one task, 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from lrat_sim.artifact import fingerprint
-from lrat_sim.errors import RecordError
-from lrat_sim.formats.entry import Entry, imported
-from lrat_sim.formats.fields import filled, items, mapping, text, text_of, total_usage, usage
-from lrat_sim.formats.kept import changes_of, keeping, restored, same_json
+from lrat_sim.foreign.values import SourceRecord, filled, items, mapping, text, text_of, total_usage, usage
+from lrat_sim.formats.entry import Entry, changes_of, imported, keeping, restored, same_json
 from lrat_sim.formats.messages import Refuse, answer_of, prompt_of, read_turn, request_for_answer, transcript
 from lrat_sim.formats.output import write_files
-from lrat_sim.formats.registry import Format
-from lrat_sim.formats.sources import record_reader
+from lrat_sim.formats.registry import Format, record_reader
 from lrat_sim.records import Task, Turn, Usage
 
 _VERSION = "ATIF-v1.4"
@@ -37,25 +33,23 @@ _SOURCES = ("system", "user", "agent")
 # --- reading
 
 
-def entry_of(record: Any, path: Path, line: int = 0) -> Entry:
+def entry_of(record: Any, source: SourceRecord) -> Entry:
     """One run from its JSON; a RecordError names file, step and field."""
-
-    def refuse(problem: str) -> RecordError:
-        return RecordError(path, line, problem, "correct the file, or leave it out")
-
     if not _is_atif(record) or not record["schema_version"].startswith(_READABLE):
-        raise refuse("the field `schema_version` should name a version 1 of ATIF, as ATIF-v1.6 does")
-    read = _Steps(record.get("steps"), refuse)
+        raise source.fault("the field `schema_version` should name a version 1 of ATIF, as ATIF-v1.6 does")
+    read = _Steps(record.get("steps"), source.fault)
     entry = _own_entry(record, read) or _foreign_entry(record, read)
     # what is ours is written anew from the entry: it need not be kept a second time as another's
     rebuilt, more = _plain_record(entry)
     overlays = iter(more)
-    steps = [
-        _unnumbered(step if position in read.other else _without_ours(step, next(overlays)), position)
-        for position, step in enumerate(read.steps)
-    ]
-    source = {**_without_ours(record, _run_more(entry)), "steps": steps}
-    return keeping(entry, "atif", source, rebuilt, "steps", {position: steps[position] for position in read.other})
+    steps = []
+    for position, step in enumerate(read.steps):
+        step = step if position in read.other else _without_ours(step, next(overlays))
+        if type(step.get("step_id")) is int and step["step_id"] == position + 1:  # as it is written anew
+            step = {key: value for key, value in step.items() if key != "step_id"}
+        steps.append(step)
+    kept = {**_without_ours(record, _run_more(entry)), "steps": steps}
+    return keeping(entry, "atif", kept, rebuilt, "steps", {position: steps[position] for position in read.other})
 
 
 class _Steps:
@@ -70,7 +64,14 @@ class _Steps:
         self.turns: list[Turn] = []
         self.other: dict[int, dict[str, Any]] = {}
         for position, step in enumerate(steps):
-            _check(step, position + 1, refuse)
+            if not isinstance(step, dict) or step.get("source") not in _SOURCES:
+                raise refuse(f"step {position + 1} has no `source` that is one of {', '.join(_SOURCES)}")
+            if not isinstance(step.get("message"), str | list | None):
+                raise refuse(f"step {position + 1}: the field `message` should be a text or a list of parts")
+            calls = step.get("tool_calls")
+            names = [text(mapping(call).get("function_name")) for call in items(calls)]
+            if not isinstance(calls, list | None) or None in names:
+                raise refuse(f"step {position + 1}: a call of `tool_calls` names no function")
             words = text_of(step.get("message")) if not self.turns and not self.question else ""
             copied = step.get("is_copied_context") is True  # it happened in another file's run
             if step["source"] == "agent" and not copied:
@@ -81,17 +82,6 @@ class _Steps:
                 self.prompt = words
             else:
                 self.other[position] = step
-
-
-def _check(step: Any, number: int, refuse: Refuse) -> None:
-    if not isinstance(step, dict) or step.get("source") not in _SOURCES:
-        raise refuse(f"step {number} has no `source` that is one of {', '.join(_SOURCES)}")
-    if not isinstance(step.get("message"), str | list | None):
-        raise refuse(f"step {number}: the field `message` should be a text or a list of parts")
-    calls = step.get("tool_calls")
-    names = [text(mapping(call).get("function_name")) for call in items(calls)]
-    if not isinstance(calls, list | None) or None in names:
-        raise refuse(f"step {number}: a call of `tool_calls` names no function")
 
 
 def _own_entry(record: dict[str, Any], read: _Steps) -> Entry | None:
@@ -198,12 +188,6 @@ def _without_ours(record: dict[str, Any], own: dict[str, Any] | None) -> dict[st
         return record
     extra = {key: value for key, value in record["extra"].items() if key != _OURS}
     return {**{key: value for key, value in record.items() if key != "extra"}, **({"extra": extra} if extra else {})}
-
-
-def _unnumbered(step: dict[str, Any], position: int) -> dict[str, Any]:
-    """Without its number where that is its position, as it is written anew."""
-    right = type(step.get("step_id")) is int and step["step_id"] == position + 1
-    return {key: value for key, value in step.items() if key != "step_id"} if right else step
 
 
 # --- writing

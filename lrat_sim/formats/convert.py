@@ -13,8 +13,7 @@ from lrat_sim.artifact import cleaned, fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.output import WITHHELD, Summary, new_output
-from lrat_sim.formats.registry import About, Notes, format_named
-from lrat_sim.formats.sources import read_any, recognise
+from lrat_sim.formats.registry import About, Notes, format_named, read_any, recognise
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Task
 

@@ -14,8 +14,8 @@ from lrat_sim.corpus.split import split_tasks
 from lrat_sim.errors import InputError
 from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.output import Summary, new_output
+from lrat_sim.formats.registry import read_any
 from lrat_sim.formats.run_folder import Judgements, write_run
-from lrat_sim.formats.sources import read_any
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Task, Trajectory, Verdict, canonical

@@ -25,12 +25,22 @@ import msgspec
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign import reading
 from lrat_sim.foreign.files import LARGEST, begins_as_records, records
-from lrat_sim.foreign.values import Found, json_value
+from lrat_sim.foreign.values import (
+    SourceRecord,
+    count,
+    filled,
+    items,
+    json_value,
+    mapping,
+    seconds_of,
+    text,
+    text_of,
+    total_usage,
+    usage,
+)
 from lrat_sim.formats.entry import Entry, imported, model_name
-from lrat_sim.formats.fields import count, filled, items, mapping, seconds_of, text, text_of, total_usage, usage
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_in
-from lrat_sim.formats.registry import Format
-from lrat_sim.formats.sources import record_reader
+from lrat_sim.formats.registry import Format, record_reader
 from lrat_sim.grading.confidence import stated_confidence
 from lrat_sim.records import EndReason, Failure, Grade, Task, Turn, Usage, known_sum
 
@@ -64,7 +74,7 @@ _ATTACHED = re.compile(r"attachment://([0-9a-f]+)")
 # --- files
 
 
-def _records_in(path: Path) -> Iterator[Found]:
+def _records_in(path: Path) -> Iterator[SourceRecord]:
     """A log as records: its header, then its header with one sample each; of any other JSON file its first record."""
     header: Any
     if path.suffix == ".eval":
@@ -72,15 +82,15 @@ def _records_in(path: Path) -> Iterator[Found]:
     elif not begins_as_records(path):
         return iter(())
     else:
-        header = next((found.value() for found in records(path)), None)
+        header = next((record.value() for record in records(path)), None)
         samples = iter(())
         if _is_log(header):
             listed = header.pop("samples", None)
             if not isinstance(listed, list | None):
                 raise RecordError(path, 0, "the field `samples` should be a list", _REMEDY)
             samples = iter(listed or ())
-    parts = map(lambda sample: Found({"header": header, "sample": sample}, path), samples)
-    return chain([Found({"header": header}, path)], parts)
+    parts = map(lambda sample: SourceRecord({"header": header, "sample": sample}, path), samples)
+    return chain([SourceRecord({"header": header}, path)], parts)
 
 
 def _archived(path: Path) -> tuple[Any, Iterator[Any]]:
@@ -108,28 +118,28 @@ def _is_log(record: Any) -> bool:
     return isinstance(record, dict) and isinstance(record.get("eval"), dict) and "version" in record
 
 
-def _entries_of(record: Any, path: Path, line: int) -> list[Entry]:
+def _entries_of(record: Any, source: SourceRecord) -> list[Entry]:
     if not _is_log(record["header"]):
-        raise RecordError(path, 0, "no log of inspect_ai: the field `version` or `eval` is missing", _REMEDY)
-    return [entry_of(record["sample"], record["header"], path)] if "sample" in record else []
+        raise source.fault("no log of inspect_ai: the field `version` or `eval` is missing", _REMEDY)
+    return [entry_of(record["sample"], record["header"], source)] if "sample" in record else []
 
 
 # --- samples
 
 
-def entry_of(sample: Any, header: dict[str, Any], path: Path) -> Entry:
+def entry_of(sample: Any, header: dict[str, Any], source: SourceRecord) -> Entry:
     """One sample of the log with this header (``eval``, ``plan``); a RecordError names sample and field."""
     if not isinstance(sample, dict) or not isinstance(sample.get("id"), str | int):
-        raise RecordError(path, 0, "a sample has no `id`", _REMEDY)
+        raise source.fault("a sample has no `id`", _REMEDY)
     name, epoch = str(sample["id"]), count(sample.get("epoch")) or 1
 
     def refuse(problem: str) -> RecordError:
-        return RecordError(path, 0, f"sample {name}, epoch {epoch}: {problem}", _REMEDY)
+        return source.fault(f"sample {name}, epoch {epoch}: {problem}", _REMEDY)
 
     given = _resolved(sample.get("messages"), sample)
     if not isinstance(given, list | None):
         raise refuse("the field `messages` should be a list")
-    messages = [message for source in given or [] for message in _messages(source)]
+    messages = [message for listed in given or [] for message in _messages(listed)]
     talk = Conversation(messages, refuse)
     turns = _measured(talk, messages, sample)
     stated = _resolved(sample.get("input"), sample)

@@ -1,6 +1,9 @@
-"""LRAT's trajectory JSON: one file a question, read and written without loss.
+"""LRAT's trajectory JSON and BrowseComp-Plus' run JSON: one file a question, read and written without loss.
 
-Its flat list of steps becomes turns.
+BrowseComp-Plus' is the same without question and gold answer, which its evaluation scripts look up by ``query_id``; a
+run counts as completed only with the status ``completed`` and a text as its last step.
+
+The flat list of steps becomes turns.
 
 - A reasoning step opens a turn; text and one call join the turn that is open.  So of two reasoning steps in a row
   each is a turn, and what was written *directly* after a browse stays the reasoning of the turn after it.
@@ -23,15 +26,12 @@ from typing import Any
 
 import msgspec
 
-from lrat_sim.errors import RecordError
-from lrat_sim.formats.entry import EndWords, Entry, imported, model_name, reason_in
-from lrat_sim.formats.fields import arguments_text, count, mapping, read_arguments, text, text_of
-from lrat_sim.formats.kept import keeping, restored
-from lrat_sim.formats.messages import Refuse, answer_in
+from lrat_sim.foreign.values import SourceRecord, arguments_text, count, mapping, read_arguments, text, text_of
+from lrat_sim.formats.entry import EndWords, Entry, imported, keeping, model_name, reason_in, restored
+from lrat_sim.formats.messages import answer_in
 from lrat_sim.formats.observations import observe
 from lrat_sim.formats.output import write_files
-from lrat_sim.formats.registry import About, Format, Notes
-from lrat_sim.formats.sources import record_reader
+from lrat_sim.formats.registry import About, Format, Notes, record_reader
 from lrat_sim.records import Call, EndReason, Failure, Task, Trajectory, Turn
 from lrat_sim.text import count_tokens
 
@@ -60,29 +60,22 @@ _REASONS: EndWords = (
 # --- reading
 
 
-def entry_of(record: Any, path: Path, line: int = 0, *, asked: bool = True) -> Entry:
-    """One run from its JSON.
-
-    Args:
-        record: the JSON object.
-        path: where it stands, for messages.
-        line: its line there; 0 where it is the whole file.
-        asked: whether it must have the question (``query``), which BrowseComp-Plus' runs do without.
-
-    Raises:
-        RecordError: a field that makes a run is missing or of another kind.
-    """
-
-    def refuse(problem: str) -> RecordError:
-        return RecordError(path, line, problem, "correct the file, or leave it out")
-
+def entry_of(record: Any, source: SourceRecord, *, asked: bool = True) -> Entry:
+    """One run from its JSON; ``asked`` says that it must have the question, which BrowseComp-Plus' runs do without."""
     if not isinstance(record, dict):
-        raise refuse(f"a run is a JSON object, not {type(record).__name__}")
-    name = _text_field(record, "query_id", refuse)
-    question = _text_field(record, "query", refuse) if asked or isinstance(record.get("query"), str) else ""
-    turns, inserted = _turns_of(record.get("result"), refuse)
+        raise source.fault(f"a run is a JSON object, not {type(record).__name__}")
+    name = _text_field(record, "query_id", source)
+    question = _text_field(record, "query", source) if asked or isinstance(record.get("query"), str) else ""
+    turns, inserted = _turns_of(record.get("result"), source)
     answer = answer_in(next((turn.text for turn in reversed(turns) if turn.text is not None), None))
-    limit = reason_in(str(record.get("status")), _REASONS)
+    status = record.get("status")
+    limit = reason_in(str(status), _REASONS)
+    error = None
+    if answer is None and limit is None:
+        try:
+            error = msgspec.convert(record.get("error"), type=Failure)
+        except msgspec.ValidationError:
+            error = Failure(boundary="task", message=f"the run ended with the status {status!r}")
     sample, metadata, gold = count(record.get("sample")), mapping(record.get("metadata")), text(record.get("answer"))
     entry = imported(
         Task(id=name, question=question, answers=[] if gold is None else [gold], canary=text(record.get("canary"))),
@@ -91,33 +84,26 @@ def entry_of(record: Any, path: Path, line: int = 0, *, asked: bool = True) -> E
         content=record,
         answer=answer,
         limit=limit,
-        error=_failure(record) if answer is None and limit is None else None,
+        error=error,
         sample=sample if sample is not None and sample < 1 << 31 else 0,
         retriever=text(metadata.get("searcher_type")) or "unknown",
     )
     return keeping(entry, "lrat", record, record_of(entry, asked=asked), "result", inserted)
 
 
-def _text_field(record: dict[str, Any], field: str, refuse: Refuse) -> str:
+def _text_field(record: dict[str, Any], field: str, source: SourceRecord) -> str:
     value = record.get(field)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value:
-        raise refuse(f"the field `{field}` should be a text that is not empty")
+        raise source.fault(f"the field `{field}` should be a text that is not empty")
     return value
 
 
-def _failure(record: dict[str, Any]) -> Failure:
-    try:
-        return msgspec.convert(record.get("error"), type=Failure)
-    except msgspec.ValidationError:
-        return Failure(boundary="task", message=f"the run ended with the status {record.get('status')!r}")
-
-
-def _turns_of(steps: Any, refuse: Refuse) -> tuple[list[Turn], dict[int, dict[str, Any]]]:
+def _turns_of(steps: Any, source: SourceRecord) -> tuple[list[Turn], dict[int, dict[str, Any]]]:
     """The steps as turns, and those of other types by their position (from 0)."""
     if not isinstance(steps, list):
-        raise refuse(f"the field `result` should be a list, not {type(steps).__name__}")
+        raise source.fault(f"the field `result` should be a list, not {type(steps).__name__}")
     turns: list[Turn] = []
     inserted: dict[int, dict[str, Any]] = {}
     open_turn = False  # without a call yet
@@ -142,7 +128,7 @@ def _turns_of(steps: Any, refuse: Refuse) -> tuple[list[Turn], dict[int, dict[st
         elif isinstance(step, dict) and isinstance(kind, str):
             inserted[number] = step
         else:
-            raise refuse(f"step {number + 1} of `result` is not an object with a `type`")
+            raise source.fault(f"step {number + 1} of `result` is not an object with a `type`")
     return turns, inserted
 
 
@@ -152,7 +138,7 @@ def _step_text(output: Any) -> str:
 
 
 def read_runs(path: Path, notes: Notes | None = None, *, name: str = "lrat", asked: bool = True) -> Iterator[Entry]:
-    """The runs of a file, or of the files below a folder that hold some, in the order of their names."""
+    """The runs of a file, or of the files below a folder that hold some."""
     fields = ("query_id", "query", "result") if asked else ("query_id", "result")
 
     def is_one(record: Any) -> bool:
@@ -240,4 +226,13 @@ FORMAT = Format(
     recognise=lambda path, record: {"query_id", "query"} <= record.keys() and isinstance(record.get("result"), list),
     read=read_runs,
     write=write_runs,
+)
+BROWSECOMP = Format(
+    name="browsecomp-plus",
+    title="BrowseComp-Plus' run JSON, for its evaluation scripts",
+    recognise=lambda path, record: (
+        record.keys() >= {"query_id", "result", "retrieved_docids"} and "query" not in record
+    ),
+    read=partial(read_runs, name="browsecomp-plus", asked=False),
+    write=partial(write_runs, prefix="run_", asked=False),
 )

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.text_calls import read_text_calls
-from lrat_sim.formats.fields import items, mapping, parsed, read_arguments, text, text_of, texts_in
+from lrat_sim.foreign.values import items, mapping, parsed, read_arguments, text, text_of, texts_in
 from lrat_sim.formats.observations import observe
 from lrat_sim.models.message import read_message
 from lrat_sim.records import Call, Trajectory, Turn

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from lrat_sim.formats.fields import mapping, parsed, text
+from lrat_sim.foreign.values import mapping, parsed, text
 from lrat_sim.records import Call, Hit
 
 _LIST = re.compile(r"A search for '(.*?)' found (\d+) results:\s*## Web Results(?:\n|\Z)", re.DOTALL)

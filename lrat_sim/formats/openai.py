@@ -7,7 +7,6 @@ where they are ours, and ``metadata`` names the run, its status and its grade.  
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -15,13 +14,11 @@ from msgspec import Meta, Struct
 
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.artifact import fingerprint
-from lrat_sim.errors import RecordError
+from lrat_sim.foreign.values import SourceRecord, arguments_text, mapping
 from lrat_sim.formats.entry import Entry, ended, imported
-from lrat_sim.formats.fields import arguments_text, mapping
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of, transcript
 from lrat_sim.formats.output import write_lines
-from lrat_sim.formats.registry import Format
-from lrat_sim.formats.sources import record_reader
+from lrat_sim.formats.registry import Format, record_reader
 from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory, Turn
 
 _OURS = {tool["function"]["name"] for tool in TOOLS}
@@ -49,18 +46,14 @@ _OF_RUN = ("id", "sample", "status", "end_reason", "answer", "seed")
 """Fields of a trajectory, too."""
 
 
-def entry_of(record: Any, path: Path, line: int) -> Entry:
+def entry_of(record: Any, source: SourceRecord) -> Entry:
     """One conversation from its JSON object; a RecordError names line, message and field."""
-
-    def refuse(problem: str) -> RecordError:
-        return RecordError(path, line, problem)
-
     if not isinstance(record, dict):
-        raise refuse(f"a conversation is a JSON object, not {type(record).__name__}")
+        raise source.fault(f"a conversation is a JSON object, not {type(record).__name__}")
     messages = record.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise refuse("the field `messages` should be a list with a message in it")
-    talk = Conversation([ChatMessage(message=message) for message in messages], refuse)
+        raise source.fault("the field `messages` should be a list with a message in it")
+    talk = Conversation([ChatMessage(message=message) for message in messages], source.fault)
     rest = {key: value for key, value in record.items() if key != "messages"}
     known = _stated(record)
     if known is not None:

@@ -17,9 +17,9 @@ from msgspec import Struct
 from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.passage import passage_text
-from lrat_sim.errors import InputError, RecordError, UnknownDocument, UnknownName
+from lrat_sim.errors import InputError, UnknownDocument, UnknownName
 from lrat_sim.foreign.files import records
-from lrat_sim.formats.fields import mapping
+from lrat_sim.foreign.values import mapping
 from lrat_sim.formats.hub import schema_of, write_card, write_shards
 from lrat_sim.formats.output import WITHHELD, Summary, new_output, write_lines
 from lrat_sim.formats.registry import About
@@ -274,7 +274,7 @@ def _pairs_in(path: Path) -> Iterator[tuple[Pair, list[Document]]]:
             for pair in pairs:
                 _check(pair)
         except ValueError as error:
-            raise RecordError(source.path, source.line, f"not a pair: {error}") from error
+            raise source.fault(f"not a pair: {error}") from error
         yield from ((pair, documents) for pair in pairs)
 
 

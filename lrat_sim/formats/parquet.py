@@ -22,11 +22,10 @@ import msgspec
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.files import columns_of, rows
-from lrat_sim.foreign.values import Found
+from lrat_sim.foreign.values import SourceRecord
 from lrat_sim.formats.entry import Entry, add_task
 from lrat_sim.formats.hub import RecordColumns, schema_of, write_card, write_shards
-from lrat_sim.formats.registry import About, Format, Notes
-from lrat_sim.formats.sources import LOOKED_AT, files_of
+from lrat_sim.formats.registry import LOOKED_AT, About, Format, Notes, files_of
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict
 from lrat_sim.success import run_success, success
 from lrat_sim.tables import Table, number
@@ -165,7 +164,7 @@ def _kind_of(file: Path) -> type[Record] | None:
     return next((kind for kind, needed in kinds if set(needed) <= types.keys()), None)
 
 
-def _rows(files: dict[Path, type[Record] | None], wanted: type[Record]) -> Iterator[Found]:
+def _rows(files: dict[Path, type[Record] | None], wanted: type[Record]) -> Iterator[SourceRecord]:
     return (row for file, kind in files.items() if kind is wanted for row in rows(file))
 
 
@@ -173,12 +172,11 @@ def _tasks(files: dict[Path, type[Record] | None]) -> dict[str, Task]:
     return {task.id: task for task in (_record(_TASKS, row, row.data) for row in _rows(files, Task))}
 
 
-def _record(columns: RecordColumns[R], row: Found, values: dict[str, Any]) -> R:
+def _record(columns: RecordColumns[R], row: SourceRecord, values: dict[str, Any]) -> R:
     try:
         return columns.record(values)
     except (msgspec.DecodeError, RecursionError) as error:
-        problem = f"not the record it should be: {error}"
-        raise RecordError(row.path, row.line, problem, "write the file again") from error
+        raise row.fault(f"not the record it should be: {error}", "write the file again") from error
 
 
 FORMAT = Format(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
@@ -20,11 +21,9 @@ from lrat_sim.artifact import ensure_folder, line, read_with_offsets, write_reco
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
-from lrat_sim.foreign.values import Found
+from lrat_sim.foreign.values import mapping, text
 from lrat_sim.formats.entry import Entry, add_task
-from lrat_sim.formats.fields import mapping, text
-from lrat_sim.formats.registry import Format, Notes
-from lrat_sim.formats.sources import records_of
+from lrat_sim.formats.registry import Format, Notes, records_of
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.keys import redact_all
 from lrat_sim.records import Grade, Record, Task, Trajectory, Verdict, decode
@@ -83,14 +82,11 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
 
 def _of_files(path: Path, notes: Notes) -> Iterator[Trajectory]:
     """The last record of each id: a run that was resumed has tried some tasks again."""
-
-    def found(notes: Notes) -> Iterator[Found]:
-        return (Found(*record) for record in records_of(path, "run", _is_trajectory, notes, nulls=True))
-
     # read twice: which record is the last of its id is known only at the end
-    ids = [text(mapping(record.data).get("id")) for record in found(Notes(skip_unreadable=True))]
+    records = partial(records_of, path, "run", _is_trajectory, nulls=True)
+    ids = [text(mapping(record.data).get("id")) for record in records(Notes(skip_unreadable=True))]
     last = {name: number for number, name in enumerate(ids)}
-    for number, record in enumerate(found(notes)):
+    for number, record in enumerate(records(notes)):
         if ids[number] and last[ids[number]] != number:
             notes.replaced += 1
             continue

@@ -20,10 +20,9 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import Store, fingerprint
-from lrat_sim.errors import InputError, RecordError
+from lrat_sim.errors import InputError
 from lrat_sim.foreign.files import records
-from lrat_sim.foreign.values import Found
-from lrat_sim.formats.fields import count, mapping, text
+from lrat_sim.foreign.values import SourceRecord, count, mapping, text
 from lrat_sim.formats.observations import opens_documents
 from lrat_sim.grading.run import VERDICTS
 from lrat_sim.records import SCHEMA_VERSION, Trajectory, Verdict, VerdictState
@@ -95,31 +94,30 @@ def add_verdicts(file: Path, runs: Iterable[Path]) -> GivenVerdicts:
     return GivenVerdicts(judge=judge, fitting=len(fitting), unfitting=unfitting, missing=browses - len(fitting))
 
 
-def _verdicts(found: Found, opened: dict[str, _OpenedRun]) -> Iterator[Verdict | None]:
+def _verdicts(source: SourceRecord, opened: dict[str, _OpenedRun]) -> Iterator[Verdict | None]:
     """The verdicts of a record; None for each that is of no browse."""
-    record = mapping(found.value())
+    record = mapping(source.value())
     if isinstance(record.get("trajectories"), list):
         for number, run in enumerate(record["trajectories"], start=1):
-            path = found.path.with_name(f"{found.path.name}, run {number}")
-            yield from _verdicts(Found(run, path, found.line), opened)
+            yield from _verdicts(SourceRecord(run, Path(source.place), number, "record"), opened)
     elif isinstance(record.get("browse_verdicts"), list):
-        yield from _of_run(record, found, opened)
+        yield from _of_run(record, source, opened)
     elif "state" in record:
-        verdict = Found({**_UNSTATED, **record}, found.path, found.line).decoded(Verdict)
+        verdict = source.holding({**_UNSTATED, **record}).decoded(Verdict)
         opened_run = opened.get(verdict.trajectory_id)
         fits = opened_run is not None and (verdict.turn, verdict.call, True) in opened_run.browses
         yield verdict if fits else None
     else:
         problem = "neither a verdict (`trajectory_id`, `turn`, `call`, `state`) nor a run's (`browse_verdicts`)"
-        raise RecordError(found.path, found.line, problem)
+        raise source.fault(problem)
 
 
-def _of_run(record: dict[str, Any], found: Found, opened: dict[str, _OpenedRun]) -> Iterator[Verdict | None]:
+def _of_run(record: dict[str, Any], source: SourceRecord, opened: dict[str, _OpenedRun]) -> Iterator[Verdict | None]:
     states = record["browse_verdicts"]
     for number, state in enumerate(states, start=1):
         if not isinstance(state, bool | str | None) or state not in _STATES:
             problem = f"verdict {number} of `browse_verdicts` is {state!r}; it should be true, false or null"
-            raise RecordError(found.path, found.line, problem)
+            raise source.fault(problem)
     # the one run that it is of; none where it could be several
     given, task, sample = text(record.get("trajectory_id")), str(record.get("query_id")), count(record.get("sample"))
     of_task = [name for name, run in opened.items() if run.task == task and sample in (None, run.sample)]

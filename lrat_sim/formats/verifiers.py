@@ -21,13 +21,21 @@ from typing import Any
 import msgspec
 
 from lrat_sim.artifact import fingerprint
-from lrat_sim.errors import RecordError
 from lrat_sim.foreign.files import records
+from lrat_sim.foreign.values import (
+    SourceRecord,
+    count,
+    filled,
+    items,
+    mapping,
+    seconds_of,
+    text,
+    total_usage,
+    usage,
+)
 from lrat_sim.formats.entry import EndWords, Entry, imported, model_name, reason_in
-from lrat_sim.formats.fields import count, filled, items, mapping, seconds_of, text, total_usage, usage
-from lrat_sim.formats.messages import ChatMessage, Conversation, Refuse, answer_of
-from lrat_sim.formats.registry import Format, Notes
-from lrat_sim.formats.sources import record_reader
+from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of
+from lrat_sim.formats.registry import Format, Notes, record_reader
 from lrat_sim.grading.confidence import stated_confidence
 from lrat_sim.records import Failure, Grade, GradeState, Task, Turn, Usage, known_sum
 
@@ -47,48 +55,43 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
     """The rollouts of a file, or of the files below a folder that hold some."""
     beside: dict[Path, dict[str, Any]] = {}
 
-    def entries(record: Any, place: Path, line: int) -> list[Entry]:
-        file = place.with_name(_METADATA)
+    def entries(record: Any, source: SourceRecord) -> list[Entry]:
+        file = source.path.with_name(_METADATA)
         if file not in beside:
-            beside[file] = mapping(next((found.value() for found in records(file)), None)) if file.is_file() else {}
-        return entries_of(record, place, line, beside[file])
+            beside[file] = mapping(next((known.value() for known in records(file)), None)) if file.is_file() else {}
+        return entries_of(record, source, beside[file])
 
     return record_reader("verifiers", _is_rollout, entries, is_sampled=lambda record: False)(path, notes)
 
 
-def entries_of(record: Any, path: Path, line: int, metadata: dict[str, Any] | None = None) -> list[Entry]:
+def entries_of(record: Any, source: SourceRecord, metadata: dict[str, Any] | None = None) -> list[Entry]:
     """The rollouts of one record, one or one for each agent of an episode, each as the first sample of its example.
 
     ``metadata`` is what stands beside ``results.jsonl``, of the run as a whole.  A RecordError names line and field.
     """
-
-    def refuse(problem: str) -> RecordError:
-        return RecordError(path, line, problem)
-
     if not isinstance(record, dict):
-        raise refuse(f"a rollout is a JSON object, not {type(record).__name__}")
-    place = [path.name, line]
+        raise source.fault(f"a rollout is a JSON object, not {type(record).__name__}")
     if record.keys() >= {"prompt", "completion"}:
-        return [_of_result(record, metadata or {}, place, refuse)]
+        return [_of_result(record, metadata or {}, source)]
     if isinstance(record.get("nodes"), list):
-        return [_of_trace(record, {}, place, refuse)]
+        return [_of_trace(record, {}, source)]
     traces = record.get("traces")
     if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
-        raise refuse("neither a result (`prompt`, `completion`) nor an episode (`traces`) of verifiers")
+        raise source.fault("neither a result (`prompt`, `completion`) nor an episode (`traces`) of verifiers")
     episode = {key: value for key, value in record.items() if key != "traces"}
     if not traces:  # it broke before an agent ran
-        return [_of_trace(episode, {}, place, refuse)]
-    return [_of_trace(trace, episode, place, refuse) for trace in traces]
+        return [_of_trace(episode, {}, source)]
+    return [_of_trace(trace, episode, source) for trace in traces]
 
 
-def _of_result(record: dict[str, Any], metadata: dict[str, Any], place: list[Any], refuse: Refuse) -> Entry:
+def _of_result(record: dict[str, Any], metadata: dict[str, Any], source: SourceRecord) -> Entry:
     prompt, completion = (
         # a conversation may be one text, of a model that completes texts
         [{"role": role, "content": record[field]}] if isinstance(record[field], str) else items(record[field])
         for field, role in (("prompt", "user"), ("completion", "assistant"))
     )
     messages = [ChatMessage(message=message, own=False) for message in prompt]
-    talk = Conversation([*messages, *(ChatMessage(message=message) for message in completion)], refuse)
+    talk = Conversation([*messages, *(ChatMessage(message=message) for message in completion)], source.fault)
     metrics, error = mapping(record.get("metrics")), record.get("error")
     named = error.get("error_chain_repr") or error.get("error") if isinstance(error, dict) else error
     used = mapping(record.get("token_usage"))
@@ -98,7 +101,7 @@ def _of_result(record: dict[str, Any], metadata: dict[str, Any], place: list[Any
     return _entry(
         str(record.get("example_id", record.get("id", fingerprint(talk.question)))),
         talk,
-        place,
+        source,
         answer=record.get("answer"),
         model=text(metadata.get("model")),
         settings={key: metadata[key] for key in _SETTINGS if key in metadata},
@@ -112,12 +115,12 @@ def _of_result(record: dict[str, Any], metadata: dict[str, Any], place: list[Any
     )
 
 
-def _of_trace(trace: dict[str, Any], episode: dict[str, Any], place: list[Any], refuse: Refuse) -> Entry:
+def _of_trace(trace: dict[str, Any], episode: dict[str, Any], source: SourceRecord) -> Entry:
     nodes = trace.get("nodes", [])
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
-        raise refuse("the field `nodes` should be a list of objects")
+        raise source.fault("the field `nodes` should be a list of objects")
     messages = [ChatMessage(message=node.get("message"), own=node.get("sampled") is not False) for node in nodes]
-    talk = Conversation(messages, refuse)
+    talk = Conversation(messages, source.fault)
     calls = [call for call in items(trace.get("calls")) if isinstance(call, dict)]
     spent = [(call.get("node"), _tokens(call["usage"])) for call in calls if isinstance(call.get("usage"), dict)]
     by_node = {node: used for node, used in spent if isinstance(node, int)}
@@ -138,7 +141,7 @@ def _of_trace(trace: dict[str, Any], episode: dict[str, Any], place: list[Any], 
     return _entry(
         name,
         talk,
-        place,
+        source,
         answer=data.get("answer"),
         model=text(config.get("model")) or next(filter(None, (text(call.get("model")) for call in calls)), None),
         settings={"role": agent.get("name"), **config},
@@ -159,7 +162,7 @@ def _of_trace(trace: dict[str, Any], episode: dict[str, Any], place: list[Any], 
 def _entry(
     name: str,
     talk: Conversation,
-    place: list[Any],
+    source: SourceRecord,
     *,
     answer: Any,
     model: str | None,
@@ -178,7 +181,7 @@ def _entry(
         talk.turns,
         {"name": model_name(model), "model": model, "prompt": talk.system, "verifiers": settings},
         # with its place, since two rollouts of one example may be the same
-        content=[name, rest, talk.turns, talk.extra, place],
+        content=[name, rest, talk.turns, talk.extra, [source.path.name, source.line]],
         answer=answer_of(talk.turns),
         limit=reason_in(text(stop) or "", _STOPS),
         error=None if failure is None else Failure(boundary="task", message=failure),

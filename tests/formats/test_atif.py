@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
+from lrat_sim.foreign.values import SourceRecord
 from lrat_sim.formats import About, read_any, recognise
 from lrat_sim.formats.atif import FORMAT, entry_of, record_of
 from lrat_sim.records import Turn
 
-HERE = Path("here.json")
+HERE = SourceRecord(None, Path("here.json"))
 LEFT = '<|channel|>commentary to=functions.search <|constrain|>json<|message|>{"query": "x"}<|call|>'
 """A call that a server left in the text, where a reader of messages takes it for one."""
 

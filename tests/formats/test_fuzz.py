@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lrat_sim.errors import LratSimError
-from lrat_sim.foreign.values import json_value
+from lrat_sim.foreign.values import SourceRecord, json_value, texts_in
 from lrat_sim.formats import (
     FORMATS,
     About,
@@ -26,10 +26,9 @@ from lrat_sim.formats import (
     recognise,
     verifiers,
 )
-from lrat_sim.formats.fields import texts_in
 
 FILES = Path(__file__).parent / "files"
-HERE = Path("here.json")
+HERE = SourceRecord(None, Path("here.json"))
 LRAT, ATIF, MESSAGES, INSPECT = (
     json.loads((FILES / f"{name}.json").read_text()) for name in ("lrat", "atif", "messages", "inspect-rivers")
 )
@@ -52,8 +51,8 @@ def _of_header(record):
 SOURCES = {
     "lrat": (LRAT, _one(lrat.entry_of)),
     "browsecomp-plus": (LRAT, _one(lrat.entry_of, asked=False)),
-    "openai": (MESSAGES, _one(openai.entry_of, line=1)),
-    "openai of ours": (openai.record_of(lrat.entry_of(LRAT, HERE)), _one(openai.entry_of, line=1)),
+    "openai": (MESSAGES, _one(openai.entry_of)),
+    "openai of ours": (openai.record_of(lrat.entry_of(LRAT, HERE)), _one(openai.entry_of)),
     "atif": (ATIF, _one(atif.entry_of)),
     # a file that we wrote, so that what is ours in it is changed too
     "atif of ours": (atif.record_of(atif.entry_of(ATIF, HERE)), _one(atif.entry_of)),
@@ -62,8 +61,8 @@ SOURCES = {
         lambda record: [inspect_ai.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
     ),
     "inspect's header": ({key: value for key, value in INSPECT.items() if key != "samples"}, _of_header),
-    "verifiers' results": (RESULTS[0], lambda record: verifiers.entries_of(record, HERE, 1)),
-    "verifiers' traces": (TRACES[0], lambda record: verifiers.entries_of(record, HERE, 1)),
+    "verifiers' results": (RESULTS[0], lambda record: verifiers.entries_of(record, HERE)),
+    "verifiers' traces": (TRACES[0], lambda record: verifiers.entries_of(record, HERE)),
 }
 WHOLE = {"inspect's header"}
 """Of these not all is kept, by intention."""
@@ -154,7 +153,7 @@ def check_import(name, written):
     """One record, as it is read from its file."""
     _, read = SOURCES[name]
     try:
-        record = json_value(json.dumps(written), HERE)
+        record = json_value(json.dumps(written), HERE.file)
         entries = read(record)
     except LratSimError:
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lrat_sim.errors import InputError, RecordError
+from lrat_sim.foreign.values import SourceRecord
 from lrat_sim.formats import convert, read_any, recognise
 from lrat_sim.formats.inspect_ai import entry_of
 
@@ -14,7 +15,7 @@ FILES = Path(__file__).parent / "files"
 ARCHIVE, LOG = FILES / "inspect-rivers.eval", FILES / "inspect-rivers.json"
 """Logs of inspect_ai 0.3.285, of two epochs of one sample, and of one that broke and one that met a limit."""
 HEADER = {"version": 2, "eval": {"model": "openai/m", "eval_id": "e"}, "plan": {"steps": []}}
-HERE = Path("here.json")
+HERE = SourceRecord(None, Path("here.json"))
 
 
 def sample(*messages, **more):

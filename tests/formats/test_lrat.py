@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrat_sim.errors import RecordError
+from lrat_sim.foreign.values import SourceRecord
 from lrat_sim.formats import About, convert, format_named, read_any, recognise
 from lrat_sim.formats.lrat import entry_of, read_runs, record_of, write_runs
 from lrat_sim.grading.relevance import browses
@@ -18,7 +19,7 @@ from lrat_sim.mining.run import load_recipe, mine_run
 from lrat_sim.records import Hit
 from lrat_sim.text import count_tokens
 
-HERE = Path("here.json")
+HERE = SourceRecord(None, Path("here.json"))
 
 
 def step(kind, output="", tool=None, arguments=None, **more):
@@ -252,7 +253,7 @@ def test_a_recorded_run_is_read_with_scores_and_written_as_it_was(tmp_path):
     assert entry.trajectory.answer == "Ann"
     assert record_of(entry, asked=False) == RECORDED
     # what an LRAT record needs beside it, the question, is not in the format
-    assert entry_of(record_of(entry, asked=False), tmp_path, asked=False) == entry
+    assert entry_of(record_of(entry, asked=False), HERE, asked=False) == entry
 
 
 def test_what_the_evaluation_scripts_read_is_there(entries, tmp_path):

@@ -8,9 +8,10 @@ import pytest
 
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.errors import RecordError
+from lrat_sim.foreign.values import SourceRecord
 from lrat_sim.formats.openai import entry_of, record_of
 
-HERE = Path("here.jsonl")
+HERE = SourceRecord(None, Path("here.jsonl"), 3)
 
 
 def said(content, *calls, **more):
@@ -39,7 +40,7 @@ def test_a_line_is_a_conversation_that_a_trainer_can_use(make):
 def test_an_answer_at_a_limit_follows_the_message_that_asked_for_it(make):
     messages = record_of(make("t", end_reason="turn_limit"))["messages"]
     assert messages[-2] == {"role": "user", "content": "Answer now.\n"}
-    assert record_of(entry_of({"messages": messages}, HERE, 1))["messages"] == messages
+    assert record_of(entry_of({"messages": messages}, HERE))["messages"] == messages
 
 
 def test_outputs_go_to_their_calls_by_id_and_in_order_without_one():
@@ -47,7 +48,7 @@ def test_outputs_go_to_their_calls_by_id_and_in_order_without_one():
     by_id = [said(None, ("x", "search", '{"query": "a"}'), ("y", "web_search", '{"query": "b"}'))]
     by_id += [told("y", listed), told("x", "A search for 'a' found 0 results:\n\n## Web Results\n")]
     in_order = [said("", ("", "visit", '{"id": "d9"}')), told(None, [{"type": "text", "text": "Document d9:\ntext"}])]
-    found = entry_of({"messages": [{"role": "user", "content": "?"}, *by_id, *in_order]}, HERE, 1).trajectory
+    found = entry_of({"messages": [{"role": "user", "content": "?"}, *by_id, *in_order]}, HERE).trajectory
     first, second = found.turns[0].calls
     assert (first.hits, first.executed) == ([], {"query": "a"})
     assert [(hit.docid, hit.score) for hit in second.hits or ()] == [("d9", 2.5)]
@@ -68,7 +69,7 @@ def test_outputs_go_to_their_calls_by_id_and_in_order_without_one():
     ],
 )
 def test_reasoning_is_read_in_all_its_shapes(message, reasoning, text):
-    (turn,) = entry_of({"messages": [{"role": "user", "content": "?"}, message]}, HERE, 1).trajectory.turns
+    (turn,) = entry_of({"messages": [{"role": "user", "content": "?"}, message]}, HERE).trajectory.turns
     assert (turn.reasoning, turn.text) == (reasoning, text)
 
 
@@ -96,12 +97,12 @@ OLDER = {"role": "assistant", "content": None, "function_call": {"name": "search
 )
 def test_an_output_comes_to_its_call_whichever_way_the_two_are_joined(messages):
     talk = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "?"}, *messages, said("Ann.")]
-    found = entry_of({"messages": talk}, HERE, 1)
+    found = entry_of({"messages": talk}, HERE)
     run = found.trajectory
     (call,) = searches = [call for turn in run.turns for call in turn.calls if call.tool == "search"]
     assert ([hit.docid for hit in call.hits or ()], call.executed) == (["d3"], {"query": "a"})
     assert (run.agent["prompt"], run.answer) == ("Be brief.", "Ann.")
-    again = entry_of(record_of(found), HERE, 1).trajectory
+    again = entry_of(record_of(found), HERE).trajectory
     assert [call for turn in again.turns for call in turn.calls if call.tool == "search"] == searches
 
 
@@ -118,7 +119,7 @@ def test_no_text_is_lost_of_messages_that_say_more_than_a_turn():
         said("Ann."),
     ]
     tools = [{"type": "function", "function": {"name": "of theirs"}}]
-    found = entry_of({"messages": messages, "tools": tools, "reward": 1.0, "source": "elsewhere"}, HERE, 1)
+    found = entry_of({"messages": messages, "tools": tools, "reward": 1.0, "source": "elsewhere"}, HERE)
     held = msgspec.json.encode(found).decode()
     for text in ("the name", "an image", "one thought", "another", "au", "another tool", "an orphan", "nobody"):
         assert text in held
@@ -142,13 +143,13 @@ def test_no_text_is_lost_of_messages_that_say_more_than_a_turn():
 )
 def test_what_is_no_conversation_is_refused_with_line_message_and_field(messages, problem):
     with pytest.raises(RecordError, match=problem) as caught:
-        entry_of({"messages": messages}, HERE, 3)
+        entry_of({"messages": messages}, HERE)
     assert str(caught.value).startswith("here.jsonl, line 3: ")
 
 
 def test_a_conversation_without_an_answer_gave_up():
     talk = [{"role": "user", "content": "?"}, ASKED]
-    found = entry_of({"messages": talk, "id": 5}, HERE, 1).trajectory
+    found = entry_of({"messages": talk, "id": 5}, HERE).trajectory
     assert (found.status, found.end_reason, found.task_id) == ("unanswered", "gave_up", "5")
     assert found.turns[0].calls[0].executed is None
     assert found.turns[0].calls[0].error

@@ -18,7 +18,7 @@ import pytest
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.values import DEPTH, json_value
 from lrat_sim.formats import FORMATS, About, convert, format_named, read_any, recognise
-from lrat_sim.formats.kept import same_json
+from lrat_sim.formats.entry import same_json
 from lrat_sim.formats.output import file_name
 
 

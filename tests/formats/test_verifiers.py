@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from lrat_sim.errors import RecordError
+from lrat_sim.foreign.values import SourceRecord
 from lrat_sim.formats import read_any, recognise
 from lrat_sim.formats.verifiers import entries_of
 
 FILES = Path(__file__).parent / "files"
 RESULTS, TRACES = FILES / "verifiers-results.jsonl", FILES / "verifiers-traces.jsonl"
 """What verifiers 0.1.14 and 0.4.0 saved of two examples with two rollouts each, of which one always breaks."""
-HERE = Path("here.jsonl")
+HERE = SourceRecord(None, Path("here.jsonl"), 3)
 
 
 def result(*completion, **more):
@@ -32,7 +33,7 @@ def trace(*nodes, **more):
 
 
 def one(record):
-    (entry,) = entries_of(record, HERE, 1)
+    (entry,) = entries_of(record, HERE)
     return entry
 
 
@@ -116,7 +117,7 @@ def test_a_conversation_may_be_two_texts():
 def test_an_episode_has_a_trajectory_for_each_of_its_agents():
     solver = trace(node("user", "Who?"), node("assistant", "Ann", 0), role="solver")
     critic = trace(node("user", "Is it Ann?"), node("assistant", "Yes.", 0), role="critic")
-    entries = entries_of({"id": "e1", "task": solver["task"], "ok": True, "traces": [solver, critic]}, HERE, 1)
+    entries = entries_of({"id": "e1", "task": solver["task"], "ok": True, "traces": [solver, critic]}, HERE)
     assert [entry.trajectory.answer for entry in entries] == ["Ann", "Yes."]
     assert entries[0].trajectory.agent["fingerprint"] != entries[1].trajectory.agent["fingerprint"]
     assert [entry.trajectory.extra["verifiers"]["episode"]["id"] for entry in entries] == ["e1", "e1"]
@@ -184,5 +185,5 @@ def test_a_message_of_the_prompt_is_no_turn():
 )
 def test_what_is_no_rollout_is_refused_with_line_and_field(record, problem):
     with pytest.raises(RecordError, match=problem) as caught:
-        entries_of(record, HERE, 3)
+        entries_of(record, HERE)
     assert str(caught.value).startswith("here.jsonl, line 3: ")

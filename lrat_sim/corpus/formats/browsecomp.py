@@ -92,10 +92,10 @@ class BrowseCompReader(Reader):
         return docid if docid.isdigit() else self._clear(document, "docid")
 
     def _listed(self, row: Row, field: str) -> list[Row]:
-        documents = row.fields.get(field) or []
+        documents = row.data.get(field) or []
         if not isinstance(documents, list) or not all(isinstance(document, dict) for document in documents):
             raise row.fault(f"the field `{field}` should be a list of documents")
-        return [row._replace(fields=document) for document in documents]
+        return [row.holding(document) for document in documents]
 
     def documents(self) -> Iterator[Document]:
         """The corpus file, or each document named with a question, once."""

@@ -35,7 +35,7 @@ def task_of(row: Row, corpus: Corpus | None) -> Task:
     document's id stands for the ids between its spaces.
     """
     try:
-        plan = msgspec.convert(without_nulls(row.fields["plan"]), type=Plan) if row.fields.get("plan") else None
+        plan = msgspec.convert(without_nulls(row.data["plan"]), type=Plan) if row.data.get("plan") else None
     except msgspec.ValidationError as error:
         raise row.fault(f"the field `plan` is not a plan: {error}") from error
     evidence = texts_of(row, EVIDENCE, "evidence")
@@ -134,14 +134,14 @@ class InfoSeekReader(Reader):
         first: dict[str, str] = {}
         repeats: list[str] = []
         for row in self.rows(self._questions, _INFOSEEK):
-            name, question, answer = (str(row.fields.get(field, "")) for field in _INFOSEEK.names)
+            name, question, answer = (str(row.data.get(field, "")) for field in _INFOSEEK.names)
             if not (name.strip() and question.strip() and answer.strip()):
                 raise row.fault("should have three columns: id, question and answer")
             if (asked := normalise(question)) in first:
                 repeats.append(f"{name} = {first[asked]}")
                 continue
             first[asked] = name
-            yield ReadTask(Task(id=name, question=question, answers=[answer]), split_of(row.path), row.place)
+            yield ReadTask(Task(id=name, question=question, answers=[answer]), split_of(row.file), row.place)
         if repeats:
             self.notes.append(
                 f"{len(repeats)} repeated questions were left out, the first of each counts: {', '.join(repeats)}."

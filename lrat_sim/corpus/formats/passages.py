@@ -109,20 +109,20 @@ class TitledReader(PassageReader):
     def passages(self) -> Iterator[Passage]:
         """Those of files of passages, and those of each question."""
         for row in self._records():
-            if "question" not in row.fields:
-                yield self._passage(row, row.fields.get("title"), row.fields.get("text"))
+            if "question" not in row.data:
+                yield self._passage(row, row.data.get("title"), row.data.get("text"))
             yield from self._context(row)
 
     def _records(self) -> Iterator[Row]:
         for row in self.rows(self.tables, _COLUMNS):
-            if {"question", "title", "text"} & row.fields.keys():
+            if {"question", "title", "text"} & row.data.keys():
                 yield row
                 continue
-            for title, sentences in row.fields.items():
-                yield row._replace(fields={"title": title, "text": sentences})
+            for title, sentences in row.data.items():
+                yield row.holding({"title": title, "text": sentences})
 
     def _context(self, row: Row) -> Iterator[Passage]:
-        passages = _tuples(row.fields.get("context"), ("title",), ("sentences", "content"))
+        passages = _tuples(row.data.get("context"), ("title",), ("sentences", "content"))
         if not all(isinstance(passage, list) and len(passage) == 2 for passage in passages):
             raise row.fault("the field `context` should be a list of [title, sentences]")
         return (self._passage(row, *passage) for passage in passages)
@@ -144,7 +144,7 @@ class TitledReader(PassageReader):
         unwanted: set[str] = set()
         repeated = 0
         for row in self._records():
-            if "question" not in row.fields:
+            if "question" not in row.data:
                 continue
             name = row.text(_ID, "id")
             if name in seen:
@@ -163,7 +163,7 @@ class TitledReader(PassageReader):
             self.notes.append(f"{repeated} repeats of a question id were passed over; the first of each counts.")
 
     def _task(self, name: str, row: Row, corpus: Corpus, titled: dict[str, list[int]]) -> ReadTask:
-        facts = _tuples(row.fields.get("supporting_facts"), ("title",), ("sent_id",))
+        facts = _tuples(row.data.get("supporting_facts"), ("title",), ("sent_id",))
         if not all(isinstance(fact, list) and fact and isinstance(fact[0], str) for fact in facts):
             raise row.fault("the field `supporting_facts` should be a list of [title, sentence]")
         titles = list(dict.fromkeys(fact[0] for fact in facts))
@@ -180,7 +180,7 @@ class TitledReader(PassageReader):
             evidence=[document.id for document in gold],
         )
         task = structs.replace(task, plan=self.plan(row, gold, task))
-        return ReadTask(task, split_of(row.path), row.place, tuple(title for title in titles if title not in titled))
+        return ReadTask(task, split_of(row.file), row.place, tuple(title for title in titles if title not in titled))
 
 
 class HotpotReader(TitledReader):
@@ -201,11 +201,11 @@ class TwoWikiReader(TitledReader):
 
     def plan(self, row: Row, gold: list[Document], task: Task) -> Plan | None:
         """The triples as a plan, if they can be laid on the gold passages."""
-        triples = _tuples(row.fields.get("evidences"), ("fact",), ("relation",), ("entity",))
+        triples = _tuples(row.data.get("evidences"), ("fact",), ("relation",), ("entity",))
         if not all(isinstance(t, list) and len(t) == 3 and all(isinstance(part, str) for part in t) for t in triples):
             raise row.fault("the field `evidences` should be a list of [subject, relation, object]")
         passages = [Passage(document.title, document.text) for document in gold]
-        comparison = "comparison" in str(row.fields.get("type"))
+        comparison = "comparison" in str(row.data.get("type"))
         return self.planned(plan_from_triples, task.question, task.answers[0], triples, passages, comparison)
 
 
@@ -224,10 +224,10 @@ class MusiqueReader(PassageReader):
     def _records(self) -> Iterator[tuple[Row, list[Row]]]:
         """Each question with its paragraphs."""
         for row in self.rows(self.tables, _MUSIQUE):
-            paragraphs = row.fields.get("paragraphs")
+            paragraphs = row.data.get("paragraphs")
             if not isinstance(paragraphs, list) or not all(isinstance(p, dict) for p in paragraphs):
                 raise row.fault("the field `paragraphs` should be a list of passages")
-            yield row, [row._replace(fields=paragraph) for paragraph in paragraphs]
+            yield row, [row.holding(paragraph) for paragraph in paragraphs]
 
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
         """The answerable questions, supporting paragraphs as evidence."""
@@ -235,14 +235,14 @@ class MusiqueReader(PassageReader):
         ids = {self.key(Passage(document.title, document.text)): document.id for document in corpus}
         unanswerable = 0
         for row, paragraphs in self._records():
-            if row.fields.get("answerable") is False:
+            if row.data.get("answerable") is False:
                 unanswerable += 1
                 continue
-            supporting = [_paragraph(paragraph) for paragraph in paragraphs if paragraph.fields.get("is_supporting")]
+            supporting = [_paragraph(paragraph) for paragraph in paragraphs if paragraph.data.get("is_supporting")]
             gold = [passage for passage in supporting if passage != Passage("", "")]
             self.evidence_empty += len(supporting) - len(gold)
             answer = row.text(("answer",), "answer")
-            aliases = [alias for alias in row.fields.get("answer_aliases") or [] if isinstance(alias, str) and alias]
+            aliases = [alias for alias in row.data.get("answer_aliases") or [] if isinstance(alias, str) and alias]
             task = Task(
                 id=row.text(("id",), "id"),
                 question=row.text(("question",), "question"),
@@ -251,7 +251,7 @@ class MusiqueReader(PassageReader):
             )
             task = structs.replace(task, plan=self.planned(_decomposed, row, paragraphs, answer))
             missing = tuple(passage.title for passage in gold if self.key(passage) not in ids)
-            yield ReadTask(task, split_of(row.path), row.place, missing)
+            yield ReadTask(task, split_of(row.file), row.place, missing)
         if unanswerable:
             self.notes.append(f"{unanswerable} unanswerable questions were left out.")
 
@@ -259,12 +259,12 @@ class MusiqueReader(PassageReader):
 def _decomposed(row: Row, paragraphs: list[Row], answer: str) -> Plan:
     """The plan of a question of MuSiQue from its sub-questions."""
     drafts = []
-    for step in row.fields.get("question_decomposition") or []:
+    for step in row.data.get("question_decomposition") or []:
         place = step.get("paragraph_support_idx") if isinstance(step, dict) else None
-        support = next((p for p in paragraphs if place is not None and p.fields.get("idx") == place), None)
+        support = next((p for p in paragraphs if place is not None and p.data.get("idx") == place), None)
         if support is None:
             raise NoPlan("a sub-question names no supporting passage")
-        part = row._replace(fields=step)
+        part = row.holding(step)
         question, reply = (part.text((name,), f"{name} of a sub-question") for name in ("question", "answer"))
         drafts.append(draft_from_subquestion(question, reply, _paragraph(support)))
     if not drafts:

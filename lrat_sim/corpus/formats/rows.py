@@ -1,7 +1,4 @@
-"""Tables of public data sets, whatever they are written as: JSON by lines or whole, TSV, CSV, Parquet, Arrow.
-
-A row is a mapping of field names to values that knows where it stands, so that every error names its place.
-"""
+"""Tables of public data sets, whatever they are written as: JSON by lines or whole, TSV, CSV, Parquet, Arrow."""
 
 from __future__ import annotations
 
@@ -14,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from lrat_sim.errors import InputError, RecordError
+from lrat_sim.foreign import shortened
 from lrat_sim.foreign.files import lines, records
-from lrat_sim.foreign.values import Found
+from lrat_sim.foreign.values import SourceRecord
 
 ID = ("docid", "_id", "id", "doc_id", "pid", "passage_id")
 TEXT = ("text", "contents", "content", "body", "passage", "passage_text", "paragraph_text")
@@ -41,42 +39,24 @@ OF_THE_COPY = ("state.json", "dataset_info.json", "dataset_dict.json", "dataset_
 
 
 class Columns(NamedTuple):
-    """What a file without field names is taken to hold.
-
-    ``names`` are its columns where the first line does not name them; a first line that has one of the names ``key``
-    of the record, or ``body`` of its text, is a header.
-    """
+    """What a file without field names is taken to hold: ``names``, unless its first line has one of the names ``key``
+    of a record, or ``body`` of its text, and so is a header."""
 
     names: tuple[str, ...]
     key: tuple[str, ...]
     body: tuple[str, ...]
 
 
-class Row(NamedTuple):
-    """One record as read: its values by name, and its place in its file, from 1."""
-
-    fields: dict[str, Any]
-    path: Path
-    number: int
-    unit: Literal["line", "record", "row"] = "line"
-
-    @property
-    def place(self) -> str:
-        """Where it stands, for messages."""
-        return f"{self.path}, {self.unit} {self.number}"
-
-    def fault(self, problem: str, remedy: str | None = None) -> RecordError:
-        """The error for what is wrong with it."""
-        remedy = remedy or f"correct or delete that {self.unit}"
-        return RecordError(self.path, self.number, problem, remedy, unit=self.unit)
+class Row(SourceRecord, frozen=True):
+    """One record as read, its values by name."""
 
     def pick(self, names: Sequence[str]) -> Any:
         """The first field of ``names`` that it has with a value other than null."""
-        return pick(self.fields, names)
+        return pick(self.data, names)
 
     def text(self, names: Sequence[str], what: str) -> str:
         """A field that has to be there as a text, under any of its names; a whole number counts, for an id."""
-        value = _as_text(pick(self.fields, names))
+        value = _as_text(pick(self.data, names))
         if isinstance(value, str) and value.strip():
             return value
         if value is None or value == "":
@@ -88,17 +68,17 @@ class Row(NamedTuple):
     def body(self, names: Sequence[str], what: str) -> str:
         """As :meth:`text`, but a field that is there and holds nothing is an empty text, and so is one that is missing
         beside an id and a title alone: some writers leave out what is empty."""
-        value = pick(self.fields, names)
+        value = pick(self.data, names)
         if isinstance(value, str) and value.strip():
             return value
-        there = any(name in self.fields for name in names) or ({*ID, *TITLE}.issuperset(self.fields) and self.title())
+        there = any(name in self.data for name in names) or ({*ID, *TITLE}.issuperset(self.data) and self.title())
         if there and (value is None or not str(value).strip()):
             return ""
         return self.text(names, what)
 
     def title(self) -> str:
         """The title, where it has one."""
-        value = _as_text(pick(self.fields, TITLE))
+        value = _as_text(pick(self.data, TITLE))
         return value if isinstance(value, str) else ""
 
 
@@ -157,7 +137,7 @@ def not_there(source: Path, pattern: str, remedy: str, kinds: Container[Kind | N
     if source.is_file():
         return InputError(f"{source} is a file, and {pattern} is looked for in a folder; {remedy}.")
     unreadable = [path.name for path in sorted(source.glob(pattern)) if kind_of(path) is None]
-    why = f"and {', '.join(unreadable[:3])} cannot be read: " if unreadable else ""
+    why = f"and {shortened(unreadable, 3)} cannot be read: " if unreadable else ""
     return InputError(f"{source} has no {pattern} of a known format ({why}{_names(kinds)}); {remedy}.")
 
 
@@ -178,7 +158,8 @@ def _recorded_rows(path: Path, columns: Columns) -> Iterator[Row]:
     read = records(path)
     first = list(islice(read, 2))
     if len(first) == 1 and first[0].unit == "line" and _is_columns(value := first[0].value(), columns):
-        first = [Found(record, path, number, "record") for number, record in enumerate(_of_columns(value), start=1)]
+        cells = enumerate(_of_columns(value), start=1)
+        first = [SourceRecord(record, path, number, "record") for number, record in cells]
     for record in chain(first, read):
         value = record.data if record.unit == "row" else record.value()  # what a table holds is checked by field
         row = Row(value, record.file, record.number or 1, record.unit if record.number else "record")
@@ -222,7 +203,7 @@ def _delimited_rows(path: Path, columns: Columns) -> Iterator[Row]:
         if fields[0].count('"') % 2:  # as the rest of a field with a line break would have
             remedy = "double the marks inside of quoted fields, or write the file as jsonl"
             raise row.fault("an unpaired quotation mark in the first column", remedy)
-        yield row._replace(fields=dict(zip(header, fields, strict=False)))
+        yield row.holding(dict(zip(header, fields, strict=False)))
 
 
 def delimited_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:

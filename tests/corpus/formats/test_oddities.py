@@ -104,7 +104,7 @@ def test_documents_are_the_same_in_every_form(tmp_path, name, oddity):
 def test_a_single_object_is_one_record(tmp_path):
     for name, indent in (("a.json", None), ("b.jsonl", 2)):
         (tmp_path / name).write_text(json.dumps(RECORDS[0], indent=indent))
-        assert [row.fields for row in rows(tmp_path / name, DOCUMENTS)] == RECORDS[:1]
+        assert [row.data for row in rows(tmp_path / name, DOCUMENTS)] == RECORDS[:1]
 
 
 def test_files_that_were_joined_keep_no_mark_in_their_middle(tmp_path):
