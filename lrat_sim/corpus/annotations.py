@@ -1,13 +1,9 @@
 """Plans from the annotations of public question sets: triples as in 2WikiMultihopQA, sub-questions as in MuSiQue.
 
-A plan stands in for a language model's reasoning, so it may hold only what a reader of the question could think of
-and what its passages really say.  Annotated facts are therefore *laid* on the question's gold passages, and a plan
-is dropped, with the reason, unless every hop can be read there:
-
-* a subject is a name as the question spells it, or ``#n``, what hop n found;
-* the subject is the passage's title, or stands in its title or text;
-* the object stands literally in its text;
-* the chain ends at the annotated answer, or the comparison, computed over the annotated objects, gives it.
+A plan stands in for a language model's reasoning, so it may hold only what a reader of the question could think of and
+what its passages say.  Annotated facts are therefore *laid* on the question's gold passages; the plan is dropped, with
+the reason, unless each hop's subject (a name as the question spells it, or ``#n``, what hop n found) and object can be
+read in one of them, and the chain, or the comparison of its objects, gives the annotated answer.
 """
 
 from __future__ import annotations
@@ -51,10 +47,7 @@ class NoPlan(Exception):
 
 
 class Draft(NamedTuple):
-    """A hop before it is laid.
-
-    ``objects`` are the spellings its object may have, the annotated one first; ``passages`` those it may be laid on.
-    """
+    """A hop before it is laid: the spellings its object may have, the annotated one first, and its passages."""
 
     subject: str
     relation: str
@@ -64,7 +57,7 @@ class Draft(NamedTuple):
 
 
 def lay(drafts: Sequence[Draft], answer: str, operator: Operator | None = None) -> Plan:
-    """The plan of drafted hops, each laid on its passages, that lead to the answer; raises NoPlan where they do not."""
+    """The plan of drafted hops, each laid on its passages, that lead to the answer; NoPlan where they do not."""
 
     def choose(index: int, chosen: list[str]) -> list[str] | None:
         if index == len(drafts):
@@ -99,10 +92,9 @@ def lay(drafts: Sequence[Draft], answer: str, operator: Operator | None = None) 
 def plan_from_triples(
     question: str, answer: str, triples: Sequence[Sequence[str]], passages: Sequence[Passage], comparison: bool
 ) -> Plan:
-    """A plan from facts as 2WikiMultihopQA annotates them, or NoPlan.
+    """A plan from facts (subject, relation, object) in order of reasoning, or NoPlan.
 
-    ``triples`` are (subject, relation, object) in order of reasoning; unless branches are compared, each is about the
-    object of the one before it, even where the annotation spells it in another way.
+    Unless branches are compared, each fact is about the object of the one before it, however the annotation spells it.
     """
     if not triples:
         raise NoPlan("no facts are annotated")
@@ -162,10 +154,7 @@ def _share_word(first: str, second: str) -> bool:
 
 
 def draft_from_subquestion(text: str, answer: str, passage: Passage) -> Draft:
-    """One hop of a decomposition as MuSiQue annotates it, or NoPlan.
-
-    ``text`` is ``subject >> relation`` or a free question, with earlier answers as ``#n``; ``passage`` supports it.
-    """
+    """One hop from a sub-question, ``subject >> relation`` or free with earlier answers as ``#n``, or NoPlan."""
     subject, arrow, relation = (part.strip() for part in text.partition(">>"))
     references = REFERENCE.findall(text)
     if arrow:

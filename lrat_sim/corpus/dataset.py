@@ -94,10 +94,7 @@ class DatasetCard(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared corpus and its tasks by split: train, dev, test, ood as far as there are any.
-
-    ``card`` is what is known of it, for people; ``reused`` says whether it was there already.
-    """
+    """A prepared corpus and its tasks by split: train, dev, test, ood as far as there are any."""
 
     folder: Path
     splits: dict[str, list[Task]]
@@ -189,11 +186,7 @@ def prepare(
 
 
 def open_dataset(folder: Path | str) -> Dataset:
-    """A data set that was prepared before.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
+    """A data set that was prepared before; InputError if there is none, or it is damaged."""
     folder = Path(folder)
     card, corpus, remedy = _card(folder), None, "prepare the data set again in an empty folder"
     if card.corpus is not None:

@@ -1,14 +1,9 @@
 """The documents of a corpus on disk: Arrow record batches that are memory-mapped, never loaded.
 
-A corpus is a folder::
-
-    documents.arrow    id, title, text; record batches in the order given
-    id_hashes.npy      64-bit hashes of the ids, sorted
-    id_rows.npy        the row of each of those
-    corpus.json        count, fingerprint and seals of the files; written last, so a folder without it is unfinished
-
-An id is found by a binary search among the hashes and compared with the id in its row, so that eleven million documents
-need 16 bytes each of mapped memory, and a hash collision cannot return the wrong one.
+Beside ``documents.arrow`` a corpus' folder has the 64-bit hashes of the ids, sorted, and the row of each.  An id is
+found by a binary search among them and compared with the id in its row, so that eleven million documents need 16 bytes
+each of mapped memory, and a collision cannot return the wrong one.  ``corpus.json`` is written last: a folder without
+it is unfinished.
 """
 
 from __future__ import annotations
@@ -88,8 +83,7 @@ class Corpus:
         A document's row is its place in the stream.  Takes the memory of one record batch, and 16 bytes a document.
 
         Raises:
-            InputError: an id is empty, a document has neither text nor title, there is no document, or the folder
-                cannot be written to.
+            InputError: an id is empty, a document has neither text nor title, or there is no document.
             DuplicateId: an id occurs twice.
         """
         ensure_folder(folder)
@@ -130,11 +124,7 @@ class Corpus:
 
     @classmethod
     def open(cls, folder: Path) -> Corpus:
-        """Maps a corpus that was built before; takes no memory for texts.
-
-        Raises:
-            InputError: there is none, or its files are not as they were written.
-        """
+        """Maps a corpus that was built before; InputError if there is none, or its files have changed."""
         problem, remedy = f"the corpus at {folder} is damaged", "build the corpus again"
         card = read_json(folder / CARD, CorpusCard, "the card of a finished corpus", remedy)
         with reading(problem, remedy):

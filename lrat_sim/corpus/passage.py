@@ -6,9 +6,8 @@ from lrat_sim.records import Document
 
 
 def passage_text(document: Document) -> str:
-    """The text by which a document is indexed, encoded and trained on: its title, a line break, its text.
+    """Title, line break, text: what a document is indexed, encoded and trained on by.
 
-    A title that the text already opens with is still put before it, so that the same rule holds for every document.
-    A document without text is its title.
+    A title that the text opens with is still put before it, so that one rule holds for every document.
     """
     return "\n".join(part for part in (document.title, document.text) if part)

@@ -51,15 +51,13 @@ def stands_in(name: str, text: str) -> bool:
 
 
 def states(passage: Passage, subject: str, value: str) -> bool:
-    """Whether a passage can be read as saying something of ``subject`` whose object is ``value``: it names the subject
-    in its title or text, and the object in its text."""
+    """Whether a passage names the subject in its title or text, and the value in its text."""
     about = same_name(subject, passage.title) or stands_in(subject, f"{passage.title} {passage.text}")
     return about and stands_in(value, passage.text)
 
 
 def branches(hops: Sequence[Hop]) -> list[tuple[str, list[int]]]:
-    """The branches of a comparison: for each name that opens one, in order, the indices (from 0) of the hops at its
-    ends, those that no other hop refers to."""
+    """For each name that opens a branch, in order, the indices (from 0) of its hops that no other refers to."""
     referred = {reference(hop.subject) for hop in hops}
     by_name: dict[str, tuple[str, list[int]]] = {}
     for index, hop in enumerate(hops):
@@ -76,11 +74,8 @@ def compare(operator: Operator, branches: Sequence[tuple[str, Sequence[str]]]) -
     """Decides a comparison from the values found at the ends of each named branch.
 
     ``earlier`` and ``later`` use one date (or number) a branch, ``longer`` and ``shorter`` the time between two dates
-    or one number; ``same`` asks whether the branches have a value in common.
-
-    Returns:
-        A branch's name, or "yes" or "no" for ``same``; None where the values do not decide it: one is missing or
-        no date, or two overlap ("1945" and "5 July 1945").
+    or one number; ``same`` asks whether they share a value.  The result is a branch's name, or "yes" or "no" for
+    ``same``; None where a value is missing or no date, or two overlap ("1945" and "5 July 1945").
     """
     if len(branches) < 2 or not all(values for _, values in branches):
         return None

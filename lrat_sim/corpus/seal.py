@@ -1,8 +1,7 @@
 """Files that must not change once they are written: whether they still hold the bytes that they were written with.
 
-A corpus of eleven million passages is 6 GB, a dense index of it 17 GB: too much to hash whenever it is opened.  So size
-and time of change are compared, and the bytes are hashed only where these differ (a file was copied, or written to).
-A change that keeps the size and sets the time back goes unnoticed.
+They are too large to hash whenever they are opened: size and time of change are compared, and the bytes are hashed only
+where these differ.  A change that keeps the size and sets the time back goes unnoticed.
 """
 
 from __future__ import annotations

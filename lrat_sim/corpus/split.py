@@ -31,16 +31,12 @@ def task_entities(task: Task) -> set[str]:
 
 
 def split_tasks(tasks: Sequence[Task], test: int, dev: int = 0, seed: int = 0) -> dict[str, list[Task]]:
-    """Divides tasks into train, dev (where asked for) and test.
+    """Divides tasks into train, dev (where asked for) and test, each in the order given.
 
     Args:
         tasks: their order does not matter, nor does that of entities.
-        test, dev: how many tasks to hold out.
+        test, dev: how many tasks to hold out; where ``test`` is all of them or more, there is no other split.
         seed: decides which components.
-
-    Returns:
-        Tasks by split, each in the order given.  Where ``test`` is all of them or more, there is no other split: a set
-        to evaluate on needs none.
 
     Raises:
         InputError: nothing would be left for training once ``dev`` is taken too.
@@ -75,11 +71,8 @@ def split_tasks(tasks: Sequence[Task], test: int, dev: int = 0, seed: int = 0) -
 
 
 def check_leak(train: Sequence[Task], test: Sequence[Task]) -> int:
-    """The number of entities that two sets share, neither of whose questions may be in the other.
-
-    Raises:
-        InputError: a task id, or a question up to case and punctuation, is in both.
-    """
+    """The number of entities that two sets share; InputError if they share a task id, or a question up to case and
+    punctuation."""
     by_id = {task.id: task for task in train}
     by_question = {normalise(task.question): task for task in train}
     for task in test:

@@ -1,8 +1,4 @@
-"""Import and export of the field's formats; :mod:`lrat_sim.formats.registry` lists them and says how to add one.
-
-:func:`convert` goes from any format that can be read to any that can be written; :func:`read_any` streams the entries
-of a source; :func:`merge_runs` and :func:`split_run` make one data set of several run folders, and several of one.
-"""
+"""Import and export of the field's formats; :mod:`lrat_sim.formats.registry` lists them and says how to add one."""
 
 from lrat_sim.formats.convert import ConvertSummary, convert
 from lrat_sim.formats.datasets import MergeSummary, merge_runs, split_run

@@ -1,12 +1,9 @@
 """ATIF, the agent trajectory interchange format of Harbor: one JSON file a run, written as version 1.4.
 
-A step of the agent is a turn, with its calls and their observations; hits and documents are read from these, where they
-are certain.  What a trajectory or a turn knows beside that (what ran, why a call failed, times, grades) stands in
-``extra["lrat_sim"]`` of the file and of its steps, so that our own trajectories come back as they were.  What a file
-of another writer holds beyond a trajectory stands in ``extra["atif"]`` of the trajectory, and is put in its place again
-when it is written.
-
-The format names no task: runs that ask the same question are runs of one task, and several of one agent its samples.
+A step of the agent is a turn, with its calls and their observations.  What a trajectory knows beyond that stands in
+``extra["lrat_sim"]`` of the file and of its steps; what another writer's file holds beyond a trajectory stands in
+``extra["atif"]`` of the trajectory, and is put back when it is written.  The format names no task: runs that ask the
+same question are runs of one task, and several of one agent its samples.
 """
 
 from __future__ import annotations

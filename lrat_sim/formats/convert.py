@@ -22,10 +22,7 @@ Canaried = TypeVar("Canaried", Entry, Task)
 
 
 class ConvertSummary(Summary, kw_only=True):
-    """What a conversion did.
-
-    ``withheld`` counts tasks that were never run, too; ``notes`` say what was noticed while the source was read.
-    """
+    """What a conversion did; ``withheld`` counts tasks that were never run, too."""
 
     counts: ClassVar[Mapping[str, str]] = {
         "left_out": "left out by --only",
@@ -65,8 +62,7 @@ def convert(
 ) -> ConvertSummary:
     """Converts a file or folder of trajectories; the arguments are those of the verb :func:`lrat_sim.convert`.
 
-    The target appears whole or not at all.  An earlier conversion there is replaced if nobody changed it; anything
-    else is refused.
+    The target appears whole or not at all; an earlier conversion there is replaced if nobody changed it.
     """
     source, target = Path(source), Path(target)
     wanted = format_named(to)

@@ -150,9 +150,8 @@ def split_run(
 ) -> dict[str, int]:
     """Splits a run folder by its tasks; returns the trajectories of ``train``, ``test`` and, where asked for, ``dev``.
 
-    Every trajectory, grade and verdict goes where its task goes.  No question is on two sides, and tasks that share an
-    entity (a document of their evidence, a name of their plan) are kept together as far as the sizes allow.  A size
-    is a whole number of tasks, or a share between 0 and 1.
+    No question is on two sides, and tasks that share an entity are kept together as far as the sizes allow.  A size is
+    a whole number of tasks, or a share between 0 and 1.
     """
     run, target = Path(run), Path(target)
     tasks = asked_tasks(run)

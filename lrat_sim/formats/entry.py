@@ -1,8 +1,4 @@
-"""What travels between formats: a trajectory with what is known beside it, and what a source's record has beyond it.
-
-Nothing of a record is assumed to survive: it is written anew from what was read, and whatever comes out otherwise is
-kept, so that it can be put back in its place.
-"""
+"""What travels between formats: a trajectory with what is known beside it, and what a source's record has beyond it."""
 
 from __future__ import annotations
 
@@ -168,7 +164,7 @@ def model_name(model: str | None) -> str:
 
 
 class FieldChanges(Struct, frozen=True, omit_defaults=True):
-    """How an object of the source differs from its rebuilt form: its own fields, and those it does not have."""
+    """How an object of the source differs from its rebuilt form: its own fields, and those it lacks."""
 
     fields: dict[str, Any] = {}
     absent: list[str] = []
@@ -192,8 +188,7 @@ def keeping(
 ) -> Entry:
     """An entry that keeps in ``extra[key]`` what of its source the rebuilt record does not give back.
 
-    ``steps`` names the field that holds the steps of either; ``inserted`` are those of the source, by their position,
-    of which nothing was read.
+    ``steps`` names the field of the steps; ``inserted`` are those of the source, by their position, that are no turns.
     """
     positions = [position for position in range(len(source[steps])) if position not in inserted]
     changes = {

@@ -1,8 +1,7 @@
 """Data sets for the Hugging Face hub and ``datasets``: Parquet files of records, and the card, README.md.
 
-What has one type is a column of that type, nested where the record is; what varies (settings, a tool's arguments, a
-provider's raw message) is a column of JSON text.  The card's text is in ``cards/``, what the columns mean in
-``cards/columns.yaml``.
+What has one type is a column of that type, nested where the record is; what varies (settings, a tool's arguments) is a
+column of JSON text.
 """
 
 from __future__ import annotations
@@ -112,14 +111,8 @@ def write_shards(
 ) -> int:
     """Writes ``FOLDER/NAME-00000.parquet`` and so on, streaming; returns how many items there were.
 
-    Every table gets at least one file, so that none is missing.
-
-    Args:
-        folder: it is made.
-        items: what is written, a row of each table from each of them.
-        tables: name of the files to their schema and what makes the row.
-        row_group: items held in memory at once.
-        shard: items a file.
+    ``tables`` maps the name of the files, of which there is at least one, to their schema and what makes the row of an
+    item; ``row_group`` items are in memory at once, ``shard`` items in a file.
     """
     import pyarrow
     from pyarrow import parquet

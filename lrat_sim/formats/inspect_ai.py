@@ -1,13 +1,9 @@
 """inspect_ai's logs, read only, from ``.json`` and from ``.eval`` archives: one trajectory a sample and epoch.
 
-A sample's target is the task's accepted answers; a scorer's ``C`` or ``I`` is a grade, any other score is not.  What a
-trajectory has no place for stands in ``extra["inspect"]``: ``log`` names the evaluation, ``sample`` keeps the sample's
-other fields, its events among them.  Results of the log as a whole are left out, since they follow from its samples.
-A text that a sample keeps under ``attachments`` and that stands in a turn is not kept a second time.
-
-Agents hand in their answer by a tool, ``submit`` unless it was given another name.  The agent ``react`` puts what was
-submitted behind its last message, and then takes the tool's calls out of the messages, unless it is told to keep
-them; the events of the sample still have them.
+A scorer's ``C`` or ``I`` is a grade, any other score is not.  ``extra["inspect"]`` keeps what a trajectory has no place
+for: the evaluation (``log``) and the sample's other fields.  Agents hand in their answer by a tool, ``submit`` unless
+it has another name; ``react`` puts it behind its last message and takes the call out of the messages, but not of the
+events.
 """
 
 from __future__ import annotations
@@ -273,11 +269,7 @@ def _rest(sample: dict[str, Any], turns: list[Turn], question: str) -> dict[str,
 
 
 def _messages(source: Any) -> Iterator[ChatMessage]:
-    """A message in OpenAI's shape, with the outputs of the calls that the provider ran itself (its own web search).
-
-    Theirs differ in that reasoning and the provider's own calls are parts of the content, and a tool's failure stands
-    beside its output.
-    """
+    """A message in OpenAI's shape, with the outputs of the calls that the provider ran itself (its own web search)."""
     role = mapping(source).get("role")
     if role != "assistant":
         failure = text(mapping(mapping(source).get("error")).get("message")) if role == "tool" else None

@@ -1,18 +1,11 @@
 """LRAT's trajectory JSON and BrowseComp-Plus' run JSON: one file a question, read and written without loss.
 
-BrowseComp-Plus' is the same without question and gold answer, which its evaluation scripts look up by ``query_id``; a
-run counts as completed only with the status ``completed`` and a text as its last step.
+The flat list of steps becomes turns.  A reasoning step opens one; text and one call join the turn that is open.  A call
+after a call opens a turn without reasoning (``None``): the format does not say whether calls were made in parallel, and
+the released miner takes the reasoning directly after a browse, which for the first of two is none.
 
-The flat list of steps becomes turns.
-
-- A reasoning step opens a turn; text and one call join the turn that is open.  So of two reasoning steps in a row
-  each is a turn, and what was written *directly* after a browse stays the reasoning of the turn after it.
-- A call after a call opens a turn without reasoning (``None``): the format does not say whether calls were made in
-  parallel, and the released miner takes the reasoning directly after a browse, which for the first of two is none.
-
-A step of another type, and every field that a trajectory does not give back as it was, stands in ``extra["lrat"]``;
-:func:`record_of` puts it in its place again, so that read and written the record is the same.  The format has no
-scores of hits: they are 1/rank, and the trajectory's ``retriever`` says so.
+Other steps, and fields that a trajectory does not give back, stand in ``extra["lrat"]``.  BrowseComp-Plus' runs have no
+question and gold answer, and count as completed only with that status and a text as their last step.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Chat messages as turns: what every format that keeps a conversation shares.
 
-The first user message is the question, a system (or developer's) message before it the agent's prompt.  An assistant
-message is a turn; tool messages are the outputs of its calls, matched by id or, where one side has none, in their
-order; those of the older role ``function`` by the function's name.  What has no place in a turn is kept: an assistant's
-message whole in the turn's ``raw``, the further fields of another in ``extra["fields"]``, and any other message in
-``extra["messages"]``, both by its position (from 0).
+The first user message is the question, a system message before it the agent's prompt, an assistant message a turn; tool
+messages are the outputs of its calls, matched by id or, where one side has none, in their order.  What has no place in
+a turn is kept in its ``raw``, in ``extra["fields"]`` or ``extra["messages"]``, by the message's position (from 0).
 """
 
 from __future__ import annotations
@@ -46,9 +44,8 @@ class ChatMessage(Struct, frozen=True, kw_only=True):
 class Conversation:
     """A list of messages, which may be empty, as a trajectory holds it.
 
-    Where messages of the prompt are examples, the question is the user's message after the last of them; it is empty
-    where there is none.  ``positions`` are those of the turns' messages, from 0.  ``refuse`` makes the error of a
-    message that cannot be read.
+    Where messages of the prompt are examples, the question is the user's message after the last of them.  ``positions``
+    are those of the turns' messages, from 0.
     """
 
     def __init__(self, messages: Sequence[ChatMessage], refuse: Refuse):
@@ -162,10 +159,7 @@ class _OpenTurn(Struct, kw_only=True):
 
 
 def read_turn(message: dict[str, Any], outputs: Sequence[tuple[str | None, str]], number: int) -> Turn:
-    """One assistant message in OpenAI's shape as turn ``number`` (from 0), with the outputs of its calls.
-
-    An output comes with its call's id, where that is known; one that belongs to no call is left out.
-    """
+    """One assistant message as turn ``number`` (from 0), with the outputs of its calls by their ids, where known."""
     turn = _OpenTurn.of(ChatMessage(message=message), number, number)
     for name, output in outputs:
         turn.answer(name, output)
@@ -220,11 +214,7 @@ def _check(message: Any, where: str, refuse: Refuse) -> None:
 
 
 def _plain_call(call: Any) -> dict[str, Any] | None:
-    """A call in OpenAI's shape; None where it names no function.
-
-    OpenAI has name and arguments under ``function``.  Others have them beside the id, the name as ``name``,
-    ``function_name`` or ``function``, or hold the whole call as a text of JSON.
-    """
+    """A call in OpenAI's shape, from any of the shapes that writers give it; None where it names no function."""
     call = mapping(parsed(call) if isinstance(call, str) else call)
     function = call.get("function")
     if not isinstance(function, dict):

@@ -1,8 +1,7 @@
 """What a tool's output says of the call: what ran, which documents it listed or opened.
 
-Records of other tools keep the text that the agent was shown, and seldom more.  Result lists and documents are read
-as LRAT's tools and ours write them, and as JSON, which BrowseComp-Plus' tools write.  What is not certain is left
-unsaid: the call then keeps its output and has neither hits nor document.
+Result lists and documents are read as LRAT's tools and ours write them, and as JSON.  What is not certain is left
+unsaid.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """OpenAI messages, one conversation a line: for supervised fine-tuning, and what other tools record.
 
-A line is ``{messages, tools, metadata}``: reasoning stands in ``reasoning_content`` of its message, tools are declared
-where they are ours, and ``metadata`` names the run, its status and its grade.  A record of another tool needs
-``messages`` alone, or is the list of messages itself; several of one task are its samples, in their order.
+Our lines are ``{messages, tools, metadata}``, which names the run; a record of another tool needs ``messages`` alone,
+and several of one task are its samples.
 """
 
 from __future__ import annotations

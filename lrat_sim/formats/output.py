@@ -52,8 +52,7 @@ class _Mark(Struct, frozen=True, kw_only=True):
 def new_output(target: Path, made: dict[str, Any]) -> Iterator[Path]:
     """Gives a path beside ``target`` to write to, a file or a folder, and moves it there when that went well.
 
-    Beside a file, or in a folder, conversion.json says how it was made (``made``, filled until the end).  An earlier
-    output is replaced if it is as it was left; anything else is refused.
+    conversion.json beside or in it says how it was ``made``.  An earlier output is replaced if it is as it was left.
     """
     _check_target(target)
     ensure_folder(target.parent)
@@ -137,8 +136,7 @@ def write_files(folder: Path, records: Iterable[tuple[str, Any]]) -> int:
 def file_name(name: str, taken: set[str]) -> str:
     """A file name, for any file system, that stands for ``name``: the same where that is plain, different for each.
 
-    Some file systems do not tell capitals from small letters, so ``taken`` holds the names given before in small
-    letters; the new one is added.
+    ``taken`` holds the names given before, in small letters, since some file systems do not tell capitals from them.
     """
     plain = quote(name, safe=" +,=@()[]")
     if plain.startswith(".") or plain.split(".")[0].rstrip().lower() in _RESERVED:

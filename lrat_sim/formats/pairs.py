@@ -1,7 +1,6 @@
 """Training pairs in the formats that trainers read: ours, LRAT's, FlagEmbedding, Tevatron, sentence-transformers.
 
-Pairs hold document ids; the other formats hold texts, which come from the corpus that the agents searched.  Rows of
-rejected documents (``satisfied: false``) go to the formats that have the flag, and to no other.
+Pairs hold document ids; the other formats hold texts, which come from the corpus that the agents searched.
 """
 
 from __future__ import annotations
@@ -75,10 +74,9 @@ def _tevatron_line(pair: Pair, document: Lookup, number: int) -> dict[str, Any]:
 
 
 def _write_table(pairs: Iterable[Pair], path: Path, document: Lookup, about: About, negatives: int) -> int:
-    """Writes Parquet for sentence-transformers and the hub, with a card; returns the number of rows.
+    """Writes Parquet with a card, and a table of where each row came from; returns the number of rows.
 
     sentence-transformers goes by the order of columns; a column named ``label`` is the label, here the pair's weight.
-    Where each row came from is in a table of its own, row by row.
     """
     columns = ["anchor", "positive", *(f"negative_{number}" for number in range(1, negatives + 1))]
     schema = schema_of({**dict.fromkeys(columns, "text"), "label": "decimal"})
@@ -126,10 +124,8 @@ def _origin(pair: Pair) -> dict[str, Any]:
 
 
 class PairFormat(NamedTuple):
-    """One format: what it is, how a pair with a number is its line, and whether it says that a row was rejected.
-
-    ``line`` is None of the one that is a table.
-    """
+    """One format: how a pair with a number is its line, None of the one that is a table, and whether it flags rejected
+    rows."""
 
     title: str
     line: Callable[[Pair, Lookup, int], Any] | None

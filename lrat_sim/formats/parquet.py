@@ -1,13 +1,7 @@
 """A data set as Parquet with a card: a folder that ``datasets.load_dataset`` opens and the Hugging Face hub shows.
 
-::
-
-    FOLDER/README.md                          the card
-    FOLDER/data/trajectories-00000.parquet    one row a trajectory, some thousands a file
-    FOLDER/data/tasks-00000.parquet           one row a task that was asked, run or not
-
-A row holds the whole record, so that it is read back equal, and beside it what one asks for most: names, counts, the
-queries that ran, the documents shown and opened.
+``data/trajectories-00000.parquet`` and so on have a row a trajectory, ``data/tasks-00000.parquet`` a row a task, run or
+not.  A row holds the whole record, and beside it what one asks for most: names, counts, queries, documents.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Run folders as a format: what a rollout leaves, with the grades and verdicts that were added.
-
-The ``run.yaml`` of a folder that was converted, merged or split says so; a rollout refuses to resume in it, since it
-was not made by one agent with one retriever.
-"""
+"""Run folders as a format; run.yaml of one that was not made by a rollout says so, and none resumes in it."""
 
 from __future__ import annotations
 
@@ -109,12 +105,7 @@ def write_run(
 ) -> int:
     """Writes one new run folder, which can be graded, mined and evaluated; returns its number of trajectories.
 
-    Args:
-        entries: its trajectories with what belongs to them.
-        folder: it is made; nothing of a run may be in it.
-        made: what goes into run.yaml: how the folder came to be.
-        asked: the tasks, in their order; others are taken from the entries.
-        unrun: further tasks without a trajectory, read last.
+    ``made`` says in run.yaml how it came to be; ``asked`` are tasks in their order, ``unrun`` further ones, read last.
     """
     rows: list[Row] = []
     tasks = {task.id: task for task in asked}

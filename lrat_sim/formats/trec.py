@@ -1,12 +1,8 @@
 """TREC run and judgement files of what agents were shown, for any evaluation of retrieval (written only).
 
-::
-
-    FOLDER/run.trec      question Q0 document rank score tag: the documents in the order in which a run was shown them
-    FOLDER/qrels.trec    question 0 document 1: the evidence of the tasks, where it is known
-
-The score is 1/rank, since the scores of several searches cannot be compared.  A question with several runs has one
-list a run, told apart by the tag: evaluate one tag at a time.
+``run.trec`` has the documents in the order in which a run was shown them, with 1/rank as score, since the scores of
+several searches cannot be compared; ``qrels.trec`` has the tasks' evidence.  A question with several runs has one list
+a run, told apart by the tag.
 """
 
 from __future__ import annotations

@@ -1,12 +1,6 @@
 """Verdicts given from elsewhere: whether the documents that agents opened were of use.
 
-Two forms are read, whatever file holds the records:
-
-- ours, one verdict a record: ``trajectory_id``, ``turn`` and ``call`` (from 0) and ``state``; a verdicts.jsonl is one;
-- LRAT's, one run a record: ``query_id`` (with ``sample``, where a task has several runs) or ``trajectory_id``, and
-  ``browse_verdicts`` with true, false or null for each browse in order; or an object that holds such records in
-  ``trajectories``, as mined-pairs.release.json does.
-
+They are records of ours, or LRAT's: one run a record, with true, false or null for each browse in ``browse_verdicts``.
 A verdict counts only where it is certain which browse it is of; a browse without one stays unlabelled.
 """
 
@@ -63,10 +57,8 @@ class _OpenedRun:
 
 
 def add_verdicts(file: Path, runs: Iterable[Path]) -> GivenVerdicts:
-    """Puts given verdicts into the run folders that hold their runs, under a judge's name of their own.
-
-    Called again it adds nothing.  A RecordError names the file, line and field of a record that is of neither form.
-    """
+    """Puts given verdicts into the run folders that hold their runs, under a judge's name of their own; again, it adds
+    nothing."""
     opened = {
         run.id: _OpenedRun(run, folder)
         for folder in dict.fromkeys(runs)

@@ -1,14 +1,8 @@
 """The traces of verifiers, read: ``results.jsonl`` of its environments before version 1, ``traces.jsonl`` since then.
 
-- ``results.jsonl``: a rollout a line, the conversation in ``prompt`` and ``completion``; ``metadata.json`` beside it
-  names the model.
-- ``traces.jsonl``: an episode a line with a trace for each of its agents, or a trace a line.  A trace keeps its
-  messages as a graph; they are read in the order in which they were made, each once.  Where the history was rewritten
-  on the way, the messages that open the new context stand in ``extra["messages"]``.
-
-A reward is no grade by itself, since it may be of a form or a length: one whose name speaks of correctness, and which
-is 0 or 1, is.  All rewards, metrics and other fields stand in ``extra["verifiers"]``.  Rollouts of one example are its
-samples, by their order in the file.
+A result is a rollout, with ``metadata.json`` beside it; a line of traces an episode with a trace for each agent, or a
+trace, whose messages are read in the order in which they were made.  A reward is a grade only where its name speaks of
+correctness and it is 0 or 1.  All other fields stand in ``extra["verifiers"]``.
 """
 
 from __future__ import annotations
@@ -65,10 +59,7 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
 
 
 def entries_of(record: Any, source: SourceRecord, metadata: dict[str, Any] | None = None) -> list[Entry]:
-    """The rollouts of one record, one or one for each agent of an episode, each as the first sample of its example.
-
-    ``metadata`` is what stands beside ``results.jsonl``, of the run as a whole.  A RecordError names line and field.
-    """
+    """The rollouts of one record, each as the first sample of its example; ``metadata`` stands beside the results."""
     if not isinstance(record, dict):
         raise source.fault(f"a rollout is a JSON object, not {type(record).__name__}")
     if record.keys() >= {"prompt", "completion"}:

@@ -20,11 +20,7 @@ _READERS = {
 
 
 def reader_class(name: str) -> type[Reader]:
-    """The reader of a format.
-
-    Raises:
-        UnknownName: no reader has that name.
-    """
+    """The reader of a format; UnknownName where no reader has that name."""
     if name not in _READERS:
         raise UnknownName("reader", name, sorted(_READERS))
     module, _, attribute = _READERS[name].partition(":")

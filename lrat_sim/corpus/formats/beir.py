@@ -73,10 +73,7 @@ class BeirReader(Reader):
 
 
 def qrels(path: Path) -> dict[str, list[str]]:
-    """The ids of relevant documents (grade 1 or more) by query, none for a query that has only other documents.
-
-    Reads TREC's judgements (``query 0 document grade``), BEIR's tsv, and tables with BEIR's columns.
-    """
+    """The ids of relevant documents (grade 1 or more) by query, from TREC's judgements, BEIR's tsv or a table."""
     judgements: dict[str, list[str]] = {}
     in_lines = kind_of(path) is None or ".tsv" in path.name
     for row in _judged_lines(path) if in_lines else rows(path, _COLUMNS):

@@ -1,7 +1,6 @@
 """BrowseComp-Plus: questions, answers and documents are published encrypted, so that no crawl picks them up.
 
-They are decrypted in memory.  Laying them down as a data set would put them on disk in the clear, which the
-benchmark asks not to do; that happens only when the option ``plaintext`` says so.
+Preparing a data set would put them on disk in the clear, so the option ``plaintext`` has to allow it.
 """
 
 from __future__ import annotations
@@ -39,21 +38,13 @@ class BrowseCompOptions(ReaderOptions, frozen=True, kw_only=True):
 
 
 def decrypt(text: str, canary: str) -> str:
-    """The clear text of a published one: base64 of its bytes XORed with the canary's SHA-256 digest, repeated.
-
-    Raises:
-        ValueError: the text is not base64, or the canary does not fit.
-    """
+    """The clear text of base64 of bytes XORed with the canary's SHA-256 digest, repeated; ValueError if it is none."""
     key = cycle(hashlib.sha256(canary.encode()).digest())
     return bytes(byte ^ mask for byte, mask in zip(base64.b64decode(text, validate=True), key, strict=False)).decode()
 
 
 class BrowseCompReader(Reader):
-    """BrowseComp-Plus as jsonl, JSON or Parquet.
-
-    Fields: ``query_id``, ``query``, ``answer``, and ``gold_docs``, ``evidence_docs``, ``negative_docs`` as lists of
-    ``docid`` and ``text``.
-    """
+    """Rows of ``query_id``, ``query``, ``answer`` and three lists of documents (``docid``, ``text``)."""
 
     options_type = BrowseCompOptions
     no_facts = "BrowseComp-Plus annotates no facts"

@@ -31,8 +31,7 @@ _REMEDY = "name it with the options `corpus` and `tasks`"
 def task_of(row: Row, corpus: Corpus | None) -> Task:
     """The task that a row holds; ``plan`` is read where it has the form of our records.
 
-    Several answers or evidence ids are a list, where a text has to stand for one a JSON list.  A text that is no
-    document's id stands for the ids between its spaces.
+    Several answers or evidence ids are a list or a JSON list; a text that is no document's id is split at its spaces.
     """
     try:
         plan = msgspec.convert(without_nulls(row.data["plan"]), type=Plan) if row.data.get("plan") else None

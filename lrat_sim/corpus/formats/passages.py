@@ -1,7 +1,7 @@
 """HotpotQA, 2WikiMultihopQA and MuSiQue: questions that bring their passages, which together are the corpus.
 
-Document ids are running numbers, in the order in which the passages are first met (files by name): short, safe to copy
-for a language model, and saying nothing of the title, so that no agent can open a document whose name it guesses.
+Document ids are running numbers, in the order in which passages are first met: they say nothing of the title, so that
+no agent can open a document whose name it guesses.
 """
 
 from __future__ import annotations
@@ -78,10 +78,7 @@ class TitledOptions(PassageOptions, frozen=True, kw_only=True):
 
 
 class TitledReader(PassageReader):
-    """Base of those two whose evidence is given by title; they say how sentences are joined and where a plan is from.
-
-    Files hold questions, passages, or one mapping of titles to sentences.
-    """
+    """Base of those two whose evidence is given by title; files hold questions, passages, or titles with sentences."""
 
     options_type = TitledOptions
     join: ClassVar[str]
@@ -184,11 +181,7 @@ class TitledReader(PassageReader):
 
 
 class HotpotReader(TitledReader):
-    """HotpotQA in its official layout, as jsonl, by columns, or as a mapping of titles to sentences.
-
-    Sentences carry their own leading space; HTML entities in titles are left as they are, since the supporting
-    facts spell them so.
-    """
+    """HotpotQA in its official layout, as jsonl, by columns, or as a mapping of titles to sentences."""
 
     join = ""
     no_facts = "HotpotQA annotates no facts"

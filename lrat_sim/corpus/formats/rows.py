@@ -118,11 +118,8 @@ def table_files(
 
 
 def named_table(source: Path, name: str) -> list[Path]:
-    """The files of one table in a folder, sorted; none where there is no such table.
-
-    ``corpus`` stands for ``corpus.jsonl`` and its like, for shards as ``corpus-00000-of-00002.parquet``, and for the
-    tables in a folder ``corpus/``, as the library `datasets` saves them.
-    """
+    """The files of one table in a folder, sorted: ``corpus.jsonl`` and its like, shards as
+    ``corpus-00000-of-00002.parquet``, or the tables in a folder ``corpus/``; none where there is no such table."""
     if not source.is_dir():
         return []
     shard = re.compile(rf"{re.escape(name)}(-\d+-of-\d+)?(\.\w+)+")
@@ -209,9 +206,8 @@ def _delimited_rows(path: Path, columns: Columns) -> Iterator[Row]:
 def delimited_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The fields of each record, with the number of the line on which it begins.
 
-    A field in double quotes may hold the delimiter, doubled quotes and line breaks, as every csv writer means it.  A
-    quotation mark anywhere else belongs to the text: collections of passages are written without any quoting.  A line
-    that can be read in both ways is refused.
+    A field in double quotes is read as every csv writer means it.  A quotation mark anywhere else belongs to the text,
+    since passages are written without any quoting.  A line that can be read in both ways is refused.
     """
     ahead = _Ahead((number, decoded(line, path, number)) for number, line in lines(path))
     unquoted = False  # whether a text had bare quotation marks: no csv writer leaves them, so the file has no quoting

@@ -30,8 +30,7 @@ _WORDS = (95, 170)  # an article goes on until it has so many words, drawn evenl
 
 
 class Article(NamedTuple):
-    """A document of the entity in a slot of a region, the relations whose facts it states, and the token at which the
-    first of them begins."""
+    """A document of the entity in a slot of a region, the relations it states, and the token where the first begins."""
 
     id: str
     slot: int
@@ -71,11 +70,7 @@ def region_articles(region: Region) -> Iterator[Article]:
 
 
 class _Writer:
-    """Writes an entity's articles; each list of templates is dealt like a deck of cards, over and over.
-
-    Three shares make the prose hard: ``plain``, of facts stated in the asker's words; ``stray``, of articles that use
-    an asker's words for a relation that they do not treat; ``stray_lead``, of those of them that do so in the lead.
-    """
+    """Writes an entity's articles; each list of templates is dealt like a deck of cards, over and over."""
 
     def __init__(self, region: Region, entity: Entity, rng: random.Random):
         self.entity, self.rng = entity, rng

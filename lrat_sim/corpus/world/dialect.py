@@ -89,12 +89,7 @@ class Aspect(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
 
 
 class Relation(Aspect, kw_only=True, eq=False):
-    """A relation: from a kind of entity to another, to a ``date``, or to a ``minor`` name that is only mentioned.
-
-    ``plain`` and ``quaint`` state its fact in the asker's and the writer's words; ``ask``, ``noun`` and
-    ``phrasings`` are the asker's.  ``span`` bounds a date in years after the region's era; ``named`` is how a minor
-    object is named.
-    """
+    """A relation: from a kind of entity to another, to a ``date``, or to a ``minor`` name that is only mentioned."""
 
     subject: str
     object: str
@@ -118,7 +113,7 @@ class Relation(Aspect, kw_only=True, eq=False):
 
 
 class Kind(Struct, forbid_unknown_fields=True, kw_only=True, eq=False):
-    """A kind of entity; ``relations`` are those it is the subject of, ``generic`` its aspects without a fact."""
+    """A kind of entity."""
 
     name: str = field(default="", name="key")
     count: int

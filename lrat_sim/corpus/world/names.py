@@ -34,10 +34,9 @@ def _stem(number: int) -> str:
 
 
 def entity_word(words: Words, index: int, seed: int, *, look_alike: bool = False) -> str:
-    """The word that one entity of the world bears; no word is in two classes.
+    """The word that one entity of the world bears, by its place in its class; no word is in two classes.
 
-    ``index`` is the entity's place in its class, below :data:`CAPACITY`; ``look_alike`` gives the same stem with a
-    nearly equal ending, which no other index gives.
+    ``look_alike`` gives the same stem with a nearly equal ending, which no other index gives.
     """
     stem, ending = divmod(((index + _SHIFT[words]) * _STRIDE + seed * 7919) % CAPACITY, 8)
     return _stem(stem) + _PARTS[words][ending].split("/")[look_alike]

@@ -1,8 +1,7 @@
 """A region: twenty entities whose relations close on themselves.
 
-Regions are the unit of the world: a region follows from the world's seed and its own number alone, so documents
-stream with the memory of one region, and a task is made without looking at any other.  No text of one region names
-an entity of another.
+It follows from the world's seed and its own number alone, so documents stream with the memory of one region, and a task
+is made without looking at any other.  No text of one region names an entity of another.
 """
 
 from __future__ import annotations

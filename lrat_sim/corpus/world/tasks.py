@@ -36,8 +36,8 @@ class _Atlas(Region):
     def evidence(self, entity: Entity, subject: str, fact: Fact) -> list[str] | None:
         """The ids of the documents that state a fact under the name ``subject``; None where no task may use it.
 
-        Those are the documents that were written to state it; they must be all that hold both names, which is
-        what makes a fact readable to an agent, so that neither luck nor a look-alike's article proves it.
+        The documents written to state it must be all that hold both names, so that neither luck nor a look-alike proves
+        it.
         """
         key = (subject, fact.relation.name)
         if key not in self._evidence:
@@ -58,12 +58,9 @@ class _Step(NamedTuple):
 
 
 def world_tasks(settings: WorldSettings) -> dict[str, list[Task]]:
-    """The tasks of every split, without a look at the documents of other regions than theirs.
+    """The tasks of every split; each hop's evidence is every document that holds its subject and its object.
 
-    No entity serves two splits.  Every hop's evidence is every document that holds its subject and its object.
-
-    Raises:
-        InputError: a split cannot have so many different tasks in so small a world.
+    No entity serves two splits.  InputError if a split cannot have so many different tasks in so small a world.
     """
     splits: dict[str, list[Task]] = {}
     for split in SPLITS:
