@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ from lrat_sim.corpus.plans import (
 from lrat_sim.records import Hop, Operator, Plan
 from lrat_sim.text import normalise
 
+_WORDINGS: dict[str, list[str]] = read_yaml(Path(__file__).with_name("wordings.yaml"))
 _OPERATOR_WORDS: list[tuple[Operator, str]] = [
     ("longer", r"longer"),
     ("shorter", r"shorter"),
@@ -183,13 +183,7 @@ def wordings(relation: str) -> list[str]:
     """Ways to ask for a relation, such as "date of birth" or "headquarters_location", with ``{subject}`` where the name
     goes; a relation that ``wordings.yaml`` does not have is worded in three general ways."""
     plain = " ".join(relation.replace("_", " ").split())
-    known = _table().get(plain.casefold())
-    if known is not None:
-        return list(known)
+    if plain.casefold() in _WORDINGS:
+        return list(_WORDINGS[plain.casefold()])
     plain = plain.replace("{", "(").replace("}", ")")
     return [f"{{subject}} {plain}", f"{plain} of {{subject}}", f"what is the {plain} of {{subject}}"]
-
-
-@cache
-def _table() -> dict[str, list[str]]:
-    return read_yaml(Path(__file__).with_name("wordings.yaml"))

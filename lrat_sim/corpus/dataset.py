@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,12 @@ from lrat_sim.corpus.formats import reader_class
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions
 from lrat_sim.corpus.split import check_leak, split_tasks, without_leak
 from lrat_sim.errors import InputError
-from lrat_sim.foreign import reading
+from lrat_sim.foreign import reading, shortened
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Task
 
 _CARD, _LOCK = "dataset.json", ".lock"
-_VERSION = 2
-"""Of what readers and plans make of the same files; raised when that changes, so that old folders are not reused."""
+_VERSION = 2  # of what readers and plans make of the same files, so that folders of an older one are not reused
 
 
 class Description(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,15 +91,20 @@ class DatasetCard(Struct, frozen=True):
         return sentences + self.notes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A prepared corpus and its tasks by split: train, dev, test, ood as far as there are any."""
 
     folder: Path
     splits: dict[str, list[Task]]
-    card: DatasetCard
-    reused: bool = False
-    _corpus: Corpus | None = field(default=None, repr=False)
+    card: DatasetCard  # what is known of it, for people
+    reused: bool = False  # whether it was there already
+    _corpus: Corpus | None = None
+
+    def __repr__(self) -> str:
+        documents = "no documents" if self._corpus is None else f"{len(self._corpus):,} documents"
+        tasks = ", ".join(f"{split} {len(tasks):,}" for split, tasks in self.splits.items()) or "no tasks"
+        return f"Dataset({self.name}: {documents}; {tasks}; {self.folder})"
 
     @property
     def name(self) -> str:
@@ -258,8 +262,7 @@ def _read(
         named = f" (named as evidence {reader.evidence_empty:,} times)" if reader.evidence_empty else ""
         reader.notes.append(f"Documents left out, having neither text nor title: {len(reader.empty):,}{named}.")
     if unread := reader.unread_files():
-        more = f" and {len(unread) - 5:,} more" if len(unread) > 5 else ""
-        reader.notes.append(f"Files that are not read: {', '.join(unread[:5])}{more}.")
+        reader.notes.append(f"Files that are not read: {shortened(unread)}.")
     card = DatasetCard(
         name=name,
         made_from=made_from,

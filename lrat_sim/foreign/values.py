@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.errors import RecordError
-from lrat_sim.records import Record, Usage, decode
+from lrat_sim.records import Record, Usage, decode, known_sum
 
 R = TypeVar("R", bound=Record)
 
@@ -232,10 +232,12 @@ def count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST else None
 
 
-def usage(prompt: Any = None, completion: Any = None, reasoning: Any = None, cost: Any = None) -> Usage:
-    """Tokens and US dollars, as far as they are known."""
+def usage(
+    prompt: Any = None, completion: Any = None, reasoning: Any = None, cost: Any = None, cached: Sequence[Any] = ()
+) -> Usage:
+    """Tokens and US dollars, as far as they are known; ``cached`` are tokens that ``prompt`` leaves out."""
     return Usage(
-        prompt_tokens=count(prompt),
+        prompt_tokens=known_sum((count(prompt), *(count(tokens) or 0 for tokens in cached))),
         completion_tokens=count(completion),
         reasoning_tokens=count(reasoning),
         cost=float(cost) if is_number(cost) and 0 <= cost < 1e9 else None,

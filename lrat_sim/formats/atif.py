@@ -13,17 +13,25 @@ from typing import Any
 import msgspec
 
 from lrat_sim.artifact import fingerprint
-from lrat_sim.foreign.values import SourceRecord, filled, items, mapping, text, text_of, total_usage, usage
+from lrat_sim.foreign.values import (
+    SourceRecord,
+    filled,
+    items,
+    mapping,
+    text,
+    text_of,
+    total_usage,
+    usage,
+    without_nulls,
+)
 from lrat_sim.formats.entry import Entry, changes_of, imported, keeping, restored, same_json
 from lrat_sim.formats.messages import Refuse, answer_of, prompt_of, read_turn, request_for_answer, transcript
 from lrat_sim.formats.output import write_files
 from lrat_sim.formats.registry import Format, record_reader
 from lrat_sim.records import Task, Turn, Usage
 
-_VERSION = "ATIF-v1.4"
-_READABLE = "ATIF-v1."
-_OURS = "lrat_sim"
-"""The key in ``extra`` that holds what is ours."""
+_VERSION, _READABLE = "ATIF-v1.4", "ATIF-v1."
+_OURS = "lrat_sim"  # the key in `extra` that holds what is ours
 _SOURCES = ("system", "user", "agent")
 
 
@@ -243,7 +251,7 @@ def _plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | N
             "model_name": text(agent.get("model")),
         },
         "steps": steps,
-        "final_metrics": {**_known(totals), "total_steps": len(steps)},
+        "final_metrics": {**without_nulls(totals), "total_steps": len(steps)},
         **({} if entry.canary is None else {"extra": {"canary": entry.canary}}),
     }
     return record, more
@@ -272,12 +280,8 @@ def _step_of(turn: Turn) -> dict[str, Any]:
             "cost_usd": turn.usage.cost,
             "extra": {"reasoning_tokens": reasoning} if reasoning else None,
         }
-        step["metrics"] = _known(stated)
+        step["metrics"] = without_nulls(stated)
     return step
-
-
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _turn_more(turn: Turn, step: dict[str, Any], number: int) -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ Canaried = TypeVar("Canaried", Entry, Task)
 class ConvertSummary(Summary, kw_only=True):
     """What a conversion did; ``withheld`` counts tasks that were never run, too."""
 
+    told: ClassVar[str] = "{written:,} trajectories from {source_format} to {format}: {target}"
     counts: ClassVar[Mapping[str, str]] = {
         "left_out": "left out by --only",
         "withheld": WITHHELD,
@@ -41,9 +42,8 @@ class ConvertSummary(Summary, kw_only=True):
     repeated: int = 0
 
     def sentence(self) -> str:
-        """The summary for people."""
-        ways = f"from {self.source_format} to {self.format}"
-        return f"{self.written:,} trajectories {ways}: {self.target}{self.counted()}{self.notes.sentence()}"
+        """The summary for people, with what was noticed while the source was read."""
+        return super().sentence() + self.notes.sentence()
 
 
 def convert(

@@ -29,6 +29,7 @@ R = TypeVar("R", Grade, Verdict)
 class MergeSummary(Summary, kw_only=True):
     """What a merge did."""
 
+    told: ClassVar[str] = "{trajectories:,} trajectories of {tasks:,} tasks: {folder}"
     counts: ClassVar[Mapping[str, str]] = {
         "repeats": "were in several folders",
         "replaced": "gave way to a later one with the same id",
@@ -38,10 +39,6 @@ class MergeSummary(Summary, kw_only=True):
     tasks: int
     repeats: int
     replaced: int
-
-    def sentence(self) -> str:
-        """The summary for people."""
-        return f"{self.trajectories:,} trajectories of {self.tasks:,} tasks: {self.folder}{self.counted()}"
 
 
 def merge_runs(

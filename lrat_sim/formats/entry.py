@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
+from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError
 from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Verdict
 from lrat_sim.text import TOKENIZER
@@ -16,8 +18,8 @@ from lrat_sim.text import TOKENIZER
 RANKS_AS_SCORES = "1/rank: the source states no scores"
 """What a retriever's ``scores`` says where hits were read from a list without scores."""
 
-EndWords = tuple[tuple[EndReason, tuple[str, ...]], ...]
-"""Words by which another tool says why a run ended; the first reason with a word in the text counts."""
+ENDS: dict[str, Any] = read_yaml(Path(__file__).with_name("ends.yaml"))
+"""How other tools say why a run ended."""
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -149,10 +151,9 @@ def ended(answer: str | None, limit: EndReason | None = None) -> tuple[Status, E
     return "answered", "answer" if limit in (None, "gave_up") else limit
 
 
-def reason_in(words: str, reasons: EndWords) -> EndReason | None:
-    """The reason that a text names; None where it names none."""
-    words = words.lower()
-    return next((reason for reason, named in reasons if any(word in words for word in named)), None)
+def reason_in(text: str, words: str) -> EndReason | None:
+    """The reason of which a text has one of the ``words`` of :data:`ENDS`; None where it has none."""
+    return next((reason for reason, named in ENDS[words].items() if any(word in text.lower() for word in named)), None)
 
 
 def model_name(model: str | None) -> str:

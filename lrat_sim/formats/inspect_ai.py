@@ -34,11 +34,11 @@ from lrat_sim.foreign.values import (
     total_usage,
     usage,
 )
-from lrat_sim.formats.entry import Entry, imported, model_name
+from lrat_sim.formats.entry import ENDS, Entry, imported, model_name
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_in
 from lrat_sim.formats.registry import Format, record_reader
 from lrat_sim.grading.confidence import stated_confidence
-from lrat_sim.records import EndReason, Failure, Grade, Task, Turn, Usage, known_sum
+from lrat_sim.records import Failure, Grade, Task, Turn, Usage
 
 if sys.version_info >= (3, 14):
     import zipfile
@@ -46,22 +46,7 @@ else:  # newer archives are compressed with zstd
     from backports.zstd import zipfile
 
 _REMEDY = "get or write the log again"
-_HEADERS = ("header.json", "_journal/start.json")
-"""Where an archive's header stands; the second where the evaluation did not come to its end."""
-_LIMITS: dict[str, EndReason] = {
-    "context": "token_limit",
-    "token": "token_limit",
-    "time": "time_limit",
-    "working": "time_limit",
-    "message": "turn_limit",
-    "turn": "turn_limit",
-    "cost": "cost_limit",
-}
-_STOPS: dict[str, EndReason] = {
-    "max_tokens": "length",
-    "model_length": "token_limit",
-    "content_filter": "content_filter",
-}
+_HEADERS = ("header.json", "_journal/start.json")  # the second where the evaluation did not come to its end
 _AGENT = ("solver", "solver_args", "model_args", "model_generate_config", "model_base_url", "model_roles")
 """What of the header's ``eval`` decides how the agent runs."""
 _ATTACHED = re.compile(r"attachment://([0-9a-f]+)")
@@ -142,6 +127,9 @@ def entry_of(sample: Any, header: dict[str, Any], source: SourceRecord) -> Entry
     users = [text_of(message.get("content")) for message in items(stated) if mapping(message).get("role") == "user"]
     question = talk.question or text(stated) or next(reversed(users), "")
     answer = answer_in(_last_words(turns, sample, header, talk.system))
+    met, choices = text(mapping(sample.get("limit")).get("type")), items(mapping(sample.get("output")).get("choices"))
+    stop = text(mapping(next(iter(choices), None)).get("stop_reason")) if answer is None else None
+    limit = ENDS["inspect stops"].get(stop) if met is None else ENDS["inspect limits"].get(met, "gave_up")
     target, evaluation, error = sample.get("target"), header["eval"], sample.get("error")
     answers = [accepted for accepted in (items(target) or [target]) if isinstance(accepted, str) and accepted]
     message = error.get("message") if isinstance(error, dict) else error
@@ -154,7 +142,7 @@ def entry_of(sample: Any, header: dict[str, Any], source: SourceRecord) -> Entry
         _agent(header, talk.system),
         content=[evaluation.get("eval_id"), sample],
         answer=answer,
-        limit=_limit(sample, answer),
+        limit=limit,
         error=None if error is None else Failure(boundary="task", message=str(message)),
         sample=epoch - 1,
         grades=_grades(turns, sample, header),
@@ -175,14 +163,6 @@ def _resolved(value: Any, sample: dict[str, Any]) -> Any:
     if isinstance(value, dict):
         return {key: _resolved(item, sample) for key, item in value.items()}
     return value
-
-
-def _limit(sample: dict[str, Any], answer: str | None) -> EndReason | None:
-    limit = text(mapping(sample.get("limit")).get("type"))
-    if limit is not None:
-        return _LIMITS.get(limit, "gave_up")
-    last = mapping(next(iter(items(mapping(sample.get("output")).get("choices"))), None))
-    return _STOPS.get(text(last.get("stop_reason")) or "") if answer is None else None
 
 
 def _grades(turns: list[Turn], sample: dict[str, Any], header: dict[str, Any]) -> list[Grade]:
@@ -228,9 +208,8 @@ def _measured(talk: Conversation, messages: list[ChatMessage], sample: dict[str,
 
 
 def _tokens(used: dict[str, Any]) -> Usage:
-    fresh, *cached = (count(used.get(f"input_tokens{kind}")) for kind in ("", "_cache_read", "_cache_write"))
-    prompt = known_sum((fresh, *(tokens or 0 for tokens in cached)))
-    return usage(prompt, used.get("output_tokens"), used.get("reasoning_tokens"), used.get("total_cost"))
+    fresh, *cached = (used.get(f"input_tokens{kind}") for kind in ("", "_cache_read", "_cache_write"))
+    return usage(fresh, used.get("output_tokens"), used.get("reasoning_tokens"), used.get("total_cost"), cached)
 
 
 def _events(sample: dict[str, Any], kind: str) -> list[dict[str, Any]]:

@@ -20,35 +20,13 @@ from typing import Any
 import msgspec
 
 from lrat_sim.foreign.values import SourceRecord, arguments_text, count, mapping, read_arguments, text, text_of
-from lrat_sim.formats.entry import EndWords, Entry, imported, keeping, model_name, reason_in, restored
+from lrat_sim.formats.entry import ENDS, Entry, imported, keeping, model_name, reason_in, restored
 from lrat_sim.formats.messages import answer_in
 from lrat_sim.formats.observations import observe
 from lrat_sim.formats.output import write_files
 from lrat_sim.formats.registry import About, Format, Notes, record_reader
-from lrat_sim.records import Call, EndReason, Failure, Task, Trajectory, Turn
+from lrat_sim.records import Call, Failure, Task, Trajectory, Turn
 from lrat_sim.text import count_tokens
-
-_STATUSES: dict[EndReason, str] = {
-    "turn_limit": "exceed available llm calls",
-    "token_limit": "token limit reached",
-    "time_limit": "time limit reached",
-    "cost_limit": "cost limit reached",
-    "length": "output length reached",
-    "content_filter": "content filtered",
-    "gave_up": "answer not found",
-    "error": "failed",
-}
-_REASONS: EndWords = (
-    ("length", ("output length",)),
-    ("content_filter", ("content filter",)),
-    ("token_limit", ("token", "context")),
-    ("cost_limit", ("cost", "budget")),
-    ("time_limit", ("hrs", "hour", "mins", "time")),
-    ("turn_limit", ("llm calls", "turn", "iteration", "incomplete", "exceed")),
-    ("gave_up", ("completed", "not found", "no answer")),
-)
-"""A status without an answer and without any of these words is a failure."""
-
 
 # --- reading
 
@@ -62,7 +40,7 @@ def entry_of(record: Any, source: SourceRecord, *, asked: bool = True) -> Entry:
     turns, inserted = _turns_of(record.get("result"), source)
     answer = answer_in(next((turn.text for turn in reversed(turns) if turn.text is not None), None))
     status = record.get("status")
-    limit = reason_in(str(status), _REASONS)
+    limit = reason_in(str(status), "lrat words")
     error = None
     if answer is None and limit is None:
         try:
@@ -155,13 +133,13 @@ def write_runs(entries: Iterable[Entry], path: Path, about: About, *, prefix: st
 def record_of(entry: Entry, *, asked: bool = True) -> dict[str, Any]:
     """One run as LRAT's JSON; ``asked`` adds question and gold answer, as LRAT does and BrowseComp-Plus does not."""
     trajectory = entry.trajectory
-    calls = list(trajectory.calls())
+    calls, ended = list(trajectory.calls()), ENDS["lrat statuses"].get(trajectory.end_reason, "failed")
     record: dict[str, Any] = {
         "metadata": _metadata(trajectory),
         "query_id": trajectory.task_id,
         "tool_call_counts": dict(Counter(call.tool for call in calls if call.executed is not None)),
         "tool_call_counts_all": dict(Counter(call.tool for call in calls)),
-        "status": "completed" if trajectory.status == "answered" else _STATUSES.get(trajectory.end_reason, "failed"),
+        "status": "completed" if trajectory.status == "answered" else ended,
         "retrieved_docids": sorted({hit.docid for call in calls for hit in call.hits or ()}),
         "result": _steps_of(trajectory),
     }

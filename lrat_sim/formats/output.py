@@ -20,8 +20,7 @@ from lrat_sim.artifact import ensure_folder, fingerprint, fingerprint_file, writ
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 
-CONVERSION = "conversion.json"
-"""What a conversion leaves beside its output: where it came from and what it holds."""
+CONVERSION = "conversion.json"  # beside an output of a conversion: where it came from and what it holds
 _LONGEST_NAME = 150
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{device}{n}" for device in ("com", "lpt") for n in range(10))}
 
@@ -30,14 +29,16 @@ WITHHELD = "withheld, since their benchmark asks not to be republished in plain 
 
 
 class Summary(Struct, kw_only=True):
-    """What a command did: ``counts`` are its fields that are told where they are not 0, with the words for each."""
+    """What a command did: ``told`` has its fields in a sentence; of ``counts`` those are added that are not 0."""
 
+    told: ClassVar[str]
     counts: ClassVar[Mapping[str, str]] = {}
 
-    def counted(self) -> str:
-        """The counts for people, as the end of a sentence."""
+    def sentence(self) -> str:
+        """The summary for people."""
         numbers = ((getattr(self, field), words) for field, words in self.counts.items())
-        return "".join(f"; {number:,} {words}" for number, words in numbers if number)
+        counted = "".join(f"; {number:,} {words}" for number, words in numbers if number)
+        return self.told.format_map(msgspec.structs.asdict(self)) + counted
 
 
 class _Mark(Struct, frozen=True, kw_only=True):

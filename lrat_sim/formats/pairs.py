@@ -26,12 +26,9 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Negative, Pair, Provenance
 from lrat_sim.settings import NotNegative
 
-NEGATIVES = 9
-"""Columns of negatives in sentence-transformers' format: the paper's group of ten."""
-ROW_GROUP, SHARD = 1_000, 100_000
-"""Rows of a row group and of a file of Parquet: they are shorter than trajectories."""
-Lookup = Callable[[str], Document]
-"""The document of an id."""
+NEGATIVES = 9  # columns of negatives in sentence-transformers' format: the paper's group of ten
+ROW_GROUP, SHARD = 1_000, 100_000  # rows of a row group and of a file of Parquet: they are shorter than trajectories
+Lookup = Callable[[str], Document]  # of an id
 
 
 # --- formats: what each writes
@@ -151,6 +148,7 @@ PAIR_FORMATS: Mapping[str, PairFormat] = {
 class PairsSummary(Summary, kw_only=True):
     """What an export did."""
 
+    told: ClassVar[str] = "{written:,} pairs as {format}: {target}"
     counts: ClassVar[Mapping[str, str]] = {
         "rejected": "of rejected documents left out, which the format cannot flag",
         "without_negatives": "without a negative left out",
@@ -162,10 +160,6 @@ class PairsSummary(Summary, kw_only=True):
     withheld: int = 0
     rejected: int = 0
     without_negatives: int = 0
-
-    def sentence(self) -> str:
-        """The summary for people."""
-        return f"{self.written:,} pairs as {self.format}: {self.target}{self.counted()}"
 
 
 def export_pairs(

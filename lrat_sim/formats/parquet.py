@@ -27,10 +27,8 @@ from lrat_sim.tables import Table, number
 R = TypeVar("R", bound=Record)
 _TRAJECTORIES, _TASKS = RecordColumns(Trajectory), RecordColumns(Task)
 _GRADES, _VERDICTS = RecordColumns(Grade), RecordColumns(Verdict)
-ROW_GROUP = 200
-"""Rows held in memory at once: 12 MB for trajectories of 60 kB each."""
-SHARD = 10_000
-"""Rows of a file."""
+ROW_GROUP = 200  # rows held in memory at once: 12 MB for trajectories of 60 kB each
+SHARD = 10_000  # rows of a file
 
 
 # --- writing

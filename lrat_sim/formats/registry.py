@@ -37,12 +37,11 @@ FORMATS = {
 }
 """Every format by name, with where it is defined in this room; a source is of the first that recognises it."""
 
+# names of files that should hold records: damage in one is an error, in another it is left out
 _OF_RECORDS = re.compile(r"\.(json|jsonl|ndjson|parquet|eval)(\.gz|\.xz)?\Z", re.IGNORECASE)
-"""Names of files that should hold records: damage in one is an error, in another it is left out."""
-LOOKED_AT = 30
-"""Files of a folder that are looked at to recognise its format."""
+LOOKED_AT = 30  # files of a folder that are looked at to recognise its format
+# fields that are lists or objects, and that a table may hold as a text of JSON
 _NESTED = ("messages", "tools", "metadata", "agent", "steps", "result", "prompt", "completion", "nodes", "traces")
-"""Fields that are lists or objects, and that a table may hold as a text of JSON."""
 
 
 class About(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Run folders as a format; run.yaml of one that was not made by a rollout says so, and none resumes in it."""
+"""Run folders as a format; where no rollout made one, its run.yaml says so, and no rollout resumes in it."""
 
 from __future__ import annotations
 

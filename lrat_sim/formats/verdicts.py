@@ -8,40 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
-from msgspec import Struct
 
 from lrat_sim.artifact import Store, fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.foreign.files import records
 from lrat_sim.foreign.values import SourceRecord, count, mapping, text
 from lrat_sim.formats.observations import opens_documents
+from lrat_sim.formats.output import Summary
 from lrat_sim.grading.run import VERDICTS
 from lrat_sim.records import SCHEMA_VERSION, Trajectory, Verdict, VerdictState
 from lrat_sim.rollout.index import read_trajectories
 
 _STATES: dict[Any, VerdictState] = {True: "relevant", False: "irrelevant", None: "unjudged"}
 _STATES |= {"relevant": "relevant", "irrelevant": "irrelevant", "unjudged": "unjudged"}
-_UNSTATED = {"judge": "", "schema_version": SCHEMA_VERSION}
-"""What a given verdict need not say."""
+_UNSTATED = {"judge": "", "schema_version": SCHEMA_VERSION}  # what a given verdict need not say
 
 
-class GivenVerdicts(Struct, frozen=True, kw_only=True):
+class GivenVerdicts(Summary, kw_only=True):
     """What came of given verdicts."""
 
+    told: ClassVar[str] = (
+        "given verdicts: {fitting:,} browses have one; {missing:,} have none and stay unlabelled; "
+        "{unfitting:,} verdicts fit no browse of these runs"
+    )
     judge: str  # the name under which they stand in the run folders
     fitting: int  # browses that have one
     unfitting: int  # verdicts of no browse of the runs, or of which that is not certain
     missing: int  # browses that have none
-
-    def sentence(self) -> str:
-        """The summary for people."""
-        return (
-            f"given verdicts: {self.fitting:,} browses have one; {self.missing:,} have none and stay unlabelled; "
-            f"{self.unfitting:,} verdicts fit no browse of these runs"
-        )
 
 
 class _OpenedRun:

@@ -16,33 +16,16 @@ import msgspec
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.foreign.files import records
-from lrat_sim.foreign.values import (
-    SourceRecord,
-    count,
-    filled,
-    items,
-    mapping,
-    seconds_of,
-    text,
-    total_usage,
-    usage,
-)
-from lrat_sim.formats.entry import EndWords, Entry, imported, model_name, reason_in
+from lrat_sim.foreign.values import SourceRecord, filled, items, mapping, seconds_of, text, total_usage, usage
+from lrat_sim.formats.entry import Entry, imported, model_name, reason_in
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of
 from lrat_sim.formats.registry import Format, Notes, record_reader
 from lrat_sim.grading.confidence import stated_confidence
-from lrat_sim.records import Failure, Grade, GradeState, Task, Turn, Usage, known_sum
+from lrat_sim.records import Failure, Grade, GradeState, Task, Turn, Usage
 
 _METADATA = "metadata.json"
 _SETTINGS: tuple[str, ...] = ("env_id", "env_args", "sampling_args")
 _CORRECT = re.compile(r"correct|accura|exact_match|judge", re.IGNORECASE)
-_STOPS: EndWords = (
-    ("time_limit", ("timeout", "time_limit", "deadline")),
-    ("token_limit", ("token", "prompt_too_long", "overlong", "context", "compaction_failed")),
-    ("turn_limit", ("max_turns",)),
-    ("cost_limit", ("cost", "budget")),
-)
-"""Words of a stop condition, and which limit it is."""
 
 
 def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
@@ -174,7 +157,7 @@ def _entry(
         # with its place, since two rollouts of one example may be the same
         content=[name, rest, talk.turns, talk.extra, [source.path.name, source.line]],
         answer=answer_of(talk.turns),
-        limit=reason_in(text(stop) or "", _STOPS),
+        limit=reason_in(text(stop) or "", "verifiers words"),
         error=None if failure is None else Failure(boundary="task", message=failure),
         extra={**talk.extra, "verifiers": rest},
         grades=[] if failure is not None else _grades(talk.turns, rewards),
@@ -198,9 +181,8 @@ def _grades(turns: list[Turn], rewards: dict[str, Any]) -> list[Grade]:
 
 
 def _tokens(used: dict[str, Any]) -> Usage:
-    """Its ``prompt_tokens`` leave out what came from a cache."""
-    prompt = known_sum((count(used.get("prompt_tokens")), count(used.get("cached_input_tokens")) or 0))
-    return usage(prompt, used.get("completion_tokens"), used.get("reasoning_tokens"), used.get("cost"))
+    prompt, completion, reasoning = (used.get(f"{kind}_tokens") for kind in ("prompt", "completion", "reasoning"))
+    return usage(prompt, completion, reasoning, used.get("cost"), [used.get("cached_input_tokens")])
 
 
 def _rest_of(node: dict[str, Any], position: int) -> dict[str, Any]:

@@ -2,8 +2,7 @@ import random
 
 import pytest
 
-from lrat_sim.corpus.world.dialect import Template, dialect
-from lrat_sim.corpus.world.names import CAPACITY, entity_word, given_name, minor_word
+from lrat_sim.corpus.world.dialect import CAPACITY, Template, dialect, entity_word, given_name, minor_word
 from lrat_sim.corpus.world.region import Region
 from lrat_sim.corpus.world.settings import WorldSettings
 

@@ -8,14 +8,14 @@ from lrat_sim.corpus.formats.base import Reader
 from lrat_sim.errors import UnknownName
 
 _READERS = {
-    "beir": "beir:BeirReader",
-    "browsecomp-plus": "browsecomp:BrowseCompReader",
-    "generic": "generic:GenericReader",
-    "hotpotqa": "passages:HotpotReader",
-    "2wikimultihopqa": "passages:TwoWikiReader",
-    "infoseek-eval": "generic:InfoSeekReader",
-    "musique": "passages:MusiqueReader",
-    "world": "world:WorldReader",
+    "beir": ".beir:BeirReader",
+    "browsecomp-plus": ".browsecomp:BrowseCompReader",
+    "generic": ".generic:GenericReader",
+    "hotpotqa": ".passages:HotpotReader",
+    "2wikimultihopqa": ".passages:TwoWikiReader",
+    "infoseek-eval": ".generic:InfoSeekReader",
+    "musique": ".passages:MusiqueReader",
+    "world": "..world:WorldReader",
 }
 
 
@@ -24,5 +24,5 @@ def reader_class(name: str) -> type[Reader]:
     if name not in _READERS:
         raise UnknownName("reader", name, sorted(_READERS))
     module, _, attribute = _READERS[name].partition(":")
-    reader: type[Reader] = getattr(import_module(f"lrat_sim.corpus.formats.{module}"), attribute)
+    reader: type[Reader] = getattr(import_module(module, __name__), attribute)
     return reader

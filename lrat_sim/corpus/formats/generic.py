@@ -24,7 +24,6 @@ EVIDENCE = ("evidence", "evidence_ids", "evidence_docs", "gold_docs", "positive_
 TASKS = Columns(("id", "question", "answer"), TASK_ID, QUESTION)
 """What a file of tasks holds."""
 
-_INFOSEEK = Columns(("id", "question", "answer"), ("id",), ("question",))
 _REMEDY = "name it with the options `corpus` and `tasks`"
 
 
@@ -132,15 +131,15 @@ class InfoSeekReader(Reader):
         """The questions, without evidence and plan."""
         first: dict[str, str] = {}
         repeats: list[str] = []
-        for row in self.rows(self._questions, _INFOSEEK):
-            name, question, answer = (str(row.data.get(field, "")) for field in _INFOSEEK.names)
-            if not (name.strip() and question.strip() and answer.strip()):
+        for row in self.rows(self._questions, TASKS):
+            if not all(str(row.data.get(field, "")).strip() for field in TASKS.names):
                 raise row.fault("should have three columns: id, question and answer")
-            if (asked := normalise(question)) in first:
-                repeats.append(f"{name} = {first[asked]}")
+            task = task_of(row, corpus)
+            if (question := normalise(task.question)) in first:
+                repeats.append(f"{task.id} = {first[question]}")
                 continue
-            first[asked] = name
-            yield ReadTask(Task(id=name, question=question, answers=[answer]), split_of(row.file), row.place)
+            first[question] = task.id
+            yield ReadTask(task, split_of(row.file), row.place)
         if repeats:
             self.notes.append(
                 f"{len(repeats)} repeated questions were left out, the first of each counts: {', '.join(repeats)}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -209,9 +209,14 @@ def delimited_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]
     A field in double quotes is read as every csv writer means it.  A quotation mark anywhere else belongs to the text,
     since passages are written without any quoting.  A line that can be read in both ways is refused.
     """
-    ahead = _Ahead((number, decoded(line, path, number)) for number, line in lines(path))
+    back = deque[tuple[int, str]]()  # lines that were read too far
+    read = ((number, decoded(line, path, number)) for number, line in lines(path))
+
+    def take() -> tuple[int, str] | None:
+        return back.popleft() if back else next(read, None)
+
     unquoted = False  # whether a text had bare quotation marks: no csv writer leaves them, so the file has no quoting
-    for number, line in ahead:
+    for number, line in iter(take, None):
         if not line.strip():
             continue
         plain = line.split(delimiter)
@@ -220,9 +225,9 @@ def delimited_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]
             continue
         taken: list[tuple[int, str]] = []
         try:
-            fields = next(csv.reader(_quoted(line, ahead, taken), delimiter=delimiter, strict=True))
+            fields = next(csv.reader(_quoted(line, iter(take, None), taken), delimiter=delimiter, strict=True))
         except csv.Error as error:
-            ahead.put_back(taken)
+            back.extendleft(reversed(taken))
             if delimiter == ",":
                 raise RecordError(path, number, f"quotation marks that do not pair ({error})") from error
             unquoted, fields = True, plain
@@ -234,25 +239,12 @@ def delimited_lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]
                     closes = f"the quotation mark that opens here closes on line {taken[-1][0]}"
                     remedy = "double the marks that belong to a text, or write the file as jsonl"
                     raise RecordError(path, number, f"{closes}, so it may be one record or several", remedy)
-                ahead.put_back(taken)
+                back.extendleft(reversed(taken))
                 fields = plain
         yield number, fields
 
 
-class _Ahead(Iterator[tuple[int, str]]):
-    """Numbered lines, some of which can be put back."""
-
-    def __init__(self, lines: Iterable[tuple[int, str]]):
-        self._lines, self._back = iter(lines), deque[tuple[int, str]]()
-
-    def __next__(self) -> tuple[int, str]:
-        return self._back.popleft() if self._back else next(self._lines)
-
-    def put_back(self, lines: list[tuple[int, str]]) -> None:
-        self._back.extendleft(reversed(lines))
-
-
-def _quoted(line: str, ahead: _Ahead, taken: list[tuple[int, str]]) -> Iterator[str]:
+def _quoted(line: str, ahead: Iterator[tuple[int, str]], taken: list[tuple[int, str]]) -> Iterator[str]:
     yield f"{line}\n"
     for numbered in islice(ahead, _MOST_LINES):
         taken.append(numbered)

@@ -75,6 +75,8 @@ class _Writer:
     def __init__(self, region: Region, entity: Entity, rng: random.Random):
         self.entity, self.rng = entity, rng
         hard = region.settings.difficulty
+        # shares of facts in the asker's words, of articles that use such words for a relation that they do not treat,
+        # and of those of them that do so in the lead
         self.plain, self.stray, self.stray_lead = 0.7 - 0.6 * hard, 0.3 + 0.6 * hard, 0.2 + 0.4 * hard
         self.slots: dict[str, Filling] = entity.slots(region.dialect.pools, region.era)
         self.fillers = self.deck(entity.kind.fillers)

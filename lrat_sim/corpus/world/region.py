@@ -9,8 +9,18 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from lrat_sim.corpus.world.dialect import Filling, Kind, Relation, Template, Words, dialect, pick
-from lrat_sim.corpus.world.names import entity_word, given_name, minor_word
+from lrat_sim.corpus.world.dialect import (
+    Filling,
+    Kind,
+    Relation,
+    Template,
+    Words,
+    dialect,
+    entity_word,
+    given_name,
+    minor_word,
+    pick,
+)
 from lrat_sim.corpus.world.settings import WorldSettings, split_of
 
 _PRONOUNS = {
