@@ -9,7 +9,9 @@ it is unfinished.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from lrat_sim.artifact import ensure_folder, read_json, write_json
-from lrat_sim.corpus.seal import Seal, broken, seal
+from lrat_sim.artifact import ensure_folder, fingerprint_file, read_json, write_json
 from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.foreign import reading
 from lrat_sim.progress import ProgressCallback
@@ -29,6 +30,49 @@ from lrat_sim.records import Document
 _BATCH_ROWS, _BATCH_CHARACTERS = 8192, 1 << 25
 CARD, _ARROW, _HASHES, _ROWS = "corpus.json", "documents.arrow", "id_hashes.npy", "id_rows.npy"
 _SCHEMA = pa.schema([("id", pa.string()), ("title", pa.string()), ("text", pa.string())])
+
+
+# --- files that must not change once they are written
+#
+# They are too large to hash whenever they are opened: size and time of change are compared, and the bytes are hashed
+# only where these differ.  A change that keeps the size and sets the time back goes unnoticed.
+
+
+class Seal(Struct, frozen=True):
+    """A file as it was written: its bytes, the time of its last change in ns, and the fingerprint of its content."""
+
+    bytes: int
+    changed: int
+    fingerprint: str
+
+
+def seal(folder: Path, names: Iterable[str]) -> dict[str, Seal]:
+    """The seals of files of a folder, by name."""
+    seals = {}
+    for name in names:
+        state = (folder / name).stat()
+        seals[name] = Seal(state.st_size, state.st_mtime_ns, fingerprint_file(folder / name))
+    return seals
+
+
+def broken(folder: Path, seals: Mapping[str, Seal]) -> str | None:
+    """What is wrong with the first file that is no longer as it was sealed, None where all are."""
+    for name, known in seals.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        state = path.stat()
+        if state.st_size != known.bytes:
+            return f"{name} has {state.st_size} bytes instead of {known.bytes}"
+        if state.st_mtime_ns != known.changed:
+            if fingerprint_file(path) != known.fingerprint:
+                return f"{name} holds other bytes than were written"
+            with suppress(OSError):  # of a copy; with its time set back it is not hashed again
+                os.utime(path, ns=(known.changed, known.changed))
+    return None
+
+
+# --- the corpus
 
 
 class CorpusCard(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,8 +15,7 @@ from lrat_sim.numerals import parse_number
 from lrat_sim.records import Hop, Operator
 from lrat_sim.text import normalise
 
-REFERENCE = re.compile(r"#(\d+)")
-"""How a later hop names what an earlier one found."""
+REFERENCE = re.compile(r"#(\d+)")  # how a later hop names what an earlier one found
 
 _BRACKETS = re.compile(r"\s*\([^()]*\)")
 

@@ -27,8 +27,7 @@ _TABLES = (_PARQUET, b"ARRO", b"\xff\xff\xff\xff")
 """What tables begin with; the last is Arrow's stream, as `datasets` saves it."""
 _REMEDY = "get the file again"
 _SPACE = re.compile(r"\s*")
-LARGEST = 1 << 31
-"""Bytes of a value that has to be in memory as a whole: a small archive can hold any number of them."""
+LARGEST = 1 << 31  # bytes of a value that has to be in memory as a whole: a small archive can hold any number of them
 _BUFFER = 1 << 18  # bytes read at once: more than most records have, so that one call reads one
 _ROWS = 64  # rows in memory at once: one may hold a whole trajectory
 

@@ -16,8 +16,7 @@ from lrat_sim.records import Record, Usage, decode, known_sum
 
 R = TypeVar("R", bound=Record)
 
-DEPTH = 128
-"""Levels of lists and objects that are read: no trajectory has more, and code that recurses keeps its stack."""
+DEPTH = 128  # levels of lists and objects that are read: no trajectory has more, and code that recurses keeps its stack
 _MOST = 1 << 53  # beyond it a number is no count, and one that was a float is no longer exact
 
 
@@ -70,18 +69,12 @@ class SourceRecord(Struct, frozen=True):
 # --- JSON
 
 
-def _finite(text: str) -> float | str:
-    value = float(text)
-    return value if math.isfinite(value) else text
-
-
 _LENIENT: dict[str, Any] = {
     "parse_constant": str,
-    "parse_float": _finite,
+    "parse_float": lambda text: value if math.isfinite(value := float(text)) else text,
     "parse_int": lambda text: int(text) if len(text) <= 20 else text,
 }
-DECODER = json.JSONDecoder(**_LENIENT)
-"""Reads one value of several that stand one after another."""
+DECODER = json.JSONDecoder(**_LENIENT)  # reads one value of several that stand one after another
 
 
 def json_value(data: bytes | str, path: Path, line: int = 0) -> Any:

@@ -18,8 +18,7 @@ from lrat_sim.text import TOKENIZER
 RANKS_AS_SCORES = "1/rank: the source states no scores"
 """What a retriever's ``scores`` says where hits were read from a list without scores."""
 
-ENDS: dict[str, Any] = read_yaml(Path(__file__).with_name("ends.yaml"))
-"""How other tools say why a run ended."""
+ENDS: dict[str, Any] = read_yaml(Path(__file__).with_name("ends.yaml"))  # how other tools say why a run ended
 
 
 class Entry(Struct, frozen=True, kw_only=True):

@@ -22,8 +22,7 @@ from lrat_sim.models.message import read_message
 from lrat_sim.records import Call, Trajectory, Turn
 from lrat_sim.text import count_tokens
 
-Refuse = Callable[[str], Exception]
-"""Makes the error of a problem: the caller knows the file and the line."""
+Refuse = Callable[[str], Exception]  # makes the error of a problem: the caller knows the file and the line
 
 
 class ChatMessage(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from lrat_sim.foreign.values import mapping, parsed, text
+from lrat_sim.foreign.values import is_number, mapping, parsed, text
 from lrat_sim.records import Call, Hit
 
 _LIST = re.compile(r"A search for '(.*?)' found (\d+) results:\s*## Web Results(?:\n|\Z)", re.DOTALL)
@@ -80,14 +80,10 @@ def _hits(value: Any) -> list[Hit] | None:
 
 def _ranked(docids: list[str], scores: list[Any] | None = None) -> list[Hit]:
     """Hits in their order; with 1/rank as scores where not every one is given."""
-    given = [float(score) for score in scores or () if _is_score(score)]
+    given = [float(score) for score in scores or () if is_number(score) and abs(score) < 1e300]
     scores = given if len(given) == len(docids) else [1 / rank for rank in range(1, len(docids) + 1)]
     pairs = zip(docids, scores, strict=True)
     return [Hit(docid=docid, score=score, rank=rank) for rank, (docid, score) in enumerate(pairs, start=1)]
-
-
-def _is_score(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _docid(item: dict[str, Any]) -> str | None:

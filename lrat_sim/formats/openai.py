@@ -41,8 +41,7 @@ class _Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
     canary: str | None = None
 
 
-_OF_RUN = ("id", "sample", "status", "end_reason", "answer", "seed")
-"""Fields of a trajectory, too."""
+_OF_RUN = ("id", "sample", "status", "end_reason", "answer", "seed")  # fields of a trajectory, too
 
 
 def entry_of(record: Any, source: SourceRecord) -> Entry:

@@ -16,7 +16,7 @@ from filelock import FileLock
 from msgspec import Struct
 
 from lrat_sim.artifact import check_fingerprint, ensure_folder, write_json, writing
-from lrat_sim.corpus.seal import Seal, broken, seal
+from lrat_sim.corpus.documents import Seal, broken, seal
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import reading
 

@@ -7,7 +7,7 @@ import pytest
 from lrat_sim.catalog import load, names
 from lrat_sim.corpus.dataset import Description, open_dataset, prepare
 from lrat_sim.corpus.formats import reader_class
-from lrat_sim.errors import FingerprintMismatch, InputError, RecordError, UnknownName
+from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def test_a_prepared_set_is_opened_as_it_was(small, tmp_path):
     assert opened.splits == made.splits
     assert opened.corpus.fingerprint == made.corpus.fingerprint
     assert opened.card == made.card
+    assert repr(opened) == f"Dataset(jsonl: 20 documents; train 7, test 3; {tmp_path / 'set'})"
     with pytest.raises(InputError, match="no split 'ood'; it has train, test: name one of these with --split"):
         opened.tasks("ood")
 
@@ -48,10 +49,6 @@ def test_the_same_settings_reuse_and_say_so(small, tmp_path):
     assert again.reused
     assert "reused" in said[-1]
     assert (tmp_path / "set" / "corpus" / "documents.arrow").stat().st_mtime_ns == before
-
-
-def test_a_prepared_set_is_reused_without_its_source(small, tmp_path):
-    prepare("jsonl", tmp_path / "set", source=small)
     assert prepare("jsonl", tmp_path / "set", source=tmp_path / "gone").reused
 
 
@@ -80,15 +77,22 @@ def test_a_cut_task_file_is_refused(small, tmp_path):
         open_dataset(tmp_path / "set")
 
 
-def test_a_duplicate_id_is_placed_by_file_and_line(small, tmp_path, write):
-    write("corpus.jsonl", [{"id": n, "text": "x"} for n in ("a", "b", "a")])
-    with pytest.raises(RecordError, match=r"corpus.jsonl, line 3: the field `id` is 'a', as in .*corpus.jsonl, line 1"):
-        prepare("jsonl", tmp_path / "set", source=small)
-
-
 @pytest.mark.parametrize(
     ("corpus", "says"),
-    [([], "is empty"), ([{"text": "x"}], "line 1: no id"), ([{"id": "x"}], "line 1: no text")],
+    [
+        ([], "is empty"),
+        ([{"text": "x"}], "line 1: no id"),
+        ([{"id": "x"}], "line 1: no text"),
+        (
+            [{"id": n, "text": "x"} for n in "aba"],
+            r"corpus.jsonl, line 3: the field `id` is 'a', as in .*corpus.jsonl, line 1",
+        ),
+        # empty documents are left out, and still count for the place
+        (
+            [{"id": n, "text": n.strip("a")} for n in ("b", "a", "c", "b")],
+            r"line 4: the field `id` is 'b', as in .*line 1",
+        ),
+    ],
 )
 def test_a_bad_corpus_is_refused(small, tmp_path, write, corpus, says):
     write("corpus.jsonl", corpus)
@@ -109,13 +113,10 @@ def test_evidence_that_is_not_in_the_corpus_is_refused_or_dropped(small, tmp_pat
         open_dataset(tmp_path / "set")
     kept = prepare("jsonl", tmp_path / "set", source=small, options={"missing_evidence": "drop"})
     assert [task.id for task in kept.tasks("test")] == ["a"]
-    assert kept.card.dropped == 2
-
-
-def test_a_repeated_task_id_is_placed(small, tmp_path, write):
-    write("tasks.jsonl", [{"id": "q", "question": f"{n}?"} for n in range(2)])
-    with pytest.raises(InputError, match=r"line 2: the task id 'q' was given before \(.*line 1\)"):
-        prepare("jsonl", tmp_path / "set", source=small)
+    assert kept.card.account() == [
+        "Tasks with a plan: 0 of 1 (test 0).",
+        "Tasks left out, since the corpus lacks some of their evidence: 2.",
+    ]
 
 
 def test_a_test_set_that_training_has_seen_is_refused(small, tmp_path, write):
@@ -128,28 +129,23 @@ def test_a_test_set_that_training_has_seen_is_refused(small, tmp_path, write):
 
 
 def test_options_are_checked_at_the_door(small, tmp_path):
-    with pytest.raises(InputError, match="unknown field `shuffle`"):
-        prepare("jsonl", tmp_path / "set", source=small, options={"shuffle": True})
-    with pytest.raises(InputError, match="test"):
-        prepare("jsonl", tmp_path / "set", source=small, options={"test": "many"})
+    for options, says in (({"shuffle": True}, "unknown field `shuffle`"), ({"test": "many"}, "test")):
+        with pytest.raises(InputError, match=says):
+            prepare("jsonl", tmp_path / "set", source=small, options=options)
 
 
 def test_unknown_names_and_missing_copies_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.delenv("LRAT_SIM_DATA", raising=False)
     with pytest.raises(UnknownName, match="no corpus or task set is called 'wikihop'"):
         prepare("wikihop", tmp_path / "set")
+    fields = {"name": "mine", "title": "t", "licence": "l", "url": "u", "get": "g", "reader": "parquet"}
+    (tmp_path / "mine.yaml").write_text(json.dumps(fields))
+    with pytest.raises(UnknownName, match="no reader is called 'parquet'"):
+        prepare(str(tmp_path / "mine.yaml"), tmp_path / "set")
     with pytest.raises(InputError, match=r"needs a local copy: download .* LRAT_SIM_DATA"):
         prepare("musique", tmp_path / "set")
     with pytest.raises(InputError, match="does not exist"):
         prepare("musique", tmp_path / "set", source=tmp_path / "gone")
-
-
-def test_a_description_with_an_unknown_reader_is_refused(tmp_path):
-    path = tmp_path / "mine.yaml"
-    fields = {"name": "mine", "title": "t", "licence": "l", "url": "u", "get": "g", "reader": "parquet"}
-    path.write_text(json.dumps(fields))
-    with pytest.raises(UnknownName, match="no reader is called 'parquet'"):
-        prepare(str(path), tmp_path / "set")
 
 
 def test_a_generated_world_is_prepared_from_its_settings_alone(tmp_path):
@@ -165,6 +161,7 @@ def test_questions_without_documents_say_so(write, source, tmp_path):
     write("InfoSeek-Eval.tsv", "e_0\tWho?\tA\n")
     found = prepare("infoseek-eval", tmp_path / "set", source=source)
     assert len(found.tasks("test")) == 1
+    assert repr(found) == f"Dataset(infoseek-eval: no documents; test 1; {tmp_path / 'set'})"
     with pytest.raises(InputError, match="has no documents"):
         _ = open_dataset(tmp_path / "set").corpus
 
@@ -183,24 +180,13 @@ def test_empty_documents_are_left_out_and_counted_with_the_evidence_that_names_t
     assert open_dataset(tmp_path / "set").card.account() == found.card.account()
 
 
-def test_a_duplicate_is_placed_by_its_line_where_empty_documents_were_left_out(write, source, tmp_path):
-    write("corpus.jsonl", [{"id": n, "text": n.strip("a")} for n in ("b", "a", "c", "b")])
-    with pytest.raises(RecordError, match=r"line 4: the field `id` is 'b', as in .*line 1"):
-        prepare("jsonl", tmp_path / "set", source=source)
-
-
-def test_files_that_are_not_read_are_named(small, tmp_path, write):
+def test_a_file_in_another_form_is_read_too_and_files_that_are_not_are_named(small, tmp_path, write):
+    write("corpus.json.gz", [{"id": "of json", "text": "x"}])
     for name in ("corpus.jsonl.zip", "more.json.gz", ".hidden", "README.md", "LICENSE"):
         write(name, "{}")
     found = prepare("jsonl", tmp_path / "set", source=small)
-    assert "Files that are not read: corpus.jsonl.zip, more.json.gz." in found.card.account()
-
-
-def test_a_file_in_another_form_beside_the_first_is_read_too(small, tmp_path, write):
-    write("corpus.json.gz", [{"id": "of json", "text": "x"}])
-    found = prepare("jsonl", tmp_path / "set", source=small)
+    assert found.card.notes == ["Files that are not read: corpus.jsonl.zip, more.json.gz."]
     assert len(found.corpus) == 21
-    assert found.card.notes == []
 
 
 def test_a_named_file_of_no_known_format_is_told_from_one_that_is_not_there(small, tmp_path):
@@ -222,9 +208,14 @@ def test_a_named_file_of_no_known_format_is_told_from_one_that_is_not_there(smal
             {"missing_evidence": "drop"},
             "has no tasks: the corpus lacks evidence of all 1",
         ),
+        (
+            [{"id": "q", "question": f"{n}?"} for n in "12"],
+            {},
+            r"line 2: the task id 'q' was given before \(.*line 1\)",
+        ),
     ],
 )
-def test_a_set_without_a_task_is_refused(small, tmp_path, write, lines, options, says):
+def test_bad_tasks_are_refused(small, tmp_path, write, lines, options, says):
     write("tasks.jsonl", lines)
     with pytest.raises(InputError, match=says):
         prepare("jsonl", tmp_path / "set", source=small, options=options)
@@ -244,16 +235,6 @@ def test_fewer_tasks_than_are_to_be_held_out_are_all_for_testing(small, tmp_path
     found = prepare("jsonl", tmp_path / "set", source=small, options={"test": 25})
     assert {split: len(tasks) for split, tasks in found.splits.items()} == {"test": 10}
     assert "All 10 tasks are held out, fewer than the 25 asked for." in found.card.account()
-
-
-def test_dropped_tasks_and_reasons_for_no_plan_are_told(small, tmp_path, write):
-    lines = [{"id": "a", "question": "A?", "evidence": ["d1"]}, {"id": "b", "question": "B?", "evidence": ["gone"]}]
-    write("tasks.jsonl", lines)
-    found = prepare("jsonl", tmp_path / "set", source=small, options={"missing_evidence": "drop"})
-    assert found.card.account() == [
-        "Tasks with a plan: 0 of 1 (test 0).",
-        "Tasks left out, since the corpus lacks some of their evidence: 1.",
-    ]
 
 
 def test_files_of_one_name_in_two_folders_are_both_part_of_the_identity(tmp_path, source, write):

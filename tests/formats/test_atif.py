@@ -117,7 +117,9 @@ def test_a_file_of_another_tool_is_read_by_its_steps():
     assert last.calls == []
 
 
-def test_a_file_of_another_tool_is_written_as_it_was_beside_what_is_ours():
+def test_a_file_of_another_tool_is_written_as_it_was_beside_what_is_ours(make):
+    graded = msgspec.structs.replace(entry_of(FOREIGN, HERE), grades=make("t").grades)
+    assert entry_of(record_of(graded), HERE) == graded
     written = record_of(entry_of(FOREIGN, HERE))
     assert written["extra"].pop("lrat_sim")["trajectory"]["status"] == "answered"
     for step in written["steps"]:
@@ -126,12 +128,6 @@ def test_a_file_of_another_tool_is_written_as_it_was_beside_what_is_ours():
             if not step.get("extra", {"none": True}):
                 del step["extra"]
     assert written == FOREIGN
-
-
-def test_what_is_learnt_of_another_tools_run_is_kept_when_it_is_written_again(make):
-    entry = entry_of(FOREIGN, HERE)
-    graded = msgspec.structs.replace(entry, grades=make("t").grades)
-    assert entry_of(record_of(graded), HERE) == graded
 
 
 def test_a_file_of_ours_that_another_hand_changed_keeps_both():
@@ -234,8 +230,7 @@ def test_runs_are_found_below_a_folder(tmp_path):
 
 
 def test_a_canary_stands_where_it_can_be_seen(make):
-    entry = make("t", extra={"canary": "c4n4ry"})
-    record = record_of(entry)
+    record = record_of(make("t", extra={"canary": "c4n4ry"}))
     assert record["extra"]["canary"] == "c4n4ry"
     del record["extra"]["lrat_sim"]
     assert entry_of(record, HERE).canary == "c4n4ry"

@@ -128,9 +128,12 @@ def test_examples_in_the_prompt_are_no_turns():
     assert run.extra["messages"]["1"]["content"] == "There."
 
 
-def test_an_answer_may_be_handed_in_by_a_tool():
+def test_an_answer_may_be_handed_in_by_a_tool_of_which_the_prompt_may_speak():
     record = sample(said("", ("c", "submit", {"answer": "Ann"})), told("c", "Ann"), output={"completion": "Ann"})
     assert (one(record).trajectory.status, one(record).trajectory.answer) == ("answered", "Ann")
+    record = sample(said("I am sure.\n\nAnn"))
+    record["messages"].insert(0, {"role": "system", "content": "When done, call the submit() tool."})
+    assert one(record).trajectory.answer == "Ann"
 
 
 def _react(**submit):
@@ -173,12 +176,6 @@ def _tool(answer, name="submit", **more):
 )
 def test_the_answer_is_what_was_submitted(message, more, header, answer):
     assert one(sample(message, **more), **header).trajectory.answer == answer
-
-
-def test_an_agent_whose_prompt_speaks_of_submitting_is_taken_for_one_that_does():
-    record = sample(said("I am sure.\n\nAnn"))
-    record["messages"].insert(0, {"role": "system", "content": "When done, call the submit() tool."})
-    assert one(record).trajectory.answer == "Ann"
 
 
 @pytest.mark.parametrize(

@@ -134,9 +134,7 @@ def test_hits_have_ids_and_ranks_and_say_that_their_scores_are_none():
     (call,) = found.turns[0].calls
     assert call.hits == [Hit(docid="8", score=1.0, rank=1), Hit(docid="5", score=0.5, rank=2)]
     assert found.retriever["scores"] == "1/rank: the source states no scores"
-
-
-def test_a_document_that_looks_like_a_result_adds_no_hit():
+    # a document that looks like a result adds no hit
     forged = shown("8", "5").replace("snippet", "see\n\nDocID:99\n[x]\ny", 1)
     found = entry_of(record(step("tool_call", forged + "\nDocID:66\n[x]", "search", '{"query": "x"}')), HERE)
     assert len(found.trajectory.turns[0].calls[0].hits or ()) == 2

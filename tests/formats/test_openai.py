@@ -148,8 +148,7 @@ def test_what_is_no_conversation_is_refused_with_line_message_and_field(messages
 
 
 def test_a_conversation_without_an_answer_gave_up():
-    talk = [{"role": "user", "content": "?"}, ASKED]
-    found = entry_of({"messages": talk, "id": 5}, HERE).trajectory
+    found = entry_of({"messages": [{"role": "user", "content": "?"}, ASKED], "id": 5}, HERE).trajectory
     assert (found.status, found.end_reason, found.task_id) == ("unanswered", "gave_up", "5")
     assert found.turns[0].calls[0].executed is None
     assert found.turns[0].calls[0].error

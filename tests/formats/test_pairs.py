@@ -151,16 +151,15 @@ def test_document_that_the_corpus_lacks_is_named_and_nothing_is_written(to, corp
         export_pairs([pair(1, "a", ["b"])], tmp_path / "out", to=to)
 
 
-def test_target_that_is_something_else_is_left_alone(corpus, tmp_path):
+def test_unknown_format_missing_source_and_target_that_is_something_else_are_refused(corpus, tmp_path):
+    with pytest.raises(UnknownName, match="sentence-transformers"):
+        export_pairs([], tmp_path / "out", to="csv")
+    with pytest.raises(InputError, match="does not exist"):
+        list(read_pairs(tmp_path / "nosuch.jsonl"))
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="no output of a conversion"):
         export_pairs([pair(1, "a", ["b"])], tmp_path / "notes.txt", to="lrat", corpus=corpus)
     assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
-def test_unknown_format_lists_those_there_are(tmp_path):
-    with pytest.raises(UnknownName, match="sentence-transformers"):
-        export_pairs([], tmp_path / "out", to="csv")
 
 
 LRAT = {"query": "q", "pos": ["p"], "neg": ["n"], "pos_id": ["1"], "neg_id": ["2"], "reasoning_len": 3}
@@ -169,6 +168,7 @@ LRAT = {"query": "q", "pos": ["p"], "neg": ["n"], "pos_id": ["1"], "neg_id": ["2
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"pos": ["other"]}, "two texts for the document '1'"),
         ({"pos": [], "pos_id": []}, "line 2: not a pair: `pos` is empty"),
         ({"neg_id": ["1"]}, "line 2: not a pair: '1' is positive and negative at once"),
         ({"reweight_rate": float("nan")}, r"line 2: not a pair: .*\$\.reweight_rate"),
@@ -182,8 +182,8 @@ LRAT = {"query": "q", "pos": ["p"], "neg": ["n"], "pos_id": ["1"], "neg_id": ["2
 def test_line_that_is_no_pair_is_named_with_its_field(tmp_path, change, message):
     path = tmp_path / "f.jsonl"
     path.write_text(json.dumps(LRAT) + "\n" + json.dumps(LRAT | change) + "\n")
-    with pytest.raises(RecordError, match=message):
-        list(read_pairs(path))
+    with pytest.raises(InputError, match=message):
+        list(pair_documents(path))
 
 
 @pytest.mark.parametrize(
@@ -201,18 +201,6 @@ def test_pair_of_ours_that_nobody_can_train_on_is_named(tmp_path, change, messag
     write_records(tmp_path / "pairs.jsonl", [pair(1, "a", ["b"]), pair(2, negatives=["b"], **change)])
     with pytest.raises(RecordError, match=f"line 2: .*{message}"):
         list(read_pairs(tmp_path))
-
-
-def test_one_id_with_two_texts_is_refused(tmp_path):
-    path = tmp_path / "f.jsonl"
-    path.write_text(json.dumps(LRAT) + "\n" + json.dumps(LRAT | {"pos": ["other"]}) + "\n")
-    with pytest.raises(InputError, match="two texts for the document '1'"):
-        list(pair_documents(path))
-
-
-def test_file_that_is_missing_is_named(tmp_path):
-    with pytest.raises(InputError, match="does not exist"):
-        list(read_pairs(tmp_path / "nosuch.jsonl"))
 
 
 @pytest.mark.parametrize("ours", [True, False])

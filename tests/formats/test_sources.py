@@ -17,7 +17,7 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.values import DEPTH, json_value
-from lrat_sim.formats import FORMATS, About, convert, format_named, read_any, recognise
+from lrat_sim.formats import FORMATS, About, convert, format_named, read_any
 from lrat_sim.formats.entry import same_json
 from lrat_sim.formats.output import file_name
 
@@ -93,13 +93,9 @@ def test_our_own_trajectories_are_read_whatever_holds_them(holder, entries, tmp_
 
 
 @pytest.mark.parametrize("format", RECORDS)
-def test_one_object_over_several_lines_is_one_record(format, tmp_path):
+def test_one_object_over_several_lines_is_a_record_and_a_call_left_in_its_last_text_no_answer(format, tmp_path):
     (tmp_path / "one.json").write_text(json.dumps(RECORDS[format](QUESTIONS[0]), indent=4))
     assert _told(tmp_path / "one.json") == WHOLE[:1]
-
-
-@pytest.mark.parametrize("format", RECORDS)
-def test_a_call_that_was_left_in_the_last_text_is_no_answer(format, tmp_path):
     left = '<tool_call>{"name": "search", "arguments": {"query": "x"}}</tool_call>'
     record = json.loads(json.dumps(RECORDS[format](QUESTIONS[0])).replace('"Ann"', json.dumps(left)))
     (tmp_path / "a.json").write_text(json.dumps(record))
@@ -254,7 +250,7 @@ TALK = _lines([{"messages": _messages(QUESTIONS[0])}])
 )
 def test_damage_is_said_with_its_place(name, data, problem, tmp_path):
     (tmp_path / name).write_bytes(data)
-    for source in (tmp_path / name, tmp_path):
+    for source in (tmp_path / name, tmp_path):  # also where that keeps every format from recognising it
         with pytest.raises(InputError, match=problem):
             convert(source, tmp_path.with_name("out"), to="run")
 
@@ -390,9 +386,3 @@ def test_json_is_the_same_up_to_the_order_of_keys_but_not_of_kinds():
     assert same_json({"a": 1, "b": [True]}, {"b": [True], "a": 1})
     assert not same_json(1, True)
     assert not same_json([1, 2], [2, 1])
-
-
-def test_what_damages_a_source_is_said_where_no_format_recognises_it(tmp_path):
-    (tmp_path / "a.json").write_text('{"query_id": ')
-    with pytest.raises(InputError, match=r"a\.json, line 1: not JSON"):
-        recognise(tmp_path / "a.json")

@@ -105,13 +105,8 @@ def test_a_reward_is_a_grade_only_where_it_speaks_of_correctness():
 )
 def test_stop_conditions_are_the_reason_why_a_rollout_ended(stop, reason):
     assert one(result(stop_condition=stop)).trajectory.end_reason == reason
-    answered = one(result({"role": "assistant", "content": "Ann"}, stop_condition=stop)).trajectory
+    answered = one({"prompt": "Who?", "completion": "Ann", "stop_condition": stop}).trajectory  # two texts
     assert (answered.status, answered.end_reason) == ("answered", "answer" if reason == "gave_up" else reason)
-
-
-def test_a_conversation_may_be_two_texts():
-    run = one({"prompt": "Who?", "completion": "Ann", "example_id": 1}).trajectory
-    assert (run.question, run.answer) == ("Who?", "Ann")
 
 
 def test_an_episode_has_a_trajectory_for_each_of_its_agents():
@@ -154,21 +149,19 @@ def test_a_node_keeps_its_parent_where_that_is_not_the_node_before():
     assert [left.get("parent") for left in rest["nodes"]] == [None, None, 0, 1 << 63]
 
 
-def test_an_output_may_come_after_the_next_message():
+def test_an_output_may_come_after_the_next_message_and_one_of_the_prompt_is_no_turn():
     asked = [{"id": "c", "name": "visit", "arguments": '{"id": "d1"}'}]
     found = trace(
+        node("user", "Where?"),
+        {**node("assistant", "There."), "sampled": False},
         node("user", "Who?"),
-        node("assistant", "", 0, tool_calls=asked),
-        node("assistant", "meanwhile", 0),
-        node("tool", "Document d1:\ntext", 1, tool_call_id="c"),
+        node("assistant", "", 2, tool_calls=asked),
+        node("assistant", "meanwhile", 2),
+        node("tool", "Document d1:\ntext", 3, tool_call_id="c"),
     )
-    assert one(found).trajectory.turns[0].calls[0].docid == "d1"
-
-
-def test_a_message_of_the_prompt_is_no_turn():
-    example = {**node("assistant", "There."), "sampled": False}
-    run = one(trace(node("user", "Where?"), example, node("user", "Who?"), node("assistant", "Ann"))).trajectory
-    assert (run.question, [turn.text for turn in run.turns]) == ("Who?", ["Ann"])
+    run = one(found).trajectory
+    assert (run.question, [turn.text for turn in run.turns]) == ("Who?", [None, "meanwhile"])
+    assert run.turns[0].calls[0].docid == "d1"
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,7 @@ class ReaderOptions(Settings, frozen=True, kw_only=True):
     leak: Annotated[_Remedy, Meta(description="For training tasks whose question is held out, too.")] = "refuse"
 
 
-DOCUMENTS = Columns(("id", "text", "title"), ID, TEXT)
-"""What a file of documents holds."""
+DOCUMENTS = Columns(("id", "text", "title"), ID, TEXT)  # what a file of documents holds
 
 _NO_DATA = (".md", ".rst", ".py", ".sh", ".lock")
 _SPLITS = {"train": ("train",), "dev": ("dev", "valid"), "test": ("test", "eval")}

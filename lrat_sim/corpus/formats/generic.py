@@ -21,8 +21,7 @@ from lrat_sim.text import normalise
 
 ANSWERS = ("answers", "answer", "golden_answers", "gold_answers", "answer-text")
 EVIDENCE = ("evidence", "evidence_ids", "evidence_docs", "gold_docs", "positive_ids", "pos_id", "docids")
-TASKS = Columns(("id", "question", "answer"), TASK_ID, QUESTION)
-"""What a file of tasks holds."""
+TASKS = Columns(("id", "question", "answer"), TASK_ID, QUESTION)  # what a file of tasks holds
 
 _REMEDY = "name it with the options `corpus` and `tasks`"
 

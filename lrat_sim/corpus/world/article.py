@@ -7,7 +7,7 @@ snippet an agent is shown, and short enough that an encoder that cuts at 128 tok
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, count, cycle, islice, repeat
 from typing import NamedTuple
 
@@ -17,8 +17,7 @@ from lrat_sim.corpus.world.settings import ENTITIES, WorldSettings
 from lrat_sim.records import Document
 from lrat_sim.text import count_tokens
 
-LEAD_TOKENS = 64
-"""The least length of a lead: that of the snippets of search results."""
+LEAD_TOKENS = 64  # the least length of a lead: that of the snippets of search results
 
 _EARLY = 0.06  # share of articles whose fact stands in the lead
 _RESTATED = 0.15  # share of facts that a second article states too
@@ -98,7 +97,10 @@ class _Writer:
         titles, opens, mores = self.decks[aspect.name]
         facts = [self.entity.facts[aspect.relation.name], *extra] if aspect.relation else extra
         states = tuple(fact.relation.name for fact in facts)
-        stray = self.astray(states) if self.chance(self.stray) else None
+        stray = None
+        if self.chance(self.stray):
+            others = [other for other in self.entity.kind.relations if other.stray and other.name not in states]
+            stray = self.say(pick(pick(others, self.rng).stray, self.rng)) if others else None
         sentences = [self.say(next(opens))]
         if stray and self.chance(self.stray_lead):
             sentences.append(stray)
@@ -121,11 +123,6 @@ class _Writer:
         sentences += self.rest(aspect, stray, sum(len(sentence.split()) for sentence in sentences))
         title = self.entity.name if self.chance(_BARE_TITLE) else self.say(next(titles))
         return Article(docid, self.entity.slot, title, " ".join(sentences), states, begins)
-
-    def astray(self, states: Sequence[str]) -> str | None:
-        """A sentence in the asker's words for a relation of which this article does not tell."""
-        others = [other for other in self.entity.kind.relations if other.stray and other.name not in states]
-        return self.say(pick(pick(others, self.rng).stray, self.rng)) if others else None
 
     def rest(self, aspect: Aspect, stray: str | None, words: int) -> list[str]:
         """What follows the fact, until the article is long enough."""

@@ -19,8 +19,7 @@ from msgspec import Struct, field
 from lrat_sim.catalog import read_yaml
 
 T = TypeVar("T")
-Words = Literal["family", "place", "thing"]
-"""Classes of invented words."""
+Words = Literal["family", "place", "thing"]  # classes of invented words
 
 Filling = str | Sequence[str] | Callable[[random.Random], str]
 """What stands in a slot: a text, texts to draw from, or a maker of texts."""

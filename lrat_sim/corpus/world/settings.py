@@ -8,8 +8,7 @@ from msgspec import Meta
 
 from lrat_sim.settings import Settings, Share
 
-ENTITIES = 20
-"""Of a region."""
+ENTITIES = 20  # of a region
 
 SPLITS = ("train", "dev", "test", "ood")
 _ROTA = ("train", "test", "ood", "dev", "train", "test", "train", "test", "ood", "train")

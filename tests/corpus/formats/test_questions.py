@@ -161,15 +161,12 @@ def test_musique_without_a_readable_chain_keeps_the_task_and_counts_why(write, r
     assert dict(reader.without_plan) == {"a sub-question names no supporting passage": 1}
 
 
-def test_infoseek_keeps_the_first_of_a_repeated_question_and_says_so(write, read):
+def test_infoseek_keeps_the_first_of_a_repeated_question_and_refuses_one_without_an_answer(write, read):
     write("InfoSeek-Eval.tsv", "e_0\tWho?\tA\ne_1\tWhat?\tB\ne_2\twho\tA\n")
     reader, _, _ = read("infoseek-eval")
     assert [item.task.id for item in reader.tasks(None)] == ["e_0", "e_1"]
     assert "e_2 = e_0" in reader.notes[0]
     assert not reader.has_documents
-
-
-def test_infoseek_places_a_row_without_an_answer(write, read):
     write("InfoSeek-Eval.tsv", "e_0\tWho?\tA\ne_1\tWhat?\n")
     with pytest.raises(RecordError, match="line 2: should have three columns"):
         read("infoseek-eval")
@@ -195,10 +192,12 @@ def browsecomp():
     }
 
 
-def test_browsecomp_is_decrypted_only_when_plain_text_is_allowed(write, read):
+def test_browsecomp_is_decrypted_with_its_canary_only_when_plain_text_is_allowed(write, read):
     write("browsecomp.jsonl", [browsecomp()])
     with pytest.raises(InputError, match="plaintext to true"):
         read("browsecomp-plus", canary=CANARY)
+    with pytest.raises(RecordError, match=r"line 1: the field `text` cannot be decrypted.*correct the option canary"):
+        read("browsecomp-plus", canary="another", plaintext=True)
     _, corpus, (item,) = read("browsecomp-plus", canary=CANARY, plaintext=True)
     assert [(d.id, d.text) for d in corpus] == [(n, f"text of {n}") for n in "123"]
     assert (item.task.question, item.task.answers, item.task.evidence) == ("Who is it?", ["Somebody"], ["1", "2"])
@@ -211,12 +210,6 @@ def test_a_question_that_was_decrypted_before_is_still_marked_as_one_to_withhold
     _, _, (item,) = read("browsecomp-plus", plaintext=True)
     assert item.task.question == "Who?"
     assert item.task.canary
-
-
-def test_a_wrong_canary_is_refused(write, read):
-    write("browsecomp.jsonl", [browsecomp()])
-    with pytest.raises(RecordError, match=r"line 1: the field `text` cannot be decrypted.*correct the option canary"):
-        read("browsecomp-plus", canary="another", plaintext=True)
 
 
 def test_browsecomp_takes_evidence_from_judgements(write, read):
