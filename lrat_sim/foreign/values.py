@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -155,6 +155,12 @@ def parsed(text: str) -> Any:
 def text(value: Any) -> str | None:
     """A text; None of anything else."""
     return value if isinstance(value, str) else None
+
+
+def id_in(fields: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    """The first of some fields that can be an id: a text that is not blank, or a whole number."""
+    values = (str(fields[name]) for name in names if type(fields.get(name)) in (str, int))
+    return next((value for value in values if value.strip()), None)
 
 
 def mapping(value: Any) -> dict[str, Any]:

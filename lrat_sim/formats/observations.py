@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from lrat_sim.foreign.values import is_number, mapping, parsed, text
+from lrat_sim.foreign.values import id_in, is_number, mapping, parsed, text
 from lrat_sim.records import Call, Hit
 
 _LIST = re.compile(r"A search for '(.*?)' found (\d+) results:\s*## Web Results(?:\n|\Z)", re.DOTALL)
@@ -55,7 +55,7 @@ def observe(call: Call, output: str) -> Call:
         return failed(error)
     if searches and (hits := _hits(value)) is not None:
         return ran(arguments, hits=hits)
-    if opens_documents(call.tool) and (docid := _docid(mapping(value))):
+    if opens_documents(call.tool) and (docid := id_in(mapping(value), _DOCIDS)):
         return ran({"docid": docid}, docid=docid)
     if not output.strip() or _FAILED.match(output):
         return failed(output.strip().split("\n")[0] or "no output")
@@ -73,7 +73,7 @@ def _hits(value: Any) -> list[Hit] | None:
         value = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), None)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         return None
-    docids = [docid for item in value if (docid := _docid(item))]
+    docids = [docid for item in value if (docid := id_in(item, _DOCIDS))]
     scores = [item.get("score") for item in value]
     return _ranked(docids, scores) if len(docids) == len(value) else None
 
@@ -84,11 +84,3 @@ def _ranked(docids: list[str], scores: list[Any] | None = None) -> list[Hit]:
     scores = given if len(given) == len(docids) else [1 / rank for rank in range(1, len(docids) + 1)]
     pairs = zip(docids, scores, strict=True)
     return [Hit(docid=docid, score=score, rank=rank) for rank, (docid, score) in enumerate(pairs, start=1)]
-
-
-def _docid(item: dict[str, Any]) -> str | None:
-    for name in _DOCIDS:
-        value = item.get(name)
-        if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-            return str(value)
-    return None

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.artifact import fingerprint
-from lrat_sim.foreign.values import SourceRecord, arguments_text, mapping
+from lrat_sim.foreign.values import SourceRecord, arguments_text, id_in, mapping
 from lrat_sim.formats.entry import Entry, ended, imported
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of, transcript
 from lrat_sim.formats.output import write_lines
@@ -83,9 +83,7 @@ def _stated(record: dict[str, Any]) -> _Metadata | None:
 def _unknown(record: dict[str, Any], turns: list[Turn]) -> _Metadata:
     """Of a line that names no run: named by its content, ended as its last message says."""
     content = fingerprint(record)
-    names = (record.get(key) for key in ("task_id", "query_id", "id"))
-    named = (str(name) for name in names if isinstance(name, str | int) and not isinstance(name, bool) and name != "")
-    task = next(named, content)
+    task = id_in(record, ("task_id", "query_id", "id")) or content
     answer = answer_of(turns)
     status, end_reason = ended(answer)
     return _Metadata(

@@ -97,11 +97,7 @@ def _is_trajectory(record: Any) -> bool:
 
 
 def write_run(
-    entries: Iterable[Entry],
-    folder: Path,
-    made: dict[str, Any],
-    asked: Iterable[Task] = (),
-    unrun: Iterable[Task] = (),
+    entries: Iterable[Entry], folder: Path, made: dict[str, Any], asked: Iterable[Task] = (), unrun: Iterable[Task] = ()
 ) -> int:
     """Writes one new run folder, which can be graded, mined and evaluated; returns its number of trajectories.
 

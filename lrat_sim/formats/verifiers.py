@@ -16,7 +16,7 @@ import msgspec
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.foreign.files import records
-from lrat_sim.foreign.values import SourceRecord, filled, items, mapping, seconds_of, text, total_usage, usage
+from lrat_sim.foreign.values import SourceRecord, filled, id_in, items, mapping, seconds_of, text, total_usage, usage
 from lrat_sim.formats.entry import Entry, imported, model_name, reason_in
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of
 from lrat_sim.formats.registry import Format, Notes, record_reader
@@ -104,8 +104,7 @@ def _of_trace(trace: dict[str, Any], episode: dict[str, Any], source: SourceReco
     ]
     task, agent = mapping(trace.get("task")) or mapping(episode.get("task")), mapping(trace.get("agent"))
     data, config = mapping(task.get("data")), mapping(agent.get("config"))
-    name = next((data[key] for key in ("id", "idx") if isinstance(data.get(key), str | int)), None)
-    name = str(name if name is not None else task.get("key") or fingerprint(data or talk.question))
+    name = id_in(data, ("id", "idx")) or str(task.get("key") or fingerprint(data or talk.question))
     talk.question = talk.question or text(data.get("prompt")) or ""
     failures = [error for error in items(trace.get("errors")) + items(episode.get("errors")) if isinstance(error, dict)]
     failed = trace.get("ok") is False and bool(failures)

@@ -191,10 +191,7 @@ def test_a_file_in_another_form_is_read_too_and_files_that_are_not_are_named(sma
 
 def test_a_named_file_of_no_known_format_is_told_from_one_that_is_not_there(small, tmp_path):
     (small / "corpus.docx").write_text("x")
-    for name, says in (
-        ("corpus.docx", r"corpus\.docx cannot be read"),
-        ("gone.jsonl", r"has no gone\.jsonl of a "),
-    ):
+    for name, says in (("corpus.docx", r"corpus\.docx cannot be read"), ("gone.jsonl", r"has no gone\.jsonl of a ")):
         with pytest.raises(InputError, match=says):
             prepare("jsonl", tmp_path / "set", source=small, options={"corpus": name})
 

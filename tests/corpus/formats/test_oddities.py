@@ -154,11 +154,7 @@ DAMAGED = {
     "a line of one column": ("c.tsv", b"id\ttext\n1\tx\nx\n", "line 3: has 1 columns"),
     "half of a quoted field": ("c.tsv", b'id\ttext\ttitle\n1\t"one\nsaid "so" two"\tT\n', "line 3: an unpaired quot"),
     "quotes that do not pair": ("c.csv", b'id,text\n1,"a" b\n', "line 2: quotation marks"),
-    "one record or two": (
-        "c.tsv",
-        b'1\t"one\n2\ttwo"\n',
-        "line 1: the quotation mark that opens here",
-    ),
+    "one record or two": ("c.tsv", b'1\t"one\n2\ttwo"\n', "line 1: the quotation mark that opens here"),
     "no format": ("c.docx", b"x", "has an unknown format"),
 }
 
