@@ -15,7 +15,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.output import Summary, new_output
 from lrat_sim.formats.registry import read_any
-from lrat_sim.formats.run_folder import Judgements, write_run
+from lrat_sim.formats.run_folder import judgements, write_run
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Task, Trajectory, Verdict, canonical
@@ -61,8 +61,8 @@ def merge_runs(
     choices, repeats, replaced = _choices(paths, on_conflict)
     made: dict[str, object] = {"merged": [path.name for path in paths], "on_conflict": on_conflict}
     with new_output(Path(target), made) as part, ExitStack() as stack:
-        grades = [Judgements(path / GRADES, Grade, stack) for path in paths]
-        verdicts = [Judgements(path / VERDICTS, Verdict, stack) for path in paths]
+        grades = [judgements(path / GRADES, Grade, stack) for path in paths]
+        verdicts = [judgements(path / VERDICTS, Verdict, stack) for path in paths]
 
         def chosen() -> Iterator[Entry]:
             written = 0
@@ -73,8 +73,8 @@ def merge_runs(
                 yield Entry(
                     trajectory=trajectory,
                     task=tasks.get(trajectory.task_id),
-                    grades=_united(grades[holder].of(trajectory.id) for holder in holders),
-                    verdicts=_united(verdicts[holder].of(trajectory.id) for holder in holders),
+                    grades=_united(grades[holder](trajectory.id) for holder in holders),
+                    verdicts=_united(verdicts[holder](trajectory.id) for holder in holders),
                 )
                 written += 1
                 if progress is not None:

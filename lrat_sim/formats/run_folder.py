@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 import yaml
@@ -32,29 +32,23 @@ class _JudgementOf(Record, frozen=True, kw_only=True):
     trajectory_id: str
 
 
-class Judgements(Generic[R]):
-    """The grades or verdicts of a run folder by trajectory; only their offsets in the file are in memory."""
+def judgements(path: Path, kind: type[R], stack: ExitStack) -> Callable[[str], list[R]]:
+    """The grades or verdicts of a run folder by trajectory, as written; only their offsets are in memory."""
+    if not path.is_file():
+        return lambda trajectory: []
+    offsets: dict[str, list[int]] = {}
+    for offset, record in read_with_offsets(path, _JudgementOf):
+        offsets.setdefault(record.trajectory_id, []).append(offset)
+    stream: Any = stack.enter_context(open_bytes(path))
 
-    def __init__(self, path: Path, kind: type[R], stack: ExitStack):
-        self._path = path
-        self._kind: type[R] = kind
-        self._stream: Any = None
-        self._offsets: dict[str, list[int]] = {}
-        if path.is_file():
-            for offset, record in read_with_offsets(path, _JudgementOf):
-                self._offsets.setdefault(record.trajectory_id, []).append(offset)
-            self._stream = stack.enter_context(open_bytes(path))
-
-    def of(self, trajectory: str) -> list[R]:
-        """In the order in which they were written."""
-        return [self._at(offset) for offset in self._offsets.get(trajectory, ())]
-
-    def _at(self, offset: int) -> R:
-        self._stream.seek(offset)
+    def at(offset: int) -> R:
+        stream.seek(offset)
         try:
-            return decode(self._stream.readline(), self._kind)
+            return decode(stream.readline(), kind)
         except NOT_JSON:  # read as a file, it says which line
-            return next(record for _, record in read_with_offsets(self._path, self._kind, offset.__eq__))
+            return next(record for _, record in read_with_offsets(path, kind, offset.__eq__))
+
+    return lambda trajectory: [at(offset) for offset in offsets.get(trajectory, ())]
 
 
 def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
@@ -66,13 +60,13 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
     notes.left_out += [file.name for file in path.glob(f"{TRAJECTORIES}.*z")]
     tasks = {task.id: task for task in asked_tasks(path)}
     with ExitStack() as stack:
-        grades, verdicts = Judgements(path / GRADES, Grade, stack), Judgements(path / VERDICTS, Verdict, stack)
+        grades, verdicts = judgements(path / GRADES, Grade, stack), judgements(path / VERDICTS, Verdict, stack)
         for trajectory in read_trajectories(path) if (path / TRAJECTORIES).is_file() else ():
             yield Entry(
                 trajectory=trajectory,
                 task=tasks.get(trajectory.task_id),
-                grades=grades.of(trajectory.id),
-                verdicts=verdicts.of(trajectory.id),
+                grades=grades(trajectory.id),
+                verdicts=verdicts(trajectory.id),
             )
 
 
@@ -110,7 +104,7 @@ def write_run(
     ensure_folder(folder)
     with ExitStack() as stack:
         trajectories = stack.enter_context((folder / TRAJECTORIES).open("wb"))
-        judgements: dict[str, IO[bytes]] = {}
+        streams: dict[str, IO[bytes]] = {}
         for entry in entries:
             trajectory = entry.trajectory
             add_task(tasks, entry.asked)
@@ -122,10 +116,10 @@ def write_run(
                     raise InputError(f"the trajectory {trajectory.id!r} has too large a number, {field}; correct it.")
             trajectories.write(line(trajectory))
             for name, records in ((GRADES, entry.grades), (VERDICTS, entry.verdicts)):
-                if records and name not in judgements:
-                    judgements[name] = stack.enter_context((folder / name).open("wb"))
+                if records and name not in streams:
+                    streams[name] = stack.enter_context((folder / name).open("wb"))
                 for record in records:
-                    judgements[name].write(line(record))
+                    streams[name].write(line(record))
     for task in unrun:
         add_task(tasks, task)
     write_records(folder / TASKS, tasks.values())

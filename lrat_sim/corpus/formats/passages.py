@@ -39,6 +39,7 @@ class PassageReader(Reader):
     """Base of the three: each passage of the corpus is there once, whatever number of questions bring it."""
 
     options_type = PassageOptions
+    to_the_letter: ClassVar[bool] = False  # whether passages that differ only in spaces and line breaks are two
 
     def __init__(self, source: Path | None, options: PassageOptions):
         super().__init__(source, options)
@@ -49,9 +50,10 @@ class PassageReader(Reader):
     def passages(self) -> Iterator[Passage]:
         """The passages of every file, with repeats."""
 
-    @abstractmethod
     def key(self, passage: Passage) -> bytes:
-        """What equal passages have in common."""
+        """What equal passages have in common; bytes are split at the spaces of ASCII alone."""
+        content = f"{passage.title}\n{passage.text}".encode()
+        return hashlib.blake2b(content if self.to_the_letter else b" ".join(content.split()), digest_size=16).digest()
 
     def documents(self) -> Iterator[Document]:
         """Each passage once."""
@@ -98,10 +100,6 @@ class TitledReader(PassageReader):
     def plan(self, row: Row, gold: list[Document], task: Task) -> Plan | None:
         """The plan of a question, from its annotations and its gold passages."""
         return None
-
-    def key(self, passage: Passage) -> bytes:
-        """Copies differ in spaces and line breaks; bytes are split at those of ASCII alone."""
-        return _digest(b" ".join(f"{passage.title}\n{passage.text}".encode().split()))
 
     def passages(self) -> Iterator[Passage]:
         """Those of files of passages, and those of each question."""
@@ -206,9 +204,7 @@ class MusiqueReader(PassageReader):
     """MuSiQue as jsonl, JSON or Parquet: decompositions are the plans, and a passage is (title, text), since titles
     repeat; questions marked as unanswerable give no task."""
 
-    def key(self, passage: Passage) -> bytes:
-        """Title and text to the letter."""
-        return _digest(f"{passage.title}\n{passage.text}".encode())
+    to_the_letter = True
 
     def passages(self) -> Iterator[Passage]:
         """The paragraphs of every question."""
@@ -274,7 +270,3 @@ def _tuples(value: Any, *names: tuple[str, ...]) -> list[Any]:
     if isinstance(value, dict):
         value = [list(items) for items in zip(*(pick(value, of_place) or [] for of_place in names), strict=False)]
     return value if isinstance(value, list) else [value] if value else []
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).digest()
