@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -82,10 +82,12 @@ def label(
     grade: GradeState | None,
     recipe: MiningRecipe,
     corpus: Container[str] | None = None,
+    answers: Sequence[str] = (),
 ) -> tuple[list[bytes], Counts]:
     """The unfinished pairs of one run, encoded, and the counts of what became of everything else.
 
-    Documents outside ``corpus``, where one is given, are neither positives nor negatives.
+    Documents outside ``corpus``, where one is given, are neither positives nor negatives.  ``answers`` are the task's
+    accepted ones.
     """
     counts, outcome = Counts({("runs", "read"): 1}), grade or "ungraded"
     left_out: str | None = None
@@ -99,7 +101,7 @@ def label(
         counts["left_out", left_out] += 1
         return [], counts
     rows: list[bytes] = []
-    for candidates, states in candidates_of(run, verdicts, recipe, counts):
+    for candidates, states in candidates_of(run, verdicts, recipe, counts, answers):
         positives = _positives(run, candidates, states, recipe, corpus, counts)
         if not positives:
             continue
@@ -124,10 +126,14 @@ def label(
 
 
 def candidates_of(
-    run: Trajectory, verdicts: Mapping[tuple[int, int], Any], recipe: MiningRecipe, counts: Counts
+    run: Trajectory,
+    verdicts: Mapping[tuple[int, int], Any],
+    recipe: MiningRecipe,
+    counts: Counts,
+    answers: Sequence[str] = (),
 ) -> Iterator[tuple[Candidates, States]]:
     """What the searches of a run could make pairs of, with the verdicts that count; ``verdicts`` have a ``state``."""
-    analysed = AnalysedRun(run)
+    analysed = AnalysedRun(run, answers)
     states = USEFULNESS[recipe.useful](analysed, {place: verdict.state for place, verdict in verdicts.items()})
     return ((candidates, states) for candidates in WALKS[recipe.walk](analysed, states, recipe.parallel, counts))
 
