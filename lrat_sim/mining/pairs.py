@@ -133,7 +133,7 @@ def candidates_of(
     answers: Sequence[str] = (),
 ) -> Iterator[tuple[Candidates, States]]:
     """What the searches of a run could make pairs of, with the verdicts that count; ``verdicts`` have a ``state``."""
-    analysed = AnalysedRun(run, answers)
+    analysed = AnalysedRun(run, answers, drop_silent=recipe.silent == "drop")
     states = USEFULNESS[recipe.useful](analysed, {place: verdict.state for place, verdict in verdicts.items()})
     return ((candidates, states) for candidates in WALKS[recipe.walk](analysed, states, recipe.parallel, counts))
 
@@ -170,7 +170,8 @@ def _positives(
             reasons: list[str | None] = ["not_in_corpus"]
         else:
             rule = POSITIVES[recipe.positives]
-            reasons = [rule(states.get((browse.turn, browse.call)), is_silent(browse)) for browse in browses]
+            drop = recipe.silent == "drop"
+            reasons = [rule(states.get((browse.turn, browse.call)), drop and is_silent(browse)) for browse in browses]
         # a document opened twice is one pair, by the first browse that makes it a positive
         reason = None if None in reasons else reasons[0]
         counts["browses", "repeated"] += len(browses) - 1
@@ -390,6 +391,7 @@ class PairAssembler:
             searches_with_pairs=counts["searches", "with_pairs"],
             pairs=len(weights),
             flagged=counts["pairs", "flagged"],
+            pairs_without_reasoning=int((lengths == 0).sum()),
             pairs_without_negatives=counts["pairs", "without_negatives"],
             beta=self._weighting.beta,
             mean_raw=self._weighting.mean,

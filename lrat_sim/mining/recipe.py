@@ -101,6 +101,10 @@ class MiningRecipe(Settings, frozen=True):
         list[NegativeRule], Meta(description="Where negatives come from; the first rule to take a document keeps it.")
     ] = field(default_factory=lambda: [NegativeRule()])
     query: Annotated[str, Meta(description=f"What text is the query: {', '.join(QUERIES)}.")] = "search"
+    silent: Annotated[
+        Literal["drop", "unweighted"],
+        Meta(description="What becomes of a useful document after which the agent wrote nothing."),
+    ] = "drop"
     length: Annotated[str, Meta(description="In what the length of reasoning is counted: tokens or words.")] = "tokens"
     weight: Annotated[str, Meta(description=f"What a pair weighs by: {', '.join(WEIGHTS)}.")] = "length"
     outcome_weights: Annotated[

@@ -31,7 +31,8 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 from lrat_sim.grading.match import states_answer
-from lrat_sim.mining.episodes import ChainBrowse, Episode, ExecutedSearch, States, episodes, queries
+from lrat_sim.grading.relevance import Browse
+from lrat_sim.mining.episodes import ChainBrowse, Episode, ExecutedSearch, States, episodes, is_silent, queries
 from lrat_sim.records import Trajectory, VerdictState
 
 Use = Literal["used", "unclear", "unused"]
@@ -52,11 +53,12 @@ class AnalysedRun:
 
     Names are recognised by their capital letter, away from the beginning of a sentence, so only reasoning in scripts
     that have capitals is read; queries and answers may write them small.  Nothing is worked out before it is asked for.
-    ``answers`` are the task's accepted ones, where they are known.
+    ``answers`` are the task's accepted ones, where known.  With ``drop_silent``, a verdict counts only where the agent
+    wrote something after the browse.
     """
 
-    def __init__(self, trajectory: Trajectory, answers: Sequence[str] = ()):
-        self.trajectory = trajectory
+    def __init__(self, trajectory: Trajectory, answers: Sequence[str] = (), *, drop_silent: bool = True):
+        self.trajectory, self.drop_silent = trajectory, drop_silent
         # a comparison's answer stands in its question, and so in every document about it
         self.answers = [answer for answer in answers if not states_answer(trajectory.question, [answer])]
 
@@ -105,6 +107,11 @@ class AnalysedRun:
     def searched_on(self, turn: int) -> bool:
         """Whether one that it noted stands in a query from that turn on."""
         return turn in self._noted[2]
+
+    def state(self, browse: Browse, verdicts: States) -> VerdictState:
+        """The verdict on a browse, where it counts."""
+        dropped = self.drop_silent and is_silent(browse)
+        return "unjudged" if dropped else verdicts.get((browse.turn, browse.call), "unjudged")
 
     def shown(self, opened: ChainBrowse) -> str:
         """What the agent was shown of a document that it opened."""

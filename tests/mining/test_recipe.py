@@ -31,7 +31,7 @@ def test_description_does_not_change_the_identity():
         ({"useful": "liked"}, "useful is 'liked'; it must be one of confirmed, judged, supported, used"),
         ({"unanswered": True, "runs": "correct"}, "unanswered is true and runs is 'correct'"),
         ({"positives": "clicked"}, "positives is 'clicked'; it must be one of browsed, relevant, relevant_or_flagged"),
-        ({"weight": "loudness"}, "weight is 'loudness'; it must be one of judge, length, length_above_zero"),
+        ({"weight": "loudness"}, "weight is 'loudness'; it must be one of judge, length, length_clipped"),
         ({"negatives": [{"rule": "others"}]}, "negatives.rule is 'others'"),
         ({"negatives": [{"weight": 0}]}, r"> 0.0 - at `\$.negatives\[0\].weight`"),
         ({"negatives": [{"weight": float("nan")}]}, r"at `\$.negatives\[0\].weight`"),
