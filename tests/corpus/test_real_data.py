@@ -54,19 +54,12 @@ def test_hotpotqa(real_data, tmp_path):
     assert any("&quot;" in document.title for document in found.corpus)
 
 
-def test_infoseek_eval(real_data, tmp_path):
-    found = prepare("infoseek-eval", tmp_path / "set")
+def test_infoseek_eval_scifact_and_judgements_of_browsecomp_plus(real_data, tmp_path):
+    found = prepare("infoseek-eval", tmp_path / "infoseek")
     assert len(found.tasks("test")) == 297
     assert "3 repeated questions" in found.card.notes[0]
-
-
-def test_scifact(real_data, tmp_path):
-    found = prepare("scifact", tmp_path / "set")
-    assert len(found.corpus) == 5_183
-    assert len(found.tasks("test")) == 300
+    found = prepare("scifact", tmp_path / "scifact")
+    assert (len(found.corpus), len(found.tasks("test"))) == (5_183, 300)
     assert sum(len(task.evidence) for task in found.tasks("test")) == 339
-
-
-def test_browsecomp_plus_judgements(real_data):
     evidence = qrels(real_data / "browsecomp-plus" / "qrel_evidence.txt")
     assert (len(evidence), len({docid for docids in evidence.values() for docid in docids})) == (830, 5_040)

@@ -58,13 +58,9 @@ def test_one_large_component_is_cut_where_little_is_shared():
     assert check_leak(splits["train"], splits["test"]) == 1
 
 
-def test_the_same_question_under_two_ids_stays_on_one_side():
-    tasks = [task(n, question=f"Who is number {n // 2}?") for n in range(20)]
-    splits = split_tasks(tasks, test=6)
+def test_the_same_question_under_two_ids_stays_on_one_side_and_is_refused_on_both():
+    splits = split_tasks([task(n, question=f"Who is number {n // 2}?") for n in range(20)], test=6)
     check_leak(splits["train"], splits["test"])
-
-
-def test_a_shared_question_or_id_is_refused():
     with pytest.raises(InputError, match=r"'t2' has the question of the training task 't1'"):
         check_leak([task(1, question="Who is it?")], [task(2, question="who is  it")])
     with pytest.raises(InputError, match="'t1'"):

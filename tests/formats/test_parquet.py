@@ -17,7 +17,9 @@ PLAN = Plan(hops=[Hop(subject="a", relation="b", object="c", phrasings=["d"])], 
 NEVER = Task(id="t9", question="Never asked?", answers=["no"], plan=PLAN)
 
 
-def test_a_data_set_is_read_back_equal(entries, tmp_path):
+def test_a_data_set_is_read_back_equal_and_so_is_an_empty_one(entries, tmp_path):
+    assert module.write(iter(()), tmp_path / "empty", About()) == 0
+    assert list(read_any(tmp_path / "empty")) == []
     assert module.write(iter(entries), tmp_path / "out", About(unrun=[NEVER])) == 4
     assert recognise(tmp_path / "out").name == "parquet"
     assert list(read_any(tmp_path / "out")) == entries
@@ -76,11 +78,6 @@ def test_rows_are_written_in_groups_and_shards_and_no_more_is_in_memory(make, tm
     assert sum(1 for _ in read_any(tmp_path / "out")) == 250
     assert tracemalloc.get_traced_memory()[1] < 250 * len(text) / 2
     tracemalloc.stop()
-
-
-def test_an_empty_data_set_is_one_too(tmp_path):
-    assert module.write(iter(()), tmp_path / "out", About()) == 0
-    assert list(read_any(tmp_path / "out")) == []
 
 
 @pytest.mark.parametrize("noun", sorted(NOUNS))

@@ -101,13 +101,10 @@ def test_documents_are_the_same_in_every_form(tmp_path, name, oddity):
     assert list(map(document_of, rows(path, DOCUMENTS))) == READ
 
 
-def test_a_single_object_is_one_record(tmp_path):
+def test_a_single_object_is_one_record_and_joined_files_keep_no_mark_in_their_middle(tmp_path):
     for name, indent in (("a.json", None), ("b.jsonl", 2)):
         (tmp_path / name).write_text(json.dumps(RECORDS[0], indent=indent))
         assert [row.data for row in rows(tmp_path / name, DOCUMENTS)] == RECORDS[:1]
-
-
-def test_files_that_were_joined_keep_no_mark_in_their_middle(tmp_path):
     path = tmp_path / "corpus.jsonl"
     path.write_bytes((MARK + as_jsonl(RECORDS[:1])) + (MARK + as_jsonl(RECORDS[1:])))
     assert list(map(document_of, rows(path, DOCUMENTS))) == READ
