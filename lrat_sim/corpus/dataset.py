@@ -286,7 +286,6 @@ def _read(
 
 
 def _divided(splits: dict[str, list[Task]], options: ReaderOptions, notes: list[str]) -> dict[str, list[Task]]:
-    """The splits that the options ask for."""
     if options.test is not None:
         everything = [task for tasks in splits.values() for task in tasks]
         splits = split_tasks(everything, options.test, options.dev, options.seed)

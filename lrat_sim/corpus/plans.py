@@ -105,7 +105,6 @@ def _only(values: Sequence[str], parse: Callable[[str], Span | None]) -> Span | 
 
 
 def _between(values: Sequence[str], parse: Callable[[str], Span | None]) -> Span | None:
-    """The time between two dates."""
     spans = sorted(span for value in values if (span := parse(value)) is not None)
     if len(values) != 2 or len(spans) != 2:
         return None

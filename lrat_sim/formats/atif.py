@@ -90,7 +90,7 @@ class _Steps:
 
 
 def _own_entry(record: dict[str, Any], read: _Steps) -> Entry | None:
-    """Of a file that we wrote; None of any other, and where the step that asked for its answer is gone."""
+    """The entry of a file that we wrote; None for any other, or where the step that asked for its answer is gone."""
     ours = mapping(_ours(record))
     known = mapping(ours.get("trajectory"))
     agent = dict(mapping(known.get("agent")))
@@ -152,7 +152,7 @@ def _turn_of(step: dict[str, Any], number: int) -> Turn:
 
 
 def _plain_turn(step: dict[str, Any], number: int) -> Turn:
-    """As :func:`_turn_of`, of a step of any writer."""
+    """The turn of a step of any writer."""
     calls = step.get("tool_calls") or []
     message = {
         "role": "assistant",
@@ -183,7 +183,6 @@ def _plain_turn(step: dict[str, Any], number: int) -> Turn:
 
 
 def _ours(record: dict[str, Any]) -> Any:
-    """What of ours a record or a step holds."""
     return mapping(record.get("extra")).get(_OURS)
 
 
@@ -285,7 +284,7 @@ def _step_of(turn: Turn) -> dict[str, Any]:
 
 
 def _turn_more(turn: Turn, step: dict[str, Any], number: int) -> dict[str, Any] | None:
-    """What is read otherwise from a step than it is in the turn; None where nothing is."""
+    """How a turn differs from what is read from its step; None where it does not."""
     own, read = (msgspec.to_builtins(version) for version in (turn, _plain_turn(step, number)))
     calls, read_calls = own.pop("calls"), read.pop("calls")
     more = changes_of(own, read).fields

@@ -158,7 +158,6 @@ def schema_of(columns: str | Mapping[str, str]) -> Any:
 
 
 def _described(title: str, *tables: str) -> str:
-    """What each column of some tables means, as Markdown."""
     columns = {name: known for table in tables for name, known in _COLUMNS[table].items()}
     rows = [(f"`{name}`", known if isinstance(known, str) else known[1]) for name, known in columns.items()]
     return Table.of(title, ["column", "meaning"], rows, text_columns=(0, 1)).to_markdown()

@@ -95,7 +95,6 @@ def _archived(path: Path) -> tuple[Any, Iterator[Any]]:
 
 
 def _is_log(record: Any) -> bool:
-    """Whether a JSON value is a log, or the header of one."""
     return isinstance(record, dict) and isinstance(record.get("eval"), dict) and "version" in record
 
 
@@ -279,7 +278,7 @@ def _part(part: Any) -> Any:
 
 
 def _submitting(header: dict[str, Any]) -> tuple[str, bool, str]:
-    """By which tool an evaluation's agent hands in, whether it appends the answer to its last message, behind what."""
+    """The tool that hands in an answer, whether the agent appends the answer to its last message, and the delimiter."""
     evaluation = header["eval"]
     steps = [mapping(step) for step in items(mapping(header.get("plan")).get("steps"))]
     for step in (*steps, {"solver": evaluation.get("solver"), "params": evaluation.get("solver_args")}):
@@ -315,7 +314,7 @@ def _last_words(turns: list[Turn], sample: dict[str, Any], header: dict[str, Any
 
 
 def _submitted(turns: list[Turn], sample: dict[str, Any], tool: str) -> str | None:
-    """The last answer that was handed in, of the messages or, where it was taken out of them, of the events."""
+    """The last answer that was handed in, from the messages or, where it was taken out of them, from the events."""
     for turn in reversed(turns):
         for call in reversed(turn.calls):
             if call.tool == tool and (call.executed is not None or not call.output):  # a failure has an output

@@ -198,7 +198,6 @@ def transcript(trajectory: Trajectory) -> Iterator[tuple[str, str | Turn]]:
 
 
 def _check(message: Any, where: str, refuse: Refuse) -> None:
-    """Refuses what does not have the shape of a message."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise refuse(f"{where} is not an object with a `role`")
     calls = message.get("tool_calls")

@@ -81,7 +81,7 @@ def _stated(record: dict[str, Any]) -> _Metadata | None:
 
 
 def _unknown(record: dict[str, Any], turns: list[Turn]) -> _Metadata:
-    """Of a line that names no run: named by its content, ended as its last message says."""
+    """For a line that names no run: it is named by its content and ended as its last message says."""
     content = fingerprint(record)
     task = id_in(record, ("task_id", "query_id", "id")) or content
     answer = answer_of(turns)

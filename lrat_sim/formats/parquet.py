@@ -148,7 +148,7 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
 
 
 def _kind_of(file: Path) -> type[Record] | None:
-    """Of what kind of record the rows of a file are; None where it is no table of ours."""
+    """The kind of record in a file's rows; None where it is no table of ours."""
     types = columns_of(file)
     if types.get("agent", "string") not in ("string", "large_string"):  # made by others of our lines of JSON
         return None

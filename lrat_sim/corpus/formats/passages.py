@@ -211,7 +211,6 @@ class MusiqueReader(PassageReader):
         return (_paragraph(paragraph) for _, paragraphs in self._records() for paragraph in paragraphs)
 
     def _records(self) -> Iterator[tuple[Row, list[Row]]]:
-        """Each question with its paragraphs."""
         for row in self.rows(self.tables, _MUSIQUE):
             paragraphs = row.data.get("paragraphs")
             if not isinstance(paragraphs, list) or not all(isinstance(p, dict) for p in paragraphs):
@@ -246,7 +245,6 @@ class MusiqueReader(PassageReader):
 
 
 def _decomposed(row: Row, paragraphs: list[Row], answer: str) -> Plan:
-    """The plan of a question of MuSiQue from its sub-questions."""
     drafts = []
     for step in row.data.get("question_decomposition") or []:
         place = step.get("paragraph_support_idx") if isinstance(step, dict) else None

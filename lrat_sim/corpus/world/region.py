@@ -135,7 +135,6 @@ class Region:
                     target.facts[relation.name] = Fact(relation, entity.name, entity.shown, entity)
 
     def _free(self, entity: Entity, relation: Relation, chosen: dict[int, list[Relation]]) -> list[Entity]:
-        """The entities that may be the object of an entity's relation."""
         return [
             other
             for other in self.entities

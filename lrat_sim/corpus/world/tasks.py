@@ -126,7 +126,6 @@ def _walk(atlas: _Atlas, rng: random.Random, start: Entity, length: int, last: s
 
 
 def _chain(atlas: _Atlas, rng: random.Random) -> Task | None:
-    """A question for what stands at the end of a path."""
     start = pick(atlas.entities, rng)
     steps = _walk(atlas, rng, start, pick(_LENGTHS, rng))
     if steps is None:
@@ -172,7 +171,6 @@ def _comparison(atlas: _Atlas, rng: random.Random) -> Task | None:
 
 
 def _comparable(first: list[_Step], second: list[_Step]) -> bool:
-    """The same relations, different entities at the ends, different dates."""
     return (
         [step.fact.relation.name for step in first] == [step.fact.relation.name for step in second]
         and first[-1].entity is not second[-1].entity
