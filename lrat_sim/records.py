@@ -1,8 +1,7 @@
 """The nouns: what is read, run, recorded and mined.
 
-A trajectory follows the LRAT paper (section 3): turns of (reasoning, action, observation).  Every record is a
-frozen :mod:`msgspec` struct; those that live in a run folder carry ``schema_version``, and :func:`decode` brings
-an older one up to date before it is checked.  ``json_schema`` gives the JSON schema of any of them.
+A trajectory follows the LRAT paper (section 3): turns of (reasoning, action, observation).  Records that live in a run
+folder carry ``schema_version``; :func:`decode` brings an older one up to date before it is checked.
 """
 
 from __future__ import annotations
@@ -340,12 +339,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
 def decode(line: bytes | str, kind: type[R]) -> R:
-    """Reads one record from a JSON object, bringing an older version up to date first.
-
-    Raises:
-        msgspec.ValidationError: a field is missing or has the wrong type; the message names it by its path.
-        msgspec.DecodeError: the line is not JSON.
-    """
+    """Reads one record from a JSON object, bringing an older version up to date first; errors are msgspec's."""
     if "schema_version" not in kind.__struct_fields__:
         return msgspec.json.decode(line, type=kind)
     if line[: len(_CURRENT)] in (_CURRENT, _CURRENT.encode()):  # as we write it: no second look at a long record

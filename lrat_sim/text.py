@@ -1,9 +1,8 @@
-"""The one named tokenizer: snippets and documents are cut with it, and the lengths of reasoning are counted with it.
+"""The one named tokenizer, the WordPiece of all-MiniLM-L6-v2: it cuts snippets and documents and counts reasoning.
 
-It is the WordPiece of all-MiniLM-L6-v2, which comes with an installed package and so needs no network.  It knows
-English: a word of Russian is as many tokens as letters to it, a sentence of Thai a single unknown word, and so is
-base64.  So what is cut has a bound in characters too, and other scripts are counted by their letters.  The name is
-part of every fingerprint that depends on a count.
+It comes with an installed package and so needs no network.  It knows English: a word of Russian is as many tokens as
+letters, a sentence of Thai or base64 a single unknown word.  So cuts are bounded in characters too, and other scripts
+are counted by their letters.  The name is part of every fingerprint that depends on a count.
 """
 
 from __future__ import annotations
@@ -70,10 +69,8 @@ def tokenizer() -> Tokenizer:
 
 
 def count_tokens(text: str) -> int:
-    """How long ``text`` is: its tokens, without special ones, where it is in Latin letters.
-
-    Runs of other letters count by their number, so that what is said in one script counts about as much as in another.
-    """
+    """How long ``text`` is: its tokens, without special ones; runs of letters of other scripts count by their number,
+    so that what is said in one script counts about as much as in another."""
     if len(text) > _COUNTED:
         return round(count_tokens(text[:_COUNTED]) * len(text) / _COUNTED)
     count = 0.0
@@ -141,8 +138,7 @@ def fold(text: str) -> str:
 def normalise(text: str) -> str:
     """Lower case, without accents, punctuation and English articles, single spaces: for comparing names and questions.
 
-    Marks that make another letter stay (see :func:`fold`), and so do the signs of "C++", "C#" and "A+".  A text of
-    nothing but articles (blood type A) keeps them, so that it is not the empty text.
+    The signs of "C++", "C#" and "A+" stay, and so do the articles of a text of nothing else (blood type A).
     """
     plain = fold(text)
     words = (_WORD if plain.isascii() else _ANY_WORD).findall(plain)

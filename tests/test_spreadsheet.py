@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from lrat_sim.spreadsheet import csv_text, escape_formula, unescape_formula
+from lrat_sim.tables import csv_text, escape_formula, unescape_formula
 
 
 def read(text):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
 from msgspec import Struct
 
+from lrat_sim.catalog import dump_yaml
 from lrat_sim.colours import Looks
 from lrat_sim.comparison import Comparison, Pairing
 from lrat_sim.comparison.answer import sentences
@@ -15,17 +15,15 @@ from lrat_sim.comparison.table import comparison_tables, results_table, task_rec
 from lrat_sim.plots import Plot
 from lrat_sim.report.figures import comparison_plots, k_plots, size_plot
 from lrat_sim.report.rounds import round_tables, success_by_round, weight_plot
-from lrat_sim.report.subject import TRAINED, Compared, Reported
+from lrat_sim.report.subject import Compared, Reported
 from lrat_sim.rollout.index import read_manifest
+from lrat_sim.study.arms import TRAINED
 from lrat_sim.tables import Group, Row, Table
 
 
 class Section(Struct, frozen=True, kw_only=True):
-    """A part of the page.
-
-    ``answer`` are its sentences, ``lead`` those of them that stand on top of the page, where ``figures`` are too;
-    ``records`` are numbers of no table, by the name of their CSV.
-    """
+    """A part of the page: ``lead`` are the sentences of ``answer`` that stand on top of the page, where ``figures`` are
+    too; ``records`` are numbers of no table, by the name of their CSV."""
 
     slug: str
     title: str
@@ -114,7 +112,7 @@ def _facts(comparison: Comparison) -> list[str]:
 def _settings(subject: Reported) -> Section:
     rows: list[Row] = []
     records: list[dict[str, Any]] = []
-    folded: dict[str, str] = {"Settings": _yaml(subject.settings)}
+    folded: dict[str, Any] = {"Settings": subject.settings}
     versions: dict[str, Any] = {}
     runs = [(arm, run) for cell in subject.compared for arm, folders in cell.runs.items() for run in folders]
     for arm, run in runs:
@@ -130,8 +128,8 @@ def _settings(subject: Reported) -> Section:
         }
         rows.append(Row([arm, name, *(str(fact) for fact in facts.values())], arm=arm))
         records.append({"arm": arm, "run": name, **facts})
-        folded.setdefault(f"The agent {facts['agent']}", _yaml(agent))
-        folded.setdefault(f"The retriever {facts['retriever']}", _yaml(retriever))
+        folded.setdefault(f"The agent {facts['agent']}", agent)
+        folded.setdefault(f"The retriever {facts['retriever']}", retriever)
         versions = calls[-1].get("versions", versions)
     table = Table(
         slug="runs",
@@ -146,9 +144,5 @@ def _settings(subject: Reported) -> Section:
         title="Settings",
         facts=[", ".join(f"{name} {number}" for name, number in versions.items())] if versions else [],
         tables=[table] if rows else [],
-        folded={name: text for name, text in folded.items() if text},
+        folded={name: dump_yaml(value).strip() for name, value in folded.items() if value},
     )
-
-
-def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100).strip() if value else ""

@@ -35,10 +35,9 @@ def signature(path: Path) -> Signature | None:
 def readable(
     path: Path, read: Callable[[bytes], T], problems: dict[str, str], start: int = 0
 ) -> Iterator[tuple[int, T]]:
-    """The records of a file that can be read, each with the byte at which it starts; none where it is missing.
+    """The whole records of a file that can be read, each with its byte offset; none where it is missing.
 
-    A last line without a line break is still being written, and left out.  ``problems`` gets a sentence on the first
-    record that cannot be read, by the file's name.
+    ``problems`` gets a sentence on the first record that cannot be read, by the file's name.
     """
     from_start = start == 0
     if from_start:
@@ -67,10 +66,8 @@ def read_line(stream: IO[bytes], offset: int) -> bytes:
 
 
 class RecordFile(Generic[R]):
-    """The records of a file by the trajectory that they belong to; only their offsets are kept in memory.
-
-    ``states`` holds the latest grade or verdict of each trajectory.
-    """
+    """The records of a file by their trajectory, of which only offsets are in memory; ``states`` holds the latest of
+    each."""
 
     def __init__(self, path: Path, kind: type[R]):
         self.path = path

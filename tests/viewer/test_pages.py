@@ -12,8 +12,7 @@ from lrat_sim.mining.explain import labels
 from lrat_sim.records import Pair, Task, Verdict, encode
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.viewer.app import view
-from lrat_sim.viewer.corpora import Corpora
-from lrat_sim.viewer.library import Library
+from lrat_sim.viewer.library import Corpora, Library
 
 
 class Page(HTMLParser):
