@@ -54,11 +54,8 @@ def check_fingerprint(what: str, recorded: dict[str, Any], current: dict[str, An
 
 
 def read_records(path: Path, kind: type[R]) -> Iterator[R]:
-    """The records of a file in order, streaming; blank lines and a torn last line are skipped.
-
-    Raises:
-        RecordError: a line does not hold such a record; names file, line and field.
-    """
+    """The records of a file in order, streaming; blank lines and a torn last line are skipped, another line that is no
+    record is a RecordError."""
     return (record for _, record in read_with_offsets(path, kind))
 
 

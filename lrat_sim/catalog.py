@@ -38,11 +38,14 @@ _SettingsLoader.add_implicit_resolver(
 )
 
 
+def _own(kind: Kind) -> Path:
+    package = Path(str(files("lrat_sim")))
+    return package / kind if (package / kind).is_dir() else package.parent / kind
+
+
 def folders(kind: Kind) -> list[Path]:
     """The folders searched for a kind, first match first."""
-    package = Path(str(files("lrat_sim")))
-    own = package / kind if (package / kind).is_dir() else package.parent / kind
-    return [Path(kind), Path(platformdirs.user_config_dir("lrat-sim")) / kind, own]
+    return [Path(kind), Path(platformdirs.user_config_dir("lrat-sim")) / kind, _own(kind)]
 
 
 def names(kind: Kind) -> list[str]:

@@ -22,8 +22,7 @@ import msgspec
 
 from lrat_sim.errors import InputError
 
-MARK = "[key]"
-"""What stands in a key's place."""
+MARK = "[key]"  # what stands in a key's place
 
 _SHORTEST = 8
 _known: set[str] = set()

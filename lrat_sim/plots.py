@@ -23,8 +23,7 @@ Point = tuple[float, float]
 _SIZE, _LINE, _DOWN = 13, 17, 4.5
 """The text's size, the height of its lines, and how far its foot lies below its middle, in the drawing's units;
 readable where a plot shrinks to a phone's width."""
-_GAP = 24
-"""Between panels beside one another."""
+_GAP = 24  # between panels beside one another
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _LONGEST, _END = 26, 12
 _RADIUS = 3.6

@@ -53,8 +53,7 @@ def say(text: str) -> None:
     Screen().print(text, soft_wrap=True, highlight=False)
 
 
-console = Screen(stderr=True, highlight=False)
-"""Where progress goes: the standard error, so that results can be piped."""
+console = Screen(stderr=True, highlight=False)  # so that results on the standard output can be piped
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_WORTH_A_LINE = 1.0

@@ -38,10 +38,9 @@ class Document(Record, frozen=True, kw_only=True):
 
 
 class Hop(Record, frozen=True, kw_only=True):
-    """One step of a plan: the fact (subject, relation, object).
+    """One step of a plan: the fact (subject, relation, object), and ``phrasings`` of the relation in a query.
 
     ``subject`` is a name from the question, or ``#n``: the object found by hop n (from 1), as in MuSiQue.
-    ``phrasings`` are ways to word the relation in a query, without the object.
     """
 
     subject: str
@@ -54,9 +53,8 @@ class Plan(Record, frozen=True, kw_only=True):
     """How a question falls into hops; it stands in for a language model's reasoning.
 
     Without ``operator`` the answer is the object of the last hop.  With one, the hops form branches (a hop whose
-    subject is a name opens one) and the agent compares what it found at their ends: ``earlier`` and ``later`` give
-    the name that opened the winning branch, by date or number; ``longer`` and ``shorter`` the same by the span
-    between two dates a branch; ``same`` gives yes or no.
+    subject is a name opens one) that the agent compares: ``earlier`` and ``later`` by date or number, ``longer`` and
+    ``shorter`` by the span between two dates give the name that opened the winning branch; ``same`` gives yes or no.
     """
 
     hops: list[Hop]
@@ -66,8 +64,8 @@ class Plan(Record, frozen=True, kw_only=True):
 class Task(Record, frozen=True, kw_only=True):
     """A question with its accepted answers, the ids of the documents that prove it, and its plan, if known.
 
-    ``canary`` marks a benchmark that asks not to be republished in plain text: exports withhold such a question
-    unless asked for it.
+    ``canary`` marks a benchmark that asks not to be republished in plain text: exports withhold such questions by
+    default.
     """
 
     id: str
@@ -244,10 +242,10 @@ class Trajectory(Record, frozen=True, kw_only=True):
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """Whether the document of one browse (turn and call index, from 0) was useful; ``votes`` are single opinions.
+    """Whether the document of one browse (turn and call index, from 0) was useful; ``votes`` are a model's single
+    opinions.
 
-    ``reason`` says what decided, in the judge's words.  ``error`` is set where the judge failed: the browse is then
-    unjudged, and judged again on resume.
+    Where the judge failed, ``error`` is set: the browse is unjudged, and judged again on resume.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -265,8 +263,7 @@ class Verdict(Record, frozen=True, kw_only=True):
 class Grade(Record, frozen=True, kw_only=True):
     """Whether the answer of one trajectory is right; ``confidence`` is the agent's own, 0 to 100, if it stated one.
 
-    ``votes`` are a model's single opinions.
-    ``error`` is set where the judge failed: the answer is then ungraded, and graded again on resume.
+    Where the judge failed, ``error`` is set: the answer is ungraded, and graded again on resume.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -334,8 +331,7 @@ NOUNS: dict[str, type[Record]] = {
 
 R = TypeVar("R", bound=Record)
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From a version to the next one."""
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a version to the next one
 
 
 def decode(line: bytes | str, kind: type[R]) -> R:

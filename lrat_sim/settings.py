@@ -1,8 +1,5 @@
-"""Settings: typed records in which each field is named, described and bounded once, by its annotation.
-
-``rounds: Annotated[Whole, Meta(description="How often to collect, mine and train.")] = 1`` is what YAML files, checks,
-command-line options and the reference pages are made from.
-"""
+"""Settings: typed records in which each field is named, described and bounded once, by its annotation, from which YAML
+files, checks, command-line options and the reference pages are made."""
 
 from __future__ import annotations
 

@@ -18,15 +18,13 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NONE = "–"
-"""What a cell without a value shows."""
+NONE = "–"  # what a cell without a value shows
 
 _CLOSE, _SHORT, _HEADING = 9, 28, 20
 """Columns from which on a terminal sets them close; letters of a name that is kept on one line of a page; those of a
 heading that a terminal shows on one line."""
 
-NORMAL_QUANTILE = 1.96
-"""Standard errors on either side of a mean that hold 95 % of the noise."""
+NORMAL_QUANTILE = 1.96  # standard errors on either side of a mean that hold 95 % of the noise
 
 
 class Row(Struct, frozen=True):

@@ -25,8 +25,7 @@ from lrat_sim.tables import number, percent
 
 Values = npt.NDArray[np.float64]
 
-_BANDS = 5
-"""Arms up to which each curve has its noise around it; more would hide one another."""
+_BANDS = 5  # arms up to which each curve has its noise around it; more would hide one another
 _BINS = 25
 
 

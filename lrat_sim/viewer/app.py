@@ -112,17 +112,8 @@ def view(
 ) -> None:
     """Serves the trajectories of a folder to a browser of this machine, until Ctrl-C or SIGTERM.
 
-    Args:
-        folder: a run folder, that of a comparison or a flywheel, or any above them.
-        corpus: a corpus or prepared task set that gives titles and texts; by default the one that the runs searched,
-            where it is found near the folder or in ``data``.
-        data: where prepared task sets are kept.
-        host: a loopback address.
-        port: the port; 0 takes any that is free.
-        announce: told the URL once it listens.
-
-    Raises:
-        InputError: the folder holds no run, ``corpus`` is none, or the address is not of loopback or taken.
+    ``corpus`` gives titles and texts: a corpus or prepared task set; by default the one that the runs searched, where
+    it is near the folder or in ``data``.  Port 0 takes any that is free; ``announce`` is told the URL once it listens.
     """
     if not is_loopback(host):
         raise InputError(f"the viewer listens on this machine only and {host} is not loopback; leave --host out.")

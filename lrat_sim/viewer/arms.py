@@ -22,11 +22,9 @@ RESULTS: dict[Result, str] = {"won": "B wins", "lost": "A wins", "tied": "tied",
 
 
 class ArmFigures(Struct, frozen=True, kw_only=True):
-    """The trajectories of one agent with one retriever; ``tasks`` of those ``asked`` have one.
-
-    ``success`` counts the tasks that it ran and those that no arm of its folders has begun; ``tokens`` are None where
-    those of any call are unknown.
-    """
+    """The trajectories of one agent with one retriever; ``tasks`` of those ``asked`` have one; ``success`` counts the
+    tasks that it ran and those that no arm of its folders has begun; ``tokens`` are None where those of any call are
+    unknown."""
 
     name: str
     agent: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -59,12 +59,6 @@ def readable(
                 problems.setdefault(path.name, f"{path}, {where}, cannot be read ({error}).")
 
 
-def read_line(stream: IO[bytes], offset: int) -> bytes:
-    """The line that starts at a byte."""
-    stream.seek(offset)
-    return stream.readline()
-
-
 class RecordFile(Generic[R]):
     """The records of a file by their trajectory, of which only offsets are in memory; ``states`` holds the latest of
     each."""
@@ -107,9 +101,13 @@ class RecordFile(Generic[R]):
         """Some records by their numbers."""
         if not numbers:
             return []
+        records = []
         try:
             with self.path.open("rb") as stream:
-                return [decode(read_line(stream, self._offsets[number - 1]), self._kind) for number in numbers]
+                for number in numbers:
+                    stream.seek(self._offsets[number - 1])
+                    records.append(decode(stream.readline(), self._kind))
+            return records
         except (OSError, *NOT_JSON) as error:
             raise InputError(f"{self.path} cannot be read ({error}); make it again.") from error
 

@@ -33,17 +33,13 @@ _COMPARISON = "comparison.json"
 _CARD, _ABOVE = "corpus.json", 4
 _PASSED_OVER = {"model", "indexes", "corpus", "node_modules"}
 _DEPTH = 8
-_EVIDENCE_AT_ONCE = 200_000_000
-"""Bytes of trajectories up to which evidence is counted without being asked for: about a second's reading."""
-_SECONDS = 1.0
-"""Between two looks for new folders: a page of several requests shall not walk the tree for each."""
+_EVIDENCE_AT_ONCE = 200_000_000  # bytes up to which evidence is counted unasked: about a second of reading
+_SECONDS = 1.0  # between two looks for new folders: the requests of one page walk the tree once
 
 
 class Corpora:
-    """The corpora in and near a folder and in ``data``, by fingerprint; each is opened when a run first needs it.
-
-    A corpus or prepared task set that is ``given`` is taken for every run that names no other.
-    """
+    """The corpora in and near a folder and in ``data``, by fingerprint, each opened when a run first needs it;
+    ``given`` is taken for runs that name none."""
 
     def __init__(self, root: Path, given: Path | None = None, data: Path | None = None):
         self._folders: dict[str, Path] = {}
@@ -93,14 +89,8 @@ class PlacedComparison(Struct, frozen=True):
 
 
 class Library:
-    """The run folders in and below a folder, as one table.
-
-    Attributes:
-        runs, pairs: by the name that is shown, their path from ``root``.
-        table: the rows of all runs, by :data:`SCHEMA`.
-        comparisons: in the order of their folders.
-        counted: whether the evidence of all runs is counted.
-    """
+    """The run folders in and below a folder as one ``table`` (:data:`SCHEMA`); ``runs`` and ``pairs`` by their path
+    from ``root``.  ``counted`` says whether the evidence of all runs is counted."""
 
     def __init__(self, root: Path, corpora: Corpora | None = None):
         self.root = root

@@ -11,8 +11,7 @@ import pyarrow as pa
 from msgspec import Meta, Struct
 from pyarrow import compute
 
-PAGE = 50
-"""Rows a page, unless its address says otherwise."""
+PAGE = 50  # rows a page, unless its address says otherwise
 
 EVIDENCE = {
     "all": "all of it shown",

@@ -20,7 +20,7 @@ from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.records import Grade, Hit, Task, Trajectory, Verdict, decode
 from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, Row, row
-from lrat_sim.viewer.files import RecordFile, Signature, read_line, readable, signature
+from lrat_sim.viewer.files import RecordFile, Signature, readable, signature
 
 _KINDS = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
 _INDEX = pa.schema([(name, _KINDS[str(kind).split(" ")[0]]) for name, kind in Row.__annotations__.items()])
@@ -35,8 +35,7 @@ RUN_SCHEMA = pa.schema(
 known), and how many of them the run was shown and opened (null where not counted); ``outcome``, which is correct,
 incorrect, ungraded, unanswered or error; ``words``, the text that is searched."""
 
-Described = tuple[dict[str, Any], dict[str, Any]]
-"""Agent and retriever as a trajectory records them."""
+Described = tuple[dict[str, Any], dict[str, Any]]  # agent and retriever as a trajectory records them
 
 
 class _Call(Struct, frozen=True):
@@ -189,7 +188,8 @@ class RunFolder:
         """The line of trajectories.jsonl that starts at a byte; empty where there is none."""
         try:
             with self.path.open("rb") as stream:
-                return read_line(stream, offset)
+                stream.seek(offset)
+                return stream.readline()
         except OSError:
             return b""
 

@@ -156,10 +156,8 @@ class Transcript:
 
 
 def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Document]:
-    """Title and text of each hit in a result list of :func:`lrat_sim.retrieval.result_format.show_hits`.
-
-    Hits that stand there in another form are left out.
-    """
+    """Title and text of each hit in a result list of :func:`lrat_sim.retrieval.result_format.show_hits`, as far as it
+    stands there in that form."""
     starts: list[tuple[str, int, int]] = []
     at = 0
     for docid in docids:
