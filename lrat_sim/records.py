@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import astuple, replace
 
 SCHEMA_VERSION = 1
 
@@ -104,12 +105,8 @@ class Usage(Record, frozen=True, kw_only=True):
 
     def __add__(self, other: Usage) -> Usage:
         """The sum, field by field; an unknown makes the sum unknown."""
-        return Usage(
-            prompt_tokens=known_sum((self.prompt_tokens, other.prompt_tokens)),
-            completion_tokens=known_sum((self.completion_tokens, other.completion_tokens)),
-            reasoning_tokens=known_sum((self.reasoning_tokens, other.reasoning_tokens)),
-            cost=known_sum((self.cost, other.cost)),
-        )
+        pairs = zip(self.__struct_fields__, astuple(self), astuple(other), strict=True)
+        return Usage(**{name: known_sum((one, two)) for name, one, two in pairs})
 
 
 def known_sum(values: Iterable[N | None]) -> N | None:
@@ -336,9 +333,8 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a
 
 def decode(line: bytes | str, kind: type[R]) -> R:
     """Reads one record from a JSON object, bringing an older version up to date first; errors are msgspec's."""
-    if "schema_version" not in kind.__struct_fields__:
-        return msgspec.json.decode(line, type=kind)
-    if line[: len(_CURRENT)] in (_CURRENT, _CURRENT.encode()):  # as we write it: no second look at a long record
+    # a long record gets no second look where it begins as we write it
+    if "schema_version" not in kind.__struct_fields__ or line[: len(_CURRENT)] in (_CURRENT, _CURRENT.encode()):
         return msgspec.json.decode(line, type=kind)
     version = msgspec.json.decode(line, type=_Versioned).schema_version
     if version == SCHEMA_VERSION:
@@ -367,17 +363,10 @@ def encode(record: Struct) -> bytes:
     return msgspec.json.encode(record)
 
 
-def json_schema(kind: type[Record]) -> dict[str, Any]:
-    """The JSON schema (2020-12) of a record type."""
-    return msgspec.json.schema(kind)
-
-
 def canonical(trajectory: Trajectory) -> bytes:
     """The canonical form by which trajectories are equal: everything but times and the count of tries."""
     turns = [
-        msgspec.structs.replace(
-            turn, attempts=[], calls=[msgspec.structs.replace(call, seconds=0.0) for call in turn.calls]
-        )
+        replace(turn, attempts=[], calls=[replace(call, seconds=0.0) for call in turn.calls])
         for turn in trajectory.turns
     ]
-    return msgspec.json.encode(msgspec.structs.replace(trajectory, turns=turns, seconds=0.0), order="sorted")
+    return msgspec.json.encode(replace(trajectory, turns=turns, seconds=0.0), order="sorted")

@@ -173,13 +173,12 @@ class RunFolder:
             self._described[key] = (first.agent, first.retriever) if first is not None else ({}, {})
         return self._described
 
-    def trajectory(self, name: str) -> Trajectory | None:
-        """One trajectory, None where there is none of that id."""
+    def trajectory(self, name: str) -> Trajectory:
+        """One trajectory by its id."""
         position = compute.index(self.table["id"], name).as_py()
         if position < 0:
-            return None
-        offset = self.table["offset"][position].as_py()
-        trajectory = _trajectory(self._line(offset))
+            raise InputError(f"the run {self.name!r} has no trajectory {name!r}; choose one of the list.")
+        trajectory = _trajectory(self._line(self.table["offset"][position].as_py()))
         if trajectory is None or trajectory.id != name:
             raise InputError(f"{self.folder / INDEX} does not fit {TRAJECTORIES}; rerun the rollout's command.")
         return trajectory

@@ -136,7 +136,8 @@ def test_an_offset_that_leads_to_another_record_is_an_error_not_another_run(fold
     write_records(folder / "trajectories.jsonl", [second, first])
     with pytest.raises(InputError, match="does not fit"):
         run.trajectory("one")
-    assert run.trajectory("three") is None
+    with pytest.raises(InputError, match="has no trajectory 'three'"):
+        run.trajectory("three")
 
 
 def test_a_merged_folder_is_shown_as_one_run_for_each_retriever(folder, make):
