@@ -30,12 +30,7 @@ class RecordError(InputError):
     """A line of a file does not hold the record it should; ``line`` counts ``unit`` from 1, 0 where there are none."""
 
     def __init__(
-        self,
-        path: str | Path,
-        line: int,
-        problem: str,
-        remedy: str = "correct or delete that line",
-        unit: str = "line",
+        self, path: str | Path, line: int, problem: str, remedy: str = "correct or delete that line", unit: str = "line"
     ):
         self.path, self.line, self.problem, self.remedy, self.unit = Path(path), line, problem, remedy, unit
         place = f"{path}, {unit} {line}" if line else str(path)
