@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrat_sim.foreign.values import SourceRecord
 from lrat_sim.formats import lrat
 from lrat_sim.mining.recipe import load_recipe
 
 RELEASE = load_recipe("mine-release")
-WHERE = Path("made up.json")
+WHERE = SourceRecord(None, Path("made up.json"))
 
 
 def rows(pairs):
