@@ -14,7 +14,7 @@ from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.models.call import Completion, Request, Retries
 from lrat_sim.models.client import Client, close_connections
-from lrat_sim.models.facts import model_facts, require_key
+from lrat_sim.models.litellm_model import model_facts, require_key
 from lrat_sim.models.message import Message
 from lrat_sim.records import Document, Hit, Hop, Plan, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever

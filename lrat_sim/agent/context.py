@@ -8,7 +8,7 @@ from typing import Any
 
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.models.call import Completion
-from lrat_sim.models.facts import model_facts
+from lrat_sim.models.litellm_model import model_facts
 from lrat_sim.text import count_tokens
 
 _UNSEEN_RATIO = 1.3

@@ -12,7 +12,7 @@ from rich.console import Console
 from lrat_sim.agent.context import prompt_window
 from lrat_sim.agent.profile import AgentSettings, profile_yaml
 from lrat_sim.errors import InputError
-from lrat_sim.models.facts import model_facts
+from lrat_sim.models.litellm_model import model_facts
 from lrat_sim.models.usage import Price
 from lrat_sim.records import Task
 from lrat_sim.tables import Table, dollars

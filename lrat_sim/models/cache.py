@@ -20,22 +20,14 @@ from lrat_sim.models.call import Completion, Request
 
 _MARK = (0x4C524154, 1)  # what tells a file of ours: "LRAT" as its application id, and a version
 _SECONDS_FOR_A_LOCK = 30.0
-_PIECE = 2047
-"""Bytes that hashlib takes without giving other threads the interpreter: getting it back takes far longer."""
+_PIECE = 2047  # bytes that hashlib takes without giving other threads the interpreter, which is slow to come back
 
 
 def call_key(request: Request) -> bytes:
     """A digest of all that changes the answer, so not of how a call is sent (key, timeout, retries)."""
-    decisive: list[Any] = [
-        request.model,
-        request.messages,
-        request.tools,
-        request.tool_choice if request.tools else None,
-        request.sampling,
-        request.extra,
-        request.base_url,
-        request.sample,
-    ]
+    tool_choice = request.tool_choice if request.tools else None
+    decisive: list[Any] = [request.model, request.messages, request.tools, tool_choice]
+    decisive += [request.sampling, request.extra, request.base_url, request.sample]
     encoded, key = memoryview(msgspec.json.encode(decisive, order="sorted")), hashlib.sha256()
     for start in range(0, len(encoded), _PIECE):
         key.update(encoded[start : start + _PIECE])

@@ -68,10 +68,10 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Model(Protocol):
-    """Answers requests, each by one attempt.
+    """Answers requests, each by one attempt; it may raise any exception.
 
-    It may raise any exception: :func:`lrat_sim.models.retry.failure` decides
-    what the exception means, and :class:`lrat_sim.models.client.Client` enforces the timeout and tries again.
+    :func:`lrat_sim.models.retry.failure` decides what an exception means, and
+    :class:`lrat_sim.models.client.Client` enforces the timeout and tries again.
     """
 
     async def answer(self, request: Request) -> Answer:
@@ -93,22 +93,19 @@ class NoAnswer(Exception):
     status_code = 200
 
 
+# each provider has its own words for these two, and litellm translates only some of them
 _CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
 _WITHHELD = ("content_filter", "safety", "prohibited_content", "blocklist", "spii", "recitation", "sensitive")
-# each provider has its own words for these two, and litellm translates only some of them
 
 
 class Completion(Struct, frozen=True, kw_only=True):
-    """A model's answer, read: the message, its usage, why it ended, and the attempts that it took.
-
-    A ``cached`` one has the usage that was paid when it was new, and no attempts.
-    """
+    """A model's answer, read: the message, its usage, why it ended, and the attempts that it took."""
 
     message: Message
     usage: Usage
     finish_reason: str | None
     attempts: list[Attempt]
-    cached: bool = False
+    cached: bool = False  # then it has the usage that was paid when it was new, and no attempts
 
     @property
     def cut_off(self) -> bool:

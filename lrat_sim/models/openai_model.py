@@ -17,8 +17,7 @@ import msgspec
 
 from lrat_sim.keys import read_environment, read_key
 from lrat_sim.models.call import Answer, NoAnswer, Request
-from lrat_sim.models.facts import model_facts
-from lrat_sim.models.litellm_model import import_litellm, with_content
+from lrat_sim.models.litellm_model import import_litellm, model_facts, with_content
 from lrat_sim.models.transport import pooled_client
 from lrat_sim.models.usage import read_usage
 
@@ -64,12 +63,12 @@ class OpenAIModel:
 async def post(base_url: str, key: str, path: str, body: dict[str, Any], timeout: float) -> Any:
     """The JSON that a server answers to a POST, with ``timeout`` seconds between two bytes of the reply.
 
-    ``extra_headers``, ``extra_query`` and ``extra_body`` in ``body`` mean what they do for openai.  Raises openai's
-    APIStatusError for a refusal, ConnectionError where no whole reply came, ValueError where it is not JSON.
+    Raises openai's APIStatusError for a refusal, ConnectionError where no whole reply came, ValueError where it is not
+    JSON.
     """
     from openai import APIConnectionError
 
-    more: dict[str, Any] = body.pop("extra_body", None) or {}
+    more: dict[str, Any] = body.pop("extra_body", None) or {}  # these three mean what they do for openai
     options: Any = {
         "headers": body.pop("extra_headers", None) or {},
         "params": body.pop("extra_query", None) or {},

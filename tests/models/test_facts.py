@@ -4,7 +4,7 @@ import pytest
 
 from lrat_sim.errors import InputError
 from lrat_sim.models.call import OWN_MODELS
-from lrat_sim.models.facts import model_facts, require_key
+from lrat_sim.models.litellm_model import model_facts, require_key
 
 
 def test_a_missing_key_is_refused_by_the_name_of_its_variable(monkeypatch):
