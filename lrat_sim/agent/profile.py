@@ -17,7 +17,7 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.models.call import Retries
-from lrat_sim.retrieval.control_tokens import RULES
+from lrat_sim.retrieval.result_format import ESCAPE_RULES
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
 
@@ -143,7 +143,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
         described["tokenizer"] = TOKENIZER
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
-        shown = {"tools": TOOLS, "wording": self.tool_protocol.wording(), "harmless": RULES}
+        shown = {"tools": TOOLS, "wording": self.tool_protocol.wording(), "harmless": ESCAPE_RULES}
         return {**described, "fingerprint": fingerprint({**decisive, **shown})}
 
 

@@ -36,7 +36,7 @@ from lrat_sim.agent.calls import (
 from lrat_sim.agent.marks import PATTERNS, SAME
 from lrat_sim.agent.mending import DECODER, read_mappings
 from lrat_sim.models.message import ToolCall
-from lrat_sim.retrieval.control_tokens import OWN_TOOL
+from lrat_sim.retrieval.result_format import OWN_TOOL
 
 _LONGEST = 100_000
 """Characters in which calls are looked for; nobody writes a call after as many, and looking takes time."""

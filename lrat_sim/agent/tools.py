@@ -22,8 +22,14 @@ from lrat_sim.errors import RetrieverError
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.control_tokens import escape_control_tokens
-from lrat_sim.retrieval.result_format import LONGEST_QUERY, SEARCH, Text, show_document, show_hits
+from lrat_sim.retrieval.result_format import (
+    LONGEST_QUERY,
+    SEARCH,
+    Text,
+    escape_control_tokens,
+    show_document,
+    show_hits,
+)
 from lrat_sim.retrieval.result_format import TOOLS as SHOWN_TOOLS
 from lrat_sim.text import first_tokens, query_with_history, query_with_reasoning
 

@@ -74,9 +74,7 @@ class LocalRetriever(Retriever):
     """A retriever that holds its corpus; a subclass implements :meth:`rank` and says what :meth:`describe` returns."""
 
     def __init__(self, corpus: Corpus, description: dict[str, Any]):
-        self.corpus = corpus
-        self._description = description
-        self._ids = corpus.ids()
+        self.corpus, self._description, self._ids = corpus, description, corpus.ids()
 
     def describe(self) -> dict[str, Any]:
         """See :meth:`Retriever.describe`."""

@@ -24,10 +24,8 @@ T = TypeVar("T")
 
 
 def send(request: Callable[[], Coroutine[Any, Any, T]], *, attempts: int, timeout: float) -> T:
-    """The result of a request, for callers without an event loop, from any thread.
+    """The result of a request, for callers without an event loop; a failure that may pass is tried again.
 
-    A failure that may pass (:func:`lrat_sim.models.retry.failure`) is retried after the time that the server asks for,
-    or a random, growing one.
     ``timeout`` is the seconds of one try up to the last byte of the answer: a server may send one byte a minute for
     hours.  Raises what the last try raised, httpx.ReadTimeout where it took too long.
     """

@@ -38,7 +38,6 @@ from lrat_sim.text import minilm_folder
 SHARD_ROWS = 2048
 
 _REMEMBERED_QUERIES = 4096
-
 _Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
 
 
@@ -110,10 +109,7 @@ class DenseRetriever(LocalRetriever):
 def open_dense(
     corpus: Corpus, indexes: Path, settings: DenseSettings, progress: ProgressCallback | None
 ) -> DenseRetriever:
-    """Opens ``dense``; the fields of :class:`DenseSettings` are its options, and it raises as :func:`open_retriever`.
-
-    Each model has a folder of its own under ``indexes``, by its name and where it lies.
-    """
+    """Opens ``dense``; each model has a folder of its own under ``indexes``, by its name and where it lies."""
     from lrat_sim.retrieval.encoder import SentenceEncoder  # not needed by vectors of another kind, and slow to load
 
     model = settings.model or str(minilm_folder())

@@ -50,17 +50,10 @@ class EmbeddingApiSettings(Settings, frozen=True, kw_only=True):
 
 
 class ApiEncoder:
-    """Encodes by requests, sent again by :func:`lrat_sim.retrieval.connection.send` where their failure may pass.
-
-    A server of one's own that speaks OpenAI's protocol is asked by openai's client, with a bound on its replies.
-
-    Raises:
-        InputError: the key's environment variable is not set.
-    """
+    """Encodes by requests, sent again where their failure may pass; the key's variable must be set (InputError)."""
 
     def __init__(self, settings: EmbeddingApiSettings):
-        self._settings = settings
-        self._dimensions = settings.dimensions
+        self._settings, self._dimensions = settings, settings.dimensions
         self._key = read_token(settings.api_key_env)
         read_environment()  # litellm may take a key from there
         import_litellm()  # which takes seconds, and must not count as a request's

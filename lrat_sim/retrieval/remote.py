@@ -24,11 +24,8 @@ from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.schemas import FINGERPRINT_HEADER, SearchAnswer, ServerCard, read_token
 from lrat_sim.settings import Positive, Settings, Whole
 
-_QUERIES_AT_ONCE = 256
-"""Queries per request, at most; the server may allow fewer."""
-
-_WITH_TEXT = 20
-"""Up to so many hits a query come with their texts: an agent is shown them all, and each would be another request."""
+_QUERIES_AT_ONCE = 256  # queries per request, at most; the server may allow fewer
+_WITH_TEXT = 20  # up to so many hits a query come with their texts, since an agent is shown them all
 
 S = TypeVar("S", bound=Struct)
 
@@ -49,14 +46,10 @@ class RemoteSettings(Settings, frozen=True, kw_only=True):
 
 
 class RemoteRetriever(Retriever):
-    """The retriever behind a search server; it describes itself as that one, since it gives the same answers.
-
-    ``card`` is what the server said of itself when it was opened; it is held to that.
-    """
+    """The retriever behind a search server, held to what the server said of itself when it was opened."""
 
     def __init__(self, connection: Connection, card: ServerCard):
-        self._connection, self.card = connection, card
-        self._cache = DocumentCache(1 << 26)
+        self._connection, self.card, self._cache = connection, card, DocumentCache(1 << 26)
 
     @property
     def documents(self) -> int | None:
@@ -77,12 +70,7 @@ class RemoteRetriever(Retriever):
         return dict(self.card.retriever)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """See :meth:`Retriever.search`.
-
-        Raises:
-            InputError: ``queries`` is a single text, ``k`` is below 1, or above what the server gives.
-            RetrieverError: the server did not answer, refused, or serves something else now.
-        """
+        """See :meth:`Retriever.search`; a ``k`` above what the server gives is an :class:`InputError`."""
         check_search(queries, k)
         k = min(k, self.documents or k)
         limits = self.card.limits
@@ -149,8 +137,7 @@ class SearchR1Retriever(Retriever):
     """
 
     def __init__(self, connection: Connection):
-        self._connection = connection
-        self._cache = DocumentCache(1 << 28)
+        self._connection, self._cache = connection, DocumentCache(1 << 28)
 
     def close(self) -> None:
         """See :meth:`Retriever.close`."""
@@ -161,18 +148,15 @@ class SearchR1Retriever(Retriever):
         return {"kind": "remote", "protocol": "search-r1", "url": self._connection.url}
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """See :meth:`RemoteRetriever.search`.
-
-        A hit without a score has 1 / rank; a document without an id has the fingerprint of its contents.
-        """
+        """See :meth:`Retriever.search`; no score is taken as 1 / rank, no id as the fingerprint of the contents."""
         check_search(queries, k)
         results = []
         for part in _parts(queries, _QUERIES_AT_ONCE):
             response = self._connection.ask("/retrieve", {"queries": part, "topk": k, "return_scores": True})
             lists = self._connection.read(response, _Answer, "does not speak Search-R1's protocol").result
             if len(lists) != len(part):
-                url = self._connection.url
-                raise RetrieverError(f"the search server at {url} gave {len(lists)} lists for {len(part)} queries")
+                problem = f"gave {len(lists)} lists for {len(part)} queries"
+                raise RetrieverError(f"the search server at {self._connection.url} {problem}")
             results += [self._hits(items, k) for items in lists]
         return results
 
@@ -258,10 +242,7 @@ def _size(document: Document) -> int:
 def open_remote(
     corpus: Corpus | None, indexes: Path, settings: RemoteSettings, progress: ProgressCallback | None
 ) -> Retriever:
-    """Opens ``remote``; the fields of :class:`RemoteSettings` are its options, and it raises as :func:`open_retriever`.
-
-    ``corpus`` is that of the task set, if there is one: the server must rank the same.
-    """
+    """Opens ``remote``; ``corpus`` is that of the task set, if there is one: the server must rank the same."""
     search_r1 = settings.protocol == "search-r1"
     url = settings.url.rstrip("/").removesuffix("/retrieve") if search_r1 else settings.url
     token = read_token(settings.token_env)

@@ -120,7 +120,7 @@ def load_cross_encoder(
 def open_rerank(
     corpus: Corpus, indexes: Path, settings: RerankSettings, progress: ProgressCallback | None
 ) -> RerankRetriever:
-    """Opens ``rerank``; the fields of :class:`RerankSettings` are its options.  Raises as :func:`open_retriever`."""
+    """Opens ``rerank``."""
     folder = Path(settings.model)
     model = load_cross_encoder(settings.model, device_named(settings.device), max_length=settings.max_length)
     scorer = Scorer(model, folder.resolve().name if folder.is_dir() else settings.model)

@@ -14,8 +14,7 @@ from lrat_sim import __version__
 from lrat_sim.errors import InputError, LratSimError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.control_tokens import unescaped
-from lrat_sim.retrieval.result_format import ResultFormat, show_document, show_hits
+from lrat_sim.retrieval.result_format import ResultFormat, show_document, show_hits, unescaped
 from lrat_sim.retrieval.schemas import Refused, ServerCard, ServerLimits
 from lrat_sim.text import first_tokens
 
@@ -26,12 +25,10 @@ class _Request(NamedTuple):
 
 
 class Batcher:
-    """Queries that come at the same time go to the retriever together.
+    """Queries with the same k that come within ``window`` seconds, or while all threads are busy, go to the retriever
+    together, about ``size`` at once; where such a call fails, each request is asked again alone.
 
-    Requests with the same k that arrive within ``window`` seconds, or while all threads are busy, become one call of
-    :meth:`Retriever.search` of about ``size`` queries; others are kept apart, since a retriever may rank differently
-    for another k.  An answer never depends on who else asked: that is the contract of a retriever, and where a joint
-    call fails, each request is asked again alone.  ``waiting`` bounds the queries that may wait.
+    ``waiting`` bounds the queries that may wait.  Other k are kept apart, since a retriever may rank them differently.
     """
 
     def __init__(
@@ -128,11 +125,7 @@ def _own_failures(where: str = "") -> Iterator[None]:
 
 
 class Service:
-    """One retriever, asked by many; ``shown`` is how much the tools show.  Make it on the event loop that uses it.
-
-    Raises:
-        InputError: the retriever answers each task differently, which a server is not told.
-    """
+    """One retriever, asked by many; ``shown`` is how much the tools show.  Make it on the event loop that uses it."""
 
     def __init__(self, retriever: Retriever, limits: ServerLimits | None = None, shown: ResultFormat | None = None):
         self.retriever, self.shown = retriever, shown or ResultFormat()
@@ -193,6 +186,5 @@ class Service:
         return await asyncio.to_thread(show_hits, query, hits, self.text, self.shown.snippet_tokens)
 
     async def show_document(self, docid: str) -> str:
-        """A document as an agent is shown it; its id may be written as result lists show it, where a backslash breaks
-        what could pass for a control token (:mod:`lrat_sim.retrieval.control_tokens`)."""
+        """A document as an agent is shown it; its id may be escaped, as in a result list."""
         return await asyncio.to_thread(show_document, unescaped(docid), self.text, self.shown.document_tokens)

@@ -87,7 +87,7 @@ def test_the_fingerprint_holds_what_a_protocol_tells_the_model(monkeypatch):
     assert agent.describe()["fingerprint"] != before
     monkeypatch.undo()
     assert agent.describe()["fingerprint"] == before
-    monkeypatch.setattr("lrat_sim.agent.profile.RULES", ("another",))
+    monkeypatch.setattr("lrat_sim.agent.profile.ESCAPE_RULES", ("another",))
     assert agent.describe()["fingerprint"] != before
 
 
