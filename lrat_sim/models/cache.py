@@ -37,10 +37,7 @@ def call_key(request: Request) -> bytes:
 class CallCache:
     """One SQLite file of completions, made if missing, which several processes may share and a kill leaves whole.
 
-    Failures are never kept.  Use it as a context manager, or :meth:`close` it.
-
-    Raises:
-        InputError: the file is damaged, no cache, or cannot be written to.
+    Failures are never kept.  A file that is damaged, no cache, or cannot be written to is an :class:`InputError`.
     """
 
     def __init__(self, path: Path | str):

@@ -51,10 +51,7 @@ async def close_connections() -> None:
 
 
 class Client:
-    """What many calls share; without arguments a plain client that only retries.
-
-    A ``model`` answers every request; by default :func:`model_for` chooses one for each.
-    """
+    """What many calls share; by default it only retries, and :func:`model_for` chooses the model of each request."""
 
     def __init__(
         self,

@@ -64,9 +64,8 @@ class AdaptiveLimiter(PrioritySemaphore):
     """Bounds the calls in flight.
 
     It starts at 20 and grows with every answer until the provider first says 429, which doubles it in a round trip.
-    From then on a 429 halves the limit, once a round trip, and a round trip of answers adds one, as in TCP.  Other
-    failures say nothing about the load that a provider accepts and change nothing.  ``ceiling`` is the most calls in
-    flight, 1 or more; where the limiter is not ``adaptive``, it holds from the start, whatever the provider says.
+    From then on a 429 halves the limit, once a round trip, and a round trip of answers adds one, as in TCP.  Where it
+    is not ``adaptive``, the ``ceiling`` holds from the start, whatever the provider says.
     """
 
     def __init__(self, ceiling: int, *, adaptive: bool = True):

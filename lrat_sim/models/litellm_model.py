@@ -18,18 +18,15 @@ from msgspec import Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.keys import read_environment, read_key
+from lrat_sim.models.budget import Price, known_cost, read_usage
 from lrat_sim.models.call import Answer, NoAnswer, Request, is_own
 from lrat_sim.models.transport import reach_directly
-from lrat_sim.models.usage import Price, known_cost, read_usage
 
 
 @lru_cache(maxsize=1)
 def import_litellm() -> ModuleType:
-    """``litellm``, without its network access, printing, telemetry and retries.
-
-    The price map that comes with litellm is used, unless ``LITELLM_LOCAL_MODEL_COST_MAP`` is set already.
-    """
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else the import fetches the map
+    """``litellm``, without its network access, printing, telemetry and retries."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else the import fetches the map of prices
     import litellm
 
     litellm.suppress_debug_info = True
@@ -140,6 +137,4 @@ def require_key(model: str, *, base_url: str | None, key_env: str | None) -> Non
     elif base_url is None and not is_own(model):
         missing = import_litellm().validate_environment(model)["missing_keys"]
     if missing:
-        raise InputError(
-            f"the model {model!r} needs a key: set {' and '.join(missing)}, or name a variable by key_env."
-        )
+        raise InputError(f"the model {model!r} needs a key: set {' and '.join(missing)}, or give a key_env.")

@@ -21,21 +21,15 @@ class ToolCall(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """A model's message: its reasoning (None where it gave none), its text, its calls.
-
-    ``raw`` is the message as received, where it holds more than that.  ``content`` is the text as it was written,
-    where reasoning was taken out of it; ``apart`` is the reasoning that did not stand in it.  ``shapes`` names where
-    reasoning stood: fields, ``content`` for its parts, ``inline``; litellm hands some inline reasoning on as
-    ``reasoning_content``.
-    """
+    """A model's message: its reasoning (None where it gave none), its text, its calls."""
 
     reasoning: str | None
     text: str | None
     calls: list[ToolCall]
-    raw: dict[str, Any] | None = None
-    content: str | None = None
-    apart: str | None = None
-    shapes: list[str] = []
+    raw: dict[str, Any] | None = None  # the message as received, where it holds more
+    content: str | None = None  # the text as it was written, where reasoning was taken out of it
+    apart: str | None = None  # the reasoning that did not stand in the text
+    shapes: list[str] = []  # where reasoning stood: fields, `content` for its parts, `inline`
 
 
 def read_message(raw: dict[str, Any]) -> Message:

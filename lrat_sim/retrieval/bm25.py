@@ -43,10 +43,8 @@ Scores = Callable[[Sequence[str]], npt.NDArray[Any]]
 class Bm25Settings(Settings, frozen=True, kw_only=True):
     """Settings of ``bm25``."""
 
-    engine: Annotated[
-        Literal["bm25s", "rank-bm25"],
-        Meta(description="bm25s: Lucene's formula, memory-mapped; rank-bm25: Okapi's, in memory, for small corpora."),
-    ] = "bm25s"
+    # rank-bm25 holds all in memory, and so is for small corpora
+    engine: Annotated[Literal["bm25s", "rank-bm25"], Meta(description="Formula: Lucene's or Okapi's.")] = "bm25s"
     k1: Annotated[NotNegative, Meta(description="How slowly repetitions of a word stop counting.")] = 0.9
     b: Annotated[Share, Meta(description="How much long documents are held back, from 0 to 1.")] = 0.4
 
@@ -191,12 +189,11 @@ _local = threading.local()
 
 
 def tokenize(text: str) -> list[str]:
-    """The words of a text in order, repeats kept, stop words left out: English stemmed, other scripts cut as read.
+    """The words of a text in order, repeats kept, English stop words left out and the others stemmed.
 
-    Text is case-folded and loses the accents of Latin, Greek and Cyrillic letters.  A word is a run of letters and
-    digits with the marks that belong to them (vowel signs of Indic scripts).  Scripts written without spaces (Chinese,
-    Japanese, Thai, Lao, Khmer, Burmese) are cut into overlapping pairs of characters, so that a name is found inside a
-    sentence.
+    Text is case-folded and loses the accents of Latin, Greek and Cyrillic letters.  Scripts written without spaces
+    (Chinese, Japanese, Thai, Lao, Khmer, Burmese) are cut into overlapping pairs of characters, so that a name is found
+    inside a sentence.
     """
     text = text.casefold()
     if not text.isascii():

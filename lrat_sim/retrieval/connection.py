@@ -26,8 +26,7 @@ T = TypeVar("T")
 def send(request: Callable[[], Coroutine[Any, Any, T]], *, attempts: int, timeout: float) -> T:
     """The result of a request, for callers without an event loop; a failure that may pass is tried again.
 
-    ``timeout`` is the seconds of one try up to the last byte of the answer: a server may send one byte a minute for
-    hours.  Raises what the last try raised, httpx.ReadTimeout where it took too long.
+    ``timeout`` is the seconds of one try up to the last byte of the answer, after which it raises httpx.ReadTimeout.
     """
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(attempts),

@@ -23,12 +23,8 @@ from lrat_sim.settings import NotNegative, Settings, Whole
 class HybridSettings(Settings, frozen=True, kw_only=True):
     """Settings of ``hybrid``."""
 
-    members: Annotated[list[str] | str, Meta(description="Retrievers to fuse, as a list or as bm25+dense.")] = (
-        "bm25+dense"
-    )
-    constant: Annotated[
-        NotNegative, Meta(description="Constant of the formula; the larger, the less the first ranks stand out.")
-    ] = 60.0
+    members: Annotated[list[str] | str, Meta(description="Retrievers, as a list or as text.")] = "bm25+dense"
+    constant: Annotated[NotNegative, Meta(description="The larger, the less the first ranks stand out.")] = 60.0
     depth: Annotated[Whole, Meta(description="Hits taken from each member, or k where that is more.")] = 100
 
 

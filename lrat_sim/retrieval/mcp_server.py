@@ -68,11 +68,7 @@ def mcp_server(service: Service) -> Server[Any]:
 
 
 def serve_stdio(retriever: Retriever, *, limits: ServerLimits | None = None, shown: ResultFormat | None = None) -> None:
-    """Serves a retriever as an MCP server on this process's standard input and output, until the input ends.
-
-    What the retriever prints goes to standard error.  ``shown`` is how many hits a search gives, and how many tokens of
-    each and of a document.  A retriever that cannot be served is an :class:`InputError`.
-    """
+    """Serves a retriever as an MCP server on this process's standard input and output, until the input ends."""
 
     async def run(service: Service) -> None:
         server = mcp_server(service)

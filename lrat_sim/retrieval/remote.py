@@ -34,13 +34,8 @@ class RemoteSettings(Settings, frozen=True, kw_only=True):
     """Settings of ``remote``."""
 
     url: Annotated[str, Meta(description="The server's root, as http://127.0.0.1:8000.")]
-    protocol: Annotated[
-        Literal["lrat-sim", "search-r1"],
-        Meta(description="lrat-sim for lrat-sim serve; search-r1 for POST /retrieve of Search-R1."),
-    ] = "lrat-sim"
-    token_env: Annotated[
-        str | None, Meta(description="Environment variable that holds the server's token, if it requires one.")
-    ] = None
+    protocol: Annotated[Literal["lrat-sim", "search-r1"], Meta(description="The server's protocol.")] = "lrat-sim"
+    token_env: Annotated[str | None, Meta(description="Environment variable with the server's token, if any.")] = None
     timeout: Annotated[Positive, Meta(description="Seconds per try.")] = 60.0
     attempts: Annotated[Whole, Meta(description="Tries per request.")] = 5
 
@@ -130,11 +125,8 @@ class _Answer(Struct, frozen=True):
 
 
 class SearchR1Retriever(Retriever):
-    """A server that speaks Search-R1's protocol: ``POST /retrieve {queries, topk, return_scores}``.
-
-    The server tells nothing of itself and gives documents only as hits, so what is known of a document is what a search
-    brought, and the retriever's identity is its address.
-    """
+    """A server that speaks Search-R1's protocol, which tells nothing of itself and gives documents only as hits: so a
+    document is what a search brought, and the retriever's identity is its address."""
 
     def __init__(self, connection: Connection):
         self._connection, self._cache = connection, DocumentCache(1 << 28)

@@ -27,12 +27,8 @@ class ServerLimits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Fa
     k: Annotated[Whole, Meta(description="Hits per query.")] = 1000
     hits: Annotated[Whole, Meta(description="Queries times k.")] = 50_000
     query_characters: Annotated[Whole, Meta(description="Characters of a query.")] = LONGEST_QUERY
-    waiting: Annotated[
-        Whole, Meta(description="Queries that may wait for the retriever; beyond, the answer is 503.")
-    ] = 16_384
-    seconds: Annotated[
-        Positive, Meta(description="Seconds in which the head of a request must have arrived, and then its body.")
-    ] = 30.0
+    waiting: Annotated[Whole, Meta(description="Queries that may wait; beyond, the answer is 503.")] = 16_384
+    seconds: Annotated[Positive, Meta(description="Seconds for the head of a request, and then for its body.")] = 30.0
 
 
 class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

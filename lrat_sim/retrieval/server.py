@@ -129,11 +129,8 @@ def serving_app(
 
 
 class _BoundedProtocol(H11Protocol):
-    """uvicorn's protocol, which waits for the head of a request no longer than ``timeout_keep_alive``.
-
-    Where this process has no file descriptor to spare, the connection that has waited longest makes room for a new one:
-    a thousand clients that send half a head would leave none for any other.
-    """
+    """uvicorn's protocol, which waits for the head of a request no longer than ``timeout_keep_alive``; where no file
+    descriptor is to spare, the connection that has waited longest makes room for a new one."""
 
     _deadline: asyncio.TimerHandle | None = None
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError, LratSimError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, Hit, Task
-from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.base import Retriever, retriever_failures
 from lrat_sim.retrieval.result_format import ResultFormat, show_document, show_hits, unescaped
 from lrat_sim.retrieval.schemas import Refused, ServerCard, ServerLimits
 from lrat_sim.text import first_tokens
@@ -106,22 +105,11 @@ class Batcher:
                 request.answer.set_result(answer)
 
     def _search(self, queries: list[str], k: int) -> list[list[Hit]]:
-        with _own_failures():
+        with retriever_failures("the retriever failed"):
             results = self.retriever.search(queries, k)
         if len(results) != len(queries):
             raise RetrieverError(f"the retriever gave {len(results)} lists of hits for {len(queries)} queries")
         return results
-
-
-@contextmanager
-def _own_failures(where: str = "") -> Iterator[None]:
-    """Whatever a retriever raises, which may be the user's own, becomes a failure of its query."""
-    try:
-        yield
-    except LratSimError:
-        raise
-    except Exception as error:
-        raise RetrieverError(f"{where}the retriever failed ({type(error).__name__}: {error})") from error
 
 
 class Service:
@@ -171,7 +159,7 @@ class Service:
     def document(self, docid: str) -> Document:
         """A document in full, as :meth:`Retriever.document`; it blocks, and so belongs in a thread."""
         try:
-            with _own_failures(f"document {docid!r}: "):
+            with retriever_failures(f"document {docid!r}: the retriever failed"):
                 return self.retriever.document(docid)
         except UnknownDocument as error:
             raise UnknownDocument(f"there is no document {docid!r}; ask for an id of a result list") from error

@@ -73,17 +73,13 @@ def encode_corpus(
             texts = [passage_text(document) for document in corpus.slice(start, stop)]
             vectors = _encode(texts, encoder, start, len(corpus), progress)
             if dimensions not in (None, vectors.shape[1]):
-                raise InputError(
-                    f"the encoder gave vectors of {vectors.shape[1]} dimensions after others of {dimensions}; delete "
-                    f"{folder} and index with one model."
-                )
+                problem = f"vectors of {vectors.shape[1]} dimensions after others of {dimensions}"
+                raise InputError(f"the encoder gave {problem}; delete {folder} and index with one model.")
             dimensions = vectors.shape[1]
             broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
             if len(broken):
-                docid = corpus[start + int(broken[0])].id
-                raise InputError(
-                    f"the encoder gave no finite vector for document {docid!r}; use another model or dtype."
-                )
+                problem = f"no finite vector for document {corpus[start + int(broken[0])].id!r}"
+                raise InputError(f"the encoder gave {problem}; use another model or dtype.")
             with replacing(path) as beside, beside.open("wb") as stream:
                 np.save(stream, vectors)
         if progress:

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from lrat_sim.agent.context import Context
 from lrat_sim.agent.profile import AgentSettings, Limits, Sampling
 from lrat_sim.agent.tools import TOOLS
+from lrat_sim.agent.transcript import Context
 from lrat_sim.models.call import Completion, ContextOverflow
 from lrat_sim.models.message import read_message
 from lrat_sim.records import Usage
@@ -91,7 +91,7 @@ def test_without_window_and_limit_nothing_is_counted(monkeypatch):
     def refuse(text):
         raise AssertionError(text)
 
-    monkeypatch.setattr("lrat_sim.agent.context.count_tokens", refuse)
+    monkeypatch.setattr("lrat_sim.agent.transcript.count_tokens", refuse)
     known = context()
     known.note([user(WORDS)], counted(5))
     assert known.fits([user(WORDS * 10_000)])

@@ -130,5 +130,5 @@ def test_a_bare_no_of_yaml_is_the_setting_no(tmp_path):
 
 
 def test_the_simulated_agent_speaks_native_tool_calls_alone():
-    with pytest.raises(InputError, match="speaks protocol tools, not tagged"):
+    with pytest.raises(InputError, match="sim/ speaks protocol tools, not tagged"):
         AgentSettings(model="sim/default", protocol="tagged")

@@ -7,14 +7,16 @@ import subprocess
 import sys
 
 import httpx
+import msgspec
 import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
 from lrat_sim.agent import tools
+from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.models.message import ToolCall
-from lrat_sim.records import Document
+from lrat_sim.records import Document, Task
 from lrat_sim.retrieval.mcp_server import mcp_server
 from lrat_sim.retrieval.result_format import ResultFormat
 from lrat_sim.retrieval.server import serving
@@ -42,8 +44,8 @@ async def text_of(client, tool, arguments):
 
 async def as_an_agent(retriever):
     """What an agent of this project is shown for each query, and for the first document of the first one."""
-    shown = tools.ResultFormat(SHOWN.k, SHOWN.snippet_tokens, SHOWN.document_tokens)
-    toolbox = tools.Toolbox(retriever, tools.texts_of(retriever), shown)
+    agent = AgentSettings(model="voice/x", limits=Limits(**msgspec.structs.asdict(SHOWN)))
+    toolbox = tools.Toolbox(retriever, Task(id="t", question="?"), agent)
 
     async def call(tool, arguments):
         (done,) = await toolbox.run([ToolCall(id="c", name=tool, arguments=arguments)])
