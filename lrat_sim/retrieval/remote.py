@@ -77,7 +77,8 @@ class RemoteRetriever(Retriever):
             body = {"queries": part, "k": k, "text": k <= _WITH_TEXT}
             answer = self._checked(self._connection.ask("/search", body), SearchAnswer)
             if len(answer.results) != len(part):
-                raise self._wrong(f"{len(answer.results)} lists of hits for {len(part)} queries")
+                problem = f"gave {len(answer.results)} lists of hits for {len(part)} queries; is it lrat-sim serve?"
+                raise self._connection.failure(problem)
             for hits in answer.results:
                 for hit in hits:
                     if hit.text is not None:
@@ -99,20 +100,15 @@ class RemoteRetriever(Retriever):
         return document
 
     def _checked(self, response: httpx.Response, kind: type[S]) -> S:
-        url, served = self._connection.url, response.headers.get(FINGERPRINT_HEADER)
+        connection, served = self._connection, response.headers.get(FINGERPRINT_HEADER)
         if served is not None and served != self.card.fingerprint:
-            raise RetrieverError(
-                f"the search server at {url} serves something else now (fingerprint {served}, not "
-                f"{self.card.fingerprint}); open the retriever again"
-            )
+            prints = f"fingerprint {served}, not {self.card.fingerprint}"
+            raise connection.failure(f"serves something else now ({prints}); open the retriever again")
         if response.status_code == 404 and served is not None:
-            raise UnknownDocument(f"the search server at {url}: {sentence_of(response)}")
+            raise UnknownDocument(f"the search server at {connection.url}: {sentence_of(response)}")
         if response.status_code == 200 and served is None:
-            raise self._wrong("an answer that does not name its fingerprint")
-        return self._connection.read(response, kind, "gave what is not an answer; is it lrat-sim serve?")
-
-    def _wrong(self, what: str) -> RetrieverError:
-        return RetrieverError(f"the search server at {self._connection.url} gave {what}; is it lrat-sim serve?")
+            raise connection.failure("gave an answer that does not name its fingerprint; is it lrat-sim serve?")
+        return connection.read(response, kind, "gave what is not an answer; is it lrat-sim serve?")
 
 
 class _Item(Struct, frozen=True):
@@ -147,8 +143,7 @@ class SearchR1Retriever(Retriever):
             response = self._connection.ask("/retrieve", {"queries": part, "topk": k, "return_scores": True})
             lists = self._connection.read(response, _Answer, "does not speak Search-R1's protocol").result
             if len(lists) != len(part):
-                problem = f"gave {len(lists)} lists for {len(part)} queries"
-                raise RetrieverError(f"the search server at {self._connection.url} {problem}")
+                raise self._connection.failure(f"gave {len(lists)} lists for {len(part)} queries")
             results += [self._hits(items, k) for items in lists]
         return results
 
@@ -174,7 +169,7 @@ class SearchR1Retriever(Retriever):
         if not isinstance(contents, str):
             contents = text
         if not isinstance(contents, str):
-            raise RetrieverError(f"the search server at {self._connection.url} gave a document without `contents`")
+            raise self._connection.failure("gave a document without `contents`")
         docid = document.get("id")
         if not isinstance(docid, str | int) or docid == "":
             docid = fingerprint(contents)
