@@ -7,14 +7,13 @@ import subprocess
 import sys
 
 import httpx
-import msgspec
 import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
-from lrat_sim.agent import tools
 from lrat_sim.agent.profile import AgentSettings, Limits
+from lrat_sim.agent.tools import TOOLS, Toolbox
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Document, Task
 from lrat_sim.retrieval.mcp_server import mcp_server
@@ -44,8 +43,8 @@ async def text_of(client, tool, arguments):
 
 async def as_an_agent(retriever):
     """What an agent of this project is shown for each query, and for the first document of the first one."""
-    agent = AgentSettings(model="voice/x", limits=Limits(**msgspec.structs.asdict(SHOWN)))
-    toolbox = tools.Toolbox(retriever, Task(id="t", question="?"), agent)
+    limits = Limits(k=SHOWN.k, snippet_tokens=SHOWN.snippet_tokens, document_tokens=SHOWN.document_tokens)
+    toolbox = Toolbox(retriever, Task(id="t", question=""), AgentSettings(model="openai/any", limits=limits))
 
     async def call(tool, arguments):
         (done,) = await toolbox.run([ToolCall(id="c", name=tool, arguments=arguments)])
@@ -73,7 +72,7 @@ async def test_the_tools_are_the_agents_own_and_give_what_an_agent_is_shown(url,
         {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.input_schema}}
         for t in listed
     ]
-    assert described == tools.TOOLS
+    assert described == TOOLS
     assert all(tool.annotations.read_only_hint for tool in listed)
 
 
