@@ -76,10 +76,8 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     limits: Annotated[Limits, Meta(description="What the agent is shown, and how far it may go.")] = Limits()
     timeout: Annotated[Positive, Meta(description="Seconds that one attempt at a call may take.")] = 300.0
     retries: Annotated[Retries, Meta(description="How long a failed call is tried again.")] = Retries()
-    # signed thinking blocks go back as they came, except with `no`
-    pass_reasoning: Annotated[
-        PassReasoning | bool, Meta(description="Field in which the model gets its reasoning back; inline is <think>.")
-    ] = "reasoning_content"
+    # `inline` is <think>; signed thinking blocks go back as they came, except with `no`
+    pass_reasoning: Annotated[PassReasoning | bool, Meta(description="How reasoning goes back.")] = "reasoning_content"
     # a retriever that was trained on such texts needs them in search, too: `query` of a mining recipe is the other side
     search_with: Annotated[SearchWith, Meta(description="Sent with a query: itself, reasoning or history.")] = "query"
     provider: Annotated[dict[str, Any], Meta(description="Further parameters, sent as they are.")] = {}

@@ -108,12 +108,10 @@ class CallCache:
             yield
         except sqlite3.ProgrammingError:  # it was closed: a defect of the caller, not of the file
             raise
-        except sqlite3.OperationalError as error:  # locked, full, read-only, no file
-            problem = f"cannot be used ({error}); make room or give another file"
-            raise InputError(f"the cache of calls {self.path} {problem}.") from error
         except (sqlite3.Error, zlib.error, *NOT_JSON) as error:
-            problem = f"is damaged ({error}); delete it or give another file"
-            raise InputError(f"the cache of calls {self.path} {problem}.") from error
+            unusable = isinstance(error, sqlite3.OperationalError)  # locked, full, read-only, no file
+            problem = f"cannot be used ({error}); make room" if unusable else f"is damaged ({error}); delete it"
+            raise InputError(f"the cache of calls {self.path} {problem} or give another file.") from error
 
 
 def _is_held(error: BaseException) -> bool:

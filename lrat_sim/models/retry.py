@@ -24,8 +24,8 @@ from lrat_sim.models.transport import ReplyTooLarge
 
 LONGEST_BACKOFF = 30.0  # seconds that the wait grows to where the server names none
 
+# the prompt is too long, the provider wants fewer calls, another attempt may succeed, none will
 Cause = Literal["overflow", "limited", "passing", "refused"]
-"""The prompt is too long, the provider wants fewer calls, another attempt may succeed, none will."""
 
 _OVERFLOW = re.compile(
     r"maximum context length|maximum model length|maximum prompt length|context window|context length|context size"

@@ -31,7 +31,7 @@ class OracleRetriever(LocalRetriever):
         self._fill = fill
         evidence = [docid for docid in dict.fromkeys(task.evidence if task else []) if docid in corpus]
         documents = {docid: corpus.document(docid) for docid in evidence}
-        hops = task.plan.hops if task is not None and task.plan is not None else []
+        hops = task.plan.hops if task and task.plan else []
         self._facts = [_Fact(hop, hops, documents) for hop in hops]
         self._rows = [corpus.row(docid) for docid in evidence]
         self._evidence = {

@@ -24,7 +24,6 @@ _BACKLOG = 2048  # connections that may wait to be accepted: a thousand agents m
 # `_BoundedProtocol` hears of the first
 _ACCEPTED = 16
 _KEPT_FREE = 128  # file descriptors left for indexes, documents and logs
-
 _SECONDS = ServerLimits().seconds
 
 
