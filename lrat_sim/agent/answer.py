@@ -23,10 +23,8 @@ from lrat_sim.agent.marks import ANSWERS
 _PAIRS = [(mark, mark) for mark in ("```", "``", "`", "***", "**", "*", "__", "_", '"', "'", "$$", "$")]
 _PAIRS += [("“", "”"), ("‘", "’"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』")]
 _OPENS, _CLOSED = ("*", "_", "`", '"', "“"), ("*.", "_.", "`.", '".', "”.")
-_READ = 200_000
-"""Characters of the beginning and of the end of a message in which an answer is looked for."""
-_LAST = 20
-"""Of one rule's finds those looked at."""
+_READ = 200_000  # characters of the beginning and of the end of a message in which an answer is looked for
+_LAST = 20  # of one rule's finds those looked at
 
 
 def states_answer(text: str | None) -> bool:
@@ -35,13 +33,8 @@ def states_answer(text: str | None) -> bool:
 
 
 def read_answer(text: str | None) -> str | None:
-    """The answer that a text states, without markup around it; the whole text where it states none.
-
-    Of a text with ``<answer>`` tags only what the last ones hold.
-
-    Returns:
-        None where the model gives up: no text, nothing after the heading, that it does not know or could not find it.
-    """
+    """The answer that a text states, without markup; the whole text where it states none; None where the model gives
+    up: no text, nothing after the heading, that it does not know or could not find it."""
     text = _content(text)
     answer = _stated(text)
     if answer is None:

@@ -1,7 +1,4 @@
-"""Reads the calls that a model writes: tolerant of sloppy ones, strict about what is recorded.
-
-What cannot be read stays as the text that it is, and gets a message from which the model can recover.
-"""
+"""Reads the calls that a model writes: tolerant of sloppy ones; what cannot be read stays the text that it is."""
 
 from __future__ import annotations
 
@@ -23,16 +20,12 @@ _FIELD = {SEARCH: "query", BROWSE: "docid"}
 
 
 class ParsedCall(Struct, frozen=True, kw_only=True):
-    """A call as it was understood.
+    """A call as it was understood, or the ``problem`` with it."""
 
-    ``tool`` and ``arguments`` are as the model gave them; ``means`` is the tool of ours and ``value`` its argument,
-    or ``problem`` says what is wrong.
-    """
-
-    tool: str
+    tool: str  # as the model gave it, like `arguments`
     arguments: dict[str, Any] | str
-    means: str | None
-    value: str
+    means: str | None  # the tool of ours
+    value: str  # its argument
     problem: str | None
 
 
@@ -49,10 +42,7 @@ def tool_taking(arguments: Any) -> str | None:
 
 
 def read_call(call: ToolCall, *, form: str = "") -> ParsedCall:
-    """Understands a call; never raises.  A list of queries runs its first; an id may be a number or a list.
-
-    ``form`` says how a call is to be written, to a model whose call has no name.
-    """
+    """Understands a call; never raises.  ``form`` tells a model whose call has no name how to write one."""
     arguments, tool = parse_arguments(call.arguments), tool_of(call.name)
     value, problem = "", None
     if tool is None:
@@ -160,8 +150,7 @@ def _looks_like_json(text: str) -> bool:
 
 
 def tagged_calls(body: str) -> list[ToolCall]:
-    """Calls written with tags of their own: ``<function=search><parameter=query>``, ``<invoke name="search">`` with
-    parameters, fields or JSON inside, or a name and ``<arg_key>``, ``<arg_value>``; closing tags may lack."""
+    """Calls in tags of their own (``<function=search>``, ``<invoke name="search">``, ``<arg_key>``), closed or not."""
     _, *functions = PATTERNS["function_tag"].split(body)
     if functions:
         return [

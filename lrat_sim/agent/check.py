@@ -14,7 +14,7 @@ from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.models.call import Completion, Request, Retries
 from lrat_sim.models.client import Client, close_connections
-from lrat_sim.models.facts import model_facts, require_key
+from lrat_sim.models.litellm_model import model_facts, require_key
 from lrat_sim.models.message import Message
 from lrat_sim.records import Document, Hit, Hop, Plan, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
@@ -44,7 +44,7 @@ class Check(Struct, frozen=True):
     """One thing tried: what, how it went, and what was seen or is to be changed."""
 
     what: Subject
-    state: State
+    state: State  # `fail` means that runs would break, `warn` that something is missing or unknown
     detail: str
 
 
@@ -75,14 +75,7 @@ class _Listener(Client):
 
 
 def check_agent(settings: AgentSettings) -> list[Check]:
-    """Runs one small task and says of the endpoint whether it is reachable, calls tools and shows its reasoning.
-
-    ``fail`` means that runs would break, ``warn`` that something is missing or unknown.  Where no call comes by the
-    profile's protocol, the others are tried, so that one that works can be named.
-
-    Raises:
-        InputError: the settings cannot be used, or the model's key is not set.
-    """
+    """Runs one small task and says of the endpoint whether it is reachable, calls tools and shows its reasoning."""
     require_key(settings.model, base_url=settings.base_url, key_env=settings.key_env)
     return list(_checks(settings))
 

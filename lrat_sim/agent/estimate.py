@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
-from lrat_sim.agent.context import prompt_window
 from lrat_sim.agent.profile import AgentSettings, profile_yaml
+from lrat_sim.agent.transcript import prompt_window
 from lrat_sim.errors import InputError
-from lrat_sim.models.facts import model_facts
-from lrat_sim.models.usage import Price
+from lrat_sim.models.budget import Price
+from lrat_sim.models.litellm_model import model_facts
 from lrat_sim.records import Task
 from lrat_sim.tables import Table, dollars
 from lrat_sim.text import TOKENIZER, count_tokens
@@ -26,27 +26,20 @@ REASONING_TOKENS = 150
 """A turn's reasoning: the mean of 111 turns in the trajectories that LRAT publishes is 153."""
 CALL_TOKENS = 30
 ANSWER_TOKENS = 150
-HIT_TOKENS = 10
-"""A hit's id and title, beside its snippet."""
-HEAD_TOKENS = 15
-"""What stands above a result list or a document."""
-_MEASURED = 200
-"""So many questions are measured."""
+HIT_TOKENS = 10  # a hit's id and title, beside its snippet
+HEAD_TOKENS = 15  # what stands above a result list or a document
+_MEASURED = 200  # questions that are measured
 
 
 class Amount(Struct, frozen=True):
-    """What runs take: calls of the model, tokens sent and written, US dollars.
-
-    ``cached_tokens`` are those of ``prompt_tokens`` that the call before had sent already.  ``cost`` charges them in
-    full, ``cost_cached`` as the provider charges what it finds in its cache; None where the price is not known.
-    """
+    """What runs take: calls of the model, tokens sent and written, US dollars (None where the price is not known)."""
 
     calls: float
     prompt_tokens: float
-    cached_tokens: float
+    cached_tokens: float  # those that the call before had sent already
     completion_tokens: float
     cost: float | None
-    cost_cached: float | None
+    cost_cached: float | None  # with what the provider charges for tokens in its cache
 
     def times(self, runs: int) -> Amount:
         """The amount of several runs."""
@@ -67,26 +60,17 @@ class RolloutEstimate(Struct, frozen=True, kw_only=True):
 
 
 def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -> RolloutEstimate:
-    """What a rollout takes, for typical runs and at most, without calling anything.
+    """What a rollout of ``samples`` runs of each task takes, for typical runs and at most, without calling anything.
 
-    A model has no memory, so that every call sends the whole conversation.  With P the tokens of the system prompt,
-    the tools and the question, r those of a turn's reasoning, c of its call and o of its output, call i (from 0)
-    sends P + i (r + c + o) and gets r + c; after n such turns one more call gets the answer:
+    Every call sends the whole conversation.  With P the tokens of the system prompt, the tools and the question, r
+    those of a turn's reasoning, c of its call and o of its output, call i (from 0) sends P + i (r + c + o) and gets
+    r + c; after n such turns one more call gets the answer:
 
         prompt = (n + 1) P + (r + c + o) n (n + 1) / 2        completion = n (r + c) + r + answer
 
-    P is measured; o follows from ``limits`` (k hits of ``snippet_tokens``, or ``document_tokens``), in the shares in
-    which searches and browses occur; r counts in the prompt only where reasoning goes back to the model.  A typical
-    run takes :data:`STEPS` turns; at most it takes ``limits.turns`` and the answer that is then demanded.  Both end
-    earlier where the window, ``limits.tokens`` or ``limits.cost`` is reached, as the loop ends them.
-
-    Args:
-        settings: the agent.
-        tasks: what it will be asked.
-        samples: runs of each task.
-
-    Raises:
-        InputError: there are no tasks, or the settings cannot be used.
+    P is measured; o follows from ``limits``, in the shares in which searches and browses occur; r counts in the prompt
+    only where reasoning goes back to the model.  A typical run takes :data:`STEPS` turns, at most ``limits.turns``;
+    both end earlier where the window, ``limits.tokens`` or ``limits.cost`` is reached, as the loop ends them.
     """
     if not tasks or samples < 1:
         raise InputError("there is nothing to estimate: give at least one task and one sample.")
@@ -119,10 +103,7 @@ def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -
 
 
 def _run(agent: AgentSettings, start: float, steps: int, price: Price | None) -> Amount:
-    """One run of so many turns with calls, and its answer; fewer turns where a limit is reached before.
-
-    ``start`` is P above.
-    """
+    """One run of so many turns with calls, and its answer, from a prompt of ``start`` tokens; ended by its limits."""
     limits, window = agent.limits, prompt_window(agent)
     search = HEAD_TOKENS + limits.k * (limits.snippet_tokens + HIT_TOKENS)
     browse = HEAD_TOKENS + limits.document_tokens

@@ -1,11 +1,8 @@
 """The turn loop: one agent, one retriever, one task (LRAT paper, section 3; limits as in section 6.1).
 
-A turn is one answer of the model and the calls that ran for it; how both are written is the protocol's business.  At a
-limit one more call tells the agent to answer now with what it has.
-
-A message that was cut off at the provider's token limit is no answer, and a call at its end does not run: the model is
-told so twice, then to answer now; if that is cut off too, the run ends by ``length``.  Only an answer whose line is
-complete counts.  Where the provider's filter withheld a message, the run ends by ``content_filter``.
+A turn is one answer of the model and the calls that ran for it; at a limit one more call tells the agent to answer now.
+A message that was cut off at the provider's token limit is no answer, unless its line is complete, and a call at its
+end does not run: the model is told so twice, then to answer now; if that is cut off too, the run ends by ``length``.
 """
 
 from __future__ import annotations
@@ -18,12 +15,11 @@ import msgspec
 
 import lrat_sim.agent.simulated  # noqa: F401  # enters the simulated model
 from lrat_sim.agent.answer import read_answer, states_answer
-from lrat_sim.agent.context import Context
 from lrat_sim.agent.mending import read_strictly
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import ParsedMessage
 from lrat_sim.agent.tools import Toolbox, refused
-from lrat_sim.agent.transcript import Transcript
+from lrat_sim.agent.transcript import Context, Transcript
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import BoundaryError, RetrieverError, TaskError
 from lrat_sim.models.call import CallFailed, CallRefused, Completion, ContextOverflow, DeadlinePassed, Request
@@ -32,8 +28,7 @@ from lrat_sim.models.message import ToolCall
 from lrat_sim.records import EndReason, Failure, Status, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
 
-_REMINDERS = 2
-"""Reminders in a row for messages that are neither call nor answer; after them the model must answer."""
+_REMINDERS = 2  # in a row, for messages that are neither call nor answer; after them the model must answer
 _CUT_OFF = (
     "Your message was cut off, since it was longer than the limit of tokens. Write less this time: call a tool, or "
     "give the final answer."
@@ -42,8 +37,7 @@ _CUT_CALL = "not run, since the message was cut off at the limit of tokens befor
 _TOO_LATE = "no calls are run any more"
 _TOOL_CHOICE = re.compile(r"tool[_ ]?choice", re.IGNORECASE)
 
-_End = tuple[Status, EndReason, str | None]
-"""How a run ended, by what, and its answer."""
+_End = tuple[Status, EndReason, str | None]  # how a run ended, by what, and its answer
 
 
 async def run_task(

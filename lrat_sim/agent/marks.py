@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lrat_sim.retrieval.control_tokens import OWN_TOOL, TOOL_NAMES
+from lrat_sim.retrieval.result_format import OWN_TOOL, TOOL_NAMES
 
 
 def _table(name: str) -> dict[str, Any]:

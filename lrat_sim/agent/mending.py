@@ -11,22 +11,18 @@ import json
 import re
 from typing import Any
 
-_LONGEST = 1500
-"""Characters of what is still mended: the mending takes time that grows with the square of them."""
-_DEEPEST = 20
-"""Levels of what is still read."""
+_LONGEST = 1500  # characters of what is still mended: that takes time that grows with the square of them
+_DEEPEST = 20  # levels of what is still read
 _STRING_OR_COMMENT = re.compile(
     r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(//[^\n]*|/\*.*?(?:\*/|\Z)|(?<![^\s,{}\[\]])\#[^\n]*)""", re.DOTALL
 )
-_ENDS = "}])\"'\u201d\u2019"
-"""What closes a value: a text that ends otherwise was cut off in the middle of one, and half a value is another."""
+_ENDS = "}])\"'\u201d\u2019"  # a text that ends otherwise was cut off within a value, and half a value is another
 _BETWEEN = re.compile(r"[\s,;]*")
 _NOTHING = re.compile(r"\b(?:null|none)\b", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf])")
 _BROKEN = (ValueError, SyntaxError, MemoryError, RecursionError, TypeError, OverflowError)
 
-DECODER = json.JSONDecoder(strict=False)
-"""Takes strings with line breaks, and tells where a value ends."""
+DECODER = json.JSONDecoder(strict=False)  # which takes strings with line breaks
 
 
 def read_strictly(text: str) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.models.call import Retries
-from lrat_sim.retrieval.control_tokens import RULES
+from lrat_sim.retrieval.result_format import ESCAPE_RULES
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
 
@@ -27,8 +27,7 @@ Nucleus = Annotated[float, Meta(gt=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Seed = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
 
-HOW_SENT = ("name", "key_env", "timeout", "retries")
-"""Fields that decide whether a call arrives, not what is answered: outside the fingerprint."""
+HOW_SENT = ("name", "key_env", "timeout", "retries")  # they decide no answer, and so are outside the fingerprint
 
 
 class Sampling(Settings, frozen=True, kw_only=True):
@@ -77,14 +76,10 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     limits: Annotated[Limits, Meta(description="What the agent is shown, and how far it may go.")] = Limits()
     timeout: Annotated[Positive, Meta(description="Seconds that one attempt at a call may take.")] = 300.0
     retries: Annotated[Retries, Meta(description="How long a failed call is tried again.")] = Retries()
-    # signed thinking blocks go back as they came, except with `no`
-    pass_reasoning: Annotated[
-        PassReasoning | bool, Meta(description="Field in which the model gets its reasoning back; inline is <think>.")
-    ] = "reasoning_content"
+    # `inline` is <think>; signed thinking blocks go back as they came, except with `no`
+    pass_reasoning: Annotated[PassReasoning | bool, Meta(description="How reasoning goes back.")] = "reasoning_content"
     # a retriever that was trained on such texts needs them in search, too: `query` of a mining recipe is the other side
-    search_with: Annotated[
-        SearchWith, Meta(description="What the retriever is sent: query, reasoning before it, or the whole history.")
-    ] = "query"
+    search_with: Annotated[SearchWith, Meta(description="Sent with a query: itself, reasoning or history.")] = "query"
     provider: Annotated[dict[str, Any], Meta(description="Further parameters, sent as they are.")] = {}
     simulation: Annotated[dict[str, Any] | None, Meta(description="Personality of a simulated agent.")] = None
 
@@ -95,9 +90,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         if self.simulation is not None and not self.simulated:
             raise InputError(f"agent {self.name!r}: `simulation` is for sim/ models, not {self.model!r}; remove it.")
         if self.simulated and self.protocol != "tools":
-            raise InputError(
-                f"agent {self.name!r}: a sim/ model speaks protocol tools, not {self.protocol}; change it."
-            )
+            raise InputError(f"agent {self.name!r}: sim/ speaks protocol tools, not {self.protocol}; change it.")
         fields = ("name", "model", "base_url", "key_env", "provider", "simulation")
         refuse_secrets("the agent", {field: getattr(self, field) for field in fields})
 
@@ -112,13 +105,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         return PROTOCOLS[self.protocol]
 
     def resolved(self) -> AgentSettings:
-        """These settings with the prompts' texts, tools included, in place of their names and a simulated agent's
-        personality in full.
-
-        Raises:
-            InputError: the personality has a wrong value, or the prompt lacks the slot that its protocol needs.
-            UnknownName: no such prompt.
-        """
+        """These settings with the prompts' texts, tools included, for their names, and the personality in full."""
         persona: dict[str, Any] = {}
         if self.simulated:
             try:
@@ -143,17 +130,12 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
         described["tokenizer"] = TOKENIZER
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
-        shown = {"tools": TOOLS, "wording": self.tool_protocol.wording(), "harmless": RULES}
+        shown = {"tools": TOOLS, "wording": self.tool_protocol.wording(), "harmless": ESCAPE_RULES}
         return {**described, "fingerprint": fingerprint({**decisive, **shown})}
 
 
 def load_agent(name: str, overrides: dict[str, Any] | None = None) -> AgentSettings:
-    """An agent by name or path, with single fields overridden (``{"limits.k": 5}``).
-
-    Raises:
-        UnknownName: no such agent.
-        InputError: a field is unknown or has a value that is not allowed; names the file and the field.
-    """
+    """An agent by name or path, with single fields overridden (``{"limits.k": 5}``)."""
     settings = catalog.load("agents", name, AgentSettings, overrides)
     named = settings if settings.name else msgspec.structs.replace(settings, name=Path(name).stem)
     named.resolved()  # a wrong personality or a missing prompt is said now, before indexes are built
@@ -165,6 +147,5 @@ def _text(prompt: str) -> str:
 
 
 def profile_yaml(settings: AgentSettings) -> str:
-    """The resolved profile as the run records it, prompts' texts included; without its last two lines, the tokenizer
-    and the fingerprint, it is a profile again."""
+    """The resolved profile as the run records it; without its last two lines it is a profile again."""
     return catalog.dump_yaml(settings.describe())

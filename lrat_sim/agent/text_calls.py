@@ -36,21 +36,15 @@ from lrat_sim.agent.calls import (
 from lrat_sim.agent.marks import PATTERNS, SAME
 from lrat_sim.agent.mending import DECODER, read_mappings
 from lrat_sim.models.message import ToolCall
-from lrat_sim.retrieval.control_tokens import OWN_TOOL
+from lrat_sim.retrieval.result_format import OWN_TOOL
 
-_LONGEST = 100_000
-"""Characters in which calls are looked for; nobody writes a call after as many, and looking takes time."""
-_MOST = 200
-"""Marks that are looked at."""
-_FAILURES = 5
-"""Marks behind which nothing can be read, until no more are looked at."""
-_WIDEST = 4_000
-"""Characters of a call that is not plain JSON."""
+_LONGEST = 100_000  # characters in which calls are looked for; nobody writes a call after as many
+_MOST = 200  # marks that are looked at
+_FAILURES = 5  # marks behind which nothing can be read, until no more are looked at
+_WIDEST = 4_000  # characters of a call that is not plain JSON
 
-_Calls = tuple[list[ToolCall], int]
-"""Calls, and where they end."""
-_Span = tuple[list[ToolCall], int, int]
-"""Calls, and where they begin and end."""
+_Calls = tuple[list[ToolCall], int]  # calls, and where they end
+_Span = tuple[list[ToolCall], int, int]  # calls, and where they begin and end
 
 
 class TextCalls(Struct, frozen=True):
@@ -203,10 +197,8 @@ class _Reader:
         return furthest if mark is None else mark.start()
 
     def _after(self, position: int, *, loose: bool = True) -> _Calls | None:
-        """The calls that begin at ``position``, after whatever marks stand there, and their end.
-
-        ``loose`` where a mark says that it is a call: in brackets may then stand any text.
-        """
+        """The calls that begin at ``position``, after whatever marks stand there; where these say that it is a call
+        (``loose``), any text may stand in brackets."""
         text = self.text
         while (tag := PATTERNS["tag"].match(text, position)) is None and (
             after := _past(PATTERNS["between"], text, position)

@@ -1,7 +1,4 @@
-"""The agent's two tools: what is told of them, how a call is run and what is shown.
-
-What was asked and what ran are kept apart; a call that cannot run gets a message from which the model can recover.
-"""
+"""The agent's two tools: what is told of them, how a call is run and what is shown."""
 
 from __future__ import annotations
 
@@ -11,9 +8,8 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,9 +17,15 @@ from lrat_sim.agent.calls import ParsedCall, read_call
 from lrat_sim.errors import RetrieverError
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, Task
-from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.control_tokens import escape_control_tokens
-from lrat_sim.retrieval.result_format import LONGEST_QUERY, SEARCH, Text, show_document, show_hits
+from lrat_sim.retrieval.base import Retriever, retriever_failures
+from lrat_sim.retrieval.result_format import (
+    LONGEST_QUERY,
+    SEARCH,
+    Text,
+    escape_control_tokens,
+    show_document,
+    show_hits,
+)
 from lrat_sim.retrieval.result_format import TOOLS as SHOWN_TOOLS
 from lrat_sim.text import first_tokens, query_with_history, query_with_reasoning
 
@@ -39,22 +41,20 @@ TOOLS: list[dict[str, Any]] = [
 ]
 """The tools as a model is told of them."""
 
-MOST_CALLS = 16
-"""Calls of one turn that are run."""
-MOST_ANSWERED = 64
-"""Calls of one turn that get an output and are recorded; a message may hold thousands."""
+MOST_CALLS = 16  # calls of one turn that are run
+MOST_ANSWERED = 64  # calls of one turn that get an output and are recorded; a message may hold thousands
 
+# apart from asyncio's own threads, in which litellm begins its calls: a slow retriever must not hold those up
 _THREADS = ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="lrat-sim-tool")
-"""Apart from asyncio's own threads, in which litellm begins its calls: a slow retriever must not hold those up."""
 
 SearchWith = Literal["query", "reasoning", "history"]
 
+# from the question, the turn's reasoning, the query and those of earlier turns to what the retriever is sent
 _SEARCH_TEXTS: Mapping[SearchWith, Callable[[str, str | None, str, list[str]], str]] = {
     "query": lambda question, reasoning, query, earlier: query,
     "reasoning": lambda question, reasoning, query, earlier: query_with_reasoning(reasoning, query),
     "history": query_with_history,
 }
-"""From the question, the turn's reasoning, the query and those of earlier turns to what the retriever is sent."""
 
 _DOCID = re.compile(r"^\W*doc(?:ument)?[\s_]*(?:id)?\s*[:#]?\s*", re.IGNORECASE)
 
@@ -69,10 +69,8 @@ class Toolbox:
         self.seen: dict[str, str] = {}  # the ids that were shown, by how they were
 
     async def run(self, calls: list[ToolCall], reasoning: str | None = None) -> list[Call]:
-        """Runs the calls of one turn, at once, and returns them in their order; ``reasoning`` was written before them.
-
-        Only documents of earlier turns can be opened, since a turn's calls are written before any of their outputs.
-        """
+        """Runs the calls of one turn at once, and returns them in order; ``reasoning`` was written before them."""
+        # `seen` changes after all have run: a turn's calls are written before any of their outputs
         done = list(await asyncio.gather(*(self._one(call, index, reasoning) for index, call in enumerate(calls))))
         for call in done:
             if call.hits is not None and call.executed is not None:
@@ -98,7 +96,7 @@ class Toolbox:
         if parsed.means == SEARCH:
             sent = _SEARCH_TEXTS[self.agent.search_with](self.question, reasoning, value, list(self.queries))
             sent = sent[:LONGEST_QUERY]  # with reasoning and history it may be any length
-            with _as_retriever_error(f"search for {sent!r}"):
+            with retriever_failures(f"search for {sent!r}", passing=RetrieverError):
                 (hits,) = self.retriever.search([sent], limits.k)
                 if not all(math.isfinite(hit.score) for hit in hits):
                     raise RetrieverError(f"search for {sent!r}: a score is not a finite number")
@@ -126,19 +124,8 @@ class Toolbox:
         )
 
     def _text(self, docid: str, limit: int) -> tuple[str, str]:
-        with _as_retriever_error(f"document {docid!r}"):
+        with retriever_failures(f"document {docid!r}", passing=RetrieverError):
             return self.texts(docid, limit)
-
-
-@contextmanager
-def _as_retriever_error(attempt: str) -> Iterator[None]:
-    """A retriever may be the user's own: whatever it raises is this run's failure."""
-    try:
-        yield
-    except RetrieverError:
-        raise
-    except Exception as error:
-        raise RetrieverError(f"{attempt}: {type(error).__name__}: {error}") from error
 
 
 def refused(call: ToolCall, problem: str) -> Call:

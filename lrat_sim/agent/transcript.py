@@ -1,7 +1,9 @@
-"""What is said in one run: as it is recorded, and as the model is sent it."""
+"""What is said in one run, as it is recorded and as the model is sent it, and the room that is left for more."""
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -11,25 +13,26 @@ from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import ParsedMessage, PassReasoning
 from lrat_sim.agent.tools import MOST_ANSWERED, refused
 from lrat_sim.models.call import CallFailed, Completion
+from lrat_sim.models.litellm_model import model_facts
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, Turn, Usage
 from lrat_sim.text import count_tokens
 
 _LEFT_OUT = "(left out, since the context is full)"
+_UNSEEN_RATIO = 1.3  # the model's tokens to one of the named tokenizer, before the provider counted any prompt
+_ANSWER_ROOM = 1024
+_OVERHEAD = 16  # tokens that a chat template puts around a message, at most
+_COUNTED = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "tool_calls")
 
 
 class Transcript:
-    """The turns of a run, and the messages in which its protocol words them.
-
-    ``spent`` are US dollars, ``failed`` the attempts at calls that were given up, ``left_out`` the numbers of the
-    turns whose outputs were taken out of the messages again.
-    """
+    """The turns of a run, and the messages in which its protocol words them."""
 
     def __init__(self, agent: AgentSettings, question: str):
         self.turns: list[Turn] = []
-        self.usage, self.spent = Usage.zero(), 0.0
-        self.failed: list[dict[str, Any]] = []
-        self.left_out: list[int] = []
+        self.usage, self.spent = Usage.zero(), 0.0  # US dollars
+        self.failed: list[dict[str, Any]] = []  # attempts at calls that were given up
+        self.left_out: list[int] = []  # the turns whose outputs were taken out of the messages again
         self.messages: list[dict[str, Any]] = [
             {"role": "system", "content": agent.prompt},
             {"role": "user", "content": question},
@@ -117,3 +120,65 @@ def _raw(completion: Completion, parsed: ParsedMessage) -> dict[str, Any] | None
         return parsed.raw
     written = [{"id": call.id, "function": {"name": call.name, "arguments": call.arguments}} for call in calls]
     return {**(parsed.raw or {"role": "assistant"}), "tool_calls": written}
+
+
+def prompt_window(agent: AgentSettings) -> int | None:
+    """The longest prompt in tokens: the agent's window, or its model's, less the room for an answer."""
+    window = agent.window or model_facts(agent.model).window
+    return window - min(agent.sampling.max_tokens or _ANSWER_ROOM, window // 4) if window else None
+
+
+class Context:
+    """The room that a run has left: in the model's window and in the run's limit on tokens.
+
+    A prompt is estimated as its count by the named tokenizer times the ratio of the provider's count of the last prompt
+    to ours: what was sent already counts as the provider says, and only what was added is estimated.
+    """
+
+    def __init__(self, agent: AgentSettings):
+        self.window, self.limit, self.used = prompt_window(agent), agent.limits.tokens, 0
+        tools = agent.tool_protocol.tools
+        self._tools = json.dumps(tools) if tools else ""
+        self._tokens = lru_cache(maxsize=None)(count_tokens)  # of one run: most of a prompt is that of the last
+        self._last: tuple[list[dict[str, Any]], int] | None = None
+        self._ratio = _UNSEEN_RATIO
+
+    def note(self, messages: list[dict[str, Any]], completion: Completion) -> None:
+        """Takes note of what a call used, as the provider says or as estimated."""
+        prompt, written = completion.usage.prompt_tokens, completion.usage.completion_tokens
+        if self.limit is not None:
+            message = completion.message
+            texts = (message.reasoning, message.text, *(call.arguments for call in message.calls))
+            self.used += self.estimate(messages) if prompt is None else prompt
+            self.used += sum(self._tokens(text) for text in texts if text) if written is None else written
+        if prompt and (self.window is not None or self.limit is not None):
+            self._last = (list(messages), prompt)
+
+    def fits(self, messages: list[dict[str, Any]]) -> bool:
+        """Whether the prompt leaves room for an answer and stays within what is left of the run's limit."""
+        return self.fits_window(messages) and (self.limit is None or self._within(messages, self.limit - self.used))
+
+    def fits_window(self, messages: list[dict[str, Any]]) -> bool:
+        """Whether the prompt leaves room for an answer."""
+        return self.window is None or self._within(messages, self.window)
+
+    def estimate(self, messages: list[dict[str, Any]]) -> int:
+        """The tokens of a prompt, as the model's own tokenizer is thought to count them."""
+        if self._last is not None:
+            sent, prompt_tokens = self._last
+            self._ratio, self._last = prompt_tokens / max(1, self._count(sent)), None
+        return round(self._ratio * self._count(messages))
+
+    def _within(self, messages: list[dict[str, Any]], room: int) -> bool:
+        # no tokenizer makes more tokens than there are bytes: while these fit, nothing needs counting
+        texts = self._texts(messages)
+        most = sum(len(text) if text.isascii() else 4 * len(text) for text in texts) + _OVERHEAD * len(messages)
+        return most <= room or self.estimate(messages) <= room
+
+    def _count(self, messages: list[dict[str, Any]]) -> int:
+        return sum(map(self._tokens, self._texts(messages)))
+
+    def _texts(self, messages: list[dict[str, Any]]) -> list[str]:
+        fields = [message[field] for message in messages for field in ("content", *_COUNTED) if message.get(field)]
+        texts = (field if isinstance(field, str) else json.dumps(field, ensure_ascii=False) for field in fields)
+        return [self._tools, *texts]

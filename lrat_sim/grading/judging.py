@@ -16,8 +16,8 @@ from lrat_sim.grading.replies import fill, reply_text
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.models.call import Completion, Request, Retries
 from lrat_sim.models.client import Client, close_connections
-from lrat_sim.models.facts import require_key
 from lrat_sim.models.limiter import AdaptiveLimiter
+from lrat_sim.models.litellm_model import require_key
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Failure, Record, Trajectory, Usage
 from lrat_sim.settings import Positive, Settings

@@ -1,15 +1,59 @@
-"""A limit on what many calls may cost together, and on the time that they may take."""
+"""What calls use and cost, and the limit on what many may cost together and on the time that they may take."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from msgspec import Struct
 
 from lrat_sim.errors import InputError, LratSimError
+from lrat_sim.records import Usage
 from lrat_sim.tables import dollars
 
 Limit = Literal["cost", "seconds"]
+# what is beyond these cannot be true
+_MOST_TOKENS = 1_000_000_000
+_MOST_DOLLARS = 1_000_000
+
+
+class Price(Struct, frozen=True):
+    """US dollars per token."""
+
+    prompt: float
+    completion: float
+    cached: float | None = None  # of a prompt's part in the provider's cache; None without a price of its own
+
+    def cost(self, prompt: float, completion: float, cached: float = 0.0) -> float:
+        """US dollars for so many tokens; ``cached`` of the prompt's were in the provider's cache."""
+        rate = self.prompt if self.cached is None else self.cached
+        return (prompt - cached) * self.prompt + cached * rate + completion * self.completion
+
+
+def known_cost(value: Any) -> float | None:
+    """US dollars of one call; None where they are not known, or cannot be true."""
+    # zero is what litellm says of some models whose price it does not know
+    return float(value) if isinstance(value, int | float) and 0 < value < _MOST_DOLLARS else None
+
+
+def read_usage(usage: Any, *, cost: float | None = None, price: Price | None = None) -> Usage:
+    """An OpenAI-shaped ``usage``, with the ``cost`` of the call in US dollars where it or the ``price`` is known."""
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    # litellm fills in zeros where a provider says nothing; no prompt has none
+    if not prompt or completion is None:
+        return Usage()
+    if price is not None:
+        cached = _count(usage.get("prompt_tokens_details"), "cached_tokens") or 0
+        cost = known_cost(price.cost(prompt, completion, min(cached, prompt)))
+    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, reasoning_tokens=reasoning, cost=cost)
+
+
+def _count(usage: Any, name: str) -> int | None:
+    count = usage.get(name) if isinstance(usage, Mapping) else None
+    return count if type(count) is int and 0 <= count <= _MOST_TOKENS else None
 
 
 class LimitReached(LratSimError):
@@ -25,9 +69,6 @@ class Budget:
 
     ``cost`` is in US dollars, of which ``spent`` count as spent already; ``seconds`` are from now on.  Calls under way
     when a limit is reached are no longer counted, so a provider's bill may be higher by those.
-
-    Raises:
-        InputError: a limit is not above zero.
     """
 
     def __init__(self, *, cost: float | None = None, seconds: float | None = None, spent: float = 0.0):

@@ -20,22 +20,14 @@ from lrat_sim.models.call import Completion, Request
 
 _MARK = (0x4C524154, 1)  # what tells a file of ours: "LRAT" as its application id, and a version
 _SECONDS_FOR_A_LOCK = 30.0
-_PIECE = 2047
-"""Bytes that hashlib takes without giving other threads the interpreter: getting it back takes far longer."""
+_PIECE = 2047  # bytes that hashlib takes without giving other threads the interpreter, which is slow to come back
 
 
 def call_key(request: Request) -> bytes:
     """A digest of all that changes the answer, so not of how a call is sent (key, timeout, retries)."""
-    decisive: list[Any] = [
-        request.model,
-        request.messages,
-        request.tools,
-        request.tool_choice if request.tools else None,
-        request.sampling,
-        request.extra,
-        request.base_url,
-        request.sample,
-    ]
+    tool_choice = request.tool_choice if request.tools else None
+    decisive: list[Any] = [request.model, request.messages, request.tools, tool_choice]
+    decisive += [request.sampling, request.extra, request.base_url, request.sample]
     encoded, key = memoryview(msgspec.json.encode(decisive, order="sorted")), hashlib.sha256()
     for start in range(0, len(encoded), _PIECE):
         key.update(encoded[start : start + _PIECE])
@@ -45,10 +37,7 @@ def call_key(request: Request) -> bytes:
 class CallCache:
     """One SQLite file of completions, made if missing, which several processes may share and a kill leaves whole.
 
-    Failures are never kept.  Use it as a context manager, or :meth:`close` it.
-
-    Raises:
-        InputError: the file is damaged, no cache, or cannot be written to.
+    Failures are never kept.  A file that is damaged, no cache, or cannot be written to is an :class:`InputError`.
     """
 
     def __init__(self, path: Path | str):
@@ -119,12 +108,10 @@ class CallCache:
             yield
         except sqlite3.ProgrammingError:  # it was closed: a defect of the caller, not of the file
             raise
-        except sqlite3.OperationalError as error:  # locked, full, read-only, no file
-            problem = f"cannot be used ({error}); make room or give another file"
-            raise InputError(f"the cache of calls {self.path} {problem}.") from error
         except (sqlite3.Error, zlib.error, *NOT_JSON) as error:
-            problem = f"is damaged ({error}); delete it or give another file"
-            raise InputError(f"the cache of calls {self.path} {problem}.") from error
+            unusable = isinstance(error, sqlite3.OperationalError)  # locked, full, read-only, no file
+            problem = f"cannot be used ({error}); make room" if unusable else f"is damaged ({error}); delete it"
+            raise InputError(f"the cache of calls {self.path} {problem} or give another file.") from error
 
 
 def _is_held(error: BaseException) -> bool:

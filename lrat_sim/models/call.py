@@ -17,32 +17,24 @@ class Retries(Settings, frozen=True, kw_only=True):
     """How long a failed call is tried again."""
 
     attempts: Annotated[int, Meta(ge=1, le=1_000_000, description="Attempts at one call, the first one included.")] = 6
-    seconds: Annotated[
-        NotNegative,
-        Meta(description="Seconds after which no further attempt begins; waiting for a free slot does not count."),
-    ] = 300.0
+    # waiting for a free slot does not count
+    seconds: Annotated[NotNegative, Meta(description="Seconds after which no further attempt begins.")] = 300.0
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One call: what is sent, and where.
+    """One call: what is sent, and where."""
 
-    ``model`` is litellm's name.  ``sampling`` and ``extra`` are sent as they are; ``extra`` holds parameters of one
-    provider.  ``tool_choice`` is only sent with ``tools``.  ``key_env`` names the environment variable with the key;
-    without it litellm uses the provider's usual one.  ``timeout`` is in seconds, for one attempt.  ``sample`` is not
-    sent: it distinguishes several answers to one question in a cache.
-    """
-
-    model: str
+    model: str  # litellm's name
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None
-    tool_choice: str | None = None
+    tool_choice: str | None = None  # only sent with tools
     sampling: dict[str, Any] = {}
     base_url: str | None = None
-    key_env: str | None = None
-    timeout: float = 300.0
+    key_env: str | None = None  # the environment variable with the key; else litellm uses the provider's usual one
+    timeout: float = 300.0  # seconds of one attempt
     retries: Retries = Retries()
-    extra: dict[str, Any] = {}
-    sample: int = 0
+    extra: dict[str, Any] = {}  # parameters of one provider, sent like `sampling` as they are
+    sample: int = 0  # not sent: distinguishes several answers to one question in a cache
 
     @property
     def provider(self) -> str:
@@ -68,10 +60,10 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Model(Protocol):
-    """Answers requests, each by one attempt.
+    """Answers requests, each by one attempt; it may raise any exception.
 
-    It may raise any exception: :func:`lrat_sim.models.retry.failure` decides
-    what the exception means, and :class:`lrat_sim.models.client.Client` enforces the timeout and tries again.
+    :func:`lrat_sim.models.retry.failure` decides what an exception means, and
+    :class:`lrat_sim.models.client.Client` enforces the timeout and tries again.
     """
 
     async def answer(self, request: Request) -> Answer:
@@ -93,22 +85,19 @@ class NoAnswer(Exception):
     status_code = 200
 
 
+# each provider has its own words for these two, and litellm translates only some of them
 _CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
 _WITHHELD = ("content_filter", "safety", "prohibited_content", "blocklist", "spii", "recitation", "sensitive")
-# each provider has its own words for these two, and litellm translates only some of them
 
 
 class Completion(Struct, frozen=True, kw_only=True):
-    """A model's answer, read: the message, its usage, why it ended, and the attempts that it took.
-
-    A ``cached`` one has the usage that was paid when it was new, and no attempts.
-    """
+    """A model's answer, read: the message, its usage, why it ended, and the attempts that it took."""
 
     message: Message
     usage: Usage
     finish_reason: str | None
     attempts: list[Attempt]
-    cached: bool = False
+    cached: bool = False  # then it has the usage that was paid when it was new, and no attempts
 
     @property
     def cut_off(self) -> bool:

@@ -35,13 +35,10 @@ _WAIT = wait_as_asked()
 
 
 def model_for(request: Request) -> Model:
-    """The model that answers a request, by the prefix of its name.
-
-    ``openai/...`` with a ``base_url`` is an OpenAI-compatible server (vLLM, SGLang, llama.cpp), which many runs call
-    at once: openai's client costs a fraction of litellm's processor time.  litellm has all other providers.
-    """
+    """The model that answers a request, by the prefix of its name and whether it has a ``base_url``."""
     if request.provider in OWN_MODELS:
         return OWN_MODELS[request.provider]()
+    # many runs call such a server at once, and openai's client costs a fraction of litellm's processor time
     if request.provider == "openai" and request.base_url is not None:
         return OpenAIModel()
     return LiteLLMModel()
@@ -54,10 +51,7 @@ async def close_connections() -> None:
 
 
 class Client:
-    """What many calls share; without arguments a plain client that only retries.
-
-    A ``model`` answers every request; by default :func:`model_for` chooses one for each.
-    """
+    """What many calls share; by default it only retries, and :func:`model_for` chooses the model of each request."""
 
     def __init__(
         self,

@@ -5,35 +5,30 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from lrat_sim.errors import InputError
 
-START = 20
-"""The calls in flight that an adaptive limiter starts with."""
+START = 20  # calls in flight that an adaptive limiter starts with
 
 
-class PrioritySemaphore(ABC):
-    """A semaphore whose size may change; waiters enter by priority, then in the order in which they came."""
+class PrioritySemaphore:
+    """A semaphore whose ``size`` may change; waiters enter by priority, then in the order in which they came."""
 
-    def __init__(self) -> None:
-        self.taken = 0
+    def __init__(self, size: Callable[[], int]) -> None:
+        self._size, self.taken = size, 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = itertools.count(1)
 
     @property
-    @abstractmethod
     def limit(self) -> int:
         """How many slots there are now."""
+        return self._size()
 
     @asynccontextmanager
     async def slot(self, priority: int = 0) -> AsyncIterator[int]:
-        """One slot, given back whatever happens; gives the number of the entry, which grows.
-
-        Of those who wait, the lowest ``priority`` enters first.
-        """
+        """One slot for the lowest ``priority`` of those who wait; gives the number of the entry, which grows."""
         self.wake()  # nobody waits while there is room, so nobody can be overtaken
         if self.taken < self.limit:
             self.taken += 1
@@ -69,26 +64,20 @@ class AdaptiveLimiter(PrioritySemaphore):
     """Bounds the calls in flight.
 
     It starts at 20 and grows with every answer until the provider first says 429, which doubles it in a round trip.
-    From then on a 429 halves the limit, once a round trip, and a round trip of answers adds one, as in TCP.  Other
-    failures say nothing about the load that a provider accepts and change nothing.  ``ceiling`` is the most calls in
-    flight, 1 or more; where the limiter is not ``adaptive``, it holds from the start, whatever the provider says.
+    From then on a 429 halves the limit, once a round trip, and a round trip of answers adds one, as in TCP.  Where it
+    is not ``adaptive``, the ``ceiling`` holds from the start, whatever the provider says.
     """
 
     def __init__(self, ceiling: int, *, adaptive: bool = True):
         if ceiling < 1:
             raise InputError(f"concurrency is {ceiling}; give 1 or more.")
-        super().__init__()
+        super().__init__(lambda: int(self._limit))
         self.ceiling, self.adaptive = ceiling, adaptive
         self.pausing = 0
         self.changed: Callable[[], None] = lambda: None
         self._limit = float(min(START, ceiling) if adaptive else ceiling)
         self._starting = True
         self._shrunk_at = 0
-
-    @property
-    def limit(self) -> int:
-        """The calls that may be in flight now."""
-        return int(self._limit)
 
     def answered(self) -> None:
         """To be called when a call is answered, while it still holds its slot."""
@@ -122,21 +111,12 @@ class AdaptiveLimiter(PrioritySemaphore):
 
 
 class RunLimiter(PrioritySemaphore):
-    """Bounds the runs whose calls go through a limiter: enough to fill it, and one more for each call that waits to
-    be tried again.  Not more, since the time of a run is counted from when it is let in.
+    """Bounds the runs whose calls go through a limiter: enough to fill it, and one for each call that waits to be tried
+    again, up to ``most`` times the limiter's ceiling; not more, since a run's time counts from when it is let in."""
 
-    ``most`` bounds the runs whatever waits, in multiples of the limiter's ceiling.
-    """
-
-    SPARE = 1.25
-    """Runs per slot, since a run also searches."""
+    SPARE = 1.25  # runs per slot, since a run also searches
 
     def __init__(self, calls: AdaptiveLimiter, *, most: int = 4):
-        super().__init__()
-        self.calls, self.most = calls, most * calls.ceiling
+        most *= calls.ceiling
+        super().__init__(lambda: min(most, int(calls.limit * self.SPARE) + calls.pausing))
         calls.changed = self.wake
-
-    @property
-    def limit(self) -> int:
-        """The runs that may be under way now."""
-        return min(self.most, int(self.calls.limit * self.SPARE) + self.calls.pausing)

@@ -1,4 +1,4 @@
-"""Models of any provider, through litellm's public interface.
+"""Models of any provider, through litellm's public interface: their calls, and what is known of them before.
 
 ``litellm`` is imported on first use: that takes seconds, and importing lrat-sim must not.
 """
@@ -14,19 +14,19 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+from msgspec import Struct
+
+from lrat_sim.errors import InputError
 from lrat_sim.keys import read_environment, read_key
-from lrat_sim.models.call import Answer, NoAnswer, Request
+from lrat_sim.models.budget import Price, known_cost, read_usage
+from lrat_sim.models.call import Answer, NoAnswer, Request, is_own
 from lrat_sim.models.transport import reach_directly
-from lrat_sim.models.usage import known_cost, read_usage
 
 
 @lru_cache(maxsize=1)
 def import_litellm() -> ModuleType:
-    """``litellm``, without its network access, printing, telemetry and retries.
-
-    The price map that comes with litellm is used, unless ``LITELLM_LOCAL_MODEL_COST_MAP`` is set already.
-    """
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else the import fetches the map
+    """``litellm``, without its network access, printing, telemetry and retries."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else the import fetches the map of prices
     import litellm
 
     litellm.suppress_debug_info = True
@@ -103,3 +103,38 @@ def _arguments(request: Request) -> dict[str, Any]:
     elif request.base_url is not None and request.provider == "openai":
         arguments["api_key"] = "none"  # a self-hosted server must not be sent the key of another one
     return arguments
+
+
+class ModelFacts(Struct, frozen=True):
+    """The context window in tokens and the price, None where unknown."""
+
+    window: int | None = None
+    price: Price | None = None
+
+
+def model_facts(model: str) -> ModelFacts:
+    """The facts of a model by its name; nothing is known of an unknown one."""
+    return ModelFacts(price=Price(0.0, 0.0)) if is_own(model) else _listed(model)
+
+
+@lru_cache(maxsize=256)
+def _listed(model: str) -> ModelFacts:
+    try:
+        info = import_litellm().get_model_info(model)
+    except Exception:  # litellm raises errors of several kinds, some bare, for a model that its map does not hold
+        return ModelFacts()
+    prompt, completion = info.get("input_cost_per_token") or 0.0, info.get("output_cost_per_token") or 0.0
+    price = Price(prompt, completion, info.get("cache_read_input_token_cost")) if prompt or completion else None
+    return ModelFacts(info.get("max_input_tokens"), price)
+
+
+def require_key(model: str, *, base_url: str | None, key_env: str | None) -> None:
+    """Refuses (InputError) a model whose key is not set: that of ``key_env``, else the provider's usual one; a
+    self-hosted endpoint may need none."""
+    missing = []
+    if key_env is not None:
+        missing = [] if read_key(key_env) else [key_env]
+    elif base_url is None and not is_own(model):
+        missing = import_litellm().validate_environment(model)["missing_keys"]
+    if missing:
+        raise InputError(f"the model {model!r} needs a key: set {' and '.join(missing)}, or give a key_env.")

@@ -21,21 +21,15 @@ class ToolCall(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """A model's message: its reasoning (None where it gave none), its text, its calls.
-
-    ``raw`` is the message as received, where it holds more than that.  ``content`` is the text as it was written,
-    where reasoning was taken out of it; ``apart`` is the reasoning that did not stand in it.  ``shapes`` names where
-    reasoning stood: fields, ``content`` for its parts, ``inline``; litellm hands some inline reasoning on as
-    ``reasoning_content``.
-    """
+    """A model's message: its reasoning (None where it gave none), its text, its calls."""
 
     reasoning: str | None
     text: str | None
     calls: list[ToolCall]
-    raw: dict[str, Any] | None = None
-    content: str | None = None
-    apart: str | None = None
-    shapes: list[str] = []
+    raw: dict[str, Any] | None = None  # the message as received, where it holds more
+    content: str | None = None  # the text as it was written, where reasoning was taken out of it
+    apart: str | None = None  # the reasoning that did not stand in the text
+    shapes: list[str] = []  # where reasoning stood: fields, `content` for its parts, `inline`
 
 
 def read_message(raw: dict[str, Any]) -> Message:
@@ -75,8 +69,7 @@ def read_message(raw: dict[str, Any]) -> Message:
 
 
 _REASONING = ("reasoning_content", "reasoning", "thinking_blocks", "reasoning_details", "reasoning_items")
-_THINKS = ("thinking", "reasoning", "redacted_thinking")
-"""Types of a content's part that are reasoning."""
+_THINKS = ("thinking", "reasoning", "redacted_thinking")  # types of a content's part
 
 
 def _holders(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -208,10 +201,8 @@ def _plain_call(call: Any) -> bool:
     return known and isinstance(function, dict) and function.keys() <= {"name", "arguments"}
 
 
-# --- reasoning that a model wrote into its text -----------------------------------------------------------------------
-# Think blocks, and what is left of gpt-oss's channels.  A reasoning parser on the server, and litellm, take such parts
-# out where they know them; what they leave is read here.  Every word ends up on one side, the text's or the
-# reasoning's; only the marks themselves go.
+# --- reasoning that a model wrote into its text: think blocks, and what is left of gpt-oss's channels -----------------
+# Every word ends up on one side, the text's or the reasoning's; only the marks themselves go.
 
 _OPEN = r"<(?:mm:|seed:)?think(?:ing)?\s*>|\[THINK\]"
 _CLOSE = r"</(?:mm:|seed:)?think(?:ing)?\s*>|\[/THINK\]"
@@ -220,16 +211,12 @@ _LINE_START = re.compile(r"(?:\A|\n)[ \t]*\Z")
 
 
 class Split(Struct, frozen=True):
-    """A text in its parts: what is said, the reasoning (None without any), calls.
-
-    ``reordered`` is set where reasoning or calls stood behind or between what is said, so that the parts alone do
-    not tell how the text read.
-    """
+    """A text in its parts: what is said, the reasoning (None without any), calls."""
 
     text: str
     reasoning: str | None = None
     calls: list[ToolCall] = []
-    reordered: bool = False
+    reordered: bool = False  # reasoning or calls stood behind or between what is said
 
 
 def split_inline(text: str, *, reasoned: bool) -> Split:
@@ -302,12 +289,12 @@ _HEADER = re.compile(
 )
 _END = re.compile(r"\s*<\|(?:end|return|call)\|>\s*")
 _RECIPIENT = re.compile(r"to=(?:functions\.)?([\w.-]+)")
+# channels whose marks the server left out as special tokens: ``analysisWe look ...assistantfinalThe answer``
 _BARE = re.compile(
     r"\A\s*analysis(?=[A-Z])(?P<analysis>.*?)assistant"
     r"(?:final(?P<final>.*)|(?P<call>(?:commentary|analysis)?\s{0,3}to=.*))\Z",
     re.DOTALL,
 )
-"""Channels whose marks the server left out as special tokens: ``analysisWe look ...assistantfinalThe answer``."""
 
 
 def _channels(text: str) -> Split:

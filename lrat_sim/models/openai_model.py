@@ -1,9 +1,5 @@
-"""OpenAI-compatible servers (vLLM, SGLang, llama.cpp), through openai's client.
-
-Requests go to its documented ``post``, with the body as it stands and the reply as it came: its typed
-``chat.completions.create`` walks through the whole conversation with every call, and rejects the small faults that
-such servers' replies have.
-"""
+"""OpenAI-compatible servers (vLLM, SGLang, llama.cpp), through the documented ``post`` of openai's client: its typed
+``create`` walks through the conversation with every call, and rejects small faults that such servers' replies have."""
 
 from __future__ import annotations
 
@@ -16,11 +12,10 @@ import httpx
 import msgspec
 
 from lrat_sim.keys import read_environment, read_key
+from lrat_sim.models.budget import read_usage
 from lrat_sim.models.call import Answer, NoAnswer, Request
-from lrat_sim.models.facts import model_facts
-from lrat_sim.models.litellm_model import import_litellm, with_content
+from lrat_sim.models.litellm_model import import_litellm, model_facts, with_content
 from lrat_sim.models.transport import pooled_client
-from lrat_sim.models.usage import read_usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -62,14 +57,11 @@ class OpenAIModel:
 
 
 async def post(base_url: str, key: str, path: str, body: dict[str, Any], timeout: float) -> Any:
-    """The JSON that a server answers to a POST, with ``timeout`` seconds between two bytes of the reply.
-
-    ``extra_headers``, ``extra_query`` and ``extra_body`` in ``body`` mean what they do for openai.  Raises openai's
-    APIStatusError for a refusal, ConnectionError where no whole reply came, ValueError where it is not JSON.
-    """
+    """The JSON that a server answers to a POST, with ``timeout`` seconds between two bytes of the reply; else openai's
+    APIStatusError, ConnectionError where no whole reply came, or ValueError where it is not JSON."""
     from openai import APIConnectionError
 
-    more: dict[str, Any] = body.pop("extra_body", None) or {}
+    more: dict[str, Any] = body.pop("extra_body", None) or {}  # these three mean what they do for openai
     options: Any = {
         "headers": body.pop("extra_headers", None) or {},
         "params": body.pop("extra_query", None) or {},

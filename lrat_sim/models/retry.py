@@ -22,11 +22,10 @@ from lrat_sim.errors import LratSimError
 from lrat_sim.keys import redact
 from lrat_sim.models.transport import ReplyTooLarge
 
-LONGEST_BACKOFF = 30.0
-"""Seconds that the wait grows to where the server names none."""
+LONGEST_BACKOFF = 30.0  # seconds that the wait grows to where the server names none
 
+# the prompt is too long, the provider wants fewer calls, another attempt may succeed, none will
 Cause = Literal["overflow", "limited", "passing", "refused"]
-"""The prompt is too long, the provider wants fewer calls, another attempt may succeed, none will."""
 
 _OVERFLOW = re.compile(
     r"maximum context length|maximum model length|maximum prompt length|context window|context length|context size"
@@ -49,10 +48,7 @@ _WAIT_IN_WORDS = re.compile(
 
 
 class Failed(Struct, frozen=True, kw_only=True):
-    """An attempt that brought no answer.
-
-    ``status`` is the HTTP status where there was one, ``retry_after`` the seconds that the server asks to wait.
-    """
+    """An attempt that brought no answer; ``retry_after`` is the seconds that the server asks to wait."""
 
     cause: Cause
     message: str
@@ -66,16 +62,13 @@ class Failed(Struct, frozen=True, kw_only=True):
 
 
 def failure(error: Exception) -> Failed:
-    """What an error that a model or a server raised means.
-
-    litellm guesses the kind of an error from words of its text: a 500 that speaks of rate limits becomes a 429.  So
-    where the response itself is at hand, its status counts.
-    """
+    """What an error that a model or a server raised means."""
     message = redact(f"{type(error).__name__}: {error}")[:2000]  # redacted before it is cut: half a key gives it away
     status = getattr(error, "status_code", None)
     unreadable = isinstance(error, TimeoutError | ConnectionError | httpx.TransportError)
     for cause in _chain(error):
-        if isinstance(cause, httpx.HTTPStatusError):  # with the response as it arrived
+        # litellm guesses an error's kind from its words: a 500 that speaks of rate limits becomes a 429
+        if isinstance(cause, httpx.HTTPStatusError):
             status = cause.response.status_code
         unreadable = unreadable or isinstance(cause, JSONDecodeError | RecursionError)
         if isinstance(cause, ReplyTooLarge):  # of which openai's client only says "Connection error."
@@ -104,11 +97,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def retry_after(error: BaseException | None) -> float | None:
-    """The seconds that the server asks to wait, or None.
-
-    It says so in a Retry-After header (a number or a date, RFC 9110), in ``retry-after-ms``, and with some providers
-    only in the words of a 429.
-    """
+    """The seconds that the server asks to wait: in Retry-After (RFC 9110), ``retry-after-ms`` or the words of a 429."""
     response = getattr(error, "response", None)
     for headers in (getattr(error, "litellm_response_headers", None), getattr(response, "headers", None)):
         if not headers:
@@ -137,11 +126,8 @@ def _seconds(value: str) -> float | None:
 def wait_as_asked(
     *, otherwise: float = LONGEST_BACKOFF, longest: float = math.inf
 ) -> Callable[[RetryCallState], float]:
-    """A wait for tenacity: what the server asks for, up to ``longest`` seconds, else a random, growing time.
-
-    What the server asks for is :func:`retry_after` of the error or its cause, or ``retry_after`` of a result.  The
-    random time grows up to ``otherwise`` seconds.
-    """
+    """A wait for tenacity: what the error, its cause or the result says that the server asks for, up to ``longest``
+    seconds, else a random time that grows up to ``otherwise`` seconds."""
     backoff = wait_random_exponential(multiplier=0.5, max=otherwise)
 
     def wait(state: RetryCallState) -> float:

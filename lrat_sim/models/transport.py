@@ -19,8 +19,7 @@ import httpx
 
 T = TypeVar("T")
 
-MOST_BYTES = 32 << 20
-"""Bytes of a reply, unpacked.  A model's longest one has some megabytes; a hundred long documents have fewer."""
+MOST_BYTES = 32 << 20  # of a reply, unpacked; a model's longest and a hundred long documents have some megabytes
 
 
 class ReplyTooLarge(httpx.DecodingError):
@@ -28,10 +27,7 @@ class ReplyTooLarge(httpx.DecodingError):
 
 
 class BoundedTransport(httpx.AsyncBaseTransport):
-    """Reads each reply whole, unpacked, and up to :data:`MOST_BYTES`; more is an error, whatever its headers say.
-
-    The caller bounds the time, since each further byte would put off a timeout of httpx.
-    """
+    """Reads each reply whole, unpacked, and up to :data:`MOST_BYTES`; the caller bounds the time."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport):
         self._inner = inner
@@ -91,18 +87,14 @@ def pooled_client(url: str) -> httpx.AsyncClient:
 
 
 def on_loop(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What ``call`` gives, awaited in a thread that does nothing else; for callers that have no event loop.
-
-    Only on an event loop can a whole request be given a time: a client that blocks bounds the time between two bytes,
-    which a server may send one by one for hours.
-    """
+    """What ``call`` gives, awaited in a thread that does nothing else; for callers that have no event loop."""
+    # only an event loop can bound a whole request: a client that blocks bounds the time between two bytes
     with _ONE_LOOP:
         loop = _loop()
     return asyncio.run_coroutine_threadsafe(call(), loop).result()
 
 
-_ONE_LOOP = threading.Lock()
-"""Threads that come first together make one loop: a second one's connections would never be closed."""
+_ONE_LOOP = threading.Lock()  # else two threads make two loops, and one's connections are never closed
 
 
 @lru_cache(maxsize=1)
@@ -121,11 +113,8 @@ def no_cookies() -> http.cookiejar.CookieJar:
 
 
 def reach_directly(url: str | None = None) -> None:
-    """Makes sure that no proxy of the environment is used for this machine, by its usual names and that of ``url``.
-
-    A proxy elsewhere could not reach it, and would be told of it.  The environment is where each HTTP library looks,
-    including those that litellm uses for one provider or another.
-    """
+    """Makes sure that no proxy of the environment is used for this machine, by its usual names and that of ``url``."""
+    # in the environment, since that is where every HTTP library looks, those that litellm uses included
     proxies = urllib.request.getproxies_environment()
     if not proxies.keys() - {"no"}:
         return

@@ -26,8 +26,7 @@ _OPEN = "/health"  # the one path that takes no token: it says nothing but that 
 _AUTHORITY = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z.-]+))(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(f"https?://{_AUTHORITY.pattern}")
 
-_DRAINED = 4
-"""Times the limit of a body that is read and thrown away, so that a client still sending hears why it is refused."""
+_DRAINED = 4  # times the limit of a body are read and thrown away, so that a client still sending hears why
 
 
 class AccessControl:
@@ -107,9 +106,7 @@ def check_token(token: str | None, host: str) -> None:
 
 
 def _host(text: str, form: re.Pattern[str] = _AUTHORITY) -> str | None:
-    """The host that ``text`` names, in lower case, without the brackets of IPv6; None where it is anything else.
-
-    It is matched as a whole: ``127.0.0.1:80@elsewhere`` names another machine, though not to who splits at a colon.
-    """
+    """The host that ``text`` names, in lower case, without the brackets of IPv6; None where it is anything else."""
+    # matched as a whole: `127.0.0.1:80@elsewhere` names another machine, though not to who splits at a colon
     parts = form.fullmatch(text)
     return (parts["address"] or parts["name"]).lower() if parts else None

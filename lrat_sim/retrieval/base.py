@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, LratSimError, RetrieverError
 from lrat_sim.records import Document, Hit, Task
 
 
@@ -74,9 +75,7 @@ class LocalRetriever(Retriever):
     """A retriever that holds its corpus; a subclass implements :meth:`rank` and says what :meth:`describe` returns."""
 
     def __init__(self, corpus: Corpus, description: dict[str, Any]):
-        self.corpus = corpus
-        self._description = description
-        self._ids = corpus.ids()
+        self.corpus, self._description, self._ids = corpus, description, corpus.ids()
 
     def describe(self) -> dict[str, Any]:
         """See :meth:`Retriever.describe`."""
@@ -116,6 +115,17 @@ def check_search(queries: Sequence[str], k: int) -> None:
         raise InputError("search takes a list of queries, not a single text; put it in a list.")
     if k < 1:
         raise InputError(f"k is {k}; ask for 1 document or more.")
+
+
+@contextmanager
+def retriever_failures(attempt: str, *, passing: type[Exception] = LratSimError) -> Iterator[None]:
+    """Whatever a retriever raises, which may be the user's own, becomes a :class:`RetrieverError`, but ``passing``."""
+    try:
+        yield
+    except passing:
+        raise
+    except Exception as error:
+        raise RetrieverError(f"{attempt}: {type(error).__name__}: {error}") from error
 
 
 def corpora_of(description: Any) -> Iterator[str]:

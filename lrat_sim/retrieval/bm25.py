@@ -1,15 +1,19 @@
-"""Lexical search by BM25.
+"""Lexical search by BM25, and the words by which it indexes a text.
 
-The engine is ``bm25s``: scores are computed when the index is built and memory-mapped when it is searched.  The
-index lies in shards of :data:`SHARD_ROWS` documents, whose scores rest on the statistics of the whole corpus, so
-that building one needs the memory of one shard and its scores do not depend on the cut.
+``bm25s`` computes scores when the index is built and memory-maps them when it is searched.  Scores rest on the
+statistics of the whole corpus, so they do not depend on the cut into shards, of which one must fit in memory.
 """
 
 from __future__ import annotations
 
+import re
+import threading
+import unicodedata
 from array import array
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +21,8 @@ import bm25s
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import Stemmer
+from bm25s.stopwords import STOPWORDS_EN
 from msgspec import Meta
 
 from lrat_sim.corpus.documents import Corpus
@@ -26,22 +32,19 @@ from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.index import ensure_index, reading_index
 from lrat_sim.retrieval.registry import takes_settings
-from lrat_sim.retrieval.tokenize import RULES, tokenize
 from lrat_sim.settings import NotNegative, Settings, Share
 
 SHARD_ROWS = 1 << 17
 
+# for the words of a query one score a document, shape (documents,); 0 where none occurs
 Scores = Callable[[Sequence[str]], npt.NDArray[Any]]
-"""One score a document, shape (documents,), for the words of a query; 0 where none occurs."""
 
 
 class Bm25Settings(Settings, frozen=True, kw_only=True):
     """Settings of ``bm25``."""
 
-    engine: Annotated[
-        Literal["bm25s", "rank-bm25"],
-        Meta(description="bm25s: Lucene's formula, memory-mapped; rank-bm25: Okapi's, in memory, for small corpora."),
-    ] = "bm25s"
+    # rank-bm25 holds all in memory, and so is for small corpora
+    engine: Annotated[Literal["bm25s", "rank-bm25"], Meta(description="Formula: Lucene's or Okapi's.")] = "bm25s"
     k1: Annotated[NotNegative, Meta(description="How slowly repetitions of a word stop counting.")] = 0.9
     b: Annotated[Share, Meta(description="How much long documents are held back, from 0 to 1.")] = 0.4
 
@@ -72,11 +75,11 @@ class Bm25Retriever(LocalRetriever):
 def open_bm25(
     corpus: Corpus, indexes: Path, settings: Bm25Settings, progress: ProgressCallback | None
 ) -> Bm25Retriever:
-    """Opens ``bm25``; the fields of :class:`Bm25Settings` are its options, and it raises as :func:`open_retriever`."""
+    """Opens ``bm25``."""
     identity = {
         "kind": "bm25",
         **msgspec.to_builtins(settings),
-        "words": RULES,
+        "words": WORD_RULES,
         settings.engine: version(settings.engine),
         "corpus": corpus.fingerprint,
     }
@@ -166,3 +169,48 @@ def _count(
     rows = np.repeat(np.arange(len(length), dtype=np.int64), length)
     postings, counts = np.unique(np.frombuffer(words, np.int32).astype(np.int64) << 32 | rows, return_counts=True)
     return postings, counts, length
+
+
+# --- the words by which a text is indexed ----------------------------------------------------------------------------
+
+WORD_RULES = "english/1"  # the name of the rules of `tokenize`; part of every fingerprint that depends on them
+
+_STOP_WORDS = frozenset(STOPWORDS_EN)
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_MARKS = "".join(chr(code) for code in range(0x0370, 0x10000) if unicodedata.category(chr(code)).startswith("M"))
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
+    "\u3005\u3040-\u30ff\u31f0-\u31ff"  # Japanese syllables
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese characters
+)
+_WORD = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?:(?![{_UNSPACED}])(?:[^\W_]|[{re.escape(_MARKS)}]))+")
+
+_local = threading.local()
+
+
+def tokenize(text: str) -> list[str]:
+    """The words of a text in order, repeats kept, English stop words left out and the others stemmed.
+
+    Text is case-folded and loses the accents of Latin, Greek and Cyrillic letters.  Scripts written without spaces
+    (Chinese, Japanese, Thai, Lao, Khmer, Burmese) are cut into overlapping pairs of characters, so that a name is found
+    inside a sentence.
+    """
+    text = text.casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFKD", text)))
+    words: list[str] = []
+    for match in _WORD.finditer(text):
+        word = match.group()
+        if match.lastgroup == "unspaced":
+            words += [first + second for first, second in pairwise(word)] or [word]
+        elif word not in _STOP_WORDS:
+            words.append(_stem(word))
+    return words
+
+
+@lru_cache(maxsize=1 << 17)
+def _stem(word: str) -> str:
+    if not hasattr(_local, "stemmer"):
+        _local.stemmer = Stemmer.Stemmer("english")  # one a thread: it keeps state while it works
+    stem: str = _local.stemmer.stemWord(word)
+    return stem

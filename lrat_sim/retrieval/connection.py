@@ -24,12 +24,9 @@ T = TypeVar("T")
 
 
 def send(request: Callable[[], Coroutine[Any, Any, T]], *, attempts: int, timeout: float) -> T:
-    """The result of a request, for callers without an event loop, from any thread.
+    """The result of a request, for callers without an event loop; a failure that may pass is tried again.
 
-    A failure that may pass (:func:`lrat_sim.models.retry.failure`) is retried after the time that the server asks for,
-    or a random, growing one.
-    ``timeout`` is the seconds of one try up to the last byte of the answer: a server may send one byte a minute for
-    hours.  Raises what the last try raised, httpx.ReadTimeout where it took too long.
+    ``timeout`` is the seconds of one try up to the last byte of the answer, after which it raises httpx.ReadTimeout.
     """
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(attempts),
@@ -85,21 +82,24 @@ class Connection:
         try:
             return send(request, attempts=self._attempts, timeout=self._timeout)
         except ReplyTooLarge as error:
-            raise RetrieverError(f"the search server at {self.url}: {error}; ask it for less") from error
+            raise self.failure(f"gave too much: {error}; ask it for less") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             cause = str(error) if isinstance(error, httpx.HTTPStatusError) else f"{type(error).__name__}: {error}"
             tries = "1 try" if self._attempts == 1 else f"{self._attempts} tries"
-            raise RetrieverError(f"the search server at {self.url} gave no answer in {tries}, last: {cause}") from error
+            raise self.failure(f"gave no answer in {tries}, last: {cause}") from error
 
     def read(self, response: httpx.Response, kind: type[T], expected: str) -> T:
         """The record in an answer; a :class:`RetrieverError` where the server refused or gave something else."""
         if response.status_code != 200:
-            reason = f"refused (HTTP {response.status_code}): {sentence_of(response)}"
-            raise RetrieverError(f"the search server at {self.url} {reason}")
+            raise self.failure(f"refused (HTTP {response.status_code}): {sentence_of(response)}")
         try:
             return msgspec.json.decode(response.content, type=kind)
         except (ValueError, RecursionError) as error:
-            raise RetrieverError(f"the search server at {self.url} {expected} ({error})") from error
+            raise self.failure(f"{expected} ({error})") from error
+
+    def failure(self, problem: str) -> RetrieverError:
+        """The error that says what this server did."""
+        return RetrieverError(f"the search server at {self.url} {problem}")
 
 
 def _checked(url: str) -> str:

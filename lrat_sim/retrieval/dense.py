@@ -38,34 +38,19 @@ from lrat_sim.text import minilm_folder
 SHARD_ROWS = 2048
 
 _REMEMBERED_QUERIES = 4096
-
 _Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
 
 
 class DenseSettings(Settings, frozen=True, kw_only=True):
     """Settings of ``dense``."""
 
-    model: Annotated[
-        str | None,
-        Meta(description="Folder or hub id of a sentence-transformers encoder; by default all-MiniLM-L6-v2."),
-    ] = None
-    max_length: Annotated[
-        _Length | None, Meta(description="Tokens of a text; by default the model's own limit, at most 512.")
-    ] = None
-    max_query_length: Annotated[
-        _Length | None, Meta(description="Tokens of a query, where they differ from max_length.")
-    ] = None
+    model: Annotated[str | None, Meta(description="Folder or hub id; by default all-MiniLM-L6-v2.")] = None
+    max_length: Annotated[_Length | None, Meta(description="Tokens of a text; by default at most 512.")] = None
+    max_query_length: Annotated[_Length | None, Meta(description="Tokens of a query, if not max_length.")] = None
     query_prompt: Annotated[str | None, Meta(description="Put before each query; by default the model's own.")] = None
-    document_prompt: Annotated[
-        str | None, Meta(description="Put before each document; by default the model's own.")
-    ] = None
-    dtype: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        Meta(
-            description="Precision in which documents are encoded; auto takes that of an existing index, else bfloat16 "
-            "where the machine multiplies in it."
-        ),
-    ] = "auto"
+    document_prompt: Annotated[str | None, Meta(description="Put before documents; by default the model's own.")] = None
+    # auto takes that of an existing index, else bfloat16 where the machine multiplies in it
+    dtype: Annotated[Literal["auto", "float32", "bfloat16"], Meta(description="Documents' precision.")] = "auto"
     index: IndexKind = "exact"
     device: Device = "auto"
     shard_rows: ShardRows = SHARD_ROWS
@@ -110,10 +95,7 @@ class DenseRetriever(LocalRetriever):
 def open_dense(
     corpus: Corpus, indexes: Path, settings: DenseSettings, progress: ProgressCallback | None
 ) -> DenseRetriever:
-    """Opens ``dense``; the fields of :class:`DenseSettings` are its options, and it raises as :func:`open_retriever`.
-
-    Each model has a folder of its own under ``indexes``, by its name and where it lies.
-    """
+    """Opens ``dense``; each model has a folder of its own under ``indexes``, by its name and where it lies."""
     from lrat_sim.retrieval.encoder import SentenceEncoder  # not needed by vectors of another kind, and slow to load
 
     model = settings.model or str(minilm_folder())

@@ -32,13 +32,9 @@ class EmbeddingApiSettings(Settings, frozen=True, kw_only=True):
     """Settings of ``embedding-api``."""
 
     model: Annotated[str, Meta(description="litellm's name of the model, as openai/text-embedding-3-small.")]
-    dimensions: Annotated[
-        Whole | None, Meta(description="Dimensions of the vectors, for models that can cut them.")
-    ] = None
+    dimensions: Annotated[Whole | None, Meta(description="Dimensions, for models that can cut their vectors.")] = None
     api_base: Annotated[str | None, Meta(description="The endpoint, where it is not the provider's own.")] = None
-    api_key_env: Annotated[
-        str | None, Meta(description="Environment variable of the key, if not the provider's usual one.")
-    ] = None
+    api_key_env: Annotated[str | None, Meta(description="Variable with the key, if not the provider's usual.")] = None
     query_prompt: Annotated[str, Meta(description="Put before each query.")] = ""
     document_prompt: Annotated[str, Meta(description="Put before each document.")] = ""
     max_length: Annotated[Whole, Meta(description="Tokens of a text that are sent; the rest is cut off.")] = 512
@@ -50,17 +46,10 @@ class EmbeddingApiSettings(Settings, frozen=True, kw_only=True):
 
 
 class ApiEncoder:
-    """Encodes by requests, sent again by :func:`lrat_sim.retrieval.connection.send` where their failure may pass.
-
-    A server of one's own that speaks OpenAI's protocol is asked by openai's client, with a bound on its replies.
-
-    Raises:
-        InputError: the key's environment variable is not set.
-    """
+    """Encodes by requests, sent again where their failure may pass; the key's variable must be set (InputError)."""
 
     def __init__(self, settings: EmbeddingApiSettings):
-        self._settings = settings
-        self._dimensions = settings.dimensions
+        self._settings, self._dimensions = settings, settings.dimensions
         self._key = read_token(settings.api_key_env)
         read_environment()  # litellm may take a key from there
         import_litellm()  # which takes seconds, and must not count as a request's
@@ -120,15 +109,11 @@ class ApiEncoder:
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise RetrieverError(f"{model} gave what is not a table of numbers ({error!r})") from error
         if numbers != list(range(wanted)):
-            first = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
-            raise RetrieverError(
-                f"{model} gave {len(numbers)} vectors for {wanted} texts, numbered {first or 'not at all'}"
-            )
-        if self._dimensions not in (None, vectors.shape[1]):
-            raise RetrieverError(
-                f"{model} gave vectors of {vectors.shape[1]} dimensions where {self._dimensions} were expected"
-            )
-        self._dimensions = vectors.shape[1]
+            first = ", ".join(map(str, numbers[:8])) or "not at all"
+            raise RetrieverError(f"{model} gave {len(numbers)} vectors for {wanted} texts, numbered {first}")
+        expected, self._dimensions = self._dimensions, vectors.shape[1]
+        if expected not in (None, self._dimensions):
+            raise RetrieverError(f"{model} gave {self._dimensions} dimensions where {expected} were expected")
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(lengths).all() or not lengths.all():
             wrong = "all zeros" if not lengths.all() else "without finite numbers"

@@ -22,22 +22,15 @@ from lrat_sim.retrieval.dense import DenseSettings
 from lrat_sim.retrieval.hardware import device_named
 from lrat_sim.retrieval.vectors import Dtype, Matrix
 
-LONGEST = 512
-"""Tokens of a text, where neither the settings nor the model say less; the paper's length (section 6.1.4)."""
+LONGEST = 512  # tokens of a text, where neither settings nor model say less; the paper's length (section 6.1.4)
+# names under which a model keeps its prompts; the first that it has counts
 QUERY_PROMPTS = ("query",)
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
-"""Names under which a model keeps its prompts, the first that it has counts."""
 
 
 class SentenceEncoder:
-    """Encodes documents in batches, in bf16 if asked to, and queries one by one in fp32.
-
-    A batch rounds each of its rows differently than another batch would, so a query is never encoded in one.
-    ``settings`` say device, prompts and lengths.
-
-    Raises:
-        InputError: the model cannot be loaded, or is too short for ``max_length``.
-    """
+    """Encodes documents in batches, in bf16 if asked to, and queries one by one in fp32, since a batch rounds each of
+    its rows differently than another batch would."""
 
     def __init__(self, model: str, settings: DenseSettings | None = None, dtype: Dtype = "float32"):
         settings = settings or DenseSettings()
@@ -94,12 +87,8 @@ class SentenceEncoder:
 
 
 def load_model(model: str | Path, device: str, *, attention: str | None = None) -> SentenceTransformer:
-    """The encoder in a folder, read without network, or by its hub id, in fp32.
-
-    A checkpoint in half precision is widened: queries are encoded in fp32, and a training step of 1e-6 would be lost.
-    ``attention`` is the implementation of attention, as transformers names it.  A model that cannot be loaded is an
-    :class:`InputError`.
-    """
+    """The encoder in a folder, read without network, or by its hub id; ``attention`` is as transformers names it."""
+    # a checkpoint in half precision is widened: in it a training step of 1e-6 would be lost
     with loading(model, "model", "a sentence-transformers folder", attention) as options:
         loaded = SentenceTransformer(str(model), device=device, **options).float()
         with half_for_flash(device, attention):
@@ -116,10 +105,9 @@ def half_for_flash(device: str, attention: str | None) -> torch.autocast:
 def loading(model: str | Path, kind: str, wanted: str, attention: str | None = None) -> Iterator[dict[str, Any]]:
     """A context in which another library loads a model; yields the options to load it with.
 
-    A folder is read without network, a path is never taken for a hub id, and whatever the library raises becomes an
-    :class:`InputError` that calls the model ``kind`` and asks for ``wanted``.
+    Whatever the library raises becomes an :class:`InputError` that calls the model ``kind`` and asks for ``wanted``.
     """
-    local = Path(model).is_dir()
+    local = Path(model).is_dir()  # read without network; a path is never taken for a hub id
     if isinstance(model, Path) and not local:
         raise InputError(f"there is no model folder {model}; give an existing one, or a hub id.")
     problem, remedy = f"the {kind} {model} cannot be loaded", f"give {wanted}, or a hub id that can be reached"
@@ -152,11 +140,8 @@ def quiet() -> Iterator[None]:
 
 
 def prompt_of(model: SentenceTransformer, *names: str) -> str:
-    """The model's own prompt under the first of the names that it has, else its default one, else none.
-
-    It is what ``encode_query`` and ``encode_document`` would use, given :data:`QUERY_PROMPTS` and
-    :data:`DOCUMENT_PROMPTS`.
-    """
+    """The model's own prompt under the first of the names that it has, else its default one, else none: what
+    ``encode_query`` and ``encode_document`` would use."""
     for name in (*names, model.default_prompt_name):
         if name in model.prompts:
             return str(model.prompts[name])

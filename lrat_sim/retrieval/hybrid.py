@@ -23,20 +23,13 @@ from lrat_sim.settings import NotNegative, Settings, Whole
 class HybridSettings(Settings, frozen=True, kw_only=True):
     """Settings of ``hybrid``."""
 
-    members: Annotated[list[str] | str, Meta(description="Retrievers to fuse, as a list or as bm25+dense.")] = (
-        "bm25+dense"
-    )
-    constant: Annotated[
-        NotNegative, Meta(description="Constant of the formula; the larger, the less the first ranks stand out.")
-    ] = 60.0
+    members: Annotated[list[str] | str, Meta(description="Retrievers, as a list or as text.")] = "bm25+dense"
+    constant: Annotated[NotNegative, Meta(description="The larger, the less the first ranks stand out.")] = 60.0
     depth: Annotated[Whole, Meta(description="Hits taken from each member, or k where that is more.")] = 100
 
 
 class HybridRetriever(LocalRetriever):
-    """Scores a document by the sum over its members of 1 / (constant + rank) (Cormack et al., SIGIR 2009).
-
-    The two or more members rank the same corpus.
-    """
+    """Scores a document by the sum over its members of 1 / (constant + rank) (Cormack et al., SIGIR 2009)."""
 
     def __init__(self, corpus: Corpus, members: Sequence[Retriever], constant: float = 60.0, depth: int = 100):
         described = [member.describe() for member in members]
@@ -66,7 +59,7 @@ class HybridRetriever(LocalRetriever):
 def open_hybrid(
     corpus: Corpus, indexes: Path, settings: HybridSettings, progress: ProgressCallback | None
 ) -> HybridRetriever:
-    """Opens ``hybrid``; the fields of :class:`HybridSettings` are its options.  Raises as :func:`open_retriever`."""
+    """Opens ``hybrid``."""
     members = settings.members.split("+") if isinstance(settings.members, str) else settings.members
     if len(members) < 2 or not all(members):
         raise InputError(f"hybrid has the members {settings.members!r}; give two or more, as in hybrid:bm25+dense.")

@@ -1,7 +1,7 @@
-"""An index on disk: a folder of files with a card that says what they were built from.
+"""An index on disk: a folder of files with a card, ``index.json``, that says what they were built from.
 
-The card, ``index.json``, is written before the first file and again, with the seal of each file, after the last.
-So a folder tells whether it is finished, what an unfinished one belongs to, and whether a file has changed or is gone.
+The card is written before the first file and again, with the seal of each file, after the last: so an unfinished index
+is known, and what it belongs to, and a file that has changed or is gone.
 """
 
 from __future__ import annotations
@@ -41,13 +41,9 @@ def read_card(folder: Path) -> IndexCard | None:
 
 
 def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path], None]) -> None:
-    """Makes sure that ``folder``, which is this index's alone, holds a finished index of this identity.
+    """Makes sure that ``folder``, which is this index's alone, holds a finished index of this identity; else refuses.
 
     ``build`` writes the files; it may find those of an earlier call that was killed, and take them up.
-
-    Raises:
-        FingerprintMismatch: what is there, finished or not, was built from something else.
-        InputError: a file is missing or was changed, or the folder cannot be written to.
     """
     card = read_card(folder)
     if card is None or card.files is None:

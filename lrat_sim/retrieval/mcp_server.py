@@ -1,8 +1,4 @@
-"""Search as tools of the Model Context Protocol, over HTTP as a part of the search server, or over stdio.
-
-The tools are the two of this project's agents, by the same names and words, and what they give is the very text that
-those agents are shown.
-"""
+"""The agents' two tools by the Model Context Protocol, word for word, over HTTP (in the search server) or stdio."""
 
 from __future__ import annotations
 
@@ -35,10 +31,7 @@ from lrat_sim.retrieval.service import Service
 
 
 def mcp_server(service: Service) -> Server[Any]:
-    """An MCP server with the tools ``search(query)`` and ``get_document(docid)``; any transport may run it.
-
-    A call that cannot be answered has a result marked as an error, from which a model can recover.
-    """
+    """An MCP server with the tools ``search(query)`` and ``get_document(docid)``; any transport may run it."""
     # the SDK's decorators derive a schema from a function; ours is to be the agents' own, word for word
     tools = [
         Tool(
@@ -75,11 +68,7 @@ def mcp_server(service: Service) -> Server[Any]:
 
 
 def serve_stdio(retriever: Retriever, *, limits: ServerLimits | None = None, shown: ResultFormat | None = None) -> None:
-    """Serves a retriever as an MCP server on this process's standard input and output, until the input ends.
-
-    What the retriever prints goes to standard error.  ``shown`` is how many hits a search gives, and how many tokens of
-    each and of a document.  A retriever that cannot be served is an :class:`InputError`.
-    """
+    """Serves a retriever as an MCP server on this process's standard input and output, until the input ends."""
 
     async def run(service: Service) -> None:
         server = mcp_server(service)

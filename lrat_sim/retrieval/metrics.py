@@ -33,8 +33,6 @@ def retrieval_metrics(
     try:
         measures = {name: ir_measures.parse_measure(name) for name in metrics}
     except (NameError, ValueError, SyntaxError) as error:
-        raise InputError(
-            f"a retrieval metric is unknown ({error}); write it as ir-measures does, as nDCG@10."
-        ) from error
+        raise InputError(f"a metric is unknown ({error}); write it as ir-measures does, as nDCG@10.") from error
     means = ir_measures.calc_aggregate(list(measures.values()), judged, scored)
     return {name: float(means[measure]) for name, measure in measures.items()}

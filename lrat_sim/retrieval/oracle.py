@@ -11,19 +11,17 @@ from lrat_sim.corpus.plans import Passage, reference, states
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Hit, Hop, Task
 from lrat_sim.retrieval.base import LocalRetriever, Retriever, ranked
-from lrat_sim.retrieval.bm25 import Bm25Retriever, open_bm25
-from lrat_sim.retrieval.tokenize import tokenize
+from lrat_sim.retrieval.bm25 import Bm25Retriever, open_bm25, tokenize
 from lrat_sim.text import normalise
 
 _ABOVE = 1e6  # puts any evidence above any score of BM25
 
 
 class OracleRetriever(LocalRetriever):
-    """BM25 that puts the evidence of one task first, whatever the query.
+    """BM25 that puts the evidence of one ``task`` first, whatever the query; without a task it is BM25.
 
-    With k = 1 an agent still gets the document of the hop it asks for: evidence is ordered by how much of a wording of
-    its hop the query holds, one that the query begins with before all others; then by the words it shares with the
-    query, those in its title twice; then by BM25.  Without a ``task``, outside of a run, this is BM25.
+    Evidence is ordered by how much of a wording of its hop the query holds, one that the query begins with before all
+    others; then by the words it shares with the query, those in its title twice; then by BM25.
     """
 
     def __init__(self, corpus: Corpus, fill: Bm25Retriever, task: Task | None = None):
@@ -33,7 +31,7 @@ class OracleRetriever(LocalRetriever):
         self._fill = fill
         evidence = [docid for docid in dict.fromkeys(task.evidence if task else []) if docid in corpus]
         documents = {docid: corpus.document(docid) for docid in evidence}
-        hops = task.plan.hops if task is not None and task.plan is not None else []
+        hops = task.plan.hops if task and task.plan else []
         self._facts = [_Fact(hop, hops, documents) for hop in hops]
         self._rows = [corpus.row(docid) for docid in evidence]
         self._evidence = {
@@ -42,7 +40,7 @@ class OracleRetriever(LocalRetriever):
         }
 
     def for_task(self, task: Task) -> Retriever:
-        """The same retriever with this task's evidence on top; evidence that the corpus lacks is left out."""
+        """The same retriever with this task's evidence on top."""
         return OracleRetriever(self.corpus, self._fill, task)
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:

@@ -95,14 +95,7 @@ def known_retrievers() -> list[str]:
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """A spec as a name and options; see :func:`open_retriever` for the grammar.
-
-    Values stay texts; the retriever's settings say what they mean.  ``hybrid:bm25+dense`` is short for ``hybrid`` with
-    the option ``members``.
-
-    Raises:
-        InputError: an option has no value or no name, or a folder holds no model.
-    """
+    """A spec as a name and options, whose values stay texts; see :func:`open_retriever` for the grammar."""
     if _is_folder(spec):
         return "dense", {"model": _model_folder(spec)}
     name, _, rest = spec.partition(":")
@@ -120,11 +113,8 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
 def takes_settings(
     name: str, kind: type[S]
 ) -> Callable[[Callable[[Corpus, Path, S, ProgressCallback | None], R]], Callable[..., R]]:
-    """Makes an entry point of ``(corpus, indexes, settings, progress)``; its options are the fields of ``kind``.
-
-    Options given as text are read as the numbers or switches that they stand for.  The entry point raises
-    :class:`InputError` for an option that is unknown or not allowed, and lists the known ones.
-    """
+    """Makes an entry point of ``(corpus, indexes, settings, progress)``; its options are the fields of ``kind``, as
+    values or as texts, and one that is unknown or not allowed is an :class:`InputError`."""
 
     def entry_point(open_with: Callable[[Corpus, Path, S, ProgressCallback | None], R]) -> Callable[..., R]:
         @wraps(open_with)

@@ -24,11 +24,8 @@ from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.schemas import FINGERPRINT_HEADER, SearchAnswer, ServerCard, read_token
 from lrat_sim.settings import Positive, Settings, Whole
 
-_QUERIES_AT_ONCE = 256
-"""Queries per request, at most; the server may allow fewer."""
-
-_WITH_TEXT = 20
-"""Up to so many hits a query come with their texts: an agent is shown them all, and each would be another request."""
+_QUERIES_AT_ONCE = 256  # queries per request, at most; the server may allow fewer
+_WITH_TEXT = 20  # up to so many hits a query come with their texts, since an agent is shown them all
 
 S = TypeVar("S", bound=Struct)
 
@@ -37,26 +34,17 @@ class RemoteSettings(Settings, frozen=True, kw_only=True):
     """Settings of ``remote``."""
 
     url: Annotated[str, Meta(description="The server's root, as http://127.0.0.1:8000.")]
-    protocol: Annotated[
-        Literal["lrat-sim", "search-r1"],
-        Meta(description="lrat-sim for lrat-sim serve; search-r1 for POST /retrieve of Search-R1."),
-    ] = "lrat-sim"
-    token_env: Annotated[
-        str | None, Meta(description="Environment variable that holds the server's token, if it requires one.")
-    ] = None
+    protocol: Annotated[Literal["lrat-sim", "search-r1"], Meta(description="The server's protocol.")] = "lrat-sim"
+    token_env: Annotated[str | None, Meta(description="Environment variable with the server's token, if any.")] = None
     timeout: Annotated[Positive, Meta(description="Seconds per try.")] = 60.0
     attempts: Annotated[Whole, Meta(description="Tries per request.")] = 5
 
 
 class RemoteRetriever(Retriever):
-    """The retriever behind a search server; it describes itself as that one, since it gives the same answers.
-
-    ``card`` is what the server said of itself when it was opened; it is held to that.
-    """
+    """The retriever behind a search server, held to what the server said of itself when it was opened."""
 
     def __init__(self, connection: Connection, card: ServerCard):
-        self._connection, self.card = connection, card
-        self._cache = DocumentCache(1 << 26)
+        self._connection, self.card, self._cache = connection, card, DocumentCache(1 << 26)
 
     @property
     def documents(self) -> int | None:
@@ -77,12 +65,7 @@ class RemoteRetriever(Retriever):
         return dict(self.card.retriever)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """See :meth:`Retriever.search`.
-
-        Raises:
-            InputError: ``queries`` is a single text, ``k`` is below 1, or above what the server gives.
-            RetrieverError: the server did not answer, refused, or serves something else now.
-        """
+        """See :meth:`Retriever.search`; a ``k`` above what the server gives is an :class:`InputError`."""
         check_search(queries, k)
         k = min(k, self.documents or k)
         limits = self.card.limits
@@ -94,7 +77,8 @@ class RemoteRetriever(Retriever):
             body = {"queries": part, "k": k, "text": k <= _WITH_TEXT}
             answer = self._checked(self._connection.ask("/search", body), SearchAnswer)
             if len(answer.results) != len(part):
-                raise self._wrong(f"{len(answer.results)} lists of hits for {len(part)} queries")
+                problem = f"gave {len(answer.results)} lists of hits for {len(part)} queries; is it lrat-sim serve?"
+                raise self._connection.failure(problem)
             for hits in answer.results:
                 for hit in hits:
                     if hit.text is not None:
@@ -116,20 +100,15 @@ class RemoteRetriever(Retriever):
         return document
 
     def _checked(self, response: httpx.Response, kind: type[S]) -> S:
-        url, served = self._connection.url, response.headers.get(FINGERPRINT_HEADER)
+        connection, served = self._connection, response.headers.get(FINGERPRINT_HEADER)
         if served is not None and served != self.card.fingerprint:
-            raise RetrieverError(
-                f"the search server at {url} serves something else now (fingerprint {served}, not "
-                f"{self.card.fingerprint}); open the retriever again"
-            )
+            prints = f"fingerprint {served}, not {self.card.fingerprint}"
+            raise connection.failure(f"serves something else now ({prints}); open the retriever again")
         if response.status_code == 404 and served is not None:
-            raise UnknownDocument(f"the search server at {url}: {sentence_of(response)}")
+            raise UnknownDocument(f"the search server at {connection.url}: {sentence_of(response)}")
         if response.status_code == 200 and served is None:
-            raise self._wrong("an answer that does not name its fingerprint")
-        return self._connection.read(response, kind, "gave what is not an answer; is it lrat-sim serve?")
-
-    def _wrong(self, what: str) -> RetrieverError:
-        return RetrieverError(f"the search server at {self._connection.url} gave {what}; is it lrat-sim serve?")
+            raise connection.failure("gave an answer that does not name its fingerprint; is it lrat-sim serve?")
+        return connection.read(response, kind, "gave what is not an answer; is it lrat-sim serve?")
 
 
 class _Item(Struct, frozen=True):
@@ -142,15 +121,11 @@ class _Answer(Struct, frozen=True):
 
 
 class SearchR1Retriever(Retriever):
-    """A server that speaks Search-R1's protocol: ``POST /retrieve {queries, topk, return_scores}``.
-
-    The server tells nothing of itself and gives documents only as hits, so what is known of a document is what a search
-    brought, and the retriever's identity is its address.
-    """
+    """A server that speaks Search-R1's protocol, which tells nothing of itself and gives documents only as hits: so a
+    document is what a search brought, and the retriever's identity is its address."""
 
     def __init__(self, connection: Connection):
-        self._connection = connection
-        self._cache = DocumentCache(1 << 28)
+        self._connection, self._cache = connection, DocumentCache(1 << 28)
 
     def close(self) -> None:
         """See :meth:`Retriever.close`."""
@@ -161,18 +136,14 @@ class SearchR1Retriever(Retriever):
         return {"kind": "remote", "protocol": "search-r1", "url": self._connection.url}
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """See :meth:`RemoteRetriever.search`.
-
-        A hit without a score has 1 / rank; a document without an id has the fingerprint of its contents.
-        """
+        """See :meth:`Retriever.search`; no score is taken as 1 / rank, no id as the fingerprint of the contents."""
         check_search(queries, k)
         results = []
         for part in _parts(queries, _QUERIES_AT_ONCE):
             response = self._connection.ask("/retrieve", {"queries": part, "topk": k, "return_scores": True})
             lists = self._connection.read(response, _Answer, "does not speak Search-R1's protocol").result
             if len(lists) != len(part):
-                url = self._connection.url
-                raise RetrieverError(f"the search server at {url} gave {len(lists)} lists for {len(part)} queries")
+                raise self._connection.failure(f"gave {len(lists)} lists for {len(part)} queries")
             results += [self._hits(items, k) for items in lists]
         return results
 
@@ -198,7 +169,7 @@ class SearchR1Retriever(Retriever):
         if not isinstance(contents, str):
             contents = text
         if not isinstance(contents, str):
-            raise RetrieverError(f"the search server at {self._connection.url} gave a document without `contents`")
+            raise self._connection.failure("gave a document without `contents`")
         docid = document.get("id")
         if not isinstance(docid, str | int) or docid == "":
             docid = fingerprint(contents)
@@ -258,10 +229,7 @@ def _size(document: Document) -> int:
 def open_remote(
     corpus: Corpus | None, indexes: Path, settings: RemoteSettings, progress: ProgressCallback | None
 ) -> Retriever:
-    """Opens ``remote``; the fields of :class:`RemoteSettings` are its options, and it raises as :func:`open_retriever`.
-
-    ``corpus`` is that of the task set, if there is one: the server must rank the same.
-    """
+    """Opens ``remote``; ``corpus`` is that of the task set, if there is one: the server must rank the same."""
     search_r1 = settings.protocol == "search-r1"
     url = settings.url.rstrip("/").removesuffix("/retrieve") if search_r1 else settings.url
     token = read_token(settings.token_env)

@@ -32,9 +32,7 @@ _AT_ONCE = 32
 class RerankSettings(Settings, frozen=True, kw_only=True):
     """Settings of ``rerank``."""
 
-    model: Annotated[
-        str, Meta(description="Folder or hub id of a sentence-transformers cross-encoder with one output.")
-    ]
+    model: Annotated[str, Meta(description="Folder or hub id of a cross-encoder with one output.")]
     base: Annotated[str, Meta(description="The retriever whose hits are reranked.")] = "dense"
     depth: Annotated[Whole, Meta(description="Hits taken from the base, or k where that is more.")] = 50
     max_length: Annotated[
@@ -110,9 +108,7 @@ def load_cross_encoder(
         with half_for_flash(device, attention):
             loaded.predict([("a", "trial")], show_progress_bar=False)  # parts that do not fit together fail only here
     if loaded.num_labels != 1:
-        raise InputError(
-            f"the cross-encoder {model} has {loaded.num_labels} outputs; give one that has a single score."
-        )
+        raise InputError(f"the cross-encoder {model} has {loaded.num_labels} outputs; give one with a single score.")
     return loaded
 
 
@@ -120,7 +116,7 @@ def load_cross_encoder(
 def open_rerank(
     corpus: Corpus, indexes: Path, settings: RerankSettings, progress: ProgressCallback | None
 ) -> RerankRetriever:
-    """Opens ``rerank``; the fields of :class:`RerankSettings` are its options.  Raises as :func:`open_retriever`."""
+    """Opens ``rerank``."""
     folder = Path(settings.model)
     model = load_cross_encoder(settings.model, device_named(settings.device), max_length=settings.max_length)
     scorer = Scorer(model, folder.resolve().name if folder.is_dir() else settings.model)

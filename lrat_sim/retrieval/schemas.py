@@ -1,8 +1,4 @@
-"""What the search server and its clients say to each other: the bodies of requests and answers, and their limits.
-
-A search request is read tolerantly as JSON (Python's reader, since a query may hold half a surrogate pair, which a
-language model can well write) and strictly as a record: an unknown field is refused, with its name.
-"""
+"""What the search server and its clients say to each other: the bodies of requests and answers, and their limits."""
 
 from __future__ import annotations
 
@@ -17,8 +13,7 @@ from lrat_sim.keys import read_key
 from lrat_sim.retrieval.result_format import LONGEST_NAME, LONGEST_QUERY
 from lrat_sim.settings import Positive, Settings, Whole
 
-FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"
-"""Comes with every answer of the server, so that a client notices when something else is served."""
+FINGERPRINT_HEADER = "x-lrat-sim-fingerprint"  # by which a client notices when something else is served
 
 S = TypeVar("S", bound=Struct)
 
@@ -32,19 +27,13 @@ class ServerLimits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Fa
     k: Annotated[Whole, Meta(description="Hits per query.")] = 1000
     hits: Annotated[Whole, Meta(description="Queries times k.")] = 50_000
     query_characters: Annotated[Whole, Meta(description="Characters of a query.")] = LONGEST_QUERY
-    waiting: Annotated[
-        Whole, Meta(description="Queries that may wait for the retriever; beyond, the answer is 503.")
-    ] = 16_384
-    seconds: Annotated[
-        Positive, Meta(description="Seconds in which the head of a request must have arrived, and then its body.")
-    ] = 30.0
+    waiting: Annotated[Whole, Meta(description="Queries that may wait; beyond, the answer is 503.")] = 16_384
+    seconds: Annotated[Positive, Meta(description="Seconds for the head of a request, and then for its body.")] = 30.0
 
 
 class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``POST /search``: one ``query`` or a list of ``queries``, and the number of hits for each.
-
-    ``snippet_tokens`` adds to each hit its title and so many first tokens of its text, ``text`` title and whole text.
-    """
+    """``POST /search``: one ``query`` or a list of ``queries``; ``snippet_tokens`` adds to each hit its title and so
+    many first tokens of its text, ``text`` title and whole text."""
 
     query: str | None = None
     queries: list[str] | None = None
@@ -79,16 +68,13 @@ class RetrieveBody(Struct, frozen=True, kw_only=True):
 
 
 class ServerCard(Struct, frozen=True, kw_only=True):
-    """``GET /describe``: what is served.
-
-    ``retriever`` is what its ``describe()`` says, ``documents`` the size of its corpus where that is known.
-    """
+    """``GET /describe``: what is served."""
 
     name: str
     version: str
     fingerprint: str
-    retriever: dict[str, Any]
-    documents: int | None = None
+    retriever: dict[str, Any]  # what its describe() says
+    documents: int | None = None  # the size of its corpus, where that is known
     limits: ServerLimits = ServerLimits()
 
 
@@ -103,7 +89,7 @@ class Refused(Exception):
 def read_body(body: bytes, kind: type[S]) -> S:
     """A request's body as a record; refused with 422, with what is wrong and where."""
     try:
-        content = json.loads(body)
+        content = json.loads(body)  # not msgspec: a query may hold half a surrogate pair, as models do write
     except (ValueError, RecursionError) as error:
         raise Refused(422, f"the body is not JSON ({error}); send one JSON object.") from error
     try:

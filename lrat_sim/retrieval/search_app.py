@@ -47,8 +47,7 @@ from lrat_sim.retrieval.schemas import (
 )
 from lrat_sim.retrieval.service import Service
 
-RETRIEVE_TOPK = 3
-"""Hits a query where a client of ``/retrieve`` names no number; Search-R1's server has the same."""
+RETRIEVE_TOPK = 3  # hits a query where a client of /retrieve names no number, as in Search-R1's server
 
 
 class _AnyId(PathConvertor):

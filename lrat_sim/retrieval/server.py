@@ -24,7 +24,6 @@ _BACKLOG = 2048  # connections that may wait to be accepted: a thousand agents m
 # `_BoundedProtocol` hears of the first
 _ACCEPTED = 16
 _KEPT_FREE = 128  # file descriptors left for indexes, documents and logs
-
 _SECONDS = ServerLimits().seconds
 
 
@@ -63,13 +62,7 @@ def serve(
 def serving(
     retriever: Retriever, *, host: str = "127.0.0.1", port: int = 0, **options: Any
 ) -> contextlib.AbstractContextManager[str]:
-    """Serves a retriever from a thread for as long as the block runs, and gives its URL.
-
-    Arguments as :func:`serve` has them::
-
-        with serving(retriever) as url:
-            open_retriever(f"remote:url={url}", corpus, indexes)
-    """
+    """Serves a retriever from a thread for as long as the block runs, and gives its URL; arguments as :func:`serve`."""
     return serving_app(
         lambda address: search_app(retriever, host=address, **options),
         host=host, port=port, seconds=_head_seconds(options),
@@ -88,11 +81,8 @@ def serve_app(
     seconds: float = _SECONDS,
     announce: Callable[[str], object] = print,
 ) -> None:
-    """Serves the application that ``app`` makes for an address, over HTTP until Ctrl-C or SIGTERM.
-
-    ``seconds`` is the time in which the head of a request must have arrived; ``announce`` is told the URL once it
-    listens.  An address that cannot be listened on is an :class:`InputError`.
-    """
+    """Serves the application that ``app`` makes for an address, over HTTP until Ctrl-C or SIGTERM; ``seconds`` is the
+    time in which the head of a request must have arrived."""
     ended = threading.Event()
     with contextlib.ExitStack() as stack:
         # a signal is an end like any other, from before the server starts until it has answered its last request
@@ -112,10 +102,8 @@ def serving_app(
     seconds: float = _SECONDS,
     ended: threading.Event | None = None,
 ) -> Iterator[str]:
-    """Serves an application as :func:`serve_app`, from a thread for as long as the block runs, and gives its URL.
-
-    ``ended`` is set where the server ends by itself.
-    """
+    """Serves an application as :func:`serve_app`, from a thread for as long as the block runs, and gives its URL;
+    ``ended`` is set where the server ends by itself."""
     started, over = threading.Event(), ended or threading.Event()
     with _listening(host, port) as listener:
         server = _Uvicorn(app(listener.getsockname()[0]), seconds, started.set)
@@ -140,12 +128,8 @@ def serving_app(
 
 
 class _BoundedProtocol(H11Protocol):
-    """uvicorn's protocol, with an end to waiting: uvicorn itself waits for ever for the head of a request.
-
-    A connection on which the head of a request (line and headers) does not arrive within uvicorn's
-    ``timeout_keep_alive`` is closed.  Where this process has no file descriptor to spare, the one that has waited
-    longest makes room for a new one: a thousand clients that send half a head would leave none for any other.
-    """
+    """uvicorn's protocol, which waits for the head of a request no longer than ``timeout_keep_alive``; where no file
+    descriptor is to spare, the connection that has waited longest makes room for a new one."""
 
     _deadline: asyncio.TimerHandle | None = None
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lrat_sim import __version__
 from lrat_sim.errors import InputError, LratSimError, RetrieverError, UnknownDocument
 from lrat_sim.records import Document, Hit, Task
-from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.control_tokens import unescaped
-from lrat_sim.retrieval.result_format import ResultFormat, show_document, show_hits
+from lrat_sim.retrieval.base import Retriever, retriever_failures
+from lrat_sim.retrieval.result_format import ResultFormat, show_document, show_hits, unescaped
 from lrat_sim.retrieval.schemas import Refused, ServerCard, ServerLimits
 from lrat_sim.text import first_tokens
 
@@ -26,12 +24,10 @@ class _Request(NamedTuple):
 
 
 class Batcher:
-    """Queries that come at the same time go to the retriever together.
+    """Queries with the same k that come within ``window`` seconds, or while all threads are busy, go to the retriever
+    together, about ``size`` at once; where such a call fails, each request is asked again alone.
 
-    Requests with the same k that arrive within ``window`` seconds, or while all threads are busy, become one call of
-    :meth:`Retriever.search` of about ``size`` queries; others are kept apart, since a retriever may rank differently
-    for another k.  An answer never depends on who else asked: that is the contract of a retriever, and where a joint
-    call fails, each request is asked again alone.  ``waiting`` bounds the queries that may wait.
+    ``waiting`` bounds the queries that may wait.  Other k are kept apart, since a retriever may rank them differently.
     """
 
     def __init__(
@@ -109,30 +105,15 @@ class Batcher:
                 request.answer.set_result(answer)
 
     def _search(self, queries: list[str], k: int) -> list[list[Hit]]:
-        with _own_failures():
+        with retriever_failures("the retriever failed"):
             results = self.retriever.search(queries, k)
         if len(results) != len(queries):
             raise RetrieverError(f"the retriever gave {len(results)} lists of hits for {len(queries)} queries")
         return results
 
 
-@contextmanager
-def _own_failures(where: str = "") -> Iterator[None]:
-    """Whatever a retriever raises, which may be the user's own, becomes a failure of its query."""
-    try:
-        yield
-    except LratSimError:
-        raise
-    except Exception as error:
-        raise RetrieverError(f"{where}the retriever failed ({type(error).__name__}: {error})") from error
-
-
 class Service:
-    """One retriever, asked by many; ``shown`` is how much the tools show.  Make it on the event loop that uses it.
-
-    Raises:
-        InputError: the retriever answers each task differently, which a server is not told.
-    """
+    """One retriever, asked by many; ``shown`` is how much the tools show.  Make it on the event loop that uses it."""
 
     def __init__(self, retriever: Retriever, limits: ServerLimits | None = None, shown: ResultFormat | None = None):
         self.retriever, self.shown = retriever, shown or ResultFormat()
@@ -178,7 +159,7 @@ class Service:
     def document(self, docid: str) -> Document:
         """A document in full, as :meth:`Retriever.document`; it blocks, and so belongs in a thread."""
         try:
-            with _own_failures(f"document {docid!r}: "):
+            with retriever_failures(f"document {docid!r}: the retriever failed"):
                 return self.retriever.document(docid)
         except UnknownDocument as error:
             raise UnknownDocument(f"there is no document {docid!r}; ask for an id of a result list") from error
@@ -193,6 +174,5 @@ class Service:
         return await asyncio.to_thread(show_hits, query, hits, self.text, self.shown.snippet_tokens)
 
     async def show_document(self, docid: str) -> str:
-        """A document as an agent is shown it; its id may be written as result lists show it, where a backslash breaks
-        what could pass for a control token (:mod:`lrat_sim.retrieval.control_tokens`)."""
+        """A document as an agent is shown it; its id may be escaped, as in a result list."""
         return await asyncio.to_thread(show_document, unescaped(docid), self.text, self.shown.document_tokens)

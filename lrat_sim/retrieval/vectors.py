@@ -1,13 +1,8 @@
 """The vectors of a corpus on disk (npy shards of float32 rows, memory-mapped together), and the nearest of them.
 
-float32, though float16 would halve the files: they are searched where they lie, without a conversion that costs more
-than the product itself, and the pages are shared between processes.
-
-The nearest ones are found by a fast product, then ordered by an exact one.  The product of a batch of queries with the
-corpus is rounded differently for every shape of the batch.  Its error is bounded, so it is used to find all rows that
-may belong to the best k, and these are scored again in double precision, one query and one row at a time.  The result
-is that of exact arithmetic on the stored vectors, whatever the batch, the cut into shards, the number of threads, or
-the device.
+A batch's product with the corpus is rounded differently for every shape of the batch, but its error is bounded.  So it
+only finds all rows that may belong to the best k; these are scored again in double precision, each on its own.  The
+result is that of exact arithmetic, whatever the batch, the shards, the number of threads or the device.
 """
 
 from __future__ import annotations
@@ -39,11 +34,8 @@ IndexKind = Annotated[
     Meta(description="exact, or with faiss installed faiss (exact, too) or faiss-hnsw (a graph, approximate)."),
 ]
 
-_MOST_SHARDS = 512
-"""Every memory-mapped file holds a descriptor, and 1,024 is what a process commonly has."""
-
-_BLOCK = 512
-"""Texts between two reports of progress; they are sorted by length so that a batch holds similar ones."""
+_MOST_SHARDS = 512  # each memory-mapped file holds a descriptor, and a process commonly has 1,024
+_BLOCK = 512  # texts between two reports of progress; sorted by length, so that a batch holds similar ones
 
 
 class Encoder(Protocol):
@@ -67,11 +59,7 @@ def rows_a_shard(documents: int, wanted: int) -> int:
 def encode_corpus(
     folder: Path, corpus: Corpus, encoder: Encoder, shard_rows: int, progress: ProgressCallback | None
 ) -> None:
-    """Encodes every document into shards of a folder; those that an earlier, killed call finished are kept.
-
-    Raises:
-        InputError: the encoder gave something that is not a finite number, or vectors of several dimensions.
-    """
+    """Encodes every document into shards of a folder; those that an earlier, killed call finished are kept."""
     dimensions: int | None = None
     for number, start in enumerate(range(0, len(corpus), shard_rows)):
         stop = min(start + shard_rows, len(corpus))
@@ -85,17 +73,13 @@ def encode_corpus(
             texts = [passage_text(document) for document in corpus.slice(start, stop)]
             vectors = _encode(texts, encoder, start, len(corpus), progress)
             if dimensions not in (None, vectors.shape[1]):
-                raise InputError(
-                    f"the encoder gave vectors of {vectors.shape[1]} dimensions after others of {dimensions}; delete "
-                    f"{folder} and index with one model."
-                )
+                problem = f"vectors of {vectors.shape[1]} dimensions after others of {dimensions}"
+                raise InputError(f"the encoder gave {problem}; delete {folder} and index with one model.")
             dimensions = vectors.shape[1]
             broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
             if len(broken):
-                docid = corpus[start + int(broken[0])].id
-                raise InputError(
-                    f"the encoder gave no finite vector for document {docid!r}; use another model or dtype."
-                )
+                problem = f"no finite vector for document {corpus[start + int(broken[0])].id!r}"
+                raise InputError(f"the encoder gave {problem}; use another model or dtype.")
             with replacing(path) as beside, beside.open("wb") as stream:
                 np.save(stream, vectors)
         if progress:
@@ -121,11 +105,7 @@ def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress
 
 
 class Vectors:
-    """The vectors of a corpus of so many ``rows``, memory-mapped from where :func:`encode_corpus` wrote them.
-
-    Raises:
-        InputError: a shard is missing or damaged.
-    """
+    """The vectors of a corpus of so many ``rows``, memory-mapped from where :func:`encode_corpus` wrote them."""
 
     def __init__(self, folder: Path, rows: int, shard_rows: int):
         self.rows, self.shard_rows = rows, shard_rows
@@ -158,16 +138,12 @@ _QUERIES_AT_ONCE, _ROWS_AT_ONCE = 64, 8192
 _SPARE = 16  # candidates beyond k that are asked of faiss, for what its rounding may have put in the wrong order
 _BREADTH = 128  # nodes of the graph that a search keeps open: more find more of the true best, in more time
 
-
+# from queries, shape (queries, dimensions), and k to some rows for each, each once, that may belong to the best k
 Candidates = Callable[[Matrix, int], list[npt.NDArray[np.int64]]]
-"""For each query, shape (queries, dimensions), some rows, each once, that may belong to the best k."""
 
 
 class ExactSearch:
-    """Compares a query with every vector, by torch.
-
-    On ``cuda`` the vectors are copied there once, where half of its free memory holds them.
-    """
+    """Compares a query with every vector, by torch; on ``cuda`` it keeps a copy that fits in half the free memory."""
 
     def __init__(self, vectors: Vectors, device: str):
         self._device = torch.device(device)
@@ -212,11 +188,7 @@ class ExactSearch:
 
 
 def faiss_search(vectors: Vectors, folder: Path, kind: IndexKind, identity: dict[str, Any]) -> Candidates:
-    """Searches a faiss index in a folder of its own: all vectors (``faiss``), or a graph that skips most (inexact).
-
-    Raises:
-        InputError: faiss is not installed, or the index is damaged.
-    """
+    """Searches a faiss index in a folder of its own: all vectors (``faiss``), or a graph that skips most (inexact)."""
     try:
         import faiss
     except ImportError as error:

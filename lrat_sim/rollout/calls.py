@@ -15,9 +15,8 @@ from lrat_sim.models.budget import Budget
 from lrat_sim.models.cache import CallCache
 from lrat_sim.models.call import is_own
 from lrat_sim.models.client import Client, close_connections
-from lrat_sim.models.facts import model_facts
 from lrat_sim.models.limiter import AdaptiveLimiter, RunLimiter
-from lrat_sim.models.litellm_model import import_litellm
+from lrat_sim.models.litellm_model import import_litellm, model_facts
 from lrat_sim.settings import Positive, Settings
 
 CACHE = "calls.sqlite"

@@ -18,8 +18,8 @@ from lrat_sim.artifact import Store, read_with_offsets, writing
 from lrat_sim.errors import InputError
 from lrat_sim.models.budget import Budget, LimitReached
 from lrat_sim.models.client import Client
-from lrat_sim.models.facts import require_key
 from lrat_sim.models.limiter import RunLimiter
+from lrat_sim.models.litellm_model import require_key
 from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever

@@ -15,7 +15,7 @@ from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.errors import InputError, NothingCame
 from lrat_sim.models.budget import Limit
 from lrat_sim.models.client import Client
-from lrat_sim.models.facts import model_facts
+from lrat_sim.models.litellm_model import model_facts
 from lrat_sim.progress import Pace, every_ten_seconds
 from lrat_sim.records import Task, known_sum
 from lrat_sim.rollout.index import Row

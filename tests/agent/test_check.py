@@ -12,32 +12,28 @@ def checked(settings):
     return {check.what: check for check in check_agent(settings)}
 
 
-def states(settings):
-    return {what: check.state for what, check in checked(settings).items()}
-
-
 @pytest.fixture
-def endpoint(scripted):
-    """A server whose model says one message after the other in a conversation, the last for ever."""
+def check(scripted):
+    """Checks an agent whose model says one message after the other in a conversation, the last for ever."""
 
-    def serve(*messages, model="m"):
+    def run(*messages, profile="openai-tools", **settings):
         def answer(request, _):
             turn = sum(message["role"] == "assistant" for message in request["messages"])
-            return scripted.Reply(scripted.body(messages[min(turn, len(messages) - 1)], model=model))
+            return scripted.Reply(scripted.body(messages[min(turn, len(messages) - 1)], model="gpt-4o-mini"))
 
-        return scripted.Server(answer)
+        with scripted.Server(answer) as server:
+            return checked(load_agent(profile, {"model": "hosted_vllm/m", "base_url": server.url, **settings}))
 
-    return serve
+    return run
 
 
 def test_the_simulated_agent_passes():
-    assert set(states(AgentSettings(model="sim/default")).values()) == {"ok"}
+    assert {check.state for check in checked(AgentSettings(model="sim/default")).values()} == {"ok"}
 
 
-def test_a_good_endpoint_of_a_known_model_passes(scripted, endpoint):
+def test_a_good_endpoint_of_a_known_model_passes(scripted, check):
     search = scripted.calls(("search", {"query": "Brindle Lighthouse"}), reasoning="Search.")
-    with endpoint(search, scripted.says(FINAL, "Found."), model="gpt-4o-mini") as server:
-        found = checked(AgentSettings(model="openai/gpt-4o-mini", base_url=server.url))
+    found = check(search, scripted.says(FINAL, "Found."), model="openai/gpt-4o-mini")
     assert {check.state for check in found.values()} == {"ok"}
     assert found["protocol"].detail == "tools"
     assert "1 of 1" in found["tool calls"].detail
@@ -47,18 +43,11 @@ def test_a_good_endpoint_of_a_known_model_passes(scripted, endpoint):
     assert "US$ 0.15 a million tokens sent, 0.6 written, 0.075 from its cache" in found["price"].detail
 
 
-def test_what_an_endpoint_lacks_is_named(scripted, endpoint):
-    with endpoint(scripted.says("Maren Oxley")) as server:
-        found = checked(AgentSettings(model="hosted_vllm/m", base_url=server.url))
-    assert {what: check.state for what, check in found.items()} == {
-        "endpoint": "ok",
-        "protocol": "warn",
-        "tool calls": "fail",
-        "reasoning": "warn",
-        "answer": "ok",
-        "context window": "warn",
-        "price": "warn",
-    }
+def test_what_an_endpoint_lacks_is_named(scripted, check):
+    found = check(scripted.says("Maren Oxley"))
+    states = {what: check.state for what, check in found.items()}
+    warned = dict.fromkeys(("protocol", "reasoning", "context window", "price"), "warn")
+    assert states == {"endpoint": "ok", "tool calls": "fail", "answer": "ok", **warned}
     assert "--enable-auto-tool-choice" in found["tool calls"].detail
     assert "'Maren Oxley'" in found["tool calls"].detail
     assert "by tagged no call came; by react no call came" in found["protocol"].detail
@@ -90,28 +79,24 @@ def test_a_protocol_by_which_calls_come_is_named(scripted):
         ("react-text", "Thought: Look.\nAction: search\nAction Input: x"),
     ],
 )  # fmt: skip
-def test_calls_in_the_text_are_those_of_their_protocol(scripted, endpoint, name, text):
+def test_calls_in_the_text_are_those_of_their_protocol(scripted, check, name, text):
     final = f"<answer>{FINAL}</answer>" if "<" in text else f"Thought: Found.\nFinal Answer: {FINAL}"
-    with endpoint(scripted.says(text), scripted.says(final)) as server:
-        found = checked(load_agent(name, {"base_url": server.url}))
+    found = check(scripted.says(text), scripted.says(final), profile=name)
     assert [found[what].state for what in ("protocol", "tool calls", "reasoning", "answer")] == ["ok"] * 4
     assert "as the profile says" in found["context window"].detail
 
 
-def test_calls_that_a_server_left_in_the_text_are_a_warning_that_names_the_remedy(scripted, endpoint):
+def test_calls_that_a_server_left_in_the_text_are_a_warning_that_names_the_remedy(scripted, check):
     left = f"<tool_call>{json.dumps({'name': 'search', 'arguments': {'query': 'x'}})}</tool_call>"
     channels = '<|channel|>commentary to=functions.search <|constrain|>json<|message|>{"query": "x"}<|call|>'
     for text in (left, channels):
-        with endpoint(scripted.says(text), scripted.says(FINAL)) as server:
-            found = checked(AgentSettings(model="hosted_vllm/m", base_url=server.url))
+        found = check(scripted.says(text), scripted.says(FINAL))
         assert found["tool calls"].state == "warn"
         assert "--tool-call-parser" in found["tool calls"].detail
 
 
-def test_a_call_that_could_not_run_is_shown_with_its_problem(scripted, endpoint):
-    both = scripted.calls(("search", {"query": "x"}), ("fly", {}))
-    with endpoint(both, scripted.says(FINAL)) as server:
-        found = checked(AgentSettings(model="hosted_vllm/m", base_url=server.url))
+def test_a_call_that_could_not_run_is_shown_with_its_problem(scripted, check):
+    found = check(scripted.calls(("search", {"query": "x"}), ("fly", {})), scripted.says(FINAL))
     assert found["tool calls"].state == "warn"
     assert "1 of 2" in found["tool calls"].detail
     assert "fly" in found["tool calls"].detail
@@ -121,21 +106,19 @@ def test_a_call_that_could_not_run_is_shown_with_its_problem(scripted, endpoint)
     ("field", "value"),
     [("reasoning", "Search."), ("reasoning_details", [{"type": "reasoning.text", "text": "Search."}])],
 )
-def test_reasoning_that_goes_back_in_another_field_than_it_came_is_a_warning(scripted, endpoint, field, value):
+def test_reasoning_that_goes_back_in_another_field_than_it_came_is_a_warning(scripted, check, field, value):
     search = {**scripted.calls(("search", {"query": "x"})), field: value}
-    with endpoint(search, scripted.says(FINAL)) as server:
-        for back, state in (("reasoning_content", "warn"), (field, "ok"), ("no", "ok")):
-            found = checked(AgentSettings(model="hosted_vllm/m", base_url=server.url, pass_reasoning=back))
-            assert found["reasoning"].state == state
-            assert f"in {field}" in found["reasoning"].detail
-            assert (f"set pass_reasoning={field}" in found["reasoning"].detail) == (state == "warn")
+    for back, state in (("reasoning_content", "warn"), (field, "ok"), ("no", "ok")):
+        reasoning = check(search, scripted.says(FINAL), pass_reasoning=back)["reasoning"]
+        assert reasoning.state == state
+        assert f"in {field}" in reasoning.detail
+        assert (f"set pass_reasoning={field}" in reasoning.detail) == (state == "warn")
 
 
-def test_a_wrong_answer_and_none_are_warnings(scripted, endpoint):
+def test_a_wrong_answer_and_none_are_warnings(scripted, check):
     search = scripted.calls(("search", {"query": "x"}))
     for text, told in (("Exact Answer: Nobody", "which its page says"), ("Exact Answer: unknown", "gave_up")):
-        with endpoint(search, scripted.says(text)) as server:
-            found = checked(AgentSettings(model="hosted_vllm/m", base_url=server.url))
+        found = check(search, scripted.says(text))
         assert found["answer"].state == "warn"
         assert told in found["answer"].detail
 
@@ -149,13 +132,12 @@ def test_an_endpoint_that_refuses_fails_and_says_why(scripted, status):
     assert "not for you" in checks[0].detail
 
 
-def test_its_connections_are_closed(scripted, endpoint, monkeypatch):
+def test_its_connections_are_closed(scripted, check, monkeypatch):
     from lrat_sim.models import openai_model
 
     clients = []
     plain = openai_model.openai_client
     monkeypatch.setattr(openai_model, "openai_client", lambda *given: clients.append(plain(*given)) or clients[-1])
-    with endpoint(scripted.calls(("search", {"query": "x"})), scripted.says(FINAL, "Found.")) as server:
-        check_agent(AgentSettings(model="openai/m", base_url=server.url))
+    check(scripted.calls(("search", {"query": "x"})), scripted.says(FINAL, "Found."), model="openai/m")
     assert clients
     assert all(client.is_closed() for client in clients)

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from lrat_sim.agent.context import Context
 from lrat_sim.agent.profile import AgentSettings, Limits, Sampling
 from lrat_sim.agent.tools import TOOLS
+from lrat_sim.agent.transcript import Context
 from lrat_sim.models.call import Completion, ContextOverflow
 from lrat_sim.models.message import read_message
 from lrat_sim.records import Usage
@@ -48,16 +48,12 @@ def test_what_was_sent_counts_as_the_provider_says_and_the_rest_in_proportion():
 def test_calls_and_reasoning_are_in_the_prompt():
     plain = {"role": "assistant", "content": "Tolls."}
     known = context(window=100)
-    sizes = [
-        known.estimate([message])
-        for message in (
-            plain,
-            plain | {"reasoning_content": WORDS},
-            plain | {"thinking_blocks": [{"thinking": WORDS}]},
-            plain | {"tool_calls": [{"function": {"name": "search", "arguments": WORDS}}]},
-        )
-    ]
-    assert all(size > sizes[0] + count_tokens(WORDS) for size in sizes[1:])
+    for more in (
+        {"reasoning_content": WORDS},
+        {"thinking_blocks": [{"thinking": WORDS}]},
+        {"tool_calls": [{"function": {"name": "search", "arguments": WORDS}}]},
+    ):
+        assert known.estimate([plain | more]) > known.estimate([plain]) + count_tokens(WORDS)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +87,7 @@ def test_without_window_and_limit_nothing_is_counted(monkeypatch):
     def refuse(text):
         raise AssertionError(text)
 
-    monkeypatch.setattr("lrat_sim.agent.context.count_tokens", refuse)
+    monkeypatch.setattr("lrat_sim.agent.transcript.count_tokens", refuse)
     known = context()
     known.note([user(WORDS)], counted(5))
     assert known.fits([user(WORDS * 10_000)])
@@ -116,15 +112,9 @@ def test_the_agent_is_told_to_answer_before_its_window_is_full(voice, scripted, 
         "tagged": scripted.says('<tool_call>{"name": "search", "arguments": {"query": "salt"}}</tool_call>'),
         "react": scripted.says("Action: search[salt]"),
     }[protocol]
-    window = 1600
-    trajectory, requests = voice(
-        *[search] * 5,
-        scripted.says("Exact Answer: Thornmouth"),
-        protocol=protocol,
-        window=window,
-        counts=real_counts,
-        limits={"turns": 100, "snippet_tokens": 100, "k": 4},
-    )
+    window, limits = 1600, {"turns": 100, "snippet_tokens": 100, "k": 4}
+    said = (*[search] * 5, scripted.says("Exact Answer: Thornmouth"))
+    trajectory, requests = voice(*said, protocol=protocol, window=window, counts=real_counts, limits=limits)
     assert trajectory.end_reason == "token_limit"
     assert 2 < len(requests) < 50
     assert all(real_counts(request) <= window - window // 4 for request in requests)
@@ -159,6 +149,5 @@ def test_a_provider_that_never_has_room_leaves_the_run_unanswered(voice, scripte
     assert (trajectory.status, trajectory.end_reason, trajectory.error) == ("unanswered", "token_limit", None)
     assert len(requests) < 9 + 7  # not one call for each output
     assert trajectory.extra["left_out"] == list(range(9))
-    assert all(
-        message["content"].startswith("(left out") for message in requests[-1].messages if message["role"] == "tool"
-    )
+    outputs = [message["content"] for message in requests[-1].messages if message["role"] == "tool"]
+    assert all(output.startswith("(left out") for output in outputs)

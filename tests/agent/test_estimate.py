@@ -12,7 +12,7 @@ from lrat_sim.agent.estimate import STEPS, estimate, print_dry_run
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, Limits, Sampling, load_agent, profile_yaml
 from lrat_sim.errors import InputError
-from lrat_sim.models.facts import Price
+from lrat_sim.models.budget import Price
 from lrat_sim.records import Task
 from lrat_sim.text import count_tokens, first_tokens
 

@@ -26,19 +26,8 @@ PIECES = [
     *("\nThought: ", "\nAction: ", "\nAction Input: ", "\nObservation: ", "\nFinal Answer: ", "Exact Answer: "),
     *("search[salt]", "visit(3", "search", "get_document", '{"name": "search", "arguments": {"query": "salt"}}'),
     *('{"name": "visit", "arguments": {"docid": 3', '"query"', "{'query': 'salt',}", "{", "}", "[", "]", '"', "'", ":"),
-    *(
-        "<|im_end|>",
-        "<|channel|>analysis<|message|>",
-        "<|end|>",
-        "assistantfinal",
-        "```json\n",
-        "```",
-        "\n",
-        "//",
-        "\\",
-    ),
-    *("salt", "Thornmouth", "DocID: 3", "3", "\x00", "\u2028", "ı", "<", ">", " ", "analysis ", "[THINK]"),
-    *("\n", "//", "\\", "None"),
+    *("<|im_end|>", "<|channel|>analysis<|message|>", "<|end|>", "assistantfinal", "analysis ", "[THINK]", "```json\n"),
+    *("salt", "Thornmouth", "DocID: 3", "3", "\x00", "\u2028", "ı", "<", ">", " ", "```", "\n", "//", "\\", "None"),
 ]
 WRITTEN = st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=40)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WRITTEN
@@ -50,14 +39,9 @@ ANY = st.recursive(
     max_leaves=6,
 )
 NAMES = st.sampled_from(["search", "visit", "get_document", "fly", "", "functions.search"]) | WRITTEN
-CALLS = st.lists(
-    st.tuples(st.sampled_from(["", "a", "b"]), NAMES, WRITTEN | ANY.map(json.dumps)), min_size=1, max_size=3
-).map(
-    lambda calls: [
-        {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
-        for id, name, arguments in calls
-    ]
-)
+FUNCTIONS = st.fixed_dictionaries({"name": NAMES, "arguments": WRITTEN | ANY.map(json.dumps)})
+CALL = {"id": st.sampled_from(["", "a", "b"]), "type": st.just("function"), "function": FUNCTIONS}
+CALLS = st.lists(st.fixed_dictionaries(CALL), min_size=1, max_size=3)
 MESSAGES = st.fixed_dictionaries(
     {"content": st.none() | WRITTEN},
     optional={
@@ -100,8 +84,8 @@ def texts(value):
     return [value] if isinstance(value, str) else []
 
 
+# what may go once it was understood
 MARKS = re.compile(r"</?think(?:ing)?>|\[/?THINK\]|<\|\w+\|>|analysis|assistantfinal|</?tool_call>", re.IGNORECASE)
-"""What may go once it was understood."""
 
 
 def held(turn):

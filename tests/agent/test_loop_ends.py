@@ -141,32 +141,36 @@ def test_a_run_without_plan_is_an_error_of_its_task(scripted):
     assert (trajectory.status, trajectory.error.boundary) == ("error", "task")
 
 
-def test_the_cost_limit_counts_the_price_of_every_call(scripted):
-    def answer(request, _):
-        message = (
-            scripted.says(TEXT)
-            if request.get("tool_choice") == "none"
-            else scripted.calls(("search", {"query": "salt"}))
-        )
-        return scripted.Reply(scripted.body(message, model="gpt-4o-mini"))
+@pytest.fixture
+def over_http(scripted):
+    """Runs the task against a server that answers so; the trajectory and the requests."""
 
-    with scripted.Server(answer) as server:
-        agent = AgentSettings(model="openai/gpt-4o-mini", base_url=server.url, limits=Limits(cost=1e-5))
-        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    def go(answer, model="openai/m", **limits):
+        with scripted.Server(answer) as server:
+            agent = AgentSettings(model=model, base_url=server.url, limits=Limits(**limits))
+            return asyncio.run(run_task(TASK, agent, scripted.Tiny())), server.requests
+
+    return go
+
+
+def test_the_cost_limit_counts_the_price_of_every_call(scripted, over_http):
+    def answer(request, _):
+        forced, search = request.get("tool_choice") == "none", scripted.calls(("search", {"query": "salt"}))
+        return scripted.Reply(scripted.body(scripted.says(TEXT) if forced else search, model="gpt-4o-mini"))
+
+    trajectory, _ = over_http(answer, "openai/gpt-4o-mini", cost=1e-5)
     assert (trajectory.status, trajectory.end_reason) == ("answered", "cost_limit")
     assert trajectory.usage.cost == pytest.approx(4.5e-6 * len(trajectory.turns))
     assert len(trajectory.turns) == 4
 
 
-def test_a_model_that_hangs_meets_the_time_limit(scripted):
+def test_a_model_that_hangs_meets_the_time_limit(scripted, over_http):
     def answer(request, number):
         if request.get("tool_choice") != "none":
             return scripted.Reply(hang=1.5)
         return scripted.Reply(scripted.body(scripted.says(TEXT)))
 
-    with scripted.Server(answer) as server:
-        agent = AgentSettings(model="openai/m", base_url=server.url, limits=Limits(seconds=0.5))
-        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    trajectory, _ = over_http(answer, seconds=0.5)
     assert (trajectory.status, trajectory.end_reason) == ("answered", "time_limit")
     assert len(trajectory.extra["attempts"]) == 1
     assert trajectory.seconds < 1.4
@@ -175,7 +179,7 @@ def test_a_model_that_hangs_meets_the_time_limit(scripted):
 @pytest.mark.parametrize(
     "message", ["Unknown parameter: 'tool_choice'.", "m does not support parameters: ['tool_choice'], for model=m"]
 )
-def test_where_the_choice_of_tools_is_refused_the_message_alone_asks_for_the_answer(scripted, message):
+def test_where_the_choice_of_tools_is_refused_the_message_alone_asks_for_the_answer(scripted, over_http, message):
     def answer(request, number):
         if "tool_choice" in request:
             return scripted.Reply({"error": {"message": message, "type": "invalid_request_error"}}, status=400)
@@ -183,25 +187,21 @@ def test_where_the_choice_of_tools_is_refused_the_message_alone_asks_for_the_ans
         said = scripted.says(TEXT) if forced else scripted.calls(("search", {"query": "Brindle Lighthouse"}))
         return scripted.Reply(scripted.body(said))
 
-    with scripted.Server(answer) as server:
-        agent = AgentSettings(model="openai/m", base_url=server.url, limits=Limits(k=2, turns=2))
-        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    trajectory, requests = over_http(answer, k=2, turns=2)
     assert (trajectory.status, trajectory.end_reason, trajectory.answer) == ("answered", "turn_limit", "Thornmouth")
     assert [each["status"] for each in trajectory.extra["attempts"]] == [400]
-    refused, answered = server.requests[-2:]
+    refused, answered = requests[-2:]
     assert refused["tool_choice"] == "none"
     assert answered == {name: value for name, value in refused.items() if name != "tool_choice"}
     assert answered["tools"] == TOOLS, "a conversation with calls is refused by some without them"
 
 
-def test_another_refusal_of_the_call_for_an_answer_is_an_error(scripted):
+def test_another_refusal_of_the_call_for_an_answer_is_an_error(scripted, over_http):
     def answer(request, _):
         if "tool_choice" in request:
             return scripted.Reply({"error": {"message": "Invalid value for 'temperature'."}}, status=400)
         return scripted.Reply(scripted.body(scripted.calls(("search", {"query": "Brindle Lighthouse"}))))
 
-    with scripted.Server(answer) as server:
-        agent = AgentSettings(model="openai/m", base_url=server.url, limits=Limits(k=2, turns=1))
-        trajectory = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
+    trajectory, requests = over_http(answer, k=2, turns=1)
     assert (trajectory.status, trajectory.error.boundary) == ("error", "model")
-    assert len(server.requests) == 2
+    assert len(requests) == 2

@@ -46,15 +46,20 @@ def test_what_is_not_allowed_is_refused_by_name(overrides, named):
         load_agent("openai-tools", overrides)
 
 
-def test_settings_made_in_a_script_are_checked_too():
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"limits": {"k": 0}}, r"limits\.k"),
+        ({"model": "sim/m", "simulation": {"patience": -1}}, "patience"),
+        ({"model": "sim/m", "protocol": "tagged"}, "sim/ speaks protocol tools, not tagged"),
+        ({"prompt": "no-such-prompt"}, "no-such-prompt"),
+    ],
+)
+def test_settings_made_in_a_script_are_checked_too(settings, said):
+    with pytest.raises((InputError, UnknownName), match=said):
+        AgentSettings(**{"model": "openai/m", **settings}).resolved()
     with pytest.raises(InputError, match="k is 0"):
-        AgentSettings(model="openai/m", limits=Limits(k=0)).resolved()
-    with pytest.raises(InputError, match=r"limits\.k"):
-        AgentSettings(model="openai/m", limits={"k": 0}).resolved()
-    with pytest.raises(InputError, match="patience"):
-        AgentSettings(model="sim/m", simulation={"patience": -1}).resolved()
-    with pytest.raises(UnknownName, match="no-such-prompt"):
-        AgentSettings(model="openai/m", prompt="no-such-prompt").resolved()
+        Limits(k=0)
 
 
 def test_the_fingerprint_holds_what_decides_behaviour():
@@ -87,7 +92,7 @@ def test_the_fingerprint_holds_what_a_protocol_tells_the_model(monkeypatch):
     assert agent.describe()["fingerprint"] != before
     monkeypatch.undo()
     assert agent.describe()["fingerprint"] == before
-    monkeypatch.setattr("lrat_sim.agent.profile.RULES", ("another",))
+    monkeypatch.setattr("lrat_sim.agent.profile.ESCAPE_RULES", ("another",))
     assert agent.describe()["fingerprint"] != before
 
 
@@ -127,8 +132,3 @@ def test_a_bare_no_of_yaml_is_the_setting_no(tmp_path):
     path.write_text("model: openai/m\npass_reasoning: no\n")
     assert load_agent(str(path)).pass_reasoning == "no"
     assert load_agent(str(path), {"pass_reasoning": "inline"}).pass_reasoning == "inline"
-
-
-def test_the_simulated_agent_speaks_native_tool_calls_alone():
-    with pytest.raises(InputError, match="speaks protocol tools, not tagged"):
-        AgentSettings(model="sim/default", protocol="tagged")

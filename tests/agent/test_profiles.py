@@ -12,8 +12,7 @@ from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.errors import InputError
-from lrat_sim.models.facts import require_key
-from lrat_sim.models.litellm_model import import_litellm
+from lrat_sim.models.litellm_model import import_litellm, require_key
 from lrat_sim.records import Task
 
 WANTED = {"agentcpm-explore", "glm-4", "gpt-oss", "minimax-m2", "openai-tools", "react-text", "simulated"}

@@ -15,6 +15,7 @@ TEXTS = yaml.safe_load(Path(__file__).with_name("texts.yaml").read_text("utf-8")
 NATIVE, TAGGED, REACT = (PROTOCOLS[name] for name in ("tools", "tagged", "react"))
 SEARCH = '<tool_call>\n{"name": "search", "arguments": {"query": "salt"}}\n</tool_call>'
 CALL = ("search", '{"query": "salt"}')
+NATIVE_CALLS = [{"id": "c", "type": "function", "function": dict(zip(("name", "arguments"), CALL, strict=True))}]
 
 
 def read(protocol, content, **fields):
@@ -42,10 +43,9 @@ def test_calls_that_a_server_left_in_the_text_are_read_from_there():
 
 
 def test_native_calls_leave_the_text_alone():
-    native = [{"id": "c", "type": "function", "function": {"name": "search", "arguments": '{"query": "tolls"}'}}]
-    parsed = read(NATIVE, f"I write {SEARCH}", tool_calls=native)
-    assert called(parsed) == [("search", '{"query": "tolls"}')]
-    assert parsed.text == f"I write {SEARCH}"
+    parsed = read(NATIVE, f"I write {SEARCH.replace('salt', 'tolls')}", tool_calls=NATIVE_CALLS)
+    assert called(parsed) == [CALL]
+    assert parsed.text == f"I write {SEARCH.replace('salt', 'tolls')}"
 
 
 @pytest.mark.parametrize("protocol", [NATIVE, TAGGED])
@@ -80,13 +80,8 @@ def test_reasoning_goes_back_in_the_field_that_is_asked_for(how, field):
 def test_signed_blocks_and_details_go_back_as_they_came_but_for_no():
     blocks = [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]
     details = [{"type": "reasoning.encrypted", "data": "xyz"}]
-    parsed = read(
-        NATIVE,
-        None,
-        reasoning_content="Hm.",
-        thinking_blocks=blocks,
-        provider_specific_fields={"reasoning_details": details},
-    )
+    beside = {"reasoning_details": details}
+    parsed = read(NATIVE, None, reasoning_content="Hm.", thinking_blocks=blocks, provider_specific_fields=beside)
     for how in ("reasoning_content", "reasoning", "reasoning_details", "inline"):
         assert back(NATIVE, parsed, how)["thinking_blocks"] == blocks
     assert back(NATIVE, parsed, "reasoning_details")["reasoning_details"] == details
@@ -153,20 +148,15 @@ def test_with_a_call_an_answer_is_kept_but_calls_come_first():
 
 
 def test_calls_that_a_server_parsed_out_of_the_tags_are_put_back():
-    native = [{"id": "c", "type": "function", "function": {"name": "search", "arguments": '{"query": "salt"}'}}]
-    parsed = read(TAGGED, "<think>Tolls.</think>", tool_calls=native)
+    parsed = read(TAGGED, "<think>Tolls.</think>", tool_calls=NATIVE_CALLS)
     assert called(parsed) == [CALL]
     assert back(TAGGED, parsed)["content"] == f"<think>Tolls.</think>\n{SEARCH}"
 
 
 def test_tagged_outputs_come_in_one_message_of_the_user():
     calls = [Call(id=str(n), tool="search", arguments={}, output=f"output {n}") for n in range(2)]
-    assert TAGGED.outputs(calls) == [
-        {
-            "role": "user",
-            "content": "<tool_response>\noutput 0\n</tool_response>\n<tool_response>\noutput 1\n</tool_response>",
-        }
-    ]
+    tagged = "<tool_response>\noutput 0\n</tool_response>\n<tool_response>\noutput 1\n</tool_response>"
+    assert TAGGED.outputs(calls) == [{"role": "user", "content": tagged}]
     assert [message["content"] for message in NATIVE.outputs(calls)] == ["output 0", "output 1"]
     assert REACT.outputs(calls) == [{"role": "user", "content": "Observation: output 0\n\nObservation: output 1"}]
 

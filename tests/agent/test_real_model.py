@@ -55,23 +55,17 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with log.open("wb") as said:
         server = subprocess.Popen([sys.executable, "-m", "llama_cpp.server", *arguments], stdout=said, stderr=said)
     try:
-        _wait_for(f"http://127.0.0.1:{port}/v1/models", server, log)
+        for _ in range(120):
+            try:
+                urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5).close()
+                break
+            except (URLError, OSError):
+                assert server.poll() is None, log.read_text(errors="replace")[-2000:]
+                time.sleep(0.5)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.terminate()
         server.wait(30)
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(120):
-        try:
-            urlopen(url, timeout=5).close()
-        except (URLError, OSError):
-            assert server.poll() is None, log.read_text(errors="replace")[-2000:]
-            time.sleep(0.5)
-        else:
-            return
-    raise AssertionError("the server did not come up")
 
 
 def _agent(profile: str, endpoint: str, **more: object) -> AgentSettings:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from lrat_sim import keys
+from lrat_sim.agent.tools import TOOLS
 from lrat_sim.errors import ModelError
 from lrat_sim.models.call import Answer, Request
 from lrat_sim.models.client import attempt, close_connections
@@ -23,16 +24,6 @@ MODELS = ["openai/m", "hosted_vllm/m", "openrouter/m", "azure/m", "anthropic/m",
 COMPLETION = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
 CHOICE = {"index": 0, "finish_reason": "stop"}
 CALL = {"id": "a", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}}
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "search",
-            "description": "Searches.",
-            "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
-        },
-    }
-]
 
 
 def said(message, **more):

@@ -34,6 +34,10 @@ PRICED = "openai/gpt-4o-mini"
 PRICE = 10 * 0.15e-6 + 5 * 0.6e-6
 
 
+def said(message):
+    return {"content": {"error": {"message": message}}}
+
+
 async def ask(server, text="hello", *, client=None, priority=0, deadline=None, **settings):
     settings = {"model": "hosted_vllm/m", "base_url": server.url, "timeout": 5.0, **settings}
     request = Request(messages=[{"role": "user", "content": text}], **settings)
@@ -81,7 +85,7 @@ async def test_a_passing_fault_is_tried_again_and_recorded(serve, reply, model, 
     ],
 )
 async def test_what_will_not_pass_is_never_tried_again(serve, status, message, kind):
-    server = serve(content={"error": {"message": message}}, status=status)
+    server = serve(status=status, **said(message))
     with pytest.raises(kind) as caught:
         await ask(server)
     assert isinstance(caught.value, ModelError)
@@ -194,10 +198,7 @@ async def test_a_call_that_waits_for_its_next_attempt_holds_no_slot(serve, reply
 
 @pytest.mark.parametrize(("status", "limit"), [(429, 10), (500, 20), (400, 20)])
 async def test_a_429_shrinks_an_adaptive_limiter_and_no_other_failure_does(serve, status, limit):
-    server, client = (
-        serve(status=status, content={"error": {"message": "rate limit"}}),
-        Client(limiter=AdaptiveLimiter(20)),
-    )
+    server, client = serve(status=status, **said("rate limit")), Client(limiter=AdaptiveLimiter(20))
     with pytest.raises(CallFailed):
         await ask(server, client=client, retries=Retries(attempts=1))
     assert client.limiter.limit == limit

@@ -93,19 +93,15 @@ async def test_who_waits_is_served_by_priority_and_then_in_order():
 
 async def test_a_waiter_that_is_let_in_and_cancelled_in_one_breath_leaves_its_slot():
     limiter = AdaptiveLimiter(1, adaptive=False)
-
-    async def call():
+    async with AsyncExitStack() as stack:
         async with limiter.slot():
-            pass
-
-    async with limiter.slot():
-        waiting = asyncio.ensure_future(call())
-        await asyncio.sleep(0)
-    waiting.cancel()
-    with suppress(asyncio.CancelledError):
-        await waiting
-    assert waiting.cancelled()
-    assert limiter.taken == 0
+            waiting = asyncio.ensure_future(stack.enter_async_context(limiter.slot()))
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        assert waiting.cancelled()
+        assert limiter.taken == 0
 
 
 def test_a_limiter_without_slots_is_refused():

@@ -21,6 +21,10 @@ REDACTED = {"type": "redacted_thinking", "data": "zz"}
     [
         ({"content": "a"}, None, "a"),
         ({"content": None}, None, None),
+        # absent reasoning is not empty reasoning
+        ({"content": "a", "reasoning_content": None}, None, "a"),
+        ({"content": "a", "reasoning_content": ""}, "", "a"),
+        ({"content": "<think></think>a"}, "", "a"),
         # fields: DeepSeek, SGLang, GLM; vLLM, Groq; both at once, as some servers do while they rename it
         ({"content": "a", "reasoning_content": "why"}, "why", "a"),
         ({"content": "a", "reasoning": "why"}, "why", "a"),
@@ -69,13 +73,6 @@ REDACTED = {"type": "redacted_thinking", "data": "zz"}
 def test_reasoning_is_read_whatever_its_shape(raw, reasoning, text):
     message = read_message({"role": "assistant", **raw})
     assert (message.reasoning, message.text) == (reasoning, text)
-
-
-def test_absent_reasoning_is_not_empty_reasoning():
-    assert read_message({"content": "a"}).reasoning is None
-    assert read_message({"content": "a", "reasoning_content": None}).reasoning is None
-    assert read_message({"content": "a", "reasoning_content": ""}).reasoning == ""
-    assert read_message({"content": "<think></think>a"}).reasoning == ""
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ def told(value, *, inside=False):
     return error
 
 
-def waited(error, **settings):
+def waited(outcome, **settings):
     state = RetryCallState(Retrying(), None, (), {})
-    state.outcome = Future.construct(1, error, has_exception=True)
+    state.outcome = Future.construct(1, outcome, has_exception=isinstance(outcome, Exception))
     return wait_as_asked(**settings)(state)
 
 
@@ -60,13 +60,8 @@ def test_a_429_may_say_it_in_words(words, seconds):
     assert retry_after(error) == seconds
 
 
-def test_a_result_may_hold_the_wish_too():
-    state = RetryCallState(Retrying(), None, (), {})
-    state.outcome = Future.construct(1, SimpleNamespace(retry_after=3.0), has_exception=False)
-    assert wait_as_asked(otherwise=1.0)(state) == 3.0
-
-
-def test_the_wait_is_what_the_error_or_its_cause_asks_for_up_to_the_longest():
+def test_the_wait_is_what_the_result_the_error_or_its_cause_asks_for_up_to_the_longest():
+    assert waited(SimpleNamespace(retry_after=3.0), otherwise=1.0) == 3.0
     wrapped = ValueError("wrapped")
     wrapped.__cause__ = told("90")
     for error in (told("90"), wrapped):

@@ -13,7 +13,7 @@ from lrat_sim.corpus.passage import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.records import Document
 from lrat_sim.retrieval import bm25
-from lrat_sim.retrieval.tokenize import tokenize
+from lrat_sim.retrieval.bm25 import tokenize
 
 QUERIES = ["the opera of Ada Holm", "finished the bridge in 1917", "town 3 town 3 film", "東京"]
 

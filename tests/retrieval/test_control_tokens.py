@@ -11,8 +11,7 @@ from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.models.message import read_message
 from lrat_sim.records import Hit
-from lrat_sim.retrieval.control_tokens import escape_control_tokens, unescaped
-from lrat_sim.retrieval.result_format import LONGEST_NAME, show_document, show_hits
+from lrat_sim.retrieval.result_format import LONGEST_NAME, escape_control_tokens, show_document, show_hits, unescaped
 from lrat_sim.text import WIDEST, first_tokens
 
 

@@ -65,10 +65,7 @@ def test_the_models_own_prompts_are_used_and_can_be_overridden(corpus, tmp_path)
     prompted.prompts = {"query": "query: ", "document": "passage: "}
     prompted.save(str(tmp_path / "model"))
     model = str(tmp_path / "model")
-    own, plain = (
-        SentenceEncoder(model, CPU),
-        SentenceEncoder(str(minilm_folder()), CPU),
-    )
+    own, plain = SentenceEncoder(model, CPU), SentenceEncoder(str(minilm_folder()), CPU)
     assert (own.identity()["query_prompt"], own.identity()["document_prompt"]) == ("query: ", "passage: ")
     assert np.allclose(own.query("town"), plain.query("query: town"), atol=1e-6)
     assert np.allclose(own.documents(["town"]), plain.documents(["passage: town"]), atol=1e-6)

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from lrat_sim.errors import UnknownDocument
+from lrat_sim.models.budget import read_usage
 from lrat_sim.models.call import OWN_MODELS, Answer, Request
-from lrat_sim.models.usage import read_usage
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.text import normalise

@@ -16,35 +16,21 @@ from lrat_sim.records import Call
 
 PassReasoning = Literal["no", "reasoning_content", "reasoning", "reasoning_details", "inline"]
 
-SLOT = "{tools}"
-"""Where a prompt describes the tools, for protocols that do not send them beside the messages."""
+SLOT = "{tools}"  # where a prompt describes the tools, for protocols that do not send them beside the messages
 
 
 class ParsedMessage(Struct, frozen=True, kw_only=True):
-    """One message of the model, understood.
+    """One message of the model, understood; an answer beside calls does not count."""
 
-    Args:
-        reasoning: None where it gave none; an empty string is an empty one.
-        text: what it said beside reasoning and calls; the answer alone where it gave one.
-        calls: what it asks for, unread, whatever the wording; they come before an answer in the same message, which
-            does not count.  One without a name was meant as a call and cannot be read.
-        answer: the text of the answer, None where there is none in the protocol's form.
-        plain: what may be taken for an answer once one was demanded, whatever its form but a call's.
-        written: the content of the message as it goes back to the model.
-        apart: reasoning that came in a field of its own, so that ``written`` does not hold it.
-        raw: the message as received, where it holds more than reasoning, text and calls.
-        remind: whether a message without call and answer gets the protocol's reminder.
-    """
-
-    reasoning: str | None
-    text: str | None
-    calls: list[ToolCall]
-    answer: str | None
-    plain: str | None
-    written: str | None
-    apart: str | None = None
-    raw: dict[str, Any] | None = None
-    remind: bool = True
+    reasoning: str | None  # an empty string is an empty one
+    text: str | None  # beside reasoning and calls; the answer alone where it gave one
+    calls: list[ToolCall]  # unread; one without a name was meant as a call and cannot be read
+    answer: str | None  # in the protocol's form
+    plain: str | None  # what may be taken for an answer once one was demanded
+    written: str | None  # the content as it goes back to the model
+    apart: str | None = None  # reasoning that came in a field of its own, so that `written` does not hold it
+    raw: dict[str, Any] | None = None  # as received, where it holds more than reasoning, text and calls
+    remind: bool = True  # whether a message without call and answer gets the protocol's reminder
 
     @property
     def silent(self) -> bool:
@@ -72,24 +58,18 @@ class ParsedMessage(Struct, frozen=True, kw_only=True):
 
 
 class Protocol(ABC):
-    """How one kind of model is talked to; holds no state.
-
-    ``tools`` is sent beside the messages, None where the prompt has them ``described`` in its slot.  ``stop`` ends the
-    model's turn.  ``tool_choice`` goes with the call that wants an answer.  ``form`` says how a call is written, in
-    words, so that a model that quotes it calls nothing; ``reminder`` is told to one that wrote neither call nor answer.
-    ``prompts`` names the prompts that go with it: the system prompt, and what demands an answer.
-    """
+    """How one kind of model is talked to; holds no state."""
 
     name: ClassVar[str]
     # counts up with each change of how messages are read or written, which the wording does not show
     version: ClassVar[int] = 2
-    tools: ClassVar[list[dict[str, Any]] | None] = None
-    tool_choice: ClassVar[str | None] = None
-    stop: ClassVar[Sequence[str]] = ()
-    form: ClassVar[str] = ""
-    reminder: ClassVar[str]
-    described: ClassVar[str] = ""
-    prompts: ClassVar[tuple[str, str]]
+    tools: ClassVar[list[dict[str, Any]] | None] = None  # sent beside the messages
+    described: ClassVar[str] = ""  # else the tools, in the slot of the prompt
+    tool_choice: ClassVar[str | None] = None  # of the call that wants an answer
+    stop: ClassVar[Sequence[str]] = ()  # ends the model's turn
+    form: ClassVar[str] = ""  # how a call is written, in words, so that a model that quotes it calls nothing
+    reminder: ClassVar[str]  # what a model is told that wrote neither call nor answer
+    prompts: ClassVar[tuple[str, str]]  # names of the system prompt and of what demands an answer
 
     def wording(self) -> dict[str, Any]:
         """All that decides what a model is told, for the agent's fingerprint."""
@@ -109,8 +89,8 @@ class Protocol(ABC):
         """The messages that show a turn's outputs; as many whatever the outputs are."""
 
     def ask(self, messages: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-        """The conversation with a request of ours at its end: in the last message where that is the user's, since
-        many chat templates take no two in a row."""
+        """The conversation with a request of ours at its end."""
+        # in the last message where that is the user's, since many chat templates take no two in a row
         if messages[-1]["role"] == "user":
             return [*messages[:-1], {"role": "user", "content": f"{messages[-1]['content']}\n\n{text}"}]
         return [*messages, {"role": "user", "content": text}]
@@ -131,12 +111,7 @@ class Protocol(ABC):
         return text if reasoning is None else f"<think>\n{reasoning}\n</think>\n\n{text or ''}"
 
     def forgotten_call(self, message: Message, written: str) -> tuple[str, str] | None:
-        """A call at the end of thinking that was never closed: the thought, and what is written from the call on.
-
-        A call in thinking that was closed was only thought of.  Here the model forgot to say where it ends: the opening
-        tag has no closing one, or the server took all of the message for ``reasoning_content``, up to the call.  The
-        thought follows what came apart, in a field of its own.
-        """
+        """A call at the end of thinking that was never closed: the thought, and what is written from the call on."""
         apart = self.thinking_apart(message)
         opened = PATTERNS["think_open"].match(written)
         if opened is not None and not PATTERNS["think_close"].search(written):
@@ -145,6 +120,7 @@ class Protocol(ABC):
                 return None
             return "\n".join(filter(None, [apart, thinking[:start].strip()])), thinking[start:]
         if apart and not written.strip() and not message.calls and (start := call_start(apart)) is not None:
+            # the server took all of the message for `reasoning_content`
             calls = read_text_calls(apart[start:])
             if calls.named and not calls.text:
                 return apart[:start].strip(), apart[start:]

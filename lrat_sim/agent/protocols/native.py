@@ -15,15 +15,11 @@ from lrat_sim.records import Call
 
 
 class Native(Protocol):
-    """The calls are fields of the message, the outputs messages of their own.
-
-    The call that wants an answer still sends the tools, with ``tool_choice: none``, since some providers refuse a
-    conversation with tool calls without them.
-    """
+    """The calls are fields of the message, the outputs messages of their own."""
 
     name = "tools"
     tools: ClassVar[list[dict[str, Any]] | None] = TOOLS
-    tool_choice = "none"
+    tool_choice = "none"  # rather than no tools: some providers then refuse a conversation that holds calls
     prompts = ("search-agent", "answer-now")
     form = 'call a tool by a native tool call with a name and JSON arguments, {"query": "..."}'
     reminder = (

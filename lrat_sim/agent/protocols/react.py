@@ -16,12 +16,9 @@ _EXACT = re.compile(r"exact answer", re.IGNORECASE)
 
 
 class React(Protocol):
-    """``Thought:``, ``Action: search[...]`` or ``Action:`` and ``Action Input:``, ``Final Answer:``; outputs come back
-    in a user's message as ``Observation:``.
-
-    What a model writes from ``Observation:`` on is its own invention and is cut off.  Labels count at the beginning
-    of a line alone.
-    """
+    """``Thought:``, ``Action: search[...]`` or ``Action:`` and ``Action Input:``, ``Final Answer:``, each at the
+    beginning of a line; outputs come back in a user's message as ``Observation:``, and what a model writes from there
+    on is its own invention and is cut off."""
 
     name = "react"
     prompts = ("search-agent-react", "answer-now-react")

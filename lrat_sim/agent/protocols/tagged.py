@@ -15,11 +15,7 @@ from lrat_sim.records import Call
 
 class Tagged(Protocol):
     """``<think>``, ``<tool_call>{json}</tool_call>`` and ``<answer>`` in the text; outputs come back in a user's
-    message as ``<tool_response>``.
-
-    What a model writes from ``<tool_response>`` on is its own invention, where a server ignored the stop sequence: it
-    is cut off.  An answer inside the thinking does not count, nor does a call, unless the thinking was never closed.
-    """
+    message as ``<tool_response>``, and what a model writes from there on is its own invention and is cut off."""
 
     name = "tagged"
     prompts = ("search-agent-tagged", "answer-now-tagged")

@@ -1,8 +1,7 @@
 """The policy of the simulated agent: from the messages, and the plan of its task, to the next action.
 
-It keeps nothing between calls.  Each call replays the conversation and comes to the same beliefs as the call
-before it, because every random draw is decided by (seed, what it is about) and not by when it is made.  Draws do
-not know the retriever, so two retrievers on the same task meet the same agent, and comparisons pair well.
+It keeps nothing between calls: each replays the conversation and comes to the same beliefs, because every random draw
+is decided by the seed and what it is about.  So two retrievers on the same task meet the same agent, and pair well.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from lrat_sim.agent.simulated.chance import normal, pick, shuffled, uniform, verbosity
-from lrat_sim.agent.simulated.persona import Persona
+from lrat_sim.agent.simulated.persona import Persona, normal, pick, shuffled, uniform, verbosity
 from lrat_sim.agent.simulated.reading import (
     Event,
     Glimpse,
@@ -30,10 +28,8 @@ from lrat_sim.agent.simulated.reading import (
 from lrat_sim.corpus.plans import Passage, branches, compare, reference, stands_in, states
 from lrat_sim.records import Plan
 
-_LOOKALIKE = 0.5
-"""The likeness of a title to the subject from which a hasty reader may take the one for the other."""
-_TERMS = 4
-"""Words in a row that a query takes over from a text, the question included."""
+_LOOKALIKE = 0.5  # the likeness of a title to the subject from which a hasty reader may take the one for the other
+_TERMS = 4  # words in a row that a query takes over from a text, the question included
 
 
 class SearchAction(Struct, frozen=True):
@@ -69,11 +65,7 @@ class Belief(Struct, frozen=True):
 
 
 class Thought(Struct, kw_only=True):
-    """What the agent makes of the conversation so far.
-
-    A hop's object in the plan is compared with texts that were shown, and enters a belief only from one that states
-    it.
-    """
+    """What the agent makes of the conversation so far; it believes a hop's object only from a text that states it."""
 
     plan: Plan
     question: str

@@ -1,7 +1,4 @@
-"""Reading: what the conversation shows, whether a text states a fact, how promising a snippet looks.
-
-All of it is from the messages and lexical, on the words that were shown (invariant 9): no labels, index or encoder.
-"""
+"""What the conversation shows, and how promising a snippet looks, by the words that were shown alone (invariant 9)."""
 
 from __future__ import annotations
 
@@ -53,8 +50,7 @@ class OpenedDocument(Struct, frozen=True):
     text: str
 
 
-Event = ResultList | OpenedDocument | None
-"""What a tool call brought; None for one that failed."""
+Event = ResultList | OpenedDocument | None  # what a tool call brought; None for one that failed
 
 
 @lru_cache(maxsize=1 << 13)
@@ -116,11 +112,8 @@ def promise(glimpse: Glimpse, subject: str, hop: Hop) -> float:
 
 
 def mistaken_value(title: str, text: str, subject: str, hop: Hop) -> str | None:
-    """What a hasty reader takes from a text that does not state the fact.
-
-    The date or the name in the sentence that shares most words with the relation, if any shares one; never the
-    title's own name or the subject, and never the fact's true value, which the text does not state.
-    """
+    """What a hasty reader takes from a text that does not state the fact: the date or the name in the sentence that
+    shares most words with the relation, if any shares one; never the title's own name or the subject."""
     wanted = relation_stems(hop)
     overlaps = [(len(wanted & stems(sentence)), sentence) for sentence in _SENTENCE.split(text.removeprefix(title))]
     overlap, sentence = max(overlaps)

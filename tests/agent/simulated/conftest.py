@@ -54,6 +54,10 @@ class Conversation:
             self.execute(action)
         raise AssertionError("the last turn offers no tools, so it must answer")
 
+    def finished(self, turns: int = 60) -> Conversation:
+        self.run(turns)
+        return self
+
     def queries(self) -> list[str]:
         return [action.query for action in self.actions if isinstance(action, SearchAction)]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import statistics
 
-from lrat_sim.agent.simulated.chance import verbosity
-from lrat_sim.agent.simulated.persona import Habits, Persona
+from lrat_sim.agent.simulated.model import reasoning
+from lrat_sim.agent.simulated.persona import Habits, Persona, verbosity
 from lrat_sim.agent.simulated.policy import AnswerAction, BrowseAction, SearchAction, Thought, decide
-from lrat_sim.agent.simulated.prose import reasoning
 from lrat_sim.agent.simulated.reading import Glimpse, OpenedDocument, ResultList
 from lrat_sim.records import Document, Hop, Plan
 from lrat_sim.text import count_tokens
@@ -50,9 +49,7 @@ def _said(action) -> str:
 def test_a_persona_without_habits_keeps_its_runs(converse):
     said = []
     for seed in range(12):
-        run = converse(seed=seed, snippet=120)
-        run.run()
-        said.append("|".join(_said(action) for action in run.actions))
+        said.append("|".join(map(_said, converse(seed=seed, snippet=120).finished().actions)))
     assert hashlib.sha256("\n".join(said).encode()).hexdigest()[:8] == ACTIONS
 
 
@@ -194,12 +191,8 @@ def test_long_snippets_of_a_practised_searcher_mean_fewer_opened_documents(conve
     documents = [Document(id=f"d{number}", title="Teren Vald", text=text) for number in range(6)]
 
     def browses(snippet: int) -> int:
+        setting = {"plan": ONE, "documents": documents, "snippet": snippet}
         habits = Habits(scrutiny=1.0, consensus=0.3)
-        runs = [
-            converse(plan=ONE, documents=documents, seed=seed, snippet=snippet, habits=habits) for seed in range(15)
-        ]
-        for run in runs:
-            run.run()
-        return sum(run.browses() for run in runs)
+        return sum(converse(seed=seed, habits=habits, **setting).finished().browses() for seed in range(15))
 
     assert browses(500) < 0.6 * browses(40)

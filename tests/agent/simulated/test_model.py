@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from lrat_sim.agent import load_agent
+from lrat_sim.agent.simulated.model import reasoning
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.simulated.policy import AnswerAction, think
-from lrat_sim.agent.simulated.prose import reasoning
 from lrat_sim.errors import InputError
 from lrat_sim.models.call import CallRefused, Request
 from lrat_sim.models.client import Client
@@ -53,8 +53,7 @@ def test_a_missing_or_wrong_simulation_parameter_is_refused_and_not_retried(conv
 
 
 def test_the_plan_never_stands_in_a_message(converse):
-    conversation = converse(pickiness=9.0)
-    conversation.run()
+    conversation = converse(pickiness=9.0).finished()
     said = msgspec.json.encode([m for m in conversation.messages if m["role"] != "tool"]).decode()
     assert "Thornmouth" not in said
 
@@ -63,8 +62,7 @@ def test_lengths_of_reasoning_about_evidence_and_other_pages_overlap(converse):
     """The behaviour targets ask for an AUC between .55 and .68; a small sample is held to a wider band."""
     lengths: dict[bool, list[int]] = {True: [], False: []}
     for seed in range(150):
-        conversation = converse(seed=seed, pickiness=0.6, credulity=0.0)
-        conversation.run()
+        conversation = converse(seed=seed, pickiness=0.6, credulity=0.0).finished()
         for turn in range(2, len(conversation.messages) + 1, 2):
             thought, action = think(conversation.messages[: turn + 1], conversation.plan, Persona(), seed, tools=True)
             if conversation.messages[turn]["content"].startswith("Document"):
@@ -76,8 +74,7 @@ def test_lengths_of_reasoning_about_evidence_and_other_pages_overlap(converse):
 
 
 def test_reasoning_names_the_page_it_speaks_of(converse):
-    conversation = converse(pickiness=0.6)
-    conversation.run()
+    conversation = converse(pickiness=0.6).finished()
     for turn in range(2, len(conversation.messages) + 1, 2):
         content = conversation.messages[turn]["content"]
         if content.startswith("Document"):
@@ -100,12 +97,8 @@ def _persona(name: str) -> dict[str, Any]:
 
 
 def _searches(converse: Any, name: str) -> float:
-    counts = []
-    for seed in range(12):
-        run = converse(documents=HOPELESS, seed=seed, **_persona(name))
-        run.run(turns=120)
-        counts.append(len(run.queries()))
-    return statistics.mean(counts)
+    runs = (converse(documents=HOPELESS, seed=seed, **_persona(name)) for seed in range(12))
+    return statistics.mean(len(run.finished(turns=120).queries()) for run in runs)
 
 
 @pytest.mark.parametrize("name", PERSONAS)
@@ -130,19 +123,14 @@ def test_the_stubborn_one_searches_longest_and_the_hasty_one_least(converse):
 
 def test_a_pickier_agent_opens_less(converse):
     def browses(pickiness: float) -> int:
-        runs = [converse(seed=seed, pickiness=pickiness) for seed in range(15)]
-        for run in runs:
-            run.run()
-        return sum(run.browses() for run in runs)
+        return sum(converse(seed=seed, pickiness=pickiness).finished().browses() for seed in range(15))
 
     assert browses(1.6) < browses(0.6)
 
 
 def test_a_personality_with_an_unknown_or_impossible_trait_is_refused(tmp_path):
     path = tmp_path / "odd.yaml"
-    path.write_text("model: sim/odd\nsimulation: {credulity: 2}\n")
-    with pytest.raises(InputError, match="credulity"):
-        load_agent(str(path)).resolved()
-    path.write_text("model: sim/odd\nsimulation: {temper: 2}\n")
-    with pytest.raises(InputError, match="temper"):
-        load_agent(str(path)).resolved()
+    for trait in ("credulity", "temper"):
+        path.write_text(f"model: sim/odd\nsimulation: {{{trait}: 2}}\n")
+        with pytest.raises(InputError, match=trait):
+            load_agent(str(path)).resolved()

@@ -37,8 +37,7 @@ def test_a_run_finds_both_hops_and_answers(converse):
 @pytest.mark.parametrize("traits", [{}, {"patience": 12.0, "habits": Habits(doubt=1.0)}])
 @pytest.mark.parametrize("seed", range(12))
 def test_no_object_of_a_hop_enters_a_query_or_an_answer_before_it_was_read(converse, seed, traits):
-    run = _careful(converse, seed=seed, **traits)
-    run.run()
+    run = _careful(converse, seed=seed, **traits).finished()
     shown = normalise(run.messages[0]["content"])
     events = iter(recall(run.messages))
     for action in run.actions:
@@ -70,13 +69,12 @@ def test_a_credulous_reader_takes_a_look_alike_and_answers_wrongly(converse):
         for number in range(6)
     ]
     plan = Plan(hops=[Hop(subject="The Salt Lantern", relation="author", object="Ysolde Marrick")])
-    fooled = [
-        converse(plan=plan, documents=lookalikes, seed=seed, credulity=1.0, pickiness=0.3).run() for seed in range(8)
-    ]
-    wary = [
-        converse(plan=plan, documents=lookalikes, seed=seed, credulity=0.0, pickiness=0.3, bluff=0.0).run()
-        for seed in range(8)
-    ]
+
+    def answers(**traits):
+        setting = {"plan": plan, "documents": lookalikes, "pickiness": 0.3}
+        return [converse(seed=seed, **setting, **traits).run() for seed in range(8)]
+
+    fooled, wary = answers(credulity=1.0), answers(credulity=0.0, bluff=0.0)
     assert any(answer.value is not None and "Orrin" in answer.value for answer in fooled)
     assert all(answer.value is None for answer in wary)
 
@@ -96,9 +94,8 @@ def test_without_tools_it_answers_at_once(converse):
 
 
 def test_queries_vary_and_do_not_repeat_while_there_are_wordings(converse):
-    run = _careful(converse, documents=DISTRACTORS, pickiness=9.0, patience=6.0, patience_spread=0.0)
-    run.run()
-    queries = run.queries()
+    traits = {"pickiness": 9.0, "patience": 6.0, "patience_spread": 0.0}
+    queries = _careful(converse, documents=DISTRACTORS, **traits).finished().queries()
     assert len(set(queries)) == len(queries) == 6
     assert any(word in query for query in queries for word in ("Tolls", "quay", "coast", "Lantern"))
 
@@ -108,25 +105,16 @@ DISTRACTORS = [Document(id="d3", title="Salt Lantern quay", text="Tolls of the S
 
 def test_longer_snippets_mean_fewer_opened_documents(converse):
     def browses(snippet: int) -> int:
-        runs = [_careful(converse, seed=seed, snippet=snippet, trust=0.8) for seed in range(20)]
-        for run in runs:
-            run.run()
-        return sum(run.browses() for run in runs)
+        runs = (_careful(converse, seed=seed, snippet=snippet, trust=0.8) for seed in range(20))
+        return sum(run.finished().browses() for run in runs)
 
     assert browses(2000) < browses(20)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(converse):
-    first, again = _careful(converse, seed=3), _careful(converse, seed=3)
-    first.run()
-    again.run()
-    assert first.actions == again.actions
-    others = []
-    for seed in range(10):
-        other = _careful(converse, seed=seed)
-        other.run()
-        others.append([str(action) for action in other.actions])
-    assert len({tuple(other) for other in others}) > 1
+    first, again = (_careful(converse, seed=3).finished().actions for _ in range(2))
+    assert first == again
+    assert len({str(_careful(converse, seed=seed).finished().actions) for seed in range(10)}) > 1
 
 
 def test_a_comparison_is_computed_from_what_was_read(converse):
