@@ -31,7 +31,7 @@ from lrat_sim.formats.fields import count, filled, items, mapping, seconds_of, t
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_in
 from lrat_sim.formats.registry import Format
 from lrat_sim.formats.sources import record_reader
-from lrat_sim.grading.confidence import stated_confidence
+from lrat_sim.grading.replies import stated_confidence
 from lrat_sim.records import EndReason, Failure, Grade, Task, Turn, Usage, known_sum
 
 if sys.version_info >= (3, 14):

@@ -28,7 +28,7 @@ from lrat_sim.formats.fields import count, filled, items, mapping, seconds_of, t
 from lrat_sim.formats.messages import ChatMessage, Conversation, Refuse, answer_of
 from lrat_sim.formats.registry import Format, Notes
 from lrat_sim.formats.sources import record_reader
-from lrat_sim.grading.confidence import stated_confidence
+from lrat_sim.grading.replies import stated_confidence
 from lrat_sim.records import Failure, Grade, GradeState, Task, Turn, Usage, known_sum
 
 _METADATA = "metadata.json"

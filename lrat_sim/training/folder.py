@@ -22,9 +22,7 @@ RECORD, _IDENTITY = "training.json", "identity.json"
 
 METRIC = "nDCG@10"
 """The figure of a measurement that decides which weights are kept."""
-
-_LOGGED = 200
-"""Entries of the loss log of a whole run, about."""
+_LOGGED = 200  # entries of the loss log of a whole run, about
 
 
 class StepLoss(Struct, frozen=True):
@@ -80,11 +78,7 @@ def identity(settings: TrainingSettings, **fingerprints: str) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> TrainingRecord:
-    """How the model in a folder was made.
-
-    Raises:
-        InputError: the folder holds no model that lrat-sim trained.
-    """
+    """How the model in a folder was made."""
     return read_json(folder / RECORD, TrainingRecord, "the record of a trained model", "train into another folder")
 
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from lrat_sim.training.data import Features
 
-MOST = 1 << 29
-"""Bytes that the table may take."""
+MOST = 1 << 29  # bytes that the table may take
 
 Tokens = tuple[int, ...]
 
@@ -20,12 +19,9 @@ Tokens = tuple[int, ...]
 def remember_frozen(model: Any, parts: list[nn.Module], batches: Iterable[Features]) -> dict[Tokens, Tensor]:
     """Puts a table of known outputs in place of a model's embeddings and frozen layers (``parts``), without dropout.
 
-    A document comes in many batches, and these layers make the same of it in each.  The table is made from ``batches``,
-    tokenised texts padded at the end, which depend on the pairs alone, so that a training that was killed resumes with
-    the same numbers.  Other texts go through the layers as ever, and so do all where the table would be too large.
-
-    Returns:
-        The table, by token ids: (tokens, hidden size) each.
+    The table, of (tokens, hidden size) by token ids, is made from ``batches``, tokenised texts padded at the end, which
+    depend on the pairs alone, so that a resumed training has the same numbers.  Other texts go through the layers as
+    ever, and so do all where the table would be too large.
     """
     table = _table(model, parts[-1], batches)
     if not table:

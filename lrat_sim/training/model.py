@@ -1,4 +1,8 @@
-"""The model of a training run: what its base is, which of its parts are trained, and how its weights are kept."""
+"""The model of a training run: what its base is, which of its parts are trained, and how it is saved.
+
+Encoders are saved in the form that sentence-transformers 3, 5 and 6 all load: version 6 writes new names of modules and
+settings and reads the old ones too; earlier versions know the old ones alone, and refuse a setting they do not know.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -18,11 +23,24 @@ from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import RECORD, read_record
 from lrat_sim.training.settings import TrainingSettings
 
-_NOT_WEIGHTS = {"README.md", RECORD}
-"""Files of a model folder that may change without changing what it computes."""
+_NOT_WEIGHTS = {"README.md", RECORD}  # files of a model folder that may change without changing what it computes
+_SHORT = 128  # tokens up to which plain attention is the faster one on a CPU, at little memory
 
-_SHORT = 128
-"""Tokens up to which plain attention is the faster one on a CPU, at little memory."""
+# modules that earlier versions have under sentence_transformers.models
+_OLD_NAMES = {"Transformer", "Pooling", "Normalize", "Dense", "Dropout", "LayerNorm", "WordEmbeddings", "CNN", "LSTM"}
+_READS_TEXT: dict[str, Any] = {
+    "transformer_task": "feature-extraction",
+    "module_output_name": "token_embeddings",
+}
+_TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
+_POOLING = {
+    "cls": "pooling_mode_cls_token",
+    "mean": "pooling_mode_mean_tokens",
+    "max": "pooling_mode_max_tokens",
+    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
+    "weightedmean": "pooling_mode_weightedmean_tokens",
+    "lasttoken": "pooling_mode_lasttoken",
+}
 
 
 def base_fingerprint(base_model: str | Path) -> str:
@@ -76,11 +94,7 @@ def check_tokenizer(base_model: str | Path) -> None:
 def make_trainable(model: Any, settings: TrainingSettings) -> Any:
     """Adds adapters, freezes layers, and sets dropout, gradient checkpointing and attention as the settings say.
 
-    Returns:
-        The adapters, whose ``merge_and_unload`` adds them to the weights; None without ``lora_rank``.
-
-    Raises:
-        InputError: the model has no such parts.
+    Returns the adapters, whose ``merge_and_unload`` adds them to the weights; None without ``lora_rank``.
     """
     adapters = None
     if settings.lora_rank:
@@ -100,12 +114,9 @@ def make_trainable(model: Any, settings: TrainingSettings) -> Any:
 
 
 def add_adapters(backbone: nn.Module | None, rank: int, alpha: float) -> Any:
-    """Puts a low-rank adapter (LoRA, Hu et al. 2021) beside every linear layer, to be trained alone; in place.
+    """Puts a low-rank adapter (LoRA, Hu et al. 2021), its output scaled by ``alpha / rank``, beside every linear layer.
 
-    The adapters' output is scaled by ``alpha / rank``.
-
-    Raises:
-        InputError: the model is no transformer.
+    The adapters are trained alone; a model that is no transformer is an input error.
     """
     if backbone is None:
         raise InputError("this base model has no transformer to adapt; set lora_rank to 0.")
@@ -120,8 +131,7 @@ def add_adapters(backbone: nn.Module | None, rank: int, alpha: float) -> Any:
 def freeze_layers(model: Any, layers: int) -> None:
     """Keeps the embeddings and the lower ``layers`` transformer layers as they are, adapters within them too.
 
-    Nothing below the first trained layer then needs a gradient, so neither their activations nor a backward pass is
-    paid for; and their dropout is off, since it would only disturb what cannot adapt.
+    Their dropout is off, since it would only disturb what cannot adapt.
     """
     for part in frozen_parts(model, layers):
         part.requires_grad_(False)
@@ -129,11 +139,7 @@ def freeze_layers(model: Any, layers: int) -> None:
 
 
 def frozen_parts(model: Any, layers: int) -> list[nn.Module]:
-    """The embeddings and the lower ``layers`` transformer layers, in order; none where no layer is frozen.
-
-    Raises:
-        InputError: the model has no more layers than that.
-    """
+    """The embeddings and the lower ``layers`` transformer layers, in order; one layer must be left to train."""
     if layers == 0:
         return []
     backbone = model.transformers_model
@@ -180,14 +186,54 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Takes up what :func:`save_weights` wrote of the same model.
-
-    Raises:
-        InputError: the file is damaged, or of another model.
-    """
+    """Takes up what :func:`save_weights` wrote of the same model."""
     with foreign.reading(f"the weights in {path} are damaged", "delete the folder of the unfinished training"):
         loaded = load_file(path)
     _, unknown = model.load_state_dict(loaded, strict=False)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     if unknown or trained - loaded.keys():
         raise InputError(f"{path} holds the weights of another model; delete the folder of the unfinished training.")
+
+
+def save_encoder(model: Any, folder: Path) -> None:
+    """Writes a ``SentenceTransformer`` to a new folder, without a card; what has no old form stays as it is written."""
+    model.save_pretrained(str(folder), create_model_card=False)
+    modules: list[dict[str, Any]] = msgspec.json.decode((folder / "modules.json").read_bytes())
+    for module, part in zip(modules, model, strict=True):
+        package, _, name = module["type"].rpartition(".")
+        if not package.startswith("sentence_transformers.") or name not in _OLD_NAMES:
+            continue
+        module["type"] = f"sentence_transformers.models.{name}"
+        path = folder / module["path"] / ("sentence_bert_config.json" if name == "Transformer" else "config.json")
+        if path.is_file():
+            _write(path, _old_settings(name, part, msgspec.json.decode(path.read_bytes())))
+    _write(folder / "modules.json", modules)
+
+
+def _old_settings(name: str, part: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a module by the names that earlier versions know."""
+    if name == "Transformer":
+        reads_text = config.get("modality_config", {}).get("text") == _TEXT
+        if reads_text and all(config.get(key) == value for key, value in _READS_TEXT.items()):
+            config = _without(config, "modality_config", *_READS_TEXT)
+        return {"max_seq_length": part.max_seq_length, "do_lower_case": part.do_lower_case, **config}
+    if name == "Pooling":
+        modes = config["pooling_mode"]
+        modes = (modes,) if isinstance(modes, str) else modes
+        return {
+            "word_embedding_dimension": config["embedding_dimension"],
+            **{old: mode in modes for mode, old in _POOLING.items()},
+            "include_prompt": config["include_prompt"],
+        }
+    # what is read and written goes unnamed where it is what earlier versions take
+    names = ("module_input_name", "module_output_name")
+    usual = all(config.get(key, "sentence_embedding") == "sentence_embedding" for key in names)
+    return _without(config, *names) if name in ("Normalize", "Dense") and usual else config
+
+
+def _without(config: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in names}
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")

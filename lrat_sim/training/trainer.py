@@ -155,11 +155,7 @@ def teacher_scores(
 ) -> None:
     """Writes a cross-encoder's scores of (query, passage) pairs, before any activation, unless the file is there.
 
-    Args:
-        model: a CrossEncoder with one output.
-        texts: the pairs.
-        path: an npy file, (len(texts),) in fp32.
-        progress: told of the pairs that are scored.
+    ``path`` is an npy file, (len(texts),) in fp32.
     """
     if path.exists():
         return

@@ -23,10 +23,10 @@ from lrat_sim.training.model import (
     frozen_parts,
     load_weights,
     make_trainable,
+    save_encoder,
     save_weights,
     without_dropout,
 )
-from lrat_sim.training.saved import save_encoder
 from lrat_sim.training.settings import TrainingSettings
 
 
