@@ -48,14 +48,23 @@ def data():
 
 
 @pytest.fixture(scope="session")
-def scripted():
+def support():
+    """support(name): the module tests/support/NAME.py."""
+
+    def support(name):
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "support" / f"{name}.py")
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+
+    return support
+
+
+@pytest.fixture(scope="session")
+def scripted(support):
     """Scripted models, server and retriever: the module tests/support/scripted.py."""
-    if "scripted" not in sys.modules:
-        path = Path(__file__).parent / "support" / "scripted.py"
-        spec = importlib.util.spec_from_file_location("scripted", path)
-        sys.modules["scripted"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["scripted"])
-    return sys.modules["scripted"]
+    return support("scripted")
 
 
 @pytest.fixture(scope="session")
