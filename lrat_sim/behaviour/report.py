@@ -161,7 +161,16 @@ def tables(behaviour: Behaviour) -> list[Table]:
         ]
         made.append(Table.of(title, names, rows))
     held = [group for group in groups if group.gaps]
-    return [*made, *(_targets(group, behaviour.targets) for group in held), *map(_populations, held[:1])]
+    made += [_targets(group, behaviour.targets) for group in held]
+    if held:
+        populations = {gap.target.population: gap.population for gap in held[0].gaps}
+        columns = ["name", "runs", "retriever", "k", "snippet", "judge"]
+        rows = [
+            [name, where.title, where.retriever, _text(where.k), _text(where.snippet_tokens), where.judge or NONE]
+            for name, where in populations.items()
+        ]
+        made.append(Table.of("what the targets were measured on", columns, rows, text_columns=(0, 1, 2, 5)))
+    return made
 
 
 def verdict(behaviour: Behaviour) -> str:
@@ -242,13 +251,3 @@ def _wanted(target: Target) -> str:
     if target.lognormal is not None:
         return f"lognormal({target.lognormal.median:g}, {target.lognormal.sigma:g}){near}"
     return f"{target.value:g}{near}"
-
-
-def _populations(group: BehaviourGroup) -> Table:
-    populations = {gap.target.population: gap.population for gap in group.gaps}
-    rows = [
-        [name, where.title, where.retriever, _text(where.k), _text(where.snippet_tokens), where.judge or NONE]
-        for name, where in populations.items()
-    ]
-    columns = ["name", "runs", "retriever", "k", "snippet", "judge"]
-    return Table.of("what the targets were measured on", columns, rows, text_columns=(0, 1, 2, 5))

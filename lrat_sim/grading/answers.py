@@ -70,26 +70,20 @@ class MatchJudge:
 
     def rule(self, task: Task, trajectory: Trajectory) -> Ruling:
         """:meth:`ruling` for callers without an event loop."""
-        message = response(trajectory)
-        answer = read_answer(trajectory.answer)
-        if answer and not states_answer(message) and is_text(answer, task.answers):
-            state, extracted, rationale = _cover_match(answer, task.answers)
-        else:
+        message, answer = response(trajectory), read_answer(trajectory.answer)
+        accepted = [name for name in task.answers if name.strip()]
+        state: GradeState = "incorrect"
+        extracted, rationale = answer, None
+        if not answer or states_answer(message) or not is_text(answer, task.answers):
             state = "correct" if answer and is_match(answer, task.answers) else "incorrect"
-            extracted, rationale = answer, None
+        elif (extracted := covered_answer(answer, accepted)) is not None:
+            state, rationale = "correct", "cover match: the answer is a text, which holds an accepted answer"
+        elif all(map(can_be_covered, accepted)):
+            rationale = "cover match: the answer is a text, which holds no accepted answer"
+        else:
+            state = "ungraded"
+            rationale = "the answer is a text, and its words do not tell whether it gives that yes, no, number or date"
         return Ruling(state=state, extracted=extracted, confidence=stated_confidence(message), rationale=rationale)
-
-
-def _cover_match(text: str, accepted: list[str]) -> tuple[GradeState, str | None, str]:
-    """The state of a text, the accepted answer that it holds, and the rationale."""
-    accepted = [name for name in accepted if name.strip()]
-    covered = covered_answer(text, accepted)
-    if covered is not None:
-        return "correct", covered, "cover match: the answer is a text, which holds an accepted answer"
-    if not all(map(can_be_covered, accepted)):
-        why = "the answer is a text, and its words do not tell whether it gives that yes, no, number or date"
-        return "ungraded", None, why
-    return "incorrect", None, "cover match: the answer is a text, which holds no accepted answer"
 
 
 class ModelAnswerJudge(VotingJudge):

@@ -23,9 +23,8 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.hardware import gains_from_bf16
 from lrat_sim.training.distributed import is_main, process_index
 from lrat_sim.training.folder import METRIC, Measured
-from lrat_sim.training.frozen import remember_frozen
 from lrat_sim.training.kinds import Trainee
-from lrat_sim.training.model import frozen_parts, load_weights, save_weights
+from lrat_sim.training.model import frozen_parts, load_weights, remember_frozen, save_weights
 from lrat_sim.training.settings import TrainingSettings
 
 BEST = "best.safetensors"

@@ -1,4 +1,4 @@
-"""The model of a training run: what its base is, which of its parts are trained, and how it is saved.
+"""The model of a training run: which of its parts are trained, what the others compute, and how it is saved.
 
 Encoders are saved in the form that sentence-transformers 3, 5 and 6 all load: version 6 writes new names of modules and
 settings and reads the old ones too; earlier versions know the old ones alone, and refuse a setting they do not know.
@@ -6,25 +6,27 @@ settings and reads the old ones too; earlier versions know the old ones alone, a
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
-from lrat_sim import catalog, foreign
-from lrat_sim.artifact import fingerprint, fingerprint_file, replacing
+from lrat_sim import foreign
+from lrat_sim.artifact import replacing
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.hardware import best_device
-from lrat_sim.text import minilm_folder
-from lrat_sim.training.folder import RECORD, read_record
+from lrat_sim.training.data import Features
 from lrat_sim.training.settings import TrainingSettings
 
-_NOT_WEIGHTS = {"README.md", RECORD}  # files of a model folder that may change without changing what it computes
+MOST = 1 << 29  # bytes that the table of known outputs may take
 _SHORT = 128  # tokens up to which plain attention is the faster one on a CPU, at little memory
+
+Tokens = tuple[int, ...]
 
 # modules that earlier versions have under sentence_transformers.models
 _OLD_NAMES = {"Transformer", "Pooling", "Normalize", "Dense", "Dropout", "LayerNorm", "WordEmbeddings", "CNN", "LSTM"}
@@ -41,44 +43,6 @@ _POOLING = {
     "weightedmean": "pooling_mode_weightedmean_tokens",
     "lasttoken": "pooling_mode_lasttoken",
 }
-
-
-def base_fingerprint(base_model: str | Path) -> str:
-    """The identity of a base model: of a folder's files but for its card, of a hub model its id."""
-    folder = Path(base_model)
-    if not folder.is_dir():
-        return fingerprint({"hub": str(base_model)})
-    return fingerprint(
-        {
-            str(path.relative_to(folder)): fingerprint_file(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name not in _NOT_WEIGHTS
-        }
-    )
-
-
-def base_name(base_model: str | Path) -> str:
-    """What others know a base model by: its hub id, that of the model it was trained from, or its folder's name."""
-    folder = Path(base_model)
-    if not folder.is_dir():
-        return str(base_model)
-    if folder.resolve() == minilm_folder().resolve():
-        return "sentence-transformers/all-MiniLM-L6-v2"
-    for part in folder.absolute().parts:
-        if part.startswith("models--"):  # the hub's cache: models--ORGANISATION--NAME/snapshots/REVISION
-            return part.removeprefix("models--").replace("--", "/", 1)
-    return read_record(folder).base_name if (folder / RECORD).is_file() else folder.resolve().name
-
-
-def base_licence(base_model: str | Path) -> str | None:
-    """The licence that a base model's card names; None where it has no card on this disk, or its card names none."""
-    card = Path(base_model) / "README.md"
-    with suppress(InputError):  # a card that cannot be read names none
-        _, *head = foreign.read_text(card).split("---\n", 2)
-        content = catalog.parse_yaml(head[0], f"the card {card} is not YAML", "correct it") if len(head) == 2 else None
-        if isinstance(content, dict) and content.get("license"):
-            return str(content["license"])
-    return None
 
 
 def check_tokenizer(base_model: str | Path) -> None:
@@ -165,6 +129,76 @@ def without_dropout(part: nn.Module) -> None:
         for name in ("attention_dropout", "dropout"):  # kept as a number by some decoders
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
+
+
+def remember_frozen(model: Any, parts: list[nn.Module], batches: Iterable[Features]) -> dict[Tokens, Tensor]:
+    """Puts a table of known outputs in place of a model's embeddings and frozen layers (``parts``), without dropout.
+
+    The table, of (tokens, hidden size) by token ids, is made from ``batches``, tokenised texts padded at the end, which
+    depend on the pairs alone, so that a resumed training has the same numbers.  Other texts go through the layers as
+    ever, and so do all where the table would be too large.
+    """
+    table = _table(model, parts[-1], batches)
+    if not table:
+        return table
+    backbone = model.transformers_model
+    known: list[Tensor] = []  # while a batch of known texts is under way, what the frozen layers make of it
+    through_all = backbone.forward
+
+    @wraps(through_all)
+    def forward(*args: Any, **inputs: Any) -> Any:
+        rows = [table.get(tokens) for tokens in _texts(inputs)]
+        if all(row is not None for row in rows):
+            hidden = nn.utils.rnn.pad_sequence(rows, batch_first=True)  # type: ignore[arg-type]  # there is no None
+            known.append(nn.functional.pad(hidden, (0, 0, 0, inputs["input_ids"].shape[1] - hidden.shape[1])))
+        try:
+            return through_all(*args, **inputs)
+        finally:
+            known.clear()
+
+    def skipped(through: Any) -> Any:
+        return lambda *args, **inputs: known[0] if known else through(*args, **inputs)
+
+    backbone.forward = forward
+    for part in parts:
+        part.forward = skipped(part.forward)
+    return table
+
+
+class _Enough(Exception):
+    """Ends a forward pass after the last frozen layer."""
+
+
+@torch.no_grad()
+def _table(model: Any, last: nn.Module, batches: Iterable[Features]) -> dict[Tokens, Tensor]:
+    table: dict[Tokens, Tensor] = {}
+    outputs: list[Any] = []
+    taken = 0
+
+    def stop(module: nn.Module, inputs: Any, output: Any) -> None:
+        outputs.append(output)
+        raise _Enough
+
+    hook = last.register_forward_hook(stop)
+    try:
+        for features in batches:
+            try:
+                model(dict(features))
+            except _Enough:
+                output = outputs.pop()
+            taken += output.nbytes if isinstance(output, Tensor) else MOST  # some layers give more than their output
+            if taken >= MOST:
+                return {}
+            texts = _texts(features)
+            table |= {tokens: row[: len(tokens)].clone() for tokens, row in zip(texts, output, strict=True)}
+    finally:
+        hook.remove()
+    return table
+
+
+def _texts(features: Features) -> list[Tokens]:
+    lengths = features["attention_mask"].sum(dim=1).tolist()
+    return [tuple(tokens[:length]) for tokens, length in zip(features["input_ids"].tolist(), lengths, strict=True)]
 
 
 @torch.no_grad()

@@ -25,18 +25,21 @@ from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.retrieval.rerank import load_cross_encoder
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.distributed import is_main, join, process_count, wait_for_all
-from lrat_sim.training.folder import TrainingRecord, claim, discard, identity, is_trained, mean_losses, settle
-from lrat_sim.training.kinds import KINDS, Trainee
-from lrat_sim.training.loop import BEST, History, compute_dtype, fit
-from lrat_sim.training.model import (
+from lrat_sim.training.folder import (
+    TrainingRecord,
     base_fingerprint,
     base_licence,
     base_name,
-    check_tokenizer,
-    load_weights,
-    make_trainable,
-    mix,
+    claim,
+    discard,
+    identity,
+    is_trained,
+    mean_losses,
+    settle,
 )
+from lrat_sim.training.kinds import KINDS, Trainee
+from lrat_sim.training.loop import BEST, History, compute_dtype, fit
+from lrat_sim.training.model import check_tokenizer, load_weights, make_trainable, mix
 from lrat_sim.training.settings import TrainingSettings
 
 _PAIRS_AT_ONCE = 256

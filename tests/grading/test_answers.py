@@ -82,14 +82,6 @@ def test_trajectory_of_an_unknown_task_is_refused_by_name(make):
         graded([make.run(task_id="q9")], MatchJudge())
 
 
-def test_answers_in_the_store_are_not_graded_again(make, tmp_path):
-    runs = [make.run(), make.run(id="t2")]
-    with Store(tmp_path / "grades.jsonl", Grade) as store:
-        assert len(graded(runs[:1], MatchJudge(), store=store)) == 1
-        assert [grade.trajectory_id for grade in graded(runs, MatchJudge(), store=store)] == ["t2"]
-        assert len(list(store)) == 2
-
-
 @pytest.mark.parametrize(
     ("reply", "state", "extracted", "confidence"),
     [

@@ -14,16 +14,14 @@ from lrat_sim.errors import InputError
 from lrat_sim.retrieval.encoder import load_model
 from lrat_sim.retrieval.rerank import load_cross_encoder
 from lrat_sim.text import minilm_folder
-from lrat_sim.training.frozen import remember_frozen
+from lrat_sim.training.folder import base_fingerprint, base_licence, base_name
 from lrat_sim.training.model import (
     add_adapters,
-    base_fingerprint,
-    base_licence,
-    base_name,
     freeze_layers,
     frozen_parts,
     load_weights,
     make_trainable,
+    remember_frozen,
     save_encoder,
     save_weights,
     without_dropout,
@@ -206,7 +204,7 @@ def test_attention_that_is_not_available_is_named(tiny_model, tiny_cross_encoder
 
 @pytest.mark.parametrize("most", [1 << 29, 1])
 def test_known_outputs_of_frozen_layers_change_nothing_but_the_work(tiny_model, monkeypatch, most):
-    monkeypatch.setattr("lrat_sim.training.frozen.MOST", most)
+    monkeypatch.setattr("lrat_sim.training.model.MOST", most)
     plain, remembering = load_model(tiny_model, "cpu"), load_model(tiny_model, "cpu")
     for model in (plain, remembering):
         freeze_layers(model, 2)
