@@ -142,7 +142,7 @@ class Transcript:
             others=self._others(placed),
             verdict=next((v for v in reversed(self._verdicts) if (v.turn, v.call) == (number, position)), None),
             pairs=[
-                replace(mined, labels=labels(mined.pair, self.trajectory, self._verdicts, mined.report))
+                replace(mined, labels=labels(mined.pair, self.trajectory, self._verdicts, mined.report, self.task))
                 for mined in self._pairs
                 if mined.pair.provenance.turn == number and self._searched(mined) == position
             ],
