@@ -49,24 +49,16 @@ class Ordering(Struct, frozen=True, kw_only=True):
             "yes" if (gain.low or 0.0) > 0 else "reversed" if (gain.high or 0.0) < 0 else "no" for gain in self.gains
         ]
 
-    def table(self) -> Table:
+    def __rich__(self) -> RenderableType:
         """Success by retriever, the worst first, and whether each is told from the one before."""
-        gains, verdicts = ["", *(gain.text(scale=100) for gain in self.gains)], ["", *self.told_apart()]
-        rows = [
-            [name, success.text(scale=100), str(errors), gain, verdict]
-            for name, success, errors, gain, verdict in zip(
-                self.names, self.success, self.errors, gains, verdicts, strict=True
-            )
-        ]
+        success, gains = ([estimate.text(scale=100) for estimate in part] for part in (self.success, self.gains))
+        columns = self.names, success, map(str, self.errors), ["", *gains], ["", *self.told_apart()]
         return Table.of(
             f"order of {len(self.names)} retrievers on {self.tasks} tasks: Kendall's tau {self.tau.text(3)}",
             ["retriever, worst first", "success, %", "errors", "gain over the one\nbefore, points", "told apart"],
-            rows,
+            zip(*columns, strict=True),
             text_columns=(0, 4),
-        )
-
-    def __rich__(self) -> RenderableType:
-        return self.table().to_terminal()
+        ).to_terminal()
 
 
 def ordering(runs: Sequence[Path], *, seed: int = 0, resamples: int = RESAMPLES) -> Ordering:
