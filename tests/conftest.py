@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import shutil
 import signal
@@ -48,23 +47,11 @@ def data():
 
 
 @pytest.fixture(scope="session")
-def support():
-    """support(name): the module tests/support/NAME.py."""
-
-    def support(name):
-        if name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "support" / f"{name}.py")
-            sys.modules[name] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(sys.modules[name])
-        return sys.modules[name]
-
-    return support
-
-
-@pytest.fixture(scope="session")
-def scripted(support):
+def scripted():
     """Scripted models, server and retriever: the module tests/support/scripted.py."""
-    return support("scripted")
+    import scripted
+
+    return scripted
 
 
 @pytest.fixture(scope="session")
@@ -112,14 +99,8 @@ def wheel_settings(one_layer):
     """A flywheel small enough for a test, training included."""
     from lrat_sim.study import FlywheelSettings
 
-    training = {
-        "epochs": 1,
-        "batch_size": 16,
-        "group_size": 3,
-        "freeze_layers": 0,
-        "max_query_length": 32,
-        "max_document_length": 32,
-    }
+    training = {"epochs": 1, "batch_size": 16, "group_size": 3, "freeze_layers": 0}
+    training |= {"max_query_length": 32, "max_document_length": 32}
     return FlywheelSettings(base_model=str(one_layer), training_options=training, test_tasks=8, samples=1)
 
 

@@ -16,8 +16,7 @@ from lrat_sim.behaviour.resample import RESAMPLES, MeasureEstimate
 from lrat_sim.behaviour.targets import TARGETS, Target, TargetGap, Targets, distances, load_targets
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.spreadsheet import csv_text
-from lrat_sim.tables import NONE, Group, Row, Table, number, percent
+from lrat_sim.tables import NONE, Group, Row, Table, csv_text, number, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -57,9 +57,11 @@ def schema(
     """Print the JSON schema of a record."""
     import json
 
-    from lrat_sim.records import NOUNS, json_schema
+    import msgspec
 
-    say(json.dumps(json_schema(NOUNS[noun]), indent=2))
+    from lrat_sim.records import NOUNS
+
+    say(json.dumps(msgspec.json.schema(NOUNS[noun]), indent=2))
 
 
 def judge_report(

@@ -5,15 +5,19 @@ from lrat_sim.rollout.calls import CallOptions
 
 
 @pytest.fixture(scope="session")
-def provider(support):
+def provider():
     """An OpenAI-compatible provider that fails by a plan: the module tests/support/provider.py."""
-    return support("provider")
+    import provider
+
+    return provider
 
 
 @pytest.fixture(scope="session")
-def rollout_process(support, scripted, provider):
+def rollout_process():
     """A rollout that a process of its own can run: the module tests/support/rollout_process.py."""
-    return support("rollout_process")
+    import rollout_process
+
+    return rollout_process
 
 
 @pytest.fixture
