@@ -24,7 +24,6 @@ from lrat_sim.agent import load_agent
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.behaviour import behaviour
 from lrat_sim.behaviour.report import BehaviourGroup
-from lrat_sim.behaviour.tables import render
 from lrat_sim.corpus import prepare
 from lrat_sim.grading.run import grade_run
 from lrat_sim.records import Document, Hit, Task
@@ -139,7 +138,7 @@ def main(
     console.print(yaml.safe_dump({"simulation": best.simulation}, sort_keys=False))
     held_out = observed(dataset.tasks("test")[:test_tasks], best, served, out / "test")
     console.print(f"on test questions: {loss(held_out):.2f}")
-    console.print(render(behaviour([out / "test"], out=out / "behaviour")))
+    console.print(behaviour([out / "test"], out=out / "behaviour"))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""What agents do, for any trajectories: LRAT's Table 1 and Figure 4, and how far that is from a real agent.
-
-:func:`lrat_sim.behaviour.report.behaviour` reads trajectories, measures them and holds them against targets;
-:mod:`lrat_sim.behaviour.reliability` asks how a simulated agent orders retrievers whose order is known.
-"""
+"""What agents do, for any trajectories: LRAT's Table 1 and Figure 4, and how far that is from a real agent."""
 
 from lrat_sim.behaviour.report import Behaviour, behaviour
 from lrat_sim.behaviour.resample import MeasureEstimate

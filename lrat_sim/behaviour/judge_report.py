@@ -1,8 +1,7 @@
 """The rule judge beside the verdicts given for published runs, for a reader to check.
 
-The folder holds LRAT trajectories (one JSON a question) and ``mined-pairs.release.json`` with the verdict given on
-each of their browses, in order.  The given verdicts were an input of the published miner, not annotations: some say
-the opposite of the reasoning beside them, so agreement with them is printed but not aimed at.
+The given verdicts were an input of the published miner, not annotations: some say the opposite of the reasoning beside
+them, so agreement with them is printed but not aimed at.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from lrat_sim.tables import Group, Row, Table
 
 _GIVEN = "mined-pairs.release.json"
 _COLUMNS = ["run", "document", "given", "rules", "what decided", "reasoning"]
-_SHOWN = 240
-"""Characters of the reasoning that are shown."""
+_SHOWN = 240  # characters of the reasoning
 
 
 class _MinedRun(Struct, frozen=True):
@@ -34,10 +32,9 @@ class _MinedFile(Struct, frozen=True):
 
 
 def judge_report(folder: Path) -> Table:
-    """The rules' verdict on each browse of the published runs beside the given one, and the reasoning that both read.
+    """The rules' verdict on each browse of published runs beside the given one, and the reasoning that both read.
 
-    Raises:
-        InputError: a file is missing or is not of that form, or browses and verdicts differ in number.
+    The folder holds LRAT trajectories and ``mined-pairs.release.json`` with the verdicts on their browses, in order.
     """
     mined = read_json(folder / _GIVEN, _MinedFile, "a file of mined pairs", "give the folder of the published runs")
     runs = {entry.trajectory.task_id: entry.trajectory for entry in read_any(folder)}

@@ -1,7 +1,6 @@
 """Runs in short, and the groups of them from which every measure is computed.
 
-A *step* is an executed call; calls that failed are passed over.  Which list showed a document, and the reasoning right
-after it was opened, are those of mining (:mod:`lrat_sim.mining.episodes`).
+A *step* is an executed call; calls that failed are passed over.
 """
 
 from __future__ import annotations
@@ -30,11 +29,8 @@ from lrat_sim.success import run_success, task_success
 By = Literal["run", "agent", "retriever"]
 Mask = npt.NDArray[np.bool_]
 
-FIRST_SEARCHES = 12
-"""For how many searches of a run the share of new results is kept."""
-OFFLINE_RULES = "offline rules"
-"""Who judged the browses of a run that came without verdicts."""
-
+FIRST_SEARCHES = 12  # for how many searches of a run the share of new results is kept
+OFFLINE_RULES = "offline rules"  # who judged the browses of a run that came without verdicts
 _WORD = re.compile(r"\w{2,}")
 
 
@@ -79,7 +75,7 @@ class RunSteps(Struct, frozen=True, gc=False):
 
 
 def steps_of(entry: Entry, settings: dict[RunSetting, RunSetting] | None = None) -> RunSteps:
-    """A run in short; without verdicts, the offline rules judge its browses.
+    """A run in short; the offline rules judge its browses where it has no verdicts.
 
     ``settings`` are those met before, so that runs share one object each.
     """
@@ -87,7 +83,7 @@ def steps_of(entry: Entry, settings: dict[RunSetting, RunSetting] | None = None)
     calls = [call for call in run.calls() if call.is_search or call.is_browse]
     moves = Counter(pairwise(call.is_search for call in calls))
     evidence = set(entry.task.evidence) if entry.task is not None else set()
-    setting = setting_of(run)
+    setting, (new, terms) = setting_of(run), _novelty(run, calls)
     answered = run.status == "answered"
     graded = grade.state if grade else "ungraded"
     return RunSteps(
@@ -101,8 +97,8 @@ def steps_of(entry: Entry, settings: dict[RunSetting, RunSetting] | None = None)
         moves=tuple(moves[before, after] for before in (True, False) for after in (True, False)),
         opened=list(_opened(entry, evidence)),
         evidence_opened=len(evidence.intersection(call.docid for call in calls)) if evidence else None,
-        new=_new_results(calls),
-        terms=_new_terms(run, calls),
+        new=new,
+        terms=terms,
         graded_by=grade.judge if answered and grade else None,
         judged_by=entry.verdicts[-1].judge if entry.verdicts else OFFLINE_RULES,
     )
@@ -152,27 +148,22 @@ def _opened(entry: Entry, evidence: set[str]) -> Iterator[OpenedDocument]:
             )
 
 
-def _new_results(calls: Sequence[Call]) -> list[tuple[int, int]]:
-    seen: set[str] = set()
-    counts: list[tuple[int, int]] = []
-    for call in [call for call in calls if call.is_search][:FIRST_SEARCHES]:
-        docids = {hit.docid for hit in call.hits or ()}
-        counts.append((len(docids - seen), len(docids)))
-        seen |= docids
-    return counts
-
-
-def _new_terms(run: Trajectory, calls: Sequence[Call]) -> tuple[int, int]:
-    said, shown = _words(run.question), set[str]()
+def _novelty(run: Trajectory, calls: Sequence[Call]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """The fields ``new`` and ``terms`` of :class:`RunSteps`."""
+    listed, shown, said = set[str](), set[str](), _words(run.question)
+    results: list[tuple[int, int]] = []
     adopted = new = 0
     for call in calls:
         if call.is_search:
+            docids = {hit.docid for hit in call.hits or ()}
+            results.append((len(docids - listed), len(docids)))
+            listed |= docids
             first = _words(query_in(call.executed) or "") - said
             adopted += len(first & shown)
             new += len(first)
             said |= first
         shown |= _words(call.output)
-    return adopted, new
+    return results[:FIRST_SEARCHES], (adopted, new)
 
 
 def _words(text: str) -> set[str]:
@@ -180,16 +171,14 @@ def _words(text: str) -> set[str]:
 
 
 class ObservedRuns:
-    """The runs of a group; those that broke are counted, are failures, and are left out of all the rest.
+    """The runs of a group; those that broke are failures, and are left out of all measures but success.
 
     ``unrun`` are tasks that were asked and have no run: failures, too.
 
     Attributes:
         everything, runs: with and without the runs that broke.
-        setting: what all runs have in common of what they were made with; empty or None where they differ.
         success: of each task asked, but for those of which no answer is graded.
-        tasks: the resamples of tasks.
-        task, browse_task: the task of each run and of each browse.
+        task, browse_task: the task of each run and of each browse, as ``tasks`` counts them.
     """
 
     def __init__(
@@ -281,12 +270,9 @@ def observe(
     resamples: int = RESAMPLES,
     progress: ProgressCallback | None = None,
 ) -> list[ObservedRuns]:
-    """Reads trajectories of any format, one at a time, and groups them; groups come in the order of their first runs.
+    """Reads trajectories of any format, one at a time, and groups them, in the order of the groups' first runs.
 
     For the arguments see :func:`lrat_sim.behaviour.report.behaviour`.
-
-    Raises:
-        InputError: a source cannot be read, there are no trajectories, or ``by`` is none of the three.
     """
     if by not in get_args(By):
         raise InputError(f"--by is {by!r}; give one of {', '.join(get_args(By))}.")
@@ -315,11 +301,7 @@ def observe(
 
 
 def names_of(sources: Sequence[Path]) -> list[str]:
-    """What sources are called: the last part of each path, or as many parts as tell them apart.
-
-    Raises:
-        InputError: one is given twice.
-    """
+    """What sources are called: the last part of each path, or as many parts as tell them apart."""
     paths = [source.resolve().parts for source in sources]
     for depth in range(1, max(map(len, paths), default=1) + 1):
         names = ["/".join(parts[-depth:]) for parts in paths]

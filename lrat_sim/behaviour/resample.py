@@ -1,7 +1,6 @@
 """Bootstrap intervals over tasks, for means, ratios and whatever can be computed from weighted observations.
 
-Runs of one task resemble each other, so whole tasks are drawn, with all their runs and browses.  A resample is a
-weight for each task, the same for every measure of a group of runs.
+Whole tasks are drawn, with all their runs and browses: a resample is a weight for each task.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from msgspec import Struct
 from lrat_sim.tables import with_interval
 
 RESAMPLES = 1000
-_CELLS = 4_000_000
-"""Weights held at once, which bounds memory."""
+_CELLS = 4_000_000  # weights held at once, which bounds memory
 
 Values = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -64,10 +62,7 @@ class TaskResamples:
     def of_sums(
         self, tasks: Indices, quantities: Sequence[npt.ArrayLike], compute: Statistic, n: int
     ) -> MeasureEstimate:
-        """A function of the sums of quantities, each of shape (observations,), over ``n`` observations.
-
-        ``compute`` maps sums, shape (resamples, quantities), to one value a resample.
-        """
+        """A function of the sums of quantities, (resamples, quantities), over ``n`` observations."""
         columns = [np.asarray(quantity, np.float64) for quantity in quantities]
         by_task = np.stack([np.bincount(tasks, column, minlength=self.count) for column in columns], axis=1)
         return self._estimate(lambda weights: compute(weights @ by_task), self.count, n)
@@ -77,9 +72,9 @@ class TaskResamples:
         return self._estimate(lambda weights: compute(weights[:, tasks]), max(self.count, len(tasks)), len(tasks))
 
     def _estimate(self, compute: Statistic, width: int, n: int) -> MeasureEstimate:
-        """The value at weight 1 of each task, and the 2.5 % and 97.5 % quantiles of its resamples.
+        """The value at weight 1 of each task, and its 95 % interval over the resamples that are defined.
 
-        Undefined resamples are passed over.  ``width`` is how many numbers ``compute`` holds a resample.
+        ``width`` is how many numbers ``compute`` holds a resample.
         """
         value = float(compute(np.ones((1, self.count)))[0]) if n else np.nan
         if not np.isfinite(value):

@@ -1,7 +1,7 @@
 """Targets: how a real agent was seen to behave, and how far a group of runs is from that.
 
-A target names the population it was measured on.  It is compared with any run; where the run was made in another way
-that decides the outcome (lists not shuffled, other snippets), it is *not comparable* rather than missed.
+Where runs were made in a way that decides the outcome (lists not shuffled, other snippets) and that of the target's
+population is another, it is *not comparable* rather than missed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ TARGETS = "behaviour-tongyi"
 Distance = Literal["difference", "relative error", "outside the range", "total variation", "Kolmogorov-Smirnov"]
 State = Literal["met", "missed", "not comparable", "unknown"]
 
-_GRID = 33
-"""Points of an interval at which a distance is looked at."""
+_GRID = 33  # points of an interval at which a distance is looked at
 
 
 class Lognormal(Settings, frozen=True):
@@ -93,10 +92,9 @@ class Targets(Settings, frozen=True, kw_only=True):
 
 
 class TargetGap(Struct, frozen=True, kw_only=True):
-    """One target beside what a group of runs did: the measure ``found`` and its ``distance``, with intervals.
+    """One target beside what a group of runs did; ``distance`` is in the unit that ``kind`` says.
 
-    The distance is in units of the measure, as a share of the target, or of distributions, as ``kind`` says;
-    ``allowed`` is the largest that still meets the target.  The state is ``unknown`` where the runs do not show the
+    ``allowed`` is the largest distance that meets the target.  The state is ``unknown`` where the runs do not show the
     measure; ``why`` says why it is not comparable.
     """
 
@@ -112,21 +110,12 @@ class TargetGap(Struct, frozen=True, kw_only=True):
 
 
 def load_targets(name: str = TARGETS) -> Targets:
-    """Targets by name or path.
-
-    Raises:
-        UnknownName: nothing answers to it.
-        InputError: a field is unknown, or a target has no way, or two ways, of being met.
-    """
+    """Targets by name or path."""
     return catalog.load("recipes", name, Targets)
 
 
 def distances(runs: ObservedRuns, measures: Measures, targets: Targets) -> list[TargetGap]:
-    """How far a group of runs, with these measures, is from each target.
-
-    Raises:
-        InputError: a target names no measure.
-    """
+    """How far a group of runs is from each target; a target that names no measure is an input error."""
     return [_gap(runs, measures, target, targets.populations[target.population]) for target in targets.targets]
 
 
@@ -185,7 +174,7 @@ def _mapped(estimate: MeasureEstimate, distance: Callable[[float], float]) -> Me
 def total_variation(runs: ObservedRuns, wanted: Sequence[float]) -> MeasureEstimate:
     """Half the sum of the differences between the shares of ranks 1, 2, ... and given ones.
 
-    Its bootstrap interval lies above its value where that is small: resampling adds differences of its own.
+    The interval lies above a small value: resampling adds differences of its own.
     """
     rank, target = runs.per_browse("rank"), np.array(wanted) / sum(wanted)
     listed = rank <= len(wanted)

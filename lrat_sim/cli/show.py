@@ -151,9 +151,7 @@ def probe(result: Probe) -> None:
 
 def behaviour(result: tuple[Any, Any]) -> None:
     """What agents did, beside the targets."""
-    from lrat_sim.behaviour.tables import render
-
-    printed(render(result[0]), *([result[1]] if result[1] is not None else []))
+    printed(*(part for part in result if part is not None))
 
 
 def parts(made: Mapping[str, Run]) -> None:

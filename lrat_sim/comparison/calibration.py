@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from lrat_sim.comparison.significance import Exchange, Values
-from lrat_sim.grading.confidence import confidence_bins
+from lrat_sim.grading.metrics import confidence_bins
 
 BINS = 10
 STATED = "stated"

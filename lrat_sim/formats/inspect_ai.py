@@ -37,7 +37,7 @@ from lrat_sim.foreign.values import (
 from lrat_sim.formats.entry import ENDS, Entry, imported, model_name
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_in
 from lrat_sim.formats.registry import Format, record_reader
-from lrat_sim.grading.confidence import stated_confidence
+from lrat_sim.grading.replies import stated_confidence
 from lrat_sim.records import Failure, Grade, Task, Turn, Usage
 
 if sys.version_info >= (3, 14):

@@ -20,7 +20,7 @@ from lrat_sim.foreign.values import SourceRecord, filled, id_in, items, mapping,
 from lrat_sim.formats.entry import Entry, imported, model_name, reason_in
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of
 from lrat_sim.formats.registry import Format, Notes, record_reader
-from lrat_sim.grading.confidence import stated_confidence
+from lrat_sim.grading.replies import stated_confidence
 from lrat_sim.records import Failure, Grade, GradeState, Task, Turn, Usage
 
 _METADATA = "metadata.json"

@@ -1,9 +1,7 @@
 """How far a judge agrees with the person who filled a sheet.
 
-A sheet holds as many items of one verdict as of the other, whatever their shares in the run, so an unweighted figure
-describes the sheet, not the run.  Each filled item is therefore weighted by how many items of the run it stands
-for: those with its verdict by the judge over which the sheet was drawn, divided by those of them that were filled.
-Both figures are given.
+A sheet draws both verdicts alike, whatever their shares in the run.  Each filled item is therefore weighted by how many
+items of the run it stands for; the unweighted figures are given too.
 """
 
 from __future__ import annotations
@@ -21,8 +19,7 @@ from lrat_sim.grading.sheet import STATES, FilledRow, What, judged_items, read_s
 from lrat_sim.tables import Table, number, percent, with_interval
 
 _RESAMPLES = 1000
-_LISTED = 20
-"""Differences listed a judge."""
+_LISTED = 20  # differences listed for each judge
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
@@ -44,16 +41,9 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
 
 def check_judges(run: Path, sheet: Path, *, seed: int = 0) -> list[Agreement]:
-    """Every judge of a run beside the person who filled one of its sheets.
+    """Compares every judge of a run with the person who filled one of its sheets; ``seed`` is that of the bootstrap.
 
-    Args:
-        run: the run folder from which the sheet was drawn.
-        sheet: the filled file.
-        seed: of the bootstrap.
-
-    Raises:
-        InputError: the sheet cannot be read, is empty, or was drawn over no judge of this run, or over several.
-        RecordError: a row holds a wrong verdict, or an item that is not in the run or stands twice; names the line.
+    A sheet that was not drawn over one judge of this run is refused, and so is a wrong row, with its line.
     """
     rows = list(read_sheet(sheet))
     kinds = {kind for row in rows if (kind := sheet_of(row.key))}
@@ -85,7 +75,7 @@ def check_judges(run: Path, sheet: Path, *, seed: int = 0) -> list[Agreement]:
 def _agreement(
     rows: Sequence[FilledRow], what: What, name: str, verdicts: Mapping[str, str], drawn: Mapping[str, str], seed: int
 ) -> Agreement:
-    """One judge beside the person; ``drawn`` are the verdicts on the run over which the sheet was drawn."""
+    """One judge beside the person; ``drawn`` are the verdicts over which the sheet was drawn."""
     filled = [row for row in rows if row.verdict is not None]
     in_run, in_sheet = Counter(drawn.values()), Counter(drawn.get(row.key) for row in filled)
     both = [row for row in filled if verdicts.get(row.key) in STATES[what] and row.key in drawn]
@@ -113,10 +103,7 @@ def _agreement(
 
 
 def kappa(judge: Any, person: Any, weight: Any) -> float | None:
-    """Cohen's kappa, (p_o - p_e) / (1 - p_e), of two arrays of verdicts with the weight of each item.
-
-    None where both say one and the same verdict of everything: then p_e is 1, and it is undefined.
-    """
+    """Cohen's kappa, (p_o - p_e) / (1 - p_e); None where both give everything one verdict, so that p_e is 1."""
     if len(set(judge) | set(person)) < 2:
         return None
     from sklearn.metrics import cohen_kappa_score

@@ -86,7 +86,7 @@ _NOTHING = Token("")
 
 def tokens(text: str) -> tuple[Token, ...]:
     """The tokens of a text; of one of nothing but punctuation ("!!!") one token, the text itself."""
-    return _kept_tokens(text) if len(text) < 300 else tuple(_tokens(text[:_READ]))
+    return _kept_tokens(text) if len(text) < 300 else _tokens(text[:_READ])
 
 
 def words(text: Sequence[Token]) -> list[Token]:
@@ -95,12 +95,7 @@ def words(text: Sequence[Token]) -> list[Token]:
     return [token for token in unmarked if not token.article] or unmarked
 
 
-@lru_cache(maxsize=1 << 14)
-def _kept_tokens(text: str) -> tuple[Token, ...]:
-    return tuple(_tokens(text))
-
-
-def _tokens(text: str) -> list[Token]:
+def _tokens(text: str) -> tuple[Token, ...]:
     plain = in_digits(_plain_characters(text)[:_READ])
     cut: list[Token] = []
     depth, end = 0, 0
@@ -116,8 +111,11 @@ def _tokens(text: str) -> list[Token]:
             end = date.end
             cut.append(_date_token(date.readings)._replace(depth=depth))
     if all(token.mark for token in cut) and (bare := "".join(plain.split()).strip("\"'")):
-        return [Token(bare)]
-    return _joined(cut)
+        return (Token(bare),)
+    return tuple(_joined(cut))
+
+
+_kept_tokens = lru_cache(maxsize=1 << 14)(_tokens)
 
 
 def _plain_characters(text: str) -> str:

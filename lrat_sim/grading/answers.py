@@ -1,7 +1,6 @@
 """Is the answer of a run right? By normalised match offline, or by a language model.
 
-Only runs that answered are graded; the metrics count the others as failures.  A judge that fails, or whose reply
-cannot be read, leaves the answer ungraded.
+Only runs that answered are graded.  A judge that fails, or whose reply cannot be read, leaves the answer ungraded.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from msgspec import Struct
 from lrat_sim.agent.answer import read_answer, states_answer
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
-from lrat_sim.grading.confidence import stated_confidence
-from lrat_sim.grading.judging import RULE, Poll, VotingJudge, judge_all, named_model
+from lrat_sim.grading.judging import RULE, VotingJudge, judge_all, named_model
 from lrat_sim.grading.match import can_be_covered, covered_answer, is_match, is_text
-from lrat_sim.grading.replies import one_of, polarity, stated
+from lrat_sim.grading.replies import one_of, polarity, stated, stated_confidence
 from lrat_sim.models.client import Client
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Failure, Grade, GradeState, Task, Trajectory, Usage
@@ -60,8 +58,8 @@ class AnswerJudge(Protocol):
 class MatchJudge:
     """The offline judge: the rule of :mod:`lrat_sim.grading.match`.
 
-    A text that states no exact answer is correct where it holds an accepted one (cover exact match), which is more
-    lenient, so the rationale says so; it is ungraded where yes, no, a number or a date is asked for.
+    A text that states no exact answer is correct where it holds an accepted one (cover exact match), and the rationale
+    says so; it is ungraded where yes, no, a number or a date is asked for.
     """
 
     name = "match:4"
@@ -71,34 +69,28 @@ class MatchJudge:
         return self.rule(task, trajectory)
 
     def rule(self, task: Task, trajectory: Trajectory) -> Ruling:
-        """The same in plain code."""
-        message = response(trajectory)
-        answer = read_answer(trajectory.answer)
-        if answer and not states_answer(message) and is_text(answer, task.answers):
-            state, extracted, rationale = _cover_match(answer, task.answers)
-        else:
+        """:meth:`ruling` for callers without an event loop."""
+        message, answer = response(trajectory), read_answer(trajectory.answer)
+        accepted = [name for name in task.answers if name.strip()]
+        state: GradeState = "incorrect"
+        extracted, rationale = answer, None
+        if not answer or states_answer(message) or not is_text(answer, task.answers):
             state = "correct" if answer and is_match(answer, task.answers) else "incorrect"
-            extracted, rationale = answer, None
+        elif (extracted := covered_answer(answer, accepted)) is not None:
+            state, rationale = "correct", "cover match: the answer is a text, which holds an accepted answer"
+        elif all(map(can_be_covered, accepted)):
+            rationale = "cover match: the answer is a text, which holds no accepted answer"
+        else:
+            state = "ungraded"
+            rationale = "the answer is a text, and its words do not tell whether it gives that yes, no, number or date"
         return Ruling(state=state, extracted=extracted, confidence=stated_confidence(message), rationale=rationale)
-
-
-def _cover_match(text: str, accepted: list[str]) -> tuple[GradeState, str | None, str]:
-    """The state of a text, the accepted answer that it holds, and the rationale."""
-    accepted = [name for name in accepted if name.strip()]
-    covered = covered_answer(text, accepted)
-    if covered is not None:
-        return "correct", covered, "cover match: the answer is a text, which holds an accepted answer"
-    if not all(map(can_be_covered, accepted)):
-        why = "the answer is a text, and its words do not tell whether it gives that yes, no, number or date"
-        return "ungraded", None, why
-    return "incorrect", None, "cover match: the answer is a text, which holds no accepted answer"
 
 
 class ModelAnswerJudge(VotingJudge):
     """A language model as judge of answers; its prompt has the slots ``{question}``, ``{accepted}``, ``{response}``.
 
-    The extracted answer is the one that most of the winning votes name.  The confidence is the one that the response
-    states in so many words (:func:`stated_confidence`), else the one that most of them read out of it.
+    The extracted answer is the one that most winning votes name, and so is the confidence, unless the response itself
+    states one (:func:`stated_confidence`).
     """
 
     default_prompt = "judge-answer"
@@ -108,18 +100,19 @@ class ModelAnswerJudge(VotingJudge):
         """The majority of the votes; ungraded where there is none."""
         message = response(trajectory)
         slots = {"question": task.question, "accepted": "\n".join(task.answers), "response": message}
-        poll: Poll[GradeState] = await self.poll(read_ruling, **slots)
+        undecided: GradeState = "ungraded"
+        opinion, winners = await self.poll(read_ruling, undecided, **slots)
         confidence = stated_confidence(message)
         if confidence is None:
-            confidence = _commonest(map(stated_confidence, poll.winners))
+            confidence = _commonest(map(stated_confidence, winners))
         return Ruling(
-            state=poll.state or "ungraded",
-            votes=[vote or "ungraded" for vote in poll.votes],
-            extracted=_commonest(map(_extracted, poll.winners)),
+            state=opinion.state,
+            votes=opinion.votes,
+            extracted=_commonest(map(_extracted, winners)),
             confidence=confidence,
-            rationale=poll.winners[0] if poll.winners else poll.reason,
-            error=poll.error,
-            usage=poll.usage,
+            rationale=winners[0] if winners else opinion.reason,
+            error=opinion.error,
+            usage=opinion.usage,
         )
 
 
@@ -128,8 +121,7 @@ def answer_judge(
 ) -> AnswerJudge:
     """The judge of answers behind a name: ``rule`` is the offline match, any other a model.
 
-    For the arguments see :func:`~lrat_sim.grading.judging.named_model` and
-    :class:`~lrat_sim.grading.judging.VotingJudge`.
+    For the arguments see :func:`~lrat_sim.grading.judging.named_model`.
     """
     model = named_model(name, votes, options)
     return MatchJudge() if model is None else ModelAnswerJudge(model, votes=votes, client=client)
@@ -146,8 +138,8 @@ _YES_OR_NO = re.compile(rf"(?:{_YES}|{_NO})\b(?!\s*(?:or\b|[/|?]))", re.IGNORECA
 def read_ruling(reply: str) -> GradeState | None:
     """Correct or incorrect, as a judge's reply says; None where it says neither, or both.
 
-    It is that of the line or JSON field ``Correct: yes`` (or ``Verdict: incorrect``), else of the reply where it is
-    one word or a sentence such as "The response is incorrect."
+    The line or JSON field ``Correct: yes`` (or ``Verdict: incorrect``) counts, else the reply where it is one word or a
+    sentence such as "The response is incorrect."
     """
     if values := stated(reply, "(?:is[_ ])?correct|verdict|judge?ment|grade"):
         right = one_of([_yes_or_no(value) for value in values])
@@ -186,11 +178,8 @@ def grade_answers(
 ) -> Iterator[Grade]:
     """Grades every run that answered, ``concurrency`` at once, and yields the new grades as they are ready.
 
-    Trajectories are drawn lazily.  Runs that this judge has graded in the store are not graded again, unless it had
-    failed; each new grade is written there before it is yielded.
-
-    Raises:
-        InputError: a trajectory belongs to none of the tasks.
+    What this judge has graded in the store without failing is not graded again; a trajectory of none of the tasks is an
+    input error.
     """
     by_id = {task.id: task for task in tasks}
     done = {grade.trajectory_id for grade in store or () if grade.judge == judge.name and grade.error is None}

@@ -30,8 +30,7 @@ T = TypeVar("T")
 RULE = "rule"
 """The name of the offline judges."""
 
-_CEILING = 1024
-"""Calls in flight at most; the number of items that are judged at once is the tighter bound."""
+_CEILING = 1024  # calls in flight; the number of items that are judged at once is the tighter bound
 
 
 class JudgeModel(Settings, frozen=True):
@@ -54,15 +53,8 @@ class JudgeModel(Settings, frozen=True):
 def named_model(name: str, votes: int = 1, options: Mapping[str, Any] | None = None) -> JudgeModel | None:
     """The model behind a judge's name; None for ``rule``, the offline judge, which takes neither votes nor options.
 
-    Args:
-        name: ``rule``, or litellm's name of a model.
-        votes: of a model on each item.
-        options: fields of :class:`JudgeModel` by name; dots reach into nested ones (``sampling.temperature``), and
-            strings are read as YAML scalars.
-
-    Raises:
-        InputError: a field is unknown or has a value that is not allowed, the model's key is not set, or there are
-            votes or options for the offline judge.
+    ``options`` are fields of :class:`JudgeModel`; dots reach into nested ones (``sampling.temperature``), and strings
+    are read as YAML scalars.
     """
     options = dict(options or {})
     if name == RULE:
@@ -76,33 +68,24 @@ def named_model(name: str, votes: int = 1, options: Mapping[str, Any] | None = N
     return model
 
 
-class Poll(Struct, Generic[S], frozen=True, kw_only=True):
-    """The result of a vote; ``winners`` are the replies of the majority, ``usage`` is that of all votes.
+class Opinion(Struct, Generic[S], frozen=True, kw_only=True):
+    """What a judge says of one item, by each of its votes and in all.
 
-    Without a majority ``state`` is None and ``reason`` is ``judge failed``, ``tie`` or ``unclear reply``.  ``error``
-    is set only where a failed vote could have changed the outcome, so that asking again may help.
+    ``error`` is set only where asking again may help: of several votes, where a failed one could have decided.
     """
 
-    state: S | None
-    votes: list[S | None]
-    winners: list[str] = []
+    state: S
+    votes: list[S] = []
     reason: str | None = None
     error: Failure | None = None
-    usage: Usage
+    usage: Usage = Usage.zero()
 
 
 class VotingJudge:
     """A language model as judge, asked several times and decided by the majority: the base of both model judges.
 
-    Args:
-        model: the model and how it is called.
-        votes: replies asked for; a tie, or none that can be read, decides nothing.
-        prompt: name or path of the prompt, which has the judge's slots; by default the judge's own.
-        client: what the calls share; by default a client of this judge alone, which adapts the number of calls in
-            flight to what the provider allows.
-
-    Raises:
-        InputError: the prompt lacks a slot, or ``votes`` is below 1.
+    A tie, or votes that cannot be read, decide nothing.  ``prompt`` is the name or path of a prompt with the judge's
+    slots, by default its own; ``client`` is what several judges share, by default each has one.
     """
 
     default_prompt: ClassVar[str]
@@ -126,11 +109,10 @@ class VotingJudge:
         decisive = {"model": model.model, "sampling": model.sampling, "base_url": model.base_url}
         self.name = f"{model.model}:{fingerprint([decisive, votes, self._prompt])}"
 
-    async def poll(self, read: Callable[[str], S | None], **slots: str) -> Poll[S]:
-        """Asks for all votes at once and counts the replies that ``read`` gives a state.
+    async def poll(self, read: Callable[[str], S | None], undecided: S, **slots: str) -> tuple[Opinion[S], list[str]]:
+        """Asks for all votes at once; returns the majority's opinion, or ``undecided``, and the replies that share it.
 
-        A state wins that leads by more than the votes that failed, so that no outage decides anything.  Replies that
-        cannot be read are votes for nothing: they are not asked for again.
+        A state must lead by more than the votes that failed, so that no outage decides.  Unreadable replies are final.
         """
         prompt = fill(self._prompt, **slots)
         replies = await asyncio.gather(*(self._ask(prompt, vote) for vote in range(self._votes)))
@@ -138,15 +120,17 @@ class VotingJudge:
         usage = sum((reply.usage for reply in replies if isinstance(reply, Completion)), start=Usage.zero())
         texts = [reply_text(reply) if isinstance(reply, Completion) else None for reply in replies]
         states = [None if text is None else read(text) for text in texts]
+        votes = [state or undecided for state in states]
         ranked = Counter(state for state in states if state is not None).most_common(2)
         # a failed vote counts for whatever would change the outcome
         lead = ranked[0][1] - (ranked[1][1] if len(ranked) > 1 else 0) if ranked else 0
         if lead > len(failures):
             winner = ranked[0][0]
             winners = [text or "" for text, state in zip(texts, states, strict=True) if state == winner]
-            return Poll(state=winner, votes=states, winners=winners, usage=usage)
+            return Opinion(state=winner, votes=votes, usage=usage), winners
         reason = "judge failed" if failures else "tie" if ranked else "unclear reply"
-        return Poll(state=None, votes=states, reason=reason, error=next(iter(failures), None), usage=usage)
+        error = next(iter(failures), None)
+        return Opinion(state=undecided, votes=votes, reason=reason, error=error, usage=usage), []
 
     async def _ask(self, prompt: str, vote: int) -> Completion | Failure:
         model, sampling = self._model, self._model.sampling
@@ -177,13 +161,9 @@ def judge_all(
     progress: ProgressCallback | None,
     what: str,
 ) -> Iterator[R]:
-    """Applies a judge's worker to trajectories and yields its records, each after it was written to the store.
+    """Applies a judge's worker to trajectories, lazily, and yields its records, each after it was written to the store.
 
-    Trajectories are drawn lazily, at most ``concurrency`` are under way, and ``what`` names the work for ``progress``.
-    It runs an event loop of its own, so that plain code can iterate.
-
-    Raises:
-        InputError: ``concurrency`` is below 1, or the caller is itself inside an event loop.
+    It runs an event loop of its own, so that plain code can iterate; ``what`` names the work for ``progress``.
     """
     try:
         asyncio.get_running_loop()

@@ -90,10 +90,9 @@ def can_be_covered(accepted: str) -> bool:
 
 
 def covered_answer(text: str, accepted: Sequence[str]) -> str | None:
-    """The first accepted answer whose words stand next to each other in a text, by rule 4 above without its last part.
+    """The first accepted answer whose words stand next to each other in a text, by the first part of rule 4 above.
 
-    What an accepted answer has in brackets, as titles have it ("Mercury (planet)"), need not stand there.  The first
-    50,000 characters of the text are read; accepted answers that :func:`can_be_covered` rules out are ignored.
+    What it has in brackets, as titles have it ("Mercury (planet)"), need not stand there.
     """
     given = tokens(text)
     return next((name for name in filter(can_be_covered, accepted) if _covered(given, _sought(name))), None)
@@ -149,10 +148,7 @@ def _is_dated(stated: Sequence[Token], accepted: Sequence[Date]) -> bool:
 
 
 def _covered(given: Sequence[Token], wanted: list[Token]) -> set[int]:
-    """The positions in ``given`` where the wanted words stand next to each other, marks between them included.
-
-    Where a word is divided does not matter ("Spider-Man", "Spiderman"), only that words begin and end there.
-    """
+    """The positions in ``given`` where the wanted words stand next to each other, however they are divided."""
     bare = all(token.article for token in wanted)
     positions = [position for position, token in enumerate(given) if not token.mark and (bare or not token.article)]
     covered: set[int] = set()

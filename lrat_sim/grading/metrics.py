@@ -1,26 +1,26 @@
 """Success, evidence, steps, tokens and cost of a trajectory, a task and a run; and what judging a run came to.
 
-Definitions.  A *step* is an executed call (LRAT, Table 1).  ``success`` is that of :mod:`lrat_sim.success`.
-``evidence_recall`` = mean over tasks of |shown and evidence| / |evidence|, ``evidence_opened`` the same for
-browsed documents, ``evidence_hit`` = share of tasks with any evidence shown; tasks without evidence are left out of
-these, and counted.  Steps, tokens and the like are means over the runs that did not break.  With several samples a
-task counts once, with the mean of its samples.
+A *step* is an executed call (LRAT, Table 1).  ``evidence_recall`` = mean over tasks of |shown and evidence| /
+|evidence|, ``evidence_opened`` the same for browsed documents, ``evidence_hit`` = share of tasks with any evidence
+shown; tasks without evidence are left out of these, and counted.  Steps, tokens and the like are means over the runs
+that did not break.  A task counts once, with the mean of its samples.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from math import comb
 from statistics import fmean, stdev
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import task_of
-from lrat_sim.grading.confidence import calibration_error
 from lrat_sim.records import Grade, GradeState, Status, Task, Trajectory, Usage, Verdict, known_sum
 from lrat_sim.success import run_success, success, task_success
 
@@ -40,8 +40,7 @@ class TrajectoryMetrics(Struct, frozen=True, kw_only=True):
 TaskTable = dict[str, dict[str, float | None]]
 """Task id to metric to value, None where the task has none; a task that was never run has no row.
 
-Beside the means over samples (:data:`METRICS`) a row has ``success`` with the bounds ``success_low`` and
-``success_high``, and the counts ``errors``, of runs that broke, and ``ungraded``, of answers.
+A row has the means over samples of :data:`METRICS`, ``success`` with its bounds, ``errors`` and ``ungraded``.
 """
 
 _EVIDENCE = ("evidence_recall", "evidence_opened", "evidence_hit")
@@ -49,8 +48,7 @@ _LENGTHS = ("turns", "steps", "searches", "browses")
 MAY_BE_UNKNOWN = ("tokens", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cost")
 """What a provider may leave out; a mean over the calls for which it is known would mislead."""
 METRICS = (*_EVIDENCE, *_LENGTHS, *MAY_BE_UNKNOWN, "seconds")
-_OF_BROKEN_RUNS = {*_EVIDENCE, "cost"}
-"""What is known of a run that broke, too; its length says nothing."""
+_OF_BROKEN_RUNS = {*_EVIDENCE, "cost"}  # the length of a run that broke says nothing
 
 
 class PassAtK(Struct, frozen=True, kw_only=True):
@@ -83,16 +81,15 @@ class JudgeMetrics(Struct, frozen=True, kw_only=True):
 
 
 class RunMetrics(Struct, frozen=True, kw_only=True):
-    """One run folder in numbers.
+    """One run folder in numbers; means are None where there is nothing to average.
 
-    ``tasks`` are those asked; ``missing`` of them have no trajectory.  ``success_low`` and ``success_high`` are success
-    with every ungraded answer wrong and right.  Means are None where there is nothing to average.  Tokens and ``cost``
+    ``success_low`` and ``success_high`` are success with every ungraded answer wrong and right.  Tokens and ``cost``
     (US dollars) are the agent's in total, None where any is unknown.  ``calibration_error`` (0 to 1) is over the
-    ``confident`` answers: those graded whose agent stated a confidence.  ``samples`` is None where no task has several.
+    ``confident`` answers: those graded whose agent stated a confidence.
     """
 
-    tasks: int
-    missing: int
+    tasks: int  # those asked
+    missing: int  # those of them that have no trajectory
     trajectories: int
     answered: int
     unanswered: int
@@ -115,7 +112,7 @@ class RunMetrics(Struct, frozen=True, kw_only=True):
     cost: float | None
     confident: int = 0
     calibration_error: float | None = None
-    samples: SampleMetrics | None = None
+    samples: SampleMetrics | None = None  # where a task has several
     judges: JudgeMetrics | None = None
 
 
@@ -126,8 +123,7 @@ def measure(
 ) -> list[TrajectoryMetrics]:
     """The metrics of every run; of a trajectory that was recorded again under one id, the last.
 
-    Trajectories are read once, one at a time; one of no task asked is an input error.  Grades, or their states, are
-    those of :func:`lrat_sim.grading.answers.latest_grades`; an answer without one is ungraded.
+    Trajectories are read once, one at a time; one of no task asked is an input error.
     """
     by_id = {task.id: task for task in tasks}
     rows = {run.id: _trajectory_metrics(run, task_of(run, by_id), grades.get(run.id)) for run in trajectories}
@@ -198,11 +194,7 @@ def _known(values: Iterable[float | None]) -> list[float]:
 def run_metrics(
     rows: Iterable[TrajectoryMetrics], tasks: Iterable[Task], judges: JudgeMetrics | None = None
 ) -> RunMetrics:
-    """The metrics of a whole run, over the tasks asked; ``judges`` is passed on.
-
-    Raises:
-        InputError: no tasks are given.
-    """
+    """The metrics of a whole run, over the tasks asked; ``judges`` is passed on."""
     asked = list(tasks)
     if not asked:
         raise InputError("a run cannot be measured over no tasks; give the tasks that were asked.")
@@ -242,11 +234,10 @@ def run_metrics(
 
 
 def sample_metrics(success: Iterable[tuple[str, int, float | None]], missing: int) -> SampleMetrics | None:
-    """The metrics of the samples of a run; None where no task has more than one.
+    """The metrics of the samples of a run, from (task id, sample, success); None where no task has more than one.
 
-    ``success`` are the task id, sample number and success (None if ungraded) of every run.  A sample that broke or gave
-    no answer is a failure; one that is ungraded or was never run is left out, so that its task has one sample fewer.
-    The ``missing`` tasks, of which no sample was run, are failures at every k.
+    A sample that broke or gave no answer is a failure; one that is ungraded or was never run is left out, so that its
+    task has one sample fewer.  The ``missing`` tasks, of which no sample was run, are failures at every k.
     """
     by_task: dict[str, dict[int, float | None]] = defaultdict(dict)
     for task, sample, value in success:
@@ -276,9 +267,9 @@ def sample_metrics(success: Iterable[tuple[str, int, float | None]], missing: in
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
-    """The chance that one at least of k samples, drawn from the graded ones of a task, is correct.
+    """The chance that one at least of k samples is correct: 1 - C(n - c, k) / C(n, k) for c correct ones of n.
 
-    1 - C(n - c, k) / C(n, k) for c correct ones of n is unbiased (Chen et al. 2021, arXiv 2107.03374, equation 1).
+    The estimate is unbiased (Chen et al. 2021, arXiv 2107.03374, equation 1).
     """
     return 1 - comb(samples - correct, k) / comb(samples, k)
 
@@ -306,3 +297,24 @@ def judge_metrics(grades: Iterable[Grade], verdicts: Iterable[Verdict], trajecto
         ungraded_failed=sum(failed_grades.values()),
         usage=usage,
     )
+
+
+def calibration_error(confidences: Sequence[float], right: Sequence[float], *, bins: int = 10) -> float | None:
+    """The expected calibration error: sum over bins of n_b / n * abs(mean confidence - share right), from 0 to 1.
+
+    All bins count, the most confident one too, which the public script of BrowseComp-Plus leaves out.
+    """
+    if not confidences:
+        return None
+    # n_b times the difference of the means is the difference of the sums
+    return float(np.abs(confidence_bins(confidences, right, bins=bins)).sum() / len(confidences))
+
+
+def confidence_bins(confidences: Sequence[float], right: Sequence[float], *, bins: int = 10) -> npt.NDArray[np.float64]:
+    """The sum of confidence - right in each of equally wide bins, shape (bins,); the sums of sets of answers add up.
+
+    ``confidences`` are stated ones, from 0 to 100; ``right`` is 1 where the answer is correct, else 0.
+    """
+    share, hit = np.asarray(confidences, dtype=float) / 100, np.asarray(right, dtype=float)
+    bin_of = np.minimum((share * bins).astype(int), bins - 1)
+    return np.bincount(bin_of, share - hit, bins).astype(np.float64)

@@ -1,8 +1,7 @@
 """Was a document that the agent opened of use to it?
 
-The verdict on a browse comes from the reasoning written right after it (LRAT, section 5.1): the reasoning of the
-next turn.  Browses made in parallel in one turn share it.  Where there is none, the browse is unjudged; so it is
-where a judge fails or gives a reply that cannot be read.
+The verdict comes from the reasoning of the turn right after the browse (LRAT, section 5.1), which browses made in
+parallel share.  Without reasoning, or where the judge fails or cannot be understood, the browse is unjudged.
 """
 
 from __future__ import annotations
@@ -14,18 +13,19 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import Store
-from lrat_sim.grading.judging import RULE, Poll, VotingJudge, judge_all, named_model
+from lrat_sim.grading.judging import RULE, VotingJudge, judge_all, named_model
+from lrat_sim.grading.judging import Opinion as Opinion
 from lrat_sim.grading.replies import one_of, polarity, stated
 from lrat_sim.grading.rules import judge_by_rules, rules_fingerprint
 from lrat_sim.models.client import Client
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Failure, Trajectory, Usage, Verdict, VerdictState
+from lrat_sim.records import Trajectory, Usage, Verdict, VerdictState
 
 
 class Browse(Struct, frozen=True, kw_only=True):
-    """One document that an agent opened: where (turn and call index, from 0), and what it wrote right after.
+    """One document that an agent opened: where (turn and call, from 0), and the reasoning right after, if there is any.
 
-    ``reasoning`` is None where no turn follows or the next one has none; ``length`` is its tokens.
+    ``length`` is the tokens of that reasoning.
     """
 
     turn: int
@@ -35,16 +35,6 @@ class Browse(Struct, frozen=True, kw_only=True):
     length: int
 
 
-class Opinion(Struct, frozen=True, kw_only=True):
-    """What a judge says of one piece of reasoning."""
-
-    state: VerdictState
-    votes: list[VerdictState] = []
-    reason: str | None = None
-    error: Failure | None = None
-    usage: Usage = Usage.zero()
-
-
 class RelevanceJudge(Protocol):
     """Reads the reasoning after a browse; never raises for what a model or a network does."""
 
@@ -52,7 +42,7 @@ class RelevanceJudge(Protocol):
     def name(self) -> str:
         """The judge's identity, recorded with each verdict."""
 
-    async def opinion(self, reasoning: str) -> Opinion:
+    async def opinion(self, reasoning: str) -> Opinion[VerdictState]:
         """The opinion on one piece of reasoning, which is not blank."""
 
 
@@ -71,7 +61,7 @@ class RuleJudge:
     def __init__(self) -> None:
         self.name = f"rules:{rules_fingerprint()}"
 
-    async def opinion(self, reasoning: str) -> Opinion:
+    async def opinion(self, reasoning: str) -> Opinion[VerdictState]:
         """The rules' verdict."""
         state, reason = judge_by_rules(reasoning)
         return Opinion(state=state, reason=reason)
@@ -83,16 +73,11 @@ class ModelJudge(VotingJudge):
     default_prompt = "judge-relevance"
     slots = ("reasoning",)
 
-    async def opinion(self, reasoning: str) -> Opinion:
+    async def opinion(self, reasoning: str) -> Opinion[VerdictState]:
         """The majority of the votes that could be read; unjudged where there is none."""
-        poll: Poll[VerdictState] = await self.poll(read_verdict, reasoning=reasoning)
-        return Opinion(
-            state=poll.state or "unjudged",
-            votes=[vote or "unjudged" for vote in poll.votes],
-            reason=poll.reason,
-            error=poll.error,
-            usage=poll.usage,
-        )
+        undecided: VerdictState = "unjudged"
+        opinion, _ = await self.poll(read_verdict, undecided, reasoning=reasoning)
+        return opinion
 
 
 def relevance_judge(
@@ -110,8 +95,7 @@ _YES_OR_NO = {"yes": True, "true": True, "no": False, "false": False}
 def read_verdict(reply: str) -> VerdictState | None:
     """The verdict of a judge's reply; None where it gives none, or two different ones.
 
-    It is that of the line or JSON field ``Verdict: ...`` (or ``Relevant: yes``), else of a sentence that names one
-    verdict only.
+    The line or JSON field ``Verdict: ...`` (or ``Relevant: yes``) counts, else a sentence that names one verdict only.
     """
     if values := stated(reply, "verdict|judge?ment"):
         relevant = one_of([polarity(value, **_RELEVANT) for value in values])
@@ -130,11 +114,9 @@ def judge_browses(
     concurrency: int = 16,
     progress: ProgressCallback | None = None,
 ) -> Iterator[Verdict]:
-    """Judges the browses of runs, ``concurrency`` runs at once, and yields the new verdicts as they are ready.
+    """Judges the browses of the runs that did not break, ``concurrency`` runs at once, and yields the new verdicts.
 
-    Trajectories are drawn lazily; those that broke are passed over, since they are run again.  Browses that this judge
-    has judged in the store are not judged again, unless it had failed; each new verdict is written there before it is
-    yielded.
+    What this judge has judged in the store without failing is not judged again.
     """
     done: dict[str, set[tuple[int, int]]] = {}
     for verdict in store or ():
@@ -144,7 +126,7 @@ def judge_browses(
     async def worker(trajectory: Trajectory) -> list[Verdict]:
         known = done.get(trajectory.id, set())
         verdicts: list[Verdict] = []
-        opinions: dict[int, Opinion] = {}  # browses made in parallel in one turn share the reasoning after them
+        opinions: dict[int, Opinion[VerdictState]] = {}  # by turn: browses made in parallel share the reasoning after
         for browse in browses(trajectory):
             if (browse.turn, browse.call) in known:
                 continue

@@ -1,8 +1,8 @@
-"""Prompts for judges, and their replies read whatever their form.
+"""Prompts for judges, and what texts state, whatever their form: a judge's verdict, an agent's confidence.
 
-A verdict is read from the line or the JSON field that states it, else from a sentence that gives it plainly; through
+A verdict is read from the line or JSON field that states it, else from a sentence that gives it plainly; through
 markup, code fences, any case, and after a thinking block.  A reply that names two different verdicts, or none, has
-none: nothing is labelled by a guess.
+none.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import re
 
+from lrat_sim.agent.answer import table_cells
 from lrat_sim.errors import InputError
 from lrat_sim.models.call import Completion
+from lrat_sim.numerals import in_digits
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _TAG = re.compile(r"</?(\w+)>")
@@ -36,8 +38,8 @@ def reply_text(completion: Completion) -> str:
 def plain(reply: str, *, cut: bool = False) -> str:
     """A reply without thinking blocks and code fences; ``cut`` says whether it ended at the model's limit.
 
-    Of a thinking block that is not closed, the lines ``name: value`` that end it are the reply: a model that forgets
-    the tag writes them last.  A closing tag alone ends a block that the chat template opened.
+    Of an unclosed thinking block the lines ``name: value`` that end it are the reply: a model that forgets the tag
+    writes them last.  A closing tag alone ends a block that the chat template opened.
     """
     text = _UNOPENED.sub("", _THINKING.sub("", reply))
     if opened := _UNCLOSED.search(text):
@@ -58,8 +60,7 @@ def _closing(thinking: str) -> str:
 def fill(prompt: str, **values: str) -> str:
     """A prompt with its ``{slots}`` filled in one pass, so that braces inside the values stay as they are.
 
-    A tag of the prompt's own (``</thoughts>``) that stands in a value is defused there, so that judged material
-    cannot end its block.  A prompt without one of the slots is an input error.
+    A tag of the prompt's own (``</thoughts>``) that stands in a value is defused, so that it cannot end its block.
     """
     missing = [name for name in values if "{" + name + "}" not in prompt]
     if missing:
@@ -71,10 +72,7 @@ def fill(prompt: str, **values: str) -> str:
 
 
 def stated(reply: str, names: str) -> list[str]:
-    """Every value that a reply states by name: of a JSON field where there is one, else of lines ``name: value``.
-
-    ``names`` is a regular expression of the name in any case.
-    """
+    """Every value that a reply states by a name (a regular expression): of JSON fields, else of ``name: value``."""
     quoted = rf"""["'](?:{names})["']\s*:\s*("(?:[^"\\]|\\.)*"|'[^'\n]*'|[^\s,}}\]]+)"""
     if fields := re.findall(quoted, reply, re.IGNORECASE):
         return [_unquoted(value) for value in fields]
@@ -105,11 +103,10 @@ _BEFORE = 300  # characters of a clause that are looked at, so that a model gone
 
 
 def polarity(text: str, yes: str, no: str) -> bool | None:
-    """Whether the sentences of a text say yes or no; None where they say neither, both, or it is not clear.
+    """Whether the sentences of a text say yes or no (regular expressions); None where they say neither or both.
 
     "not" right before the word turns it round; a negation elsewhere in its clause ("I do not think that it is
-    relevant") leaves it open, as do questions, "whether" and "if".  ``yes`` and ``no`` are regular expressions of the
-    words for them.
+    relevant") leaves it open, as do questions, "whether" and "if".
     """
     word = re.compile(rf"(?P<yes>{yes})|(?P<no>{no})", re.IGNORECASE)
     readings: set[bool] = set()
@@ -128,3 +125,37 @@ def polarity(text: str, yes: str, no: str) -> bool | None:
 def one_of(readings: list[bool | None]) -> bool | None:
     """The verdict on which all readings agree; None where one is unclear, they differ, or there are none."""
     return readings[0] if readings and len(set(readings)) == 1 else None
+
+
+_STATED = re.compile(
+    r"confidence\b(?:[^:：=|→\n]{0,30}?(?:[:：=|→]|\s[-–—]\s|\b(?:is|of)\s(?=[^\w\n]*(?:about |around )?\d))"
+    r"|[ \t](?=\d)|(?:[ \t](?:level|score))?[*_#\s]*\n)[\s*_`>|]*([^\n]*)",
+    re.IGNORECASE,
+)
+_NUMBER = r"(?<![\w.,−-])(?P<first>\d+(?:[.,]\d+)?|\.\d+)"
+_RANGE = r"\s*(?:-|–|—|to\b|and\b)\s*(?P<last>\d+(?:[.,]\d+)?)"
+_MARK = r"\s*(?:(?P<mark>%|percent\b)|(?:/|out of\b)\s*(?P<of>\d+))"
+_ABOUT = r"\b(?:about|around|approximately|roughly|nearly|almost|over|at least|between)\b"
+_PLAIN = re.compile(rf"(?:[^\w\n−-]|{_ABOUT})*{_NUMBER}(?:\s*(?:%|percent\b))?(?:{_RANGE})?(?:{_MARK})?", re.IGNORECASE)
+_AFTER_WORDS = re.compile(rf"{_NUMBER}(?:\s*(?:%|percent\b))?(?:{_RANGE})?{_MARK}", re.IGNORECASE)
+
+
+def stated_confidence(text: str) -> float | None:
+    """The confidence that a text states after ``Confidence:``, from 0 to 100; None where it states none.
+
+    ``80%``, ``80/100``, ``8 out of 10``, the share ``0.8`` and ``high (80%)`` are 80, and ``70-80%`` is 75; the last
+    statement counts.  A word alone ("high") is none, since its scale would be ours, nor is a bare ``1``, which may be
+    of either scale.
+    """
+    lines = list(table_cells(text, r"confidence\b.*")) or _STATED.findall(text)
+    line = in_digits(lines[-1][:1000].replace("\\boxed", "")) if lines else ""
+    match = _PLAIN.match(line) or _AFTER_WORDS.search(line)
+    if match is None:
+        return None
+    low, high = (float((digits or match["first"]).replace(",", ".")) for digits in (match["first"], match["last"]))
+    value = (low + high) / 2 if high > low else low
+    if match["of"]:
+        value = 100 * value / float(match["of"]) if float(match["of"]) else -1.0
+    elif not re.search(r"%|percent", match[0], re.IGNORECASE) and 0 < value <= 1:
+        value = 100 * value if re.search(r"[.,]\d", match[0]) else -1.0
+    return round(value, 6) if 0 <= value <= 100 else None

@@ -69,11 +69,7 @@ class RuleVerdict(NamedTuple):
 
 
 def judge_by_rules(reasoning: str | None) -> RuleVerdict:
-    """The verdict on the document of a browse, from the reasoning written right after it.
-
-    It is ``irrelevant`` with the statement that rejects the document, ``relevant``, or ``unjudged`` where there is no
-    reasoning that the rules can read.
-    """
+    """The verdict on the document of a browse, from the reasoning right after it, and the statement that decided."""
     if reasoning is None or not reasoning.strip():
         return RuleVerdict("unjudged", "no reasoning")
     head = reasoning[:_OPENING_CHARACTERS]

@@ -6,26 +6,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lrat_sim.artifact import Store
-from lrat_sim.errors import InputError, NothingCame
+from lrat_sim.errors import NothingCame
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, grade_answers, latest_grades
-from lrat_sim.grading.metrics import (
-    RunMetrics,
-    TaskTable,
-    judge_metrics,
-    measure,
-    run_metrics,
-    task_table,
-)
+from lrat_sim.grading.metrics import RunMetrics, TaskTable, judge_metrics, measure, run_metrics, task_table
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, Task, Verdict, known_sum
-from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories, regrade
+from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories, regrade, run_file
 from lrat_sim.tables import NONE, Table, dollars, number, percent
 
 GRADES, VERDICTS = "grades.jsonl", "verdicts.jsonl"
 
-_EVERY_K = 8
-"""The k up to which each pass@k is shown; beyond, the powers of two and the number of samples."""
+_EVERY_K = 8  # the k up to which each pass@k is shown; beyond, the powers of two and the number of samples
 
 
 def grade_run(
@@ -59,8 +51,7 @@ def judge_run(
 ) -> int:
     """Judges the browses of a run folder as :func:`grade_run` grades its answers, by default by the offline rules."""
     judge = judge or RuleJudge()
-    if not (run / TRAJECTORIES).is_file():  # a store would make the folder
-        raise InputError(f"{run} holds no {TRAJECTORIES}, so it is no run folder; give one that a rollout made.")
+    run_file(run, TRAJECTORIES)  # before a store makes the folder
     with Store(run / VERDICTS, Verdict) as store:
         new = judge_browses(read_trajectories(run), judge, store=store, concurrency=concurrency, progress=progress)
         return _counted(new, store, judge.name, f"browses of {run}")
@@ -86,13 +77,8 @@ def run_tables(
 ) -> tuple[TaskTable, RunMetrics]:
     """A graded run in numbers: by task, and as a whole over the tasks asked.
 
-    Args:
-        run: the run folder; a run that was not graded has its answers ungraded.
-        tasks: those that count; by default all that were asked. Trajectories of others are passed over.
-        judge: the name of the judge whose grades count; by default the latest of any.
-
-    Raises:
-        InputError: it is no run folder, or there are no tasks.
+    ``tasks`` are those that count, by default all that were asked; ``judge`` names the one whose grades count, by
+    default the latest of any.  The answers of a run that was not graded are ungraded.
     """
     by_id = {task.id: task for task in (asked_tasks(run) if tasks is None else tasks)}
     grades = latest_grades(Store(run / GRADES, Grade), judge)
@@ -104,7 +90,7 @@ def run_tables(
 
 
 def runs_table(runs: Mapping[str, RunMetrics]) -> Table:
-    """One column a run: what was asked and how it ended, success with its bounds, evidence, steps, tokens, cost.
+    """One column for each run: how it ended, success with its bounds, evidence, steps, tokens, cost.
 
     A row that no run has is left out: pass@k and spread need several samples, calibration stated confidences, the
     judges' tokens a model as judge.

@@ -1,8 +1,7 @@
 """Sheets by which a person checks the judges of a run: RUN/sheet-answers.csv and RUN/sheet-browses.csv.
 
-A sheet shows answers or browses, drawn over the verdicts of one judge but without them.  It is a CSV file in UTF-8
-with a byte order mark, by which spreadsheets know the encoding.  A cell that a spreadsheet would take for a formula
-gets an apostrophe before it, which is taken off when the sheet is read.
+A sheet shows what a judge read but not its verdicts, as CSV in UTF-8 with the byte order mark by which spreadsheets
+know the encoding; cells that a spreadsheet would take for a formula are escaped.
 """
 
 from __future__ import annotations
@@ -32,10 +31,8 @@ SHEETS: dict[What, str] = {"answers": "sheet-answers.csv", "browses": "sheet-bro
 STATES: dict[What, tuple[str, str]] = {"answers": ("correct", "incorrect"), "browses": ("relevant", "irrelevant")}
 """What a person may say of an item, and a judge that did not fail says; the first is the positive one."""
 
-_TEXTS: dict[What, str] = {"answers": "response", "browses": "reasoning"}
-"""The heading of what the judge read."""
-_LONGEST = 30_000
-"""Characters shown in a cell: spreadsheets hold 32,767."""
+_TEXTS: dict[What, str] = {"answers": "response", "browses": "reasoning"}  # the heading of what the judge read
+_LONGEST = 30_000  # characters shown in a cell: spreadsheets hold 32,767
 
 
 class FilledRow(Struct, frozen=True, kw_only=True):
@@ -53,17 +50,9 @@ def write_sheets(
 ) -> dict[Path, int]:
     """Draws the sheets of a run for a person to fill, and returns the files written with their rows.
 
-    Browses made in parallel in one turn share their reasoning and the judge's opinion, so they are one item.
-
-    Args:
-        run: a graded run folder.
-        judges: the sheets to write, and the name of the judge of each; by default both, over the judge whose record
-            is the last of the run.
-        size: items a sheet, half of each verdict as far as there are; a sheet without any is not written.
-        seed: decides which.
-
-    Raises:
-        InputError: nothing in it was judged, or a sheet there is already filled.
+    ``judges`` names the sheets to write and the judge of each, by default both, over the judge of the last record.
+    ``size`` items are drawn for a sheet, half of each verdict as far as there are.  Browses made in parallel in one
+    turn share the judge's opinion, so they are one item.  A sheet that is already filled is an input error.
     """
     written = {}
     for what in SHEETS if judges is None else judges:
@@ -122,10 +111,7 @@ def sheet_of(key: str) -> What | None:
 
 
 def draw(verdicts: Mapping[str, str], what: What, size: int, seed: int) -> list[str]:
-    """Items with as many of one verdict as of the other, as far as there are, in an order that tells nothing.
-
-    It depends on the keys of the items and the seed alone.  Items without a verdict are passed over.
-    """
+    """Items with as many of one verdict as of the other, as far as there are, in an order that tells nothing."""
     if size < 1:
         raise InputError(f"a sheet of {size} items holds nothing; give 1 or more.")
     yes, no = (
@@ -141,10 +127,7 @@ def _lot(seed: int, key: str) -> int:
 
 
 def write_sheet(path: Path, what: What, rows: Sequence[tuple[str, ...]], judge: str) -> int:
-    """Writes rows (the key and what is shown) with an empty column for the verdicts; returns how many.
-
-    A sheet that is there and filled is not overwritten.
-    """
+    """Writes rows (the key and what is shown) with an empty column for the verdicts, unless a filled sheet is there."""
     if path.is_file() and (filled := sum(row.verdict is not None for row in read_sheet(path, what))):
         raise InputError(f"{path} holds {filled} verdicts, which a new sheet would overwrite; move it away.")
     lines = [(key, *map(_short, shown), "", judge) for key, *shown in rows]
@@ -161,10 +144,7 @@ def _short(text: str) -> str:
 def read_sheet(path: Path, what: What | None = None) -> Iterator[FilledRow]:
     """The rows of a sheet (of answers or browses, if ``what`` says so), whichever way a spreadsheet separates them.
 
-    Raises:
-        InputError: it cannot be read, or is not UTF-8.
-        RecordError: a column is missing, or a verdict is none of those allowed; names the line of the file, and the
-            row of the spreadsheet, which differs where cells hold line breaks.
+    An error names the line of the file and the row of the spreadsheet, which differ where cells hold line breaks.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -45,12 +45,7 @@ class CallOptions(Settings, frozen=True, kw_only=True):
         return Budget(cost=self.max_cost, seconds=self.max_seconds)
 
     def resolved(self, model: str, folder: Path, budget: Budget | None) -> CallOptions:
-        """These options with the limits of a budget, if there is one, and the file of the cache; a model of our own
-        needs none.
-
-        Raises:
-            InputError: a limit cannot be kept.
-        """
+        """These options with the limits of a budget, if there is one, and with the file of the cache."""
         max_cost, max_seconds = (budget.cost, budget.seconds) if budget else (self.max_cost, self.max_seconds)
         if max_cost is not None and model_facts(model).price is None:
             raise InputError(f"`max_cost` cannot be kept: the price of {model!r} is unknown; use `limits.tokens`.")
@@ -64,12 +59,7 @@ async def opened(
 ) -> AsyncIterator[tuple[Client, RunLimiter | None]]:
     """The client of a rollout, and what lets its runs begin; a model of our own, in this process, needs no limiter.
 
-    Args:
-        options: of the calls.
-        model: litellm's name of it.
-        folder: the run folder.
-        spent: US dollars that its runs cost before.
-        budget: one that several rollouts share; by default that of the options.
+    ``spent`` is the US dollars that the runs of ``folder`` cost before; ``budget`` is one that several rollouts share.
     """
     async with AsyncExitStack() as stack:
         if not is_own(model):

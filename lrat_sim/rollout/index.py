@@ -1,4 +1,4 @@
-"""The index of a run folder, and reading its trajectories: the last record of an id is the one that counts."""
+"""A run folder: its index, its trajectories (the last record of an id counts), and run.yaml, what it was made with."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct, structs
 
-from lrat_sim.artifact import check_version, read_records, read_with_offsets, replacing, write_records
+from lrat_sim.agent.profile import HOW_SENT, AgentSettings
+from lrat_sim.artifact import (
+    check_fingerprint,
+    check_version,
+    fingerprint,
+    read_records,
+    read_with_offsets,
+    replacing,
+    write_records,
+)
 from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
 from lrat_sim.records import Record, Task, Trajectory, decode
+from lrat_sim.retrieval.base import Retriever
 
 TRAJECTORIES = "trajectories.jsonl"
 TASKS = "tasks.jsonl"
@@ -23,12 +34,7 @@ _AS_RECORDED = ("id", "task_id", "sample", "seed", "status", "end_reason", "answ
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One trajectory in short.
-
-    ``agent`` and ``retriever`` are fingerprints; ``grade`` is the state of the latest grade; ``error`` the boundary
-    crossed; ``failed_calls`` those that did not run; ``unknown_usage`` counts the model's messages for which the
-    provider gave no token counts; ``offset`` is the byte of trajectories.jsonl at which the record starts.
-    """
+    """One trajectory in short; ``agent`` and ``retriever`` are fingerprints."""
 
     id: str
     task_id: str
@@ -38,20 +44,20 @@ class Row(Struct, frozen=True, kw_only=True):
     retriever: str
     status: str
     end_reason: str
-    error: str | None
+    error: str | None  # the boundary crossed
     answer: str | None
-    grade: str | None
+    grade: str | None  # the state of the latest one
     turns: int
     searches: int
     browses: int
-    failed_calls: int
+    failed_calls: int  # those that did not run
     reasoning_tokens: int
     prompt_tokens: int | None
     completion_tokens: int | None
-    unknown_usage: int = 0
+    unknown_usage: int = 0  # messages of the model for which the provider gave no token counts
     cost: float | None
     seconds: float
-    offset: int
+    offset: int  # the byte of trajectories.jsonl at which the record starts
 
     @property
     def steps(self) -> int:
@@ -130,23 +136,15 @@ class _Named(Record, frozen=True, kw_only=True):
 
 
 def read_trajectories(run: Path | str, *, by_task: bool = False) -> Iterator[Trajectory]:
-    """The trajectories of a run, the last record of each id, in the order of the file.
-
-    Streams: of all trajectories only the ids are in memory.
+    """The trajectories of a run, the last record of each id, in the order of the file; only the ids are in memory.
 
     Args:
         run: a run folder, or a file of trajectories (``.gz`` and ``.xz`` too).
-        by_task: orders them by task and sample.  The order of the file is that in which the runs happened to end, so
-            what depends on an order must take this one.  Slow for an archive.
-
-    Raises:
-        InputError: there is no such file.
-        RecordError: a line is not a trajectory.
+        by_task: orders them by task and sample, which what depends on an order needs: that of the file is the order in
+            which the runs happened to end.  Slow for an archive.
     """
     run = Path(run)
-    path = run / TRAJECTORIES if run.is_dir() else run
-    if run.is_dir() and not path.is_file():
-        raise _no_run_folder(run, TRAJECTORIES)
+    path = run_file(run, TRAJECTORIES) if run.is_dir() else run
     offsets = [offset for _, offset in offsets_by_task(path)]
     if by_task:
         yield from read_at(path, offsets)
@@ -154,8 +152,11 @@ def read_trajectories(run: Path | str, *, by_task: bool = False) -> Iterator[Tra
         yield from (trajectory for _, trajectory in read_with_offsets(path, Trajectory, {*offsets}.__contains__))
 
 
-def _no_run_folder(run: Path, name: str) -> InputError:
-    return InputError(f"{run} holds no {name}, so it is no run folder; give one that a rollout made.")
+def run_file(run: Path, name: str) -> Path:
+    """The path of a file that every run folder has; refuses a folder without it."""
+    if not (run / name).is_file():
+        raise InputError(f"{run} holds no {name}, so it is no run folder; give one that a rollout made.")
+    return run / name
 
 
 def offsets_by_task(path: Path) -> list[tuple[str, int]]:
@@ -195,7 +196,46 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 def asked_tasks(run: Path) -> list[Task]:
     """The tasks that a run folder was asked, in that order; raises InputError where it is no run folder."""
-    if not (run / TASKS).is_file():
-        raise _no_run_folder(run, TASKS)
+    path = run_file(run, TASKS)
     read_manifest(run)
-    return list(read_records(run / TASKS, Task))
+    return list(read_records(path, Task))
+
+
+def check_manifest(folder: Path, agent: AgentSettings, retriever: Retriever, seed: int) -> None:
+    """Refuses a run folder that was made with other settings, naming each that differs, or that is no run folder."""
+    recorded = read_manifest(folder)
+    if not (folder / RUN).exists():
+        for name in (TRAJECTORIES, TASKS, INDEX):
+            if (folder / name).exists() and (folder / name).stat().st_size:
+                raise InputError(f"{folder} holds {name} but no {RUN}; choose another run folder.")
+        return
+    if not isinstance(recorded.get("settings"), dict) or not isinstance(recorded.get("calls"), list):
+        raise InputError(f"{folder / RUN} lacks `settings` or `calls`; choose another run folder.")
+    what, remedy = f"the run folder {folder}", "use the settings it was made with, or choose another run folder"
+    current = run_identity(agent, retriever, seed)
+    check_fingerprint(what, _flat(recorded["settings"]), _flat(current["settings"]), remedy)
+    # equal settings with another fingerprint: something else decides now, such as the tools' descriptions
+    check_fingerprint(what, recorded["fingerprints"], current["fingerprints"], remedy)
+
+
+def run_identity(agent: AgentSettings, retriever: Retriever, seed: int) -> dict[str, Any]:
+    """The settings that decide the runs of a folder, and their fingerprints, as run.yaml holds them."""
+    described = agent.describe()
+    fingerprints = {"agent": described.pop("fingerprint"), "retriever": retriever.fingerprint}
+    settings = {"agent": described, "retriever": retriever.describe(), "seed": seed}
+    # as JSON gives it back, where a tuple is a list
+    return {"fingerprints": fingerprints, "settings": msgspec.json.decode(msgspec.json.encode(settings))}
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name, those aside that do not decide an answer; a long text is its fingerprint."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if prefix == "agent." and key in HOW_SENT:
+            continue
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{name}.")
+        else:
+            flat[name] = fingerprint(value) if isinstance(value, str) and len(value) > 80 else value
+    return flat

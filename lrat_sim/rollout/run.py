@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
+import sys
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from msgspec import structs
 from rich.console import Console
 
+from lrat_sim import __version__
 from lrat_sim.agent.loop import run_task, trajectory_id
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.artifact import Store, read_with_offsets, writing
+from lrat_sim.artifact import Store, read_with_offsets, write_text, writing
+from lrat_sim.catalog import dump_yaml
 from lrat_sim.errors import InputError
+from lrat_sim.keys import redact_all
 from lrat_sim.models.budget import Budget, LimitReached
 from lrat_sim.models.client import Client
 from lrat_sim.models.limiter import RunLimiter
@@ -24,13 +33,25 @@ from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Grade, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.calls import RUNS_A_CALL, CallOptions, opened
-from lrat_sim.rollout.index import RUN, TRAJECTORIES, Row, index_grades, record_asked, row, write_index
-from lrat_sim.rollout.manifest import check_manifest, record_call
+from lrat_sim.rollout.index import (
+    RUN,
+    TRAJECTORIES,
+    Row,
+    check_manifest,
+    index_grades,
+    read_manifest,
+    record_asked,
+    row,
+    run_identity,
+    write_index,
+)
 from lrat_sim.rollout.summary import RolloutSummary, Tally, board, left_out_sentence, runnable
 from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
 
 __all__ = ["Grader", "RolloutSummary", "rollout"]
+
+_PARTS = ("litellm", "openai", "msgspec", "bm25s", "sentence-transformers", "torch", "tokenizers")
 
 Grader = Callable[[Task, Trajectory], Grade | None]
 
@@ -49,20 +70,17 @@ def rollout(
     table: bool = True,
     progress: ProgressCallback | None = None,
 ) -> RolloutSummary:
-    """Runs every task and records it; rerun the same call to resume.
+    """Runs every task and records it; rerun the same call to resume, and to run again what broke.
 
-    The folder gets run.yaml, tasks.jsonl (those asked), trajectories.jsonl and index.parquet.
-
-    Runs that ended in an answer or without one are kept; those that broke are run again.  A trajectory depends on
+    The folder gets run.yaml, tasks.jsonl (those asked), trajectories.jsonl and index.parquet.  A trajectory depends on
     (task, sample, agent, retriever, seed) alone, whatever the concurrency.
 
     Args:
         tasks: those without a plan are left out, by name, where the agent is simulated.
-        agent: the agent's settings.
-        retriever: what it searches with.
+        agent, retriever: who searches, and with what.
         folder: the run folder; made if missing.
         samples: runs of each task, with different seeds.
-        seed: the run's seed.
+        seed: of the run.
         calls: how model calls are sent, and what they may cost and take together.  What the folder cost before counts;
             calls under way when a limit is reached are cut off, and not counted.  The rollout is ``stopped`` then;
             rerun it with a higher limit to resume.
@@ -145,7 +163,7 @@ class _Rollout:
             reused, options = tally.done, self.calls
             if missing or not (self.folder / RUN).exists():
                 how = {"runs": len(missing), "samples": self.samples, **structs.asdict(options)}
-                record_call(self.folder, self.agent, self.retriever, self.seed, how)
+                self._record_call(how)
             record_asked(self.folder, self.tasks)  # after run.yaml, by which the folder is known
             if not missing:
                 options = structs.replace(options, cache=False)  # nothing to open it for
@@ -185,11 +203,26 @@ class _Rollout:
             cause=next((self.causes[name] for name in self.rows if name in self.causes), None),
         )
 
+    def _record_call(self, how: dict[str, Any]) -> None:
+        """Writes run.yaml, or adds this call to the one that is there, with how its runs are made."""
+        identity = run_identity(self.agent, self.retriever, self.seed)
+        manifest = read_manifest(self.folder) or {"schema_version": 1, **identity, "calls": []}
+        versions = {"lrat-sim": __version__, "python": platform.python_version()}
+        for part in _PARTS:
+            with suppress(PackageNotFoundError):
+                versions[part] = version(part)
+        machine: dict[str, Any] = {"platform": platform.platform(), "processors": os.cpu_count()}
+        if sys.platform != "win32" and "SC_PHYS_PAGES" in os.sysconf_names:
+            machine["memory_gib"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30), 1)
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        manifest["calls"].append({"started": started, **how, "versions": versions, "machine": machine})
+        write_text(self.folder / RUN, dump_yaml(redact_all(manifest)))
+
     def _read(self, store: Store[Trajectory]) -> float:
         """Reads what is there; returns what it cost.
 
-        With a cache a run that broke finds its answers there when it is run again, and they count then; without
-        one it pays for them twice.
+        A run that broke finds its answers in the cache when it is run again, and they count then; without a cache it
+        pays for them twice.
         """
         spent, self.known = 0.0, index_grades(self.folder)
         before = read_with_offsets(store.path, Trajectory) if store.path.exists() else ()

@@ -24,10 +24,7 @@ from lrat_sim.tables import Table
 
 
 def runnable(tasks: list[Task], agent: AgentSettings) -> tuple[list[Task], list[str]]:
-    """The tasks that this agent can run, and the ids of those left out for want of a plan.
-
-    Raises InputError where there is none, two have one id, or the limit on the cost of a run cannot be kept.
-    """
+    """The tasks that this agent can run, and the ids of those left out for want of a plan."""
     name, times = next(iter(Counter(task.id for task in tasks).most_common(1)), ("", 0))
     if times > 1:
         raise InputError(f"two tasks have the id {name!r}; give each its own.")
@@ -138,32 +135,27 @@ def board(title: str, tally: Tally, console: Console | None, client: Client) -> 
 
 
 class RolloutSummary(Struct, frozen=True, kw_only=True):
-    """What a rollout did.
+    """What a rollout did; ``answered``, ``unanswered`` and ``errors`` count all the runs that were asked.
 
-    ``asked`` runs (tasks times samples) were wanted, ``reused`` of them were there already, ``ran`` were run now;
-    ``answered``, ``unanswered`` and ``errors`` count all that were asked; ``cause`` is that of the first error.
-    ``left_out`` names the tasks without a plan.  ``success`` is known with a grader, ``tokens`` and ``cost`` (US
-    dollars) where those of every call are; ``unknown_usage`` counts the calls whose tokens the provider did not tell.
-    ``stopped`` names the limit of the whole rollout that ended it before all was done; ``cached`` counts the model
-    calls that were answered from the cache.
+    ``tokens`` and ``cost`` (US dollars) are known where those of every call are.
     """
 
     folder: Path
-    asked: int
-    reused: int
+    asked: int  # tasks times samples
+    reused: int  # there already
     ran: int
     answered: int
     unanswered: int
     errors: int
-    left_out: list[str]
-    success: float | None
+    left_out: list[str]  # tasks without a plan
+    success: float | None  # known with a grader
     mean_steps: float | None
     tokens: int | None
     cost: float | None
-    unknown_usage: int = 0
-    stopped: Limit | None = None
-    cached: int = 0
-    cause: str | None = None
+    unknown_usage: int = 0  # calls whose tokens the provider did not tell
+    stopped: Limit | None = None  # the limit of the whole rollout that ended it early
+    cached: int = 0  # calls that were answered from the cache
+    cause: str | None = None  # of the first error
 
     def check(self, agent: str) -> None:
         """Raises NothingCame where every run that there is broke; ``agent`` is the profile's name."""

@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.agent.profile import AgentSettings
-from lrat_sim.behaviour.altered import Degraded, Shuffled
-from lrat_sim.behaviour.reliability import Ordering, ordering
+from lrat_sim.behaviour.reliability import Degraded, Ordering, Shuffled, ordering
 from lrat_sim.behaviour.report import Behaviour, behaviour
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.grading.run import judge_run

@@ -19,12 +19,10 @@ from lrat_sim.records import Pair, encode
 from lrat_sim.training.distributed import share
 from lrat_sim.training.settings import TrainingSettings
 
-BUCKET = 32
-"""Texts that are padded to one length together: enough to fill the cores, few enough to be of like length."""
+BUCKET = 32  # texts that are padded to one length together: enough to fill the cores, few enough to be of like length
 
+# a column of tokenised texts; a plain dict, since in nothing else does DistributedDataParallel find the tensors
 Features = dict[str, Any]
-"""A column of tokenised texts, as a model of sentence-transformers takes it; a plain dict, since in nothing else does
-DistributedDataParallel find the tensors."""
 
 Labels = dict[str, Tensor]
 """What the loss must know of a batch of N pairs beside its texts; the columns are those of its M distinct documents
@@ -68,17 +66,8 @@ class PairDataset:
     """The pairs of a training run, checked, with their documents as rows of the corpus.
 
     A pair whose positive the agent rejected (``satisfied`` false) is passed over and counted as ``rejected``.
-
-    Attributes:
-        examples: the pairs to train on, with all their negatives.
-        development: the pairs of the questions that are held out, likewise.
-        fingerprint: of the pairs in their order, those held out included.
-        steps: batches of all epochs together.
-
-    Raises:
-        InputError: no pairs; a pair without positive, or with a document that the corpus does not hold; a weight that
-            is negative or not a number; a negative that is its own positive; with mined negatives only, no pair that
-            has one; questions to be held out, and fewer than two.
+    ``development`` holds the pairs of the questions that are held out, ``examples`` the rest; ``fingerprint`` is of all
+    in their order; ``steps`` counts the batches of all epochs.
     """
 
     def __init__(self, pairs: Iterable[Pair], corpus: Corpus, settings: TrainingSettings):
@@ -131,7 +120,7 @@ class PairDataset:
     def batch(self, step: int) -> list[Example]:
         """The pairs of a step, counted from 0, of all processes together.
 
-        Order and sampled negatives follow from seed, epoch and row alone, so resuming needs no generator's state.
+        They follow from seed, epoch and row alone, so resuming needs no generator's state.
         """
         epoch, index = divmod(step, self._steps_an_epoch)
         first, last = index * self.settings.batch_size, (index + 1) * self.settings.batch_size
@@ -194,10 +183,9 @@ def _shuffled(seed: int, epoch: int, rows: int) -> Any:
 
 
 def columns_of(examples: Sequence[Example], texts: Sequence[Sequence[T]]) -> tuple[list[T], Labels]:
-    """The distinct texts of a batch, the shortest first, and the labels that point at them.
+    """The distinct texts of a batch, the shortest first, and the labels that point at them; positives come first.
 
-    ``texts`` are those of each example, the positive first.  Documents with the same text are one column, even under
-    two ids: so the positive of a row is never its own negative, whoever brought the duplicate.
+    Documents with the same text are one column, even under two ids, so that a positive is never its own negative.
     """
     distinct = sorted({text for row in texts for text in row}, key=lambda text: (len("".join(text)), text))
     column = {text: index for index, text in enumerate(distinct)}

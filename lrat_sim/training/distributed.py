@@ -1,7 +1,7 @@
 """Several processes that train one model, as ``torchrun`` or ``accelerate launch`` start them.
 
-Every process reads the same batch, encodes its share of the texts, gathers the vectors of all and computes the whole
-loss.  So a batch, its in-batch negatives and the result are those of one process, however many there are.
+Each reads the same batch, encodes its share of the texts, gathers the vectors of all and computes the whole loss, so
+that a batch, its in-batch negatives and the result are those of one process.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def wait_for_all() -> None:
 def share(items: list[T]) -> list[T]:
     """This process's part of a list: every n-th item, of equal number for all, the first ones again at the end.
 
-    Every n-th, so that a list sorted by length falls into parts of equal work; the list is the same in every process.
+    A list sorted by length so falls into parts of equal work.
     """
     count = process_count()
     whole = -(-len(items) // count) * count
@@ -59,8 +59,8 @@ def share(items: list[T]) -> list[T]:
 def gather(own: Tensor, total: int) -> Tensor:
     """What all processes computed of their :func:`share`, (S, ...), in the order of the whole list, (total, ...).
 
-    The gradient that reaches ``own`` is multiplied by the number of processes: each computes the same loss, and
-    DistributedDataParallel takes the mean of their gradients, where the sum over shares is wanted.
+    The gradient of ``own`` is multiplied by the number of processes: DistributedDataParallel takes the mean of their
+    gradients, where the sum over shares is wanted.
     """
     if process_count() == 1:
         return own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,18 @@ import msgspec
 import yaml
 from msgspec import Struct
 
-from lrat_sim.artifact import check_fingerprint, read_json, write_json, write_text
+from lrat_sim import catalog, foreign
+from lrat_sim.artifact import check_fingerprint, fingerprint, fingerprint_file, read_json, write_json, write_text
 from lrat_sim.errors import InputError
+from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
 
 RECORD, _IDENTITY = "training.json", "identity.json"
+_NOT_WEIGHTS = {"README.md", RECORD}  # files of a model folder that may change without changing what it computes
 
 METRIC = "nDCG@10"
 """The figure of a measurement that decides which weights are kept."""
-
-_LOGGED = 200
-"""Entries of the loss log of a whole run, about."""
+_LOGGED = 200  # entries of the loss log of a whole run, about
 
 
 class StepLoss(Struct, frozen=True):
@@ -79,12 +81,46 @@ def identity(settings: TrainingSettings, **fingerprints: str) -> dict[str, Any]:
     return {**fields, **fingerprints}
 
 
-def read_record(folder: Path) -> TrainingRecord:
-    """How the model in a folder was made.
+def base_fingerprint(base_model: str | Path) -> str:
+    """The identity of a base model: of a folder's files but for its card, of a hub model its id."""
+    folder = Path(base_model)
+    if not folder.is_dir():
+        return fingerprint({"hub": str(base_model)})
+    return fingerprint(
+        {
+            str(path.relative_to(folder)): fingerprint_file(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name not in _NOT_WEIGHTS
+        }
+    )
 
-    Raises:
-        InputError: the folder holds no model that lrat-sim trained.
-    """
+
+def base_name(base_model: str | Path) -> str:
+    """What others know a base model by: its hub id, that of the model it was trained from, or its folder's name."""
+    folder = Path(base_model)
+    if not folder.is_dir():
+        return str(base_model)
+    if folder.resolve() == minilm_folder().resolve():
+        return "sentence-transformers/all-MiniLM-L6-v2"
+    for part in folder.absolute().parts:
+        if part.startswith("models--"):  # the hub's cache: models--ORGANISATION--NAME/snapshots/REVISION
+            return part.removeprefix("models--").replace("--", "/", 1)
+    return read_record(folder).base_name if (folder / RECORD).is_file() else folder.resolve().name
+
+
+def base_licence(base_model: str | Path) -> str | None:
+    """The licence that a base model's card names; None where it has no card on this disk, or its card names none."""
+    card = Path(base_model) / "README.md"
+    with suppress(InputError):  # a card that cannot be read names none
+        _, *head = foreign.read_text(card).split("---\n", 2)
+        content = catalog.parse_yaml(head[0], f"the card {card} is not YAML", "correct it") if len(head) == 2 else None
+        if isinstance(content, dict) and content.get("license"):
+            return str(content["license"])
+    return None
+
+
+def read_record(folder: Path) -> TrainingRecord:
+    """How the model in a folder was made."""
     return read_json(folder / RECORD, TrainingRecord, "the record of a trained model", "train into another folder")
 
 

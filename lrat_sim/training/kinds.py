@@ -25,17 +25,14 @@ from lrat_sim.training.data import BUCKET, Batch, Example, Features, PairDataset
 from lrat_sim.training.distributed import share
 from lrat_sim.training.folder import METRIC
 from lrat_sim.training.loss import CachedWeightedInfoNCE, Distillation, WeightedInfoNCE, WeightedListwise
-from lrat_sim.training.saved import save_encoder
+from lrat_sim.training.model import save_encoder
 from lrat_sim.training.settings import TrainingSettings
 
 _HELD_OUT, _FURTHER_DOCUMENTS, _DEPTH = 500, 500, 100
 
 
 class Encoder:
-    """A SentenceTransformer that is trained in place on pairs.
-
-    The settings give prompts, lengths (the model's own limit holds where it is smaller), attention and loss.
-    """
+    """A SentenceTransformer that is trained in place on pairs; lengths are cut to the limit of the base model."""
 
     kind = "encoder"
 
@@ -106,8 +103,8 @@ def lengths(model: Any, settings: TrainingSettings) -> dict[str, int]:
 class HeldOutSearch(InformationRetrievalEvaluator):
     """Queries of held-out questions with their positives, and a sample of the corpus in which to find them.
 
-    The sample holds the positives and mined negatives of the pairs, and 500 more documents; texts that occur under
-    two ids are one.  Of more than 500 pairs, 500 are drawn.
+    The sample holds the positives and mined negatives of at most 500 pairs, and 500 more documents; texts that occur
+    under two ids are one.
     """
 
     def __init__(self, examples: list[Example], corpus: Corpus, settings: TrainingSettings):
@@ -150,8 +147,7 @@ class HeldOutSearch(InformationRetrievalEvaluator):
 class Reranker:
     """A CrossEncoder that is trained in place on pairs; an encoder as base gets a new output, drawn at random.
 
-    The lengths of query and passage hold together, and a document is scored only with the queries it was mined for.
-    Settings that only encoders have are refused.
+    The lengths of query and passage are one limit together; settings that only encoders have are refused.
     """
 
     kind = "reranker"

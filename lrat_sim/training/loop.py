@@ -23,18 +23,15 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.hardware import gains_from_bf16
 from lrat_sim.training.distributed import is_main, process_index
 from lrat_sim.training.folder import METRIC, Measured
-from lrat_sim.training.frozen import remember_frozen
 from lrat_sim.training.kinds import Trainee
-from lrat_sim.training.model import frozen_parts, load_weights, save_weights
+from lrat_sim.training.model import frozen_parts, load_weights, remember_frozen, save_weights
 from lrat_sim.training.settings import TrainingSettings
 
 BEST = "best.safetensors"
 """The weights that measured best on the development pairs, beside the checkpoints."""
-
 _WEIGHTS, _OPTIMIZER, _HISTORY = "weights.safetensors", "optimizer.pt", "history.json"
 _DAMAGED = "delete the folder of the unfinished training"
-_SHOWN_STEPS = 50
-"""Steps over which the loss that is shown is averaged."""
+_SHOWN_STEPS = 50  # over which the loss that is shown is averaged
 
 
 class History(Struct):
@@ -50,15 +47,10 @@ class History(Struct):
 
 
 def fit(trainee: Trainee, folder: Path, progress: ProgressCallback | None = None) -> History:
-    """Trains a model on all batches of its pairs, from the last checkpoint where there is one.
+    """Trains a model on all batches of its pairs, from the last checkpoint in a folder, if there is one.
 
-    Args:
-        trainee: left with the weights of the last step; those that measured best are in the file :data:`BEST`.
-        folder: of checkpoints; one whole one is in it, named for its step.
-        progress: told every step.
-
-    Raises:
-        InputError: the loss is no longer finite, or a checkpoint is damaged.
+    It is left with the weights of the last step; those that measured best are in the file :data:`BEST`.  A damaged
+    checkpoint and a loss that is no longer finite are input errors.
     """
     dataset, settings = trainee.dataset, trainee.settings
     accelerator = Accelerator(

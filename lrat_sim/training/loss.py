@@ -18,17 +18,9 @@ from lrat_sim.training.distributed import gather
 def denominator_weights(labels: Labels, documents: int, *, in_batch_negatives: bool = True) -> Tensor:
     """The weight v with which each document of the batch stands in each row's denominator, beside the positive.
 
-    A document that is no negative of a row has weight 0 there: the row's own positive, wherever in the batch it
-    comes from, and with ``in_batch_negatives`` off also whatever was not mined for the row.  A mined negative has the
-    weight of its pair also where another row brought it into the batch as well: N_i is a set.
-
-    Args:
-        labels: of N pairs.
-        documents: M, how many distinct documents the batch holds.
-        in_batch_negatives: whether documents that other rows brought are negatives of weight 1.
-
-    Returns:
-        (N, M), 0 or more.
+    Of N rows and M documents, (N, M).  It is 0 for what is no negative of a row: the row's own positive, wherever in
+    the batch it comes from, and with ``in_batch_negatives`` off also whatever was not mined for the row.  A mined
+    negative has the weight of its pair also where another row brought it into the batch as well: N_i is a set.
     """
     positive, negatives = labels["positive"], labels["negatives"]
     rows = len(positive)
@@ -42,17 +34,10 @@ def denominator_weights(labels: Labels, documents: int, *, in_batch_negatives: b
 def weighted_info_nce(
     similarity: Tensor, positive: Tensor, denominator: Tensor, weights: Tensor, temperature: float
 ) -> Tensor:
-    """The loss from similarities; see :class:`WeightedInfoNCE` for the formula.
+    """The loss of :class:`WeightedInfoNCE`, a scalar in fp32.
 
-    Args:
-        similarity: (N, M), s of every query with every document.
-        positive: (N,), the column of each row's positive.
-        denominator: (N, M), v; 0 keeps a document out of a row's denominator.
-        weights: (N,), w.
-        temperature: tau.
-
-    Returns:
-        A scalar in fp32.
+    ``similarity`` s and ``denominator`` v are (N, M), ``positive`` (the column of each row's positive) and ``weights``
+    w (N,), ``temperature`` is tau.
     """
     scores = similarity.float() / temperature
     own = scores.gather(1, positive[:, None])
@@ -179,18 +164,9 @@ class WeightedInfoNCE(nn.Module):
 class CachedWeightedInfoNCE(CachedLossMixin, WeightedInfoNCE):
     """:class:`WeightedInfoNCE` with GradCache (Gao et al. 2021): the same value and gradients in little memory.
 
-    All texts are encoded without gradients, a mini-batch at a time; the loss of the whole batch gives the gradient of
-    each vector; then each mini-batch is encoded once more and its vectors' gradients go on into the model.  With
-    dropout the second pass draws what the first drew.  Memory is that of one mini-batch, and a step takes about a third
-    longer.
-
-    Args:
-        model: a SentenceTransformer.
-        mini_batch_size: texts that are encoded at once.
-        options: those of the plain loss.
-
-    Raises:
-        InputError: the model is a table of word vectors, whose inputs cannot be cut.
+    All texts are encoded without gradients, ``mini_batch_size`` at a time; the loss of the whole batch gives the
+    gradient of each vector; then each mini-batch is encoded once more and its vectors' gradients go on into the model.
+    With dropout the second pass draws what the first drew.  A step takes about a third longer.
     """
 
     def __init__(self, model: nn.Module, *, mini_batch_size: int = 32, **options: Any):
@@ -221,15 +197,8 @@ class WeightedListwise(nn.Module):
 
         L = -(1/N) sum_i w_i log [ e^{x_i+/tau} / ( e^{x_i+/tau} + sum_{j in N_i} v_ij e^{x_ij/tau} ) ]
 
-    Weights of pairs and negatives act as in :class:`WeightedInfoNCE`; a pair without mined negatives adds nothing.
-
-    Args:
-        model: a CrossEncoder with one output.
-        temperature: tau.
-
-    Inputs:
-        ``sentence_features``: tokenised columns of (query, passage), in all M; ``labels``: those of the other loss,
-        where a column is one such pair.
+    Weights act as in :class:`WeightedInfoNCE`, and inputs are those of it, where a column is a (query, passage); a pair
+    without mined negatives adds nothing.
     """
 
     def __init__(self, model: nn.Module, *, temperature: float = 1.0):

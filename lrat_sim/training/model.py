@@ -1,66 +1,48 @@
-"""The model of a training run: what its base is, which of its parts are trained, and how its weights are kept."""
+"""The model of a training run: which of its parts are trained, what the others compute, and how it is saved.
+
+Encoders are saved in the form that sentence-transformers 3, 5 and 6 all load: version 6 writes new names of modules and
+settings and reads the old ones too; earlier versions know the old ones alone, and refuse a setting they do not know.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
-from lrat_sim import catalog, foreign
-from lrat_sim.artifact import fingerprint, fingerprint_file, replacing
+from lrat_sim import foreign
+from lrat_sim.artifact import replacing
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.hardware import best_device
-from lrat_sim.text import minilm_folder
-from lrat_sim.training.folder import RECORD, read_record
+from lrat_sim.training.data import Features
 from lrat_sim.training.settings import TrainingSettings
 
-_NOT_WEIGHTS = {"README.md", RECORD}
-"""Files of a model folder that may change without changing what it computes."""
+MOST = 1 << 29  # bytes that the table of known outputs may take
+_SHORT = 128  # tokens up to which plain attention is the faster one on a CPU, at little memory
 
-_SHORT = 128
-"""Tokens up to which plain attention is the faster one on a CPU, at little memory."""
+Tokens = tuple[int, ...]
 
-
-def base_fingerprint(base_model: str | Path) -> str:
-    """The identity of a base model: of a folder's files but for its card, of a hub model its id."""
-    folder = Path(base_model)
-    if not folder.is_dir():
-        return fingerprint({"hub": str(base_model)})
-    return fingerprint(
-        {
-            str(path.relative_to(folder)): fingerprint_file(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name not in _NOT_WEIGHTS
-        }
-    )
-
-
-def base_name(base_model: str | Path) -> str:
-    """What others know a base model by: its hub id, that of the model it was trained from, or its folder's name."""
-    folder = Path(base_model)
-    if not folder.is_dir():
-        return str(base_model)
-    if folder.resolve() == minilm_folder().resolve():
-        return "sentence-transformers/all-MiniLM-L6-v2"
-    for part in folder.absolute().parts:
-        if part.startswith("models--"):  # the hub's cache: models--ORGANISATION--NAME/snapshots/REVISION
-            return part.removeprefix("models--").replace("--", "/", 1)
-    return read_record(folder).base_name if (folder / RECORD).is_file() else folder.resolve().name
-
-
-def base_licence(base_model: str | Path) -> str | None:
-    """The licence that a base model's card names; None where it has no card on this disk, or its card names none."""
-    card = Path(base_model) / "README.md"
-    with suppress(InputError):  # a card that cannot be read names none
-        _, *head = foreign.read_text(card).split("---\n", 2)
-        content = catalog.parse_yaml(head[0], f"the card {card} is not YAML", "correct it") if len(head) == 2 else None
-        if isinstance(content, dict) and content.get("license"):
-            return str(content["license"])
-    return None
+# modules that earlier versions have under sentence_transformers.models
+_OLD_NAMES = {"Transformer", "Pooling", "Normalize", "Dense", "Dropout", "LayerNorm", "WordEmbeddings", "CNN", "LSTM"}
+_READS_TEXT: dict[str, Any] = {
+    "transformer_task": "feature-extraction",
+    "module_output_name": "token_embeddings",
+}
+_TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
+_POOLING = {
+    "cls": "pooling_mode_cls_token",
+    "mean": "pooling_mode_mean_tokens",
+    "max": "pooling_mode_max_tokens",
+    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
+    "weightedmean": "pooling_mode_weightedmean_tokens",
+    "lasttoken": "pooling_mode_lasttoken",
+}
 
 
 def check_tokenizer(base_model: str | Path) -> None:
@@ -76,11 +58,7 @@ def check_tokenizer(base_model: str | Path) -> None:
 def make_trainable(model: Any, settings: TrainingSettings) -> Any:
     """Adds adapters, freezes layers, and sets dropout, gradient checkpointing and attention as the settings say.
 
-    Returns:
-        The adapters, whose ``merge_and_unload`` adds them to the weights; None without ``lora_rank``.
-
-    Raises:
-        InputError: the model has no such parts.
+    Returns the adapters, whose ``merge_and_unload`` adds them to the weights; None without ``lora_rank``.
     """
     adapters = None
     if settings.lora_rank:
@@ -100,12 +78,9 @@ def make_trainable(model: Any, settings: TrainingSettings) -> Any:
 
 
 def add_adapters(backbone: nn.Module | None, rank: int, alpha: float) -> Any:
-    """Puts a low-rank adapter (LoRA, Hu et al. 2021) beside every linear layer, to be trained alone; in place.
+    """Puts a low-rank adapter (LoRA, Hu et al. 2021), its output scaled by ``alpha / rank``, beside every linear layer.
 
-    The adapters' output is scaled by ``alpha / rank``.
-
-    Raises:
-        InputError: the model is no transformer.
+    The adapters are trained alone; a model that is no transformer is an input error.
     """
     if backbone is None:
         raise InputError("this base model has no transformer to adapt; set lora_rank to 0.")
@@ -120,8 +95,7 @@ def add_adapters(backbone: nn.Module | None, rank: int, alpha: float) -> Any:
 def freeze_layers(model: Any, layers: int) -> None:
     """Keeps the embeddings and the lower ``layers`` transformer layers as they are, adapters within them too.
 
-    Nothing below the first trained layer then needs a gradient, so neither their activations nor a backward pass is
-    paid for; and their dropout is off, since it would only disturb what cannot adapt.
+    Their dropout is off, since it would only disturb what cannot adapt.
     """
     for part in frozen_parts(model, layers):
         part.requires_grad_(False)
@@ -129,11 +103,7 @@ def freeze_layers(model: Any, layers: int) -> None:
 
 
 def frozen_parts(model: Any, layers: int) -> list[nn.Module]:
-    """The embeddings and the lower ``layers`` transformer layers, in order; none where no layer is frozen.
-
-    Raises:
-        InputError: the model has no more layers than that.
-    """
+    """The embeddings and the lower ``layers`` transformer layers, in order; one layer must be left to train."""
     if layers == 0:
         return []
     backbone = model.transformers_model
@@ -161,6 +131,76 @@ def without_dropout(part: nn.Module) -> None:
                 setattr(module, name, 0.0)
 
 
+def remember_frozen(model: Any, parts: list[nn.Module], batches: Iterable[Features]) -> dict[Tokens, Tensor]:
+    """Puts a table of known outputs in place of a model's embeddings and frozen layers (``parts``), without dropout.
+
+    The table, of (tokens, hidden size) by token ids, is made from ``batches``, tokenised texts padded at the end, which
+    depend on the pairs alone, so that a resumed training has the same numbers.  Other texts go through the layers as
+    ever, and so do all where the table would be too large.
+    """
+    table = _table(model, parts[-1], batches)
+    if not table:
+        return table
+    backbone = model.transformers_model
+    known: list[Tensor] = []  # while a batch of known texts is under way, what the frozen layers make of it
+    through_all = backbone.forward
+
+    @wraps(through_all)
+    def forward(*args: Any, **inputs: Any) -> Any:
+        rows = [table.get(tokens) for tokens in _texts(inputs)]
+        if all(row is not None for row in rows):
+            hidden = nn.utils.rnn.pad_sequence(rows, batch_first=True)  # type: ignore[arg-type]  # there is no None
+            known.append(nn.functional.pad(hidden, (0, 0, 0, inputs["input_ids"].shape[1] - hidden.shape[1])))
+        try:
+            return through_all(*args, **inputs)
+        finally:
+            known.clear()
+
+    def skipped(through: Any) -> Any:
+        return lambda *args, **inputs: known[0] if known else through(*args, **inputs)
+
+    backbone.forward = forward
+    for part in parts:
+        part.forward = skipped(part.forward)
+    return table
+
+
+class _Enough(Exception):
+    """Ends a forward pass after the last frozen layer."""
+
+
+@torch.no_grad()
+def _table(model: Any, last: nn.Module, batches: Iterable[Features]) -> dict[Tokens, Tensor]:
+    table: dict[Tokens, Tensor] = {}
+    outputs: list[Any] = []
+    taken = 0
+
+    def stop(module: nn.Module, inputs: Any, output: Any) -> None:
+        outputs.append(output)
+        raise _Enough
+
+    hook = last.register_forward_hook(stop)
+    try:
+        for features in batches:
+            try:
+                model(dict(features))
+            except _Enough:
+                output = outputs.pop()
+            taken += output.nbytes if isinstance(output, Tensor) else MOST  # some layers give more than their output
+            if taken >= MOST:
+                return {}
+            texts = _texts(features)
+            table |= {tokens: row[: len(tokens)].clone() for tokens, row in zip(texts, output, strict=True)}
+    finally:
+        hook.remove()
+    return table
+
+
+def _texts(features: Features) -> list[Tokens]:
+    lengths = features["attention_mask"].sum(dim=1).tolist()
+    return [tuple(tokens[:length]) for tokens, length in zip(features["input_ids"].tolist(), lengths, strict=True)]
+
+
 @torch.no_grad()
 def mix(model: nn.Module, base: nn.Module, share: float) -> None:
     """Moves a model's weights towards its base's, in place: ``(1 - share) * trained + share * base`` (LM-Cocktail)."""
@@ -180,14 +220,54 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Takes up what :func:`save_weights` wrote of the same model.
-
-    Raises:
-        InputError: the file is damaged, or of another model.
-    """
+    """Takes up what :func:`save_weights` wrote of the same model."""
     with foreign.reading(f"the weights in {path} are damaged", "delete the folder of the unfinished training"):
         loaded = load_file(path)
     _, unknown = model.load_state_dict(loaded, strict=False)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     if unknown or trained - loaded.keys():
         raise InputError(f"{path} holds the weights of another model; delete the folder of the unfinished training.")
+
+
+def save_encoder(model: Any, folder: Path) -> None:
+    """Writes a ``SentenceTransformer`` to a new folder, without a card; what has no old form stays as it is written."""
+    model.save_pretrained(str(folder), create_model_card=False)
+    modules: list[dict[str, Any]] = msgspec.json.decode((folder / "modules.json").read_bytes())
+    for module, part in zip(modules, model, strict=True):
+        package, _, name = module["type"].rpartition(".")
+        if not package.startswith("sentence_transformers.") or name not in _OLD_NAMES:
+            continue
+        module["type"] = f"sentence_transformers.models.{name}"
+        path = folder / module["path"] / ("sentence_bert_config.json" if name == "Transformer" else "config.json")
+        if path.is_file():
+            _write(path, _old_settings(name, part, msgspec.json.decode(path.read_bytes())))
+    _write(folder / "modules.json", modules)
+
+
+def _old_settings(name: str, part: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a module by the names that earlier versions know."""
+    if name == "Transformer":
+        reads_text = config.get("modality_config", {}).get("text") == _TEXT
+        if reads_text and all(config.get(key) == value for key, value in _READS_TEXT.items()):
+            config = _without(config, "modality_config", *_READS_TEXT)
+        return {"max_seq_length": part.max_seq_length, "do_lower_case": part.do_lower_case, **config}
+    if name == "Pooling":
+        modes = config["pooling_mode"]
+        modes = (modes,) if isinstance(modes, str) else modes
+        return {
+            "word_embedding_dimension": config["embedding_dimension"],
+            **{old: mode in modes for mode, old in _POOLING.items()},
+            "include_prompt": config["include_prompt"],
+        }
+    # what is read and written goes unnamed where it is what earlier versions take
+    names = ("module_input_name", "module_output_name")
+    usual = all(config.get(key, "sentence_embedding") == "sentence_embedding" for key in names)
+    return _without(config, *names) if name in ("Normalize", "Dense") and usual else config
+
+
+def _without(config: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in names}
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")

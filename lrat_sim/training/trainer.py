@@ -25,18 +25,21 @@ from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.retrieval.rerank import load_cross_encoder
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.distributed import is_main, join, process_count, wait_for_all
-from lrat_sim.training.folder import TrainingRecord, claim, discard, identity, is_trained, mean_losses, settle
-from lrat_sim.training.kinds import KINDS, Trainee
-from lrat_sim.training.loop import BEST, History, compute_dtype, fit
-from lrat_sim.training.model import (
+from lrat_sim.training.folder import (
+    TrainingRecord,
     base_fingerprint,
     base_licence,
     base_name,
-    check_tokenizer,
-    load_weights,
-    make_trainable,
-    mix,
+    claim,
+    discard,
+    identity,
+    is_trained,
+    mean_losses,
+    settle,
 )
+from lrat_sim.training.kinds import KINDS, Trainee
+from lrat_sim.training.loop import BEST, History, compute_dtype, fit
+from lrat_sim.training.model import check_tokenizer, load_weights, make_trainable, mix
 from lrat_sim.training.settings import TrainingSettings
 
 _PAIRS_AT_ONCE = 256
@@ -54,9 +57,8 @@ def train(
 ) -> Path:
     """Trains an encoder, or a reranker, on pairs and writes it as a sentence-transformers model folder.
 
-    Rerun after a kill, it resumes from the last checkpoint, to the same weights as without one; it returns at once
-    when the model is there.  Until the model is whole it lies, with the checkpoints, in ``<folder>.training`` beside
-    it, which is removed at the end.  The same seed gives the same weights on the same machine.
+    If interrupted, rerun it: it resumes from the last checkpoint in ``<folder>.training``, to the same weights, and
+    returns at once when the model is there.  The same seed gives the same weights on the same machine.
 
     Started by ``torchrun`` or ``accelerate launch``, all processes train together: ``batch_size`` is that of all of
     them, every document of it is a negative for every row, and but for rounding the result is that of one process.
@@ -78,11 +80,9 @@ def train(
         ``folder``: weights in safetensors, ``README.md`` (the model card) and ``training.json`` (the record).
 
     Raises:
-        InputError: there are no pairs, a pair names a document that the corpus does not hold, the base model cannot
-            be loaded, a setting is given that this kind does not have, the folder holds something else, another
+        InputError: the pairs, the base model or a setting cannot be used, the folder holds something else, another
             process trains there, or the loss is no longer finite.
-        FingerprintMismatch: the folder holds a model, or an unfinished one, from other pairs, settings, corpus or
-            base; names what differs.
+        FingerprintMismatch: the folder holds a model, or an unfinished one, that was made from something else.
     """
     join()
     dataset = PairDataset(pairs, corpus, settings)
@@ -155,11 +155,7 @@ def teacher_scores(
 ) -> None:
     """Writes a cross-encoder's scores of (query, passage) pairs, before any activation, unless the file is there.
 
-    Args:
-        model: a CrossEncoder with one output.
-        texts: the pairs.
-        path: an npy file, (len(texts),) in fp32.
-        progress: told of the pairs that are scored.
+    ``path`` is an npy file, (len(texts),) in fp32.
     """
     if path.exists():
         return

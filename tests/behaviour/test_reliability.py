@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from lrat_sim.behaviour.altered import Degraded, Shuffled
-from lrat_sim.behaviour.reliability import ordering
+from lrat_sim.behaviour.reliability import Degraded, Shuffled, ordering
 from lrat_sim.errors import InputError
 from lrat_sim.records import Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever

@@ -13,8 +13,7 @@ from rich.console import Console
 
 from lrat_sim.behaviour import behaviour
 from lrat_sim.behaviour.judge_report import judge_report
-from lrat_sim.behaviour.report import JSON, MEASURES_CSV, TARGETS_CSV, Behaviour
-from lrat_sim.behaviour.tables import render, verdict
+from lrat_sim.behaviour.report import JSON, MEASURES_CSV, TARGETS_CSV, Behaviour, verdict
 from lrat_sim.errors import InputError
 
 
@@ -71,7 +70,7 @@ def test_what_is_missed_is_printed_as_missed(runs):
     assert "length.correct" in missed
     assert "length.correct" in verdict(found)
     console = Console(width=300, record=True, file=io.StringIO())
-    console.print(render(found))
+    console.print(found)
     shown = console.export_text()
     assert re.search(r"length\.correct\*.*149 ± 20%.*missed", shown)
     assert re.search(r"rank_top3\*.*not comparable: the lists were not shuffled", shown)

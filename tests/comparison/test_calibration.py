@@ -11,7 +11,7 @@ from lrat_sim.comparison.calibration import (
 )
 from lrat_sim.comparison.paired import Paired, compare_pair
 from lrat_sim.comparison.significance import permutation_tests
-from lrat_sim.grading.confidence import calibration_error
+from lrat_sim.grading.metrics import calibration_error
 
 STATED = {"a": [(90.0, 1.0)], "b": [(95.0, 0.0), (10.0, 0.0)], "c": [(100.0, 1.0)], "d": []}
 OTHER = {"a": [(80.0, 0.0)], "b": [(30.0, 1.0)], "c": [(55.0, 1.0), (45.0, 0.0)], "d": [(70.0, 1.0)]}

@@ -46,9 +46,19 @@ def test_a_text_without_an_exact_answer_is_right_where_it_holds_an_accepted_one_
     assert ["cover match" in (grades[name].rationale or "") for name in ("t1", "t2", "t3")] == [True, True, False]
 
 
-def test_a_text_does_not_tell_yes_from_no(make):
-    [grade] = graded([make.run(answer=f"Yes. {LONG}")], MatchJudge(), [Task(id="q1", question="?", answers=["yes"])])
-    assert (grade.state, grade.error) == ("ungraded", None)
+@pytest.mark.parametrize(
+    ("fields", "accepted", "ruled"),
+    [
+        ({"answer": f"Yes. {LONG}"}, "yes", ("ungraded", "do not tell whether")),
+        ({}, " ", ("ungraded", "the task has no accepted answer")),
+        ({"status": "unanswered", "answer": None}, "Paris", None),
+        ({"status": "error", "answer": None}, "Paris", None),
+    ],
+)
+def test_what_cannot_be_graded_says_why_and_runs_without_an_answer_get_no_grade(make, fields, accepted, ruled):
+    grades = graded([make.run(**fields)], MatchJudge(), [Task(id="q1", question="?", answers=[accepted])])
+    assert [(grade.state, grade.error) for grade in grades] == ([(ruled[0], None)] if ruled else [])
+    assert all(ruled[1] in grade.rationale for grade in grades)
 
 
 def test_reports_of_real_agents_are_graded(data):
@@ -67,27 +77,9 @@ def _said(entries, task):
     return next(entry.trajectory.answer or "" for entry in entries if entry.task is task).casefold()
 
 
-def test_only_runs_that_answered_are_graded(make):
-    runs = [make.run(status="unanswered", answer=None), make.run(id="t2", status="error", answer=None)]
-    assert graded(runs, MatchJudge()) == []
-
-
-def test_task_without_accepted_answers_leaves_its_run_ungraded(make):
-    [grade] = graded([make.run()], MatchJudge(), [Task(id="q1", question="?", answers=[" "])])
-    assert (grade.state, grade.rationale) == ("ungraded", "the task has no accepted answer")
-
-
 def test_trajectory_of_an_unknown_task_is_refused_by_name(make):
     with pytest.raises(InputError, match="trajectory t1 is of task q9"):
         graded([make.run(task_id="q9")], MatchJudge())
-
-
-def test_answers_in_the_store_are_not_graded_again(make, tmp_path):
-    runs = [make.run(), make.run(id="t2")]
-    with Store(tmp_path / "grades.jsonl", Grade) as store:
-        assert len(graded(runs[:1], MatchJudge(), store=store)) == 1
-        assert [grade.trajectory_id for grade in graded(runs, MatchJudge(), store=store)] == ["t2"]
-        assert len(list(store)) == 2
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def test_a_trajectory_by_hand(make):
 def test_a_run_is_measured_over_the_tasks_asked(make):
     rows = measure(runs(make), TASKS, {"t1": "correct"})
     found = run_metrics(rows, TASKS)
+    assert task_table(rows, TASKS)["q3"]["success"] is None
     # q1 right, q2 unanswered, q3 ungraded and left out, q4 never run: 1 of 3
     assert (found.tasks, found.missing, found.ungraded, found.unanswered) == (4, 1, 1, 1)
     assert found.success == pytest.approx(1 / 3)
@@ -82,10 +83,6 @@ def test_a_broken_run_is_a_failure_whose_length_says_nothing(make):
     assert (row["success"], row["evidence_recall"], row["steps"], row["cost"]) == (0.0, 1.0, None, 0.5)
     found = run_metrics(measure([broken], TASKS, {}), TASKS)
     assert (found.errors, found.missing, found.success, found.steps) == (1, 3, 0.0, None)
-
-
-def test_ungraded_answer_is_none_in_the_table_and_not_a_failure(make):
-    assert task_table(measure(runs(make), TASKS, {}), TASKS)["q3"]["success"] is None
 
 
 def test_a_run_over_no_tasks_is_refused():
@@ -203,10 +200,7 @@ def test_samples_of_a_run_by_hand(make):
     assert samples.within == pytest.approx((stdev([1, 0, 0]) + 0 + 0) / 3)
 
 
-def test_one_sample_a_task_has_no_spread():
+def test_samples_say_nothing_where_there_is_one_a_task_or_none_is_graded():
     assert sample_metrics([("q1", 0, 1.0), ("q2", 0, None)], 0) is None
-
-
-def test_samples_that_are_all_ungraded_say_nothing():
     found = sample_metrics([("q1", 0, None), ("q1", 1, None)], 0)
     assert (found.samples, found.pass_at, found.between, found.within) == (2, [], None, None)

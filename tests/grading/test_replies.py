@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import read_ruling
-from lrat_sim.grading.confidence import calibration_error, stated_confidence
+from lrat_sim.grading.metrics import calibration_error
 from lrat_sim.grading.relevance import read_verdict
-from lrat_sim.grading.replies import fill, plain, stated
+from lrat_sim.grading.replies import fill, plain, stated, stated_confidence
 
 WORDS = [f"{name}:" for name in ("verdict", "correct", "confidence")]
 WORDS += ["relevant", "irrelevant", "not", "yes", "no", "true", "or", "80%", "0.8"]

@@ -173,6 +173,13 @@ def folder(make, tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def sheet(folder):
+    """Twenty answers and twenty browses, drawn and not filled; the path of the answers."""
+    write_sheets(folder, size=20)
+    return folder / "sheet-answers.csv"
+
+
 def test_sheets_hold_what_the_judges_read_and_not_what_they_said(folder):
     assert write_sheets(folder, size=16) == {folder / "sheet-answers.csv": 16, folder / "sheet-browses.csv": 16}
     _, *rows = rows_of(folder / "sheet-answers.csv")
@@ -194,9 +201,7 @@ def test_a_sheet_is_drawn_over_the_judge_named(folder):
         write_sheets(folder, {"browses": "nobody"})
 
 
-def test_agreement_is_weighted_back_to_the_run(folder):
-    write_sheets(folder, size=20)
-    sheet = folder / "sheet-answers.csv"
+def test_agreement_is_weighted_back_to_the_run(folder, sheet):
     # the person finds half of the judge's wrong ones right, and agrees on all else
     wrong = sorted(row.key for row in read_sheet(sheet) if int(row.key.removeprefix("answer:t")) >= 90)
     assert len(wrong) == 10
@@ -221,9 +226,7 @@ def test_agreement_is_weighted_back_to_the_run(folder):
     assert {tuple(row.cells[2:]) for row in agreement_tables([found])[1].rows} == {("incorrect", "correct")}
 
 
-def test_weights_are_of_the_filled_rows_when_some_stay_empty(folder):
-    write_sheets(folder, size=20)
-    sheet = folder / "sheet-answers.csv"
+def test_weights_are_of_the_filled_rows_when_some_stay_empty(folder, sheet):
     right = sorted(row.key for row in read_sheet(sheet) if int(row.key.removeprefix("answer:t")) < 90)
     # of ten right ones five are empty and one is disputed: it stands for eighteen of the run
     said = dict.fromkeys(right[:5], "") | {right[5]: "incorrect"}
@@ -233,9 +236,7 @@ def test_weights_are_of_the_filled_rows_when_some_stay_empty(folder):
     assert found.agreement == pytest.approx(82 / 100)
 
 
-def test_every_judge_of_the_run_stands_beside_the_person(folder):
-    write_sheets(folder, size=20)
-    sheet = folder / "sheet-answers.csv"
+def test_every_judge_of_the_run_stands_beside_the_person(folder, sheet):
     fill(sheet, lambda _, text: "correct" if "Paris" in text else "incorrect")
     drawn = [row.key.removeprefix("answer:") for row in read_sheet(sheet)]
     with Store(folder / "grades.jsonl", Grade) as store:
@@ -252,8 +253,7 @@ def test_every_judge_of_the_run_stands_beside_the_person(folder):
     assert ["agreement", "100.0 % [100.0 %]"] in [[row.cells[0], row.cells[2]] for row in head.rows]
 
 
-def test_kappa_of_one_verdict_alone_is_undefined(folder):
-    write_sheets(folder, size=20)
+def test_kappa_of_one_verdict_alone_is_undefined(folder, sheet):
     sheet = folder / "sheet-browses.csv"
     fill(sheet, lambda _, text: "relevant" if "born" in text else "")
     [found] = check_judges(folder, sheet)

@@ -1,19 +1,25 @@
+import io
 import resource
 import sqlite3
+import time
 import zlib
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 import yaml
 from litellm.llms.custom_llm import CustomLLMError
 from pyarrow import parquet
+from rich.console import Console
 
-from lrat_sim import keys
+from lrat_sim import keys, progress
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.errors import FingerprintMismatch, InputError
 from lrat_sim.models.call import Retries
+from lrat_sim.models.client import Client
 from lrat_sim.records import Grade, Hop, Plan, Task, canonical
-from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.rollout.index import Row, read_trajectories
+from lrat_sim.rollout.summary import Tally, board
 
 HOP = Hop(subject="Brindle Lighthouse", relation="designer", object="Maren Oxley", phrasings=["{subject} designer"])
 
@@ -88,15 +94,10 @@ def test_more_tasks_and_samples_extend_a_run(rollout, agent, tmp_path):
     assert len(yaml.safe_load((tmp_path / "run.yaml").read_text())["calls"]) == 2
 
 
-def test_any_concurrency_gives_the_same_trajectories(rollout, agent, tmp_path):
-    for concurrency in (1, 8):
-        rollout(tasks(12), agent, tmp_path / str(concurrency), concurrency=concurrency)
-    assert content(tmp_path / "1") == content(tmp_path / "8")
-    assert len(content(tmp_path / "1")) == 12
-
-
-def test_the_simulated_agent_is_the_same_at_any_concurrency_and_twice(rollout, tmp_path):
-    agent = AgentSettings(model="sim/default", limits=Limits(k=2, snippet_tokens=4))
+@pytest.mark.parametrize("simulated", [False, True])
+def test_any_concurrency_gives_the_same_trajectories_as_any_repetition(rollout, agent, tmp_path, simulated):
+    if simulated:
+        agent = AgentSettings(model="sim/default", limits=Limits(k=2, snippet_tokens=4))
     for name, concurrency in (("one", 1), ("eight", 8), ("again", 8)):
         rollout(tasks(10, Plan(hops=[HOP])), agent, tmp_path / name, concurrency=concurrency, samples=2)
     assert content(tmp_path / "one") == content(tmp_path / "eight") == content(tmp_path / "again")
@@ -270,3 +271,71 @@ def test_a_key_that_the_provider_quotes_back_is_in_no_file_and_on_no_screen(
     assert not [
         content for content in (*files, *(text.encode() for text in capfd.readouterr())) if key.encode() in content
     ]
+
+
+TEXTS = dict.fromkeys(("id", "task_id", "agent", "retriever", "end_reason", "answer"), "x")
+NUMBERS = dict.fromkeys(("sample", "seed", "turns", "failed_calls", "reasoning_tokens", "seconds", "offset"), 0)
+TOKENS = {"prompt_tokens": 1000, "completion_tokens": 500}
+GRADED = {"status": "answered", "error": None, "grade": "correct"}
+ROW = Row(**TEXTS, **NUMBERS, **TOKENS, **GRADED, searches=3, browses=1, cost=0.25)
+
+
+def counted(*rows, graded=True):
+    tally = Tally(10, graded=graded)
+    for changed in rows:
+        tally.add(msgspec.structs.replace(ROW, **changed))
+    return tally
+
+
+def test_totals_are_shown():
+    tally = counted({}, {"grade": "incorrect", "searches": 5}, {"status": "unanswered", "grade": None})
+    assert tally.fields() == {
+        "done": "3/10",
+        "success so far": "33.3%",
+        "steps": "4.7",
+        "unanswered": "1",
+        "errors": "0",
+        "tokens": "4,500",
+        "cost": "$0.75",
+    }
+
+
+def test_what_is_unknown_of_cost_or_tokens_is_said_and_never_zero():
+    assert counted({}, {"cost": None}).fields()["cost"] == "unknown"
+    assert counted({"cost": 0.0}).fields()["cost"] == "$0.00"
+    tally = counted({}, {"prompt_tokens": None, "unknown_usage": 3})
+    assert (tally.tokens, tally.fields()["tokens"]) == (None, "unknown (usage of 3 calls)")
+
+
+def test_ungraded_answers_are_left_out_of_success():
+    assert counted({}, {"grade": None}).success == 1.0
+    assert counted({"grade": None}).fields()["success so far"] == "-"
+    assert counted({}, graded=False).success is None
+
+
+def test_errors_are_failures_but_not_in_the_mean_of_steps():
+    tally = counted({}, {"status": "error", "grade": None, "searches": 100})
+    assert (tally.success, tally.mean_steps) == (0.5, 4.0)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_gets_a_table_and_a_pipe_plain_lines_while_it_goes_on(terminal, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.01)
+    console = Console(file=io.StringIO(), force_terminal=terminal, highlight=False, width=120)
+    monkeypatch.setattr(progress, "console", console)
+    tally = counted({})
+    with board("rollout", tally, console, SimpleNamespace(limiter=SimpleNamespace(taken=17, limit=20), retried=3)):
+        tally.add(ROW)
+        time.sleep(0.5)
+    before, last = console.file.getvalue().rsplit("rollout:", 1)
+    assert ("──" in before) == terminal
+    assert "17/20" in before
+    assert "left 0:" in before.replace("\x1b", "") or terminal
+    assert last.startswith(" done 2/10, success so far 100.0%")
+    assert "calls" not in last, "what is true at the moment only"
+
+
+def test_nothing_is_said_where_nobody_listens(capsys):
+    with board("rollout", counted(), None, Client()):
+        pass
+    assert capsys.readouterr() == ("", "")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from msgspec.structs import replace
 from safetensors.torch import load_file
 
 from lrat_sim.artifact import write_records
@@ -44,30 +45,21 @@ def together(shared, tiny_model, corpus, seven) -> Path:
     with FileLock(shared / "two-processes.lock"):
         if not (folder / "done").exists():
             folder.mkdir()
-            run(folder, tiny_model, corpus, seven)
+            (folder / "corpus").symlink_to(corpus.folder)
+            (folder / "base").symlink_to(tiny_model)
+            write_records(folder / "pairs.jsonl", questions(seven))
+            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+            done = subprocess.run(
+                [*launch, str(SCRIPT), str(folder)], env=environment, capture_output=True, text=True, timeout=300
+            )
+            assert done.returncode == 0, done.stderr[:6000]
             (folder / "done").touch()
     return folder
 
 
-def run(folder, tiny_model, corpus, seven) -> None:
-    (folder / "corpus").symlink_to(corpus.folder)
-    (folder / "base").symlink_to(tiny_model)
-    # each pair its own question, so that some can be held out
-    write_records(folder / "pairs.jsonl", questions(seven))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, str(SCRIPT), str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[:6000]
-
-
 def questions(pairs):
-    from msgspec.structs import replace
-
+    """Each pair is its own question, so that some can be held out."""
     return [replace(pair, provenance=replace(pair.provenance, task=f"t{n}")) for n, pair in enumerate(pairs)]
 
 

@@ -1,5 +1,6 @@
 """Whole trainings: of the default recipe, of what it leaves off, of other backbones, of a reranker."""
 
+import json
 import os
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import torch
 import yaml
 from msgspec.structs import replace
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import AutoTokenizer, Qwen3Config, Qwen3Model, XLMRobertaConfig, XLMRobertaModel
@@ -21,6 +22,7 @@ from lrat_sim.retrieval.encoder import load_model
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.folder import add_figures, read_record
+from lrat_sim.training.guard import guard
 from lrat_sim.training.kinds import HeldOutSearch
 from lrat_sim.training.loop import _schedule
 from lrat_sim.training.settings import TrainingSettings
@@ -86,13 +88,16 @@ def test_model_folder_is_whole_and_encodes(trained, tiny_model):
     assert (trained / "config.json").read_text() == (tiny_model / "config.json").read_text()
 
 
-def test_files_have_the_modes_that_the_umask_gives(tmp_path, pairs, corpus, tiny_model):
+def test_files_have_the_umasks_modes_and_the_caller_its_random_state(tmp_path, pairs, corpus, tiny_model):
     before = os.umask(0o027)
     try:
-        model = train(pairs[:8], corpus, tiny_model, replace(TINY, epochs=1), tmp_path / "model")
+        torch.manual_seed(1)
+        model = train(pairs[:4], corpus, tiny_model, replace(TINY, epochs=1), tmp_path / "model")
+        drawn = torch.rand(3)
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in model.rglob("*") if path.is_file()} == {0o640}
+    assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(1)))
 
 
 def test_record_and_card_state_data_recipe_figures_and_fingerprints(trained, corpus, pairs):
@@ -254,14 +259,6 @@ def test_loss_that_is_not_finite_stops_with_the_step_and_the_remedy(tmp_path, pa
     assert not list(tmp_path.iterdir())  # so that the same call with a lower rate is not refused
 
 
-def test_caller_keeps_its_random_state(tmp_path, pairs, corpus, tiny_model):
-    torch.manual_seed(1)
-    expected = torch.rand(3)
-    torch.manual_seed(1)
-    train(pairs[:4], corpus, tiny_model, replace(TINY, epochs=1), tmp_path / "model")
-    assert torch.equal(torch.rand(3), expected)
-
-
 @pytest.mark.parametrize(("steps", "warmup"), [(6, 0.1), (50, 0.25), (3, 0.0), (1, 0.9)])
 def test_learning_rate_follows_the_usual_schedule(steps, warmup):
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=1.0)
@@ -418,3 +415,45 @@ def test_reranker_learns_the_pairs_by_their_weights(tmp_path, questions, corpus,
 def test_reranker_refuses_what_only_encoders_have(changed, match, tmp_path, pairs, corpus, tiny_model):
     with pytest.raises(InputError, match=match):
         train(pairs, corpus, tiny_model, replace(RERANKING, **changed), tmp_path / "model", kind="reranker")
+
+
+@pytest.fixture
+def beir(tmp_path):
+    """Twelve facts of which each answers one query."""
+    folder = tmp_path / "facts"
+    (folder / "qrels").mkdir(parents=True)
+    things = ["iron", "honey", "granite", "salmon", "oak", "copper", "wheat", "coal", "silk", "salt", "wine", "glass"]
+    with (folder / "corpus.jsonl").open("w") as corpus, (folder / "queries.jsonl").open("w") as queries:
+        for n, thing in enumerate(things):
+            text = f"Much {thing} is traded in the port."
+            corpus.write(json.dumps({"_id": f"d{n}", "title": thing.title(), "text": text}) + "\n")
+            queries.write(json.dumps({"_id": f"q{n}", "text": f"where is {thing} sold?"}) + "\n")
+    rows = "".join(f"q{n}\td{n}\t1\n" for n in range(12))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
+    return folder
+
+
+def test_forgetting_is_seen_and_stands_on_the_card(tmp_path, beir, pairs, corpus):
+    settings = TrainingSettings(epochs=1, batch_size=8, group_size=2, max_document_length=16, freeze_layers=5)
+    model = train(pairs[:8], corpus, minilm_folder(), settings, tmp_path / "model")
+    before, after = guard(model, beir, tmp_path / "kept")
+    assert before == pytest.approx(1.0)
+    assert 0.5 < after <= 1.0
+    assert read_record(model).figures == {"nDCG@10 on facts before": before, "nDCG@10 on facts after": after}
+    assert "nDCG@10 on facts after" in (model / "README.md").read_text()
+    # a model that has forgotten everything
+    blank = {name: weight * 0.0 + 0.01 for name, weight in load_file(model / "model.safetensors").items()}
+    save_file(blank, model / "model.safetensors", metadata={"format": "pt"})
+    assert guard(model, beir, tmp_path / "again")[1] < 0.6
+
+
+def test_folder_without_our_record_is_refused(tmp_path, beir, tiny_model):
+    with pytest.raises(InputError, match=r"training\.json"):
+        guard(tiny_model, beir, tmp_path / "kept")
+
+
+def test_reranker_is_refused(tmp_path, beir, pairs, corpus, tiny_model):
+    settings = TrainingSettings(epochs=1, in_batch_negatives=False, freeze_layers=0, temperature=1.0)
+    model = train(pairs[:4], corpus, tiny_model, settings, tmp_path / "model", kind="reranker")
+    with pytest.raises(InputError, match="only encoders"):
+        guard(model, beir, tmp_path / "kept")

@@ -1,4 +1,4 @@
-"""Run by torchrun in two processes: losses, gradients and a whole training, for test_processes.py to compare.
+"""Run by torchrun in two processes: losses, gradients and a whole training, for test_distributed.py to compare.
 
 Imported in one process it gives the same of the joint batch.
 """
