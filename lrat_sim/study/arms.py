@@ -32,30 +32,22 @@ _LONGEST = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One arm of a comparison: its retriever, or a function that makes it for a seed, such as one that trains first.
-
-    ``agent`` runs it where that is another one than for the other arms, and ``differs`` holds the settings in which it
-    does, so that the comparison says so; ``folder`` names its run folder, where that is not the arm's own name.
-    """
+    """One arm of a comparison: its retriever, or a function that makes it for a seed, such as one that trains first."""
 
     name: str
     retriever: Retriever | Callable[[int], Retriever]
-    agent: AgentSettings | None = None
-    differs: Mapping[str, Any] = field(default_factory=dict)
-    folder: str | None = None
+    agent: AgentSettings | None = None  # who runs it, where that is not the agent of the other arms
+    differs: Mapping[str, Any] = field(default_factory=dict)  # that agent's settings; the comparison names them
+    folder: str | None = None  # its run folder, where that has not the arm's own name
 
 
 def opened(
     spec: str | Path, dataset: Dataset, title: str | None = None, *, indexes: Path | None = None, **options: object
 ) -> Retriever:
-    """A retriever over a data set's corpus, its index built with a progress bar where it is missing.
+    """A retriever over a data set's corpus, as :func:`lrat_sim.retrieval.open_retriever` opens it.
 
-    Args and errors are those of :func:`lrat_sim.retrieval.open_retriever`, and:
-
-    Args:
-        title: what the progress bar calls it.
-        indexes: the folder for its index; by default one beside the corpus for each spec and set of options, which
-            every run shares.
+    Its index is built under a progress bar (``title``) where it is missing, by default beside the corpus in a folder
+    for each spec and set of options, which every run shares.
     """
     key = fingerprint([str(spec), {name: str(value) for name, value in options.items()}])[:8]
     folder = indexes or dataset.folder / "indexes" / f"{parse_spec(str(spec))[0]}-{key}"
@@ -77,9 +69,8 @@ def open_trained(dataset: Dataset, model: Path, length: int, **options: object) 
 def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict[str, Any]]:
     """The options to open arms (specs by name) with, so that their encoders read texts of one length, in tokens.
 
-    That is the ``length`` asked for; else the one that a spec gives (``dense:max_length=96``); else the longest that
-    one of the trained models was trained on; else the shortest of the encoders' own.  A spec that gives its own keeps
-    it, and the comparison then says so.
+    That is ``length``; else the one that a spec gives (``dense:max_length=96``); else the longest that a model was
+    trained on; else the shortest of the encoders' own.  A spec that gives its own keeps it.
     """
     encoders = [encoder for spec in specs.values() for encoder in _encoders(spec)]
     given = {int(options["max_length"]) for _, options in encoders if str(options.get("max_length", "")).isdecimal()}
@@ -158,8 +149,8 @@ def _own_length(name: str, model: str | None) -> int | None:
 def named_retriever(spec: str) -> tuple[str, str]:
     """The name of an arm and its spec, from ``NAME=SPEC`` or from a spec that names itself.
 
-    An equals sign after a colon belongs to the spec; a model folder is called by its name, and one called ``model``
-    by that of the round or run that holds it.  Raises an InputError where the name cannot be that of a run folder.
+    An equals sign after a colon belongs to the spec; a model folder is called by its name, and one called ``model`` by
+    that of the round or run that holds it.
     """
     name, equals, rest = spec.partition("=")
     if equals and not {":", "/"} & {*name}:
@@ -171,11 +162,9 @@ def named_retriever(spec: str) -> tuple[str, str]:
 
 
 def check_retrievers(retrievers: Mapping[str, str | Path | Retriever], given: int = 2) -> None:
-    """Raises an InputError where there are fewer than the ``given`` ones, two at least, or one cannot be opened."""
+    """Refuses fewer retrievers than were ``given``, fewer than two, or one that cannot be opened."""
     if len(retrievers) < max(2, given):
-        raise InputError(
-            "a comparison needs two retrievers or more, each under a name of its own; name them NAME=SPEC."
-        )
+        raise InputError("a comparison needs two retrievers or more, each of its own name; name them NAME=SPEC.")
     for name, spec in retrievers.items():
         check_arm(name)
         if not isinstance(spec, Retriever):
@@ -183,16 +172,13 @@ def check_retrievers(retrievers: Mapping[str, str | Path | Retriever], given: in
 
 
 def check_arm(name: str) -> None:
-    """Raises an InputError where the name of an arm cannot be that of its run folder."""
+    """Refuses a name of an arm that cannot be that of its run folder."""
     if name != Path(name).name or name in ("", ".."):
         raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")
 
 
 def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
-    """The tasks that an agent can be asked, at most ``limit``; says which have no plan that it needs.
-
-    Raises an InputError where none is left.
-    """
+    """The tasks that an agent can be asked, at most ``limit``; says which have no plan, and refuses where all have."""
     kept, left_out = runnable(list(tasks), agent)
     if left_out:
         console.print(left_out_sentence(left_out, len(tasks)), markup=False)

@@ -1,7 +1,4 @@
-"""What each study does: its settings, described and bounded once.
-
-What concerns several fields (seeds given twice, shares that exceed one together) is checked below them.
-"""
+"""What each study does: its settings, described and bounded once."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.settings import Limit, Samples, Seed, Settings, Share, Split, Whole
 from lrat_sim.study.arms import BASE, ORACLE, TRAINED, named_retriever
-from lrat_sim.study.gate import Rule
+from lrat_sim.study.rounds import Rule
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
 
@@ -166,13 +163,10 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
 
     def rule(self, begun: Rule | None = None) -> Rule:
         """The gate's rule; ``begun`` is the one that the flywheel in the folder was begun with."""
-        if self.gate is not None:
-            return self.gate
-        return "mean" if self.rounds > 1 else begun or "none"
+        return self.gate or ("mean" if self.rounds > 1 else begun or "none")
 
     def named(self, what: str, specs: Sequence[str]) -> dict[str, str]:
-        """Retrievers (``what``) by name; an InputError where a name is taken twice or by an arm of every flywheel, or a
-        spec names nothing."""
+        """Retrievers (``what``) by name; none may have that of another or of an arm of every flywheel."""
         own = {BASE, TRAINED, *(f"round-{number}" for number in range(1, self.rounds + 1))}
         named = dict(named_retriever(spec) for spec in specs)
         if own & {*named} or len(named) < len(specs):
@@ -213,6 +207,6 @@ class ProbeSettings(StudySettings, frozen=True, kw_only=True):
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Raises an InputError where there are no seeds of runs, or one is given twice."""
+    """Refuses no seeds, or one that is given twice."""
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"the seeds are {', '.join(map(str, seeds)) or 'none'}; give one or more, each once.")

@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from lrat_sim import catalog
 from lrat_sim.errors import InputError
-from lrat_sim.progress import bar
-from lrat_sim.settings import Limit, Samples, Seed, Split, Whole, build
+from lrat_sim.progress import bar, console
+from lrat_sim.settings import Limit, Samples, Seed, Whole, build
 from lrat_sim.verbs.data import made_with, record_task_set, recorded_task_set, task_set
 from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
 from lrat_sim.verbs.verb import (
@@ -112,7 +112,7 @@ def rollout(
     data: Data,
     out: Out = None,
     *,
-    split: Split = "train",
+    split: Annotated[str | None, Meta(description="Tasks to run: by default train, or the only split.")] = None,
     agent: Agent = "simulated",
     retriever: RetrieverLike = "bm25",
     k: AgentK = None,
@@ -139,6 +139,10 @@ def rollout(
     check_retriever(retriever)
     settings, made = agent_named(agent, agent_options, k), build(CallOptions, calls)
     dataset = task_set(data)
+    if split is None:
+        split = "train" if "train" in dataset.splits or len(dataset.splits) != 1 else next(iter(dataset.splits))
+        if split != "train":
+            console.print(f"{dataset.name} has no split 'train'; its only one, {split!r}, is run.", markup=False)
     tasks = runnable_tasks(dataset.tasks(split), settings, limit)
     spec = getattr(retriever, "fingerprint", None) or str(retriever)
     folder = Path(out) if out is not None else default_folder(
@@ -183,8 +187,8 @@ def grade(
                 f"a sheet belongs to one run and {len(folders)} are given; give the one it was drawn from."
             )
         return replace(evaluation, agreement=check_judges(folders[0], Path(sheet), seed=seed))
-    of_answers = None if answers == "none" else judge_of_answers(answers, judge_options, votes)
-    of_browses = None if browses == "none" else judge_of_browses(browses, judge_options, votes)
+    of_answers = None if answers == "none" else judge_named("answers", answers, judge_options, votes)
+    of_browses = None if browses == "none" else judge_named("browses", browses, judge_options, votes)
     judges = {what: judge.name for what, judge in zip(SHEETS, (of_answers, of_browses), strict=True) if judge}
     sheets: dict[Path, int] = {}
     for folder in folders:
@@ -214,8 +218,8 @@ def mine(
 ) -> Pairs:
     """Mine training pairs from what agents opened and how they went on.
 
-    The pairs of several runs go together, by default into the first run's folder.  Documents that are not
-    in the task set of the runs do not count.
+    The pairs of several runs go together, by default into the first run's folder.  Documents that are not in the task
+    set of the runs do not count; where that set is not there, all do.
     """
     from lrat_sim.artifact import ensure_folder
     from lrat_sim.formats.verdicts import add_verdicts
@@ -225,7 +229,9 @@ def mine(
     if verdicts is not None and (judge != "rule" or judge_options):
         raise InputError("--verdicts and --judge are given, and one of them says whose verdicts count; leave one out.")
     folders = [folder_of(run) for run in several(runs)]
-    dataset = recorded_task_set(data, *folders)
+    dataset, gone = recorded_task_set(data, *folders)
+    if gone and settings.guards.near_positive is not None:  # which reads documents
+        raise InputError(gone)
     folder = folders[0] if out is None else ensure_folder(Path(out))
     added = None if verdicts is None else add_verdicts(Path(verdicts), folders)
     with bar("mine pairs") as progress:
@@ -233,7 +239,7 @@ def mine(
             folders,
             settings,
             folder,
-            judge=added.judge if added else judge_of_browses(judge, judge_options),
+            judge=added.judge if added else judge_named("browses", judge, judge_options),
             corpus=dataset.corpus if dataset is not None and dataset.card.corpus else None,
             processes=processes,
             plot=True,
@@ -241,7 +247,8 @@ def mine(
         )
     if dataset is not None:
         record_task_set(dataset, folder)
-    return Pairs(folder, (added.sentence(),) if added else ())
+    notes = [f"Mined without a task set: {gone}"] if gone else []
+    return Pairs(folder, (*notes, *([added.sentence()] if added else [])))
 
 
 @verb
@@ -344,23 +351,17 @@ def opened(retriever: Retriever | Model | Path | str, dataset: Dataset) -> Retri
     return retriever if isinstance(retriever, Retriever) else opened(str(retriever), dataset)
 
 
-def judge_of_answers(name: AnswerJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1) -> AnswerJudge:
-    """The judge of answers behind a name; votes and options are for models alone."""
+def judge_named(
+    what: Literal["answers", "browses"],
+    judge: AnswerJudge | RelevanceJudge | str,
+    options: Mapping[str, Any] = NOTHING,
+    votes: int = 1,
+) -> Any:
+    """The judge of answers or of opened documents behind a name; votes and options are for models alone."""
     from lrat_sim.grading.answers import answer_judge
-    from lrat_sim.grading.judging import RULE
-
-    if not isinstance(name, str):
-        return name
-    return answer_judge(name) if name == RULE else answer_judge(name, votes=votes, options=options)
-
-
-def judge_of_browses(
-    name: RelevanceJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1
-) -> RelevanceJudge:
-    """The judge of opened documents behind a name, likewise."""
     from lrat_sim.grading.judging import RULE
     from lrat_sim.grading.relevance import relevance_judge
 
-    if not isinstance(name, str):
-        return name
-    return relevance_judge(name) if name == RULE else relevance_judge(name, votes=votes, options=options)
+    make = answer_judge if what == "answers" else relevance_judge
+    how: dict[str, Any] = {} if judge == RULE else {"votes": votes, "options": options}
+    return make(judge, **how) if isinstance(judge, str) else judge

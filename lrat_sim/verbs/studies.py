@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from lrat_sim.settings import build
 from lrat_sim.verbs.data import made_with, task_set, task_sets
-from lrat_sim.verbs.steps import PairsLike, judge_of_answers, judge_of_browses
+from lrat_sim.verbs.steps import PairsLike, judge_named
 from lrat_sim.verbs.verb import (
     NOTHING,
     Data,
@@ -83,7 +83,7 @@ def compare(
     given = retrievers if isinstance(retrievers, Mapping) else dict(named_retriever(str(spec)) for spec in retrievers)
     arms = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
     check_retrievers(arms, len(retrievers))
-    settings, answers = _settings(study.CompareSettings, fields), judge_of_answers(judge, judge_options)
+    settings, answers = _settings(study.CompareSettings, fields), judge_named("answers", judge, judge_options)
     sets = task_sets(data, *given.values())
     return _run(
         "compare", settings, sets, out, [settings.split, *settings.agents],
@@ -109,7 +109,7 @@ def sweep(
     from lrat_sim import study
     from lrat_sim.formats.pairs import read_pairs
 
-    settings, answers = _settings(study.SweepSettings, fields), judge_of_answers(judge, judge_options)
+    settings, answers = _settings(study.SweepSettings, fields), judge_named("answers", judge, judge_options)
     files = [folder_of(source) for source in several(pairs)]
     records = [*chain.from_iterable(map(read_pairs, files))]
     dataset = task_set(data, *files)
@@ -137,7 +137,7 @@ def ablate(
     """
     from lrat_sim import study
 
-    settings, browses = _settings(study.AblationSettings, fields), judge_of_browses(judge, judge_options)
+    settings, browses = _settings(study.AblationSettings, fields), judge_named("browses", judge, judge_options)
     study.load_arms(settings.arms, settings.table)
     sets = task_sets(data)
     return _run(
@@ -161,13 +161,9 @@ def flywheel(
     """
     from lrat_sim import study
 
-    settings, browses = _settings(study.FlywheelSettings, fields), judge_of_browses(judge, judge_options)
+    settings, browses = _settings(study.FlywheelSettings, fields), judge_named("browses", judge, judge_options)
     settings.named("baselines", settings.baselines)
-    dataset = task_set(data)
-    return _run(
-        "flywheel", settings, {dataset.name: dataset}, out, [settings.agent, settings.mining],
-        lambda folder: study.flywheel(dataset, folder, settings, judge=browses),
-    )  # fmt: skip
+    return _on_one("flywheel", study.flywheel, settings, data, out, [settings.agent, settings.mining], judge=browses)
 
 
 @verb
@@ -196,11 +192,7 @@ def controls(data: Data, out: Out = None, **fields: Annotated[Any, ControlsSetti
     from lrat_sim import study
 
     settings = _settings(study.ControlsSettings, fields)
-    dataset = task_set(data)
-    return _run(
-        "controls", settings, {dataset.name: dataset}, out, [settings.agent],
-        lambda folder: study.controls(dataset, folder, settings),
-    )  # fmt: skip
+    return _on_one("controls", study.controls, settings, data, out, [settings.agent])
 
 
 @verb
@@ -212,11 +204,7 @@ def probe(data: Data, out: Out = None, **fields: Annotated[Any, ProbeSettings]) 
     from lrat_sim import study
 
     settings = _settings(study.ProbeSettings, fields)
-    dataset = task_set(data)
-    return _run(
-        "probe", settings, {dataset.name: dataset}, out, [settings.agent],
-        lambda folder: study.probe(dataset, folder, settings),
-    )  # fmt: skip
+    return _on_one("probe", study.probe, settings, data, out, [settings.agent])
 
 
 def _settings(kind: type[S], values: Mapping[str, Any]) -> S:
@@ -225,6 +213,15 @@ def _settings(kind: type[S], values: Mapping[str, Any]) -> S:
     for name in getattr(settings, "agents", None) or [getattr(settings, "agent")]:  # noqa: B009
         settings.load_agent(name)
     return settings
+
+
+def _on_one(
+    name: str, study: Callable[..., R], settings: Any, data: Data, out: Any, words: Sequence[str], **how: Any
+) -> R:
+    """Runs a study of one task set."""
+    dataset = task_set(data)
+    sets = {dataset.name: dataset}
+    return _run(name, settings, sets, out, words, lambda folder: study(dataset, folder, settings, **how))
 
 
 def _run(

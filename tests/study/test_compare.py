@@ -182,7 +182,7 @@ def test_table_shows_success_against_k_for_every_arm(run):
 
 
 def test_comparison_says_what_was_compared_and_where_its_runs_lie(small_world, tmp_path):
-    condition = Condition.of(small_world, "test", load_agent("simulated"), 4)
+    condition = Condition(small_world, "test", load_agent("simulated"), 4)
     named = [
         Arm(name="bm25", retriever=opened("bm25", small_world), folder="first"),
         Arm(name="oracle", retriever=lambda seed: opened("oracle", small_world)),

@@ -16,18 +16,21 @@ from lrat_sim.comparison.paired import Estimate
 from lrat_sim.errors import InputError
 from lrat_sim.records import Pair, Provenance, Task
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.study.gate import Decision, decide, frozen_tasks, wins
 from lrat_sim.study.rounds import (
+    Decision,
     Exposure,
     Figures,
     Guarded,
     Round,
     Rounds,
+    decide,
     exposure,
     figures_of,
+    frozen_tasks,
     gini,
     replayed,
     share_tasks,
+    wins,
 )  # fmt: skip
 
 TASKS = [Task(id=f"t{number}", question=f"Question {number}?") for number in range(2000)]
