@@ -1,8 +1,8 @@
 import pytest
 
 from lrat_sim.comparison.arms import compare
-from lrat_sim.comparison.calibration import calibration_parts
-from lrat_sim.comparison.significance import holm
+from lrat_sim.comparison.measures import calibration_parts
+from lrat_sim.comparison.paired import holm
 from lrat_sim.errors import InputError
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lrat_sim.comparison.significance import Exchange, holm, mcnemar, permutation_tests, smallest_difference
+from lrat_sim.comparison.paired import Exchange, holm, mcnemar, permutation_tests, smallest_difference
 
 
 def means(differences):
