@@ -44,7 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 msgspec.structs.force_setattr(self, name, msgspec.convert(value, annotation))
             except msgspec.ValidationError as error:
                 why, _, within = str(error).partition(" - at `$")
-                if within:  # a field of a record, or an item of a list, that was given as plain data
+                if within.startswith("."):  # a field of a record that was given as plain data
                     raise InputError(f"{name}{within.rstrip('`')}: {why}; correct it.") from error
                 allowed = ", ".join(_choices(annotation))
                 why = f"it must be one of {allowed}" if allowed else f"{why}; correct it"

@@ -12,9 +12,10 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
-from lrat_sim.agent import tools
+from lrat_sim.agent.profile import AgentSettings, Limits
+from lrat_sim.agent.tools import TOOLS, Toolbox
 from lrat_sim.models.message import ToolCall
-from lrat_sim.records import Document
+from lrat_sim.records import Document, Task
 from lrat_sim.retrieval.mcp_server import mcp_server
 from lrat_sim.retrieval.result_format import ResultFormat
 from lrat_sim.retrieval.server import serving
@@ -42,8 +43,8 @@ async def text_of(client, tool, arguments):
 
 async def as_an_agent(retriever):
     """What an agent of this project is shown for each query, and for the first document of the first one."""
-    shown = tools.ResultFormat(SHOWN.k, SHOWN.snippet_tokens, SHOWN.document_tokens)
-    toolbox = tools.Toolbox(retriever, tools.texts_of(retriever), shown)
+    limits = Limits(k=SHOWN.k, snippet_tokens=SHOWN.snippet_tokens, document_tokens=SHOWN.document_tokens)
+    toolbox = Toolbox(retriever, Task(id="t", question=""), AgentSettings(model="openai/any", limits=limits))
 
     async def call(tool, arguments):
         (done,) = await toolbox.run([ToolCall(id="c", name=tool, arguments=arguments)])
@@ -71,7 +72,7 @@ async def test_the_tools_are_the_agents_own_and_give_what_an_agent_is_shown(url,
         {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.input_schema}}
         for t in listed
     ]
-    assert described == tools.TOOLS
+    assert described == TOOLS
     assert all(tool.annotations.read_only_hint for tool in listed)
 
 
