@@ -123,15 +123,12 @@ def test_records_within_records_are_one_list_of_settings():
         build(Outer, {"round": 1})
 
 
-@pytest.mark.parametrize("line", ["a b", "a --out b", "a -o b"])
-def test_a_required_target_is_an_option_or_the_second_argument(line):
-    assert copied(line) == [("a", Path("b"))]
-
-
-@pytest.mark.parametrize("line", ["a", "a b --out b"])
-def test_a_required_target_is_given_once(line):
-    with pytest.raises(InputError, match="as the last argument or as --out"):
-        copied(line)
+def test_a_required_target_is_an_option_or_the_second_argument_and_given_once():
+    for line in ("a b", "a --out b", "a -o b"):
+        assert copied(line) == [("a", Path("b"))]
+    for line in ("a", "a b --out b"):
+        with pytest.raises(InputError, match="as the last argument or as --out"):
+            copied(line)
 
 
 def copied(line):

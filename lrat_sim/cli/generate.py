@@ -27,7 +27,8 @@ from msgspec import Meta
 
 from lrat_sim.errors import InputError
 from lrat_sim.settings import Setting, build, settings_of
-from lrat_sim.verbs.verb import Given, check, hints, metadata, record_of, several
+from lrat_sim.verbs.arguments import Given, several
+from lrat_sim.verbs.verb import check, hints, metadata, record_of
 
 # panels of help, by the argument or field whose settings they hold
 _PANELS = {"calls": "Model calls", "data": "Task set"}

@@ -15,7 +15,9 @@ from lrat_sim.artifact import fingerprint, read_json, write_json
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, console
 from lrat_sim.settings import Seed, Share, Whole
-from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, TaskSet, TaskSets, folder_of, several, verb
+from lrat_sim.verbs import arguments as arg
+from lrat_sim.verbs.arguments import DATA, AnyPath, Given, TaskSet, TaskSets, folder_of, several
+from lrat_sim.verbs.verb import verb
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
@@ -34,7 +36,7 @@ class UsedTaskSet(Struct, frozen=True):
 @verb
 def prepare(
     name: Annotated[AnyPath, Given(str), Meta(description="A task set by name, or a folder of your own files.")],
-    out: Out = None,
+    out: arg.Out = None,
     *,
     source: Annotated[AnyPath | None, Given(str), Meta(description="Its copy; default: below $LRAT_SIM_DATA.")] = None,
     **task_options: Annotated[Any, Meta(description="An option of the task set, such as documents=20000.")],
@@ -49,7 +51,7 @@ def prepare(
 
 @verb
 def world(
-    out: Out = None,
+    out: arg.Out = None,
     *,
     documents: Annotated[Whole, Meta(description="Documents, from 1,000 to 1,000,000 and more.")] = 3000,
     difficulty: Annotated[Share, Meta(description="From 0, easy, to 1, hard.")] = 0.35,
@@ -90,7 +92,7 @@ def _prepared(
     return dataset
 
 
-def task_set(data: Data, *made: Any) -> Dataset:
+def task_set(data: arg.Data, *made: Any) -> Dataset:
     """The task set that is given, or the one that the first of several results was made with; one must be known."""
     dataset, gone = recorded_task_set(data, *made)
     if dataset is not None:
@@ -104,7 +106,7 @@ def task_set(data: Data, *made: Any) -> Dataset:
     )
 
 
-def recorded_task_set(data: Data, *made: Any) -> tuple[Dataset | None, str | None]:
+def recorded_task_set(data: arg.Data, *made: Any) -> tuple[Dataset | None, str | None]:
     """Likewise, but None where none is known; with a sentence where what a result was made with is gone."""
     from lrat_sim.corpus.dataset import Dataset, open_dataset
 

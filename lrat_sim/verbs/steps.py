@@ -16,30 +16,11 @@ from lrat_sim import catalog
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, console
 from lrat_sim.settings import Limit, Samples, Seed, Whole, build
+from lrat_sim.verbs import arguments as arg
+from lrat_sim.verbs.arguments import DATA, NOTHING, Given, OptionalPath, default_folder, folder_of, several
 from lrat_sim.verbs.data import made_with, record_task_set, recorded_task_set, task_set
 from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
-from lrat_sim.verbs.verb import (
-    DATA,
-    NOTHING,
-    Agent,
-    AgentK,
-    AgentOptions,
-    BaseModel,
-    Data,
-    Given,
-    Judge,
-    JudgeOptions,
-    K,
-    OptionalPath,
-    Out,
-    RecipeOptions,
-    RetrieverLike,
-    Runs,
-    default_folder,
-    folder_of,
-    several,
-    verb,
-)
+from lrat_sim.verbs.verb import verb
 
 if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
@@ -64,7 +45,7 @@ def index(
         Given(list[str]),
         Meta(description="Retrievers: bm25, dense, dense:model=PATH, a model folder, ..."),
     ],
-    data: Data = None,
+    data: arg.Data = None,
 ) -> dict[str, Retriever]:
     """Build the indexes of retrievers over a task set's documents, and open them."""
     for spec in several(retrievers):
@@ -74,7 +55,7 @@ def index(
 
 
 @verb
-def open_retriever(retriever: RetrieverLike, data: Data = None) -> Retriever:
+def open_retriever(retriever: arg.RetrieverLike, data: arg.Data = None) -> Retriever:
     """Open a retriever over a task set's documents, to search it from a script; its index is built where it is missing.
 
     Use it in a ``with`` statement, or call ``close`` when done::
@@ -97,10 +78,10 @@ def open_retriever(retriever: RetrieverLike, data: Data = None) -> Retriever:
 @verb
 def search(
     query: Annotated[str, Meta(description="What to look for.")],
-    data: Data = None,
+    data: arg.Data = None,
     *,
-    retriever: RetrieverLike = "bm25",
-    k: K = 5,
+    retriever: arg.RetrieverLike = "bm25",
+    k: arg.K = 5,
 ) -> list[SearchResult]:
     """Ask a retriever one query and show what an agent would be shown."""
     used = open_retriever(retriever, data)  # not closed here: one that was handed in is its owner's
@@ -109,17 +90,17 @@ def search(
 
 @verb
 def rollout(
-    data: Data,
-    out: Out = None,
+    data: arg.Data,
+    out: arg.Out = None,
     *,
     split: Annotated[str | None, Meta(description="Tasks to run: by default train, or the only split.")] = None,
-    agent: Agent = "simulated",
-    retriever: RetrieverLike = "bm25",
-    k: AgentK = None,
+    agent: arg.Agent = "simulated",
+    retriever: arg.RetrieverLike = "bm25",
+    k: arg.AgentK = None,
     samples: Samples = 1,
     limit: Limit | None = None,
     seed: Seed = 0,
-    agent_options: AgentOptions = NOTHING,
+    agent_options: arg.AgentOptions = NOTHING,
     dry_run: Annotated[bool, Meta(description="Show the resolved agent and what it would cost; run nothing.")] = False,
     **calls: Annotated[Any, CallOptions],
 ) -> Run:
@@ -163,12 +144,12 @@ def rollout(
 
 @verb
 def grade(
-    runs: Runs,
+    runs: arg.Runs,
     *,
     answers: Annotated[str, Meta(description="Judge of answers: 'rule', a litellm model name, or 'none'.")] = "rule",
     browses: Annotated[str, Meta(description="Judge of opened documents: likewise.")] = "rule",
     votes: Annotated[Whole, Meta(description="Votes of a model on each answer and opened document.")] = 1,
-    judge_options: JudgeOptions = NOTHING,
+    judge_options: arg.JudgeOptions = NOTHING,
     sample: Annotated[Whole | None, Meta(description="Write sheets of so many items for a person to judge.")] = None,
     sheet: Annotated[OptionalPath, Meta(description="Only show how far the judges agree with a filled sheet.")] = None,
     seed: Seed = 0,
@@ -205,14 +186,14 @@ def grade(
 
 @verb
 def mine(
-    runs: Runs,
-    out: Out = None,
+    runs: arg.Runs,
+    out: arg.Out = None,
     *,
-    data: Data = None,
+    data: arg.Data = None,
     recipe: Annotated[str, Meta(description="A mining recipe by name or path.")] = "mine-recommended",
-    options: RecipeOptions = NOTHING,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    options: arg.RecipeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     verdicts: Annotated[OptionalPath, Meta(description="File of verdicts (ours, LRAT's) in place of a judge.")] = None,
     processes: Annotated[Whole, Meta(description="Processes to mine with.")] = 1,
 ) -> Pairs:
@@ -254,13 +235,13 @@ def mine(
 @verb
 def train(
     pairs: PairsLike,
-    out: Out = None,
+    out: arg.Out = None,
     *,
-    data: Data = None,
+    data: arg.Data = None,
     kind: Annotated[Kind, Meta(description="An encoder, or a cross-encoder that reranks.")] = "encoder",
-    base_model: BaseModel = None,
+    base_model: arg.BaseModel = None,
     recipe: Annotated[str | None, Meta(description="Training recipe; default: train-small, train-reranker.")] = None,
-    options: RecipeOptions = NOTHING,
+    options: arg.RecipeOptions = NOTHING,
     texts_in_pairs: Annotated[bool, Meta(description="Take the texts from LRAT's pairs, not from a task set.")] = False,
     guard: Annotated[OptionalPath, Meta(description="BEIR folder on which to measure what the model forgot.")] = None,
 ) -> Model:
@@ -317,7 +298,7 @@ def train(
 
 
 @verb
-def evaluate(runs: Runs) -> Evaluation:
+def evaluate(runs: arg.Runs) -> Evaluation:
     """Show the metrics of runs: success, evidence, steps, tokens, cost."""
     return Evaluation([Run(folder_of(run)) for run in several(runs)])
 

@@ -11,22 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from lrat_sim.settings import build
+from lrat_sim.verbs import arguments as arg
+from lrat_sim.verbs.arguments import NOTHING, Given, TaskSet, TaskSets, default_folder, folder_of, several
 from lrat_sim.verbs.data import made_with, task_set, task_sets
 from lrat_sim.verbs.steps import PairsLike, judge_named
-from lrat_sim.verbs.verb import (
-    NOTHING,
-    Data,
-    Given,
-    Judge,
-    JudgeOptions,
-    Out,
-    TaskSet,
-    TaskSets,
-    default_folder,
-    folder_of,
-    several,
-    verb,
-)
+from lrat_sim.verbs.verb import verb
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
@@ -63,10 +52,10 @@ def compare(
         Meta(description="Two or more retrievers, each SPEC or NAME=SPEC; the first is the base."),
     ],
     data: SeveralData = None,
-    out: Out = None,
+    out: arg.Out = None,
     *,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, CompareSettings],
 ) -> StudyResult:
     """Compare retrievers head to head: the same agents on the same tasks, paired by task.
@@ -95,11 +84,11 @@ def compare(
 @verb
 def sweep(
     pairs: PairsLike,
-    data: Data = None,
-    out: Out = None,
+    data: arg.Data = None,
+    out: arg.Out = None,
     *,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, SweepSettings],
 ) -> StudyResult:
     """Train on nested parts of a set of pairs, whole tasks at a time, and compare every size with the base.
@@ -122,10 +111,10 @@ def sweep(
 @verb
 def ablate(
     data: SeveralData,
-    out: Out = None,
+    out: arg.Out = None,
     *,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, AblationSettings],
 ) -> StudyResult:
     """Mine and train the same runs in several ways, and compare them all: what does each part contribute?
@@ -148,11 +137,11 @@ def ablate(
 
 @verb
 def flywheel(
-    data: Data,
-    out: Out = None,
+    data: arg.Data,
+    out: arg.Out = None,
     *,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, FlywheelSettings],
 ) -> FlywheelResult:
     """Improve a retriever in rounds: collect, mine, train, index, and measure on held-out tasks.
@@ -168,7 +157,7 @@ def flywheel(
 
 @verb
 def demo(
-    out: Out = DEMO,
+    out: arg.Out = DEMO,
     *,
     mining: Annotated[
         str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")
@@ -184,7 +173,7 @@ def demo(
 
 
 @verb
-def controls(data: Data, out: Out = None, **fields: Annotated[Any, ControlsSettings]) -> Controls:
+def controls(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, ControlsSettings]) -> Controls:
     """Check the instrument: shuffled labels gain nothing, the oracle bounds all, runs repeat exactly.
 
     In Python, further arguments are the fields of :class:`ControlsSettings`.
@@ -196,7 +185,7 @@ def controls(data: Data, out: Out = None, **fields: Annotated[Any, ControlsSetti
 
 
 @verb
-def probe(data: Data, out: Out = None, **fields: Annotated[Any, ProbeSettings]) -> Probe:
+def probe(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, ProbeSettings]) -> Probe:
     """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever.
 
     In Python, further arguments are the fields of :class:`ProbeSettings`.
@@ -216,7 +205,7 @@ def _settings(kind: type[S], values: Mapping[str, Any]) -> S:
 
 
 def _on_one(
-    name: str, study: Callable[..., R], settings: Any, data: Data, out: Any, words: Sequence[str], **how: Any
+    name: str, study: Callable[..., R], settings: Any, data: arg.Data, out: Any, words: Sequence[str], **how: Any
 ) -> R:
     """Runs a study of one task set."""
     dataset = task_set(data)

@@ -181,10 +181,3 @@ def test_same_answers_in_two_seeds_give_the_numbers_of_one(arms, compared):
             assert two.measures[name].difference == paired.difference
             assert two.measures[name].p == paired.p
             assert two.measures[name].over_seeds in (0.0, None)
-
-
-def test_setting_and_run_folders_are_kept(arms):
-    comparison = compare(arms, "base", None, ["task-1"], resamples=10, setting={"k": 5}, runs={"trained": ["round-1"]})
-    assert comparison.setting == {"k": 5}
-    assert comparison.arm("trained").runs == ["round-1"]
-    assert comparison.arm("base").runs == []

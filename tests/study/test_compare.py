@@ -265,12 +265,9 @@ def test_one_length_for_all_the_trained_models_unless_one_is_asked_for(encoder_f
     assert [read(named[arm], options) for arm, options in alike(named, asked).items()] == lengths
 
 
-def test_nothing_is_set_where_no_encoder_or_one_kind_of_them_runs():
+def test_what_a_retriever_is_made_of_reads_the_same_and_nothing_is_set_for_one_kind_of_encoder(encoder_folder):
     assert alike({"a": "bm25", "b": "oracle"}) == {"a": {}, "b": {}}
     assert alike({"a": "bm25", "b": "dense", "c": "dense:index=faiss"}) == {"a": {}, "b": {}, "c": {}}
-
-
-def test_what_a_retriever_is_made_of_reads_the_same(encoder_folder):
     trained = encoder_folder("trained", own=48, trained=48)
     specs = {"t": trained, "r": "rerank:model=x", "h": f"hybrid:bm25+{trained}", "b": "rerank:model=x,base=bm25"}
     assert alike(specs) == {
