@@ -39,7 +39,7 @@ def list_names() -> None:
     from lrat_sim.formats.pairs import PAIR_FORMATS
     from lrat_sim.retrieval.registry import GROUP
 
-    kinds = {kind: {name: catalog.about(kind, name) for name in catalog.names(kind)} for kind in catalog.KINDS}
+    kinds = {str(kind): {name: catalog.about(kind, name) for name in catalog.names(kind)} for kind in catalog.KINDS}
     kinds["retrievers"] = {}
     for point in sorted(entry_points(group=GROUP)):
         try:

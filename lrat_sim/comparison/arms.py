@@ -168,8 +168,8 @@ class _Arms:
         start, end = self.arms[first], self.arms[second]
         closed = None
         if self.oracle is not None and second != self.oracle and first == base != self.oracle:
-            _, successes = self.values(_SUCCESS, start, end, self.arms[self.oracle])
-            closed = gap_closed(*successes, **self.drawn)
+            _, (low, reached, high) = self.values(_SUCCESS, start, end, self.arms[self.oracle])
+            closed = gap_closed(low, reached, high, **self.drawn)
         tasks, (before, after) = self.values(_SUCCESS, start, end)
         gains = dict(zip(tasks, after - before, strict=True))
         return Pairing(

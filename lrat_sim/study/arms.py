@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from lrat_sim.progress import bar, console
 from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.registry import check_retriever, parse_spec
+from lrat_sim.retrieval.registry import check_retriever as check_spec
+from lrat_sim.retrieval.registry import parse_spec
 from lrat_sim.rollout.summary import left_out_sentence, runnable
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import RECORD, read_record
 
 BASE, TRAINED, ORACLE = "base", "trained", "oracle"
+
+AnyRetriever = Retriever | str | PathLike[str]
 
 _ENCODERS = ("dense", "embedding-api")
 # where a model reads more, `dense` cuts texts there
@@ -42,15 +46,23 @@ class Arm:
 
 
 def opened(
-    spec: str | Path, dataset: Dataset, title: str | None = None, *, indexes: Path | None = None, **options: object
+    retriever: AnyRetriever,
+    dataset: Dataset,
+    title: str | None = None,
+    *,
+    indexes: Path | None = None,
+    **options: object,
 ) -> Retriever:
-    """A retriever over a data set's corpus, as :func:`lrat_sim.retrieval.open_retriever` opens it.
+    """A retriever over a data set's corpus, as :func:`lrat_sim.retrieval.open_retriever` opens it, unless it is open.
 
     Its index is built under a progress bar (``title``) where it is missing, by default beside the corpus in a folder
     for each spec and set of options, which every run shares.
     """
-    key = fingerprint([str(spec), {name: str(value) for name, value in options.items()}])[:8]
-    folder = indexes or dataset.folder / "indexes" / f"{parse_spec(str(spec))[0]}-{key}"
+    if isinstance(retriever, Retriever):
+        return retriever
+    spec = str(retriever)
+    key = fingerprint([spec, {name: str(value) for name, value in options.items()}])[:8]
+    folder = indexes or dataset.folder / "indexes" / f"{parse_spec(spec)[0]}-{key}"
     with bar(f"index {title or spec}") as progress:
         return open_retriever(spec, dataset.corpus, folder, progress=progress, **options)
 
@@ -82,15 +94,11 @@ def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict
     return {arm: {} if length is None else _reading(spec, length) for arm, spec in specs.items()}
 
 
-def open_arms(
-    retrievers: Mapping[str, str | Path | Retriever], dataset: Dataset, length: int | None = None
-) -> list[Arm]:
+def open_arms(retrievers: Mapping[str, AnyRetriever], dataset: Dataset, length: int | None = None) -> list[Arm]:
     """Retrievers by name as arms, their encoders reading texts of one length (:func:`alike`)."""
-    specs = {name: str(spec) for name, spec in retrievers.items() if not isinstance(spec, Retriever)}
-    options = alike(specs, length)
+    options = alike({name: str(spec) for name, spec in retrievers.items() if not isinstance(spec, Retriever)}, length)
     return [
-        Arm(name=name, retriever=spec if isinstance(spec, Retriever) else opened(spec, dataset, **options[name]))
-        for name, spec in retrievers.items()
+        Arm(name=name, retriever=opened(spec, dataset, **options.get(name, {}))) for name, spec in retrievers.items()
     ]
 
 
@@ -161,14 +169,19 @@ def named_retriever(spec: str) -> tuple[str, str]:
     return own.replace("/", "-"), spec
 
 
-def check_retrievers(retrievers: Mapping[str, str | Path | Retriever], given: int = 2) -> None:
+def check_retrievers(retrievers: Mapping[str, AnyRetriever], given: int = 2) -> None:
     """Refuses fewer retrievers than were ``given``, fewer than two, or one that cannot be opened."""
     if len(retrievers) < max(2, given):
         raise InputError("a comparison needs two retrievers or more, each of its own name; name them NAME=SPEC.")
     for name, spec in retrievers.items():
         check_arm(name)
-        if not isinstance(spec, Retriever):
-            check_retriever(spec)
+        check_retriever(spec)
+
+
+def check_retriever(retriever: AnyRetriever) -> None:
+    """Refuses a retriever that cannot be opened, before anything long begins and before anything is written."""
+    if not isinstance(retriever, Retriever):
+        check_spec(str(retriever))
 
 
 def check_arm(name: str) -> None:

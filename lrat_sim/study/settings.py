@@ -25,11 +25,16 @@ K = Annotated[Whole, Meta(description="Results per search; by default the agent'
 Seeds = Annotated[tuple[Seed, ...], Meta(description="Random seeds, a run of every arm each; tasks count by the mean.")]
 TrainTasks = Annotated[Whole, Meta(description="Training tasks to collect on; all by default.")]
 TestTasks = Annotated[Whole, Meta(description="Held-out tasks to evaluate on; all by default.")]
+MiningName = Annotated[str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")]
 TrainingName = Annotated[str, Meta(description="Training recipe, by name or path.")]
 TrainingOptions = Annotated[dict[str, Any], Meta(description="Fields of the training recipe to override.")]
 MiningOptions = Annotated[dict[str, Any], Meta(description="Fields of the mining recipe to override.")]
 AgentOptions = Annotated[dict[str, Any], Meta(description="Fields of the agent to override, such as limits.turns=30.")]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
+_GATE = (
+    "When to accept a round's model: always (none), or if better on average (mean) or clearly (clear); mean by default "
+    "for several rounds, none for one."
+)
 
 
 class StudySettings(Settings, frozen=True, kw_only=True):
@@ -129,21 +134,13 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Further retrievers to evaluate, each SPEC or NAME=SPEC.")
     ] = ("bm25", ORACLE)
     splits: Annotated[tuple[str, ...], Meta(description="Held-out tasks to evaluate on, by split.")] = ("test",)
-    mining: Annotated[str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")] = (
-        "mine-recommended"
-    )
+    mining: MiningName = "mine-recommended"
     mining_options: MiningOptions = {}
     train_from: Annotated[
         Literal["base", "last"], Meta(description="Train from the base on all pairs, or from the last accepted model.")
     ] = "base"
     replay: Annotated[Share, Meta(description="With last: the share of earlier pairs seen again.")] = 0.3
-    gate: Annotated[
-        Rule | None,
-        Meta(
-            description="When to accept a round's model: always (none), or if better on average (mean) or clearly "
-            "(clear); mean by default for several rounds, none for one."
-        ),
-    ] = None
+    gate: Annotated[Rule | None, Meta(description=_GATE)] = None
     gate_split: Annotated[str, Meta(description="Held-out tasks for the gate alone.")] = "dev"
     gate_tasks: Annotated[Whole | None, Meta(description="Number of tasks of the gate; all by default.")] = None
     patience: Annotated[

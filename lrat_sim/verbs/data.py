@@ -132,16 +132,16 @@ def recorded_task_set(data: arg.Data, *made: Any) -> tuple[Dataset | None, str |
 
 @contextmanager
 def made_with(dataset: Dataset, folder: AnyPath) -> Iterator[None]:
-    """Records beside a result which task set it was made with, unless the folder was refused."""
+    """Records beside a result which task set it was made with; what may belong to something else stays as it is."""
+    refused = False
     try:
         yield
-    except InputError:  # nothing is written to what may belong to something else
+    except InputError:
+        refused = True
         raise
-    except BaseException:  # work that was stopped is resumed, and looked at
-        if Path(folder).is_dir():
+    finally:  # work that was stopped is resumed, and looked at
+        if not refused and Path(folder).is_dir():
             record_task_set(dataset, Path(folder))
-        raise
-    record_task_set(dataset, Path(folder))
 
 
 def record_task_set(dataset: Dataset, folder: Path) -> None:

@@ -48,6 +48,8 @@ def index(
     data: arg.Data = None,
 ) -> dict[str, Retriever]:
     """Build the indexes of retrievers over a task set's documents, and open them."""
+    from lrat_sim.study.arms import check_retriever, opened
+
     for spec in several(retrievers):
         check_retriever(spec)
     dataset = task_set(data, *several(retrievers))
@@ -71,6 +73,8 @@ def open_retriever(retriever: arg.RetrieverLike, data: arg.Data = None) -> Retri
     Raises:
         InputError: there is no such retriever, an option is wrong, or no task set is given or recorded.
     """
+    from lrat_sim.study.arms import check_retriever, opened
+
     check_retriever(retriever)
     return opened(retriever, task_set(data, retriever))
 
@@ -115,7 +119,8 @@ def rollout(
     from lrat_sim.artifact import ensure_folder
     from lrat_sim.models.budget import LimitReached
     from lrat_sim.rollout.calls import CallOptions
-    from lrat_sim.study import graded_rollout, runnable_tasks
+    from lrat_sim.study import graded_rollout, opened, runnable_tasks
+    from lrat_sim.study.arms import check_retriever
 
     check_retriever(retriever)
     settings, made = agent_named(agent, agent_options, k), build(CallOptions, calls)
@@ -313,23 +318,6 @@ def agent_named(
     if isinstance(agent, AgentSettings):
         return catalog.checked(msgspec.to_builtins(agent), AgentSettings, fields, f"agent {agent.name}")
     return load_agent(agent, fields)
-
-
-def check_retriever(retriever: Retriever | Model | Path | str) -> None:
-    """Refuses a retriever that cannot be opened, before anything long begins and before anything is written."""
-    from lrat_sim.retrieval.base import Retriever
-    from lrat_sim.retrieval.registry import check_retriever
-
-    if not isinstance(retriever, Retriever):
-        check_retriever(str(retriever))
-
-
-def opened(retriever: Retriever | Model | Path | str, dataset: Dataset) -> Retriever:
-    """A retriever over a task set's documents, its index built where it is missing."""
-    from lrat_sim.retrieval.base import Retriever
-    from lrat_sim.study import opened
-
-    return retriever if isinstance(retriever, Retriever) else opened(str(retriever), dataset)
 
 
 def judge_named(
