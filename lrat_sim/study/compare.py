@@ -19,7 +19,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.study.arms import BASE, Arm, AnyRetriever, check_retrievers, open_arms, open_base, open_trained
+from lrat_sim.study.arms import BASE, AnyRetriever, Arm, check_retrievers, open_arms, open_base, open_trained
 from lrat_sim.study.record import Cell, recorded_study
 from lrat_sim.study.settings import CompareSettings, SweepSettings
 from lrat_sim.study.study import Condition, Study, StudyResult
