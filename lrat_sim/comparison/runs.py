@@ -28,13 +28,9 @@ _AT_ONCE = 5_000
 
 def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None) -> TaskTable:
     """The metrics of a run folder by task: those of :func:`lrat_sim.grading.run.run_tables`, those of the issued
-    queries, and what each task adds to the calibration error.
+    queries at k, and what each task adds to the calibration error.
 
-    Args:
-        run: the run folder; a run that was not graded has its answers ungraded.
-        tasks: those that count; trajectories of others are passed over.
-        k: results per search, at which the issued queries are measured.
-        judge: the name of the judge whose grades count; by default the latest of any.
+    Without a grade by the ``judge`` of that name (by default the latest of any) an answer is ungraded.
     """
     by_id = {task.id: task for task in tasks}
     queries = Queries(by_id, k)

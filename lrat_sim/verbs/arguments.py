@@ -105,11 +105,8 @@ ADDS = {
 
 
 def default_folder(verb: str, words: Sequence[str], decisive: Mapping[str, Any], parent: Path = Path("runs")) -> Path:
-    """The folder of a result where none is given: ``runs/VERB-WORDS-HASH``, the same for the same settings.
-
-    ``words`` are what a reader would look for, such as task set, agent and retriever; ``decisive`` is what decides the
-    result.
-    """
+    """The folder of a result where none is given: ``runs/VERB-WORDS-HASH``, by words that a reader would look for and
+    the hash of what is decisive."""
     name = "-".join("".join(letter if letter.isalnum() else "-" for letter in word) for word in (verb, *words))
     key = {setting: value for setting, value in decisive.items() if setting not in ADDS}
     return parent / f"{name[:80]}-{fingerprint(msgspec.to_builtins(key, enc_hook=str))[:8]}"

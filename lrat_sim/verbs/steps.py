@@ -69,9 +69,6 @@ def open_retriever(retriever: arg.RetrieverLike, data: arg.Data = None) -> Retri
     Args:
         retriever: a name (``bm25``, ``dense``), a spec with options (``dense:model=PATH``), a model or its folder.
         data: the task set, as for every verb; a trained model knows its own.
-
-    Raises:
-        InputError: there is no such retriever, an option is wrong, or no task set is given or recorded.
     """
     from lrat_sim.study.arms import check_retriever, opened
 
@@ -296,10 +293,9 @@ def train(
         return Model(trained)
     from lrat_sim.training.guard import guard as measure
 
-    where = DATA if dataset is None else dataset.folder.parent
-    with bar(f"measure on {Path(guard).name}") as progress:
-        measured = measure(trained, Path(guard), where / f"guard-{Path(guard).name}", progress=progress)
-    return Model(trained, measured)
+    name, where = Path(guard).name, DATA if dataset is None else dataset.folder.parent
+    with bar(f"measure on {name}") as progress:
+        return Model(trained, measure(trained, Path(guard), where / f"guard-{name}", progress=progress))
 
 
 @verb

@@ -217,10 +217,8 @@ def _run(
     name: str, settings: Any, sets: Mapping[str, Dataset], out: Any, words: Sequence[str],
     study: Callable[[Path], R], **decisive: Any,
 ) -> R:  # fmt: skip
-    """Runs a study in its folder, records the task set beside it, and reports its comparisons.
-
-    ``words`` and ``decisive`` name the folder where none is given, together with settings and task sets.
-    """
+    """Runs a study in its folder, which settings, task sets, ``words`` and ``decisive`` name where it is not given;
+    records the task set beside it, and reports its comparisons."""
     words = [*sets, *words]
     plain = {key: value for key, value in msgspec.to_builtins(settings).items() if key != "calls"}
     folder = Path(out) if out is not None else default_folder(name, words, {**plain, **decisive, "words": words})

@@ -47,11 +47,7 @@ def metadata(annotation: Any, kind: type[R]) -> list[R]:
 
 
 def verb(function: Callable[P, R]) -> Callable[P, R]:
-    """Checks the arguments of a function by their annotations before it is called.
-
-    Raises:
-        InputError: a value is not allowed; names the argument.
-    """
+    """Checks the arguments of a function by their annotations before it is called."""
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -66,11 +62,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check(name: str, value: Any, annotation: Any) -> None:
-    """Refuses a value that an annotation does not allow.
-
-    Raises:
-        InputError: naming the argument.
-    """
+    """Refuses a value that an annotation does not allow."""
     try:
         msgspec.convert(value, annotation, strict=False)
     except msgspec.ValidationError as error:
