@@ -149,14 +149,6 @@ def test_rollout_puts_results_on_standard_output_and_progress_on_standard_error(
     assert fits(done.stdout)
 
 
-def test_rollout_again_runs_nothing(command, run, small_world):
-    before = (run / "trajectories.jsonl").read_bytes()
-    _, err = command("rollout", "-t", small_world.folder, "-o", run, "--limit", "4", "-r", "oracle")
-    assert "4 of 4 runs are in" in err
-    assert "reused" in err
-    assert (run / "trajectories.jsonl").read_bytes() == before
-
-
 def test_grade_mine_and_evaluate_a_run(command, run):
     (run / GRADES).unlink()
     assert re.search(r"ungraded +.* [1-4]", command("evaluate", run)[0])

@@ -68,12 +68,6 @@ def test_one_unknown_price_makes_the_cost_unknown(arms, compared):
     assert comparison.pairing("oracle").measures["cost"].difference.value == pytest.approx(0.0)
 
 
-def test_errors_stand_beside_success(arms, row, compared):
-    arms["trained"]["task-3"] = row(0.0, steps=None, searches=None, tokens=None)
-    trained = compared(arms).arm("trained")
-    assert (trained.errors, trained.means["success"]) == (1, pytest.approx(19 / 40))
-
-
 def test_neither_the_order_of_arms_nor_tasks_that_were_not_asked_change_a_number(arms, row, compared):
     before = compared(arms, oracle="oracle")
     arms["trained"]["another"] = row(1.0)
