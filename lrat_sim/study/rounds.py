@@ -232,7 +232,7 @@ def replayed(files: Iterable[Path], share: float, seed: int) -> Iterator[Pair]:
 def frozen_tasks(
     dataset: Dataset, split: str, others: Sequence[str], agent: AgentSettings, limit: int | None = None
 ) -> list[Task]:
-    """The gate's tasks, at most ``limit``; an InputError where one of the ``others`` splits asks a question of its."""
+    """The gate's tasks, at most ``limit``; none of the ``others`` splits may ask one of their questions."""
     if split not in dataset.splits:
         raise InputError(
             f"the gate needs held-out tasks of its own, and {dataset.name} has no split {split!r} (it has "

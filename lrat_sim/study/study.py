@@ -314,8 +314,7 @@ class Study:
             seeds=list(seeds), tasks=len(condition.tasks), arms=[arm.name for arm in arms], base=base, folder=folder,
             identity=condition.identity, answer=comparison.answer, trained=dict(self._trained),
         )  # fmt: skip
-        cells = {known.folder: known for known in self.record.cells} | {folder: cell}
-        self.save(cells=list(cells.values()))
+        self.save(cells=[*({known.folder: known for known in self.record.cells} | {folder: cell}).values()])
         return comparison
 
 
