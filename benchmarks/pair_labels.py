@@ -6,7 +6,8 @@ runs.  Mining reads no plan; this does, and with training runs alone it chooses 
 
     python benchmarks/pair_labels.py runs/data/2wikimultihopqa runs/pairs-paper runs/pairs-recommended
 
-The first argument is the prepared task set, the others are folders of pairs that `lrat-sim mine` made.
+The first argument is the prepared task set, the others are folders of pairs that `lrat-sim mine` made.  Where it is a
+run folder, whose tasks need no plan, a pair is right where its document is evidence of its task.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from lrat_sim.artifact import read_records
 from lrat_sim.corpus.dataset import Dataset, open_dataset
 from lrat_sim.corpus.plans import Passage, reference, states
 from lrat_sim.records import Pair, Task
+from lrat_sim.rollout.index import TASKS, asked_tasks
 from lrat_sim.text import normalise
 
 Hop = tuple[str, int]
@@ -65,6 +67,19 @@ class Labels:
         return self._stating[hop]
 
 
+class EvidenceLabels:
+    """What tasks say of pairs without a plan: a task counts as one hop, which its evidence states."""
+
+    def __init__(self, run: Path):
+        self.evidence = {task.id: frozenset(task.evidence) for task in asked_tasks(run)}
+
+    def hop(self, pair: Pair) -> Hop | None:
+        return (pair.provenance.task, 0)
+
+    def stating(self, hop: Hop) -> frozenset[str]:
+        return self.evidence[hop[0]]
+
+
 def subjects(task: Task) -> list[str]:
     """What each hop of a task is about, what earlier ones found filled in."""
     hops = task.plan.hops if task.plan else []
@@ -73,12 +88,13 @@ def subjects(task: Task) -> list[str]:
 
 
 def main(
-    dataset: Annotated[Path, typer.Argument(exists=True, help="A prepared task set.")],
+    dataset: Annotated[Path, typer.Argument(exists=True, help="A prepared task set, or a run folder.")],
     folders: Annotated[list[Path], typer.Argument(exists=True, help="Folders of mined pairs.")],
 ) -> None:
     """Print a row for each folder of pairs."""
-    labels = Labels(open_dataset(dataset))
-    table = Table(title=f"pairs by the plans of {dataset}")
+    by_plan = not (dataset / TASKS).is_file()
+    labels = Labels(open_dataset(dataset)) if by_plan else EvidenceLabels(dataset)
+    table = Table(title=f"pairs by the {'plans' if by_plan else 'evidence'} of {dataset}")
     table.add_column("folder", overflow="fold")
     for name in ("pairs", "labelled", "right", "of chains", "hops", "negatives", "false", "rejected", "false"):
         table.add_column(name, justify="right")
@@ -87,7 +103,7 @@ def main(
     Console().print(table)
 
 
-def row(labels: Labels, folder: Path) -> list[str]:
+def row(labels: Labels | EvidenceLabels, folder: Path) -> list[str]:
     count: Counter[str] = Counter()
     taught: set[Hop] = set()
     for pair in read_records(folder / "pairs.jsonl", Pair):

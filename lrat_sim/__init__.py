@@ -36,11 +36,8 @@ __all__ = sorted(_HOME)
 
 
 class _Face(ModuleType):
-    """The package as users see it.
-
-    A verb goes before the room of the same name (``rollout``, ``report``), which Python would put in its place as soon
-    as anything imports that room.
-    """
+    """The package as users see it: a verb goes before the room of the same name (``rollout``, ``report``), which Python
+    would put in its place as soon as anything imports that room."""
 
     def __getattribute__(self, name: str) -> Any:
         home = _HOME.get(name)

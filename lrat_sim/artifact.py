@@ -1,10 +1,7 @@
 """The one way anything is written or read back: fingerprints, whole files, append-only files of records.
 
-The same content has the same fingerprint on any machine.
-
-A record is on disk, whole, before :meth:`Store.append` returns.  A process killed in the middle of a line leaves
-a torn one; readers skip it, and the next writer cuts it off right before it writes.  Nothing is cut or replaced before
-it is known to be ours, and known keys are in no file.
+A record is on disk, whole, before :meth:`Store.append` returns.  A killed process may leave a torn last line; readers
+skip it, and the next writer cuts it off.  Nothing is replaced before it is known to be ours; no file holds a known key.
 """
 
 from __future__ import annotations
@@ -48,11 +45,8 @@ def fingerprint_file(path: Path) -> str:
 
 
 def check_fingerprint(what: str, recorded: dict[str, Any], current: dict[str, Any], remedy: str) -> None:
-    """Refuses an artefact (``what``: "the index at runs/a/index") that was made from something other than is used now.
-
-    Raises:
-        FingerprintMismatch: naming each field that differs, with both values.
-    """
+    """Refuses ``what`` ("the index at runs/a/index"), which was made from something other than is used now, naming each
+    field that differs with both values."""
     differing = [key for key in sorted({*recorded, *current}) if recorded.get(key) != current.get(key)]
     if differing:
         shown = ", ".join(f"{key} was {recorded.get(key)!r} and is now {current.get(key)!r}" for key in differing)
@@ -60,22 +54,15 @@ def check_fingerprint(what: str, recorded: dict[str, Any], current: dict[str, An
 
 
 def read_records(path: Path, kind: type[R]) -> Iterator[R]:
-    """The records of a file in order, streaming; blank lines and a torn last line are skipped.
-
-    Raises:
-        InputError: the file cannot be read.
-        RecordError: a line does not hold such a record; names file, line and field.
-    """
+    """The records of a file in order, streaming; blank lines and a torn last line are skipped, another line that is no
+    record is a RecordError."""
     return (record for _, record in read_with_offsets(path, kind))
 
 
 def read_with_offsets(
     path: Path, kind: type[R], wanted: Callable[[int], bool] | None = None
 ) -> Iterator[tuple[int, R]]:
-    """As :func:`read_records`, with the byte offset at which each record starts (in the decompressed file).
-
-    Only lines whose offset is ``wanted`` are decoded; all are by default.
-    """
+    """As :func:`read_records`, with the byte offset of each record (decompressed); only lines at ``wanted`` offsets."""
     with open_bytes(path) as stream:
         offset = 0
         for number, line in enumerate(_lines(stream, path), start=1):
@@ -153,11 +140,8 @@ def write_json(path: Path, content: Any, indent: int = 2) -> None:
 
 
 def read_json(path: Path, kind: type[T], what: str, remedy: str, known: int = 1) -> T:
-    """What :func:`write_json` wrote, of a kind that the message calls ``what`` ("a comparison").
-
-    Raises:
-        InputError: it cannot be read, is something else, or its schema version is later than ``known``.
-    """
+    """Reads what :func:`write_json` wrote, of a kind that the message calls ``what`` ("a comparison"); an InputError
+    says that it cannot be read, is something else, or that its schema version is later than ``known``."""
     try:
         content = path.read_bytes()
         # before the rest: a later version may have other fields
@@ -241,9 +225,6 @@ class Store(Generic[R]):
         with Store(run / "trajectories.jsonl", Trajectory) as store:
             done = {t.id for t in store if t.status != "error"}
             store.append(trajectory)
-
-    Raises:
-        InputError: the folder cannot be written to, or another process holds the file.
     """
 
     def __init__(self, path: Path, kind: type[R]):

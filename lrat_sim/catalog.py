@@ -1,8 +1,5 @@
-"""Finds agents, prompts, corpora and recipes by name.
-
-A name is looked for as a path given, in the working directory, in the user's configuration folder, and last in
-lrat-sim's own copy: inside the package in a wheel, beside it in a checkout.
-"""
+"""Finds agents, prompts, corpora and recipes by name: as a path, in the working directory, in the user's configuration
+folder, and last in lrat-sim's own copy (inside the package in a wheel, beside it in a checkout)."""
 
 from __future__ import annotations
 
@@ -35,9 +32,7 @@ class _SettingsLoader(yaml.SafeLoader):
 
 
 _SettingsLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
 )
 
 
@@ -92,11 +87,7 @@ def read_text(kind: Kind, name: str) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping, read by the rules by which PyYAML writes: a text comes back as text.
-
-    Raises:
-        InputError: it is missing, not YAML, or not a mapping.
-    """
+    """A YAML file that holds one mapping, read by the rules by which PyYAML writes: a text comes back as text."""
     return _mapping(path, yaml.SafeLoader)
 
 
@@ -125,12 +116,8 @@ def _mapping(path: Path, loader: type[yaml.SafeLoader]) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, problem: str, remedy: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
-    """The value of a YAML text; ``problem`` ("x.yaml is not YAML") and ``remedy`` are for the message.
-
-    Raises:
-        InputError: it is not YAML, has a date or number that cannot be, is nested or repeated without end, or has what
-            JSON cannot record.
-    """
+    """The value of a YAML text; an InputError of ``problem`` ("x.yaml is not YAML") and ``remedy`` says where it is not
+    YAML, has an impossible date or number, is nested or repeated without end, or holds what JSON cannot record."""
     with foreign.reading(problem, remedy):
         content = yaml.load(text, loader)
     # an alias costs nothing to parse: only here does it show that a value holds itself, or ten lines a billion values
@@ -160,10 +147,6 @@ def load(kind: Kind, name: str, settings: type[S], overrides: dict[str, Any] | N
         name: a name or a path.
         settings: the struct that describes the file; it should forbid unknown fields.
         overrides: field (dots reach into nested ones) to value; strings are read as YAML scalars.
-
-    Raises:
-        UnknownName: no such file.
-        InputError: a field is unknown or has a value that is not allowed; names the file and the field.
     """
     path = find(kind, name)
     return checked(_mapping(path, _SettingsLoader), settings, overrides, str(path))

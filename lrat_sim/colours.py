@@ -1,7 +1,6 @@
-"""The colours of plots and pages: a colour, a marker and dashes an arm, the same everywhere, in light and dark.
+"""The colours of plots and pages: each arm has one colour, marker and dashes everywhere, in light and dark.
 
-The eight colours of arms stand out from the page at a contrast of 3 or more, and from one another also to eyes that
-lack one kind of cone.  Shape says the same as colour: every arm has a marker of its own, too.
+The eight colours of arms contrast with the page by 3 or more, and with one another also for colour-blind readers.
 """
 
 from __future__ import annotations

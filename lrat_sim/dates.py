@@ -1,7 +1,6 @@
-"""Dates as texts write them: in every usual order, with the months of thirty languages, before and after Christ.
+"""Dates as texts write them: in every usual order, with the months of thirty languages (Unicode CLDR through Babel).
 
-The names of the months are those of the Unicode CLDR, read through Babel.  The order of the parts is told from their
-shape.  Of "12/03/1950", where it does not tell, both readings count; "12.03.1950" has the day first everywhere.
+The order of the parts is told from their shape.  "12/03/1950" has two readings; "12.03.1950" has the day first.
 """
 
 from __future__ import annotations
@@ -102,10 +101,10 @@ _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
 
 
 def parse_date(text: str) -> Span | None:
-    """The first and last day that a text may mean, from 1 January of the year 1; None if it is more than a date.
+    """The first and last day that a text may mean, counted from 1 January of the year 1; None if it is more than a
+    date.
 
-    "July 5, 1945", "July 1945" and "c. 480 BC" are dates; a bare number needs three or four digits, a sign or an era to
-    be a year.
+    A bare number needs three or four digits, a sign or an era to be a year.
     """
     plain = _ABOUT.sub("", " ".join(text.casefold().split()).strip(" .,;()"))
     if _BARE_YEAR.fullmatch(plain):
@@ -141,7 +140,8 @@ def _readings(match: regex.Match[str]) -> tuple[Date, ...]:
         year = -year
     day = int(part["day"]) if "day" in part else None
     if "word" in part:
-        month = _month(part["word"].casefold())
+        word = part["word"].casefold()
+        month = _ENGLISH.get(word) or _months().get(word)  # English first: loading all languages takes half a second
         return (Date(year, month, day),) if month and _exists(month, day) else ()
     month = int(part["month"]) if "month" in part else None
     orders = {(month, day)}
@@ -154,11 +154,6 @@ def _exists(month: int | None, day: int | None) -> bool:
     if month is None:
         return day is None
     return 1 <= month <= 12 and (day is None or 1 <= day <= calendar.monthrange(2000, month)[1])
-
-
-def _month(word: str) -> int | None:
-    # English first: the names of all languages take half a second to load
-    return _ENGLISH.get(word) or _months().get(word)
 
 
 @cache

@@ -1,18 +1,13 @@
 """One vocabulary of failures, by the boundary they crossed.
 
-Three kinds are kept apart.
+*Bad input* (:class:`InputError`) is the caller's.  It is raised where it is first known, in one sentence that says what
+is wrong, where, and what to do; the command line prints it and exits with code 2.  Nothing on disk is lost.
 
-*Bad input* (:class:`InputError` and below) is the caller's: a missing file, a malformed line, an unknown name, an
-index that was built from another corpus.  It is raised where it is first known, in one sentence that says what is
-wrong, where, and what to do; the command line prints that sentence and leaves with exit code 2.  Nothing that was
-already on disk is lost.
+*Nothing came* (:class:`NothingCame`): every task or judgement of a command failed.  What was recorded stays; exit code
+1.
 
-*Nothing came* (:class:`NothingCame`): every task of a command failed, or every item that was to be judged.  What was
-recorded stays, and the command leaves with exit code 1.
-
-*A failed run* (:class:`BoundaryError` and below) belongs to one task.  It is recorded on that task's trajectory,
-with the boundary it crossed (model, retriever, judge, task), never stops the neighbours, is never counted as
-done, and is run again on resume.
+*A failed run* (:class:`BoundaryError`) belongs to one task.  It is recorded on that task's trajectory with the boundary
+it crossed, never stops the neighbours, is never counted as done, and is run again on resume.
 """
 
 from __future__ import annotations
@@ -32,23 +27,10 @@ class InputError(LratSimError):
 
 
 class RecordError(InputError):
-    """A line of a file does not hold the record it should.
-
-    Args:
-        path: the file.
-        line: its line number, from 1; 0 where the format has no lines.
-        problem: what is wrong, naming the field.
-        remedy: what to do about it.
-        unit: what ``line`` counts, where it is not lines.
-    """
+    """A line of a file does not hold the record it should; ``line`` counts ``unit`` from 1, 0 where there are none."""
 
     def __init__(
-        self,
-        path: str | Path,
-        line: int,
-        problem: str,
-        remedy: str = "correct or delete that line",
-        unit: str = "line",
+        self, path: str | Path, line: int, problem: str, remedy: str = "correct or delete that line", unit: str = "line"
     ):
         self.path, self.line, self.problem, self.remedy, self.unit = Path(path), line, problem, remedy, unit
         place = f"{path}, {unit} {line}" if line else str(path)

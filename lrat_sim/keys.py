@@ -1,9 +1,8 @@
 """Keys: those in use are kept out of whatever is recorded, printed or exported, and settings may not hold any.
 
-A key is known once it was read (:func:`read_key`), or stands in the environment under a name that says so
-(:func:`read_environment`).  Known ones are replaced wherever text enters from outside and again where bytes leave, also
-as JSON, a URL, HTML or base64 write them, and where a message was cut in the middle of one.  A value of fewer than
-eight characters (``none``, ``EMPTY``, ``test``) is no key: to replace it would garble ordinary text.
+A key is known once :func:`read_key` or :func:`read_environment` has seen it.  Known keys are replaced where text enters
+from outside and again where bytes leave, also as JSON, a URL, HTML or base64 write them, and where a message cut one in
+two.  A value of fewer than eight characters (``none``, ``EMPTY``) is no key: replacing it would garble ordinary text.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ import msgspec
 
 from lrat_sim.errors import InputError
 
-MARK = "[key]"
-"""What stands in a key's place."""
+MARK = "[key]"  # what stands in a key's place
 
 _SHORTEST = 8
 _known: set[str] = set()
@@ -122,15 +120,8 @@ def refuse_secrets(where: str, settings: Any, instead: str = "key_env") -> None:
     """Refuses settings that hold a key, a password or a token, since they would be recorded with every run.
 
     Checked are names of fields at any depth, addresses (``user:password@``, ``?token=``), and values that are known
-    keys or look like one.
-
-    Args:
-        where: whose settings, for the message.
-        settings: plain data, or a text of options such as ``remote:url=http://127.0.0.1,token_env=TOKEN``.
-        instead: the option that names the environment variable with the key.
-
-    Raises:
-        InputError: naming the field, never the value.
+    keys or look like one.  The message names the field, never the value, and ``instead``, the option for an environment
+    variable.
     """
     for field, problem in _secrets(settings, ""):
         said = f"`{field}` {problem}" if field else f"it {problem}"

@@ -1,7 +1,6 @@
 """Numbers in every usual notation, rewritten in plain digits: "1,234,567", "1.5M", "forty-two", "3½", "two-thirds".
 
-Words are read by text2num.  What digits mean between separators is told here: a comma or a point before exactly three
-digits is read as in English, so "1,234" is more than a thousand and "1.234" is little more than one.
+Words are read by text2num.  A comma or a point before exactly three digits is read as in English: "1,234" and "1.234".
 """
 
 from __future__ import annotations
@@ -57,8 +56,8 @@ _LANGUAGES = ("de", "fr", "es", "it", "pt", "nl", "da")
 def in_digits(text: str) -> str:
     """The text with each number that has another notation in plain digits; fractions become ``7/2``.
 
-    Small numbers in words ("one", "second") stay, since they mostly count nothing ("one of them").  Digits, spaces,
-    hyphens and apostrophes of the text are ASCII.
+    Small numbers in words ("one", "second") stay, since they mostly count nothing.  The text's digits, spaces, hyphens
+    and apostrophes are ASCII.
     """
     text = _SHARE.sub(lambda match: f"{_amount(match[1])}/{_part(match[2])}", text)
     if numbers := any(character.isdigit() for character in text):

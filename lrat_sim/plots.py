@@ -1,8 +1,7 @@
 """Plots as plain SVG: axes with round ticks, lines and points with intervals, bars, rules, a legend.
 
-A :class:`Plot` describes what is drawn, :meth:`Plot.to_svg` draws it: for a page with the variables of
-:mod:`lrat_sim.colours`, so that it follows the page's theme, or as a file of its own with the light colours on white,
-since few programs but browsers know variables.
+:meth:`Plot.to_svg` draws for a page with the variables of :mod:`lrat_sim.colours`, so that it follows the page's theme,
+or for a file with the light colours, since few programs but browsers know variables.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ Point = tuple[float, float]
 _SIZE, _LINE, _DOWN = 13, 17, 4.5
 """The text's size, the height of its lines, and how far its foot lies below its middle, in the drawing's units;
 readable where a plot shrinks to a phone's width."""
-_GAP = 24
-"""Between panels beside one another."""
+_GAP = 24  # between panels beside one another
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _LONGEST, _END = 26, 12
 _RADIUS = 3.6
@@ -167,7 +165,10 @@ class _Scale:
         high = max(values, default=1.0) if axis.high is None else axis.high
         shown = axis.ticks
         if shown is None:
-            ticks = _decades(low, high) if axis.log else round_ticks(low, max(low, high), whole=axis.whole)
+            ticks = [] if axis.log else round_ticks(low, max(low, high), whole=axis.whole)
+            if axis.log:
+                exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+                ticks = [factor * 10.0**exponent for exponent in exponents for factor in (1, 2, 5)]
             shown = {tick: _tick_text(tick, tick if axis.log else ticks[1] - ticks[0], axis.percent) for tick in ticks}
             if not axis.log:  # an axis ends at a tick
                 low, high = ticks[0] if axis.low is None else low, ticks[-1] if axis.high is None else high
@@ -186,11 +187,6 @@ class _Scale:
 
     def _value(self, value: float) -> float:
         return math.log10(value) if self._log else value
-
-
-def _decades(low: float, high: float) -> list[float]:
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return [factor * 10.0**exponent for exponent in exponents for factor in (1, 2, 5)]
 
 
 def _tick_text(tick: float, step: float, percent: bool) -> str:

@@ -1,10 +1,7 @@
 """What is shown in a terminal: results, and the progress of long work.
 
-Texts of documents, models, servers and file names are shown as they are, but no control character of theirs reaches the
-terminal, nor a key: :class:`Screen` sees to that, for everything that is printed through it.
-
-Progress is drawn where there is a terminal; where there is none, a line is written every ten seconds.  Long functions
-take ``progress``, a callback of (done, total or None, what); :func:`bar` makes one.
+Whatever is printed passes :class:`Screen`, which lets no control character and no key through.  Progress is a bar where
+there is a terminal, and otherwise a line every ten seconds; :func:`bar` makes the callback that long functions take.
 """
 
 from __future__ import annotations
@@ -56,19 +53,14 @@ def say(text: str) -> None:
     Screen().print(text, soft_wrap=True, highlight=False)
 
 
-console = Screen(stderr=True, highlight=False)
-"""Where progress goes: the standard error, so that results can be piped."""
+console = Screen(stderr=True, highlight=False)  # so that results on the standard output can be piped
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_WORTH_A_LINE = 1.0
 
 
 class Pace:
-    """How fast work goes, from its beginning: what was there before, as of an earlier call, took no time.
-
-    Args:
-        before: how much of it was done already.
-    """
+    """How fast work goes from its beginning; what was done ``before``, as in an earlier call, took no time."""
 
     def __init__(self, before: int = 0):
         self._began, self._before = time.monotonic(), before
@@ -107,10 +99,7 @@ def every_ten_seconds(line: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def bar(title: str) -> Iterator[ProgressCallback]:
-    """A progress bar as a callback; gone from the screen, but for one line with the time it took, when done.
-
-    Work that reported nothing and took no time, such as opening an index that is there, gets no line.
-    """
+    """A progress bar as a callback; when done, one line with the time it took stays, unless it was nothing."""
     pace = Pace()
     last: tuple[int, int | None, str] = (0, None, "")
 

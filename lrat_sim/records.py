@@ -1,8 +1,7 @@
 """The nouns: what is read, run, recorded and mined.
 
-A trajectory follows the LRAT paper (section 3): turns of (reasoning, action, observation).  Every record is a
-frozen :mod:`msgspec` struct; those that live in a run folder carry ``schema_version``, and :func:`decode` brings
-an older one up to date before it is checked.  ``json_schema`` gives the JSON schema of any of them.
+A trajectory follows the LRAT paper (section 3): turns of (reasoning, action, observation).  Records that live in a run
+folder carry ``schema_version``; :func:`decode` brings an older one up to date before it is checked.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import astuple, replace
 
 SCHEMA_VERSION = 1
 
@@ -39,10 +39,9 @@ class Document(Record, frozen=True, kw_only=True):
 
 
 class Hop(Record, frozen=True, kw_only=True):
-    """One step of a plan: the fact (subject, relation, object).
+    """One step of a plan: the fact (subject, relation, object), and ``phrasings`` of the relation in a query.
 
     ``subject`` is a name from the question, or ``#n``: the object found by hop n (from 1), as in MuSiQue.
-    ``phrasings`` are ways to word the relation in a query, without the object.
     """
 
     subject: str
@@ -55,9 +54,8 @@ class Plan(Record, frozen=True, kw_only=True):
     """How a question falls into hops; it stands in for a language model's reasoning.
 
     Without ``operator`` the answer is the object of the last hop.  With one, the hops form branches (a hop whose
-    subject is a name opens one) and the agent compares what it found at their ends: ``earlier`` and ``later`` give
-    the name that opened the winning branch, by date or number; ``longer`` and ``shorter`` the same by the span
-    between two dates a branch; ``same`` gives yes or no.
+    subject is a name opens one) that the agent compares: ``earlier`` and ``later`` by date or number, ``longer`` and
+    ``shorter`` by the span between two dates give the name that opened the winning branch; ``same`` gives yes or no.
     """
 
     hops: list[Hop]
@@ -67,8 +65,8 @@ class Plan(Record, frozen=True, kw_only=True):
 class Task(Record, frozen=True, kw_only=True):
     """A question with its accepted answers, the ids of the documents that prove it, and its plan, if known.
 
-    ``canary`` marks a benchmark that asks not to be republished in plain text: exports withhold such a question
-    unless asked for it.
+    ``canary`` marks a benchmark that asks not to be republished in plain text: exports withhold such questions by
+    default.
     """
 
     id: str
@@ -107,12 +105,8 @@ class Usage(Record, frozen=True, kw_only=True):
 
     def __add__(self, other: Usage) -> Usage:
         """The sum, field by field; an unknown makes the sum unknown."""
-        return Usage(
-            prompt_tokens=known_sum((self.prompt_tokens, other.prompt_tokens)),
-            completion_tokens=known_sum((self.completion_tokens, other.completion_tokens)),
-            reasoning_tokens=known_sum((self.reasoning_tokens, other.reasoning_tokens)),
-            cost=known_sum((self.cost, other.cost)),
-        )
+        pairs = zip(self.__struct_fields__, astuple(self), astuple(other), strict=True)
+        return Usage(**{name: known_sum((one, two)) for name, one, two in pairs})
 
 
 def known_sum(values: Iterable[N | None]) -> N | None:
@@ -245,10 +239,10 @@ class Trajectory(Record, frozen=True, kw_only=True):
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """Whether the document of one browse (turn and call index, from 0) was useful; ``votes`` are single opinions.
+    """Whether the document of one browse (turn and call index, from 0) was useful; ``votes`` are a model's single
+    opinions.
 
-    ``reason`` says what decided, in the judge's words.  ``error`` is set where the judge failed: the browse is then
-    unjudged, and judged again on resume.
+    Where the judge failed, ``error`` is set: the browse is unjudged, and judged again on resume.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -266,8 +260,7 @@ class Verdict(Record, frozen=True, kw_only=True):
 class Grade(Record, frozen=True, kw_only=True):
     """Whether the answer of one trajectory is right; ``confidence`` is the agent's own, 0 to 100, if it stated one.
 
-    ``votes`` are a model's single opinions.
-    ``error`` is set where the judge failed: the answer is then ungraded, and graded again on resume.
+    Where the judge failed, ``error`` is set: the answer is ungraded, and graded again on resume.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -335,20 +328,13 @@ NOUNS: dict[str, type[Record]] = {
 
 R = TypeVar("R", bound=Record)
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From a version to the next one."""
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from a version to the next one
 
 
 def decode(line: bytes | str, kind: type[R]) -> R:
-    """Reads one record from a JSON object, bringing an older version up to date first.
-
-    Raises:
-        msgspec.ValidationError: a field is missing or has the wrong type; the message names it by its path.
-        msgspec.DecodeError: the line is not JSON.
-    """
-    if "schema_version" not in kind.__struct_fields__:
-        return msgspec.json.decode(line, type=kind)
-    if line[: len(_CURRENT)] in (_CURRENT, _CURRENT.encode()):  # as we write it: no second look at a long record
+    """Reads one record from a JSON object, bringing an older version up to date first; errors are msgspec's."""
+    # a long record gets no second look where it begins as we write it
+    if "schema_version" not in kind.__struct_fields__ or line[: len(_CURRENT)] in (_CURRENT, _CURRENT.encode()):
         return msgspec.json.decode(line, type=kind)
     version = msgspec.json.decode(line, type=_Versioned).schema_version
     if version == SCHEMA_VERSION:
@@ -377,17 +363,10 @@ def encode(record: Struct) -> bytes:
     return msgspec.json.encode(record)
 
 
-def json_schema(kind: type[Record]) -> dict[str, Any]:
-    """The JSON schema (2020-12) of a record type."""
-    return msgspec.json.schema(kind)
-
-
 def canonical(trajectory: Trajectory) -> bytes:
     """The canonical form by which trajectories are equal: everything but times and the count of tries."""
     turns = [
-        msgspec.structs.replace(
-            turn, attempts=[], calls=[msgspec.structs.replace(call, seconds=0.0) for call in turn.calls]
-        )
+        replace(turn, attempts=[], calls=[replace(call, seconds=0.0) for call in turn.calls])
         for turn in trajectory.turns
     ]
-    return msgspec.json.encode(msgspec.structs.replace(trajectory, turns=turns, seconds=0.0), order="sorted")
+    return msgspec.json.encode(replace(trajectory, turns=turns, seconds=0.0), order="sorted")

@@ -1,8 +1,5 @@
-"""Settings: typed records in which each field is named, described and bounded once, by its annotation.
-
-``rounds: Annotated[Whole, Meta(description="How often to collect, mine and train.")] = 1`` is what YAML files, checks,
-command-line options and the reference pages are made from.
-"""
+"""Settings: typed records in which each field is named, described and bounded once, by its annotation, from which YAML
+files, checks, command-line options and the reference pages are made."""
 
 from __future__ import annotations
 
@@ -30,11 +27,8 @@ S = TypeVar("S", bound="Settings")
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all settings: immutable, keyword arguments only, an unknown field is refused.
-
-    Raises:
-        InputError: a value is not what its annotation allows, whether it comes from a file, an option or Python.
-    """
+    """Base of all settings: immutable, keyword arguments only; a value that its annotation does not allow is an
+    InputError, whether it comes from a file, an option or Python."""
 
     def __post_init__(self) -> None:
         # msgspec checks what it decodes, but not the arguments of a constructor
@@ -89,11 +83,7 @@ def settings_of(kind: type[Settings]) -> list[Setting]:
 
 def build(kind: type[S], values: dict[str, Any]) -> S:
     """A record from its settings by name, those of the records within it among them; several may be given by their
-    singular (``seed=1`` for ``seeds=(1,)``).
-
-    Raises:
-        InputError: a name is unknown, or a value is not allowed.
-    """
+    singular (``seed=1`` for ``seeds=(1,)``)."""
     fields = {field.name: _record(_annotations(kind)[field.name]) for field in msgspec.structs.fields(kind)}
     known = [setting.name for setting in settings_of(kind)]
     several = {setting.name for setting in settings_of(kind) if _is_tuple(setting.annotation)}

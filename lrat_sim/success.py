@@ -1,7 +1,7 @@
-"""What success is: correct / tasks asked.  Every table, page and test of a hypothesis takes it from here.
+"""What success is: correct / tasks asked, each task once with the mean over its runs.  Everything takes it from here.
 
-A run that gave no answer, or broke, is a failure, and so is a task that was asked and has no run.  An answer that is
-not graded is left out; the bounds say what it could change.  A task counts once, with the mean over its runs.
+A run that gave no answer or broke is a failure, and so is a task without a run.  Ungraded answers are left out; the
+bounds say what they could change.
 """
 
 from __future__ import annotations

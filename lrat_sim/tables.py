@@ -1,12 +1,13 @@
 """One table for every result: built once, shown in a terminal, as Markdown, HTML, CSV or LaTeX.
 
-Cells are texts, already formatted by the functions below; ``records`` hold the same and more as it was computed, and
-become the CSV.
+Cells are formatted texts; ``records`` hold the same and more as it was computed, and become the CSV.
 """
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from textwrap import wrap
@@ -14,20 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from lrat_sim.spreadsheet import csv_text
-
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NONE = "–"
-"""What a cell without a value shows."""
+NONE = "–"  # what a cell without a value shows
 
 _CLOSE, _SHORT, _HEADING = 9, 28, 20
 """Columns from which on a terminal sets them close; letters of a name that is kept on one line of a page; those of a
 heading that a terminal shows on one line."""
 
-NORMAL_QUANTILE = 1.96
-"""Standard errors on either side of a mean that hold 95 % of the noise."""
+NORMAL_QUANTILE = 1.96  # standard errors on either side of a mean that hold 95 % of the noise
 
 
 class Row(Struct, frozen=True):
@@ -117,13 +114,10 @@ class Table(Struct, frozen=True, kw_only=True):
         return "\n".join([*lines, *(part for note in self.notes for part in ("", note)), ""])
 
     def to_html(self, colour: Callable[[str], str] | None = None) -> str:
-        """A ``<table>`` that scrolls within its part of a page, everything escaped, and its notes.
+        """A ``<table>`` that scrolls within its part of a page, and its notes; ``colour`` gives an arm's colour in CSS.
 
-        Classes for its style: ``wide`` (what scrolls), ``number``, ``short`` (a name of one line), ``group``,
-        ``swatch`` and ``note``.
-
-        Args:
-            colour: the colour of an arm in CSS, shown before its name.
+        Classes for its style: ``wide`` (what scrolls), ``number``, ``short`` (a one-line name), ``group``, ``swatch``,
+        ``note``.
         """
 
         def cell(tag: str, text: str, position: int, scope: str = "", strong: bool = False) -> str:
@@ -195,6 +189,38 @@ def records_csv(records: Sequence[dict[str, Any]]) -> str:
     """Records with a heading, numbers as computed, nothing for None; texts are kept from being formulas."""
     columns = list(dict.fromkeys(column for record in records for column in record))
     return csv_text([columns, *([record.get(column) for column in columns] for record in records)])
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV: nothing for None, numbers as computed, and an apostrophe before a text that could be a formula."""
+    return "".join(_line([escape_formula(cell) if isinstance(cell, str) else cell for cell in row]) for row in rows)
+
+
+def _line(cells: list[Any]) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\r\n").writerow(cells)  # a terminator by which a lone return is quoted, too
+    return written.getvalue().removesuffix("\r\n") + "\n"
+
+
+def escape_formula(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: one that could be gets an apostrophe before it."""
+    return f"'{cell}" if cell.lstrip(" \u00a0").startswith(_FORMULA) and not _is_number(cell) else cell
+
+
+def unescape_formula(cell: str) -> str:
+    """What :func:`escape_formula` was given."""
+    return cell[1:] if cell.startswith("'") and escape_formula(cell[1:]) != cell[1:] else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def escape_latex(text: str) -> str:

@@ -1,9 +1,8 @@
-"""The one named tokenizer: snippets and documents are cut with it, and the lengths of reasoning are counted with it.
+"""The one named tokenizer, the WordPiece of all-MiniLM-L6-v2, which is installed and needs no network: it cuts snippets
+and documents and counts reasoning.
 
-It is the WordPiece of all-MiniLM-L6-v2, which comes with an installed package and so needs no network.  It knows
-English: a word of Russian is as many tokens as letters to it, a sentence of Thai a single unknown word, and so is
-base64.  So what is cut has a bound in characters too, and other scripts are counted by their letters.  The name is
-part of every fingerprint that depends on a count.
+It knows English: a word of Russian is as many tokens as letters, a sentence of Thai or base64 a single unknown one.  So
+cuts are bounded in characters too, and other scripts are counted by their letters.
 """
 
 from __future__ import annotations
@@ -25,16 +24,11 @@ if TYPE_CHECKING:
 TOKENIZER = "all-MiniLM-L6-v2/wordpiece/2"
 
 WIDEST = 12
-"""Characters that a token may take on average, white space included, in what :func:`first_tokens` gives.
+"""Characters a token, white space included, at most in what :func:`first_tokens` gives: over 51,000 passages of
+SciFact, 2WikiMultihopQA and OTT-QA the widest first 64 tokens have 7.1 each, the widest first 8 have 10.5."""
 
-Ordinary text never comes near: over 51,000 passages of SciFact, 2WikiMultihopQA and OTT-QA the widest first 64 tokens
-have 7.1 characters each, the widest first 8 have 10.5.
-"""
-
-_LETTERS = 4
-"""Characters a token in words of letters, as in English prose."""
-_SIGNS = 1.5
-"""The same where a character is a syllable or a word: with these two, a translation counts about as its original."""
+_LETTERS = 4  # characters a token in words of letters, as in English prose
+_SIGNS = 1.5  # where a character is a syllable or a word: so a translation counts about as its original
 
 _WIDE = re.compile(
     "[\u1100-\u11ff\u3000-\u4dbf\u4e00-\ua4cf\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]+"
@@ -46,8 +40,7 @@ _NOT_LATIN = re.compile(
 )
 _PIECE = re.compile(r"[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~]+")
 """What punctuation splits a word into, such as an address of the web."""
-_LONGEST_WORD = 100
-"""Characters beyond which the tokenizer takes a word for unknown."""
+_LONGEST_WORD = 100  # characters beyond which the tokenizer takes a word for unknown
 _COUNTED = 1 << 16
 """Characters of a text that are counted; the rest of a longer one is taken for like them.  A new word takes the
 tokenizer some 10 microseconds, so that megabytes of them would hold up every run of this process for seconds."""
@@ -70,10 +63,8 @@ def tokenizer() -> Tokenizer:
 
 
 def count_tokens(text: str) -> int:
-    """How long ``text`` is: its tokens, without special ones, where it is in Latin letters.
-
-    Runs of other letters count by their number, so that what is said in one script counts about as much as in another.
-    """
+    """How long ``text`` is: its tokens, without special ones; runs of letters of other scripts count by their number,
+    so that what is said in one script counts about as much as in another."""
     if len(text) > _COUNTED:
         return round(count_tokens(text[:_COUNTED]) * len(text) / _COUNTED)
     count = 0.0
@@ -141,8 +132,7 @@ def fold(text: str) -> str:
 def normalise(text: str) -> str:
     """Lower case, without accents, punctuation and English articles, single spaces: for comparing names and questions.
 
-    Marks that make another letter stay (see :func:`fold`), and so do the signs of "C++", "C#" and "A+".  A text of
-    nothing but articles (blood type A) keeps them, so that it is not the empty text.
+    The signs of "C++", "C#" and "A+" stay, and so do the articles of a text of nothing else (blood type A).
     """
     plain = fold(text)
     words = (_WORD if plain.isascii() else _ANY_WORD).findall(plain)

@@ -1,8 +1,6 @@
 """The bounded map that rollouts and judges share.
 
-Items are drawn lazily, at most ``concurrency`` are under way, results come as they are ready.  The worker turns
-its own failures into data; what it raises is a defect or bad input and ends the map.  Resuming is the caller's:
-it draws only the items that its store does not hold.
+A worker turns its own failures into data; what it raises is a defect or bad input and ends the map.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ async def bounded_map(
 ) -> AsyncGenerator[tuple[T, U], None]:
     """Applies ``worker`` to every item, at most ``concurrency`` at once, and yields (item, result) as each is ready.
 
-    Items may be endless or lazy: one is drawn only when a place is free.  When the consumer stops early or is
-    cancelled, what is under way is cancelled too (``contextlib.aclosing`` makes that happen at once).
+    Items may be endless: one is drawn only when a place is free.  When the consumer stops or is cancelled, what is
+    under way is cancelled too (``contextlib.aclosing`` makes that happen at once).
     """
     if concurrency < 1:
         raise InputError(f"concurrency is {concurrency}; give 1 or more.")

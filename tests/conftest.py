@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import shutil
@@ -51,12 +50,9 @@ def data():
 @pytest.fixture(scope="session")
 def scripted():
     """Scripted models, server and retriever: the module tests/support/scripted.py."""
-    if "scripted" not in sys.modules:
-        path = Path(__file__).parent / "support" / "scripted.py"
-        spec = importlib.util.spec_from_file_location("scripted", path)
-        sys.modules["scripted"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["scripted"])
-    return sys.modules["scripted"]
+    import scripted
+
+    return scripted
 
 
 @pytest.fixture(scope="session")
@@ -104,14 +100,8 @@ def wheel_settings(one_layer):
     """A flywheel small enough for a test, training included."""
     from lrat_sim.study import FlywheelSettings
 
-    training = {
-        "epochs": 1,
-        "batch_size": 16,
-        "group_size": 3,
-        "freeze_layers": 0,
-        "max_query_length": 32,
-        "max_document_length": 32,
-    }
+    training = {"epochs": 1, "batch_size": 16, "group_size": 3, "freeze_layers": 0}
+    training |= {"max_query_length": 32, "max_document_length": 32}
     return FlywheelSettings(base_model=str(one_layer), training_options=training, test_tasks=8, samples=1)
 
 

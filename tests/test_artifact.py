@@ -29,6 +29,11 @@ from lrat_sim.errors import FingerprintMismatch, InputError, RecordError
 from lrat_sim.records import Document
 
 
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "documents.jsonl"
+
+
 def document(number):
     return Document(id=f"d{number}", text=f"text {number} — ünïcode")
 
@@ -46,8 +51,7 @@ def test_appended_records_read_back_in_order(tmp_path):
     assert list(read_records(path, Document)) == [document(number) for number in range(3)]
 
 
-def test_record_is_on_disk_whole_before_append_returns(tmp_path):
-    path = tmp_path / "documents.jsonl"
+def test_record_is_on_disk_whole_before_append_returns(path):
     with Store(path, Document) as store:
         for number in range(3):
             store.append(document(number))
@@ -61,8 +65,7 @@ def _write_and_die(path, count):
         os._exit(9)  # as a kill does: nothing is closed or flushed
 
 
-def test_killed_writer_loses_nothing_and_leaves_no_lock(tmp_path):
-    path = tmp_path / "documents.jsonl"
+def test_killed_writer_loses_nothing_and_leaves_no_lock(path):
     process = multiprocessing.get_context("spawn").Process(target=_write_and_die, args=(path, 5))
     process.start()
     process.join(60)
@@ -74,8 +77,7 @@ def test_killed_writer_loses_nothing_and_leaves_no_lock(tmp_path):
 
 
 @pytest.mark.parametrize("torn", [b'{"id": "d2", "te', b'{"id": "d2", "text": "caf\xc3', b"{"])
-def test_torn_last_line_is_passed_over_by_readers_and_cut_by_the_next_writer(tmp_path, torn):
-    path = tmp_path / "documents.jsonl"
+def test_torn_last_line_is_passed_over_by_readers_and_cut_by_the_next_writer(path, torn):
     write_records(path, [document(0), document(1)])
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
@@ -88,19 +90,15 @@ def test_torn_last_line_is_passed_over_by_readers_and_cut_by_the_next_writer(tmp
     assert path.read_bytes().startswith(whole)
 
 
-def test_torn_line_longer_than_a_block_is_cut_too(tmp_path):
-    path = tmp_path / "documents.jsonl"
-    write_records(path, [document(0)])
-    whole = path.read_bytes()
-    for before in (whole, b""):
+def test_torn_line_longer_than_a_block_is_cut_too(path):
+    for before in (line(document(0)), b""):
         path.write_bytes(before + b'{"id": "' + b"x" * 200_000)
         with Store(path, Document) as store:
             store.append(document(1))
         assert path.read_bytes() == before + line(document(1))
 
 
-def test_whole_last_record_that_lacks_its_line_break_is_kept(tmp_path):
-    path = tmp_path / "documents.jsonl"
+def test_whole_last_record_that_lacks_its_line_break_is_kept(path):
     write_records(path, [document(0), document(1)])
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
@@ -111,8 +109,7 @@ def test_whole_last_record_that_lacks_its_line_break_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("end", [b"", b'{"id":"d2","te', b'{"id":"d2","text":"t"}'])
-def test_store_that_nothing_is_written_to_leaves_its_file_as_it_was(tmp_path, end):
-    path = tmp_path / "documents.jsonl"
+def test_store_that_nothing_is_written_to_leaves_its_file_as_it_was(path, end):
     write_records(path, [document(0)])
     path.write_bytes(path.read_bytes() + end)
     before = path.read_bytes(), path.stat().st_mtime_ns
@@ -137,8 +134,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
-def test_file_of_something_else_is_refused_and_left_alone(tmp_path, content):
-    path = tmp_path / "documents.jsonl"
+def test_file_of_something_else_is_refused_and_left_alone(path, content):
     path.write_bytes(content)
     with pytest.raises(RecordError, match=r"documents\.jsonl"), Store(path, Document) as store:
         store.append(document(1))
@@ -176,8 +172,7 @@ def append_all(path, numbers):
             store.append(document(number))
 
 
-def test_full_disk_is_one_sentence_and_the_next_try_finishes(tmp_path, full):
-    path = tmp_path / "documents.jsonl"
+def test_full_disk_is_one_sentence_and_the_next_try_finishes(path, tmp_path, full):
     write_records(path, [document(0)])
     full(3 * path.stat().st_size + 10)
     with pytest.raises(InputError, match=r"documents\.jsonl cannot be written .*free some space"):
@@ -230,12 +225,6 @@ def test_nesting_without_end_is_refused_in_a_sentence(tmp_path, deep):
     assert lines.read_bytes() == before
 
 
-def test_last_line_without_a_line_break_is_read_where_it_is_whole(tmp_path):
-    path = tmp_path / "documents.jsonl"
-    path.write_bytes(b'{"id": "d0", "text": "t"}\n\n{"id": "d1", "text": "t"}')
-    assert texts(path) == ["d0", "d1"]
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -246,8 +235,7 @@ def test_last_line_without_a_line_break_is_read_where_it_is_whole(tmp_path):
     ],
     ids=["torn in the middle", "wrong field", "wrong field at the end", "missing field"],
 )
-def test_wrong_line_is_named_by_file_number_and_field_in_one_line(tmp_path, content, words):
-    path = tmp_path / "documents.jsonl"
+def test_wrong_line_is_named_by_file_number_and_field_in_one_line(path, content, words):
     path.write_bytes(content)
     with pytest.raises(RecordError) as raised:
         texts(path)
@@ -257,8 +245,7 @@ def test_wrong_line_is_named_by_file_number_and_field_in_one_line(tmp_path, cont
     assert message.count("\n") == 0
 
 
-def test_records_before_a_wrong_line_still_come(tmp_path):
-    path = tmp_path / "documents.jsonl"
+def test_records_before_a_wrong_line_still_come(path):
     path.write_bytes(b'{"id": "d0", "text": "t"}\nnonsense\n')
     stream = read_records(path, Document)
     assert next(stream).id == "d0"
@@ -284,8 +271,7 @@ def test_missing_file_and_folder_in_place_of_a_file_are_named(tmp_path):
         assert str(path) in str(raised.value)
 
 
-def test_two_writers_on_one_file_are_refused(tmp_path):
-    path = tmp_path / "documents.jsonl"
+def test_two_writers_on_one_file_are_refused(path):
     with Store(path, Document) as store:
         store.append(document(0))
         with pytest.raises(InputError, match="being written by another process"), Store(path, Document):
@@ -296,17 +282,13 @@ def test_two_writers_on_one_file_are_refused(tmp_path):
     assert texts(path) == ["d0", "d1", "d2"]
 
 
-def test_writing_outside_a_with_statement_is_refused(tmp_path):
+def test_store_of_a_missing_file_is_empty_and_written_only_inside_a_with_statement(tmp_path):
+    assert list(Store(tmp_path / "documents.jsonl", Document)) == []
     with pytest.raises(RuntimeError, match="with statement"):
         Store(tmp_path / "documents.jsonl", Document).append(document(0))
 
 
-def test_store_of_a_missing_file_is_empty(tmp_path):
-    assert list(Store(tmp_path / "documents.jsonl", Document)) == []
-
-
-def test_failed_rewriting_leaves_the_old_file(tmp_path):
-    path = tmp_path / "documents.jsonl"
+def test_failed_rewriting_leaves_the_old_file(path, tmp_path):
     assert write_records(path, [document(0)]) == 1
 
     def broken():
@@ -352,12 +334,9 @@ def test_order_of_keys_does_not_matter(value):
     assert fingerprint(turned(value)) == fingerprint(value)
 
 
-def test_any_difference_of_content_matters():
+def test_any_difference_of_content_matters_and_a_struct_is_its_fields():
     values = [{"a": 1}, {"a": 2}, {"b": 1}, {"a": "1"}, {"a": None}, {}, [1, 2], [2, 1], {"a": {"b": 1}}]
     assert len({fingerprint(value) for value in values}) == len(values)
-
-
-def test_struct_has_the_fingerprint_of_its_fields():
     assert fingerprint(Document(id="d", text="t")) == fingerprint({"id": "d", "text": "t", "title": ""})
 
 
@@ -379,16 +358,12 @@ def test_file_is_known_by_its_bytes(tmp_path):
 
 def test_mismatch_names_each_field_with_both_values_and_the_remedy():
     recorded = {"corpus": "aa", "model": "m", "length": 512}
+    current = {"corpus": "bb", "model": "m", "prompt": "p"}
     with pytest.raises(FingerprintMismatch) as raised:
-        check_fingerprint(
-            "the index at runs/a", recorded, {"corpus": "bb", "model": "m", "prompt": "p"}, "build it anew"
-        )
+        check_fingerprint("the index at runs/a", recorded, current, "build it anew")
     message = str(raised.value)
     for part in ("the index at runs/a", "corpus was 'aa' and is now 'bb'", "length was 512", "prompt was None", "anew"):
         assert part in message
     assert "model" not in message
     assert isinstance(raised.value, InputError)
-
-
-def test_equal_identities_pass():
     check_fingerprint("the index", {"a": 1, "b": 2}, {"b": 2, "a": 1}, "build it anew")

@@ -29,6 +29,10 @@ def places(tmp_path, monkeypatch):
     return work, user, own
 
 
+# a value of nine values, each of nine, ...: nine short lines, and 9⁸ values
+BILLION = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 1}]\n" for n in range(9))
+
+
 def write(place, name, content="model: m\n"):
     path = place / "agents" / f"{name}.yaml"
     path.write_text(content)
@@ -75,9 +79,8 @@ def test_numbers_with_an_exponent_are_numbers_in_files_and_overrides(places, num
     write(places[0], "searcher", f"model: m\nsampling: {{temperature: {number}}}\n")
     assert catalog.load("agents", "searcher", Settings).sampling.temperature == float(number)
     write(places[0], "plain")
-    assert catalog.load("agents", "plain", Settings, {"sampling.temperature": number}).sampling.temperature == float(
-        number
-    )
+    overridden = catalog.load("agents", "plain", Settings, {"sampling.temperature": number})
+    assert overridden.sampling.temperature == float(number)
 
 
 @pytest.mark.parametrize("text", ["e5", "1e", "1e-", "1e5x", "v1e5", "1.2.3e4", "'1e5'"])
@@ -112,11 +115,7 @@ def test_a_text_that_was_written_comes_back_as_text(tmp_path, text):
         ("sampling: &a [1, *a]\n", {}, "levels deep"),
         ("model: " + "[" * 60 + "]" * 60, {}, "levels deep"),
         ("model: " + "[" * 5000, {}, "is not YAML"),
-        (
-            "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 1}]\n" for n in range(9)),
-            {},
-            "100,000 values",
-        ),
+        (BILLION, {}, "100,000 values"),
         ("model: !!python/object:os.system x\n", {}, "is not YAML"),
         ("? [a]\n: b\n", {}, "is not YAML"),
         ("model: m\n", {"turns": "2001-99-99"}, "turns=2001-99-99 is not a YAML value"),

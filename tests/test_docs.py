@@ -7,13 +7,13 @@ import re
 import shlex
 import subprocess
 import sys
-from html.parser import HTMLParser
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 import typer
 import yaml
+from html_page import Page
 
 from lrat_sim.cli import build
 
@@ -136,20 +136,13 @@ def test_every_module_has_its_place_in_the_reference_or_is_a_part_of_one():
     assert stations - named - inner == set()
 
 
-class _Requests(HTMLParser):
-    """What a browser fetches for a page, and the equations it shows."""
-
-    def __init__(self):
-        super().__init__()
-        self.fetched, self.equations = [], 0
-
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
+def _fetched(page):
+    """What a browser fetches for a page."""
+    for tag, given in Page(page.read_text(encoding="utf-8")).elements:
         if tag in ("script", "img", "iframe", "source"):
-            self.fetched.append(given.get("src") or "")
+            yield given.get("src") or ""
         elif tag == "link" and given.get("rel") not in ("canonical", "prev", "next", "alternate"):
-            self.fetched.append(given.get("href") or "")
-        self.equations += tag == "svg" and given.get("class") == "equation"
+            yield given.get("href") or ""
 
 
 @pytest.fixture(scope="module")
@@ -167,26 +160,21 @@ def site(shared):
     return folder
 
 
-def _parsed(page):
-    parser = _Requests()
-    parser.feed(page.read_text(encoding="utf-8"))
-    return parser
-
-
 def test_the_site_builds_without_a_warning_and_asks_no_other_host(site):
     pages = list(site.rglob("*.html"))
     assert {path.relative_to(DOCS).with_suffix(".html") for path in PAGES} <= {p.relative_to(site) for p in pages}
     for page in pages:
-        elsewhere = [name for name in _parsed(page).fetched if re.match(r"(https?:)?//", name)]
+        elsewhere = [name for name in _fetched(page) if re.match(r"(https?:)?//", name)]
         assert elsewhere == [], f"{page.name} fetches {elsewhere}"
     assert not list(site.rglob("*.py")), "the tools of the documentation are no part of it"
 
 
 def test_equations_are_drawn(site):
-    shown = _parsed(site / "method.html").equations
+    method = (site / "method.html").read_text(encoding="utf-8")
+    shown = Page(method).values("class").count("equation")
     lines = [block for path, block in BLOCKS if path.name == "method.md" and block.language == "math"]
     assert shown == sum(len(block.text.strip().splitlines()) for block in lines) > 5
-    assert "\\frac" not in re.sub(r'aria-label="[^"]*"', "", (site / "method.html").read_text(encoding="utf-8"))
+    assert "\\frac" not in re.sub(r'aria-label="[^"]*"', "", method)
 
 
 def test_every_command_and_option_stands_in_the_reference(site):

@@ -48,12 +48,12 @@ def made(
 
 @pytest.fixture
 def said():
-    """said(line) gives the arguments of the function that a command line calls."""
+    """said(line) gives what a command line's function returns, by default its arguments."""
 
-    def run(line):
+    def run(line, function=made):
         seen = []
         app = typer.Typer()
-        app.command()(command(made, seen.append))
+        app.command()(command(function, seen.append))
         done = CliRunner().invoke(app, line.split())
         if isinstance(done.exception, InputError):
             raise done.exception
@@ -112,32 +112,23 @@ def test_help_has_descriptions_bounds_and_defaults_and_nothing_of_python(said):
 
 
 def test_records_within_records_are_one_list_of_settings():
-    assert [(setting.name, setting.part) for setting in settings_of(Outer)] == [
-        ("seeds", ""),
-        ("shares", ""),
-        ("max_cost", "inner"),
-        ("cache", "inner"),
-    ]
+    found = [(setting.name, setting.part) for setting in settings_of(Outer)]
+    assert found == [("seeds", ""), ("shares", ""), ("max_cost", "inner"), ("cache", "inner")]
     assert build(Outer, {"max_cost": 2, "seed": 4}) == Outer(seeds=(4,), inner=Inner(max_cost=2.0))
     with pytest.raises(InputError, match="there is no setting 'round'; there are seeds, shares, max_cost, cache"):
         build(Outer, {"round": 1})
 
 
-def test_a_required_target_is_an_option_or_the_second_argument_and_given_once():
-    for line in ("a b", "a --out b", "a -o b"):
-        assert copied(line) == [("a", Path("b"))]
-    for line in ("a", "a b --out b"):
-        with pytest.raises(InputError, match="as the last argument or as --out"):
-            copied(line)
+def copy(source: str, out: Path):
+    return source, out
 
 
-def copied(line):
-    def copy(source: str, out: Path):
-        return source, out
+@pytest.mark.parametrize("line", ["a b", "a --out b", "a -o b"])
+def test_a_required_target_is_an_option_or_the_second_argument(said, line):
+    assert said(line, copy) == ("a", Path("b"))
 
-    seen, app = [], typer.Typer()
-    app.command()(command(copy, seen.append))
-    done = CliRunner().invoke(app, line.split())
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return seen
+
+@pytest.mark.parametrize("line", ["a", "a b --out b"])
+def test_a_required_target_is_given_once(said, line):
+    with pytest.raises(InputError, match="as the last argument or as --out"):
+        said(line, copy)

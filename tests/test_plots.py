@@ -68,24 +68,14 @@ def test_logarithmic_axis_sets_equal_ratios_equally_apart():
 @settings(deadline=None)
 @given(st.text(), st.text(max_size=40), NUMBERS)
 def test_drawing_is_one_well_formed_picture_whatever_it_is_called_and_holds(name, label, value):
-    drawn = Plot(
-        slug="p",
-        title=name,
-        description=label,
-        panels=[
-            Panel(
-                marks=[
-                    Line(colour=ARMS[0], name=name, marker="plus", points=[(value, 1)], intervals=[(0.5, 1.5)]),
-                    Bars(colour=ARMS[1], name="bars", boxes=[(value, value + 1, 0, 1)]),
-                    Across(at=0.5, colour=INK, text=name),
-                    Note(colour=INK, at=(value, 1), text=label),
-                ],
-                title=label,
-                x=Axis(label=label),
-                y=Axis(ticks={0.0: name}),
-            )
-        ],
-    )
+    marks = [
+        Line(colour=ARMS[0], name=name, marker="plus", points=[(value, 1)], intervals=[(0.5, 1.5)]),
+        Bars(colour=ARMS[1], name="bars", boxes=[(value, value + 1, 0, 1)]),
+        Across(at=0.5, colour=INK, text=name),
+        Note(colour=INK, at=(value, 1), text=label),
+    ]
+    panel = Panel(marks=marks, title=label, x=Axis(label=label), y=Axis(ticks={0.0: name}))
+    drawn = Plot(slug="p", title=name, description=label, panels=[panel])
     root = ElementTree.fromstring(drawn.to_svg())
     assert root.find(f"{SVG}title").text is not None or not name
     assert {element.tag for element in root.iter()} <= {

@@ -18,7 +18,7 @@ from lrat_sim.formats import Entry, convert
 from lrat_sim.formats.run_folder import write_run
 from lrat_sim.grading.run import run_tables
 from lrat_sim.records import Grade, Task, Trajectory
-from lrat_sim.rollout.index import INDEX, Row, asked_tasks
+from lrat_sim.rollout.index import INDEX, Row, asked_tasks, row
 from lrat_sim.rollout.summary import Tally
 from lrat_sim.success import run_success, runs_by_task, success, task_success
 from lrat_sim.viewer.arms import arms, matches
@@ -34,19 +34,22 @@ OUTCOMES = {
 }
 
 
+def trajectory(task: str, sample: int, outcome: str) -> Trajectory:
+    status, end_reason, _ = OUTCOMES[outcome]
+    return Trajectory(
+        id=f"{task}.{sample}", task_id=task, question="?", sample=sample, agent={"name": "a"}, retriever={"kind": "r"},
+        seed=0, status=status, end_reason=end_reason, answer=None, turns=[],
+    )  # fmt: skip
+
+
 def written(folder: Path, asked: list[list[str]]) -> Path:
     """A run folder: for each task that was asked the outcomes of its samples, none where it was not run."""
-    tasks = [Task(id=f"t{number}", question=f"question {number}", answers=["yes"]) for number in range(len(asked))]
+    tasks = [Task(id=f"t{number}", question="?", answers=["yes"]) for number in range(len(asked))]
     entries = []
     for task, outcomes in zip(tasks, asked, strict=True):
         for sample, outcome in enumerate(outcomes):
-            status, end_reason, grade = OUTCOMES[outcome]
-            name = f"{task.id}.{sample}"
-            run = Trajectory(
-                id=name, task_id=task.id, question=task.question, sample=sample, agent={"name": "a"},
-                retriever={"kind": "r"}, seed=0, status=status, end_reason=end_reason, answer=None, turns=[],
-            )  # fmt: skip
-            graded = [Grade(trajectory_id=name, state=grade, judge="hand")] if grade else []
+            run, grade = trajectory(task.id, sample, outcome), OUTCOMES[outcome][2]
+            graded = [Grade(trajectory_id=run.id, state=grade, judge="hand")] if grade else []
             entries.append(Entry(trajectory=run, task=task, grades=graded))
     write_run(entries, folder, {"converted": "by hand"}, asked=tasks)
     return folder
@@ -54,8 +57,8 @@ def written(folder: Path, asked: list[list[str]]) -> Path:
 
 def live(rows: list[Row]) -> float | None:
     tally = Tally(len(rows), graded=True)
-    for row in rows:
-        tally.add(row)
+    for one in rows:
+        tally.add(one)
     return tally.success
 
 
@@ -63,8 +66,8 @@ def everywhere(run: Path, beside: Path) -> dict[str, float | None]:
     """The success of a run as each part of the package gives it."""
     tasks = asked_tasks(run)
     names = [task.id for task in tasks]
-    rows = [Row(**row) for row in parquet.read_table(run / INDEX).to_pylist()]
-    index = runs_by_task(((row.task_id, row.status, row.grade) for row in rows), names)
+    rows = [Row(**fields) for fields in parquet.read_table(run / INDEX).to_pylist()]
+    index = runs_by_task(((of.task_id, of.status, of.grade) for of in rows), names)
     (seen,) = observe([run], resamples=2)
     table = run_table(run, tasks, 5)
     found = compare({"one": table, "other": table}, "one", None, names, resamples=2, permutations=2)
@@ -136,31 +139,6 @@ def test_unfinished_tally_counts_the_tasks_that_began():
     rows = [("t0", "right"), ("t0", "wrong"), ("t1", "broke"), ("t2", "ungraded")]
     tally = Tally(9, graded=True)
     for number, (task, outcome) in enumerate(rows):
-        status, end_reason, grade = OUTCOMES[outcome]
-        tally.add(
-            Row(
-                id=str(number),
-                task_id=task,
-                sample=number,
-                seed=0,
-                agent="",
-                retriever="",
-                status=status,
-                end_reason=end_reason,
-                error=None,
-                answer=None,
-                grade=grade,
-                turns=0,
-                searches=0,
-                browses=0,
-                failed_calls=0,
-                reasoning_tokens=0,
-                prompt_tokens=0,
-                completion_tokens=0,
-                cost=None,
-                seconds=0.0,
-                offset=0,
-            )
-        )  # fmt: skip
+        tally.add(row(trajectory(task, number, outcome), 0, OUTCOMES[outcome][2]))
     assert tally.success == pytest.approx(0.25)
     assert tally.fields()["success so far"] == "25.0%"

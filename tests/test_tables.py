@@ -135,3 +135,28 @@ def test_latex_table_keeps_its_columns_whatever_it_holds(row, title, caption):
 )
 def test_numbers_are_formatted_one_way(shown, expected):
     assert shown == expected
+
+
+FORMULAS = ("=A1", "=cmd|' /C calc'!A0", "+A1", "-A1+1", "@SUM(A1)", "\t=A1", "\r=A1", "\n=A1", " =A1", "＝A1", "－A1")
+
+
+@pytest.mark.parametrize("cell", [*FORMULAS, "'=A1", "-", '=1,2"x'])
+def test_text_that_could_be_a_formula_begins_with_an_apostrophe(cell):
+    text = tables.csv_text([("head", cell, "x")])
+    ((head, written, after),) = csv.reader(io.StringIO(text, newline=""))
+    assert (head, after) == ("head", "x")
+    assert written == f"'{cell}"
+    assert tables.unescape_formula(written) == cell
+
+
+@pytest.mark.parametrize(
+    "cell", ["-3.5", "+4", "-1e-7", "text", "a=b", "1-2", "", " spaced", "'quoted'", "Ö-x", "5 - 3"]
+)
+def test_numbers_and_plain_texts_stay_as_they_are(cell):
+    if cell != "'quoted'":
+        assert tables.escape_formula(cell) == cell
+    assert tables.unescape_formula(tables.escape_formula(cell)) == cell
+
+
+def test_numbers_are_written_as_computed_and_none_as_nothing():
+    assert tables.csv_text([("a", "b"), (-3.5, None), (-0.1 + 0.3, True)]) == f"a,b\n-3.5,\n{-0.1 + 0.3!r},True\n"

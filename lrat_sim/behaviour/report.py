@@ -16,7 +16,7 @@ from lrat_sim.behaviour.resample import RESAMPLES, MeasureEstimate
 from lrat_sim.behaviour.targets import TARGETS, TargetGap, Targets, distances, load_targets
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.spreadsheet import csv_text
+from lrat_sim.tables import csv_text
 
 MEASURES_CSV, TARGETS_CSV, JSON = "measures.csv", "targets.csv", "behaviour.json"
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import msgspec
 import typer
 from msgspec import Meta
 
@@ -61,9 +62,9 @@ def schema(
     ],
 ) -> None:
     """Print the JSON schema of a record."""
-    from lrat_sim.records import NOUNS, json_schema
+    from lrat_sim.records import NOUNS
 
-    say(json.dumps(json_schema(NOUNS[noun]), indent=2))
+    say(json.dumps(msgspec.json.schema(NOUNS[noun]), indent=2))
 
 
 def judge_report(

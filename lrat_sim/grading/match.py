@@ -99,6 +99,18 @@ def covered_answer(text: str, accepted: Sequence[str]) -> str | None:
     return next((name for name in filter(can_be_covered, accepted) if _covered(given, _sought(name))), None)
 
 
+def states_answer(text: str, accepted: Sequence[str]) -> bool:
+    """Whether a text, such as a document, holds an accepted answer as :func:`covered_answer` reads it, or its date.
+
+    Of dates, only those with a month count, since most texts hold some year.
+    """
+    sought = [words for name in accepted if len(words := _sought(name)) == 1]
+    wanted = [date for (word,) in sought for date in word.dates if date.month is not None]
+    return covered_answer(text, accepted) is not None or (
+        bool(wanted) and any(stated.answers(date) for word in tokens(text) for stated in word.dates for date in wanted)
+    )
+
+
 def _sought(accepted: str) -> list[Token]:
     """The words of an accepted answer, without those in brackets unless there are no others."""
     sought = words(tokens(accepted)) if accepted.strip() else []

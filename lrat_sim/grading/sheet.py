@@ -25,7 +25,7 @@ from lrat_sim.grading.relevance import browses
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.records import Grade, Verdict
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
-from lrat_sim.spreadsheet import csv_text, unescape_formula
+from lrat_sim.tables import csv_text, unescape_formula
 
 What = Literal["answers", "browses"]
 SHEETS: dict[What, str] = {"answers": "sheet-answers.csv", "browses": "sheet-browses.csv"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -22,8 +22,8 @@ from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import UNLABELLED, MiningReport
 from lrat_sim.mining.rules import Candidates, Counts
 from lrat_sim.mining.run import PAIRS, REPORT
-from lrat_sim.records import Grade, Pair, PlacedCall, Trajectory, Verdict
-from lrat_sim.rollout.index import read_trajectories
+from lrat_sim.records import Grade, Pair, PlacedCall, Task, Trajectory, Verdict
+from lrat_sim.rollout.index import TASKS, asked_tasks, read_trajectories
 from lrat_sim.tables import Group as Rows
 from lrat_sim.tables import Row, Table, number
 
@@ -75,7 +75,9 @@ def explain(
     groups = [Rows([Row([*fact]) for fact in part.items()], title) for title, part in facts.items()]
     origin = Table(title="where the pair came from", columns=["", ""], groups=groups, text_columns=(0, 1))
     rows = []
-    for label in labels(pair, run, verdicts, report):
+    tasks = (task for folder in folders if (folder / TASKS).is_file() for task in asked_tasks(folder))
+    task = next((task for task in tasks if task.id == run.task_id), None)
+    for label in labels(pair, run, verdicts, report, task):
         title = corpus.document(label.docid).title if corpus is not None and label.docid in corpus else ""
         state = label.state if label.weight is None else f"{label.state} {label.weight:g}"
         rows.append([number(label.rank, 0), f"{label.docid} {title}".strip(), state, label.why])
@@ -111,14 +113,19 @@ def _latest(verdicts: Iterable[Verdict], report: MiningReport | None) -> dict[tu
 
 
 def labels(
-    pair: Pair, run: Trajectory, verdicts: Iterable[Verdict] = (), report: MiningReport | None = None
+    pair: Pair,
+    run: Trajectory,
+    verdicts: Iterable[Verdict] = (),
+    report: MiningReport | None = None,
+    task: Task | None = None,
 ) -> list[Label]:
     """What every document that a pair could have used is to it: those of its search's list first, by rank.
 
-    Of several verdicts on a browse the last counts; the report's recipe says why a document is neither.
+    Of several verdicts on a browse the last counts; the report's recipe says why a document is neither, for some
+    recipes by the task's answers.
     """
     recipe = report.recipe if report is not None else MiningRecipe()
-    candidates = _candidates(pair, run, _latest(verdicts, report), recipe)
+    candidates = _candidates(pair, run, _latest(verdicts, report), recipe, task.answers if task is not None else ())
     ranks = {hit.docid: hit.rank for hit in candidates.search.hits} if candidates is not None else {}
     listed = {document.docid: document for document in candidates.listed} if candidates is not None else {}
     negatives = {negative.docid: negative for negative in pair.negatives}
@@ -142,11 +149,15 @@ def labels(
 
 
 def _candidates(
-    pair: Pair, run: Trajectory, verdicts: dict[tuple[int, int], Verdict], recipe: MiningRecipe
+    pair: Pair,
+    run: Trajectory,
+    verdicts: dict[tuple[int, int], Verdict],
+    recipe: MiningRecipe,
+    answers: Sequence[str],
 ) -> Candidates | None:
     """What the pair's search and browse could have made of it; None where they are not in the run."""
     where = pair.provenance
-    for candidates, _ in candidates_of(run, verdicts, recipe, Counts()):
+    for candidates, _ in candidates_of(run, verdicts, recipe, Counts(), answers):
         search = candidates.search
         turns = [browse.turn for browses in candidates.opened for browse in browses]
         here = search.turn == where.turn and where.call in (None, search.call)

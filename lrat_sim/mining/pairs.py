@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -82,10 +82,12 @@ def label(
     grade: GradeState | None,
     recipe: MiningRecipe,
     corpus: Container[str] | None = None,
+    answers: Sequence[str] = (),
 ) -> tuple[list[bytes], Counts]:
     """The unfinished pairs of one run, encoded, and the counts of what became of everything else.
 
-    Documents outside ``corpus``, where one is given, are neither positives nor negatives.
+    Documents outside ``corpus``, where one is given, are neither positives nor negatives.  ``answers`` are the task's
+    accepted ones.
     """
     counts, outcome = Counts({("runs", "read"): 1}), grade or "ungraded"
     left_out: str | None = None
@@ -99,7 +101,7 @@ def label(
         counts["left_out", left_out] += 1
         return [], counts
     rows: list[bytes] = []
-    for candidates, states in candidates_of(run, verdicts, recipe, counts):
+    for candidates, states in candidates_of(run, verdicts, recipe, counts, answers):
         positives = _positives(run, candidates, states, recipe, corpus, counts)
         if not positives:
             continue
@@ -124,10 +126,14 @@ def label(
 
 
 def candidates_of(
-    run: Trajectory, verdicts: Mapping[tuple[int, int], Any], recipe: MiningRecipe, counts: Counts
+    run: Trajectory,
+    verdicts: Mapping[tuple[int, int], Any],
+    recipe: MiningRecipe,
+    counts: Counts,
+    answers: Sequence[str] = (),
 ) -> Iterator[tuple[Candidates, States]]:
     """What the searches of a run could make pairs of, with the verdicts that count; ``verdicts`` have a ``state``."""
-    analysed = AnalysedRun(run)
+    analysed = AnalysedRun(run, answers, drop_silent=recipe.silent == "drop")
     states = USEFULNESS[recipe.useful](analysed, {place: verdict.state for place, verdict in verdicts.items()})
     return ((candidates, states) for candidates in WALKS[recipe.walk](analysed, states, recipe.parallel, counts))
 
@@ -164,7 +170,8 @@ def _positives(
             reasons: list[str | None] = ["not_in_corpus"]
         else:
             rule = POSITIVES[recipe.positives]
-            reasons = [rule(states.get((browse.turn, browse.call)), is_silent(browse)) for browse in browses]
+            drop = recipe.silent == "drop"
+            reasons = [rule(states.get((browse.turn, browse.call)), drop and is_silent(browse)) for browse in browses]
         # a document opened twice is one pair, by the first browse that makes it a positive
         reason = None if None in reasons else reasons[0]
         counts["browses", "repeated"] += len(browses) - 1
@@ -384,6 +391,7 @@ class PairAssembler:
             searches_with_pairs=counts["searches", "with_pairs"],
             pairs=len(weights),
             flagged=counts["pairs", "flagged"],
+            pairs_without_reasoning=int((lengths == 0).sum()),
             pairs_without_negatives=counts["pairs", "without_negatives"],
             beta=self._weighting.beta,
             mean_raw=self._weighting.mean,

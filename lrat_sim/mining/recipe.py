@@ -11,7 +11,7 @@ from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.mining.rules import LENGTHS, NEGATIVES, POSITIVES, QUERIES, SEARCHES, WALKS, Parallel, check_name
-from lrat_sim.mining.usefulness import USEFULNESS
+from lrat_sim.mining.usefulness import NEED_ANSWERS, USEFULNESS
 from lrat_sim.mining.weights import WEIGHTS
 from lrat_sim.records import GradeState
 from lrat_sim.settings import NotNegative, Positive, Settings, Whole
@@ -101,6 +101,10 @@ class MiningRecipe(Settings, frozen=True):
         list[NegativeRule], Meta(description="Where negatives come from; the first rule to take a document keeps it.")
     ] = field(default_factory=lambda: [NegativeRule()])
     query: Annotated[str, Meta(description=f"What text is the query: {', '.join(QUERIES)}.")] = "search"
+    silent: Annotated[
+        Literal["drop", "unweighted"],
+        Meta(description="What becomes of a useful document after which the agent wrote nothing."),
+    ] = "drop"
     length: Annotated[str, Meta(description="In what the length of reasoning is counted: tokens or words.")] = "tokens"
     weight: Annotated[str, Meta(description=f"What a pair weighs by: {', '.join(WEIGHTS)}.")] = "length"
     outcome_weights: Annotated[
@@ -129,6 +133,11 @@ class MiningRecipe(Settings, frozen=True):
     def needs_grades(self) -> bool:
         """Whether pairs depend on how answers were graded."""
         return self.runs != "all" or bool(self.outcome_weights)
+
+    @property
+    def needs_answers(self) -> bool:
+        """Whether pairs depend on the tasks' accepted answers."""
+        return self.useful in NEED_ANSWERS
 
     @property
     def needs_verdicts(self) -> bool:

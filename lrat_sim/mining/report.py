@@ -71,6 +71,7 @@ class MiningReport(Struct, frozen=True, kw_only=True):
     dropped: dict[str, int] = {}  # pairs that guards took out again
     pairs: int
     flagged: int = 0  # pairs that are no positives
+    pairs_without_reasoning: int = 0  # these weigh 1 where weights are made from lengths
     pairs_without_negatives: int
     negatives: dict[str, int]  # by rule
     unlabelled: dict[str, int] = {}  # listed documents that are neither
@@ -94,6 +95,7 @@ class MiningReport(Struct, frozen=True, kw_only=True):
             *counted(self.negatives, {}, "negatives: "),
             *counted(self.unlabelled, UNLABELLED, "neither: "),
             Row([number(self.pairs_without_negatives, 0), "pairs without a negative of their own"]),
+            Row([number(self.pairs_without_reasoning, 0), "pairs without reasoning after the browse"]),
         ]
         unit, numbers = self.recipe.length, []
         if self.beta is not None:

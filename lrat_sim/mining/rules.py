@@ -22,7 +22,6 @@ from lrat_sim.mining.episodes import (
     States,
     browse_at,
     executed_search,
-    is_silent,
     queries,
 )
 from lrat_sim.mining.usefulness import AnalysedRun
@@ -165,10 +164,10 @@ def by_search(
 ) -> Iterator[Candidates]:
     """The candidates of each search: its list D_t, and the chain of browses up to the next search (section 5.1).
 
-    A browse without reasoning after it is unjudged, whatever its verdict says.  ``inherited`` has for each episode the
+    ``inherited`` has for each episode the
     browses of a later one, with their searches, that may answer its searches, too.
     """
-    known = DocumentHistory(run.episodes, lambda browse: _state(browse, verdicts))
+    known = DocumentHistory(run.episodes, lambda browse: run.state(browse, verdicts))
     for number, episode in enumerate(run.episodes):
         counts["searches", "ran"] += len(episode.searches)
         counts["browses", "failed"] += episode.failed_browses
@@ -207,15 +206,11 @@ def by_chain(run: AnalysedRun, verdicts: States, parallel: Parallel, counts: Cou
         own = [
             (opened.browse, episode.searches[opened.search])
             for opened in episode.chain
-            if opened.search is not None and _state(opened.browse, verdicts) == "relevant"
+            if opened.search is not None and run.state(opened.browse, verdicts) == "relevant"
         ]
         inherited.append([] if own else next_useful)
         next_useful = own or next_useful
     return by_search(run, verdicts, parallel, counts, inherited[::-1])
-
-
-def _state(browse: Browse, verdicts: States) -> VerdictState:
-    return "unjudged" if is_silent(browse) else verdicts.get((browse.turn, browse.call), "unjudged")
 
 
 def since_useful(run: AnalysedRun, verdicts: States, parallel: Parallel, counts: Counts) -> Iterator[Candidates]:

@@ -31,7 +31,7 @@ from lrat_sim.mining.report import MiningReport, draw
 from lrat_sim.mining.rules import Counts
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, GradeState, Pair, Verdict
-from lrat_sim.rollout.index import TRAJECTORIES, offsets_by_task, read_at, read_manifest
+from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, offsets_by_task, read_at, read_manifest
 from lrat_sim.text import minilm_folder
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def mine_run(
         raise InputError(f"{folder} holds {PLOT} but no {REPORT}; choose another folder for the pairs.")
     if recipe.needs_grades:
         _require(paths, GRADES, "grades", "grade its answers first (lrat-sim grade)")
+    answers = {path: _answers(path) if recipe.needs_answers else {} for path in paths}
     near = recipe.guards.near_positive
     if near is not None and encoder is None and corpus is not None:
         from lrat_sim.retrieval.encoder import SentenceEncoder
@@ -122,6 +123,7 @@ def mine_run(
             offsets=[offset for _, offset in records[start : start + _RUNS]],
             verdicts={run: verdicts[run] for run, _ in records[start : start + _RUNS] if run in verdicts},
             grades={run: grades[run] for run, _ in records[start : start + _RUNS] if run in grades},
+            answers=answers[path],
             recipe=recipe,
             corpus=None if corpus is None else corpus.folder,
             rules=judge if isinstance(judge, RuleJudge) else None,
@@ -169,6 +171,21 @@ def _require(paths: list[Path], name: str, what: str, remedy: str) -> None:
             raise InputError(f"{path} has no {what} ({name}); {remedy}.")
 
 
+def _answers(folder: Path) -> dict[str, list[str]]:
+    """The accepted answers of a run's tasks.
+
+    Raises:
+        InputError: none of them has any.
+    """
+    answers = {task.id: task.answers for task in asked_tasks(folder) if task.answers}
+    if not answers:
+        raise InputError(
+            f"the recipe reads the accepted answers, and no task of {folder} has any; take another recipe, such as "
+            "mine-recommended."
+        )
+    return answers
+
+
 def _records(paths: list[Path], name: str, kind: type[_R]) -> Iterator[_R]:
     for path in paths:
         if (path / name).is_file():
@@ -198,6 +215,7 @@ class _Piece(Struct, frozen=True, kw_only=True):
     offsets: list[int]  # the bytes at which their records start
     verdicts: dict[str, RunVerdicts]
     grades: dict[str, GradeState]
+    answers: dict[str, list[str]]  # the accepted ones of its folder's tasks, where the recipe reads them
     recipe: MiningRecipe
     corpus: Path | None  # its folder, since it is mapped, not copied
     rules: RuleJudge | None  # judges what has no verdict
@@ -254,7 +272,8 @@ def _label(piece: _Piece, corpus: Corpus | None = None) -> _Labelled:
                 known[verdict.turn, verdict.call] = BrowseVerdict(verdict.state)
                 labelled.verdicts.append(verdict)
     for run in runs:
-        rows, counts = label(run, piece.verdicts.get(run.id, {}), piece.grades.get(run.id), piece.recipe, corpus)
+        verdicts, grade = piece.verdicts.get(run.id, {}), piece.grades.get(run.id)
+        rows, counts = label(run, verdicts, grade, piece.recipe, corpus, piece.answers.get(run.task_id, []))
         labelled.rows.extend(rows)
         labelled.counts.update(counts)
     return labelled

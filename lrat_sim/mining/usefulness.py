@@ -11,17 +11,28 @@ rejected in words.  What the run does next says more:
 - ``unused``: the run looked for the same thing again later, or gave up.
 - ``unclear``: the rest.
 
+What a real model writes gives less away, and it may conclude from the wrong document.  Two signals look at the opened
+texts as well, and trust a name that only the answer takes up less than one by which the run searched on:
+
+- ``confirmed``, where the accepted answers are known: the document states one that the question does not hold.
+- ``supported``, which needs no answers: the document states what the run's own answer says.
+
+Either way it must name what its search asked for, which a document about somebody of a similar name does not.
+
 A signal is a function in :data:`USEFULNESS`, under the name that a recipe's field ``useful`` gives.
 """
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from lrat_sim.mining.episodes import Episode, ExecutedSearch, States, episodes, queries
+from lrat_sim.grading.match import states_answer
+from lrat_sim.grading.relevance import Browse
+from lrat_sim.mining.episodes import ChainBrowse, Episode, ExecutedSearch, States, episodes, is_silent, queries
 from lrat_sim.records import Trajectory, VerdictState
 
 Use = Literal["used", "unclear", "unused"]
@@ -32,6 +43,8 @@ _SHORTEST_NAME = 3
 """Characters of a name or number; what is shorter is mostly an initial or an article."""
 _LONG_WORD = 4
 """Characters of a word that tells what a query is about, where the query has no capitals."""
+_SHORT_ANSWER = 3
+"""Words of an answer that is nothing but a name."""
 _SENTENCE_END = re.compile(r"[.!?:\n][\"”’')*]*\s*$")
 
 
@@ -40,10 +53,14 @@ class AnalysedRun:
 
     Names are recognised by their capital letter, away from the beginning of a sentence, so only reasoning in scripts
     that have capitals is read; queries and answers may write them small.  Nothing is worked out before it is asked for.
+    ``answers`` are the task's accepted ones, where known.  With ``drop_silent``, a verdict counts only where the agent
+    wrote something after the browse.
     """
 
-    def __init__(self, trajectory: Trajectory):
-        self.trajectory = trajectory
+    def __init__(self, trajectory: Trajectory, answers: Sequence[str] = (), *, drop_silent: bool = True):
+        self.trajectory, self.drop_silent = trajectory, drop_silent
+        # a comparison's answer stands in its question, and so in every document about it
+        self.answers = [answer for answer in answers if not states_answer(trajectory.question, [answer])]
 
     @cached_property
     def episodes(self) -> list[Episode]:
@@ -51,8 +68,9 @@ class AnalysedRun:
         return episodes(self.trajectory)
 
     @cached_property
-    def _noted(self) -> tuple[set[int], dict[str, int]]:
-        """The turns whose reasoning holds something new, and the turn that noted each name that was taken up."""
+    def _noted(self) -> tuple[set[int], dict[str, int], set[int]]:
+        """The turns whose reasoning holds something new, the turn that noted each name that was taken up, and the turns
+        of those names that a query took up."""
         run = self.trajectory
         written = [set(_WORD.findall(turn.reasoning or "")) for turn in run.turns]
         first = dict.fromkeys(_words(run.question), -1)
@@ -62,17 +80,21 @@ class AnalysedRun:
             for word in searched.union(map(str.casefold, written[number])):
                 first.setdefault(word, number)
             last.update(dict.fromkeys(searched, number))
+        last_query = last.copy()
         if run.status == "answered":
             last.update(dict.fromkeys(_words(run.answer), len(run.turns)))
         noting: set[int] = set()
         taken: dict[str, int] = {}
+        by_query: set[int] = set()
         for number, turn in enumerate(run.turns):
             new = {word for word in written[number] if _may_be_name(word) and first[word.casefold()] == number}
             for name in _names(turn.reasoning or "", new) if new else ():
                 noting.add(number)
                 if last.get(name, -1) >= number:
                     taken[name] = number
-        return noting, taken
+                if last_query.get(name, -1) >= number:
+                    by_query.add(number)
+        return noting, taken, by_query
 
     def noted(self, turn: int) -> bool:
         """Whether the reasoning of a turn holds a name or number that nothing before it held."""
@@ -81,6 +103,25 @@ class AnalysedRun:
     def taken_up(self, turn: int) -> bool:
         """Whether one that it noted stands in a query from that turn on, or in the answer."""
         return turn in self._noted[1].values()
+
+    def searched_on(self, turn: int) -> bool:
+        """Whether one that it noted stands in a query from that turn on."""
+        return turn in self._noted[2]
+
+    def state(self, browse: Browse, verdicts: States) -> VerdictState:
+        """The verdict on a browse, where it counts."""
+        dropped = self.drop_silent and is_silent(browse)
+        return "unjudged" if dropped else verdicts.get((browse.turn, browse.call), "unjudged")
+
+    def shown(self, opened: ChainBrowse) -> str:
+        """What the agent was shown of a document that it opened."""
+        return self.trajectory.turns[opened.browse.turn].calls[opened.browse.call].output or ""
+
+    def names_the_subject(self, opened: ChainBrowse, episode: Episode) -> bool:
+        """Whether an opened document holds every name of the query that listed it, or of all its episode's queries."""
+        searches = episode.searches if opened.search is None else [episode.searches[opened.search]]
+        text = _words(self.shown(opened))
+        return all(text.issuperset(_capitalised(search.query)) for search in searches)
 
     def relation(self, earlier: Sequence[ExecutedSearch], later: Sequence[ExecutedSearch]) -> Relation:
         """What the searches of one turn are to those of an earlier turn; no search is about nothing.
@@ -133,6 +174,10 @@ def _read_queries(*queries: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(names), frozenset(word for query in queries for word in _words(query))
 
 
+def _capitalised(text: str) -> set[str]:
+    return {word.casefold() for word in _WORD.findall(text) if _may_be_name(word)}
+
+
 def _words(text: str | None) -> set[str]:
     return set(_WORD.findall((text or "").casefold()))
 
@@ -166,5 +211,71 @@ def used(run: AnalysedRun, verdicts: States) -> States:
     return {place: made.get(place, state) if state == "relevant" else state for place, state in verdicts.items()}
 
 
-USEFULNESS: Mapping[str, Callable[[AnalysedRun, States], States]] = {"judged": judged, "used": used}
+def confirmed(run: AnalysedRun, verdicts: States) -> States:
+    """A document is of use if it states an accepted answer, or a name by which the run searched on, whatever the judge
+    says.  Where the question holds its answer, as a comparison's does, this is ``used``."""
+    if not run.answers:
+        return used(run, verdicts)
+    return _by_text(run, lambda text: states_answer(text, run.answers))
+
+
+_HEDGED = re.compile(
+    r"\b(?:not|no|none|cannot|unknown|unclear|possibly|likely|perhaps|might)\b|n['’]t\b", re.IGNORECASE
+)
+_ASKS_WHEN = re.compile(r"\b(?:when|date|year|how (?:many|much|old))\b", re.IGNORECASE)
+_MONTHS = frozenset(month.casefold() for month in calendar.month_name[1:])
+
+
+def supported(run: AnalysedRun, verdicts: States) -> States:
+    """As ``confirmed``, by what the run's own answer says: the names in it that the question does not hold, or the
+    numbers and months where the question asks for a time or an amount.
+
+    An answer that denies or doubts supports nothing.  The words for time, doubt and amount are English.
+    """
+    answer, question = run.trajectory.answer or "", run.trajectory.question
+    written = {word for word in _WORD.findall(answer) if _may_be_name(word)}
+    figures = {word for word in written if word.isdecimal() or word.casefold() in _MONTHS}
+    if _ASKS_WHEN.search(question):
+        said = set(map(str.casefold, figures))
+    elif len(answer.split()) <= _SHORT_ANSWER:
+        said = set(map(str.casefold, written - figures))
+    else:
+        said = set(_names(answer, written - figures))  # the first word of a sentence is a name by chance
+    # nor what is a form of a word of the question, such as its genitive
+    asked = [word for word in _words(question) if len(word) >= _SHORTEST_NAME]
+    said = {word for word in said if not any(word.startswith(known) or known.startswith(word) for known in asked)}
+    if run.trajectory.status != "answered" or _HEDGED.search(answer):
+        said = set()
+    return _by_text(run, lambda text: bool(said) and said <= _words(text))
+
+
+def _by_text(run: AnalysedRun, states: Callable[[str], bool]) -> States:
+    """A document is of use if it states something and names its subject, or if the run searched on by it.
+
+    Others opened in the same episode are not, nor is what the run did not use; the rest is unjudged.
+    """
+    made = run.uses()
+    of_browse: dict[tuple[int, int], VerdictState] = {}
+    for episode in run.episodes:
+        useful = [
+            opened
+            for opened in episode.chain
+            if run.searched_on(opened.browse.turn + 1)
+            or (states(run.shown(opened)) and run.names_the_subject(opened, episode))
+        ]
+        for opened in episode.chain:
+            place = (opened.browse.turn, opened.browse.call)
+            unclear = made[place] == "unclear" and not useful
+            of_browse[place] = "relevant" if opened in useful else "unjudged" if unclear else "irrelevant"
+    return of_browse
+
+
+USEFULNESS: Mapping[str, Callable[[AnalysedRun, States], States]] = {
+    "judged": judged,
+    "used": used,
+    "confirmed": confirmed,
+    "supported": supported,
+}
 """From a run and the judge's verdicts on its browses to the verdicts that count."""
+NEED_ANSWERS = {"confirmed"}
+"""The signals that read the accepted answers."""

@@ -1,4 +1,7 @@
-"""What a pair weighs: raw weights from the lengths of reasoning or from the judge, scaled to a mean of 1."""
+"""What a pair weighs: raw weights from the lengths of reasoning or from the judge, scaled to a mean of 1.
+
+A pair without reasoning has no length to be weighed by: it weighs 1 and has no part in the half-life and the mean.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class PairNumbers(NamedTuple):
 class Weighting(NamedTuple):
     """Raw weights, one a pair, and the half-life they were made with, where there is one.
 
-    ``counted`` says which of them make the mean; a pair that does not count weighs 1.
+    ``counted`` says which of them make the mean and are scaled by it; all do where it is None.
     """
 
     raw: Numbers
@@ -41,27 +44,18 @@ class Weighting(NamedTuple):
         """The weights: E[w] = 1; where every raw weight is 0 there is nothing to scale."""
         mean = self.mean
         scaled = self.raw / mean if mean else np.ones_like(self.raw)
-        return scaled if self.counted is None else np.where(self.counted, scaled, 1.0)
+        return scaled if self.counted is None else np.where(self.counted, scaled, self.raw)
 
 
 def by_length(pairs: PairNumbers) -> Weighting:
     """raw(l) = 1 - exp(-ln 2 * l / beta), beta the median of l (section 5.1, intensity), so that raw(beta) = 0.5."""
     lengths = pairs.lengths
-    beta = float(np.median(lengths)) if lengths.size else 0.0
-    if beta <= 0:  # no length to tell pairs apart by
-        return Weighting(np.ones_like(lengths), beta if lengths.size else None)
-    return Weighting(-np.expm1(-np.log(2.0) * lengths / beta), beta)
-
-
-def by_positive_length(pairs: PairNumbers) -> Weighting:
-    """As the published miner: beta and mean over the lengths above 0; a pair of length 0 weighs 1."""
-    lengths = pairs.lengths
     counted = lengths > 0
     if not counted.any():
-        return Weighting(np.zeros_like(lengths), None, counted)
+        return Weighting(np.ones_like(lengths), None, counted)
     beta = float(np.median(lengths[counted]))
     # one by one, since the last digit of numpy's exponential depends on the machine
-    raw = [1 - math.exp(-length * math.log(2.0) / beta) for length in lengths.tolist()]
+    raw = [1 - math.exp(-length * math.log(2.0) / beta) if length else 1.0 for length in lengths.tolist()]
     return Weighting(np.array(raw), beta, counted)
 
 
@@ -71,7 +65,8 @@ def clipped(pairs: PairNumbers) -> Weighting:
     Lengths from 0.42 to 2 beta tell pairs apart.
     """
     raw, beta, _ = by_length(pairs)
-    return Weighting(np.clip(raw, 0.25, 0.75), beta)
+    counted = pairs.lengths > 0
+    return Weighting(np.where(counted, np.clip(raw, 0.25, 0.75), raw), beta, counted)
 
 
 def within_agent(pairs: PairNumbers) -> Weighting:
@@ -81,19 +76,18 @@ def within_agent(pairs: PairNumbers) -> Weighting:
     """
     from scipy.special import ndtr
 
-    lengths = np.log1p(pairs.lengths)
+    lengths, counted = np.log1p(pairs.lengths), pairs.lengths > 0
     z = np.zeros_like(lengths)
-    for agent in np.unique(pairs.agents):
-        own = pairs.agents == agent
+    for agent in np.unique(pairs.agents[counted]):
+        own = (pairs.agents == agent) & counted
         spread = lengths[own].std()
         if spread > 0:
             z[own] = (lengths[own] - lengths[own].mean()) / spread
-    return Weighting(np.asarray(ndtr(z), np.float64), None)
+    return Weighting(np.where(counted, ndtr(z), 1.0), None, counted)
 
 
 WEIGHTS: Mapping[str, Callable[[PairNumbers], Weighting]] = {
     "length": by_length,
-    "length_above_zero": by_positive_length,
     "length_clipped": clipped,
     "length_within_agent": within_agent,
     "judge": lambda pairs: Weighting(pairs.shares.copy(), None),

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lrat_sim.colours import INK, MUTED, PAPER, TIED, Look, Looks
 from lrat_sim.comparison import Comparison
 from lrat_sim.comparison.paired import standard_error
 from lrat_sim.comparison.plot import NOISE_NOTE, row_panel, success_record
 from lrat_sim.comparison.record import arms_of, by_series
+from lrat_sim.foreign import reading
 from lrat_sim.plots import Across, Axis, Bars, Line, Note, Panel, Plot, noise_interval, short_name
-from lrat_sim.report.runs import Values, recall_by_turn, steps_of
-from lrat_sim.report.subject import Compared, Trained, slug_of
+from lrat_sim.report.subject import Compared, slug_of
+from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, asked_tasks, read_trajectories
+from lrat_sim.study.record import Trained
 from lrat_sim.tables import number, percent
 
-_BANDS = 5
-"""Arms up to which each curve has its noise around it; more would hide one another."""
+Values = npt.NDArray[np.float64]
+
+_BANDS = 5  # arms up to which each curve has its noise around it; more would hide one another
 _BINS = 25
 
 
@@ -213,3 +219,62 @@ def _steps(steps: Mapping[str, list[int]], slug: str, looks: Looks) -> Plot:
         "that broke are left out.",
         records=records,
     )
+
+
+def steps_of(runs: Sequence[Path], tasks: Collection[str] | None = None) -> list[int] | None:
+    """The executed calls of every run that did not break, from the indexes alone; None where there is no index."""
+    from pyarrow import parquet
+
+    indexed = [run / INDEX for run in runs if (run / INDEX).is_file()]
+    steps: list[int] = []
+    for path in indexed:
+        with reading(f"{path} cannot be read", "rerun the rollout's command, which writes it anew"):
+            table = parquet.read_table(path, columns=["task_id", "status", "searches", "browses"])
+        steps += [
+            searches + browses
+            for task, status, searches, browses in zip(*(column.to_pylist() for column in table.columns), strict=True)
+            if status != "error" and (tasks is None or task in tasks)
+        ]
+    return steps if indexed else None
+
+
+def recall_by_turn(runs: Sequence[Path], tasks: Collection[str] | None = None) -> Values | None:
+    """Evidence recall after each turn, |shown by then and evidence| / |evidence|, of shape (tasks, turns); None where
+    nothing was run or no task has evidence.
+
+    A task counts once, with the mean over ``runs``, one a seed.  A run that has ended keeps what it was shown; a task
+    that was never run was shown nothing.  So the mean ends at the arm's mean evidence recall.
+    """
+    by_task: dict[str, list[Values]] = defaultdict(list)
+    for run in runs:
+        if not (run / TRAJECTORIES).is_file() or not (run / TASKS).is_file():
+            continue
+        evidence = {
+            task.id: set(task.evidence)
+            for task in asked_tasks(run)
+            if task.evidence and (tasks is None or task.id in tasks)
+        }
+        samples: dict[str, list[Values]] = {task: [] for task in evidence}
+        for trajectory in read_trajectories(run, by_task=True):  # sums then do not depend on who ended first
+            if (proof := evidence.get(trajectory.task_id)) is not None:
+                shown: set[str] = set()
+                recall = [0.0]
+                for turn in trajectory.turns:
+                    for call in turn.calls:
+                        shown.update(hit.docid for hit in call.hits or ())
+                        shown.update([call.docid] if call.docid is not None else ())
+                    recall.append(len(shown & proof) / len(proof))
+                samples[trajectory.task_id].append(np.array(recall))
+        for task, curves in samples.items():
+            by_task[task].append(_mean(curves) if curves else np.zeros(1))
+    longest = max((len(curve) for curves in by_task.values() for curve in curves), default=0)
+    if longest < 2:  # no turn at all
+        return None
+    return np.stack([_mean(curves, longest) for curves in by_task.values()])[:, 1:]
+
+
+def _mean(curves: Sequence[Values], length: int = 0) -> Values:
+    """The mean of curves that keep their last value up to the length of the longest, or a greater one."""
+    length = max(length, *map(len, curves))
+    carried = [np.pad(curve, (0, length - len(curve)), mode="edge") for curve in curves]
+    return np.asarray(np.mean(carried, axis=0), np.float64)

@@ -12,7 +12,9 @@ from lrat_sim.colours import INK, MUTED, Looks
 from lrat_sim.comparison import Estimate
 from lrat_sim.comparison.plot import NOISE_NOTE
 from lrat_sim.plots import Across, Axis, Bars, Line, Plot, noise_interval, short_name, stairs
-from lrat_sim.report.subject import BASE, TRAINED, Compared, Figures, Mined, Reported, Round, Rounds
+from lrat_sim.report.subject import Compared, Mined, Reported
+from lrat_sim.study.arms import BASE, TRAINED
+from lrat_sim.study.rounds import Figures, Round, Rounds
 from lrat_sim.tables import NONE, Table, number, percent
 
 _QUANTILES = {"p5": "weight, 5 %", "median": "weight, median", "p95": "weight, 95 %", "max": "weight, max"}

@@ -1,7 +1,4 @@
-"""What a folder holds that a report can be about: comparisons, a sweep or a flywheel.
-
-The only file of the report that knows how the folders of other stations are laid out.
-"""
+"""What a folder holds that a report can be about: comparisons, a sweep or a flywheel."""
 
 from __future__ import annotations
 
@@ -21,11 +18,8 @@ from lrat_sim.mining.report import Histogram, histogram
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.mining.run import REPORT as MINING
 from lrat_sim.records import Pair
-from lrat_sim.study.arms import BASE, TRAINED
 from lrat_sim.study.record import COMPARISON, STUDY, Trained, read_study
-from lrat_sim.study.rounds import Figures, Round, Rounds
-
-__all__ = ["BASE", "TRAINED", "Compared", "Figures", "Mined", "Reported", "Round", "Rounds", "Trained", "read_subject"]
+from lrat_sim.study.rounds import Rounds
 
 
 class Compared(Struct, frozen=True, kw_only=True):
@@ -82,11 +76,7 @@ class Reported(Struct, frozen=True, kw_only=True):
 
 
 def read_subject(folder: Path) -> Reported:
-    """What a folder holds, or the one folder in it that holds something, such as the flywheel of a demo.
-
-    Raises:
-        InputError: nothing that a report can be about, or it cannot be read.
-    """
+    """What a folder holds, or the one folder in it that holds something, such as the flywheel of a demo."""
     subject = _read(folder)
     if subject is None:
         inside = sorted({path.parent for name in (STUDY, COMPARISON) for path in folder.glob(f"*/{name}")})

@@ -1,8 +1,7 @@
 """The viewer as an application, and its server on loopback.
 
-Documents are hostile: whatever comes from a file is escaped by the templates, ids are percent-encoded in addresses,
-and the headers of every answer forbid the browser all scripts and styles but our own, and all requests elsewhere.
-Only this machine may ask, under its own name (:mod:`lrat_sim.retrieval.access`).
+Documents are hostile: templates escape whatever comes from a file, ids are percent-encoded in addresses, and headers
+forbid the browser all scripts and styles but ours and all requests elsewhere.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ from lrat_sim.retrieval.access import AccessControl
 from lrat_sim.retrieval.schemas import ServerLimits
 from lrat_sim.retrieval.server import serve_app
 from lrat_sim.viewer import pages
-from lrat_sim.viewer.corpora import Corpora
-from lrat_sim.viewer.library import Library
+from lrat_sim.viewer.library import Corpora, Library
 from lrat_sim.viewer.listing import Query
 
 _HEADERS = {
@@ -59,12 +57,7 @@ _PAGES: dict[str, tuple[type[Struct], Callable[[Library, Any], Response]]] = {
 
 
 def viewer_app(library: Library, *, host: str = "127.0.0.1") -> ASGIApp:
-    """The viewer as an ASGI application.
-
-    Args:
-        library: what is shown.
-        host: the loopback address that it is reached at; requests for another host name are refused.
-    """
+    """The viewer as an ASGI application at a loopback address; requests for another host name are refused."""
 
     def answering(path: str) -> Callable[[Request], Response]:
         address, page = _PAGES[path]
@@ -95,22 +88,17 @@ def viewer_app(library: Library, *, host: str = "127.0.0.1") -> ASGIApp:
         ],
         exception_handlers=dict.fromkeys((InputError, 404, 405, 500), refused),
     )
-    return _WithHeaders(AccessControl(app, host=host, token=None, limits=ServerLimits()))
+    guarded = AccessControl(app, host=host, token=None, limits=ServerLimits())
 
-
-class _WithHeaders:
-    """Adds the headers to every answer, refusals included."""
-
-    def __init__(self, app: ASGIApp):
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+    async def with_headers(scope: Scope, receive: Receive, send: Send) -> None:
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":  # refusals included
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        await self.app(scope, receive, with_headers)
+        await guarded(scope, receive, add)
+
+    return with_headers
 
 
 def view(
@@ -124,17 +112,8 @@ def view(
 ) -> None:
     """Serves the trajectories of a folder to a browser of this machine, until Ctrl-C or SIGTERM.
 
-    Args:
-        folder: a run folder, that of a comparison or a flywheel, or any above them.
-        corpus: a corpus or prepared task set that gives titles and texts; by default the one that the runs searched,
-            where it is found near the folder or in ``data``.
-        data: where prepared task sets are kept.
-        host: a loopback address.
-        port: the port; 0 takes any that is free.
-        announce: told the URL once it listens.
-
-    Raises:
-        InputError: the folder holds no run, ``corpus`` is none, or the address is not of loopback or taken.
+    ``corpus`` gives titles and texts: a corpus or prepared task set; by default the one that the runs searched, where
+    it is near the folder or in ``data``.  Port 0 takes any that is free; ``announce`` is told the URL once it listens.
     """
     if not is_loopback(host):
         raise InputError(f"the viewer listens on this machine only and {host} is not loopback; leave --host out.")

@@ -22,11 +22,9 @@ RESULTS: dict[Result, str] = {"won": "B wins", "lost": "A wins", "tied": "tied",
 
 
 class ArmFigures(Struct, frozen=True, kw_only=True):
-    """The trajectories of one agent with one retriever; ``tasks`` of those ``asked`` have one.
-
-    ``success`` is that of :mod:`lrat_sim.success`, over the tasks that it ran and those that no arm of its folders has
-    begun; ``tokens`` are None where those of any call are unknown.
-    """
+    """The trajectories of one agent with one retriever; ``tasks`` of those ``asked`` have one; ``success`` counts the
+    tasks that it ran and those that no arm of its folders has begun; ``tokens`` are None where those of any call are
+    unknown."""
 
     name: str
     agent: str
@@ -141,15 +139,14 @@ def _sides(rows: Any) -> dict[str, Side]:
     by_task: dict[str, list[dict[str, Any]]] = {}
     for row in shown.sort_by([(name, "ascending") for name in ("task_id", "sample", "run")]).to_pylist():
         by_task.setdefault(row["task_id"], []).append(row)
-    return {task: _side(of_task) for task, of_task in by_task.items()}
-
-
-def _side(rows: list[dict[str, Any]]) -> Side:
-    steps = [row["steps"] for row in rows if row["outcome"] != "error"]
-    return Side(
-        question=rows[0]["question"],
-        runs=[(row["run"], row["id"]) for row in rows],
-        outcomes=[row["outcome"] for row in rows],
-        success=task_success([run_success(row["status"], row["grade"]) for row in rows]).value,
-        steps=fmean(steps) if steps else None,
-    )
+    sides = {}
+    for task, of_task in by_task.items():
+        steps = [row["steps"] for row in of_task if row["outcome"] != "error"]
+        sides[task] = Side(
+            question=of_task[0]["question"],
+            runs=[(row["run"], row["id"]) for row in of_task],
+            outcomes=[row["outcome"] for row in of_task],
+            success=task_success([run_success(row["status"], row["grade"]) for row in of_task]).value,
+            steps=fmean(steps) if steps else None,
+        )
+    return sides

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -35,10 +35,9 @@ def signature(path: Path) -> Signature | None:
 def readable(
     path: Path, read: Callable[[bytes], T], problems: dict[str, str], start: int = 0
 ) -> Iterator[tuple[int, T]]:
-    """The records of a file that can be read, each with the byte at which it starts; none where it is missing.
+    """The whole records of a file that can be read, each with its byte offset; none where it is missing.
 
-    A last line without a line break is still being written, and left out.  ``problems`` gets a sentence on the first
-    record that cannot be read, by the file's name.
+    ``problems`` gets a sentence on the first record that cannot be read, by the file's name.
     """
     from_start = start == 0
     if from_start:
@@ -60,17 +59,9 @@ def readable(
                 problems.setdefault(path.name, f"{path}, {where}, cannot be read ({error}).")
 
 
-def read_line(stream: IO[bytes], offset: int) -> bytes:
-    """The line that starts at a byte."""
-    stream.seek(offset)
-    return stream.readline()
-
-
 class RecordFile(Generic[R]):
-    """The records of a file by the trajectory that they belong to; only their offsets are kept in memory.
-
-    ``states`` holds the latest grade or verdict of each trajectory.
-    """
+    """The records of a file by their trajectory, of which only offsets are in memory; ``states`` holds the latest of
+    each."""
 
     def __init__(self, path: Path, kind: type[R]):
         self.path = path
@@ -110,9 +101,13 @@ class RecordFile(Generic[R]):
         """Some records by their numbers."""
         if not numbers:
             return []
+        records = []
         try:
             with self.path.open("rb") as stream:
-                return [decode(read_line(stream, self._offsets[number - 1]), self._kind) for number in numbers]
+                for number in numbers:
+                    stream.seek(self._offsets[number - 1])
+                    records.append(decode(stream.readline(), self._kind))
+            return records
         except (OSError, *NOT_JSON) as error:
             raise InputError(f"{self.path} cannot be read ({error}); make it again.") from error
 

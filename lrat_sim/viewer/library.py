@@ -12,14 +12,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 from msgspec import Struct
 
 from lrat_sim.comparison import Comparison, load
+from lrat_sim.corpus.documents import Corpus, CorpusCard
 from lrat_sim.errors import InputError
+from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.run import PAIRS
+from lrat_sim.retrieval.base import corpora_of
 from lrat_sim.rollout.index import TRAJECTORIES
-from lrat_sim.viewer.corpora import Corpora
 from lrat_sim.viewer.files import PairsFile, signature
 from lrat_sim.viewer.run import RUN_SCHEMA, RunFolder, values
 
@@ -27,12 +30,50 @@ SCHEMA = pa.schema([*RUN_SCHEMA, *((name, pa.string()) for name in ("retriever_n
 """A row a trajectory: what its run folder knows, the name of that folder (``run``), and what it is compared as."""
 
 _COMPARISON = "comparison.json"
+_CARD, _ABOVE = "corpus.json", 4
 _PASSED_OVER = {"model", "indexes", "corpus", "node_modules"}
 _DEPTH = 8
-_EVIDENCE_AT_ONCE = 200_000_000
-"""Bytes of trajectories up to which evidence is counted without being asked for: about a second's reading."""
-_SECONDS = 1.0
-"""Between two looks for new folders: a page of several requests shall not walk the tree for each."""
+_EVIDENCE_AT_ONCE = 200_000_000  # bytes up to which evidence is counted unasked: about a second of reading
+_SECONDS = 1.0  # between two looks for new folders: the requests of one page walk the tree once
+
+
+class Corpora:
+    """The corpora in and near a folder and in ``data``, by fingerprint, each opened when a run first needs it;
+    ``given`` is taken for runs that name none."""
+
+    def __init__(self, root: Path, given: Path | None = None, data: Path | None = None):
+        self._folders: dict[str, Path] = {}
+        self._open: dict[str, Corpus | None] = {}
+        self._given: Corpus | None = None
+        for card in _cards(root.resolve(), data):
+            try:
+                fingerprint = msgspec.json.decode(card.read_bytes(), type=CorpusCard).fingerprint
+            except (OSError, *NOT_JSON):
+                continue  # a corpus of something else, or unfinished
+            self._folders.setdefault(fingerprint, card.parent)
+        if given is not None:
+            self._given = Corpus.open(given if (given / _CARD).is_file() else given / "corpus")
+            self._folders[self._given.fingerprint] = self._given.folder
+
+    def of(self, retriever: dict[str, Any]) -> Corpus | None:
+        """The corpus that a retriever says it searches, None where it is not here."""
+        name = next(corpora_of(retriever), None)
+        if name is None:
+            return self._given
+        if name not in self._open:
+            try:
+                self._open[name] = Corpus.open(self._folders[name]) if name in self._folders else None
+            except InputError:  # without its corpus a run is shown all the same
+                self._open[name] = None
+        return self._open[name]
+
+
+def _cards(root: Path, data: Path | None) -> Iterator[Path]:
+    """The cards of corpora in a folder, in those beside it, and in those beside the folders above it."""
+    above = [folder for folder in (root, *root.parents[:_ABOVE]) if folder != folder.parent]
+    for folder in [*above, *([data] if data is not None else [])]:
+        yield folder / "corpus" / _CARD
+        yield from sorted(folder.glob(f"*/corpus/{_CARD}"))
 
 
 class PlacedComparison(Struct, frozen=True):
@@ -48,14 +89,8 @@ class PlacedComparison(Struct, frozen=True):
 
 
 class Library:
-    """The run folders in and below a folder, as one table.
-
-    Attributes:
-        runs, pairs: by the name that is shown, their path from ``root``.
-        table: the rows of all runs, by :data:`SCHEMA`.
-        comparisons: in the order of their folders.
-        counted: whether the evidence of all runs is counted.
-    """
+    """The run folders in and below a folder as one ``table`` (:data:`SCHEMA`); ``runs`` and ``pairs`` by their path
+    from ``root``.  ``counted`` says whether the evidence of all runs is counted."""
 
     def __init__(self, root: Path, corpora: Corpora | None = None):
         self.root = root
@@ -171,11 +206,8 @@ class Library:
 
 
 def retriever_label(retriever: Mapping[str, Any], arm: str | None) -> str:
-    """What people call a retriever: its kind and its model.
-
-    Models trained here all lie in a folder called ``model``; such a one is called as the arm of its study, else by its
-    weights.
-    """
+    """What people call a retriever: its kind and its model; a trained one, whose folder is just ``model``, is called as
+    the arm of its study, else by its weights."""
     kind, model = str(retriever.get("kind") or "unknown retriever"), retriever.get("model")
     if not isinstance(model, str) or not model:
         return kind

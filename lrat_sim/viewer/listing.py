@@ -11,8 +11,7 @@ import pyarrow as pa
 from msgspec import Meta, Struct
 from pyarrow import compute
 
-PAGE = 50
-"""Rows a page, unless its address says otherwise."""
+PAGE = 50  # rows a page, unless its address says otherwise
 
 EVIDENCE = {
     "all": "all of it shown",
@@ -36,12 +35,8 @@ _SORTS |= {"steps": "steps", "tokens": "tokens", "evidence": "share"}
 
 
 class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which trajectories are listed.
-
-    ``q`` holds words that all stand in the question, the answer, or the id of task or trajectory; ``evidence`` is how
-    much of it the run was shown; ``-`` before the column in ``sort`` begins at the end; ``page`` counts from 1; the
-    others are values of their columns.
-    """
+    """Which trajectories are listed; ``q`` holds words that all stand in the question, the answer or an id, ``-``
+    before the column in ``sort`` reverses it."""
 
     q: Annotated[str, Meta(max_length=1000)] = ""
     status: str = ""

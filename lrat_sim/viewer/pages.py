@@ -101,7 +101,7 @@ def trajectory(library: Library, asked: TrajectoryAddress) -> Response:
 
 def record(library: Library, asked: TrajectoryAddress) -> Response:
     """One trajectory as it is recorded, in JSON."""
-    return Response(encode(_trajectory(library, asked.run, asked.id)), media_type="application/json")
+    return Response(encode(library.run(asked.run).trajectory(asked.id)), media_type="application/json")
 
 
 def document(library: Library, asked: DocumentAddress) -> Response:
@@ -115,18 +115,11 @@ def document(library: Library, asked: DocumentAddress) -> Response:
     return page(library, "document.html", docid=docid, shown=shown, listed=listed, opened=opened)
 
 
-def _trajectory(library: Library, run: str, name: str) -> Trajectory:
-    trajectory = library.run(run).trajectory(name)
-    if trajectory is None:
-        raise InputError(f"the run {run!r} has no trajectory {name!r}; choose one of the list.")
-    return trajectory
-
-
 def _transcript(
     library: Library, run: str, name: str, pairs: Sequence[MinedPair] = (), other: Trajectory | None = None
 ) -> Transcript:
-    folder, trajectory, table = library.run(run), _trajectory(library, run, name), library.table
-    grades = folder.grades.of(name)
+    folder, table = library.run(run), library.table
+    trajectory, grades = folder.trajectory(name), folder.grades.of(name)
     rows = table.filter(compute.and_(compute.equal(table["run"], run), compute.equal(table["id"], name)))
     return Transcript(
         trajectory,
@@ -185,7 +178,7 @@ def versus(library: Library, asked: VersusAddress) -> Response:
         raise InputError(f"neither {asked.a!r} nor {asked.b!r} was run on the task {asked.task!r}.")
     match = wanted[position]
     names = [side.runs[min(asked.sample, len(side.runs) - 1)] if side.runs else None for side in (match.a, match.b)]
-    a, b = (_trajectory(library, *name) if name else None for name in names)
+    a, b = (library.run(name[0]).trajectory(name[1]) if name else None for name in names)
     return page(
         library,
         "versus.html",

@@ -1,7 +1,6 @@
 """One run folder as a table with a row a trajectory, from its index; single trajectories by their byte offset.
 
-A rollout writes its index when it ends.  What ``trajectories.jsonl`` holds beyond the index is read from there, so that
-a run can be watched while it goes on.
+What ``trajectories.jsonl`` holds beyond the index is read from there, so that a run can be watched while it goes on.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from pyarrow import compute, parquet
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.records import Grade, Task, Trajectory, Verdict, decode
+from lrat_sim.records import Grade, Hit, Task, Trajectory, Verdict, decode
 from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, Row, row
-from lrat_sim.viewer.files import RecordFile, Signature, read_line, readable, signature
+from lrat_sim.viewer.files import RecordFile, Signature, readable, signature
 
 _KINDS = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
 _INDEX = pa.schema([(name, _KINDS[str(kind).split(" ")[0]]) for name, kind in Row.__annotations__.items()])
@@ -36,16 +35,11 @@ RUN_SCHEMA = pa.schema(
 known), and how many of them the run was shown and opened (null where not counted); ``outcome``, which is correct,
 incorrect, ungraded, unanswered or error; ``words``, the text that is searched."""
 
-Described = tuple[dict[str, Any], dict[str, Any]]
-"""Agent and retriever as a trajectory records them."""
-
-
-class _Hit(Struct, frozen=True, gc=False):
-    docid: str
+Described = tuple[dict[str, Any], dict[str, Any]]  # agent and retriever as a trajectory records them
 
 
 class _Call(Struct, frozen=True):
-    hits: list[_Hit] | None = None
+    hits: list[Hit] | None = None
     docid: str | None = None
 
 
@@ -83,10 +77,8 @@ class RunFolder:
         return [*(self._problems | self.grades.problems | self.verdicts.problems).values()]
 
     def refresh(self, *, evidence: bool = False) -> bool:
-        """Reads the folder again where a file of it has changed; says whether one has.
-
-        To count the evidence that each run was shown, all trajectories are read once.
-        """
+        """Reads the folder again where a file of it has changed; says whether one has.  Evidence needs all trajectories
+        read."""
         before, now = self._signatures, {name: signature(self.folder / name) for name in _FILES}
         if now == before and not (evidence and len(self._evidence) < self.table.num_rows):
             return False
@@ -96,7 +88,10 @@ class RunFolder:
             self._evidence = {}
         if replaced or now[INDEX] != before.get(INDEX):
             self._read_index()
-        self._read_beyond()
+        beyond = readable(self.path, lambda line: (decode(line, Trajectory), line), self._problems, self._read)
+        for offset, (trajectory, line) in beyond:
+            self._beyond[trajectory.id] = row(trajectory, offset)
+            self._read, self._last = offset + len(line), line
         tasks = readable(self.folder / TASKS, lambda line: decode(line, Task), self._problems)
         self.tasks = {task.id: task for _, task in tasks}
         self.grades.refresh()
@@ -106,10 +101,8 @@ class RunFolder:
         return True
 
     def _is_replaced(self, before: Signature | None, now: Signature | None) -> bool:
-        """Whether trajectories.jsonl is another file than before, and has not only grown.
-
-        A file may be written anew under its old inode: it has then shrunk, or changed before its end.
-        """
+        """Whether trajectories.jsonl did not only grow; one written anew under its inode has shrunk or changed before
+        its end."""
         if before is None or now is None or now == before:
             return now != before
         return now[1] <= before[1] or self._line(self._read - len(self._last)) != self._last
@@ -132,12 +125,6 @@ class RunFolder:
             record = _trajectory(line)
             if record is not None and record.id == table["id"][compute.index(table["offset"], last).as_py()].as_py():
                 self._index, self._read, self._last = table, last + len(line), line
-
-    def _read_beyond(self) -> None:
-        read = readable(self.path, lambda line: (decode(line, Trajectory), line), self._problems, self._read)
-        for offset, (trajectory, line) in read:
-            self._beyond[trajectory.id] = row(trajectory, offset)
-            self._read, self._last = offset + len(line), line
 
     def _count_evidence(self) -> None:
         for offset, run in readable(self.path, _CALLS, {}, max(self._evidence, default=0)):
@@ -186,13 +173,12 @@ class RunFolder:
             self._described[key] = (first.agent, first.retriever) if first is not None else ({}, {})
         return self._described
 
-    def trajectory(self, name: str) -> Trajectory | None:
-        """One trajectory, None where there is none of that id."""
+    def trajectory(self, name: str) -> Trajectory:
+        """One trajectory by its id."""
         position = compute.index(self.table["id"], name).as_py()
         if position < 0:
-            return None
-        offset = self.table["offset"][position].as_py()
-        trajectory = _trajectory(self._line(offset))
+            raise InputError(f"the run {self.name!r} has no trajectory {name!r}; choose one of the list.")
+        trajectory = _trajectory(self._line(self.table["offset"][position].as_py()))
         if trajectory is None or trajectory.id != name:
             raise InputError(f"{self.folder / INDEX} does not fit {TRAJECTORIES}; rerun the rollout's command.")
         return trajectory
@@ -201,7 +187,8 @@ class RunFolder:
         """The line of trajectories.jsonl that starts at a byte; empty where there is none."""
         try:
             with self.path.open("rb") as stream:
-                return read_line(stream, offset)
+                stream.seek(offset)
+                return stream.readline()
         except OSError:
             return b""
 

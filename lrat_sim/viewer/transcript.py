@@ -1,11 +1,9 @@
-"""A trajectory as a page shows it: turn by turn, with evidence, verdicts and mined pairs where they belong.
-
-Turns count from 1 here, as readers count; records count them from 0.
-"""
+"""A trajectory as a page shows it, with evidence, verdicts and mined pairs; turns count from 1, unlike in records."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -16,16 +14,14 @@ from msgspec.structs import replace
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.mining.explain import Label, labels
 from lrat_sim.records import Call, Document, Grade, PlacedCall, Task, Trajectory, Turn, Verdict
-from lrat_sim.viewer.corpora import shown_hits
 from lrat_sim.viewer.files import MinedPair
+
+_TITLED = re.compile(r"\[(?P<title>[^\n]*)\]\n(?P<text>.*)", re.DOTALL)
 
 
 class ShownCall(Struct, frozen=True, kw_only=True):
-    """A call: ``said`` is the query or document asked for, ``asked`` the arguments where others ran.
-
-    ``documents`` are those that its output shows, ``others`` the ids that the other run's same search found here, None
-    where it has no such search.
-    """
+    """A call: ``said`` is the query or document asked for, ``asked`` the arguments where others ran; ``others`` are the
+    ids that the other run's same search found here, None where it has no such search."""
 
     call: Call
     position: int
@@ -69,10 +65,7 @@ class ShownTurn(Struct, frozen=True, kw_only=True):
 class Transcript:
     """A run as it is shown; without a corpus titles are those that the agent was shown.
 
-    Attributes:
-        row: its row in the table of the library, with its outcome and the names of run, arm, agent and retriever.
-        evidence: the ids of the documents that prove the task's answer.
-        listed, opened: the turns in which documents were first listed and first opened, by id.
+    ``row`` is its row in the library's table; ``listed`` and ``opened`` give the turn that first did, by document id.
     """
 
     def __init__(
@@ -142,7 +135,7 @@ class Transcript:
             others=self._others(placed),
             verdict=next((v for v in reversed(self._verdicts) if (v.turn, v.call) == (number, position)), None),
             pairs=[
-                replace(mined, labels=labels(mined.pair, self.trajectory, self._verdicts, mined.report))
+                replace(mined, labels=labels(mined.pair, self.trajectory, self._verdicts, mined.report, self.task))
                 for mined in self._pairs
                 if mined.pair.provenance.turn == number and self._searched(mined) == position
             ],
@@ -162,15 +155,33 @@ class Transcript:
         return None if hits is None else {hit.docid for hit in hits}
 
 
+def shown_hits(output: str, docids: Iterable[str]) -> dict[str, Document]:
+    """Title and text of each hit in a result list of :func:`lrat_sim.retrieval.result_format.show_hits`, as far as it
+    stands there in that form."""
+    starts: list[tuple[str, int, int]] = []
+    at = 0
+    for docid in docids:
+        head = f"\nDocID:{docid}\n"
+        place = output.find(head, at)
+        if place >= 0:
+            at = place + len(head) - 1
+            starts.append((docid, place, at + 1))
+    ends = [place for _, place, _ in starts[1:]] + [len(output)] * bool(starts)
+    documents: dict[str, Document] = {}
+    for (docid, _, start), end in zip(starts, ends, strict=True):
+        text = output[start:end].strip()
+        titled = _TITLED.match(text)
+        documents[docid] = Document(id=docid, **titled.groupdict()) if titled else Document(id=docid, text=text)
+    return documents
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 class Divergence(Struct, frozen=True):
-    """Where two runs diverge: ``turn`` is the first, from 1, that differs in what was done or what came back.
-
-    ``action`` is the first turn with another action, ``why`` what differs at ``turn``; None where nothing does.
-    """
+    """Where two runs diverge: the first ``turn``, from 1, that differs in what was done or what came back, ``why`` it
+    does, and the first turn with another ``action``; None where nothing differs."""
 
     turn: int | None
     action: int | None

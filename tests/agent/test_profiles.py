@@ -1,13 +1,11 @@
 """The profiles in agents/, each against the shapes that its backbone's server returns."""
 
 import asyncio
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
+import shapes
 
 from lrat_sim import catalog
 from lrat_sim.agent.loop import run_task
@@ -23,18 +21,6 @@ WANTED |= {"tongyi-deepresearch", "webexplorer"}
 NAMES = catalog.names("agents")
 REAL = [name for name in NAMES if not name.startswith("simulated")]
 TASK = Task(id="q1", question="Who designed Brindle Lighthouse?", answers=["Maren Oxley"], canary="one canary")
-
-
-def _support(name):
-    if name not in sys.modules:
-        path = Path(__file__).parents[1] / "support" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-shapes = _support("shapes")
 
 
 def test_every_backbone_has_a_profile():

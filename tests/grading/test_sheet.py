@@ -15,7 +15,7 @@ from lrat_sim.grading.run import grade_run, judge_run
 from lrat_sim.grading.sheet import draw, read_sheet, write_sheet, write_sheets
 from lrat_sim.records import Grade, Task
 from lrat_sim.rollout.index import record_asked
-from lrat_sim.spreadsheet import escape_formula, unescape_formula
+from lrat_sim.tables import escape_formula, unescape_formula
 
 
 def items(correct, incorrect, ungraded=0):

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+
 import msgspec
 import pytest
 
+from lrat_sim.artifact import read_records, write_records
+from lrat_sim.errors import InputError
+from lrat_sim.grading.relevance import RuleJudge
 from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.recipe import load_recipe
-from lrat_sim.mining.usefulness import AnalysedRun
+from lrat_sim.mining.run import mine_run
+from lrat_sim.mining.usefulness import USEFULNESS, AnalysedRun
+from lrat_sim.records import Pair, Task
+from lrat_sim.rollout.index import asked_tasks, read_trajectories, record_asked
 
 
 def taken(run):
@@ -173,3 +181,131 @@ def test_judge_still_rejects_what_was_taken_up(mine, hunt, judged):
     run = hunt()
     pairs, _ = mine([run], judged(run, _1_0="irrelevant"), load_recipe("mine-paper", {"useful": "used"}))
     assert [pair.positive for pair in pairs] == ["d"]
+
+
+# --- what the opened texts say ---
+
+BORN = "Where was Orla Fenn born?"
+
+
+@pytest.fixture
+def one_hop(make):
+    """one_hop(documents, ...) opens each document of one list, whose texts are given by their ids, and answers."""
+
+    def made(texts, *, question=BORN, query="Orla Fenn birthplace", answer="Leeds", after="I see.", status="answered"):
+        opened = [msgspec.structs.replace(make.browse(docid), output=text) for docid, text in texts.items()]
+        run = make.run(
+            make.turn(make.search(query, list(texts)), reasoning="I search."),
+            *(make.turn(call, reasoning=after) for call in opened),
+            make.turn(reasoning=after),
+            status=status,
+        )
+        return msgspec.structs.replace(run, question=question, answer=answer if status == "answered" else None)
+
+    return made
+
+
+def useful(signal, run, answers=()):
+    """The documents that a signal calls relevant, whatever the judge says of them."""
+    states = USEFULNESS[signal](AnalysedRun(run, answers), {})
+    return {call.docid for turn, position, call in run.browses() if states.get((turn, position)) == "relevant"}
+
+
+TEXTS = {
+    "right": "Orla Fenn was born in Harrow.",
+    "namesake": "Orla Fennet was born in Harrow.",
+    "other": "Orla Fenn kept bees in Leeds.",
+}
+
+
+@pytest.mark.parametrize("status", ["answered", "unanswered"])
+def test_confirmed_document_states_an_accepted_answer_about_what_was_searched_for(one_hop, status):
+    run = one_hop(TEXTS, status=status)
+    assert useful("confirmed", run, ["Harrow"]) == {"right"}
+    assert useful("confirmed", run, ["York"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "states"),
+    [
+        ("12 March 1834", "Orla Fenn came into the world on March 12th, 1834.", True),
+        ("12 March 1834", "Orla Fenn was baptised in 1834.", False),
+        ("1834", "Orla Fenn was born in 1834.", False),  # most texts hold some year
+        ("yes", "Orla Fenn said yes.", False),
+        ("Harrow on the Hill", "Orla Fenn of Harrow-on-the-Hill", True),
+    ],
+)
+def test_dates_confirm_in_any_notation_and_bare_numbers_do_not(one_hop, answer, text, states):
+    assert useful("confirmed", one_hop({"d": text}), [answer]) == ({"d"} if states else set())
+
+
+def test_name_by_which_the_run_searched_on_confirms_and_one_that_only_its_answer_takes_up_does_not(hunt):
+    assert useful("confirmed", hunt(), ["Ada Cole"]) == {"a"}
+    assert taken(hunt()) == {(1, 0), (4, 0)}
+
+
+def test_answer_that_the_question_holds_confirms_nothing_so_that_use_decides(hunt):
+    run = msgspec.structs.replace(hunt(), question="Whom did the builder of the Bridge marry, Ivo Marsh or Ada Cole?")
+    judged = {(turn, position): "relevant" for turn, position, _ in run.browses()}
+    analysed = AnalysedRun(run, ["Ivo Marsh"])
+    assert USEFULNESS["confirmed"](analysed, judged) == USEFULNESS["used"](analysed, judged)
+
+
+@pytest.mark.parametrize(
+    ("answer", "documents"),
+    [
+        ("Leeds", {"other"}),
+        ("She was born in Harrow.", {"right"}),
+        ("She was born in a town.", set()),  # nothing new
+        ("Orla Fenn's place", set()),  # a form of the question's words
+        ("The text does not say whether it was Leeds.", set()),
+        ("Possibly Leeds", set()),
+        ("1834", set()),  # the question asks for no number
+        (None, set()),
+    ],
+)
+def test_supported_document_states_what_the_run_answers(one_hop, answer, documents):
+    status = "unanswered" if answer is None else "answered"
+    assert useful("supported", one_hop(TEXTS, answer=answer, status=status)) == documents
+
+
+def test_supported_by_the_numbers_where_the_question_asks_for_a_time(one_hop):
+    texts = {"year": "Orla Fenn, born 12 March 1834", "place": "Orla Fenn, born in Harrow"}
+    run = one_hop(texts, question="When was Orla Fenn born?", answer="She was born in March 1834 in Harrow.")
+    assert useful("supported", run) == {"year"}
+
+
+def test_answers_are_those_of_the_tasks_that_were_asked(one_hop, tmp_path):
+    write_records(tmp_path / "trajectories.jsonl", [one_hop(TEXTS)])
+    record_asked(tmp_path, [Task(id="q1", question=BORN)])
+    with pytest.raises(InputError, match=r"accepted answers, and no task of .* has any"):
+        mine_run(tmp_path, load_recipe("mine-confirmed"), judge=RuleJudge())
+    assert not (tmp_path / "pairs.jsonl").exists()
+    write_records(tmp_path / "tasks.jsonl", [Task(id="q1", question=BORN, answers=["Harrow"])])
+    mine_run(tmp_path, load_recipe("mine-confirmed"), judge=RuleJudge())
+    (pair,) = read_records(tmp_path / "pairs.jsonl", Pair)
+    assert (pair.positive, {negative.docid for negative in pair.negatives}) == ("right", {"namesake", "other"})
+
+
+@pytest.fixture
+def real_model_runs(data, tmp_path):
+    """Runs of a real, small model on one-hop tasks: half of the tasks chose the rules, the other half measures them."""
+    source, folder = data / "real-model-runs", tmp_path / "run"
+    folder.mkdir()
+    for name in ("run.yaml", "tasks.jsonl"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    (folder / "trajectories.jsonl").write_bytes(gzip.decompress((source / "trajectories.jsonl.gz").read_bytes()))
+    return folder
+
+
+def test_pairs_of_a_real_models_runs_are_right(real_model_runs, tmp_path):
+    tasks = {task.id: task for task in asked_tasks(real_model_runs)}
+    held_out = {task for task in tasks if task >= "train-0500"}
+    runs = [run for run in read_trajectories(real_model_runs) if run.task_id in held_out]
+    opened = {(run.task_id, call.docid) for run in runs for _, _, call in run.browses()}
+    evidence = {(task, docid) for task in held_out for docid in tasks[task].evidence}
+    mine_run(real_model_runs, load_recipe("mine-confirmed"), tmp_path, judge=RuleJudge())
+    pairs = [pair for pair in read_records(tmp_path / "pairs.jsonl", Pair) if pair.provenance.task in held_out]
+    right = [pair for pair in pairs if (pair.provenance.task, pair.positive) in evidence]
+    assert len(pairs) >= len(opened & evidence) / 2
+    assert len(right) >= 0.9 * len(pairs)

@@ -14,19 +14,30 @@ def weighting(name, lengths, agents=None, shares=None):
     return WEIGHTS[name](PairNumbers(lengths, agents, np.ones(len(lengths)) if shares is None else np.array(shares)))
 
 
-def test_length_is_half_at_the_median_and_zero_without_words():
-    found = weighting("length", [0, 10, 20])
+def test_length_is_half_at_the_median():
+    found = weighting("length", [5, 10, 20])
     assert found.beta == 10
-    assert found.raw == pytest.approx([0, 0.5, 0.75])
-    assert found.weights == pytest.approx([0, 1.2, 1.8])
+    assert found.raw == pytest.approx([1 - 0.5**0.5, 0.5, 0.75])
+    assert found.weights == pytest.approx(found.raw / found.raw.mean())
 
 
-def test_length_above_zero_leaves_length_zero_out_of_beta_and_mean():
-    found = weighting("length_above_zero", [0, 10, 20, 30])
-    assert found.beta == 20
-    assert found.weights[0] == 1
-    assert found.weights[1:].mean() == pytest.approx(1)
-    assert weighting("length_above_zero", [0, 0]).weights.tolist() == [1, 1]
+@pytest.mark.parametrize("name", ["length", "length_clipped", "length_within_agent"])
+def test_pair_without_reasoning_weighs_one_and_moves_no_other(name):
+    without, found = weighting(name, [10, 20, 30]), weighting(name, [0, 10, 20, 30])
+    assert found.beta == without.beta
+    assert found.weights.tolist() == [1, *without.weights.tolist()]
+    assert weighting(name, [0, 0]).weights.tolist() == [1, 1]
+
+
+def test_recipe_drops_useful_documents_without_reasoning_or_keeps_them_unweighted(mine, make, judged):
+    runs = [make.opening("ab", "a", tokens=10), make.run(*make.opening("cd", "c").turns[:2], id="t2", task="q2")]
+    pairs, report = mine(runs, judged(*runs))
+    assert ([pair.positive for pair in pairs], report.pairs_without_reasoning) == (["a"], 0)
+    assert report.browses["no_reasoning"] == 1
+    pairs, report = mine(runs, judged(*runs), MiningRecipe(silent="unweighted", outcome_weights={"ungraded": 0.5}))
+    assert [(pair.positive, pair.weight, pair.length) for pair in pairs] == [("a", 1.0, 10), ("c", 0.5, 0)]
+    assert report.pairs_without_reasoning == 1
+    assert "pairs without reasoning" in report.table().to_markdown()
 
 
 def test_clipped_weights_differ_by_a_factor_of_three_at_most():

@@ -4,7 +4,7 @@ import pytest
 
 from lrat_sim.errors import InputError
 from lrat_sim.report import write_report
-from lrat_sim.report.runs import recall_by_turn, steps_of
+from lrat_sim.report.figures import recall_by_turn, steps_of
 
 
 @pytest.mark.parametrize("name", ["report.html", "report/notes.csv"])

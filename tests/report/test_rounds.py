@@ -1,5 +1,6 @@
 import csv
 
+import numpy as np
 import pytest
 
 from lrat_sim.artifact import write_json, write_records
@@ -47,11 +48,8 @@ def flywheel(tables, tmp_path):
             evaluated={"test-k5": arm_figures(found, arm)},
         )  # fmt: skip
 
-    rounds = [
-        made(1, "base", True, "round-1"),
-        made(2, "round-1", False, "round-1"),
-        made(3, "round-1", True, "trained"),
-    ]
+    told = (("base", True, "round-1"), ("round-1", False, "round-1"), ("round-1", True, "trained"))
+    rounds = [made(number, *round_) for number, round_ in enumerate(told, start=1)]
     base = {"test-k5": arm_figures(found, "base")}
     made = Rounds(rounds=rounds, asked=4, accepted="round-3", base=base, stopped="stopped early")
     record(tmp_path, "flywheel", "evaluate/test-k5", found, rounds=made)
@@ -61,12 +59,8 @@ def flywheel(tables, tmp_path):
 def test_refused_round_goes_on_with_the_model_before(flywheel, page, words, tmp_path):
     text, files = page(flywheel, tmp_path / "out")
     points = [record for record in records(files / "success-by-round.csv") if record["round"]]
-    assert [(point["arm"], float(point["success"])) for point in points] == [
-        ("base", 0.0),
-        ("round-1", 0.125),
-        ("round-1", 0.125),
-        ("trained", 0.25),
-    ]
+    assert [point["arm"] for point in points] == ["base", "round-1", "round-1", "trained"]
+    assert [float(point["success"]) for point in points] == [0.0, 0.125, 0.125, 0.25]
     assert "refused" in words(files / "success-by-round.svg")
     assert "2, refused" in text
     assert "3 of 4 rounds, 2 accepted; in use at the end: round-3." in text
@@ -84,7 +78,7 @@ def test_gate_and_forgetting_are_shown(flywheel, page, tmp_path):
 
 def test_flywheel_without_account_or_evaluation_is_reported(page, tmp_path):
     """The weights then come from the pairs themselves; rejected ones have none."""
-    weights = Weighting(raw=_numbers([0.2, 0.5, 0.8, 0.5]), beta=1.0).weights
+    weights = Weighting(raw=np.array([0.2, 0.5, 0.8, 0.5]), beta=1.0).weights
     pairs = [
         Pair(
             query="q", positive="d", negatives=[], weight=float(weight), raw_weight=0.5, length=1,
@@ -97,12 +91,6 @@ def test_flywheel_without_account_or_evaluation_is_reported(page, tmp_path):
     text, files = page(tmp_path, tmp_path / "out")
     assert sum(int(record["pairs"]) for record in records(files / "weights.csv")) == 3
     assert "A retriever improved in rounds" in text
-
-
-def _numbers(values):
-    import numpy as np
-
-    return np.array(values)
 
 
 def test_sweep_shows_success_against_the_pairs(tables, page, tmp_path):

@@ -225,23 +225,13 @@ def failing(fault: str, whole: Reply, task: int) -> Reply | None:
     return None
 
 
-class Log:
-    """The requests, one JSON line each, in the kernel's hands before they are answered."""
-
-    def __init__(self, path: str | None):
-        self.file: IO[bytes] | None = open(path, "ab", buffering=0) if path else None  # noqa: SIM115
-
-    def add(self, **seen: Any) -> None:
-        if self.file is not None:
-            self.file.write(msgspec.json.encode(seen) + b"\n")
-
-
 class Service:
     """Answers requests by the plan, and counts the attempts at each conversation."""
 
     def __init__(self, plan: Plan, *, latency: float, hang: float, capacity: int | None, log: str | None):
         self.plan, self.latency, self.hang, self.capacity = plan, latency, hang, capacity
-        self.log = Log(log)
+        # one JSON line a request, in the kernel's hands before it is answered
+        self.log: IO[bytes] | None = open(log, "ab", buffering=0) if log else None  # noqa: SIM115
         self.attempts: dict[str, int] = {}
         self.in_flight = 0
         self.numbers = itertools.count()
@@ -264,21 +254,23 @@ class Service:
         used = usage_of(request, message)
         whole = Reply(body=_completion(request["model"], message, used, next(self.numbers)))
         reply = whole if fault is None else failing(fault, whole, task)
-        self.log.add(
-            at=arrived,
-            task=task,
-            conversation=conversation,
-            attempt=attempt,
-            body=hashlib.blake2b(body, digest_size=8).hexdigest(),
-            messages=len(messages),
-            model=request["model"],
-            parameters=parameters,
-            tools=fingerprint(request["tools"]) if request.get("tools") else None,
-            fault=fault,
-            status=reply.status if reply is not None else None,
-            usage=used if fault is None else None,
-            in_flight=self.in_flight,
-        )
+        seen = {
+            "at": arrived,
+            "task": task,
+            "conversation": conversation,
+            "attempt": attempt,
+            "body": hashlib.blake2b(body, digest_size=8).hexdigest(),
+            "messages": len(messages),
+            "model": request["model"],
+            "parameters": parameters,
+            "tools": fingerprint(request["tools"]) if request.get("tools") else None,
+            "fault": fault,
+            "status": reply.status if reply is not None else None,
+            "usage": used if fault is None else None,
+            "in_flight": self.in_flight,
+        }
+        if self.log is not None:
+            self.log.write(msgspec.json.encode(seen) + b"\n")
         if fault == "hang":
             return None, self.hang
         return reply, 0.0 if over else self.latency
@@ -299,16 +291,9 @@ _NAMED = ("messages", "tools", "model")
 
 def _completion(model: str, message: dict[str, Any], usage: dict[str, int], number: int) -> bytes:
     reason = "tool_calls" if "tool_calls" in message else "stop"
-    return msgspec.json.encode(
-        {
-            "id": f"chatcmpl-{number}",
-            "object": "chat.completion",
-            "created": 1_700_000_000,
-            "model": model,
-            "choices": [{"index": 0, "finish_reason": reason, "message": message}],
-            "usage": usage,
-        }
-    )
+    head = {"id": f"chatcmpl-{number}", "object": "chat.completion", "created": 1_700_000_000, "model": model}
+    choices = [{"index": 0, "finish_reason": reason, "message": message}]
+    return msgspec.json.encode({**head, "choices": choices, "usage": usage})
 
 
 class Connection(asyncio.Protocol):

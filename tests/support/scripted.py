@@ -64,12 +64,8 @@ class Tiny(Retriever):
 
 def says(text: str | None, reasoning: str | None = None, **more: Any) -> dict[str, Any]:
     """An assistant message without calls."""
-    return {
-        "role": "assistant",
-        "content": text,
-        **({} if reasoning is None else {"reasoning_content": reasoning}),
-        **more,
-    }
+    thought = {} if reasoning is None else {"reasoning_content": reasoning}
+    return {"role": "assistant", "content": text, **thought, **more}
 
 
 def calls(*asked: tuple[str, Any], reasoning: str | None = None, ids: str = "c") -> dict[str, Any]:
@@ -89,15 +85,8 @@ def body(message: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A chat completion around a message."""
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     choice = {"index": 0, "finish_reason": "tool_calls" if "tool_calls" in message else "stop", "message": message}
-    return {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [choice],
-        "usage": usage,
-        **more,
-    }
+    head = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
+    return {**head, "choices": [choice], "usage": usage, **more}
 
 
 Script = Callable[[list[dict[str, Any]], dict[str, Any]], dict[str, Any]]

@@ -98,19 +98,10 @@ class Make:
     @staticmethod
     def run(*turns, id="t1.0", task="t1", **changed):
         made = Trajectory(
-            id=id,
-            task_id=task,
-            question=f"Question {task}?",
-            sample=0,
-            agent={"name": "someone", "fingerprint": "a1"},
-            retriever={"kind": "bm25", "fingerprint": "r1"},
-            seed=0,
-            status="answered",
-            end_reason="answer",
-            answer="x",
-            turns=list(turns),
-            usage=Usage.zero(),
-        )
+            id=id, task_id=task, question=f"Question {task}?", sample=0, seed=0, status="answered", end_reason="answer",
+            agent={"name": "someone", "fingerprint": "a1"}, retriever={"kind": "bm25", "fingerprint": "r1"}, answer="x",
+            turns=list(turns), usage=Usage.zero(),
+        )  # fmt: skip
         return msgspec.structs.replace(made, **changed)
 
 

@@ -66,7 +66,7 @@ def test_two_retrievers_are_compared_down_to_the_turn_where_they_diverge(browse,
     page, _ = browse(wheel.folder)
     page.get_by_role("link", name="Compare", exact=True).click()
     page.locator("select[name=a]").select_option("evaluate/test-k5/base")
-    page.wait_for_load_state()
+    page.wait_for_url("**a=evaluate%2Ftest-k5%2Fbase**")
     page.locator("select[name=b]").select_option("evaluate/test-k5/oracle")
     page.wait_for_url("**b=evaluate%2Ftest-k5%2Foracle**")
     page.get_by_label("Tasks").select_option("won")
@@ -164,12 +164,8 @@ def test_hostile_documents_do_nothing(browse, hostile):
         assert page.locator("img, iframe").count() == 0
         links = page.locator("main a").evaluate_all("all => all.map(each => each.href.split('#')[0])")
         addresses += [link for link in links if re.search(r"/(trajectory|document|versus|pair)\?", link)]
-    assert {re.match(r"/(\w*)", address.removeprefix(url))[1] for address in seen} >= {
-        "trajectory",
-        "document",
-        "versus",
-        "pair",
-    }
+    kinds = {re.match(r"/(\w*)", address.removeprefix(url))[1] for address in seen}
+    assert kinds >= {"trajectory", "document", "versus", "pair"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

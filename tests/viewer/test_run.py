@@ -1,8 +1,8 @@
 import shutil
 import time
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from lrat_sim.artifact import Store, write_records
 from lrat_sim.errors import InputError
@@ -49,13 +49,11 @@ def test_a_run_is_followed_while_it_goes_on_and_when_its_index_comes(folder, mak
     assert run.trajectory("t2.0") == second
     offsets = [run.table["offset"][place].as_py() for place in range(2)]
     write_index(folder, [row(first, offsets[0]), row(second, offsets[1])])
-    again = msgspec.structs.replace(first, status="error", answer=None, end_reason="error")
+    again = replace(first, status="error", answer=None, end_reason="error")
     append(path, again)
     assert run.refresh()
-    assert dict(zip(run.table["id"].to_pylist(), run.table["outcome"].to_pylist(), strict=True)) == {
-        "t1.0": "error",
-        "t2.0": "ungraded",
-    }
+    outcomes = dict(zip(run.table["id"].to_pylist(), run.table["outcome"].to_pylist(), strict=True))
+    assert outcomes == {"t1.0": "error", "t2.0": "ungraded"}
     assert run.trajectory("t1.0") == again
     assert not run.refresh()
 
@@ -120,9 +118,7 @@ def test_an_index_of_other_trajectories_is_not_believed(folder, make):
 def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_shown(folder, make):
     append(folder / "trajectories.jsonl", make.run(make.turn()))
     (folder / "grades.jsonl").write_text('{"trajectory_id": 7}\n')
-    write_records(
-        folder / "verdicts.jsonl", [Verdict(trajectory_id="t1.0", turn=0, call=0, state="relevant", judge="j")]
-    )
+    append(folder / "verdicts.jsonl", Verdict(trajectory_id="t1.0", turn=0, call=0, state="relevant", judge="j"))
     (folder / "index.parquet").write_bytes(b"no parquet")
     run = RunFolder(folder, "run")
     run.refresh()
@@ -140,7 +136,8 @@ def test_an_offset_that_leads_to_another_record_is_an_error_not_another_run(fold
     write_records(folder / "trajectories.jsonl", [second, first])
     with pytest.raises(InputError, match="does not fit"):
         run.trajectory("one")
-    assert run.trajectory("three") is None
+    with pytest.raises(InputError, match="has no trajectory 'three'"):
+        run.trajectory("three")
 
 
 def test_a_merged_folder_is_shown_as_one_run_for_each_retriever(folder, make):
@@ -152,12 +149,10 @@ def test_a_merged_folder_is_shown_as_one_run_for_each_retriever(folder, make):
 def test_25_000_trajectories_open_and_page_without_reading_them(folder, make, tmp_path):
     """The file is as long as that of such a run, and empty but for the records that are looked at."""
     count, size = 25_000, 60_000
-    write_records(
-        folder / "tasks.jsonl", (Task(id=f"t{n}", question=f"Which of {n}?", evidence=["e"]) for n in range(count))
-    )
-    wanted = {
-        n: make.run(make.turn(make.search("q", ["e"])), id=f"t{n}.0", task=f"t{n}") for n in (0, 17_000, count - 1)
-    }
+    tasks = (Task(id=f"t{n}", question=f"Which of {n}?", evidence=["e"]) for n in range(count))
+    write_records(folder / "tasks.jsonl", tasks)
+    turn = make.turn(make.search("q", ["e"]))
+    wanted = {n: make.run(turn, id=f"t{n}.0", task=f"t{n}") for n in (0, 17_000, count - 1)}
     with (folder / "trajectories.jsonl").open("wb") as stream:
         for n, trajectory in wanted.items():
             stream.seek(n * size)
@@ -165,12 +160,9 @@ def test_25_000_trajectories_open_and_page_without_reading_them(folder, make, tm
     if shutil.disk_usage(tmp_path).free < 1 << 20 or (folder / "trajectories.jsonl").stat().st_blocks > 1000:
         pytest.skip("the file system does not leave out what was not written")
     plain = row(wanted[0], 0)
-    write_index(
-        folder, (msgspec.structs.replace(plain, id=f"t{n}.0", task_id=f"t{n}", offset=n * size) for n in range(count))
-    )
-    write_records(
-        folder / "grades.jsonl", (Grade(trajectory_id=f"t{n}.0", state="correct", judge="j") for n in range(count))
-    )
+    write_index(folder, (replace(plain, id=f"t{n}.0", task_id=f"t{n}", offset=n * size) for n in range(count)))
+    grades = (Grade(trajectory_id=f"t{n}.0", state="correct", judge="j") for n in range(count))
+    write_records(folder / "grades.jsonl", grades)
     began = time.process_time()
     library = Library(folder)
     page = select(library.table, Query(sort="-task", page=250, outcome="correct", q="which of"))

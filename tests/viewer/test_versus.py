@@ -1,7 +1,7 @@
 import json
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from lrat_sim.records import Task
 from lrat_sim.viewer.arms import matches
@@ -17,8 +17,7 @@ def first(make):
 
 
 def with_turn(run, number, turn):
-    turns = [*run.turns[:number], turn, *run.turns[number + 1 :]]
-    return msgspec.structs.replace(run, turns=turns)
+    return replace(run, turns=[*run.turns[:number], turn, *run.turns[number + 1 :]])
 
 
 def test_runs_diverge_where_the_same_search_finds_something_else(first, make):
@@ -36,7 +35,7 @@ def test_runs_diverge_where_they_act_otherwise(first, make):
 
 
 def test_runs_diverge_where_one_has_ended_and_never_by_reasoning_alone(first, make):
-    shorter = msgspec.structs.replace(first, turns=first.turns[:2])
+    shorter = replace(first, turns=first.turns[:2])
     assert divergence(first, shorter) == Divergence(3, 3, "B has ended")
     thoughts = with_turn(first, 1, make.turn(make.browse("a"), reasoning="In other words."))
     assert divergence(first, thoughts).turn is None
@@ -50,10 +49,8 @@ def test_matches_agree_with_the_comparison_of_the_same_runs(wheel):
     for pairing in comparison["pairings"]:
         # by the names of the study: the trained arm lies in the folder of its round
         found = matches(table, *(f"evaluate/test-k5/{pairing[side]}" for side in ("base", "arm")))
-        named = {
-            result: [match.task for match in found if match.result == result] for result in ("won", "tied", "lost")
-        }
-        assert named == {result: sorted(pairing[result]) for result in ("won", "tied", "lost")}
+        for result in ("won", "tied", "lost"):
+            assert [match.task for match in found if match.result == result] == sorted(pairing[result])
         asked += len(pairing["won"])
     assert asked > 0
 
