@@ -30,6 +30,8 @@ from lrat_sim.study import ProbeSettings as ProbeSettings
 from lrat_sim.study import StudyResult as StudyResult
 from lrat_sim.study import SweepSettings as SweepSettings
 from lrat_sim.training.settings import TrainingSettings as TrainingSettings
+from lrat_sim.verbs.arguments import TaskSet as TaskSet
+from lrat_sim.verbs.arguments import TaskSets as TaskSets
 from lrat_sim.verbs.data import prepare as prepare
 from lrat_sim.verbs.data import world as world
 from lrat_sim.verbs.results import Evaluation as Evaluation
@@ -62,7 +64,5 @@ from lrat_sim.verbs.tools import report as report
 from lrat_sim.verbs.tools import serve as serve
 from lrat_sim.verbs.tools import split as split
 from lrat_sim.verbs.tools import view as view
-from lrat_sim.verbs.verb import TaskSet as TaskSet
-from lrat_sim.verbs.verb import TaskSets as TaskSets
 
 __version__: str

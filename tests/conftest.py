@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -113,6 +114,21 @@ def wheel(shared, small_world, wheel_settings):
 
     with FileLock(shared / "wheel.lock"):
         return flywheel(small_world, shared / "wheel", wheel_settings)
+
+
+@pytest.fixture(scope="session")
+def general(tmp_path_factory):
+    """A general data set of a few documents, in the layout of BEIR."""
+    folder = tmp_path_factory.mktemp("general")
+    texts = ["Cats sleep by day.", "Iron rusts in rain.", "The moon pulls the tide.", "Bread rises with yeast."]
+    lines = [json.dumps({"_id": f"g{place}", "title": "", "text": text}) for place, text in enumerate(texts)]
+    (folder / "corpus.jsonl").write_text("\n".join(lines))
+    queries = ["When do cats sleep?", "What makes bread rise?"]
+    lines = [json.dumps({"_id": f"q{place}", "text": text}) for place, text in enumerate(queries)]
+    (folder / "queries.jsonl").write_text("\n".join(lines))
+    (folder / "qrels").mkdir()
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq0\tg0\t1\nq1\tg3\t1\n")
+    return folder
 
 
 @pytest.fixture(scope="module")

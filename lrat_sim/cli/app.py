@@ -6,7 +6,7 @@ import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -21,12 +21,8 @@ _LONGEST_SENTENCE = 2000
 
 
 def build(wanted: Iterable[str] = COMMANDS) -> typer.Typer:
-    """The application.
-
-    Args:
-        wanted: the commands whose options are made; of the others help names only what they do, so that the settings
-            of one command are not imported for another.
-    """
+    """The application, with the options of the ``wanted`` commands; of the others help names only what they do, so that
+    the settings of one command are not imported for another."""
     app = typer.Typer(
         name="lrat-sim",
         help="Learning to retrieve from agent trajectories: run search agents, mine what helped them, train a "
@@ -38,22 +34,14 @@ def build(wanted: Iterable[str] = COMMANDS) -> typer.Typer:
     )
     app.callback()(_options)
     for name, entry in COMMANDS.items():
+        function: Callable[..., None] = entry.verb
         if name not in wanted:
-            function = _named(summary_of(entry.verb))
-        elif entry.show is None:
-            function = entry.verb
-        else:
+            function = lambda: None  # noqa: E731  # its help is all that is shown
+        elif entry.show is not None:
             function = command(entry.verb, entry.show, extra=entry.extra)
-        epilog = f"Example: lrat-sim {entry.example}"
-        app.command(name, rich_help_panel=entry.panel, epilog=epilog)(function)
+        how: dict[str, Any] = {"rich_help_panel": entry.panel, "epilog": f"Example: lrat-sim {entry.example}"}
+        app.command(name, help=summary_of(entry.verb), **how)(function)
     return app
-
-
-def _named(doc: str) -> Any:
-    def function() -> None: ...
-
-    function.__doc__ = doc
-    return function
 
 
 def _version(asked: bool) -> None:
@@ -72,7 +60,7 @@ def main() -> None:
     """The entry point: bad input and a full disk end with a sentence and exit code 2, work of which nothing came with a
     sentence and 1, Ctrl-C with 130."""
     from lrat_sim.artifact import disk_fault
-    from lrat_sim.errors import LratSimError, NothingCame
+    from lrat_sim.errors import InputError, LratSimError, NothingCame
     from lrat_sim.keys import mask, read_environment
     from lrat_sim.progress import console
 
@@ -80,7 +68,9 @@ def main() -> None:
     read_environment()
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", soft_wrap=True)
     try:
-        _refuse_other_encodings(arguments)
+        for argument in arguments:  # which are recorded, names of files among them, and a record is UTF-8
+            if argument.encode(errors="replace").decode() != argument:
+                raise InputError(f"the argument {argument!r} is not UTF-8; rename the file, or write it in UTF-8.")
         command_line.set(shlex.join(["lrat-sim", *arguments]))
         app = build(arguments[:1])
         sys.exit(app(args=arguments or ["--help"], prog_name="lrat-sim", standalone_mode=False))
@@ -94,12 +84,9 @@ def main() -> None:
         if (fault := disk_fault(error)) is None:  # a defect of lrat-sim
             console.print(traceback.format_exc(), soft_wrap=True)
             sys.exit(1)
+        remedy = "free some space or fix its permissions, then rerun the same command; finished work is kept."
         file = getattr(error, "filename", None) or "a file"
-        code = 2
-        message = (
-            f"{file} cannot be read or written ({fault}); free some space or fix its permissions, then rerun the "
-            "same command; finished work is kept."
-        )
+        message, code = f"{file} cannot be read or written ({fault}); {remedy}", 2
     finally:
         command_line.set(None)  # what the same process does next is not of this command
     said = mask(" ".join(message.split()))
@@ -107,15 +94,6 @@ def main() -> None:
         said = f"{said[: _LONGEST_SENTENCE // 2]} … {said[-_LONGEST_SENTENCE // 2 :]}"
     console.print(f"lrat-sim: {said}", soft_wrap=True)
     sys.exit(code)
-
-
-def _refuse_other_encodings(arguments: list[str]) -> None:
-    """Arguments are recorded, names of files among them, and a record is UTF-8."""
-    from lrat_sim.errors import InputError
-
-    for argument in arguments:
-        if argument.encode(errors="replace").decode() != argument:
-            raise InputError(f"the argument {argument!r} is not UTF-8; rename the file, or write the text in UTF-8.")
 
 
 _WrongUsage: type[Exception] = typer.BadParameter.mro()[1]

@@ -27,7 +27,8 @@ from msgspec import Meta
 
 from lrat_sim.errors import InputError
 from lrat_sim.settings import Setting, build, settings_of
-from lrat_sim.verbs.verb import Given, check, hints, metadata, record_of, several
+from lrat_sim.verbs.arguments import Given, several
+from lrat_sim.verbs.verb import check, hints, metadata, record_of
 
 # panels of help, by the argument or field whose settings they hold
 _PANELS = {"calls": "Model calls", "data": "Task set"}
@@ -46,13 +47,8 @@ class _Option(NamedTuple):
 def command(
     verb: Callable[..., Any], show: Callable[..., None], *, extra: Sequence[Setting] = ()
 ) -> Callable[..., None]:
-    """The function that typer makes a command of.
-
-    Args:
-        verb: what it does.
-        show: prints the verb's result; gets ``extra`` as keywords.
-        extra: settings of the command alone.
-    """
+    """The function that typer makes a command of: it prints a verb's result by ``show``, which gets the ``extra``
+    settings of the command as keywords."""
     known, parts = hints(verb), list[tuple[str, Any, bool, list[_Option]]]()
     for name, parameter in inspect.signature(verb).parameters.items():
         annotation, rest = known[name], parameter.kind is parameter.VAR_KEYWORD
@@ -64,7 +60,7 @@ def command(
             options = [_option(setting, needed and not index) for index, setting in enumerate(settings)]
         elif rest:
             options = [_option(Setting(name, dict[str, annotation], default))]  # type: ignore[valid-type]
-        elif name == "out" and needed and get_origin(_kind(next(iter(known.values())))) is not list:
+        elif name == "out" and needed and get_origin(_plain(next(iter(known.values())))) is not list:
             options = [_target(Setting(name, annotation, None))]
         else:
             positional = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in ("data", "out")
@@ -97,7 +93,7 @@ def summary_of(verb: Callable[..., Any]) -> str:
 
 
 def _option(setting: Setting, required: bool = False, positional: bool = False) -> _Option:
-    name, kind = setting.name, _kind(setting.annotation)
+    name, kind = setting.name, _plain(setting.annotation)
     repeated = get_origin(kind) in (list, dict)
     # what may be repeated is called by its singular
     flag = "--" + (name.removesuffix("s") if repeated else name).replace("_", "-")
@@ -146,16 +142,11 @@ def _parameter(name: str, kind: Any, default: Any, info: Any) -> inspect.Paramet
     )
 
 
-def _kind(annotation: Any) -> Any:
-    """The type of an argument on the command line."""
-    given = metadata(annotation, Given)
-    return _plain(given[0].kind if given else annotation)
-
-
 def _plain(annotation: Any) -> Any:
     """The type of a value as typer knows it: without metadata and None, lists and mappings as such."""
     if hasattr(annotation, "__metadata__"):
-        return _plain(annotation.__origin__)
+        given = metadata(annotation, Given)
+        return _plain(given[0].kind if given else annotation.__origin__)
     origin, args = get_origin(annotation), [part for part in get_args(annotation) if part is not type(None)]
     if origin in _UNIONS:
         kinds = list(dict.fromkeys(map(_plain, args)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from lrat_sim.tables import Table, number
 if TYPE_CHECKING:
     from lrat_sim.agent.check import Check
     from lrat_sim.retrieval.base import Retriever
-    from lrat_sim.study import Controls, Probe, StudyResult
+    from lrat_sim.study import Controls, StudyResult
     from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
 
 _BEGAN = time.monotonic()
@@ -38,6 +39,16 @@ def ends(folder: Path | None = None) -> None:
         console.print("; ".join(parts), soft_wrap=True)
 
 
+def dataset(made: Any) -> None:
+    """Where a task set lies; preparing has described it."""
+    say(f"task set: {made.folder}")
+
+
+def summary(made: Any) -> None:
+    """What was written for others."""
+    say(made.sentence())
+
+
 def indexes(opened: Mapping[str, Retriever]) -> None:
     """Each retriever and its identity."""
     for spec, retriever in opened.items():
@@ -57,18 +68,18 @@ def results(hits: Sequence[SearchResult]) -> None:
         [str(hit.rank), number(hit.score, 4), hit.document.id, hit.document.title, first_tokens(hit.document.text, 64)]
         for hit in hits
     ]
-    columns = ["rank", "score", "document", "title", "snippet"]
-    printed(Table.of("", columns, rows, text_columns=(2, 3, 4)))
+    printed(Table.of("", ["rank", "score", "document", "title", "snippet"], rows, text_columns=(2, 3, 4)))
 
 
 def run(made: Run) -> None:
     """A run's metrics, or what it would take."""
-    if made.estimate is not None and made.agent is not None:
-        from lrat_sim.agent.estimate import print_dry_run
+    from lrat_sim.agent.estimate import print_dry_run
+    from lrat_sim.grading.run import runs_table
 
+    if made.estimate is not None and made.agent is not None:
         print_dry_run(made.agent, made.estimate, Screen())
         return
-    _metrics([made])
+    printed(runs_table({str(made.folder): made.metrics}))
     say(f"run: {made.folder}")
     ends(made.folder)
     if made.stopped is not None:
@@ -78,19 +89,14 @@ def run(made: Run) -> None:
 def evaluation(result: Evaluation) -> None:
     """The metrics of runs, a column each; or how far judges agree with a person."""
     from lrat_sim.grading.agreement import agreement_tables
+    from lrat_sim.grading.run import runs_table
 
     if result.agreement:
         printed(*agreement_tables(result.agreement))
         return
     for path, rows in result.sheets.items():
         say(f"{rows} items to judge: {path}; then lrat-sim grade {path.parent} --sheet {path}")
-    _metrics(result.runs)
-
-
-def _metrics(runs: Sequence[Run]) -> None:
-    from lrat_sim.grading.run import runs_table
-
-    printed(runs_table({str(run.folder): run.metrics for run in runs}))
+    printed(runs_table(result.metrics))
 
 
 def pairs(mined: Pairs) -> None:
@@ -104,8 +110,6 @@ def pairs(mined: Pairs) -> None:
 
 def model(trained: Model) -> None:
     """Where the model lies, and what it forgot."""
-    import os
-
     if os.environ.get("RANK", "0") != "0":  # one process of a distributed training speaks for all
         return
     say(f"model: {trained.folder}")
@@ -143,15 +147,10 @@ def controls(result: Controls) -> None:
         raise typer.Exit(1)
 
 
-def probe(result: Probe) -> None:
-    """How real an agent is, and whether it orders retrievers."""
-    behaviour((result.behaviour, result.order))
-    ends()
-
-
 def behaviour(result: tuple[Any, Any]) -> None:
     """What agents did, beside the targets."""
     printed(*(part for part in result if part is not None))
+    ends()
 
 
 def parts(made: Mapping[str, Run]) -> None:

@@ -1,17 +1,12 @@
-"""The answer of a comparison in plain sentences, and what its retrievers should have in common but do not.
-
-A text that is cut at 96 tokens ranks differently from one cut at 256, and so does one with a prompt before it.  Where
-arms differ in such a setting too, their results do not compare the retrievers alone, and the answer begins with that.
-"""
+"""The answer of a comparison in plain sentences; it begins with what its arms should have in common but do not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lrat_sim.comparison.paired import Estimate, Paired
+from lrat_sim.comparison.paired import LEVEL, Estimate, Paired
 from lrat_sim.comparison.record import Comparison, Pairing
-from lrat_sim.comparison.significance import LEVEL
 from lrat_sim.tables import interval, number, percent
 
 Described = Mapping[str, Any]
@@ -34,9 +29,8 @@ _MOST = 40
 def describe_gain(arm: str, base: str, measures: Mapping[str, Paired]) -> str:
     """What an arm gains over the base: success and its difference, whether that is clear, and the steps.
 
-    A difference is clear where its interval excludes zero.  With few tasks an interval is too narrow: where one without
-    zero stands beside a p-value above .05, that test decides and the sentence says so; the p-value is that of the one
-    test, not corrected for others.
+    A difference is clear where its interval excludes zero.  With few tasks an interval is too narrow: where it stands
+    beside a p-value above .05, of the one test and not corrected for others, that test decides.
     """
     success, steps = measures["success"], measures["steps_both_solve"]
     if success.difference.value is None:
@@ -64,12 +58,6 @@ def sentences(comparison: Comparison) -> dict[str, str]:
     return ({"": first} if first else {}) | by_arm or {"": "There are no two retrievers to compare."}
 
 
-def broken(errors: Mapping[str, int]) -> str | None:
-    """A sentence on the runs that broke, by arm; None where none did."""
-    counts = [f"{count:,} of {arm}" for arm, count in errors.items() if count]
-    return f"Runs that broke count as failures: {', '.join(counts)}." if counts else None
-
-
 def text_lengths(arms: Mapping[str, Described]) -> dict[str, int]:
     """How many tokens of a text each arm's encoder reads; arms that cut no text are left out."""
     lengths = {arm: _settings(described).get(_LENGTH, ()) for arm, described in arms.items()}
@@ -77,7 +65,8 @@ def text_lengths(arms: Mapping[str, Described]) -> dict[str, int]:
 
 
 def differences(arms: Mapping[str, Described], others: Mapping[str, Mapping[str, Any]] | None = None) -> str | None:
-    """A sentence on what differs between arms beside their retriever; None where nothing does.
+    """A sentence on what differs between arms beside their retriever, such as the length of texts; None where nothing
+    does.
 
     A setting that an arm's retriever does not have, such as an encoder's prompt in BM25, does not count; of the
     ``others``, with which an arm was run, one that it lacks is ``none``.

@@ -1,9 +1,4 @@
-"""Any number of arms, each against each, paired by task.
-
-An arm is one retriever (with one agent) that ran on the tasks; its table holds one row of metrics a task, as
-:func:`lrat_sim.comparison.runs.run_table` makes them, and there is one table a seed.  The comparison is over the tasks
-*asked*, not over those that happened to finish.
-"""
+"""Any number of arms, each against each, paired by task: over the tasks *asked*, not those that happened to finish."""
 
 from __future__ import annotations
 
@@ -14,21 +9,31 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from lrat_sim.comparison.answer import Described, broken, differences, gains, text_lengths
-from lrat_sim.comparison.calibration import error_of, exchange_of, parts_of
-from lrat_sim.comparison.measures import MEASURES, ArmMetrics, Measure, TaskMetrics, values_of
+from lrat_sim.comparison.answer import Described, differences, gains, text_lengths
+from lrat_sim.comparison.measures import (
+    MEASURES,
+    ArmMetrics,
+    Measure,
+    TaskMetrics,
+    exchange_of,
+    parts_of,
+    values_of,
+)
 from lrat_sim.comparison.paired import (
     CONFIDENCE,
+    PERMUTATIONS,
+    Exchange,
     Paired,
-    Statistic,
+    Values,
     compare_pair,
     gap_closed,
+    holm,
+    permutation_tests,
     standard_error,
     value_of,
 )
 from lrat_sim.comparison.record import Comparison, Pairing, Summary
 from lrat_sim.comparison.runs import mean_over_seeds
-from lrat_sim.comparison.significance import PERMUTATIONS, Exchange, Values, holm, permutation_tests
 from lrat_sim.errors import InputError
 
 RESAMPLES = 10_000
@@ -69,33 +74,31 @@ def compare(
         runs: the run folders of each arm, one a seed, relative to where the comparison will lie.
         retrievers: how each arm's retriever describes itself; the answer begins with what differs beside it.
         others: further settings of each arm that should be the same for all, by name.
-
-    Raises:
-        InputError: an arm that is not there or has no table, no task, or a task twice.
     """
     tables = {name: [arm] if isinstance(arm, Mapping) else list(arm) for name, arm in arms.items()}
     for role, name in (("base", base), ("oracle", oracle)):
         if name is not None and name not in tables:
             raise InputError(f"the {role} {name!r} is none of the arms ({', '.join(arms)}); name one of them.")
-    empty = [name for name, seeds in tables.items() if not seeds]
-    if empty:
+    if empty := [name for name, seeds in tables.items() if not seeds]:
         raise InputError(f"the arm {empty[0]!r} has no table of metrics; give one a seed.")
     if not tasks_asked or len(set(tasks_asked)) != len(tasks_asked):
         raise InputError("the tasks asked must be one or more ids, each once; correct the list of tasks.")
     if resamples < 1 or permutations < 1:
         raise InputError(f"resamples is {resamples} and permutations {permutations}; give 1 or more of each.")
-    measured = _Arms(tables, oracle, tasks_asked, seed, resamples)
+    measured = _Arms(tables, oracle, tasks_asked, seed=seed, resamples=resamples)
     # pairs against the base first: they are what the answer is about
     pairs = [(base, name) for name in tables if name != base]
     pairs += combinations([name for name in tables if name != base], 2)
     pairings = [measured.pairing(first, second, base) for first, second in pairs]
-    tests = sum(paired.test is not None for pairing in pairings for paired in pairing.measures.values())
-    permutations = max(permutations, min(_PER_TEST * tests, _AT_MOST))
     # tested last, since the correction needs to know the whole family
-    pairings = _tested(measured, pairings, permutations)
+    tests, permutations = _test(measured, pairings, permutations)
     summaries = [measured.summary(name, list((runs or {}).get(name, ()))) for name in tables]
-    errors, lengths = {summary.name: summary.errors for summary in summaries}, text_lengths(retrievers or {})
-    first_sentences = filter(None, [differences(retrievers or {}, others), broken(errors)])
+    counts = ", ".join(f"{summary.errors:,} of {summary.name}" for summary in summaries if summary.errors)
+    broken = f"Runs that broke count as failures: {counts}." if counts else None
+    lengths, first_sentences = (
+        text_lengths(retrievers or {}),
+        filter(None, [differences(retrievers or {}, others), broken]),
+    )
     return Comparison(
         answer=" ".join([*first_sentences, *gains(pairings, base, oracle).values()]),
         base=base,
@@ -118,18 +121,14 @@ class _Arms:
     """The arms of one comparison, and how to measure them."""
 
     def __init__(
-        self,
-        tables: Mapping[str, Sequence[ArmMetrics]],
-        oracle: str | None,
-        tasks: Sequence[str],
-        seed: int,
-        resamples: int,
+        self, tables: Mapping[str, Sequence[ArmMetrics]], oracle: str | None, tasks: Sequence[str], **drawn: int
     ):
-        self.tables, self.oracle, self.tasks = tables, oracle, tasks
-        self.seed, self.resamples = seed, resamples
+        self.tables, self.oracle, self.tasks, self.drawn = tables, oracle, tasks, drawn
         self.arms = {name: mean_over_seeds(seeds) for name, seeds in tables.items()}
-        rows = {task: [arm.get(task, {}) for arm in self.arms.values()] for task in tasks}
-        self.evidence = {task for task in tasks if any(row.get("evidence_recall") is not None for row in rows[task])}
+        arms = self.arms.values()
+        self.evidence = {
+            task for task in tasks if any(arm.get(task, {}).get("evidence_recall") is not None for arm in arms)
+        }
 
     def values(self, measure: Measure, *arms: ArmMetrics) -> tuple[Sequence[str], list[Values]]:
         """The tasks that count under all arms, and the values of a measure over them, one array an arm."""
@@ -158,7 +157,7 @@ class _Arms:
             over_tasks={
                 measure.name: standard_error(self.values(measure, arm)[1][0])
                 for measure in own
-                if _statistic(measure) is None
+                if measure.statistic is None
             },
             over_seeds={measure.name: _spread([self._mean(measure, table) for table in seeds]) for measure in own},
             runs=runs,
@@ -169,8 +168,8 @@ class _Arms:
         start, end = self.arms[first], self.arms[second]
         closed = None
         if self.oracle is not None and second != self.oracle and first == base != self.oracle:
-            _, successes = self.values(_SUCCESS, start, end, self.arms[self.oracle])
-            closed = gap_closed(*successes, seed=self.seed, resamples=self.resamples)
+            _, (low, reached, high) = self.values(_SUCCESS, start, end, self.arms[self.oracle])
+            closed = gap_closed(low, reached, high, **self.drawn)
         tasks, (before, after) = self.values(_SUCCESS, start, end)
         gains = dict(zip(tasks, after - before, strict=True))
         return Pairing(
@@ -186,64 +185,50 @@ class _Arms:
     def exchange(self, measure: Measure, first: str, second: str) -> Exchange:
         """What the permutation test of a measure exchanges, over all the tasks asked."""
         tasks, (before, after) = self.values(measure, self.arms[first], self.arms[second])
-        if _statistic(measure) is not None:
+        if measure.statistic is not None:
             return exchange_of(before, after)
         gains = dict(zip(tasks, after - before, strict=True))
         return Exchange(differences=np.array([[gains.get(task, 0.0)] for task in self.tasks]))
 
     def _paired(self, measure: Measure, first: str, second: str) -> Paired:
         _, (before, after) = self.values(measure, self.arms[first], self.arms[second])
-        how: dict[str, Any] = {"better": measure.better, "seed": self.seed, "resamples": self.resamples}
-        paired = compare_pair(before, after, **how, statistic=_statistic(measure))
+        paired = compare_pair(before, after, better=measure.better, statistic=measure.statistic, **self.drawn)
         seeds = self.tables[first], self.tables[second]
         # the spread of the difference needs seeds that go together one by one
         if min(map(len, seeds)) < 2 or len(seeds[0]) != len(seeds[1]):
             return paired
-        spread = _spread([self._difference(measure, *arms) for arms in zip(*seeds, strict=True)])
-        return replace(paired, over_seeds=spread)
+        differences = []
+        for arms in zip(*seeds, strict=True):
+            start, end = (value_of(values, measure.statistic) for values in self.values(measure, *arms)[1])
+            differences.append(None if start is None or end is None else end - start)
+        return replace(paired, over_seeds=_spread(differences))
 
     def _mean(self, measure: Measure, arm: ArmMetrics) -> float | None:
-        return value_of(self.values(measure, arm)[1][0], _statistic(measure))
-
-    def _difference(self, measure: Measure, start: ArmMetrics, end: ArmMetrics) -> float | None:
-        """Of one seed."""
-        before, after = (value_of(values, _statistic(measure)) for values in self.values(measure, start, end)[1])
-        return None if before is None or after is None else after - before
+        return value_of(self.values(measure, arm)[1][0], measure.statistic)
 
 
-def _statistic(measure: Measure) -> Statistic | None:
-    """How a measure comes from its tasks, where it is not their mean."""
-    return error_of if measure.population == "stated" else None
+def _test(arms: _Arms, pairings: Sequence[Pairing], permutations: int) -> tuple[int, int]:
+    """Adds p-values to the pairings, all from the same exchanges and corrected together.
 
-
-def _tested(arms: _Arms, pairings: list[Pairing], permutations: int) -> list[Pairing]:
-    """The pairings with their p-values, all from the same exchanges, and corrected together."""
-    p_values = {
-        (index, measure.name): pairing.measures[measure.name].p
-        for index, pairing in enumerate(pairings)
-        for measure in MEASURES
-        if pairing.measures[measure.name].test is not None
-    }
-    measures = {measure.name: measure for measure in MEASURES}
-    missing = [key for key, p in p_values.items() if p is None]
-    exchanges = [arms.exchange(measures[name], pairings[index].base, pairings[index].arm) for index, name in missing]
-    permuted = permutation_tests(exchanges, seed=arms.seed, permutations=permutations)
-    known = {key: p for key, p in p_values.items() if p is not None} | dict(zip(missing, permuted, strict=True))
-    corrected = dict(zip(known, holm(list(known.values())), strict=True))
-    return [
-        replace(
-            pairing,
-            measures={
-                name: replace(paired, p=known.get((index, name)), p_holm=corrected.get((index, name)))
-                for name, paired in pairing.measures.items()
-            },
-        )
-        for index, pairing in enumerate(pairings)
+    Returns the number of tests, and that of exchanges, of which a large family needs more.
+    """
+    tests = [(pairing, measure) for pairing in pairings for measure in MEASURES if pairing.measures[measure.name].test]
+    permutations = max(permutations, min(_PER_TEST * len(tests), _AT_MOST))
+    by_mcnemar = [pairing.measures[measure.name].p for pairing, measure in tests]
+    exchanges = [
+        arms.exchange(measure, pairing.base, pairing.arm)
+        for (pairing, measure), p in zip(tests, by_mcnemar, strict=True)
+        if p is None
     ]
+    permuted = iter(permutation_tests(exchanges, seed=arms.drawn["seed"], permutations=permutations))
+    p_values = [next(permuted) if p is None else p for p in by_mcnemar]
+    for (pairing, measure), p, p_holm in zip(tests, p_values, holm(p_values), strict=True):
+        pairing.measures[measure.name] = replace(pairing.measures[measure.name], p=p, p_holm=p_holm)
+    return len(tests), permutations
 
 
 def _count(row: TaskMetrics, what: str, absent: str) -> int:
-    """How many of a task's runs are so; where the row does not count them, one whose metric ``absent`` is unknown."""
+    """How many of a task's runs are so; by default one whose metric ``absent`` is unknown."""
     return round(row.get(what, float(row.get(absent) is None)) or 0)
 
 

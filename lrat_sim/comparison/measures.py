@@ -1,22 +1,31 @@
-"""What is compared, and over which tasks: the list that the statistics, the tables and the saved file all follow."""
+"""What is compared, and over which tasks: the list that the statistics, the tables and the saved file all follow.
+
+The expected calibration error is no mean over tasks.  It is sum_b |sum over answers in bin b of (confidence - right)| /
+answers; both sums add up over tasks, so that a task is described by its sums by bin and its count of answers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
-from lrat_sim.comparison.paired import Better
-from lrat_sim.grading.metrics import MAY_BE_UNKNOWN
+from lrat_sim.comparison.paired import Better, Exchange, Statistic, Values
+from lrat_sim.grading.metrics import MAY_BE_UNKNOWN, confidence_bins
 
 TaskMetrics = Mapping[str, float | None]
 """The metrics of one task under one arm."""
 
 ArmMetrics = Mapping[str, TaskMetrics]
 """The metrics of one arm by task id."""
+
+BINS = 10
+STATED = "stated"
+_PARTS = (*(f"calibration_{number}" for number in range(BINS)), STATED)
 
 Population = Literal["asked", "evidence", "ran", "both_solve", "searched", "stated"]
 
@@ -44,6 +53,11 @@ class Measure(Struct, frozen=True):
         """What a value is multiplied by where it is shown: shares in percent or points."""
         return 100.0 if self.unit == "share" else 1.0
 
+    @property
+    def statistic(self) -> Statistic | None:
+        """How it comes from its tasks, where it is not their mean."""
+        return error_of if self.population == "stated" else None
+
 
 MEASURES = msgspec.yaml.decode(Path(__file__).with_name("measures.yaml").read_bytes(), type=tuple[Measure, ...])
 
@@ -58,14 +72,13 @@ def values_of(
 ) -> dict[str, list[float]]:
     """The tasks that count for a measure, each with one value an arm.
 
+    There are none where tokens or cost of some task are unknown, since a mean over the known ones would mislead.
+
     Args:
         measure: a mean over tasks (not ``stated``).
         arms: one (for its own mean) or several (paired).
         tasks: ids of the tasks asked, in order.
         evidence: ids of those that have evidence.
-
-    Returns:
-        Nothing at all where tokens or cost of some task are unknown, since a mean over the known ones would mislead.
     """
     counted: dict[str, list[float]] = {}
     absent = 0.0 if measure.population in ("asked", "evidence") else None
@@ -84,3 +97,41 @@ def values_of(
         elif None not in rows and any(unreported(row, measure.metric) for row in rows if row):
             return {}
     return counted
+
+
+def calibration_parts(answers: Iterable[tuple[float, float]]) -> dict[str, float]:
+    """What a task adds to the calibration error, as metrics of its row: ``calibration_0`` ... ``calibration_9``, the
+    sums of the bins, and ``stated``, the count of answers.
+
+    Args:
+        answers: (confidence from 0 to 100, 1 where right else 0) of each graded answer that states one.
+    """
+    stated = list(answers)
+    sums = confidence_bins([confidence for confidence, _ in stated], [right for _, right in stated], bins=BINS)
+    return dict(zip(_PARTS, [*map(float, sums), float(len(stated))], strict=True))
+
+
+def parts_of(arm: Mapping[str, Mapping[str, float | None]], tasks: Sequence[str]) -> Values:
+    """What each task adds under an arm, shape (tasks, parts); zeros where it states nothing."""
+    rows = [arm.get(task, {}) for task in tasks]
+    return np.array([[row.get(part) or 0.0 for part in _PARTS] for row in rows], dtype=np.float64).reshape(-1, BINS + 1)
+
+
+def error_of(sums: Values) -> Values:
+    """The calibration error, from 0 to 1, of parts summed (or averaged) over tasks, shape (..., parts); 0 where nothing
+    was stated."""
+    wrong, stated = np.abs(sums[..., :-1]).sum(axis=-1), sums[..., -1]
+    # rounded, so that errors that are equal are so to the last bit
+    return np.asarray(np.round(wrong / np.where(stated > 0, stated, 1.0), 12))
+
+
+def exchange_of(base: Values, arm: Values) -> Exchange:
+    """The difference of the calibration errors, as what the permutation test exchanges by task; both shape
+    (tasks, parts), of the same tasks in the same order."""
+    both = (base + arm).sum(axis=0)
+
+    def difference(sums: Values) -> Values:
+        # a task's parts under the arm are half their sum over both arms plus half their difference; exchanged, minus it
+        return error_of((both + sums) / 2) - error_of((both - sums) / 2)
+
+    return Exchange(differences=arm - base, difference=difference)

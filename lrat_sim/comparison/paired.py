@@ -1,25 +1,33 @@
-"""Statistics of one metric under two arms, paired by task.
+"""Statistics of one metric under two arms, paired by task, which removes how hard each task is from the noise.
 
-Both arms ran on the same tasks, so the difference is taken task by task; that removes how hard each task is from
-the noise.  Intervals come from resampling tasks, never arms apart (``scipy.stats.bootstrap``, percentile).
-The percentile method is taken because it costs time linear in the tasks, has no degenerate case where all
-differences are equal, and carries over to ratios.
+Intervals come from resampling tasks, never arms apart (``scipy.stats.bootstrap``).  The percentile method costs time
+linear in the tasks, has no degenerate case where all differences are equal, and carries over to ratios.
+
+Tests: under the null hypothesis the two arms of a task could as well have been the other way round.  *McNemar's* test,
+exact and for values of 0 and 1, asks how often so uneven a split of the discordant tasks comes up then.  The
+*permutation test* exchanges the arms' labels task by task (for a mean: flips the sign of each task's difference) and
+asks how often so large a difference comes up; it is exact up to 13 tasks, and takes random exchanges beyond.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from lrat_sim.comparison.significance import BATCH_CELLS, Values, mcnemar, smallest_difference
 from lrat_sim.tables import NORMAL_QUANTILE, interval
 
-CONFIDENCE = 0.95
+Values = npt.NDArray[np.float64]
+
+# resampled values held at once: bounds memory whatever the number of tasks
+BATCH_CELLS = 4_000_000
+
+CONFIDENCE, LEVEL, POWER = 0.95, 0.05, 0.8
+PERMUTATIONS = 9_999
 
 Statistic = Callable[[Values], Values]
 """A metric of several tasks, shape (...,), from what each adds, averaged over them, shape (..., parts)."""
@@ -32,13 +40,10 @@ _UNBOUNDED = 1e100
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
-    """A value with its 95 % interval; ``value`` None where it is undefined.
+    """A value with its 95 % interval."""
 
-    ``low`` or ``high`` is None where that side has no bound (a ratio whose denominator may be zero) or where fewer
-    than two tasks leave nothing to resample.
-    """
-
-    value: float | None = None
+    value: float | None = None  # None where it is undefined
+    # None where that side has no bound (a ratio whose denominator may be zero), and below two tasks
     low: float | None = None
     high: float | None = None
 
@@ -77,7 +82,7 @@ def compare_pair(
     """Difference, relative difference, wins, ties and losses, the smallest difference that could show.
 
     Values of 0 and 1 are tested by McNemar's test; permutation tests are left to the caller, who knows all of them
-    (:func:`~lrat_sim.comparison.significance.permutation_tests`).
+    (:func:`~lrat_sim.comparison.paired.permutation_tests`).
 
     Args:
         base: one value a task, shape (tasks,); what each task adds, shape (tasks, parts), for a ``statistic``.
@@ -100,10 +105,8 @@ def compare_pair(
     # equal up to rounding is a tie: means over samples such as 1/3 + 1/3 need not be equal to the last bit
     gain = np.where(np.isclose(second, first), 0.0, second - first) * (1 if better == "higher" else -1)
     wins, losses = int((gain > 0).sum()), int((gain < 0).sum())
-    error: float | None = None
-    if statistic is None:
-        error = standard_error(arm - base)
-    elif difference.low is not None and difference.high is not None:
+    error = standard_error(arm - base) if statistic is None else None
+    if statistic is not None and difference.low is not None and difference.high is not None:
         # that of a normal distribution as wide as the interval
         error = (difference.high - difference.low) / (2 * NORMAL_QUANTILE)
     is_binary = statistic is None and bool(np.isin([base, arm], (0.0, 1.0)).all())
@@ -125,9 +128,7 @@ def compare_pair(
 
 def value_of(values: Values, statistic: Statistic | None = None) -> float | None:
     """The mean over tasks, or another statistic of them; None where no task counts."""
-    if not _counts(values).any():
-        return None
-    return float((statistic or _itself)(values.mean(axis=0)))
+    return float((statistic or _itself)(values.mean(axis=0))) if _counts(values).any() else None
 
 
 def _itself(means: Values) -> Values:
@@ -169,11 +170,8 @@ def _estimate(value: float, drawn: Values) -> Estimate:
 
 
 def resampled(values: Values, *, seed: int, resamples: int) -> Values:
-    """Means over resamples of the tasks, drawn with replacement; one seed draws the same tasks for all values.
-
-    Takes one value a task, shape (tasks,), or several, shape (tasks, parts); returns shape (resamples,) or
-    (parts, resamples), without resamples below two tasks.
-    """
+    """Means over resamples of the tasks, drawn with replacement, from shape (tasks,) or (tasks, parts) to shape
+    (resamples,) or (parts, resamples); below two tasks there are no resamples."""
     if len(values) < 2:
         return np.empty((*values.shape[1:], 0))
     table = np.ascontiguousarray(values.reshape(len(values), -1))
@@ -195,16 +193,9 @@ def _resampled(data: bytes, parts: int, seed: int, resamples: int) -> Values:
         counts = np.bincount(positions, minlength=rows.size).reshape(*drawn.shape[:-1], tasks)
         return np.moveaxis(counts @ table / tasks, -1, 0)
 
-    result = stats.bootstrap(
-        (np.arange(tasks),),
-        means,
-        n_resamples=resamples,
-        batch=int(np.clip(BATCH_CELLS // tasks, 1, resamples)),
-        vectorized=True,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    distribution: Values = result.bootstrap_distribution
+    batch, rng = int(np.clip(BATCH_CELLS // tasks, 1, resamples)), np.random.default_rng(seed)
+    how: dict[str, Any] = {"n_resamples": resamples, "batch": batch, "vectorized": True, "method": "percentile"}
+    distribution: Values = stats.bootstrap((np.arange(tasks),), means, **how, rng=rng).bootstrap_distribution
     distribution.setflags(write=False)
     return distribution
 
@@ -217,3 +208,78 @@ def _ratio(numerator: Values, denominator: Values) -> Values:
 
 def _finite(value: float) -> float | None:
     return float(value) if abs(value) < _UNBOUNDED / 1e50 else None
+
+
+class Exchange(Struct, frozen=True, kw_only=True):
+    """A statistic of two arms whose labels are exchanged by task."""
+
+    # arm - base of what the statistic is made of, shape (tasks, parts); a task that does not count is 0
+    differences: Values
+    # the arms' difference, shape (...,), from sums over tasks of `differences` with signs, shape (..., parts); by
+    # default that of the means, but for a factor that the test does not depend on
+    difference: Callable[[Values], Values] = lambda sums: sums[..., 0]
+
+
+def mcnemar(wins: int, losses: int) -> float:
+    """Exact two-sided McNemar test: the p-value of ``wins`` of the discordant pairs if either were as likely."""
+    from scipy import stats  # here, since loading it takes longer than all else that a short command does
+
+    return float(stats.binomtest(wins, wins + losses, 0.5).pvalue) if wins + losses else 1.0
+
+
+def permutation_tests(exchanges: Sequence[Exchange], *, seed: int, permutations: int = PERMUTATIONS) -> list[float]:
+    """The two-sided p-value of each statistic, all under the same exchanges of the arms' labels by task.
+
+    There are so many ``permutations``, or all there are where those are fewer; the smallest p-value that can come out
+    is 2 / (permutations + 1).
+    """
+    if not exchanges:
+        return []
+    from scipy import stats
+
+    tasks = len(exchanges[0].differences)
+    if tasks < 2:
+        return [1.0] * len(exchanges)
+    ends = np.cumsum([exchange.differences.shape[1] for exchange in exchanges])[:-1]
+    columns = np.concatenate([exchange.differences for exchange in exchanges], axis=1)
+    scale = np.abs(columns).max(axis=0, initial=0.0)
+    scale[scale == 0] = 1.0
+
+    def statistic(signs: Values, axis: int = -1) -> Values:
+        # rounded, so that sums that are equal are so to the last bit: ties count as extreme
+        sums = np.round(signs @ (columns / scale), 9) * scale
+        parts = np.split(sums, ends, axis=-1)
+        return np.stack([exchange.difference(part) for exchange, part in zip(exchanges, parts, strict=True)], axis=-1)
+
+    # flipping the signs of ones gives the signs themselves, drawn once for all statistics
+    batch, rng = max(1, BATCH_CELLS // max(tasks, columns.shape[1])), np.random.default_rng(seed)
+    how: dict[str, Any] = {"permutation_type": "samples", "vectorized": True, "n_resamples": permutations}
+    result = stats.permutation_test((np.ones(tasks),), statistic, **how, batch=batch, rng=rng)
+    return [float(p) for p in np.minimum(np.atleast_1d(result.pvalue), 1.0)]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction (1979): p-values that may all be held against one level, in the order given.
+
+    With the p-values in rising order, p_(1) to p_(m), the corrected one is the largest of (m - j + 1) * p_(j) over
+    j = 1 ... i, at most 1.  Calling significant what then lies below the level errs anywhere in the family with at
+    most that probability, however the tests depend on one another.
+    """
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, (len(p_values) - rank) * p_values[index])
+        corrected[index] = min(1.0, highest)
+    return corrected
+
+
+def smallest_difference(error: float) -> float | None:
+    """The smallest true difference that these tasks would show, with 80 % power at a two-sided level of 5 %; None where
+    nothing varied.
+
+    It is (z_0.975 + z_0.8) * e = 2.80 * e, where e is the standard error of the difference.  That assumes that the
+    difference of the means is about normal, and that the tasks' differences would spread about its true value as they
+    do about the measured one; it is not corrected for the number of tests.
+    """
+    from scipy import stats
+
+    return float(stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)) * error if error > 0 else None

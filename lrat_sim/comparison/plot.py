@@ -40,11 +40,8 @@ def success_plot(comparison: Comparison, slug: str, looks: Looks) -> Plot:
 def success_record(comparison: Comparison, arm: str) -> dict[str, Any]:
     """The success of an arm with its standard error, as computed."""
     summary = comparison.arm(arm)
-    return {
-        "arm": arm,
-        "success": summary.means.get("success"),
-        "error_over_tasks": summary.over_tasks.get("success"),
-    }
+    success, error = summary.means.get("success"), summary.over_tasks.get("success")
+    return {"arm": arm, "success": success, "error_over_tasks": error}
 
 
 def row_panel(marks: Sequence[Line | Bars | Note], names: Sequence[str], x: Axis, right: float = 12) -> Panel:

@@ -46,16 +46,10 @@ class Pairing(Struct, frozen=True, kw_only=True):
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """What the arms did, how each differs from each, and how that was computed.
-
-    ``pairings`` holds those against the base first, in the order of the arms, then all others.  ``tests`` is the
-    number of tests that ``correction`` takes together.  ``setting`` says what was compared, as far as that is known:
-    ``agent``, ``task_set``, ``split``, ``k``, ``seeds``, and by arm ``text_length``, the tokens that its encoder reads.
-    ``answer`` begins with what differs between the arms beside their retrievers, and with the runs that broke.
-    """
+    """What the arms did, how each differs from each, and how that was computed."""
 
     schema_version: int = SCHEMA_VERSION
-    answer: str
+    answer: str  # begins with what differs between the arms beside their retrievers, and with the runs that broke
     base: str
     oracle: str | None
     tasks_asked: int
@@ -65,11 +59,12 @@ class Comparison(Struct, frozen=True, kw_only=True):
     confidence: float
     interval: str = "percentile bootstrap over tasks, paired"
     permutations: int = 0
-    tests: int = 0
+    tests: int = 0  # that the correction takes together
     correction: str = "Holm; the family is every tested measure of every pair of arms in this comparison"
+    # as far as they are known: agent, task_set, split, k, seeds, and by arm text_length, the tokens its encoder reads
     setting: dict[str, Any] = {}
     summaries: list[Summary]
-    pairings: list[Pairing]
+    pairings: list[Pairing]  # those against the base first, in the order of the arms
     measures: list[Measure]
 
     @property
@@ -92,12 +87,12 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 def save(comparison: Comparison, path: Path) -> None:
-    """Writes the comparison as indented JSON: every number of the tables, with intervals, counts and definitions."""
+    """Writes the comparison as JSON: every number of the tables, with intervals, counts and definitions."""
     write_json(path, comparison)
 
 
 def load(path: Path) -> Comparison:
-    """Reads what :func:`save` wrote; an InputError where that is missing, damaged, or of a later lrat-sim."""
+    """Reads what :func:`save` wrote."""
     return read_json(path, Comparison, "a comparison", "compare the runs again", known=SCHEMA_VERSION)
 
 

@@ -13,8 +13,7 @@ from statistics import fmean
 import ir_measures
 
 from lrat_sim.artifact import Store
-from lrat_sim.comparison.calibration import STATED, calibration_parts
-from lrat_sim.comparison.measures import MEASURES, ArmMetrics, TaskMetrics, unreported
+from lrat_sim.comparison.measures import MEASURES, STATED, ArmMetrics, TaskMetrics, calibration_parts, unreported
 from lrat_sim.grading.answers import latest_grades
 from lrat_sim.grading.metrics import TaskTable, measure, task_table
 from lrat_sim.grading.run import GRADES
@@ -28,17 +27,10 @@ _AT_ONCE = 5_000
 
 
 def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None) -> TaskTable:
-    """The metrics of a graded run by task: those of :func:`lrat_sim.grading.run.run_tables`, those of the issued
-    queries, and what each task adds to the calibration error.  Reads the trajectories once, one at a time.
+    """The metrics of a run folder by task: those of :func:`lrat_sim.grading.run.run_tables`, those of the issued
+    queries at k, and what each task adds to the calibration error.
 
-    Args:
-        run: the run folder; a run that was not graded has its answers ungraded.
-        tasks: those that count; trajectories of others are passed over.
-        k: results per search, at which the issued queries are measured.
-        judge: the name of the judge whose grades count; by default the latest of any.
-
-    Raises:
-        InputError: it is no run folder.
+    Without a grade by the ``judge`` of that name (by default the latest of any) an answer is ungraded.
     """
     by_id = {task.id: task for task in tasks}
     queries = Queries(by_id, k)
@@ -65,8 +57,8 @@ def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None
 def mean_over_seeds(tables: Sequence[ArmMetrics]) -> ArmMetrics:
     """One row a task from the rows that several seeds gave it (one table each): the mean of every metric.
 
-    A seed in which a task was not run is a failure of that seed: no success, no evidence; lengths are means over the
-    seeds that ran.  Tokens and cost that one seed does not know are unknown.
+    A task that was not run in a seed failed in it: no success, no evidence; lengths are means over the seeds that ran.
+    Tokens and cost that one seed does not know are unknown.
     """
     if len(tables) == 1:
         return tables[0]
@@ -90,15 +82,11 @@ def _mean(rows: Sequence[TaskMetrics | None]) -> dict[str, float | None]:
 
 
 class Queries:
-    """Gathers the searches of trajectories as they pass, and measures them.
+    """Gathers the searches of trajectories as they pass, and measures them by nDCG, recall and reciprocal rank at k.
 
-    Every search that ran is a query, its hits as the agent got them; one that found nothing counts as 0.  A multi-hop
+    Every search that ran for a task with evidence is a query; one that found nothing counts as 0.  A multi-hop
     question's query is measured against all of the task's evidence, although it asks for one hop: the figures compare
     retrievers, they are not those of a test collection.
-
-    Args:
-        tasks: those asked; the searches of others, and of tasks without evidence, are passed over.
-        k: the rank at which nDCG, recall and reciprocal rank are cut off.
     """
 
     def __init__(self, tasks: Mapping[str, Task], k: int):

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 
 from lrat_sim.comparison.answer import sentences
 from lrat_sim.comparison.measures import Measure
-from lrat_sim.comparison.paired import Paired
+from lrat_sim.comparison.paired import LEVEL, Paired
 from lrat_sim.comparison.record import Comparison, Pairing, Summary, arms_of, by_series
-from lrat_sim.comparison.significance import LEVEL
 from lrat_sim.tables import NONE, Group, Row, Table, dollars, interval, noise, number, p_value
 
 if TYPE_CHECKING:
@@ -39,10 +38,7 @@ def results_table(
     """Success of every arm with its noise, its gain over the base, evidence recall and steps.
 
     Several comparisons are grouped by agent, task set and split; those that differ in k stand beside one another.
-
-    Args:
-        comparisons: one or more.
-        figures: further figures of an arm of a comparison, by heading.
+    ``figures`` gives further figures of an arm of a comparison, by heading.
     """
     alone = len(comparisons) == 1
     arms = [(comparison, arm) for comparison in comparisons for arm in comparison.arms]
@@ -79,8 +75,8 @@ def results_table(
 
 
 def _result_cells(comparison: Comparison, arm: str, seeded: bool) -> list[str]:
-    summary, pairing, gain = comparison.arm(arm), comparison.pairing(arm), [""] * 3
-    if pairing is not None:
+    summary, gain = comparison.arm(arm), [""] * 3
+    if (pairing := comparison.pairing(arm)) is not None:
         success = pairing.measures["success"]
         value = number(success.difference.value, scale=100, sign=True)
         gain = [value, success.difference.interval(scale=100), p_value(success.p_holm)]
@@ -117,10 +113,9 @@ def render(comparison: Comparison) -> RenderableType:
 
     notes = []
     for pairing in comparison.against_base():
-        relative, gain = pairing.measures["success"].relative, ""
-        if relative.value is not None:
-            change = number(relative.value, 0, scale=100, sign=True, unit=" %")
-            gain = f"success {change} ({relative.interval(0, scale=100)}), "
+        relative = pairing.measures["success"].relative
+        change = number(relative.value, 0, scale=100, sign=True, unit=" %")
+        gain = f"success {change} ({relative.interval(0, scale=100)}), " if relative.value is not None else ""
         outcome = f"won {named(pairing.won)}; tied {len(pairing.tied)}; lost {named(pairing.lost)}"
         notes.append(f"{pairing.arm} against {pairing.base}: {gain}{outcome}.")
     if lengths := comparison.setting.get("text_length"):
@@ -132,12 +127,8 @@ def render(comparison: Comparison) -> RenderableType:
 
 
 def comparison_tables(comparison: Comparison, prefix: str = "") -> list[Table]:
-    """Means, retrieval, differences from the base, and the other pairs, each where there is something to show.
-
-    Args:
-        comparison: what is shown.
-        prefix: of the tables' slugs.
-    """
+    """Means, retrieval, differences from the base and the other pairs, each where there is something to show; with a
+    prefix of their slugs."""
     tables = [_means(comparison), _retrieval(comparison), _differences(comparison), _other_pairs(comparison)]
     return [replace(table, slug=prefix + table.slug) for table in tables if table.rows]
 
@@ -201,11 +192,8 @@ def _retrieval(comparison: Comparison) -> Table:
 
 def _by_arm(comparison: Comparison, columns: Mapping[str, Column], **fields: Any) -> Table:
     """A row an arm; none where there are no columns."""
-    rows = [
-        _arm_row(comparison, arm.name, [cell(arm) for cell in columns.values()])
-        for arm in comparison.summaries
-        if columns
-    ]
+    arms = comparison.summaries if columns else []
+    rows = [_arm_row(comparison, arm.name, [cell(arm) for cell in columns.values()]) for arm in arms]
     return Table(columns=["retriever", *columns], groups=[Group(rows)], **fields)
 
 
@@ -314,17 +302,13 @@ def _difference_record(pairing: Pairing, measure: Measure) -> dict[str, Any]:
 
 
 def _shown_measures(comparison: Comparison, *, retrieval: bool) -> list[Measure]:
-    """The measures of an arm by itself that some arm has, in the comparison's order; a cost of 0 is not shown, an
-    unknown one is."""
-
-    def is_shown(measure: Measure) -> bool:
-        nothing = 0 if measure.unit == "dollar" else None
-        return any(arm.means.get(measure.name) != nothing for arm in comparison.summaries)
-
+    """The measures of an arm by itself that some arm has; a cost of 0 is not shown, an unknown one is."""
+    own = [measure for measure in comparison.measures if measure.population != "both_solve"]
     return [
         measure
-        for measure in comparison.measures
-        if measure.population != "both_solve" and (measure.name in _RETRIEVAL) == retrieval and is_shown(measure)
+        for measure in own
+        if (measure.name in _RETRIEVAL) == retrieval
+        and {arm.means.get(measure.name) for arm in comparison.summaries} != {0 if measure.unit == "dollar" else None}
     ]
 
 

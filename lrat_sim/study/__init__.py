@@ -7,10 +7,9 @@ mines and trains, and keeps a record of what it holds (:class:`StudyRecord`).  A
 from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.study.ablate import ablate, load_arms
 from lrat_sim.study.arms import BASE, ORACLE, TRAINED, Arm, alike, opened, runnable_tasks
-from lrat_sim.study.compare import compare
-from lrat_sim.study.controls import Control, Controls, controls
+from lrat_sim.study.compare import compare, nested_subsets, sweep
 from lrat_sim.study.flywheel import DEMO, Flywheel, FlywheelResult, demo, flywheel
-from lrat_sim.study.probe import Probe, probe
+from lrat_sim.study.instrument import Control, Controls, Probe, controls, probe
 from lrat_sim.study.record import StudyRecord, read_study
 from lrat_sim.study.settings import (
     AblationSettings,
@@ -21,7 +20,6 @@ from lrat_sim.study.settings import (
     SweepSettings,
 )
 from lrat_sim.study.study import Condition, Study, StudyResult, graded_rollout
-from lrat_sim.study.sweep import nested_subsets, sweep
 
 __all__ = [
     "BASE", "DEMO", "ORACLE", "TRAINED", "AblationSettings", "Arm", "CallOptions", "CompareSettings", "Condition",

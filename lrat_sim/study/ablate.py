@@ -46,8 +46,7 @@ _DOCUMENT = 128
 
 
 class ArmSettings(Settings, frozen=True, kw_only=True):
-    """One arm of a table (``lrat_sim/recipes/ablate-arms.yaml``): a retriever that is not trained, or how one is made
-    from the collected runs.  An InputError names options that contradict one another or do nothing."""
+    """One arm of a table (``lrat_sim/recipes/ablate-arms.yaml``): a retriever, or how one is made from the runs."""
 
     description: Annotated[str, Meta(description="For readers.")] = ""
     retriever: Annotated[str | None, Meta(description="Not trained; base is what training starts from.")] = None
@@ -87,8 +86,7 @@ class ArmTable(Settings, frozen=True, kw_only=True):
 
 
 def load_arms(names: Sequence[str] = (), table: str = "ablate-arms") -> dict[str, ArmSettings]:
-    """Arms of a table by name, all of them by default, ``base`` always first; raises an UnknownName or InputError where
-    an arm, or a recipe or retriever that it names, cannot be."""
+    """Arms of a table by name, all of them by default, ``base`` always first; what they name must be there."""
     known = catalog.load("recipes", table, ArmTable).arms
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -117,14 +115,9 @@ def ablate(
 
     Args:
         datasets: a task set, or several by name, each with a ``train`` split and the one to evaluate on.
-        folder: see above.
+        folder: see above; a FingerprintMismatch says that it holds runs or models of something else.
         settings: what to do.
         judge: of the relevance of opened documents; by default the offline rules.
-
-    Raises:
-        InputError: a setting, an arm or a name is wrong, or training and held-out tasks share a question.
-        FingerprintMismatch: the folder holds runs or models of another agent, task set or recipe.
-        LimitReached: a limit of the calls ended it; rerun with a higher one to resume.
     """
     settings = settings or AblationSettings()
     arms = load_arms(settings.arms, settings.table)
@@ -138,8 +131,9 @@ def ablate(
         "samples": settings.samples,
         "seed": settings.collect_seed,
     }
-    recorded = {"table_of_arms": msgspec.to_builtins(arms)}
-    study = Study("ablate", folder, settings, made_from=made_from, recorded=recorded)
+    study = Study(
+        "ablate", folder, settings, made_from=made_from, recorded={"table_of_arms": msgspec.to_builtins(arms)}
+    )
     study.save()
     trained, seeds = sum(arm.mining is not None for arm in arms.values()), len(settings.seeds)
     study.total = len(sets) * ((trained > 0) + trained * (1 + seeds) + len(arms) * seeds)
@@ -155,7 +149,7 @@ class _OnTaskSet:
         self.agent = settings.own_agent()
         self.agents = {arm: settings.own_agent(**options.agent_options) for arm, options in arms.items()}
         self.train_tasks = runnable_tasks(dataset.tasks("train"), self.agent, settings.train_tasks)
-        self.condition = Condition.of(dataset, settings.split, self.agent, settings.test_tasks, name)
+        self.condition = Condition(dataset, settings.split, self.agent, settings.test_tasks, name)
         self.trained = {name: arm for name, arm in arms.items() if arm.mining is not None}
         # all encoders read documents as long as the longest that an arm is trained on
         self.length = max((arm.trained_by().max_document_length for arm in self.trained.values()), default=_DOCUMENT)

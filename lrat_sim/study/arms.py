@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from lrat_sim.progress import bar, console
 from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.registry import check_retriever, parse_spec
+from lrat_sim.retrieval.registry import check_retriever as check_spec
+from lrat_sim.retrieval.registry import parse_spec
 from lrat_sim.rollout.summary import left_out_sentence, runnable
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import RECORD, read_record
 
 BASE, TRAINED, ORACLE = "base", "trained", "oracle"
+
+AnyRetriever = Retriever | str | PathLike[str]
 
 _ENCODERS = ("dense", "embedding-api")
 # where a model reads more, `dense` cuts texts there
@@ -32,33 +36,33 @@ _LONGEST = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One arm of a comparison: its retriever, or a function that makes it for a seed, such as one that trains first.
-
-    ``agent`` runs it where that is another one than for the other arms, and ``differs`` holds the settings in which it
-    does, so that the comparison says so; ``folder`` names its run folder, where that is not the arm's own name.
-    """
+    """One arm of a comparison: its retriever, or a function that makes it for a seed, such as one that trains first."""
 
     name: str
     retriever: Retriever | Callable[[int], Retriever]
-    agent: AgentSettings | None = None
-    differs: Mapping[str, Any] = field(default_factory=dict)
-    folder: str | None = None
+    agent: AgentSettings | None = None  # who runs it, where that is not the agent of the other arms
+    differs: Mapping[str, Any] = field(default_factory=dict)  # that agent's settings; the comparison names them
+    folder: str | None = None  # its run folder, where that has not the arm's own name
 
 
 def opened(
-    spec: str | Path, dataset: Dataset, title: str | None = None, *, indexes: Path | None = None, **options: object
+    retriever: AnyRetriever,
+    dataset: Dataset,
+    title: str | None = None,
+    *,
+    indexes: Path | None = None,
+    **options: object,
 ) -> Retriever:
-    """A retriever over a data set's corpus, its index built with a progress bar where it is missing.
+    """A retriever over a data set's corpus, as :func:`lrat_sim.retrieval.open_retriever` opens it, unless it is open.
 
-    Args and errors are those of :func:`lrat_sim.retrieval.open_retriever`, and:
-
-    Args:
-        title: what the progress bar calls it.
-        indexes: the folder for its index; by default one beside the corpus for each spec and set of options, which
-            every run shares.
+    Its index is built under a progress bar (``title``) where it is missing, by default beside the corpus in a folder
+    for each spec and set of options, which every run shares.
     """
-    key = fingerprint([str(spec), {name: str(value) for name, value in options.items()}])[:8]
-    folder = indexes or dataset.folder / "indexes" / f"{parse_spec(str(spec))[0]}-{key}"
+    if isinstance(retriever, Retriever):
+        return retriever
+    spec = str(retriever)
+    key = fingerprint([spec, {name: str(value) for name, value in options.items()}])[:8]
+    folder = indexes or dataset.folder / "indexes" / f"{parse_spec(spec)[0]}-{key}"
     with bar(f"index {title or spec}") as progress:
         return open_retriever(spec, dataset.corpus, folder, progress=progress, **options)
 
@@ -77,9 +81,8 @@ def open_trained(dataset: Dataset, model: Path, length: int, **options: object) 
 def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict[str, Any]]:
     """The options to open arms (specs by name) with, so that their encoders read texts of one length, in tokens.
 
-    That is the ``length`` asked for; else the one that a spec gives (``dense:max_length=96``); else the longest that
-    one of the trained models was trained on; else the shortest of the encoders' own.  A spec that gives its own keeps
-    it, and the comparison then says so.
+    That is ``length``; else the one that a spec gives (``dense:max_length=96``); else the longest that a model was
+    trained on; else the shortest of the encoders' own.  A spec that gives its own keeps it.
     """
     encoders = [encoder for spec in specs.values() for encoder in _encoders(spec)]
     given = {int(options["max_length"]) for _, options in encoders if str(options.get("max_length", "")).isdecimal()}
@@ -91,15 +94,11 @@ def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict
     return {arm: {} if length is None else _reading(spec, length) for arm, spec in specs.items()}
 
 
-def open_arms(
-    retrievers: Mapping[str, str | Path | Retriever], dataset: Dataset, length: int | None = None
-) -> list[Arm]:
+def open_arms(retrievers: Mapping[str, AnyRetriever], dataset: Dataset, length: int | None = None) -> list[Arm]:
     """Retrievers by name as arms, their encoders reading texts of one length (:func:`alike`)."""
-    specs = {name: str(spec) for name, spec in retrievers.items() if not isinstance(spec, Retriever)}
-    options = alike(specs, length)
+    options = alike({name: str(spec) for name, spec in retrievers.items() if not isinstance(spec, Retriever)}, length)
     return [
-        Arm(name=name, retriever=spec if isinstance(spec, Retriever) else opened(spec, dataset, **options[name]))
-        for name, spec in retrievers.items()
+        Arm(name=name, retriever=opened(spec, dataset, **options.get(name, {}))) for name, spec in retrievers.items()
     ]
 
 
@@ -158,8 +157,8 @@ def _own_length(name: str, model: str | None) -> int | None:
 def named_retriever(spec: str) -> tuple[str, str]:
     """The name of an arm and its spec, from ``NAME=SPEC`` or from a spec that names itself.
 
-    An equals sign after a colon belongs to the spec; a model folder is called by its name, and one called ``model``
-    by that of the round or run that holds it.  Raises an InputError where the name cannot be that of a run folder.
+    An equals sign after a colon belongs to the spec; a model folder is called by its name, and one called ``model`` by
+    that of the round or run that holds it.
     """
     name, equals, rest = spec.partition("=")
     if equals and not {":", "/"} & {*name}:
@@ -170,29 +169,29 @@ def named_retriever(spec: str) -> tuple[str, str]:
     return own.replace("/", "-"), spec
 
 
-def check_retrievers(retrievers: Mapping[str, str | Path | Retriever], given: int = 2) -> None:
-    """Raises an InputError where there are fewer than the ``given`` ones, two at least, or one cannot be opened."""
+def check_retrievers(retrievers: Mapping[str, AnyRetriever], given: int = 2) -> None:
+    """Refuses fewer retrievers than were ``given``, fewer than two, or one that cannot be opened."""
     if len(retrievers) < max(2, given):
-        raise InputError(
-            "a comparison needs two retrievers or more, each under a name of its own; name them NAME=SPEC."
-        )
+        raise InputError("a comparison needs two retrievers or more, each of its own name; name them NAME=SPEC.")
     for name, spec in retrievers.items():
         check_arm(name)
-        if not isinstance(spec, Retriever):
-            check_retriever(spec)
+        check_retriever(spec)
+
+
+def check_retriever(retriever: AnyRetriever) -> None:
+    """Refuses a retriever that cannot be opened, before anything long begins and before anything is written."""
+    if not isinstance(retriever, Retriever):
+        check_spec(str(retriever))
 
 
 def check_arm(name: str) -> None:
-    """Raises an InputError where the name of an arm cannot be that of its run folder."""
+    """Refuses a name of an arm that cannot be that of its run folder."""
     if name != Path(name).name or name in ("", ".."):
         raise InputError(f"an arm is called {name!r}, which cannot name its run folder; use a plain word.")
 
 
 def runnable_tasks(tasks: Sequence[Task], agent: AgentSettings, limit: int | None = None) -> list[Task]:
-    """The tasks that an agent can be asked, at most ``limit``; says which have no plan that it needs.
-
-    Raises an InputError where none is left.
-    """
+    """The tasks that an agent can be asked, at most ``limit``; says which have no plan, and refuses where all have."""
     kept, left_out = runnable(list(tasks), agent)
     if left_out:
         console.print(left_out_sentence(left_out, len(tasks)), markup=False)

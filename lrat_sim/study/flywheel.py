@@ -39,21 +39,13 @@ from lrat_sim.models.budget import Budget
 from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.study import rounds as parts
 from lrat_sim.study.arms import BASE, TRAINED, Arm, open_arms, open_base, open_trained, opened, runnable_tasks
-from lrat_sim.study.gate import Decision, Rule, decide, frozen_tasks
 from lrat_sim.study.record import recorded_study
-from lrat_sim.study.rounds import (
-    Guarded,
-    Round,
-    Rounds,
-    arm_figures,
-    exposure,
-    figures_of,
-    replayed,
-    share_tasks,
-)
+from lrat_sim.study.rounds import Decision, Guarded, Round, Rounds, Rule, arm_figures
 from lrat_sim.study.settings import FlywheelSettings
 from lrat_sim.study.study import Condition, Study, StudyResult
+from lrat_sim.training.folder import add_figures
 from lrat_sim.training.settings import TrainingSettings
 
 # smaller than the defaults in the world, the tasks and the texts, so that it ends in minutes on two cores
@@ -63,8 +55,7 @@ DEMO = FlywheelSettings(training_options={"max_document_length": 96})
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class FlywheelResult(StudyResult):
-    """With the model in use at the end (the last accepted one, or the base model) and what became of the rounds; the
-    comparisons are named ``<split>-k<k>``."""
+    """With the model in use at the end, the last accepted one or the base; comparisons are named ``<split>-k<k>``."""
 
     model: Path
     rounds: Rounds
@@ -83,13 +74,12 @@ def flywheel(
     Args:
         dataset: with a ``train`` split, the splits to evaluate on, and that of the gate where there is one.
         folder: see above.
-        settings: what to do; the defaults where None.
+        settings: what to do.
         judge: of the relevance of opened documents; by default the offline rules.
         budget: of a study that this one is a part of.
 
     Raises:
-        InputError: a setting, a file or a name is wrong, training and held-out tasks share a question, or the folder
-            holds another study.
+        InputError: a setting, a file or a name is wrong, or training and held-out tasks share a question.
         FingerprintMismatch: the folder holds a flywheel with other settings.
         LimitReached: a limit of the calls ended it; rerun with a higher one to resume.
     """
@@ -105,11 +95,8 @@ def demo(folder: Path | str, settings: FlywheelSettings = DEMO) -> FlywheelResul
 
 class Flywheel:
     """A flywheel step by step: :meth:`run` is :func:`flywheel`, and its steps are methods, so that a subclass can
-    replace one of them, or add something between two of them.  All is checked before anything runs.
-
-    Attributes:
-        accepted: the rounds whose models the gate accepted so far.
-    """
+    replace one of them, or add something between two of them.  All is checked before anything runs; ``accepted`` holds
+    the rounds whose models the gate accepted so far."""
 
     def __init__(
         self, dataset: Dataset, folder: Path | str, settings: FlywheelSettings | None = None, *,
@@ -127,17 +114,16 @@ class Flywheel:
                 f"guard is {settings.guard!r}, which is no data set in the layout of BEIR (no corpus.jsonl); name its "
                 "folder."
             )
-        train = dataset.tasks("train")
         for split in settings.splits:
-            check_leak(train, dataset.tasks(split))
-        self.train_tasks = runnable_tasks(train, self.agent, settings.train_tasks)
+            check_leak(dataset.tasks("train"), dataset.tasks(split))
+        self.train_tasks = runnable_tasks(dataset.tasks("train"), self.agent, settings.train_tasks)
         before = recorded_study(folder)
         begun = before.made_from.get("gate") if before else None
         self.rule: Rule = settings.rule(begun["rule"] if begun else None)
         self.gate_tasks: list[Task] = []
         if self.rule != "none":
             others = ("train", *settings.splits)
-            self.gate_tasks = frozen_tasks(dataset, settings.gate_split, others, self.agent, settings.gate_tasks)
+            self.gate_tasks = parts.frozen_tasks(dataset, settings.gate_split, others, self.agent, settings.gate_tasks)
         # a single round may be gated later: nothing was made after it
         later = ("gate",) if before and before.settings.get("rounds") == 1 else ()
         self.study = Study("flywheel", folder, settings, made_from=self._made_from(), later=later, budget=budget)
@@ -170,9 +156,7 @@ class Flywheel:
         comparisons = self.evaluate()
         rounds = self._note(made, stopped, comparisons)
         model = self._round(self.accepted[-1]) / "model" if self.accepted else Path(settings.base)
-        return FlywheelResult(
-            folder=self.folder, comparisons=comparisons, record=self.study.record, model=model, rounds=rounds
-        )
+        return FlywheelResult(**vars(self.study.result(comparisons)), model=model, rounds=rounds)
 
     def open_base(self) -> Retriever:
         """The base model over the corpus."""
@@ -196,8 +180,8 @@ class Flywheel:
             number=number,
             in_use=in_use,
             tasks={name: len(table) for name, table in tables.items()},
-            collected=figures_of({task: row for table in tables.values() for task, row in table.items()}),
-            exposure=exposure(runs, len(self.dataset.corpus)),
+            collected=parts.figures_of({task: row for table in tables.values() for task, row in table.items()}),
+            exposure=parts.exposure(runs, len(self.dataset.corpus)),
             mined=mined,
             replayed=pairs - mined,
             trained_from=trained_from,
@@ -207,13 +191,13 @@ class Flywheel:
         )
 
     def collect(self, number: int) -> dict[str, TaskTable]:
-        """Runs the training tasks with the model in use, and with the retrievers that get a share of them; returns the
-        metrics by task of each that got any."""
+        """Runs the training tasks with the model in use and the retrievers that get a share; returns each one's metrics
+        by task."""
         settings, seed = self.settings, self.settings.seed + number
         shares = dict(zip(self.collectors, settings.collect_with.values(), strict=True))
         tables: dict[str, TaskTable] = {}
         self.study.step("collect", f"for round {number}, on {len(self.train_tasks):,} tasks")
-        for name, tasks in share_tasks(self.train_tasks, shares, self.in_use, seed).items():
+        for name, tasks in parts.share_tasks(self.train_tasks, shares, self.in_use, seed).items():
             spec = self.collectors.get(name)
             retriever = self.using if spec is None else opened(spec, self.dataset)
             if shares:
@@ -230,20 +214,17 @@ class Flywheel:
         return report.pairs
 
     def train(self, number: int) -> tuple[str, int]:
-        """Trains the round's model; returns what it was trained from, and on how many pairs of this and of earlier
-        rounds."""
+        """Trains the round's model; returns what it was trained from, and on how many pairs in all."""
         settings, last = self.settings, self.settings.train_from == "last" and self.accepted
         base_model = str(self._round(self.accepted[-1]) / "model") if last else settings.base
         # what a refused round mined may be what it was refused for
         earlier = [self._round(accepted) / PAIRS for accepted in self.accepted]
         pairs: Iterator[Pair] = chain(
-            replayed(earlier, settings.replay if last else 1.0, settings.seed + number),
+            parts.replayed(earlier, settings.replay if last else 1.0, settings.seed + number),
             read_records(self._round(number) / PAIRS, Pair),
         )
-        model = self._round(number) / "model"
-        count = self.study.train(
-            f"round {number}", pairs, self.dataset, base_model, self.training, model, seed=settings.seed
-        )
+        what, model = f"round {number}", self._round(number) / "model"
+        count = self.study.train(what, pairs, self.dataset, base_model, self.training, model, seed=settings.seed)
         return (self.in_use if last else BASE), count
 
     def index(self, number: int) -> Retriever:
@@ -275,7 +256,7 @@ class Flywheel:
             self.study.run(tasks, self.agent, with_retriever, self.folder / "gate" / name, seed)
             for name, with_retriever in ((self.in_use, self.using), (f"round-{number}", retriever))
         )
-        decision = decide(self.rule, self.in_use, in_use, new, tasks, seed=seed)
+        decision = parts.decide(self.rule, self.in_use, in_use, new, tasks, seed=seed)
         verdict = "accepted" if decision.accepted else f"refused, {self.in_use} stays in use"
         points = 100 * (decision.success_difference.value or 0.0)
         broken = f", {decision.errors:,} runs broke" if decision.errors else ""
@@ -283,8 +264,7 @@ class Flywheel:
         return decision
 
     def evaluate(self) -> dict[str, Comparison]:
-        """Runs the base, every accepted model and the baselines on the held-out tasks, for each split and k.  These
-        tasks are run here alone, after the last round."""
+        """Runs the base, every accepted model and the baselines on the held-out tasks, for each split and k."""
         settings = self.settings
         arms = [Arm(name=BASE, retriever=self.base)]
         for number in self.accepted:
@@ -297,13 +277,10 @@ class Flywheel:
         comparisons = {}
         for split, k in cells:
             name = f"{split}-k{k}"
-            condition = Condition.of(self.dataset, split, settings.load_agent(settings.agent, k), settings.test_tasks)
-            comparisons[name] = self.study.evaluate(
-                arms, condition, f"evaluate/{name}", base=BASE, seeds=(settings.seed,)
-            )
+            agent, seeds = settings.load_agent(settings.agent, k), (settings.seed,)
+            condition = Condition(self.dataset, split, agent, settings.test_tasks)
+            comparisons[name] = self.study.evaluate(arms, condition, f"evaluate/{name}", base=BASE, seeds=seeds)
         if self.accepted:
-            from lrat_sim.training.folder import add_figures
-
             answers = {name: comparison.answer for name, comparison in comparisons.items()}
             add_figures(self._round(self.accepted[-1]) / "model", answers)
         return comparisons

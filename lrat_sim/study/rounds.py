@@ -1,7 +1,13 @@
-"""What a round of a flywheel is made of: who collects, which pairs are seen again, what was shown, what came of it.
+"""What a round of a flywheel is made of: who collects, which pairs are seen again, what was shown, and the gate.
 
-A flywheel learns from what its own retriever showed.  A retriever that shows fewer and fewer documents learns ever more
-about those and nothing about the rest; the Gini coefficient of how often each document is shown makes that visible.
+The gate decides whether a round's model takes the place of the one in use.  Both run on the same frozen tasks, which
+are never trained or evaluated on, and are paired by task.  By the rule ``mean`` the new one must succeed more often, or
+as often while its searches show more of the evidence; a tie is no win.  By ``clear`` the 95 % interval of the
+difference in success must lie above zero.
+
+``mean`` is the default: a spoilt model loses tens of points, which any rule sees, while the gain of a later round is a
+point or two, for which some hundred tasks have no clear interval.  Its price is that of two equal models the new one is
+taken half the time, and that the best of several rounds looks better on these tasks than it is.
 """
 
 from __future__ import annotations
@@ -11,18 +17,28 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import read_records
-from lrat_sim.comparison import Comparison
+from lrat_sim.comparison import Comparison, Estimate, compare
+from lrat_sim.corpus.dataset import Dataset
+from lrat_sim.errors import InputError
 from lrat_sim.grading.metrics import TaskTable
 from lrat_sim.records import Pair, Task, encode
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.study.gate import Decision
+from lrat_sim.study.arms import runnable_tasks
 from lrat_sim.tables import NONE, Table, number, with_interval
+from lrat_sim.text import normalise
+
+Rule = Literal["none", "mean", "clear"]
+
+# means over tasks that are equal may differ by so much
+_ROUNDING = 1e-9
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -51,6 +67,20 @@ class Guarded(Struct, frozen=True, kw_only=True):
     data_set: str
     base: float
     trained: float
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What the gate decided on a round's model; differences are paired by task."""
+
+    rule: Rule
+    against: str  # the model in use
+    tasks: int
+    success: float | None  # of the new model
+    evidence_recall: float | None
+    success_difference: Estimate
+    recall_difference: Estimate
+    errors: int = 0  # runs of both models that broke, which are failures
+    accepted: bool
 
 
 class Round(Struct, frozen=True, kw_only=True):
@@ -108,11 +138,10 @@ class Rounds(Struct, frozen=True, kw_only=True):
 
 
 def _decision(gate: Decision | None) -> str:
-    if gate is None or gate.success_difference.value is None:
+    if gate is None or (value := gate.success_difference.value) is None:
         return NONE
-    difference = gate.success_difference
     errors = f", {gate.errors} err." if gate.errors else ""
-    return with_interval(difference.value, difference.low, difference.high, scale=100) + errors
+    return with_interval(value, gate.success_difference.low, gate.success_difference.high, scale=100) + errors
 
 
 def _short(figures: Figures | None) -> str:
@@ -141,9 +170,11 @@ def arm_figures(comparison: Comparison, arm: str) -> Figures:
 
 
 def exposure(runs: Iterable[Path], documents: int) -> Exposure:
-    """How often each document was shown and opened in run folders over a corpus of so many documents."""
-    shown: Counter[str] = Counter()
-    opened: Counter[str] = Counter()
+    """How often each document was shown and opened in run folders over a corpus of so many documents.
+
+    A retriever that shows ever fewer documents learns ever more about those and nothing about the rest.
+    """
+    shown, opened = Counter[str](), Counter[str]()
     for run in runs:
         for trajectory in read_trajectories(run):
             for call in trajectory.calls():
@@ -155,13 +186,8 @@ def exposure(runs: Iterable[Path], documents: int) -> Exposure:
         times[: len(counts)] = [*counts.values()]
         return gini(times)
 
-    return Exposure(
-        documents=documents,
-        shown=len(shown),
-        opened=len(opened),
-        shown_gini=over_corpus(shown),
-        opened_gini=over_corpus(opened),
-    )
+    ginis = {"shown_gini": over_corpus(shown), "opened_gini": over_corpus(opened)}
+    return Exposure(documents=documents, shown=len(shown), opened=len(opened), **ginis)
 
 
 def gini(counts: npt.NDArray[np.float64]) -> float | None:
@@ -201,3 +227,54 @@ def replayed(files: Iterable[Path], share: float, seed: int) -> Iterator[Pair]:
         for pair in read_records(path, Pair):
             if share >= 1 or _draw("replay", seed, encode(pair)) < share:
                 yield pair
+
+
+def frozen_tasks(
+    dataset: Dataset, split: str, others: Sequence[str], agent: AgentSettings, limit: int | None = None
+) -> list[Task]:
+    """The gate's tasks, at most ``limit``; none of the ``others`` splits may ask one of their questions."""
+    if split not in dataset.splits:
+        raise InputError(
+            f"the gate needs held-out tasks of its own, and {dataset.name} has no split {split!r} (it has "
+            f"{', '.join(dataset.splits)}); name another with gate_split, prepare the task set with the option dev, or "
+            "set gate to none."
+        )
+    tasks = runnable_tasks(dataset.tasks(split), agent, limit)
+    questions = {normalise(task.question) for task in tasks}
+    for other in others:
+        for task in dataset.tasks(other):
+            if normalise(task.question) in questions:
+                raise InputError(
+                    f"the gate's split {split!r} and the split {other!r} both ask {task.question!r}; "
+                    "name another gate_split, with tasks of its own."
+                )
+    return tasks
+
+
+def decide(
+    rule: Rule, against: str, in_use: TaskTable, new: TaskTable, tasks: Sequence[Task], *, seed: int = 0
+) -> Decision:
+    """The gate's decision between a new model and the one in use, called ``against``, by their metrics on tasks."""
+    comparison = compare({"in use": in_use, "new": new}, "in use", None, [task.id for task in tasks], seed=seed)
+    success, recall = (comparison.pairings[0].measures[name] for name in ("success", "evidence_recall"))
+    return Decision(
+        rule=rule,
+        against=against,
+        tasks=len(tasks),
+        success=success.arm,
+        evidence_recall=recall.arm,
+        success_difference=success.difference,
+        recall_difference=recall.difference,
+        errors=sum(summary.errors for summary in comparison.summaries),
+        accepted=wins(rule, success.difference, recall.difference),
+    )
+
+
+def wins(rule: Rule, success: Estimate, recall: Estimate) -> bool:
+    """Whether differences from the model in use are a win by a rule."""
+    if rule == "none":
+        return True
+    if rule == "clear":
+        return success.low is not None and success.low > 0
+    gain = success.value or 0.0
+    return gain > _ROUNDING or (abs(gain) <= _ROUNDING and (recall.value or 0.0) > _ROUNDING)

@@ -1,7 +1,4 @@
-"""What each study does: its settings, described and bounded once.
-
-What concerns several fields (seeds given twice, shares that exceed one together) is checked below them.
-"""
+"""What each study does: its settings, described and bounded once."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.settings import Limit, Samples, Seed, Settings, Share, Split, Whole
 from lrat_sim.study.arms import BASE, ORACLE, TRAINED, named_retriever
-from lrat_sim.study.gate import Rule
+from lrat_sim.study.rounds import Rule
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
 
@@ -28,11 +25,16 @@ K = Annotated[Whole, Meta(description="Results per search; by default the agent'
 Seeds = Annotated[tuple[Seed, ...], Meta(description="Random seeds, a run of every arm each; tasks count by the mean.")]
 TrainTasks = Annotated[Whole, Meta(description="Training tasks to collect on; all by default.")]
 TestTasks = Annotated[Whole, Meta(description="Held-out tasks to evaluate on; all by default.")]
+MiningName = Annotated[str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")]
 TrainingName = Annotated[str, Meta(description="Training recipe, by name or path.")]
 TrainingOptions = Annotated[dict[str, Any], Meta(description="Fields of the training recipe to override.")]
 MiningOptions = Annotated[dict[str, Any], Meta(description="Fields of the mining recipe to override.")]
 AgentOptions = Annotated[dict[str, Any], Meta(description="Fields of the agent to override, such as limits.turns=30.")]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
+_GATE = (
+    "When to accept a round's model: always (none), or if better on average (mean) or clearly (clear); mean by default "
+    "for several rounds, none for one."
+)
 
 
 class StudySettings(Settings, frozen=True, kw_only=True):
@@ -132,21 +134,13 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Further retrievers to evaluate, each SPEC or NAME=SPEC.")
     ] = ("bm25", ORACLE)
     splits: Annotated[tuple[str, ...], Meta(description="Held-out tasks to evaluate on, by split.")] = ("test",)
-    mining: Annotated[str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")] = (
-        "mine-recommended"
-    )
+    mining: MiningName = "mine-recommended"
     mining_options: MiningOptions = {}
     train_from: Annotated[
         Literal["base", "last"], Meta(description="Train from the base on all pairs, or from the last accepted model.")
     ] = "base"
     replay: Annotated[Share, Meta(description="With last: the share of earlier pairs seen again.")] = 0.3
-    gate: Annotated[
-        Rule | None,
-        Meta(
-            description="When to accept a round's model: always (none), or if better on average (mean) or clearly "
-            "(clear); mean by default for several rounds, none for one."
-        ),
-    ] = None
+    gate: Annotated[Rule | None, Meta(description=_GATE)] = None
     gate_split: Annotated[str, Meta(description="Held-out tasks for the gate alone.")] = "dev"
     gate_tasks: Annotated[Whole | None, Meta(description="Number of tasks of the gate; all by default.")] = None
     patience: Annotated[
@@ -166,13 +160,10 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
 
     def rule(self, begun: Rule | None = None) -> Rule:
         """The gate's rule; ``begun`` is the one that the flywheel in the folder was begun with."""
-        if self.gate is not None:
-            return self.gate
-        return "mean" if self.rounds > 1 else begun or "none"
+        return self.gate or ("mean" if self.rounds > 1 else begun or "none")
 
     def named(self, what: str, specs: Sequence[str]) -> dict[str, str]:
-        """Retrievers (``what``) by name; an InputError where a name is taken twice or by an arm of every flywheel, or a
-        spec names nothing."""
+        """Retrievers (``what``) by name; none may have that of another or of an arm of every flywheel."""
         own = {BASE, TRAINED, *(f"round-{number}" for number in range(1, self.rounds + 1))}
         named = dict(named_retriever(spec) for spec in specs)
         if own & {*named} or len(named) < len(specs):
@@ -213,6 +204,6 @@ class ProbeSettings(StudySettings, frozen=True, kw_only=True):
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Raises an InputError where there are no seeds of runs, or one is given twice."""
+    """Refuses no seeds, or one that is given twice."""
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"the seeds are {', '.join(map(str, seeds)) or 'none'}; give one or more, each once.")

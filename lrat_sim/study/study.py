@@ -1,12 +1,11 @@
 """A study: steps in one folder, with one record, one budget and one way to resume.
 
-A step is the work of one station.  What marks it as done is the record that its station leaves beside the result
-(``run.yaml``, ``training.json``, ``index.json``, ...): it is skipped where that record fits, refused in one sentence
-where it differs, and finished where it is incomplete.  A study therefore keeps no account of its own that a kill could
-leave ahead of the facts, and a new one is a short function::
+A step is done when the record that its station leaves beside the result (``run.yaml``, ``training.json``, ...) says so:
+it is skipped where that record fits, refused where it differs, and finished where it is incomplete.  A study keeps no
+account of its own that a kill could leave ahead of the facts, so a new one is a short function::
 
     study = Study("compare", folder, settings)
-    condition = Condition.of(dataset, "test", settings.load_agent("simulated"))
+    condition = Condition(dataset, "test", settings.load_agent("simulated"))
     arms = [Arm(name=name, retriever=opened(spec, dataset)) for name, spec in retrievers.items()]
     study.total = len(arms)
     return study.result({".": study.evaluate(arms, condition, ".", base=arms[0].name)})
@@ -69,24 +68,13 @@ def graded_rollout(
 ) -> TaskTable:
     """Runs and grades what is missing in a run folder, and returns its metrics by task.
 
-    The judge of answers is the offline match by default, and the budget that of ``calls``, for this rollout alone.
-
-    Raises:
-        LimitReached: the budget is spent; what was run is kept and graded.
-        NothingCame: every run broke, or the judge failed on every answer.
+    Answers are judged by the offline match by default, and the budget is that of ``calls``.  What was run before a
+    LimitReached is kept and graded; a NothingCame says that every run broke, or that the judge failed on every answer.
     """
     judge = judge or MatchJudge()
-    summary = rollout(
-        tasks,
-        agent,
-        retriever,
-        folder,
-        seed=seed,
-        samples=samples,
-        calls=calls,
-        budget=budget,
-        grade=match_grade if type(judge) is MatchJudge else None,
-    )
+    grade = match_grade if type(judge) is MatchJudge else None
+    how: dict[str, Any] = {"seed": seed, "samples": samples, "calls": calls, "budget": budget, "grade": grade}
+    summary = rollout(tasks, agent, retriever, folder, **how)
     summary.check(agent.name or agent.model)
     grade_run(folder, judge)
     if summary.stopped is not None:
@@ -96,32 +84,20 @@ def graded_rollout(
     return run_table(folder, tasks, agent.limits.k, judge.name)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Condition:
-    """What all arms of a comparison share: the tasks that are asked, and who runs."""
+    """What all arms of a comparison share: the agent, and the tasks of a split that it can be asked, at most ``limit``.
 
-    dataset: Dataset
-    task_set: str
-    split: str
-    tasks: list[Task]
-    agent: AgentSettings
+    ``task_set`` is the name of the tasks, and ``identity`` the fingerprint of agent (k included), task set and split;
+    more tasks only add to a comparison.  An InputError says that there is no such split, or no such task.
+    """
 
-    @classmethod
-    def of(
-        cls, dataset: Dataset, split: str, agent: AgentSettings, limit: int | None = None, task_set: str | None = None
-    ) -> Condition:
-        """The tasks of a split that an agent can be asked, at most ``limit`` of them; ``task_set`` is their name.
-
-        Raises an InputError where there is no such split, or no such task.
-        """
-        tasks = runnable_tasks(dataset.tasks(split), agent, limit)
-        return cls(dataset=dataset, task_set=task_set or dataset.name, split=split, tasks=tasks, agent=agent)
-
-    @property
-    def identity(self) -> str:
-        """The fingerprint of agent (k included), task set and split; more tasks only add to a comparison."""
-        card = self.dataset.card
-        return fingerprint((self.agent.describe()["fingerprint"], card.made_from, card.corpus, self.split))
+    def __init__(
+        self, dataset: Dataset, split: str, agent: AgentSettings, limit: int | None = None, task_set: str | None = None
+    ):
+        self.agent, self.split, self.task_set = agent, split, task_set or dataset.name
+        self.tasks = runnable_tasks(dataset.tasks(split), agent, limit)
+        card = dataset.card
+        self.identity = fingerprint((agent.describe()["fingerprint"], card.made_from, card.corpus, split))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,18 +136,14 @@ class Study:
     """A study's folder while its steps are done; ``total`` is how many there are, for the count that is shown.
 
     Args:
-        kind: of study; a folder holds one.
+        kind: of study; a folder holds one, and another is refused with an InputError.
         folder: made where it is missing.
         settings: for the record; their ``calls`` give the budget, where none of a larger study is given.
-        made_from: what decides its results and may not change in a folder.
+        made_from: what decides the results; where it has changed, a FingerprintMismatch names each difference.
         later: keys of ``made_from`` that may be added to a folder that was begun without them.
         recorded: further settings for the record.
         judge: of answers; by default the offline match.
         budget: of a study that this one is a part of.
-
-    Raises:
-        InputError: the folder holds another kind of study, or cannot be written to.
-        FingerprintMismatch: the folder was begun with something else; names each setting that differs.
     """
 
     def __init__(
@@ -299,12 +271,8 @@ class Study:
             condition: the tasks, and who runs.
             folder: gets one run folder an arm and seed, and ``comparison.json``; relative to the study's.
             base: the arm that the others are measured against first.
-            seeds: of the runs; a task counts once, with the mean over them.
-            samples: runs of each task and seed; a task counts once, with their mean.
-
-        Raises:
-            InputError: the name of an arm cannot be that of its folder, or a seed is given twice.
-            LimitReached: a limit of the budget ended it before all was run.
+            seeds: of the runs; a task counts once, with the mean over seeds and samples.
+            samples: runs of each task and seed.
         """
         where, agent = self.folder / folder, condition.agent
         runs = _run_folders(arms, seeds, where)
@@ -336,9 +304,9 @@ class Study:
             [task.id for task in condition.tasks],
             seed=seeds[0],
             setting=setting,
-            runs={name: [run.name for run in of_arm] for name, of_arm in runs.items()},
             retrievers=described,
             others={arm.name: arm.differs for arm in arms},
+            runs={name: [run.name for run in of_arm] for name, of_arm in runs.items()},
         )
         save(comparison, where / COMPARISON)
         cell = Cell(
@@ -346,8 +314,7 @@ class Study:
             seeds=list(seeds), tasks=len(condition.tasks), arms=[arm.name for arm in arms], base=base, folder=folder,
             identity=condition.identity, answer=comparison.answer, trained=dict(self._trained),
         )  # fmt: skip
-        cells = {known.folder: known for known in self.record.cells} | {folder: cell}
-        self.save(cells=list(cells.values()))
+        self.save(cells=[*({known.folder: known for known in self.record.cells} | {folder: cell}).values()])
         return comparison
 
 

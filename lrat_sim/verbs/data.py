@@ -15,7 +15,9 @@ from lrat_sim.artifact import fingerprint, read_json, write_json
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, console
 from lrat_sim.settings import Seed, Share, Whole
-from lrat_sim.verbs.verb import DATA, AnyPath, Data, Given, Out, TaskSet, TaskSets, folder_of, several, verb
+from lrat_sim.verbs import arguments as arg
+from lrat_sim.verbs.arguments import DATA, AnyPath, Given, TaskSet, TaskSets, folder_of, several
+from lrat_sim.verbs.verb import verb
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
@@ -34,7 +36,7 @@ class UsedTaskSet(Struct, frozen=True):
 @verb
 def prepare(
     name: Annotated[AnyPath, Given(str), Meta(description="A task set by name, or a folder of your own files.")],
-    out: Out = None,
+    out: arg.Out = None,
     *,
     source: Annotated[AnyPath | None, Given(str), Meta(description="Its copy; default: below $LRAT_SIM_DATA.")] = None,
     **task_options: Annotated[Any, Meta(description="An option of the task set, such as documents=20000.")],
@@ -49,7 +51,7 @@ def prepare(
 
 @verb
 def world(
-    out: Out = None,
+    out: arg.Out = None,
     *,
     documents: Annotated[Whole, Meta(description="Documents, from 1,000 to 1,000,000 and more.")] = 3000,
     difficulty: Annotated[Share, Meta(description="From 0, easy, to 1, hard.")] = 0.35,
@@ -90,59 +92,56 @@ def _prepared(
     return dataset
 
 
-def task_set(data: Data, *made: Any) -> Dataset:
-    """The task set that is given, or the one that the first of several results was made with.
-
-    Raises:
-        InputError: none is given, and none is recorded.
-    """
-    dataset = recorded_task_set(data, *made)
-    if dataset is None:
-        where = ", ".join(str(folder_of(result)) for result in made)
-        raise InputError(
-            f"no task set is given{f', and none is recorded in {where}' if where else ''}; name one with --task-set, "
-            "such as world (generated in minutes) or a folder with corpus.jsonl and task files."
-        )
-    return dataset
+def task_set(data: arg.Data, *made: Any) -> Dataset:
+    """The task set that is given, or the one that the first of several results was made with; one must be known."""
+    dataset, gone = recorded_task_set(data, *made)
+    if dataset is not None:
+        return dataset
+    where = ", ".join(str(folder_of(result)) for result in made)
+    none = f"no task set is given{f', and none is recorded in {where}' if where else ''}"
+    raise InputError(
+        gone
+        or f"{none}; name one with --task-set, such as world (generated in minutes) or a folder with corpus.jsonl and "
+        "task files."
+    )
 
 
-def recorded_task_set(data: Data, *made: Any) -> Dataset | None:
-    """Likewise; None where none is given or recorded."""
+def recorded_task_set(data: arg.Data, *made: Any) -> tuple[Dataset | None, str | None]:
+    """Likewise, but None where none is known; with a sentence where what a result was made with is gone."""
     from lrat_sim.corpus.dataset import Dataset, open_dataset
 
     if isinstance(data, Dataset):
-        return data
+        return data, None
     if isinstance(data, TaskSet) and data.task_set is not None:
-        return _prepared(data.task_set, data.source, data.task_options, Path(data.data))
+        return _prepared(data.task_set, data.source, data.task_options, Path(data.data)), None
     if data is not None and not isinstance(data, TaskSet):
-        return prepare(data)
+        return prepare(data), None
     for folder in map(folder_of, made):
         for parent in (folder, *folder.absolute().parents[:4]):
             if (parent / "dataset.json").is_file():
-                return open_dataset(parent)
+                return open_dataset(parent), None
             if (path := parent / RECORD).is_file():
                 used = read_json(path, UsedTaskSet, "the record of a task set", "delete it")
-                if not (parent / used.folder / "dataset.json").is_file():
-                    where = parent / used.folder
-                    raise InputError(
-                        f"{path} names the task set {used.name} in {where}, which is gone; give it with --task-set."
-                    )
-                return open_dataset(Path(os.path.normpath(parent / used.folder)))
-    return None
+                where = parent / used.folder
+                if (where / "dataset.json").is_file():
+                    return open_dataset(Path(os.path.normpath(where))), None
+                gone = f"{path} names the task set {used.name} in {where}, which is gone; give it with --task-set."
+                return None, gone
+    return None, None
 
 
 @contextmanager
 def made_with(dataset: Dataset, folder: AnyPath) -> Iterator[None]:
-    """Records beside a result which task set it was made with, unless the folder was refused."""
+    """Records beside a result which task set it was made with; what may belong to something else stays as it is."""
+    refused = False
     try:
         yield
-    except InputError:  # nothing is written to what may belong to something else
+    except InputError:
+        refused = True
         raise
-    except BaseException:  # work that was stopped is resumed, and looked at
-        if Path(folder).is_dir():
+    finally:  # work that was stopped is resumed, and looked at
+        if not refused and Path(folder).is_dir():
             record_task_set(dataset, Path(folder))
-        raise
-    record_task_set(dataset, Path(folder))
 
 
 def record_task_set(dataset: Dataset, folder: Path) -> None:
@@ -158,20 +157,14 @@ def record_task_set(dataset: Dataset, folder: Path) -> None:
 
 
 def task_sets(data: Any, *made: Any) -> dict[str, Dataset]:
-    """One or several task sets by name, as :func:`task_set` finds each.
-
-    Raises:
-        InputError: options are given for several, or two have one name.
-    """
+    """One or several task sets by name, as :func:`task_set` finds each."""
     if isinstance(data, TaskSets):
         if len(data.task_set) > 1 and (data.source or data.task_options):
             raise InputError(
                 "--source and --task-option are for one task set; prepare the others first and give their folders."
             )
-        names: tuple[str | None, ...] = data.task_set or (None,)
-        data = [
-            TaskSet(task_set=name, source=data.source, task_options=data.task_options, data=data.data) for name in names
-        ]
+        own: dict[str, Any] = {"source": data.source, "task_options": data.task_options, "data": data.data}
+        data = [TaskSet(task_set=name, **own) for name in data.task_set or (None,)]
     sets: dict[str, Dataset] = {}
     for source in several(data):
         dataset = task_set(source, *made)

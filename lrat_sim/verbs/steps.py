@@ -14,32 +14,13 @@ from msgspec import Meta
 
 from lrat_sim import catalog
 from lrat_sim.errors import InputError
-from lrat_sim.progress import bar
-from lrat_sim.settings import Limit, Samples, Seed, Split, Whole, build
+from lrat_sim.progress import bar, console
+from lrat_sim.settings import Limit, Samples, Seed, Whole, build
+from lrat_sim.verbs import arguments as arg
+from lrat_sim.verbs.arguments import DATA, NOTHING, Given, OptionalPath, default_folder, folder_of, several
 from lrat_sim.verbs.data import made_with, record_task_set, recorded_task_set, task_set
 from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
-from lrat_sim.verbs.verb import (
-    DATA,
-    NOTHING,
-    Agent,
-    AgentK,
-    AgentOptions,
-    BaseModel,
-    Data,
-    Given,
-    Judge,
-    JudgeOptions,
-    K,
-    OptionalPath,
-    Out,
-    RecipeOptions,
-    RetrieverLike,
-    Runs,
-    default_folder,
-    folder_of,
-    several,
-    verb,
-)
+from lrat_sim.verbs.verb import verb
 
 if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
@@ -64,9 +45,11 @@ def index(
         Given(list[str]),
         Meta(description="Retrievers: bm25, dense, dense:model=PATH, a model folder, ..."),
     ],
-    data: Data = None,
+    data: arg.Data = None,
 ) -> dict[str, Retriever]:
     """Build the indexes of retrievers over a task set's documents, and open them."""
+    from lrat_sim.study.arms import check_retriever, opened
+
     for spec in several(retrievers):
         check_retriever(spec)
     dataset = task_set(data, *several(retrievers))
@@ -74,7 +57,7 @@ def index(
 
 
 @verb
-def open_retriever(retriever: RetrieverLike, data: Data = None) -> Retriever:
+def open_retriever(retriever: arg.RetrieverLike, data: arg.Data = None) -> Retriever:
     """Open a retriever over a task set's documents, to search it from a script; its index is built where it is missing.
 
     Use it in a ``with`` statement, or call ``close`` when done::
@@ -86,10 +69,9 @@ def open_retriever(retriever: RetrieverLike, data: Data = None) -> Retriever:
     Args:
         retriever: a name (``bm25``, ``dense``), a spec with options (``dense:model=PATH``), a model or its folder.
         data: the task set, as for every verb; a trained model knows its own.
-
-    Raises:
-        InputError: there is no such retriever, an option is wrong, or no task set is given or recorded.
     """
+    from lrat_sim.study.arms import check_retriever, opened
+
     check_retriever(retriever)
     return opened(retriever, task_set(data, retriever))
 
@@ -97,10 +79,10 @@ def open_retriever(retriever: RetrieverLike, data: Data = None) -> Retriever:
 @verb
 def search(
     query: Annotated[str, Meta(description="What to look for.")],
-    data: Data = None,
+    data: arg.Data = None,
     *,
-    retriever: RetrieverLike = "bm25",
-    k: K = 5,
+    retriever: arg.RetrieverLike = "bm25",
+    k: arg.K = 5,
 ) -> list[SearchResult]:
     """Ask a retriever one query and show what an agent would be shown."""
     used = open_retriever(retriever, data)  # not closed here: one that was handed in is its owner's
@@ -109,17 +91,17 @@ def search(
 
 @verb
 def rollout(
-    data: Data,
-    out: Out = None,
+    data: arg.Data,
+    out: arg.Out = None,
     *,
-    split: Split = "train",
-    agent: Agent = "simulated",
-    retriever: RetrieverLike = "bm25",
-    k: AgentK = None,
+    split: Annotated[str | None, Meta(description="Tasks to run: by default train, or the only split.")] = None,
+    agent: arg.Agent = "simulated",
+    retriever: arg.RetrieverLike = "bm25",
+    k: arg.AgentK = None,
     samples: Samples = 1,
     limit: Limit | None = None,
     seed: Seed = 0,
-    agent_options: AgentOptions = NOTHING,
+    agent_options: arg.AgentOptions = NOTHING,
     dry_run: Annotated[bool, Meta(description="Show the resolved agent and what it would cost; run nothing.")] = False,
     **calls: Annotated[Any, CallOptions],
 ) -> Run:
@@ -134,11 +116,16 @@ def rollout(
     from lrat_sim.artifact import ensure_folder
     from lrat_sim.models.budget import LimitReached
     from lrat_sim.rollout.calls import CallOptions
-    from lrat_sim.study import graded_rollout, runnable_tasks
+    from lrat_sim.study import graded_rollout, opened, runnable_tasks
+    from lrat_sim.study.arms import check_retriever
 
     check_retriever(retriever)
     settings, made = agent_named(agent, agent_options, k), build(CallOptions, calls)
     dataset = task_set(data)
+    if split is None:
+        split = "train" if "train" in dataset.splits or len(dataset.splits) != 1 else next(iter(dataset.splits))
+        if split != "train":
+            console.print(f"{dataset.name} has no split 'train'; its only one, {split!r}, is run.", markup=False)
     tasks = runnable_tasks(dataset.tasks(split), settings, limit)
     spec = getattr(retriever, "fingerprint", None) or str(retriever)
     folder = Path(out) if out is not None else default_folder(
@@ -159,12 +146,12 @@ def rollout(
 
 @verb
 def grade(
-    runs: Runs,
+    runs: arg.Runs,
     *,
     answers: Annotated[str, Meta(description="Judge of answers: 'rule', a litellm model name, or 'none'.")] = "rule",
     browses: Annotated[str, Meta(description="Judge of opened documents: likewise.")] = "rule",
     votes: Annotated[Whole, Meta(description="Votes of a model on each answer and opened document.")] = 1,
-    judge_options: JudgeOptions = NOTHING,
+    judge_options: arg.JudgeOptions = NOTHING,
     sample: Annotated[Whole | None, Meta(description="Write sheets of so many items for a person to judge.")] = None,
     sheet: Annotated[OptionalPath, Meta(description="Only show how far the judges agree with a filled sheet.")] = None,
     seed: Seed = 0,
@@ -183,8 +170,8 @@ def grade(
                 f"a sheet belongs to one run and {len(folders)} are given; give the one it was drawn from."
             )
         return replace(evaluation, agreement=check_judges(folders[0], Path(sheet), seed=seed))
-    of_answers = None if answers == "none" else judge_of_answers(answers, judge_options, votes)
-    of_browses = None if browses == "none" else judge_of_browses(browses, judge_options, votes)
+    of_answers = None if answers == "none" else judge_named("answers", answers, judge_options, votes)
+    of_browses = None if browses == "none" else judge_named("browses", browses, judge_options, votes)
     judges = {what: judge.name for what, judge in zip(SHEETS, (of_answers, of_browses), strict=True) if judge}
     sheets: dict[Path, int] = {}
     for folder in folders:
@@ -201,21 +188,21 @@ def grade(
 
 @verb
 def mine(
-    runs: Runs,
-    out: Out = None,
+    runs: arg.Runs,
+    out: arg.Out = None,
     *,
-    data: Data = None,
+    data: arg.Data = None,
     recipe: Annotated[str, Meta(description="A mining recipe by name or path.")] = "mine-recommended",
-    options: RecipeOptions = NOTHING,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    options: arg.RecipeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     verdicts: Annotated[OptionalPath, Meta(description="File of verdicts (ours, LRAT's) in place of a judge.")] = None,
     processes: Annotated[Whole, Meta(description="Processes to mine with.")] = 1,
 ) -> Pairs:
     """Mine training pairs from what agents opened and how they went on.
 
-    The pairs of several runs go together, by default into the first run's folder.  Documents that are not
-    in the task set of the runs do not count.
+    The pairs of several runs go together, by default into the first run's folder.  Documents that are not in the task
+    set of the runs do not count; where that set is not there, all do.
     """
     from lrat_sim.artifact import ensure_folder
     from lrat_sim.formats.verdicts import add_verdicts
@@ -225,7 +212,9 @@ def mine(
     if verdicts is not None and (judge != "rule" or judge_options):
         raise InputError("--verdicts and --judge are given, and one of them says whose verdicts count; leave one out.")
     folders = [folder_of(run) for run in several(runs)]
-    dataset = recorded_task_set(data, *folders)
+    dataset, gone = recorded_task_set(data, *folders)
+    if gone and settings.guards.near_positive is not None:  # which reads documents
+        raise InputError(gone)
     folder = folders[0] if out is None else ensure_folder(Path(out))
     added = None if verdicts is None else add_verdicts(Path(verdicts), folders)
     with bar("mine pairs") as progress:
@@ -233,7 +222,7 @@ def mine(
             folders,
             settings,
             folder,
-            judge=added.judge if added else judge_of_browses(judge, judge_options),
+            judge=added.judge if added else judge_named("browses", judge, judge_options),
             corpus=dataset.corpus if dataset is not None and dataset.card.corpus else None,
             processes=processes,
             plot=True,
@@ -241,19 +230,20 @@ def mine(
         )
     if dataset is not None:
         record_task_set(dataset, folder)
-    return Pairs(folder, (added.sentence(),) if added else ())
+    notes = [f"Mined without a task set: {gone}"] if gone else []
+    return Pairs(folder, (*notes, *([added.sentence()] if added else [])))
 
 
 @verb
 def train(
     pairs: PairsLike,
-    out: Out = None,
+    out: arg.Out = None,
     *,
-    data: Data = None,
+    data: arg.Data = None,
     kind: Annotated[Kind, Meta(description="An encoder, or a cross-encoder that reranks.")] = "encoder",
-    base_model: BaseModel = None,
+    base_model: arg.BaseModel = None,
     recipe: Annotated[str | None, Meta(description="Training recipe; default: train-small, train-reranker.")] = None,
-    options: RecipeOptions = NOTHING,
+    options: arg.RecipeOptions = NOTHING,
     texts_in_pairs: Annotated[bool, Meta(description="Take the texts from LRAT's pairs, not from a task set.")] = False,
     guard: Annotated[OptionalPath, Meta(description="BEIR folder on which to measure what the model forgot.")] = None,
 ) -> Model:
@@ -303,14 +293,13 @@ def train(
         return Model(trained)
     from lrat_sim.training.guard import guard as measure
 
-    where = DATA if dataset is None else dataset.folder.parent
-    with bar(f"measure on {Path(guard).name}") as progress:
-        measured = measure(trained, Path(guard), where / f"guard-{Path(guard).name}", progress=progress)
-    return Model(trained, measured)
+    name, where = Path(guard).name, DATA if dataset is None else dataset.folder.parent
+    with bar(f"measure on {name}") as progress:
+        return Model(trained, measure(trained, Path(guard), where / f"guard-{name}", progress=progress))
 
 
 @verb
-def evaluate(runs: Runs) -> Evaluation:
+def evaluate(runs: arg.Runs) -> Evaluation:
     """Show the metrics of runs: success, evidence, steps, tokens, cost."""
     return Evaluation([Run(folder_of(run)) for run in several(runs)])
 
@@ -327,40 +316,17 @@ def agent_named(
     return load_agent(agent, fields)
 
 
-def check_retriever(retriever: Retriever | Model | Path | str) -> None:
-    """Refuses a retriever that cannot be opened, before anything long begins and before anything is written."""
-    from lrat_sim.retrieval.base import Retriever
-    from lrat_sim.retrieval.registry import check_retriever
-
-    if not isinstance(retriever, Retriever):
-        check_retriever(str(retriever))
-
-
-def opened(retriever: Retriever | Model | Path | str, dataset: Dataset) -> Retriever:
-    """A retriever over a task set's documents, its index built where it is missing."""
-    from lrat_sim.retrieval.base import Retriever
-    from lrat_sim.study import opened
-
-    return retriever if isinstance(retriever, Retriever) else opened(str(retriever), dataset)
-
-
-def judge_of_answers(name: AnswerJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1) -> AnswerJudge:
-    """The judge of answers behind a name; votes and options are for models alone."""
+def judge_named(
+    what: Literal["answers", "browses"],
+    judge: AnswerJudge | RelevanceJudge | str,
+    options: Mapping[str, Any] = NOTHING,
+    votes: int = 1,
+) -> Any:
+    """The judge of answers or of opened documents behind a name; votes and options are for models alone."""
     from lrat_sim.grading.answers import answer_judge
-    from lrat_sim.grading.judging import RULE
-
-    if not isinstance(name, str):
-        return name
-    return answer_judge(name) if name == RULE else answer_judge(name, votes=votes, options=options)
-
-
-def judge_of_browses(
-    name: RelevanceJudge | str, options: Mapping[str, Any] = NOTHING, votes: int = 1
-) -> RelevanceJudge:
-    """The judge of opened documents behind a name, likewise."""
     from lrat_sim.grading.judging import RULE
     from lrat_sim.grading.relevance import relevance_judge
 
-    if not isinstance(name, str):
-        return name
-    return relevance_judge(name) if name == RULE else relevance_judge(name, votes=votes, options=options)
+    make = answer_judge if what == "answers" else relevance_judge
+    how: dict[str, Any] = {} if judge == RULE else {"votes": votes, "options": options}
+    return make(judge, **how) if isinstance(judge, str) else judge

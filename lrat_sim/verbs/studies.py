@@ -11,22 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from lrat_sim.settings import build
+from lrat_sim.verbs import arguments as arg
+from lrat_sim.verbs.arguments import NOTHING, Given, TaskSet, TaskSets, default_folder, folder_of, several
 from lrat_sim.verbs.data import made_with, task_set, task_sets
-from lrat_sim.verbs.steps import PairsLike, judge_of_answers, judge_of_browses
-from lrat_sim.verbs.verb import (
-    NOTHING,
-    Data,
-    Given,
-    Judge,
-    JudgeOptions,
-    Out,
-    TaskSet,
-    TaskSets,
-    default_folder,
-    folder_of,
-    several,
-    verb,
-)
+from lrat_sim.verbs.steps import PairsLike, judge_named
+from lrat_sim.verbs.verb import verb
 
 if TYPE_CHECKING:
     from lrat_sim.corpus.dataset import Dataset
@@ -63,10 +52,10 @@ def compare(
         Meta(description="Two or more retrievers, each SPEC or NAME=SPEC; the first is the base."),
     ],
     data: SeveralData = None,
-    out: Out = None,
+    out: arg.Out = None,
     *,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, CompareSettings],
 ) -> StudyResult:
     """Compare retrievers head to head: the same agents on the same tasks, paired by task.
@@ -83,7 +72,7 @@ def compare(
     given = retrievers if isinstance(retrievers, Mapping) else dict(named_retriever(str(spec)) for spec in retrievers)
     arms = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
     check_retrievers(arms, len(retrievers))
-    settings, answers = _settings(study.CompareSettings, fields), judge_of_answers(judge, judge_options)
+    settings, answers = _settings(study.CompareSettings, fields), judge_named("answers", judge, judge_options)
     sets = task_sets(data, *given.values())
     return _run(
         "compare", settings, sets, out, [settings.split, *settings.agents],
@@ -95,11 +84,11 @@ def compare(
 @verb
 def sweep(
     pairs: PairsLike,
-    data: Data = None,
-    out: Out = None,
+    data: arg.Data = None,
+    out: arg.Out = None,
     *,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, SweepSettings],
 ) -> StudyResult:
     """Train on nested parts of a set of pairs, whole tasks at a time, and compare every size with the base.
@@ -109,7 +98,7 @@ def sweep(
     from lrat_sim import study
     from lrat_sim.formats.pairs import read_pairs
 
-    settings, answers = _settings(study.SweepSettings, fields), judge_of_answers(judge, judge_options)
+    settings, answers = _settings(study.SweepSettings, fields), judge_named("answers", judge, judge_options)
     files = [folder_of(source) for source in several(pairs)]
     records = [*chain.from_iterable(map(read_pairs, files))]
     dataset = task_set(data, *files)
@@ -122,10 +111,10 @@ def sweep(
 @verb
 def ablate(
     data: SeveralData,
-    out: Out = None,
+    out: arg.Out = None,
     *,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, AblationSettings],
 ) -> StudyResult:
     """Mine and train the same runs in several ways, and compare them all: what does each part contribute?
@@ -137,7 +126,7 @@ def ablate(
     """
     from lrat_sim import study
 
-    settings, browses = _settings(study.AblationSettings, fields), judge_of_browses(judge, judge_options)
+    settings, browses = _settings(study.AblationSettings, fields), judge_named("browses", judge, judge_options)
     study.load_arms(settings.arms, settings.table)
     sets = task_sets(data)
     return _run(
@@ -148,11 +137,11 @@ def ablate(
 
 @verb
 def flywheel(
-    data: Data,
-    out: Out = None,
+    data: arg.Data,
+    out: arg.Out = None,
     *,
-    judge: Judge = "rule",
-    judge_options: JudgeOptions = NOTHING,
+    judge: arg.Judge = "rule",
+    judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, FlywheelSettings],
 ) -> FlywheelResult:
     """Improve a retriever in rounds: collect, mine, train, index, and measure on held-out tasks.
@@ -161,18 +150,14 @@ def flywheel(
     """
     from lrat_sim import study
 
-    settings, browses = _settings(study.FlywheelSettings, fields), judge_of_browses(judge, judge_options)
+    settings, browses = _settings(study.FlywheelSettings, fields), judge_named("browses", judge, judge_options)
     settings.named("baselines", settings.baselines)
-    dataset = task_set(data)
-    return _run(
-        "flywheel", settings, {dataset.name: dataset}, out, [settings.agent, settings.mining],
-        lambda folder: study.flywheel(dataset, folder, settings, judge=browses),
-    )  # fmt: skip
+    return _on_one("flywheel", study.flywheel, settings, data, out, [settings.agent, settings.mining], judge=browses)
 
 
 @verb
 def demo(
-    out: Out = DEMO,
+    out: arg.Out = DEMO,
     *,
     mining: Annotated[
         str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")
@@ -188,7 +173,7 @@ def demo(
 
 
 @verb
-def controls(data: Data, out: Out = None, **fields: Annotated[Any, ControlsSettings]) -> Controls:
+def controls(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, ControlsSettings]) -> Controls:
     """Check the instrument: shuffled labels gain nothing, the oracle bounds all, runs repeat exactly.
 
     In Python, further arguments are the fields of :class:`ControlsSettings`.
@@ -196,15 +181,11 @@ def controls(data: Data, out: Out = None, **fields: Annotated[Any, ControlsSetti
     from lrat_sim import study
 
     settings = _settings(study.ControlsSettings, fields)
-    dataset = task_set(data)
-    return _run(
-        "controls", settings, {dataset.name: dataset}, out, [settings.agent],
-        lambda folder: study.controls(dataset, folder, settings),
-    )  # fmt: skip
+    return _on_one("controls", study.controls, settings, data, out, [settings.agent])
 
 
 @verb
-def probe(data: Data, out: Out = None, **fields: Annotated[Any, ProbeSettings]) -> Probe:
+def probe(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, ProbeSettings]) -> Probe:
     """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever.
 
     In Python, further arguments are the fields of :class:`ProbeSettings`.
@@ -212,11 +193,7 @@ def probe(data: Data, out: Out = None, **fields: Annotated[Any, ProbeSettings]) 
     from lrat_sim import study
 
     settings = _settings(study.ProbeSettings, fields)
-    dataset = task_set(data)
-    return _run(
-        "probe", settings, {dataset.name: dataset}, out, [settings.agent],
-        lambda folder: study.probe(dataset, folder, settings),
-    )  # fmt: skip
+    return _on_one("probe", study.probe, settings, data, out, [settings.agent])
 
 
 def _settings(kind: type[S], values: Mapping[str, Any]) -> S:
@@ -227,14 +204,21 @@ def _settings(kind: type[S], values: Mapping[str, Any]) -> S:
     return settings
 
 
+def _on_one(
+    name: str, study: Callable[..., R], settings: Any, data: arg.Data, out: Any, words: Sequence[str], **how: Any
+) -> R:
+    """Runs a study of one task set."""
+    dataset = task_set(data)
+    sets = {dataset.name: dataset}
+    return _run(name, settings, sets, out, words, lambda folder: study(dataset, folder, settings, **how))
+
+
 def _run(
     name: str, settings: Any, sets: Mapping[str, Dataset], out: Any, words: Sequence[str],
     study: Callable[[Path], R], **decisive: Any,
 ) -> R:  # fmt: skip
-    """Runs a study in its folder, records the task set beside it, and reports its comparisons.
-
-    ``words`` and ``decisive`` name the folder where none is given, together with settings and task sets.
-    """
+    """Runs a study in its folder, which settings, task sets, ``words`` and ``decisive`` name where it is not given;
+    records the task set beside it, and reports its comparisons."""
     words = [*sets, *words]
     plain = {key: value for key, value in msgspec.to_builtins(settings).items() if key != "calls"}
     folder = Path(out) if out is not None else default_folder(name, words, {**plain, **decisive, "words": words})

@@ -12,27 +12,12 @@ from msgspec.structs import asdict
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, say
 from lrat_sim.settings import Seed, Settings, Whole, build
+from lrat_sim.verbs import arguments as arg
+from lrat_sim.verbs.arguments import DATA, NOTHING, AnyPath, Given, OptionalPath, folder_of, several
 from lrat_sim.verbs.data import task_set
 from lrat_sim.verbs.results import Run
 from lrat_sim.verbs.steps import agent_named, open_retriever
-from lrat_sim.verbs.verb import (
-    DATA,
-    NOTHING,
-    Agent,
-    AgentOptions,
-    AnyPath,
-    Data,
-    Folder,
-    Given,
-    K,
-    OptionalPath,
-    PairsFile,
-    RetrieverLike,
-    Runs,
-    folder_of,
-    several,
-    verb,
-)
+from lrat_sim.verbs.verb import verb
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,7 +47,7 @@ class Publishing(Settings, frozen=True, kw_only=True):
 
 @verb
 def convert(
-    source: Annotated[Folder, Meta(description="A run, or a file or folder of trajectories of any known format.")],
+    source: Annotated[arg.Folder, Meta(description="A run, or a file or folder of trajectories of any known format.")],
     out: Target,
     *,
     to: Format,
@@ -83,11 +68,11 @@ def convert(
 
 @verb
 def export_pairs(
-    pairs: PairsFile,
+    pairs: arg.PairsFile,
     out: Target,
     *,
     to: Format,
-    data: Data = None,
+    data: arg.Data = None,
     negatives: Annotated[Whole, Meta(description="Columns of negatives, for sentence-transformers.")] = 9,
     **publishing: Annotated[Any, Publishing],
 ) -> PairsSummary:
@@ -104,7 +89,7 @@ def export_pairs(
 
 @verb
 def merge(
-    runs: Runs,
+    runs: arg.Runs,
     out: NewFolder,
     *,
     on_conflict: Annotated[Literal["refuse", "later"], Meta(description="Of one id with two contents.")] = "refuse",
@@ -118,7 +103,7 @@ def merge(
 
 @verb
 def split(
-    run: Annotated[Folder, Meta(description="A run folder.")],
+    run: Annotated[arg.Folder, Meta(description="A run folder.")],
     out: NewFolder,
     *,
     test: Annotated[float, Meta(ge=0, description="Tasks held out: a share below 1, or a number.")] = 0.2,
@@ -165,7 +150,7 @@ def behaviour(
 
 @verb
 def report(
-    folder: Annotated[Folder, Meta(description="What compare, sweep, flywheel or demo made.")],
+    folder: Annotated[arg.Folder, Meta(description="What compare, sweep, flywheel or demo made.")],
     out: Annotated[OptionalPath, Meta(description="Gets report.html and report/; default: the folder.")] = None,
 ) -> Path:
     """Write the report of a study: a page that opens offline, its plots as SVG, its tables as CSV and LaTeX."""
@@ -176,7 +161,7 @@ def report(
 
 @verb
 def view(
-    folder: Annotated[Folder, Meta(description="A run, a comparison, a flywheel, or any folder above them.")],
+    folder: Annotated[arg.Folder, Meta(description="A run, a comparison, a flywheel, or any folder above them.")],
     *,
     port: Port = 8080,
     host: Host = "127.0.0.1",
@@ -200,14 +185,14 @@ def view(
 
 @verb
 def serve(
-    retriever: RetrieverLike = "bm25",
-    data: Data = None,
+    retriever: arg.RetrieverLike = "bm25",
+    data: arg.Data = None,
     *,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     token_env: Annotated[str | None, Meta(description="Environment variable with the token to require.")] = None,
     stdio: Annotated[bool, Meta(description="Speak MCP over standard input and output instead.")] = False,
-    k: K = 5,
+    k: arg.K = 5,
 ) -> None:
     """Serve a retriever over HTTP (ours, and Search-R1's /retrieve) and as an MCP server."""
     from lrat_sim.retrieval.result_format import ResultFormat
@@ -226,7 +211,7 @@ def serve(
 
 
 @verb
-def check(agent: Agent, *, agent_options: AgentOptions = NOTHING) -> list[Check]:
+def check(agent: arg.Agent, *, agent_options: arg.AgentOptions = NOTHING) -> list[Check]:
     """Try an agent's endpoint: reachable, tools, reasoning, window."""
     from lrat_sim.agent.check import check_agent
 
@@ -235,7 +220,7 @@ def check(agent: Agent, *, agent_options: AgentOptions = NOTHING) -> list[Check]
 
 @verb
 def explain(
-    pairs: PairsFile,
+    pairs: arg.PairsFile,
     pair: Annotated[Whole, Meta(description="Which pair of the file, from 1.")],
 ) -> RenderableType:
     """Show where a mined pair came from: its search, its browse, its labels and its weight."""

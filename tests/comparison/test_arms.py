@@ -1,8 +1,8 @@
 import pytest
 
 from lrat_sim.comparison.arms import compare
-from lrat_sim.comparison.calibration import calibration_parts
-from lrat_sim.comparison.significance import holm
+from lrat_sim.comparison.measures import calibration_parts
+from lrat_sim.comparison.paired import holm
 from lrat_sim.errors import InputError
 
 
@@ -66,12 +66,6 @@ def test_one_unknown_price_makes_the_cost_unknown(arms, compared):
     assert comparison.arm("trained").means["cost"] is None
     assert comparison.pairing("trained").measures["cost"].difference.value is None
     assert comparison.pairing("oracle").measures["cost"].difference.value == pytest.approx(0.0)
-
-
-def test_errors_stand_beside_success(arms, row, compared):
-    arms["trained"]["task-3"] = row(0.0, steps=None, searches=None, tokens=None)
-    trained = compared(arms).arm("trained")
-    assert (trained.errors, trained.means["success"]) == (1, pytest.approx(19 / 40))
 
 
 def test_neither_the_order_of_arms_nor_tasks_that_were_not_asked_change_a_number(arms, row, compared):
@@ -181,10 +175,3 @@ def test_same_answers_in_two_seeds_give_the_numbers_of_one(arms, compared):
             assert two.measures[name].difference == paired.difference
             assert two.measures[name].p == paired.p
             assert two.measures[name].over_seeds in (0.0, None)
-
-
-def test_setting_and_run_folders_are_kept(arms):
-    comparison = compare(arms, "base", None, ["task-1"], resamples=10, setting={"k": 5}, runs={"trained": ["round-1"]})
-    assert comparison.setting == {"k": 5}
-    assert comparison.arm("trained").runs == ["round-1"]
-    assert comparison.arm("base").runs == []

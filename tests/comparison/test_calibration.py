@@ -3,14 +3,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lrat_sim.comparison.calibration import (
+from lrat_sim.comparison.measures import (
     calibration_parts,
     error_of,
     exchange_of,
     parts_of,
 )
-from lrat_sim.comparison.paired import Paired, compare_pair
-from lrat_sim.comparison.significance import permutation_tests
+from lrat_sim.comparison.paired import Paired, compare_pair, permutation_tests
 from lrat_sim.grading.metrics import calibration_error
 
 STATED = {"a": [(90.0, 1.0)], "b": [(95.0, 0.0), (10.0, 0.0)], "c": [(100.0, 1.0)], "d": []}

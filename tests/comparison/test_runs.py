@@ -39,22 +39,29 @@ def test_tasks_that_do_not_count_are_passed_over(recorded):
     assert [*run_table(folder, tasks[2:4], k)] == [task.id for task in tasks[2:4]]
 
 
-def test_mean_over_seeds_is_that_of_every_metric(row):
-    first, second = {"t": row(1.0, steps=4.0, cost=0.5)}, {"t": row(0.0, steps=8.0, cost=0.1)}
-    mean = mean_over_seeds([first, second])["t"]
-    assert (mean["success"], mean["steps"], mean["cost"]) == (0.5, 6.0, pytest.approx(0.3))
-    assert mean_over_seeds([first]) is first
-
-
-def test_task_that_a_seed_did_not_run_is_a_failure_of_that_seed_of_unknown_length(row):
-    mean = mean_over_seeds([{"t": row(1.0, steps=4.0, evidence_recall=0.5)}, {}])["t"]
-    assert (mean["success"], mean["evidence_recall"], mean["steps"]) == (0.5, 0.25, 4.0)
-
-
-def test_seed_without_a_known_value_is_left_out_but_of_the_cost(row):
-    broken = row(None, steps=None, evidence_recall=None, cost=None)
-    mean = mean_over_seeds([{"t": row(1.0, steps=4.0, evidence_recall=None, cost=0.5)}, {"t": broken}])["t"]
-    assert (mean["success"], mean["evidence_recall"], mean["steps"], mean["cost"]) == (1.0, None, 4.0, None)
+@pytest.mark.parametrize(
+    ("first", "second", "means"),
+    [
+        (
+            {"steps": 4.0, "cost": 0.5},
+            {"success": 0.0, "steps": 8.0, "cost": 0.1},
+            {"success": 0.5, "steps": 6.0, "cost": 0.3},
+        ),
+        # a task that a seed did not run is a failure of that seed, of unknown length
+        ({"steps": 4.0, "evidence_recall": 0.5}, None, {"success": 0.5, "evidence_recall": 0.25, "steps": 4.0}),
+        # what a seed does not know is left out, but of the cost
+        (
+            {"steps": 4.0, "evidence_recall": None, "cost": 0.5},
+            {"success": None, "steps": None, "evidence_recall": None, "cost": None},
+            {"success": 1.0, "evidence_recall": None, "steps": 4.0, "cost": None},
+        ),
+    ],
+)
+def test_mean_over_seeds_is_that_of_every_metric(row, first, second, means):
+    tables = [{"t": row(**first)}, {} if second is None else {"t": row(**second)}]
+    mean = mean_over_seeds(tables)["t"]
+    assert {name: mean[name] for name in means} == pytest.approx(means)
+    assert mean_over_seeds(tables[:1]) is tables[0]
 
 
 TASKS = {
@@ -84,41 +91,34 @@ def measured(*runs, k=3):
     return dict(found.by_task())
 
 
-def test_query_is_measured_against_the_evidence_of_its_task():
-    ideal = 1 + 1 / log2(3)
-    assert measured(run("t", search("x", "a", "y")))["t"] == {
-        "ndcg": pytest.approx((1 / log2(3)) / ideal),
-        "recall": pytest.approx(0.5),
-        "mrr": pytest.approx(0.5),
-    }
-    perfect = measured(run("t", search("b", "a")))["t"]
-    assert perfect == {"ndcg": pytest.approx(1), "recall": pytest.approx(1), "mrr": pytest.approx(1)}
+NOTHING = {"ndcg": None, "recall": None, "mrr": None}
+TIED = [Hit(docid="x", score=1.0, rank=1), Hit(docid="c", score=1.0, rank=2), Hit(docid="a", score=9.0, rank=3)]
 
 
-def test_ranks_beyond_k_do_not_count():
-    found = measured(run("u", search("x", "y", "c")), k=2)["u"]
-    assert found == {"ndcg": 0.0, "recall": 0.0, "mrr": 0.0}
-
-
-def test_search_that_found_nothing_counts_and_one_that_did_not_run_does_not():
-    assert measured(run("u", search("c"), search()))["u"]["mrr"] == pytest.approx(0.5)
-    assert measured(run("u", search("c"), search(error="down")))["u"]["mrr"] == pytest.approx(1.0)
-    assert measured(run("u", search(error="down")))["u"] == {"ndcg": None, "recall": None, "mrr": None}
-
-
-def test_runs_of_a_task_count_alike_however_often_they_searched():
-    often, once = run("u", search(), search(), search("c")), run("u", search("c"), sample=1)
-    assert measured(often, once)["u"]["recall"] == pytest.approx((1 / 3 + 1) / 2)
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        ([run("t", search("x", "a", "y"))], {"ndcg": (1 / log2(3)) / (1 + 1 / log2(3)), "recall": 0.5, "mrr": 0.5}),
+        ([run("t", search("b", "a"))], {"ndcg": 1, "recall": 1, "mrr": 1}),
+        # ranks beyond k do not count
+        ([run("u", search("x", "y", "z", "c"))], {"ndcg": 0.0, "recall": 0.0, "mrr": 0.0}),
+        # a search that found nothing counts, and one that did not run does not
+        ([run("u", search("c"), search())], {"mrr": 0.5}),
+        ([run("u", search("c"), search(error="down"))], {"mrr": 1.0}),
+        ([run("u", search(error="down"))], NOTHING),
+        # runs of a task count alike however often they searched
+        ([run("u", search(), search(), search("c")), run("u", search("c"), sample=1)], {"recall": (1 / 3 + 1) / 2}),
+        # ranks decide, not scores, and ties keep their order
+        ([run("u", Call(id="c", tool="search", arguments={}, hits=TIED))], {"mrr": 0.5}),
+    ],
+)
+def test_query_is_measured_against_the_evidence_of_its_task(recorded, expected):
+    (found,) = measured(*recorded).values()
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
 def test_tasks_without_evidence_and_unknown_ones_are_passed_over():
     assert measured(run("none", search("a")), run("other", search("a"))) == {}
-
-
-def test_ranks_decide_not_scores_and_ties_keep_their_order():
-    hits = [Hit(docid="x", score=1.0, rank=1), Hit(docid="c", score=1.0, rank=2), Hit(docid="a", score=9.0, rank=3)]
-    call = Call(id="c", tool="search", arguments={}, hits=hits)
-    assert measured(run("u", call))["u"]["mrr"] == pytest.approx(0.5)
 
 
 def test_many_queries_are_measured_in_parts_to_the_same_figures(monkeypatch):

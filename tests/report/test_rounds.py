@@ -8,9 +8,8 @@ from lrat_sim.comparison import compare, save
 from lrat_sim.comparison.paired import Estimate
 from lrat_sim.mining.weights import Weighting
 from lrat_sim.records import Pair, Provenance
-from lrat_sim.study.gate import Decision
 from lrat_sim.study.record import STUDY, Cell, StudyRecord, Trained
-from lrat_sim.study.rounds import Exposure, Figures, Guarded, Round, Rounds, arm_figures
+from lrat_sim.study.rounds import Decision, Exposure, Figures, Guarded, Round, Rounds, arm_figures
 
 TASKS = [f"task-{number}" for number in range(8)]
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from lrat_sim.agent import load_agent
 from lrat_sim.artifact import command_line
@@ -76,15 +75,26 @@ def test_every_combination_of_agent_task_set_and_k_is_a_cell(run, small_world, t
         assert comparison.tasks_asked == 2
 
 
-def test_further_k_adds_cells_and_finds_the_first_where_it_lies(run, tmp_path, contents, capsys):
+@pytest.fixture
+def more(run, tmp_path, contents, capsys):
+    """more(**settings) compares again and loses nothing: the result, how many runs were reused, the new ones."""
+
+    def again(*given, **settings):
+        before = contents(tmp_path / "out")
+        capsys.readouterr()
+        result = run(*given, **settings)
+        after = contents(tmp_path / "out")
+        assert all(after[name].startswith(content) for name, content in before.items())
+        return result, capsys.readouterr().err.count("3 runs are in"), {*after} - {*before}
+
+    return again
+
+
+def test_further_k_adds_cells_and_finds_the_first_where_it_lies(run, more, tmp_path):
     run()
-    before = contents(tmp_path / "out")
-    capsys.readouterr()
-    assert [*run(ks=(5, 1)).comparisons] == [".", "simulated-world-test-k1"]
-    assert capsys.readouterr().err.count("3 of 3 runs are in") == 2
-    after = contents(tmp_path / "out")
-    assert {name: after[name] for name in before} == before
-    assert {*after} - {*before} == {"simulated-world-test-k1/bm25", "simulated-world-test-k1/bound"}
+    result, reused, new = more(ks=(5, 1))
+    assert ([*result.comparisons], reused) == ([".", "simulated-world-test-k1"], 2)
+    assert new == {"simulated-world-test-k1/bm25", "simulated-world-test-k1/bound"}
     run(ks=(10,))
     assert {*cells(tmp_path)} == {".", "simulated-world-test-k1", "simulated-world-test-k10"}, "all are still listed"
 
@@ -99,23 +109,19 @@ def test_same_call_again_runs_nothing_and_gives_the_same(run, as_command, tmp_pa
     assert snapshot(tmp_path / "out") == before
 
 
-def test_other_settings_of_an_agent_of_the_same_name_lie_elsewhere(run, tmp_path, contents):
+def test_other_settings_of_an_agent_of_the_same_name_lie_elsewhere(run, more, tmp_path):
     run(ks=(5, 1))
-    before = contents(tmp_path / "out")
-    (folder,) = run(agent_options={"limits.turns": 3}, ks=(5,)).comparisons
+    (folder,) = more(agent_options={"limits.turns": 3}, ks=(5,))[0].comparisons
     assert folder.startswith("simulated-world-test-k5-")
-    after = contents(tmp_path / "out")
-    assert {name: after[name] for name in before} == before
     assert len(cells(tmp_path)) == 3
 
 
-def test_another_retriever_and_more_tasks_only_add(run, capsys):
+def test_another_retriever_and_more_tasks_only_add(run, more):
     run()
-    capsys.readouterr()
-    (comparison,) = run({**SPECS, "short": "bm25:b=0.3"}, limit=4).comparisons.values()
+    result, _, new = more({**SPECS, "short": "bm25:b=0.3"}, limit=4)
+    (comparison,) = result.comparisons.values()
     assert comparison.arms == ["bm25", "bound", "short"]
-    assert comparison.tasks_asked == 4
-    assert capsys.readouterr().err.count("3 of 4 runs are in") == 2
+    assert (comparison.tasks_asked, new) == (4, {"short"})
 
 
 def test_runs_of_other_settings_in_the_folder_are_refused_and_kept(run, tmp_path, contents):
@@ -163,26 +169,11 @@ def test_damaged_record_is_refused_by_name(run, tmp_path):
         run()
 
 
-def test_table_shows_success_against_k_for_every_arm(run):
-    result = run(ks=(5, 1))
-    console = Console(width=80)
-    with console.capture() as captured:
-        console.print(result.table().to_terminal())
-    lines = captured.get().splitlines()
-    assert all(len(line) <= 80 for line in lines)
-    rows = [line.split() for line in lines if line.startswith(("bm25 ", "bound "))]
-    rows = [[cell for cell in row if cell != "(base)"] for row in rows]
-    assert [row[:2] for row in rows] == [["bm25", "1"], ["bm25", "5"], ["bound", "1"], ["bound", "5"]]
-    by_k = [*reversed(result.comparisons.values())] * 2
-    for row, comparison, arm in zip(rows, by_k, [0, 0, 1, 1], strict=True):
-        assert row[2] == f"{100 * comparison.summaries[arm].means['success']:.1f}"
-
-
 # --- one comparison
 
 
 def test_comparison_says_what_was_compared_and_where_its_runs_lie(small_world, tmp_path):
-    condition = Condition.of(small_world, "test", load_agent("simulated"), 4)
+    condition = Condition(small_world, "test", load_agent("simulated"), 4)
     named = [
         Arm(name="bm25", retriever=opened("bm25", small_world), folder="first"),
         Arm(name="oracle", retriever=lambda seed: opened("oracle", small_world)),
@@ -214,16 +205,12 @@ def test_each_seed_runs_in_a_folder_of_its_own_and_tasks_are_paired_by_their_mea
     assert both.pairings[0].measures["success"].tasks == 3
 
 
-def test_further_seed_only_adds_and_the_first_is_found_again(run, tmp_path, contents, capsys):
+def test_further_seed_only_adds_and_the_first_is_found_again(run, more):
     run(seeds=(7,))
-    before = contents(tmp_path)
-    capsys.readouterr()
-    result = run(seeds=(8, 7))
-    assert capsys.readouterr().err.count("3 of 3 runs are in") == 2
-    assert {name: contents(tmp_path)[name] for name in before} == before
+    result, reused, _ = more(seeds=(8, 7))
+    assert reused == 2
     assert result.comparisons["."].summaries[0].runs == ["bm25-seed-8", "bm25"]
-    assert run(seeds=(8, 7)) == result
-    assert capsys.readouterr().err.count("3 of 3 runs are in") == 4
+    assert more(seeds=(8, 7)) == (result, 4, set())
 
 
 def test_arms_that_would_share_a_folder_are_refused_before_anything_runs(run, tmp_path):
@@ -265,12 +252,9 @@ def test_one_length_for_all_the_trained_models_unless_one_is_asked_for(encoder_f
     assert [read(named[arm], options) for arm, options in alike(named, asked).items()] == lengths
 
 
-def test_nothing_is_set_where_no_encoder_or_one_kind_of_them_runs():
+def test_what_a_retriever_is_made_of_reads_the_same_and_nothing_is_set_for_one_kind_of_encoder(encoder_folder):
     assert alike({"a": "bm25", "b": "oracle"}) == {"a": {}, "b": {}}
     assert alike({"a": "bm25", "b": "dense", "c": "dense:index=faiss"}) == {"a": {}, "b": {}, "c": {}}
-
-
-def test_what_a_retriever_is_made_of_reads_the_same(encoder_folder):
     trained = encoder_folder("trained", own=48, trained=48)
     specs = {"t": trained, "r": "rerank:model=x", "h": f"hybrid:bm25+{trained}", "b": "rerank:model=x,base=bm25"}
     assert alike(specs) == {

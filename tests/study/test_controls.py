@@ -11,8 +11,7 @@ from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.study import Controls, ControlsSettings, ProbeSettings, probe
 from lrat_sim.study import controls as run_controls
-from lrat_sim.study.controls import oracle_bounds_all, shuffled_gains_nothing
-from lrat_sim.study.probe import SHUFFLED
+from lrat_sim.study.instrument import SHUFFLED, oracle_bounds_all, shuffled_gains_nothing
 
 
 def compared(**success):

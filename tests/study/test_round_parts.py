@@ -16,18 +16,21 @@ from lrat_sim.comparison.paired import Estimate
 from lrat_sim.errors import InputError
 from lrat_sim.records import Pair, Provenance, Task
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.study.gate import Decision, decide, frozen_tasks, wins
 from lrat_sim.study.rounds import (
+    Decision,
     Exposure,
     Figures,
     Guarded,
     Round,
     Rounds,
+    decide,
     exposure,
     figures_of,
+    frozen_tasks,
     gini,
     replayed,
     share_tasks,
+    wins,
 )  # fmt: skip
 
 TASKS = [Task(id=f"t{number}", question=f"Question {number}?") for number in range(2000)]
@@ -68,9 +71,7 @@ def test_a_decision_says_what_it_rests_on():
     assert decision.success_difference.value == pytest.approx(0.25)
     assert decision.success_difference.low < 0.25 < decision.success_difference.high
     assert decision.recall_difference.value == pytest.approx(0.25)
-
-
-def test_without_an_interval_nothing_is_clear():
+    # without an interval nothing is clear
     assert not wins("clear", Estimate(value=1.0), Estimate(value=None))
     assert wins("mean", Estimate(value=1.0), Estimate(value=None))
     assert not wins("mean", Estimate(value=None), Estimate(value=None))
@@ -150,9 +151,7 @@ def test_further_tasks_move_none_and_another_round_moves_some():
     for name, tasks in few.items():
         assert tasks == [task for task in TASKS[:300] if task in all_of_them[name]]
     assert given(seed=2)["bm25"] != all_of_them["bm25"]
-
-
-def test_who_gets_no_task_is_left_out():
+    # who gets no task is left out
     assert [*given(shares={})] == ["round-1"]
     assert [*given(shares={"bm25": 1.0})] == ["bm25"]
     assert [*given(TASKS[:1], shares={"bm25": 1e-9})] == ["round-1"]
@@ -183,9 +182,6 @@ def test_a_share_of_every_earlier_round_is_replayed(files):
     assert list(replayed(files, 0.3, seed=3)) == found
     assert list(replayed(files, 0.3, seed=4)) != found
     assert list(replayed(files[:1], 0.3, seed=3)) == found[:first]
-
-
-def test_all_or_none_of_the_earlier_pairs_can_be_replayed(files):
     assert len(list(replayed(files, 1.0, seed=0))) == 1000
     assert not list(replayed(files, 0.0, seed=0))
 
@@ -229,9 +225,7 @@ def test_the_table_shows_what_became_of_each_round(rounds):
         *("2", "refused", "120+36", "25", "%", "0.812", "–"),
         *("−25.0", "(−40.0", "to", "−10.0)", "0.601", "50.0/0/75.0/6.0"),
     ]
-
-
-def test_the_table_of_an_ungated_round_has_no_column_for_a_gate(rounds):
+    # of an ungated round there is no column for a gate
     text = printed(Rounds(rounds=rounds.rounds[:1], asked=1, accepted="round-1", base=rounds.base))
     assert "gate" not in text
     assert "guard" not in text

@@ -41,5 +41,5 @@ def own(tmp_path, monkeypatch):
         "plan": {"hops": [hop]},
     }
     (tmp_path / "docs" / "corpus.jsonl").write_text("".join(json.dumps(line) + "\n" for line in documents))
-    (tmp_path / "docs" / "train.jsonl").write_text(json.dumps({**task, "evidence": ["a"]}))
+    (tmp_path / "docs" / "train.jsonl").write_text(json.dumps(task))
     return tmp_path

@@ -21,8 +21,28 @@ def test_a_folder_of_ones_own_is_a_task_set_and_results_know_it(own):
     shutil.move(own / "runs", own / "moved")
     assert ls.Run("moved/" + run.folder.name).data.folder.name.startswith("docs")
     shutil.rmtree(own / "moved" / "data")
-    with pytest.raises(ls.InputError, match=r"names the task set jsonl in .* which is gone"):
-        ls.export_pairs(f"moved/{run.folder.name}", "other.jsonl", to="lrat")
+    moved = f"moved/{run.folder.name}"
+    for needing in (
+        lambda: ls.export_pairs(moved, "other.jsonl", to="lrat"),
+        lambda: ls.mine(moved, options={"guards.near_positive": {}}),
+    ):
+        with pytest.raises(ls.InputError, match=r"names the task set jsonl in .* which is gone"):
+            needing()
+    mined = ls.mine(moved)
+    assert [*mined] == [*pairs]
+    assert "which is gone; give it with --task-set" in mined.notes[0]
+
+
+def test_a_rollout_takes_the_only_split_there_is_unless_one_is_named(own, capsys):
+    (own / "docs" / "train.jsonl").rename(own / "docs" / "test.jsonl")
+    assert len(ls.rollout("docs").tasks) == 1
+    assert "jsonl has no split 'train'; its only one, 'test', is run." in capsys.readouterr().err
+    with pytest.raises(ls.InputError, match="no split 'train'; it has test"):
+        ls.rollout("docs", split="train")
+    shutil.rmtree("runs")
+    (own / "docs" / "dev.jsonl").write_bytes((own / "docs" / "test.jsonl").read_bytes().replace(b'"t"', b'"u"'))
+    with pytest.raises(ls.InputError, match="no split 'train'; it has"):
+        ls.rollout("docs")
 
 
 def test_a_folder_without_a_corpus_is_refused(own):

@@ -1,11 +1,5 @@
-"""Checks of the instrument itself, before any of its results is believed.
-
-* A retriever trained on positives that were exchanged at random between queries must gain nothing.
-* One whose positives were drawn at random from the same result list, which is all that is left when it does not
-  matter what an agent opened, must gain nothing either.  This is the harder test: such pairs do not spoil the model, so
-  that a gain would come from the loop and not from the labels.
-* The oracle, which knows each task's evidence, must bound every other retriever.
-* The same seed must give the same trajectories, in canonical form, whatever the concurrency.
+"""Whether the instrument can be trusted, before any of its results is believed: controls of the loop, and a probe of
+the agent.
 """
 
 from __future__ import annotations
@@ -17,18 +11,27 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import ensure_folder
+from lrat_sim.behaviour.reliability import Degraded, Ordering, Shuffled, ordering
+from lrat_sim.behaviour.report import Behaviour, behaviour
 from lrat_sim.comparison import Comparison
 from lrat_sim.corpus.dataset import Dataset
 from lrat_sim.errors import InputError
+from lrat_sim.grading.run import judge_run
 from lrat_sim.progress import console
 from lrat_sim.records import canonical
+from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.rollout.index import RUN, read_trajectories
-from lrat_sim.study.arms import TRAINED, open_base, runnable_tasks
+from lrat_sim.study.arms import TRAINED, open_base, opened, runnable_tasks
 from lrat_sim.study.flywheel import flywheel
-from lrat_sim.study.settings import ControlsSettings, FlywheelSettings
-from lrat_sim.study.study import graded_rollout
+from lrat_sim.study.settings import ControlsSettings, FlywheelSettings, ProbeSettings
+from lrat_sim.study.study import Study, graded_rollout
 from lrat_sim.tables import Table, percent, with_interval
+
+NATURAL, SHUFFLED, LONG = "natural", "shuffled", "long-snippets"
+LONG_SNIPPETS = 512
 
 
 class Control(Struct, frozen=True):
@@ -63,12 +66,15 @@ class Controls(Struct, frozen=True):
 
 
 def controls(dataset: Dataset, folder: Path | str, settings: ControlsSettings | None = None) -> Controls:
-    """Runs every control on a data set.
+    """Runs every control on a data set with splits ``train`` and ``test``.
 
-    Args:
-        dataset: with splits ``train`` and ``test``.
-        folder: gets the runs; rerun to resume, but the repeated runs are always made anew.
-        settings: what to do; the defaults where None.
+    A retriever trained on positives that were exchanged at random between queries must gain nothing.  Nor must one
+    whose positives were drawn at random from the same result list; this is the harder test, since such pairs do not
+    spoil the model, so that a gain would come from the loop and not from the labels.  The oracle, which knows each
+    task's evidence, must bound every other retriever.  The same seed must give the same trajectories, in canonical
+    form, whatever the concurrency.
+
+    Rerun to resume; the repeated runs are always made anew.
     """
     settings, folder = settings or ControlsSettings(), ensure_folder(Path(folder))
     budget, agent = settings.calls.budget(), settings.own_agent()
@@ -128,3 +134,59 @@ def oracle_bounds_all(comparison: Comparison) -> Control:
     errors = {summary.name: f" ({summary.errors} errors)" for summary in comparison.summaries if summary.errors}
     figures = ", ".join(f"{name} {percent(value)}{errors.get(name, '')}" for name, value in success.items())
     return Control("the oracle bounds all", all(value <= bound for value in success.values()), figures)
+
+
+class Probe(Struct, frozen=True, kw_only=True):
+    """What the runs showed: how real the agent is, and how reliable as a tester."""
+
+    folder: Path
+    behaviour: Behaviour
+    order: Ordering
+
+
+def probe(
+    dataset: Dataset,
+    folder: Path | str,
+    settings: ProbeSettings | None = None,
+    *,
+    retriever: Retriever | None = None,
+) -> Probe:
+    """Tests an agent as an instrument by four kinds of runs on the same tasks, of which it runs what is missing.
+
+    They are the retriever as it is; its lists in random order, to see how much the agent attends to rank; long
+    snippets, to see what it then still opens; and the retriever spoiled at growing rates, to see whether the agent
+    notices.
+
+    Args:
+        dataset: whose tasks are asked.
+        folder: gets a run folder a kind, and the tables and plots of :func:`lrat_sim.behaviour.behaviour`.
+        settings: what to do.
+        retriever: the one that is altered, in place of the one that the settings name.
+    """
+    settings, folder = settings or ProbeSettings(), Path(folder)
+    check_retriever(settings.retriever)
+    agent = settings.load_agent(settings.agent, settings.k)
+    tasks = runnable_tasks(dataset.tasks(settings.split), agent, settings.limit)
+    study = Study("probe", folder, settings)
+    retriever, seed = retriever or opened(settings.retriever, dataset), settings.seed
+    long = msgspec.structs.replace(agent.limits, snippet_tokens=LONG_SNIPPETS)
+    kinds: dict[str, tuple[AgentSettings, Retriever]] = {
+        NATURAL: (agent, retriever),
+        SHUFFLED: (agent, Shuffled(retriever, seed)),
+        LONG: (msgspec.structs.replace(agent, limits=long), retriever),
+    }
+    spoiled = {f"degraded-{rate:g}": rate for rate in sorted(set(settings.rates), reverse=True)}
+    ids = dataset.corpus.ids()
+    kinds |= {name: (agent, Degraded(retriever, rate, ids, seed)) for name, rate in spoiled.items()}
+    study.total = len(kinds)
+    for name, (profile, altered) in kinds.items():
+        study.step("collect", f"{name} on {len(tasks):,} tasks")
+        study.run(tasks, profile, altered, folder / name, seed=seed, samples=settings.samples)
+        judge_run(folder / name)
+    study.save()
+    realism = [folder / name for name in (NATURAL, SHUFFLED, LONG)]
+    return Probe(
+        folder=folder,
+        behaviour=behaviour(realism, targets=settings.targets, out=folder, seed=seed),
+        order=ordering([folder / name for name in (*spoiled, NATURAL)], seed=seed),
+    )
