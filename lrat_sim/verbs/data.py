@@ -41,7 +41,7 @@ def prepare(
     source: Annotated[AnyPath | None, Given(str), Meta(description="Its copy; default: below $LRAT_SIM_DATA.")] = None,
     **task_options: Annotated[Any, Meta(description="An option of the task set, such as documents=20000.")],
 ) -> Dataset:
-    """Read a corpus with its tasks, or generate one, and keep it in a folder.
+    """Prepare a corpus with its tasks: read it, or generate a world, and store it in a folder.
 
     Names are the files in ``corpora/``; a folder that holds corpus.jsonl and task files, or a data set in BEIR's
     layout, is read as it is.  The data set is kept in runs/data, below its name, where no folder is given.
@@ -58,7 +58,7 @@ def world(
     seed: Seed = 0,
     **task_options: Annotated[Any, Meta(description="A further option of the world, such as test_tasks=400.")],
 ) -> Dataset:
-    """Generate an encyclopedia of invented things, with multi-hop tasks on it."""
+    """Generate a world: an encyclopedia of invented entities with multi-hop tasks."""
     options = {"documents": documents, "difficulty": difficulty, "seed": seed, **task_options}
     return _prepared("world", None, options, DATA, out)
 
@@ -132,7 +132,7 @@ def recorded_task_set(data: arg.Data, *made: Any) -> tuple[Dataset | None, str |
 
 @contextmanager
 def made_with(dataset: Dataset, folder: AnyPath) -> Iterator[None]:
-    """Records beside a result which task set it was made with; what may belong to something else stays as it is."""
+    """Records the task set of a result beside it, unless the file there belongs to something else."""
     refused = False
     try:
         yield
@@ -145,7 +145,7 @@ def made_with(dataset: Dataset, folder: AnyPath) -> Iterator[None]:
 
 
 def record_task_set(dataset: Dataset, folder: Path) -> None:
-    """Records beside a result which task set it was made with."""
+    """Records the task set of a result beside it."""
     try:
         relative = Path(os.path.relpath(dataset.folder, folder)).as_posix()
     except ValueError:  # on another drive

@@ -1,4 +1,4 @@
-"""What verbs return: where it lies, and what one wants next."""
+"""What verbs return: the folder of the result, and what is likely to be needed next."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Evaluation:
 
     @property
     def success(self) -> float | None:
-        """That of the first run."""
+        """Success of the first run."""
         return self.runs[0].success
 
     def __repr__(self) -> str:
@@ -116,7 +116,7 @@ class Pairs:
 
     @cached_property
     def report(self) -> MiningReport:
-        """What was mined, and what was left out and why."""
+        """What was mined, what was left out, and why."""
         from lrat_sim.artifact import read_json
         from lrat_sim.mining.report import MiningReport
         from lrat_sim.mining.run import REPORT

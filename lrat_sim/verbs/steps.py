@@ -47,7 +47,7 @@ def index(
     ],
     data: arg.Data = None,
 ) -> dict[str, Retriever]:
-    """Build the indexes of retrievers over a task set's documents, and open them."""
+    """Build the indexes of retrievers over a task set's documents."""
     from lrat_sim.study.arms import check_retriever, opened
 
     for spec in several(retrievers):
@@ -84,7 +84,7 @@ def search(
     retriever: arg.RetrieverLike = "bm25",
     k: arg.K = 5,
 ) -> list[SearchResult]:
-    """Ask a retriever one query and show what an agent would be shown."""
+    """Search with one query and show what an agent would see."""
     used = open_retriever(retriever, data)  # not closed here: one that was handed in is its owner's
     return [SearchResult(hit.rank, hit.score, used.document(hit.docid)) for hit in used.search([query], k)[0]]
 
@@ -157,7 +157,7 @@ def grade(
     seed: Seed = 0,
     concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Largest number of calls in flight.")] = 20,
 ) -> Evaluation:
-    """Judge answers and opened documents of runs, offline by rules or by a model."""
+    """Grade the answers and judge the opened documents of runs, by offline rules or a model."""
     from lrat_sim.grading.agreement import check_judges
     from lrat_sim.grading.run import grade_run, judge_run
     from lrat_sim.grading.sheet import SHEETS, write_sheets
@@ -199,7 +199,7 @@ def mine(
     verdicts: Annotated[OptionalPath, Meta(description="File of verdicts (ours, LRAT's) in place of a judge.")] = None,
     processes: Annotated[Whole, Meta(description="Processes to mine with.")] = 1,
 ) -> Pairs:
-    """Mine training pairs from what agents opened and how they went on.
+    """Mine training pairs from recorded runs.
 
     The pairs of several runs go together, by default into the first run's folder.  Documents that are not in the task
     set of the runs do not count; where that set is not there, all do.
@@ -247,7 +247,7 @@ def train(
     texts_in_pairs: Annotated[bool, Meta(description="Take the texts from LRAT's pairs, not from a task set.")] = False,
     guard: Annotated[OptionalPath, Meta(description="BEIR folder on which to measure what the model forgot.")] = None,
 ) -> Model:
-    """Train an encoder or a reranker on mined pairs by the weighted contrastive loss.
+    """Train an encoder or a reranker on mined pairs with the weighted contrastive loss.
 
     Several processes train one model together when started by torchrun or accelerate launch, as in
     `torchrun --nproc-per-node 2 -m lrat_sim.cli train ...`.  The model lies beside the pairs where no folder is given.
@@ -307,7 +307,7 @@ def evaluate(runs: arg.Runs) -> Evaluation:
 def agent_named(
     agent: AgentSettings | str, options: Mapping[str, Any] = NOTHING, k: int | None = None
 ) -> AgentSettings:
-    """An agent by name or as it is, with single fields set otherwise."""
+    """An agent, given by name or as settings, with single fields overridden."""
     from lrat_sim.agent.profile import AgentSettings, load_agent
 
     fields = {**({} if k is None else {"limits.k": k}), **options}
@@ -322,7 +322,7 @@ def judge_named(
     options: Mapping[str, Any] = NOTHING,
     votes: int = 1,
 ) -> Any:
-    """The judge of answers or of opened documents behind a name; votes and options are for models alone."""
+    """The judge of answers or of opened documents with a name; votes and options are for models only."""
     from lrat_sim.grading.answers import answer_judge
     from lrat_sim.grading.judging import RULE
     from lrat_sim.grading.relevance import relevance_judge

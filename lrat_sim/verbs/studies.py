@@ -91,7 +91,7 @@ def sweep(
     judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, SweepSettings],
 ) -> StudyResult:
-    """Train on nested parts of a set of pairs, whole tasks at a time, and compare every size with the base.
+    """Train on nested subsets of the pairs, drawn by task, and compare every size with the base.
 
     In Python, further arguments are the fields of :class:`SweepSettings`.
     """
@@ -117,9 +117,9 @@ def ablate(
     judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, AblationSettings],
 ) -> StudyResult:
-    """Mine and train the same runs in several ways, and compare them all: what does each part contribute?
+    """Mine and train the same runs in several ways and compare the results: what does each part contribute?
 
-    Agents run once on the training tasks; each arm mines that its own way, trains, and is tried on held-out tasks.
+    Agents run once on the training tasks; each arm mines that its own way, trains, and is evaluated on held-out tasks.
     Rerun with more arms, seeds or task sets, or another split, to run only what is missing.
 
     In Python, further arguments are the fields of :class:`AblationSettings`.
@@ -174,7 +174,7 @@ def demo(
 
 @verb
 def controls(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, ControlsSettings]) -> Controls:
-    """Check the instrument: shuffled labels gain nothing, the oracle bounds all, runs repeat exactly.
+    """Run control experiments: shuffled labels must not gain, no arm beats the oracle, runs repeat exactly.
 
     In Python, further arguments are the fields of :class:`ControlsSettings`.
     """
@@ -186,7 +186,7 @@ def controls(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, Contr
 
 @verb
 def probe(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, ProbeSettings]) -> Probe:
-    """Test an agent as an instrument: how real it is, and whether it notices a spoiled retriever.
+    """Test whether an agent behaves like a real one, and whether it notices a degraded retriever.
 
     In Python, further arguments are the fields of :class:`ProbeSettings`.
     """

@@ -33,7 +33,7 @@ Target = Annotated[AnyPath, Given(Path), Meta(description="The file or folder to
 Format = Annotated[str, Meta(description="The format to write; `lrat-sim list` names them.")]
 Only = Literal["all", "answered", "correct"]
 Host = Annotated[str, Meta(description="The address to listen on; loopback by default.")]
-Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes a free port and says which.")]
+Port = Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")]
 
 
 class Publishing(Settings, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ def convert(
     skip_unreadable: Annotated[bool, Meta(description="Skip and count records that cannot be read.")] = False,
     **publishing: Annotated[Any, Publishing],
 ) -> ConvertSummary:
-    """Convert trajectories between the formats of the field, and into run folders."""
+    """Convert trajectories from one format to another, also from and to run folders."""
     from lrat_sim.formats import convert as convert_trajectories
 
     with bar(f"convert {folder_of(source)}") as progress:
@@ -92,7 +92,9 @@ def merge(
     runs: arg.Runs,
     out: NewFolder,
     *,
-    on_conflict: Annotated[Literal["refuse", "later"], Meta(description="Of one id with two contents.")] = "refuse",
+    on_conflict: Annotated[
+        Literal["refuse", "later"], Meta(description="What to do with two records of one id.")
+    ] = "refuse",
 ) -> MergeSummary:
     """Merge run folders into one, with their grades and verdicts."""
     from lrat_sim.formats import merge_runs
@@ -110,7 +112,7 @@ def split(
     dev: Annotated[float, Meta(ge=0, description="Tasks for development, likewise.")] = 0,
     seed: Seed = 0,
 ) -> dict[str, Run]:
-    """Split a run folder by task, so that no question stands in two parts."""
+    """Split a run folder by task, so that no question is in two parts."""
     from lrat_sim.formats import split_run
 
     sizes = {name: int(size) if float(size).is_integer() else size for name, size in (("test", test), ("dev", dev))}
@@ -128,7 +130,7 @@ def behaviour(
     ],
     out: Annotated[OptionalPath, Meta(description="A folder for tables (CSV) and plots.")] = None,
     *,
-    targets: Annotated[str, Meta(description="Targets by name or path; 'none' is nothing.")] = "behaviour-tongyi",
+    targets: Annotated[str, Meta(description="Targets by name or path; 'none' for none.")] = "behaviour-tongyi",
     by: Annotated[Literal["run", "agent", "retriever"], Meta(description="What makes a group.")] = "run",
     order: Annotated[bool, Meta(description="Runs go from worst to best retriever: does the agent agree?")] = False,
     seed: Seed = 0,
