@@ -1,6 +1,6 @@
 """An agent as a tester of retrievers: does it put retrievers in the order that is known?
 
-The order is known by construction where a retriever is spoiled at growing rates (:class:`Degraded`), and else from a
+The order is known by construction where a retriever is degraded at growing rates (:class:`Degraded`), and else from a
 real agent.  What is random in an altered retriever depends on the query alone, in any order and process.
 """
 

@@ -154,7 +154,7 @@ def probe(
     """Tests an agent as an instrument by four kinds of runs on the same tasks, of which it runs what is missing.
 
     They are the retriever as it is; its lists in random order, to see how much the agent attends to rank; long
-    snippets, to see what it then still opens; and the retriever spoiled at growing rates, to see whether the agent
+    snippets, to see what it then still opens; and the retriever degraded at growing rates, to see whether the agent
     notices.
 
     Args:

@@ -187,11 +187,11 @@ class ControlsSettings(RecipeSettings, frozen=True, kw_only=True):
 
 
 class ProbeSettings(StudySettings, frozen=True, kw_only=True):
-    """An agent as an instrument: how real it is, and whether it notices a spoiled retriever."""
+    """An agent as an instrument: how real it is, and whether it notices a degraded retriever."""
 
     agent: AgentName = "simulated-paper"
     k: K | None = None
-    retriever: Annotated[str, Meta(description="Retriever whose lists are shuffled and spoiled.")] = "dense"
+    retriever: Annotated[str, Meta(description="Retriever whose lists are shuffled and degraded.")] = "dense"
     rates: Annotated[tuple[Fraction, ...], Meta(min_length=1, description="Shares of hits to spoil.")] = (
         0.25,
         0.5,

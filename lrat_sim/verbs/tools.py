@@ -92,9 +92,7 @@ def merge(
     runs: arg.Runs,
     out: NewFolder,
     *,
-    on_conflict: Annotated[
-        Literal["refuse", "later"], Meta(description="What to do with two records of one id.")
-    ] = "refuse",
+    on_conflict: Annotated[Literal["refuse", "later"], Meta(description="What to do with one id twice.")] = "refuse",
 ) -> MergeSummary:
     """Merge run folders into one, with their grades and verdicts."""
     from lrat_sim.formats import merge_runs
