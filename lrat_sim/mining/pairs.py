@@ -94,7 +94,7 @@ def label(
     if run.status == "error":
         left_out = "error"
     elif run.status != "answered":
-        left_out = None if recipe.unanswered else "not_answered"
+        left_out = None if recipe.unanswered and recipe.runs == "all" else "not_answered"
     elif recipe.runs not in ("all", outcome):
         left_out = "ungraded" if outcome == "ungraded" else "other_outcome"
     if left_out is not None:

@@ -9,7 +9,6 @@ from msgspec import Meta, field, structs
 
 from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint
-from lrat_sim.errors import InputError
 from lrat_sim.mining.rules import LENGTHS, NEGATIVES, POSITIVES, QUERIES, SEARCHES, WALKS, Parallel, check_name
 from lrat_sim.mining.usefulness import NEED_ANSWERS, USEFULNESS
 from lrat_sim.mining.weights import WEIGHTS
@@ -80,7 +79,7 @@ class MiningRecipe(Settings, frozen=True):
     """How pairs are mined; the defaults are those of the paper.
 
     Raises:
-        InputError: a name is unknown, or two fields exclude each other.
+        InputError: a name is unknown.
     """
 
     description: Annotated[str, Meta(description="What the recipe is for.")] = ""
@@ -120,8 +119,6 @@ class MiningRecipe(Settings, frozen=True):
     def __post_init__(self) -> None:
         for name, table in _NAMED_RULES.items():
             check_name(name, getattr(self, name), table)
-        if self.unanswered and self.runs != "all":
-            raise InputError(f"unanswered is true and runs is {self.runs!r}; a run without an answer is neither.")
 
     @property
     def shuffle(self) -> Shuffle | None:

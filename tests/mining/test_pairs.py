@@ -133,13 +133,15 @@ def test_only_runs_of_the_outcome_asked_for_are_mined(mine, make, judged):
     grades = {"right": "correct", "wrong": "incorrect", "unknown": "ungraded"}
     verdicts = judged(*runs)
 
-    def ids(outcome):
-        pairs, report = mine(runs, verdicts, MiningRecipe(runs=outcome), grades=grades)
+    def ids(outcome, unanswered=False):
+        recipe = MiningRecipe(runs=outcome, unanswered=unanswered)
+        pairs, report = mine(runs, verdicts, recipe, grades=grades)
         return [p.provenance.trajectory for p in pairs], report.left_out
 
     assert ids("all") == (["right", "wrong", "unknown"], {"not_answered": 1, "error": 1})
     left_out = {"not_answered": 1, "error": 1, "other_outcome": 1, "ungraded": 1}
-    assert ids("correct") == (["right"], left_out)
+    assert ids("correct") == ids("correct", unanswered=True) == (["right"], left_out)
+    assert ids("all", unanswered=True) == (["right", "wrong", "unknown", "unanswered"], {"error": 1})
     assert ids("incorrect") == (["wrong"], left_out)
 
 

@@ -29,7 +29,6 @@ def test_description_does_not_change_the_identity():
         ({"walk": "random"}, "walk is 'random'; it must be one of chain, search, since_useful"),
         ({"searches": "end"}, "searches is 'end'; it must be one of all, back, front, middle"),
         ({"useful": "liked"}, "useful is 'liked'; it must be one of confirmed, judged, supported, used"),
-        ({"unanswered": True, "runs": "correct"}, "unanswered is true and runs is 'correct'"),
         ({"positives": "clicked"}, "positives is 'clicked'; it must be one of browsed, relevant, relevant_or_flagged"),
         ({"weight": "loudness"}, "weight is 'loudness'; it must be one of judge, length, length_clipped"),
         ({"negatives": [{"rule": "others"}]}, "negatives.rule is 'others'"),
