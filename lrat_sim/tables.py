@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 NONE = "–"  # what a cell without a value shows
 
-_CLOSE, _SHORT, _HEADING = 9, 28, 20
+_CLOSE, _SHORT, _HEADING, _NARROW = 9, 28, 20, 8
 """Columns from which on a terminal sets them close; letters of a name that is kept on one line of a page; those of a
-heading that a terminal shows on one line."""
+heading that a terminal shows on one line; those that the first column keeps on a narrow terminal."""
 
 NORMAL_QUANTILE = 1.96  # standard errors on either side of a mean that hold 95 % of the noise
 
@@ -73,26 +73,43 @@ class Table(Struct, frozen=True, kw_only=True):
         from rich.table import Table as Drawn
         from rich.text import Text
 
+        from lrat_sim.progress import console
+
         kept = [position for position in range(len(self.columns)) if position not in self.wide_columns]
         gap = 1 if len(kept) < _CLOSE else 0
-        drawn = Drawn(
-            title=Text(self.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, gap, 0, 0), pad_edge=False,
-            show_edge=False,
-        )  # fmt: skip
-        for position in kept:
-            text, heading = position in self.text_columns, self.columns[position]
-            # a column is no wider for its heading, which may be a path without a space
-            words = [part for word in re.split(r"[ \n]+", heading) for part in wrap(word, _HEADING)]
-            heading = heading if text else "\n".join(words)
-            drawn.add_column(Text(heading), justify="left" if text else "right", overflow="fold", no_wrap=not text)
-        for group in self.groups:
-            if group.title is not None:
-                drawn.add_row(Text(group.title, style="bold"))
-            for row in group.rows:
-                cells = ((row.cells[at] if at < len(row.cells) else "", at in row.strong) for at in kept)
-                drawn.add_row(*(Text(cell, "bold" if strong else "") for cell, strong in cells))
-            drawn.add_section()
-        return Parts(drawn, *(Text(note, style="dim") for note in self.notes))
+        # a column is no wider for its heading, which may be a path without a space
+        headings = [
+            [part for word in re.split(r"[ \n]+", name) for part in wrap(word, _HEADING)] for name in self.columns
+        ]
+        cells = [["", *headings[at], *(row.cells[at] for row in self.rows if at < len(row.cells))] for at in kept]
+        widths = [max(map(len, column)) for column in cells]
+        # a title that the first column has no room for stands above its rows, which then are a table of their own
+        apart = any(len(group.title or "") > widths[0] for group in self.groups)
+        if apart:  # of columns as wide as in the others; only the first may give way
+            widths[0] = max(_NARROW, min(widths[0], console.width - sum(widths[1:]) - (1 + gap) * len(kept)))
+        parts: list[RenderableType] = [Text(self.title)]
+        for groups in [[group] for group in self.groups] if apart else [self.groups]:
+            drawn = Drawn(
+                box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), pad_edge=False, show_edge=False,
+                show_header=not apart or groups[0] is self.groups[0],
+            )  # fmt: skip
+            for position, width in zip(kept, widths, strict=True):
+                text = position in self.text_columns
+                drawn.add_column(
+                    Text(self.columns[position] if text else "\n".join(headings[position])), overflow="fold",
+                    justify="left" if text else "right", no_wrap=not text, width=width if apart else None,
+                )  # fmt: skip
+            for group in groups:
+                if group.title is not None and apart:
+                    parts.append(Text(f"\n{group.title}", style="bold"))
+                elif group.title is not None:
+                    drawn.add_row(Text(group.title, style="bold"))
+                for row in group.rows:
+                    texts = ((row.cells[at] if at < len(row.cells) else "", at in row.strong) for at in kept)
+                    drawn.add_row(*(Text(cell, "bold" if strong else "") for cell, strong in texts))
+                drawn.add_section()
+            parts.append(drawn)
+        return Parts(*parts, *(Text(note, style="dim") for note in self.notes))
 
     def __rich__(self) -> RenderableType:
         return self.to_terminal()

@@ -160,3 +160,14 @@ def test_numbers_and_plain_texts_stay_as_they_are(cell):
 
 def test_numbers_are_written_as_computed_and_none_as_nothing():
     assert tables.csv_text([("a", "b"), (-3.5, None), (-0.1 + 0.3, True)]) == f"a,b\n-3.5,\n{-0.1 + 0.3!r},True\n"
+
+
+def test_long_title_of_a_group_stands_above_its_rows_and_columns_stay_aligned():
+    values = {"bm25": "31.0", "oracle": "97.5"}
+    rows = [Group([Row([*row])], title=f"simulated-{row[0]} on world, test, 15 tasks") for row in values.items()]
+    table = Table(title="Success", columns=["retriever", "%"], groups=rows)
+    console = Screen(width=60, record=True, file=io.StringIO())
+    console.print(table.to_terminal())
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert [line for line in lines if "on world" in line] == [group.title for group in rows]
+    assert len({len(line) for line in lines if line.startswith(("bm25", "oracle"))}) == 1
