@@ -83,10 +83,12 @@ class Table(Struct, frozen=True, kw_only=True):
         ]
         cells = [["", *headings[at], *(row.cells[at] for row in self.rows if at < len(row.cells))] for at in kept]
         widths = [max(map(len, column)) for column in cells]
-        # a title that the first column has no room for stands above its rows, which then are a table of their own
-        apart = any(len(group.title or "") > widths[0] for group in self.groups)
-        if apart:  # of columns as wide as in the others; only the first may give way
-            widths[0] = max(_NARROW, min(widths[0], console.width - sum(widths[1:]) - (1 + gap) * len(kept)))
+        # a title that the first column has no room for stands above its rows, which then are a table of their own, with
+        # columns as wide as in the others; only the first may give way
+        room = console.width - sum(widths[1:]) - (1 + gap) * len(kept)
+        titles = [group.title or "" for group in self.groups]
+        apart = max(map(len, titles), default=0) > room and not set(kept[1:]).intersection(self.text_columns)
+        widths[0] = max(_NARROW, min(widths[0], room))
         parts: list[RenderableType] = [Text(self.title)]
         for groups in [[group] for group in self.groups] if apart else [self.groups]:
             drawn = Drawn(
