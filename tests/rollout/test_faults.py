@@ -74,8 +74,10 @@ def tokens_served(requests):
 def check_attempts(trajectory, requests):
     """Every request that the server saw is recorded, with the status that it was answered with."""
     recorded = attempts_of(trajectory)
-    assert len(recorded) == len(requests)
-    assert sum(failed for _, failed in recorded) == sum(request["fault"] is not None for request in requests)
+    # on a busy machine the time of an attempt may end before it is sent
+    unsent = len(recorded) - len(requests)
+    assert 0 <= unsent <= recorded.count((None, True))
+    assert sum(failed for _, failed in recorded) - unsent == sum(request["fault"] is not None for request in requests)
     stated = Counter(request["status"] for request in requests if (request["status"] or 0) >= 400)
     assert not stated - Counter(status for status, _ in recorded)
 
