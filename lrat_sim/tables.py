@@ -85,10 +85,10 @@ class Table(Struct, frozen=True, kw_only=True):
         widths = [max(map(len, column)) for column in cells]
         # a title that the first column has no room for stands above its rows, which then are a table of their own, with
         # columns as wide as in the others; only the first may give way
-        room = console.width - sum(widths[1:]) - (1 + gap) * len(kept)
+        room = max(_NARROW, console.width - sum(widths[1:]) - (1 + gap) * len(kept))
         titles = [group.title or "" for group in self.groups]
         apart = max(map(len, titles), default=0) > room and not set(kept[1:]).intersection(self.text_columns)
-        widths[0] = max(_NARROW, min(widths[0], room))
+        widths[0] = min(widths[0], room)
         parts: list[RenderableType] = [Text(self.title)]
         for groups in [[group] for group in self.groups] if apart else [self.groups]:
             drawn = Drawn(
