@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 NONE = "–"  # what a cell without a value shows
 
-_CLOSE, _SHORT, _HEADING, _NARROW = 9, 28, 20, 8
-"""Columns from which on a terminal sets them close; letters of a name that is kept on one line of a page; those of a
-heading that a terminal shows on one line; those that the first column keeps on a narrow terminal."""
+_CLOSE = 9  # columns from which on a terminal sets them close together
+_SHORT = 28  # characters of a name that a page keeps on one line
+_HEADING = 20  # characters of a heading that a terminal keeps on one line
+_NARROW = 8  # characters that the first column keeps on a narrow terminal
 
 NORMAL_QUANTILE = 1.96  # standard errors on either side of a mean that hold 95 % of the noise
 

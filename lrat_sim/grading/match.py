@@ -98,16 +98,25 @@ def covered_answer(text: str, accepted: Sequence[str]) -> str | None:
     return next((name for name in filter(can_be_covered, accepted) if _covered(given, _sought(name))), None)
 
 
-def states_answer(text: str, accepted: Sequence[str]) -> bool:
-    """Whether a text, such as a document, holds an accepted answer as :func:`covered_answer` reads it, or its date.
+def can_be_stated(accepted: str) -> bool:
+    """Whether it means anything that a document states an accepted answer: not of yes, no, a number or a year alone,
+    which most documents hold."""
+    return can_be_covered(accepted) or bool(_dates(accepted))
 
-    Of dates, only those with a month count, since most texts hold some year.
-    """
-    sought = [words for name in accepted if len(words := _sought(name)) == 1]
-    wanted = [date for (word,) in sought for date in word.dates if date.month is not None]
+
+def states_answer(text: str, accepted: Sequence[str]) -> bool:
+    """Whether a text, such as a document, holds an accepted answer as :func:`covered_answer` reads it, or its date in
+    any notation; accepted answers that :func:`can_be_stated` rules out are ignored."""
+    wanted = [date for name in accepted for date in _dates(name)]
     return covered_answer(text, accepted) is not None or (
         bool(wanted) and any(stated.answers(date) for word in tokens(text) for stated in word.dates for date in wanted)
     )
+
+
+def _dates(accepted: str) -> list[Date]:
+    """The readings of an accepted answer that is a date with a month."""
+    sought = _sought(accepted)
+    return [date for date in sought[0].dates if date.month is not None] if len(sought) == 1 else []
 
 
 def _sought(accepted: str) -> list[Token]:

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from lrat_sim.grading.match import states_answer
+from lrat_sim.grading.match import can_be_stated, states_answer
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.mining.episodes import ChainBrowse, Episode, ExecutedSearch, States, episodes, is_silent, queries
 from lrat_sim.records import Trajectory, VerdictState
@@ -59,8 +59,10 @@ class AnalysedRun:
 
     def __init__(self, trajectory: Trajectory, answers: Sequence[str] = (), *, drop_silent: bool = True):
         self.trajectory, self.drop_silent = trajectory, drop_silent
-        # a comparison's answer stands in its question, and so in every document about it
-        self.answers = [answer for answer in answers if not states_answer(trajectory.question, [answer])]
+        # a comparison's answer stands in its question, and so in every document about it; "yes" and "3" in most
+        self.answers = [
+            answer for answer in answers if can_be_stated(answer) and not states_answer(trajectory.question, [answer])
+        ]
 
     @cached_property
     def episodes(self) -> list[Episode]:
@@ -213,7 +215,8 @@ def used(run: AnalysedRun, verdicts: States) -> States:
 
 def confirmed(run: AnalysedRun, verdicts: States) -> States:
     """A document is of use if it states an accepted answer, or a name by which the run searched on, whatever the judge
-    says.  Where the question holds its answer, as a comparison's does, this is ``used``."""
+    says.  Where a document cannot tell, since the question holds the answer or it is yes, no or a number, this is
+    ``used``."""
     if not run.answers:
         return used(run, verdicts)
     return _by_text(run, lambda text: states_answer(text, run.answers))

@@ -244,10 +244,19 @@ def test_name_by_which_the_run_searched_on_confirms_and_one_that_only_its_answer
     assert taken(hunt()) == {(1, 0), (4, 0)}
 
 
-def test_answer_that_the_question_holds_confirms_nothing_so_that_use_decides(hunt):
-    run = msgspec.structs.replace(hunt(), question="Whom did the builder of the Bridge marry, Ivo Marsh or Ada Cole?")
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Whom did the builder of the Bridge marry, Ivo Marsh or Ada Cole?", "Ivo Marsh"),
+        ("Did the builder of the Bridge marry?", "yes"),
+        ("How many children had the builder of the Bridge?", "3"),
+        ("When was the Bridge built?", "1834"),
+    ],
+)
+def test_use_decides_where_no_document_can_confirm_an_answer(hunt, question, answer):
+    run = msgspec.structs.replace(hunt(), question=question)
     judged = {(turn, position): "relevant" for turn, position, _ in run.browses()}
-    analysed = AnalysedRun(run, ["Ivo Marsh"])
+    analysed = AnalysedRun(run, [answer])
     assert USEFULNESS["confirmed"](analysed, judged) == USEFULNESS["used"](analysed, judged)
 
 
