@@ -43,7 +43,7 @@ def data():
     if not folder:
         pytest.skip("LRAT_SIM_DATA does not name the folder of the public data sets")
     if not Path(folder).is_dir():
-        pytest.fail(f"LRAT_SIM_DATA names {folder}, which is no folder")
+        pytest.fail(f"LRAT_SIM_DATA names {folder}, which is not a folder")
     return Path(folder)
 
 

@@ -64,7 +64,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def place(made, tmp_path, monkeypatch):
-    """A working folder with ``source``, ``set``, ``run``, and ``file``, which is no folder."""
+    """A working folder with ``source``, ``set``, ``run``, and ``file``, which is not a folder."""
     folder = shutil.copytree(made, tmp_path / "here")
     (folder / "file").write_text("a file\n")
     monkeypatch.chdir(folder)

@@ -34,7 +34,7 @@ def grade_run(
         progress: told the runs done.
 
     Raises:
-        InputError: it is no run folder.
+        InputError: it is not a run folder.
         NothingCame: the judge failed on every answer.
     """
     judge = judge or MatchJudge()

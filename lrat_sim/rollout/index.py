@@ -155,7 +155,7 @@ def read_trajectories(run: Path | str, *, by_task: bool = False) -> Iterator[Tra
 def run_file(run: Path, name: str) -> Path:
     """The path of a file that every run folder has; refuses a folder without it."""
     if not (run / name).is_file():
-        raise InputError(f"{run} holds no {name}, so it is no run folder; give one that a rollout made.")
+        raise InputError(f"{run} holds no {name}, so it is not a run folder; give one that a rollout made.")
     return run / name
 
 
@@ -195,14 +195,14 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 
 def asked_tasks(run: Path) -> list[Task]:
-    """The tasks that a run folder was asked, in that order; raises InputError where it is no run folder."""
+    """The tasks that a run folder was asked, in that order; raises InputError where it is not a run folder."""
     path = run_file(run, TASKS)
     read_manifest(run)
     return list(read_records(path, Task))
 
 
 def check_manifest(folder: Path, agent: AgentSettings, retriever: Retriever, seed: int) -> None:
-    """Refuses a run folder that was made with other settings, naming each that differs, or that is no run folder."""
+    """Refuses a run folder that was made with other settings, naming each that differs, or that is not a run folder."""
     recorded = read_manifest(folder)
     if not (folder / RUN).exists():
         for name in (TRAJECTORIES, TASKS, INDEX):

@@ -96,7 +96,7 @@ def controls(dataset: Dataset, folder: Path | str, settings: ControlsSettings | 
     for name, concurrency in (("once", 1), ("again", 1), ("together", 16)):
         run = folder / "equal" / name
         if run.exists() and not (run / RUN).is_file():
-            raise InputError(f"{run} is no run folder; give the controls another --out folder.")
+            raise InputError(f"{run} is not a run folder; give the controls another --out folder.")
         shutil.rmtree(run, ignore_errors=True)  # what an earlier call left would compare with itself
         calls = msgspec.structs.replace(settings.calls, concurrency=concurrency, cache=False)
         graded_rollout(tasks, agent, base, run, seed=settings.seed, calls=calls, budget=budget)

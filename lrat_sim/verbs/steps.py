@@ -262,7 +262,7 @@ def train(
     if guard is not None and kind == "reranker":
         raise InputError("--guard measures an encoder's search, which a reranker alone does not do; leave it out.")
     if guard is not None and not Path(guard).is_dir():
-        raise InputError(f"{guard}, given as --guard, is no folder; give a data set in BEIR's layout.")
+        raise InputError(f"{guard}, given as --guard, is not a folder; give a data set in BEIR's layout.")
     files, base = [folder_of(source) for source in several(pairs)], str(base_model or minilm_folder())
     folder = Path(out) if out is not None else default_folder(
         "model",

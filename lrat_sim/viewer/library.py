@@ -95,7 +95,7 @@ class Library:
     def __init__(self, root: Path, corpora: Corpora | None = None):
         self.root = root
         if not root.is_dir():
-            raise InputError(f"{root} is no folder; give a run folder, or one that holds run folders.")
+            raise InputError(f"{root} is not a folder; give a run folder, or one that holds run folders.")
         self.corpora = corpora or Corpora(root)
         self.runs: dict[str, RunFolder] = {}
         self.pairs: dict[str, PairsFile] = {}

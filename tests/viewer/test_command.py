@@ -44,7 +44,7 @@ def test_the_command_says_where_it_listens_and_ends_when_told(view, tmp_path, ma
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["none"], "none is no folder"),
+        (["none"], "none is not a folder"),
         (["."], "holds no run folder"),
         ([".", "--host", "0.0.0.0"], "not loopback"),
         ([".", "--corpus", "none"], "corpus.json cannot be read"),

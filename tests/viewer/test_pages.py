@@ -127,7 +127,7 @@ def test_what_is_not_there_is_said_in_a_sentence(client, hostile, address, statu
 def test_a_folder_without_runs_or_an_open_address_is_refused(tmp_path, hostile):
     with pytest.raises(InputError, match="holds no run folder"):
         Library(tmp_path)
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         Library(tmp_path / "none")
     with pytest.raises(InputError, match="not loopback"):
         view(hostile, host="0.0.0.0")
