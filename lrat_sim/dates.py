@@ -79,7 +79,7 @@ class Span(NamedTuple):
 
 
 class FoundDate(NamedTuple):
-    """A date in a text: where it stands, and what it may mean."""
+    """A date in a text: its position, and what it may mean."""
 
     start: int
     end: int

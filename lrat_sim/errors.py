@@ -12,6 +12,7 @@ it crossed, never stops the neighbours, is never counted as done, and is run aga
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -46,7 +47,9 @@ class UnknownName(InputError):
 
     def __init__(self, kind: str, name: str, known: list[str]):
         self.kind, self.name, self.known = kind, name, known
-        super().__init__(f"no {kind} is called {name!r}; known are {', '.join(known) or 'none'}, or give a path.")
+        close = get_close_matches(name, known, 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        super().__init__(f"no {kind} is called {name!r}{hint}; known are {', '.join(known) or 'none'}, or give a path.")
 
     def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
         """As :meth:`RecordError.__reduce__`."""

@@ -109,7 +109,7 @@ def roman(word: str) -> int | None:
 
 
 def chinese(word: str) -> int | None:
-    """The value of a number in Chinese characters, as Japanese has it, too; None for other words."""
+    """The value of a number in Chinese characters, Japanese ones included; None for other words."""
     if not _CJK.fullmatch(word) or len(word) > 20:
         return None
     values = [2 if character == "两" else int(unicodedata.numeric(character)) for character in word]

@@ -71,7 +71,7 @@ class Pace:
         return time.monotonic() - self._began
 
     def left(self, done: int, total: int | None) -> str | None:
-        """The time that the rest will take if it goes on like that, as ``h:mm:ss``; None where that is not known."""
+        """The estimated time left at the present pace, as ``h:mm:ss``; None if unknown."""
         ran = done - self._before
         if total is None or not ran or done >= total:
             return None
@@ -81,7 +81,7 @@ class Pace:
 
 @contextmanager
 def every_ten_seconds(line: Callable[[], str]) -> Iterator[None]:
-    """Writes a line every ten seconds while work goes on, whether or not it reports anything."""
+    """Writes a line every ten seconds during the work, whether or not it reports anything."""
     ended = Event()
 
     def write() -> None:

@@ -51,7 +51,7 @@ class Hop(Record, frozen=True, kw_only=True):
 
 
 class Plan(Record, frozen=True, kw_only=True):
-    """How a question falls into hops; it stands in for a language model's reasoning.
+    """A question's decomposition into hops, which replaces a language model's reasoning.
 
     Without ``operator`` the answer is the object of the last hop.  With one, the hops form branches (a hop whose
     subject is a name opens one) that the agent compares: ``earlier`` and ``later`` by date or number, ``longer`` and
@@ -156,7 +156,7 @@ class Call(Record, frozen=True, kw_only=True):
 
 
 class PlacedCall(NamedTuple):
-    """A call and where it stands: its turn and its position among that turn's calls, both from 0."""
+    """A call with its turn and its position among that turn's calls, both from 0."""
 
     turn: int
     position: int

@@ -59,7 +59,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 class Setting(NamedTuple):
-    """One setting; ``default`` is ``...`` where there is none, ``part`` the field of the record that it stands in."""
+    """One setting; ``default`` is ``...`` where there is none, ``part`` the field of the record that contains it."""
 
     name: str
     annotation: Any

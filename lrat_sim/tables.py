@@ -244,7 +244,7 @@ def _is_number(cell: str) -> bool:
 
 
 def escape_latex(text: str) -> str:
-    """A text that LaTeX prints as it stands."""
+    """A text with LaTeX's special characters escaped."""
     text = re.sub(r"\s+", " ", text)
     text = "".join(_LATEX.get(letter, letter) for letter in text if letter.isprintable())
     return text.replace("--", "-{}-").translate({0x2013: "--"})  # two hyphens would become a dash
@@ -269,7 +269,7 @@ _LATEX = {
 
 
 def number(value: float | None, digits: int = 1, *, scale: float = 1.0, sign: bool = False, unit: str = "") -> str:
-    """A number times ``scale`` to so many digits after the point, ``–`` for None; ``sign`` shows a plus, too."""
+    """A number times ``scale`` with the given digits after the point, ``–`` for None; ``sign`` also shows a plus."""
     return NONE if value is None else f"{scale * value:{'+' if sign else ''}z,.{digits}f}{unit}".replace("-", "−")
 
 

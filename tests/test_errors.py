@@ -39,6 +39,7 @@ def test_record_error_says_file_line_problem_and_remedy():
 
 def test_unknown_name_says_what_is_known():
     assert str(UnknownName("agent", "x", ["a", "b"])) == "no agent is called 'x'; known are a, b, or give a path."
+    assert "'mine' (did you mean 'mime'?); known are" in str(UnknownName("agent", "mine", ["mime", "other"]))
     assert "known are none" in str(UnknownName("agent", "x", []))
 
 

@@ -46,7 +46,7 @@ def read_answer(text: str | None) -> str | None:
 
 
 def table_cells(text: str, name: str) -> Iterator[str]:
-    """What stands in the first row of Markdown tables under each head that the pattern ``name`` fits."""
+    """The cells of the first row of Markdown tables below each heading that the pattern ``name`` matches."""
     lines = [line.strip().strip("|").split("|") for line in text.split("\n")] if text.count("|") > 3 else []
     head_cell = re.compile(rf"{ANSWERS['close'].pattern}(?:{name}){ANSWERS['close'].pattern}", re.IGNORECASE)
     for head, rule, row in zip(lines, lines[1:], lines[2:], strict=False):

@@ -189,7 +189,7 @@ def _json_list(value: str) -> Any:
 
 
 def labelled_parts(text: str) -> list[tuple[str, str]]:
-    """Labels and what follows them, in order; what stands before the first has the label ``""``."""
+    """Labels and what follows them, in order; the text before the first has the label ``""``."""
     head, *rest = PATTERNS["label"].split(text)
     labels = (" ".join(label.lower().split()).replace("tool", "action") for label in rest[::2])
     return [("", head.strip()), *zip(labels, map(str.strip, rest[1::2]), strict=True)]

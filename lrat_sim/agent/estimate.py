@@ -49,7 +49,7 @@ class Amount(Struct, frozen=True):
 
 
 class RolloutEstimate(Struct, frozen=True, kw_only=True):
-    """What so many runs take: one typical run, all of them, and all of them if each goes on to its limits."""
+    """The estimate of a rollout: one typical run, all runs, and all runs if each reaches its limits."""
 
     runs: int
     run: Amount

@@ -31,6 +31,6 @@ NAMES: dict[str, Any] = _CALLS["names"]
 SAME = [(re.compile(mark), meaning) for mark, meaning in _CALLS["same"]]
 """Marks of single models, and what they mean in tags."""
 PATTERNS = _compiled(_CALLS["patterns"])
-"""What marks a call, and what stands around its name and its arguments."""
+"""The marks of a call, and what surrounds its name and its arguments."""
 ANSWERS = _compiled(_table("answer.yaml")["patterns"])
-"""How an answer is stated, and what stands around it."""
+"""How an answer is stated, and what surrounds it."""

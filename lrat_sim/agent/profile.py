@@ -36,7 +36,7 @@ class Sampling(Settings, frozen=True, kw_only=True):
     temperature: Annotated[Temperature | None, Meta(description="Sampling temperature.")] = 0.85
     top_p: Annotated[Nucleus | None, Meta(description="Nucleus sampling.")] = 0.95
     presence_penalty: Annotated[Penalty | None, Meta(description="Penalty for words already said.")] = 1.1
-    max_tokens: Annotated[Whole | None, Meta(description="Tokens of one message, at most.")] = None
+    max_tokens: Annotated[Whole | None, Meta(description="Largest number of tokens in one message.")] = None
     seed: Annotated[Seed | None, Meta(description="Seed of the model's sampling.")] = 2025
     stop: Annotated[list[str], Meta(description="Stop sequences beside those of the protocol.")] = []
 
@@ -55,7 +55,7 @@ class Limits(Settings, frozen=True, kw_only=True):
     snippet_tokens: Annotated[Tokens, Meta(description="Tokens shown of each result.")] = 64
     document_tokens: Annotated[Tokens, Meta(description="Tokens shown of an opened document.")] = 512
     # the paper collects with 100 and evaluates with 50
-    turns: Annotated[Whole, Meta(description="Turns of a run, at most.")] = 50
+    turns: Annotated[Whole, Meta(description="Largest number of turns in a run.")] = 50
     tokens: Annotated[Whole | None, Meta(description="Prompt and completion tokens of all calls of a run.")] = None
     seconds: Annotated[Positive | None, Meta(description="Seconds of a run.")] = None
     cost: Annotated[Positive | None, Meta(description="US dollars of a run.")] = None
@@ -68,7 +68,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Name in tables; by default the file's.")] = ""
     protocol: Annotated[ProtocolName, Meta(description="Tool calls: native, in tags, or ReAct text.")] = "tools"
     prompt: Annotated[str, Meta(description="System prompt: name, path, or text of several lines.")] = "search-agent"
-    answer_prompt: Annotated[str, Meta(description="What the agent is told at a limit; as `prompt`.")] = "answer-now"
+    answer_prompt: Annotated[str, Meta(description="Prompt for an answer at a limit; as `prompt`.")] = "answer-now"
     base_url: Annotated[str | None, Meta(description="Endpoint, where it is not the provider's own.")] = None
     key_env: Annotated[str | None, Meta(description="Environment variable with the key, if not the usual one.")] = None
     window: Annotated[Whole | None, Meta(description="Context window in tokens; by default what is known.")] = None

@@ -48,7 +48,7 @@ _Span = tuple[list[ToolCall], int, int]  # calls, and where they begin and end
 
 
 class TextCalls(Struct, frozen=True):
-    """What a text says: its calls in order, an attempt at one without a name, and what stands beside them."""
+    """What a text says: its calls in order, an attempt at one without a name, and the rest of the text."""
 
     calls: list[ToolCall]
     text: str
@@ -78,7 +78,7 @@ def read_text_calls(text: str) -> TextCalls:
 
 
 def call_start(text: str) -> int | None:
-    """Where the first mark of a call stands; None without one."""
+    """The index of the first mark of a call; None without one."""
     mark = PATTERNS["marker"].search(text[:_LONGEST])
     return None if mark is None else mark.start()
 
@@ -123,7 +123,7 @@ class _Reader:
         return "\n".join(filter(None, (part.strip() for part in kept)))
 
     def _scan(self, pattern: re.Pattern[str], read: Callable[[re.Match[str], bool], _Span | None]) -> list[_Span]:
-        """What ``read`` finds at each match of a pattern; it is also told whether anything was found before."""
+        """What ``read`` finds at each match of a pattern; its second argument is whether anything was found before."""
         spans: list[_Span] = []
         position = 0
         for _ in range(_MOST):

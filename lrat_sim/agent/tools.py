@@ -1,4 +1,4 @@
-"""The agent's two tools: what is told of them, how a call is run and what is shown."""
+"""The agent's two tools: how they are described, how a call is run and what is shown."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TOOLS: list[dict[str, Any]] = [
     }
     for tool in SHOWN_TOOLS
 ]
-"""The tools as a model is told of them."""
+"""The tools as they are described to a model."""
 
 MOST_CALLS = 16  # calls of one turn that are run
 MOST_ANSWERED = 64  # calls of one turn that get an output and are recorded; a message may hold thousands
@@ -129,7 +129,7 @@ class Toolbox:
 
 
 def refused(call: ToolCall, problem: str) -> Call:
-    """A call that did not run, with what the model is told of it."""
+    """A call that did not run, with the error that the model is shown."""
     output = escape_control_tokens(f"Error: {problem}.")
     return Call(id=call.id, tool=call.name, arguments=read_call(call).arguments, output=output, error=problem)
 

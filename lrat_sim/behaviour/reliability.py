@@ -50,7 +50,7 @@ class Ordering(Struct, frozen=True, kw_only=True):
         ]
 
     def __rich__(self) -> RenderableType:
-        """Success by retriever, the worst first, and whether each is told from the one before."""
+        """Success by retriever, worst first, and whether each can be told apart from the one before."""
         success, gains = ([estimate.text(scale=100) for estimate in part] for part in (self.success, self.gains))
         columns = self.names, success, map(str, self.errors), ["", *gains], ["", *self.told_apart()]
         return Table.of(

@@ -44,7 +44,7 @@ def same_name(first: str, second: str) -> bool:
 
 
 def stands_in(name: str, text: str) -> bool:
-    """Whether a name stands in a text, normalised, at word boundaries."""
+    """Whether a text contains a name, normalised, at word boundaries."""
     plain = normalise(name)
     return bool(plain) and f" {plain} " in f" {normalise(text)} "
 

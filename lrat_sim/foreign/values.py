@@ -1,4 +1,4 @@
-"""Records as other tools write them: their JSON, the place where each stands, and their fields, read leniently."""
+"""Records as other tools write them: their JSON, their position in the file, and their fields, read leniently."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST = 1 << 53  # beyond it a number is no count, and one that was a float is n
 
 
 class SourceRecord(Struct, frozen=True):
-    """A record of another tool's file and the place where it stands there."""
+    """A record of another tool's file with its position there."""
 
     data: Any  # its JSON text, or its value where that was read already; a table's row has null for missing fields
     file: Path
@@ -40,7 +40,7 @@ class SourceRecord(Struct, frozen=True):
 
     @property
     def place(self) -> str:
-        """Where it stands, for messages."""
+        """Its position, for messages."""
         return f"{self.file}, {self.unit} {self.number}" if self.number else str(self.file)
 
     def fault(self, problem: str, remedy: str | None = None) -> RecordError:
@@ -194,7 +194,7 @@ def text_of(content: Any, gap: str = "") -> str:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Every text that stands anywhere in a value, and every number as a text."""
+    """Every text anywhere in a value, and every number as a text."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):

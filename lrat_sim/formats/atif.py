@@ -212,7 +212,7 @@ def record_of(entry: Entry) -> dict[str, Any]:
 
 
 def _with_ours(record: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """The record or step with what is ours; what stood in its place, by another hand, stands beside it."""
+    """The record or step with our fields; another tool's value of the same field is kept beside them."""
     extra = record.get("extra")
     extra = dict(extra) if isinstance(extra, dict) else {} if extra is None else {"extra": extra}
     if _OURS in extra:

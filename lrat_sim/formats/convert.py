@@ -30,7 +30,7 @@ R = TypeVar("R", Grade, Verdict)
 
 
 class ConvertSummary(Summary, kw_only=True):
-    """What a conversion did; ``withheld`` counts tasks that were never run, too."""
+    """What a conversion did; ``withheld`` also counts tasks that were never run."""
 
     told: ClassVar[str] = "{written:,} trajectories from {source_format} to {format}: {target}"
     counts: ClassVar[Mapping[str, str]] = {

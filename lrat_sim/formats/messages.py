@@ -232,5 +232,5 @@ def _call_id(value: Any) -> str:
 
 
 def _holds(held: list[str], message: Any) -> bool:
-    """Whether every text of a message stands in what is held of it."""
+    """Whether every text of a message is contained in what was kept of it."""
     return all(any(words in part for part in held) for words in texts_in(message))

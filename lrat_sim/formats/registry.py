@@ -45,7 +45,7 @@ _NESTED = ("messages", "tools", "metadata", "agent", "steps", "result", "prompt"
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """What a writer is told of the whole data set."""
+    """What a writer knows of the whole data set."""
 
     name: str = "trajectories"  # for people
     license: str = "unknown"  # its identifier, such as ``cc-by-4.0``

@@ -1,4 +1,4 @@
-"""Verdicts given from elsewhere: whether the documents that agents opened were of use.
+"""Verdicts from elsewhere: whether the documents that agents opened were useful.
 
 They are records of ours, or LRAT's: one run a record, with true, false or null for each browse in ``browse_verdicts``.
 A verdict counts only where it is certain which browse it is of; a browse without one stays unlabelled.

@@ -42,7 +42,7 @@ def read(path: Path, notes: Notes | None = None) -> Iterator[Entry]:
 
 
 def entries_of(record: Any, source: SourceRecord, metadata: dict[str, Any] | None = None) -> list[Entry]:
-    """The rollouts of one record, each as the first sample of its example; ``metadata`` stands beside the results."""
+    """The rollouts of one record, each as the first sample of its example; ``metadata`` is from the file beside it."""
     if not isinstance(record, dict):
         raise source.fault(f"a rollout is a JSON object, not {type(record).__name__}")
     if record.keys() >= {"prompt", "completion"}:

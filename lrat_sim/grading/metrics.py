@@ -1,4 +1,4 @@
-"""Success, evidence, steps, tokens and cost of a trajectory, a task and a run; and what judging a run came to.
+"""Success, evidence, steps, tokens and cost of a trajectory, a task and a run; and the result of judging a run.
 
 A *step* is an executed call (LRAT, Table 1).  ``evidence_recall`` = mean over tasks of |shown and evidence| /
 |evidence|, ``evidence_opened`` the same for browsed documents, ``evidence_hit`` = share of tasks with any evidence
@@ -70,7 +70,7 @@ class SampleMetrics(Struct, frozen=True, kw_only=True):
 
 
 class JudgeMetrics(Struct, frozen=True, kw_only=True):
-    """What judging a run came to: browses by their latest verdict, and the usage of all judges, repeated calls too."""
+    """The result of judging a run: browses by their latest verdict, and the usage of all judges, repeated calls too."""
 
     relevant: int
     irrelevant: int

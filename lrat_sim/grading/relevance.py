@@ -1,4 +1,4 @@
-"""Was a document that the agent opened of use to it?
+"""Was a document useful to the agent that opened it?
 
 The verdict comes from the reasoning of the turn right after the browse (LRAT, section 5.1), which browses made in
 parallel share.  Without reasoning, or where the judge fails or cannot be understood, the browse is unjudged.

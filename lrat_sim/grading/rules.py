@@ -204,7 +204,7 @@ class _Patterns:
         return len(statement.split()) > _INTERJECTION and not self._describes.search(statement)
 
     def finds(self, rest: str) -> bool:
-        """Whether what stands beside a rejection tells of something found."""
+        """Whether the words beside a rejection report a finding."""
         return bool(self._finding.search(self._negation.sub(" ", rest)))
 
     def finds_in_document(self, statement: str) -> bool:

@@ -190,5 +190,5 @@ class DocumentHistory:
         return _OPENED[max(before, key=_STRENGTH)][0] if before else "opened_later"
 
     def opened_after(self, docid: str, episode: int) -> bool:
-        """Whether the run opens a document, or asks for it in vain, after an episode."""
+        """Whether the run opens a document, or tries to, after an episode."""
         return max(self._opened.get(docid, ()), default=-1) > episode

@@ -49,8 +49,8 @@ class Guards(Settings, frozen=True):
     deduplicate: Annotated[
         bool, Meta(description="Of pairs with the same query and positive, keep the one with the longest reasoning.")
     ] = False
-    pairs_per_document: Annotated[Whole | None, Meta(description="At most so many pairs with one positive.")] = None
-    negatives_per_document: Annotated[Whole | None, Meta(description="At most so many pairs with one negative.")] = None
+    pairs_per_document: Annotated[Whole | None, Meta(description="Most pairs with the same positive.")] = None
+    negatives_per_document: Annotated[Whole | None, Meta(description="Most pairs with the same negative.")] = None
 
 
 class Shuffle(Settings, frozen=True):
@@ -87,7 +87,7 @@ class MiningRecipe(Settings, frozen=True):
         Literal["all", "correct", "incorrect"],
         Meta(description="Which of the runs that answered are mined; correct and incorrect need grades."),
     ] = "all"
-    unanswered: Annotated[bool, Meta(description="Mine runs without an answer, too; only where runs is all.")] = False
+    unanswered: Annotated[bool, Meta(description="Also mine runs without an answer, if runs is all.")] = False
     useful: Annotated[str, Meta(description="What makes a document useful: judged so, or also used.")] = "judged"
     walk: Annotated[str, Meta(description=f"Which browses belong to a search: {', '.join(WALKS)}.")] = "search"
     searches: Annotated[str, Meta(description="Which searches count: all, or a third of the run's turns.")] = "all"
@@ -102,7 +102,7 @@ class MiningRecipe(Settings, frozen=True):
     query: Annotated[str, Meta(description=f"What text is the query: {', '.join(QUERIES)}.")] = "search"
     silent: Annotated[
         Literal["drop", "unweighted"],
-        Meta(description="What becomes of a useful document after which the agent wrote nothing."),
+        Meta(description="What to do with a useful document after which the agent wrote nothing."),
     ] = "drop"
     length: Annotated[str, Meta(description="In what the length of reasoning is counted: tokens or words.")] = "tokens"
     weight: Annotated[str, Meta(description=f"What a pair weighs by: {', '.join(WEIGHTS)}.")] = "length"

@@ -35,7 +35,7 @@ Counts = Counter[tuple[str, str]]
 
 
 class ListedDocument(NamedTuple):
-    """A document that a search listed, and whether the run opens it later, or asks for it in vain."""
+    """A document that a search listed, and whether the run opens it later, or tries to."""
 
     docid: str
     state: DocumentState

@@ -11,13 +11,13 @@ rejected in words.  What the run does next says more:
 - ``unused``: the run looked for the same thing again later, or gave up.
 - ``unclear``: the rest.
 
-What a real model writes gives less away, and it may conclude from the wrong document.  Two signals look at the opened
-texts as well, and trust a name that only the answer takes up less than one by which the run searched on:
+What a real model writes gives less away, and it may conclude from the wrong document.  Two signals also
+read the opened documents, and do not rely on names that only the answer takes up:
 
-- ``confirmed``, where the accepted answers are known: the document states one that the question does not hold.
+- ``confirmed``, where the accepted answers are known: the document states one that the question does not contain.
 - ``supported``, which needs no answers: the document states what the run's own answer says.
 
-Either way it must name what its search asked for, which a document about somebody of a similar name does not.
+The document must also contain the names in its query, which one about a similarly named entity does not.
 
 A signal is a function in :data:`USEFULNESS`, under the name that a recipe's field ``useful`` gives.
 """
@@ -59,7 +59,7 @@ class AnalysedRun:
 
     def __init__(self, trajectory: Trajectory, answers: Sequence[str] = (), *, drop_silent: bool = True):
         self.trajectory, self.drop_silent = trajectory, drop_silent
-        # a comparison's answer stands in its question, and so in every document about it; "yes" and "3" in most
+        # a comparison's answer is in its question, and so in every document about it; "yes" and "3" are in most
         self.answers = [
             answer for answer in answers if can_be_stated(answer) and not states_answer(trajectory.question, [answer])
         ]
@@ -103,11 +103,11 @@ class AnalysedRun:
         return turn in self._noted[0]
 
     def taken_up(self, turn: int) -> bool:
-        """Whether one that it noted stands in a query from that turn on, or in the answer."""
+        """Whether a name that it noted is in a query from that turn on, or in the answer."""
         return turn in self._noted[1].values()
 
     def searched_on(self, turn: int) -> bool:
-        """Whether one that it noted stands in a query from that turn on."""
+        """Whether a name that it noted is in a query from that turn on."""
         return turn in self._noted[2]
 
     def state(self, browse: Browse, verdicts: States) -> VerdictState:
@@ -199,7 +199,7 @@ def _names(text: str, words: set[str]) -> Iterator[str]:
 
 
 def judged(run: AnalysedRun, verdicts: States) -> States:
-    """A document is of use where the judge says so (section 5.1)."""
+    """A document is useful if the judge says so (section 5.1)."""
     return verdicts
 
 
@@ -214,9 +214,9 @@ def used(run: AnalysedRun, verdicts: States) -> States:
 
 
 def confirmed(run: AnalysedRun, verdicts: States) -> States:
-    """A document is of use if it states an accepted answer, or a name by which the run searched on, whatever the judge
-    says.  Where a document cannot tell, since the question holds the answer or it is yes, no or a number, this is
-    ``used``."""
+    """A document is useful if it states an accepted answer, or a name by which the run searched on, whatever the judge
+    says.  Where no document can confirm the answer, since the question contains it or it is yes, no or a number, this
+    is ``used``."""
     if not run.answers:
         return used(run, verdicts)
     return _by_text(run, lambda text: states_answer(text, run.answers))
@@ -230,8 +230,8 @@ _MONTHS = frozenset(month.casefold() for month in calendar.month_name[1:])
 
 
 def supported(run: AnalysedRun, verdicts: States) -> States:
-    """As ``confirmed``, by what the run's own answer says: the names in it that the question does not hold, or the
-    numbers and months where the question asks for a time or an amount.
+    """As ``confirmed``, by what the run's own answer says: the names in it that the question does not contain, or
+    the numbers and months where the question asks for a time or an amount.
 
     An answer that denies or doubts supports nothing.  The words for time, doubt and amount are English.
     """
@@ -244,7 +244,7 @@ def supported(run: AnalysedRun, verdicts: States) -> States:
         said = set(map(str.casefold, written - figures))
     else:
         said = set(_names(answer, written - figures))  # the first word of a sentence is a name by chance
-    # nor what is a form of a word of the question, such as its genitive
+    # forms of the question's words, such as a genitive, are not new either
     asked = [word for word in _words(question) if len(word) >= _SHORTEST_NAME]
     said = {word for word in said if not any(word.startswith(known) or known.startswith(word) for known in asked)}
     if run.trajectory.status != "answered" or _HEDGED.search(answer):
@@ -253,7 +253,7 @@ def supported(run: AnalysedRun, verdicts: States) -> States:
 
 
 def _by_text(run: AnalysedRun, states: Callable[[str], bool]) -> States:
-    """A document is of use if it states something and names its subject, or if the run searched on by it.
+    """A document is useful if it states something and names its subject, or if the run searched on by it.
 
     Others opened in the same episode are not, nor is what the run did not use; the rest is unjudged.
     """

@@ -108,7 +108,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def no_cookies() -> http.cookiejar.CookieJar:
-    """A jar that takes none: what one run was told is not sent with another's calls."""
+    """A jar that keeps no cookies, so that those of one run are not sent with another's calls."""
     return http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
 
 

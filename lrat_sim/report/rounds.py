@@ -29,7 +29,7 @@ def round_tables(rounds: Rounds | None, mined: Sequence[Mined]) -> list[Table]:
 
 
 def _held_out(rounds: Rounds) -> Table:
-    """With the model in use after each round: a round whose model was refused goes on with the one before."""
+    """By the model in use after each round; if a round's model was refused, the previous one stays in use."""
     names, rows, in_use = list(rounds.base), list[list[str]](), BASE
     records: list[dict[str, Any]] = []
     evaluations = [(0, True, rounds.base), *((made.number, made.accepted, made.evaluated) for made in rounds.rounds)]
@@ -178,7 +178,7 @@ def last_round(subject: Reported) -> int | None:
 
 
 def success_by_round(compared: Compared, subject: Reported, looks: Looks) -> Plot | None:
-    """The base and every round's model; a round whose model was refused goes on with the one before."""
+    """The base and every round's model; if a round's model was refused, the previous one stays in use."""
     comparison, rounds, last = compared.comparison, subject.rounds, last_round(subject)
     if rounds is not None:
         made = {round_.number: round_.accepted for round_ in rounds.rounds}

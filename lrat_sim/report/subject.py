@@ -23,7 +23,7 @@ from lrat_sim.study.rounds import Rounds
 
 
 class Compared(Struct, frozen=True, kw_only=True):
-    """One comparison of a report; ``prefix`` stands before the names of its files, empty where it is alone."""
+    """One comparison of a report; ``prefix`` begins the names of its files, and is empty for a single comparison."""
 
     prefix: str
     title: str

@@ -31,7 +31,7 @@ ShardRows = Annotated[Whole, Meta(description="Documents per shard; a killed bui
 
 IndexKind = Annotated[
     Literal["exact", "faiss", "faiss-hnsw"],
-    Meta(description="exact, or with faiss installed faiss (exact, too) or faiss-hnsw (a graph, approximate)."),
+    Meta(description="exact; with faiss installed also faiss (exact) or faiss-hnsw (approximate)."),
 ]
 
 _MOST_SHARDS = 512  # each memory-mapped file holds a descriptor, and a process commonly has 1,024

@@ -73,7 +73,7 @@ def open_base(dataset: Dataset, model: str, length: int) -> Retriever:
 
 
 def open_trained(dataset: Dataset, model: Path, length: int, **options: object) -> Retriever:
-    """A trained encoder, likewise; its index lies beside the model, and goes with it."""
+    """A trained encoder, opened in the same way; its index is beside the model."""
     options |= {"model": str(model), "max_length": length}
     return opened("dense", dataset, model.parent.name, indexes=model.parent / "indexes", **options)
 

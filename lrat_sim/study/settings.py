@@ -144,7 +144,7 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
     gate_split: Annotated[str, Meta(description="Held-out tasks for the gate alone.")] = "dev"
     gate_tasks: Annotated[Whole | None, Meta(description="Number of tasks of the gate; all by default.")] = None
     patience: Annotated[
-        int, Meta(ge=0, le=1_000_000_000, description="Stop after so many refused models in a row; 0 never stops.")
+        int, Meta(ge=0, le=1_000_000_000, description="Stop after this many refused models in a row; 0 never stops.")
     ] = 2
     guard: Annotated[str | None, Meta(description="BEIR folder on which to measure what a model forgot.")] = None
     train_tasks: TrainTasks | None = None

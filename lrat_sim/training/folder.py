@@ -1,4 +1,4 @@
-"""The folder of a trained model: what it was made from, its card, and how it comes to be there whole."""
+"""The folder of a trained model: what it was made from, its card, and its atomic creation."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from lrat_sim.training.distributed import gather
 
 
 def denominator_weights(labels: Labels, documents: int, *, in_batch_negatives: bool = True) -> Tensor:
-    """The weight v with which each document of the batch stands in each row's denominator, beside the positive.
+    """The weight v of each document of the batch in each row's denominator, beside the positive.
 
     Of N rows and M documents, (N, M).  It is 0 for what is no negative of a row: the row's own positive, wherever in
     the batch it comes from, and with ``in_batch_negatives`` off also whatever was not mined for the row.  A mined

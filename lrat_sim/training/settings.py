@@ -32,7 +32,7 @@ class TrainingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
         Literal["first", "sample"],
         Meta(description="Which mined negatives fill the group: the first by rank, or a new sample in every epoch."),
     ] = "sample"
-    in_batch_negatives: Annotated[bool, Meta(description="A batch's other documents are negatives, too.")] = True
+    in_batch_negatives: Annotated[bool, Meta(description="Use the batch's other documents as negatives.")] = True
     pair_weights: Annotated[bool, Meta(description="Whether a pair counts by its weight, or else 1.")] = True
     max_query_length: Annotated[_Length, Meta(description="Tokens of a query; the rest is cut off.")] = 64
     max_document_length: Annotated[_Length, Meta(description="Tokens of a document; the rest is cut off.")] = 128

@@ -125,7 +125,7 @@ def rollout(
     if split is None:
         split = "train" if "train" in dataset.splits or len(dataset.splits) != 1 else next(iter(dataset.splits))
         if split != "train":
-            console.print(f"{dataset.name} has no split 'train'; its only one, {split!r}, is run.", markup=False)
+            console.print(f"{dataset.name} has no split 'train'; running its only split, {split!r}.", markup=False)
     tasks = runnable_tasks(dataset.tasks(split), settings, limit)
     spec = getattr(retriever, "fingerprint", None) or str(retriever)
     folder = Path(out) if out is not None else default_folder(
@@ -149,10 +149,10 @@ def grade(
     runs: arg.Runs,
     *,
     answers: Annotated[str, Meta(description="Judge of answers: 'rule', a litellm model name, or 'none'.")] = "rule",
-    browses: Annotated[str, Meta(description="Judge of opened documents: likewise.")] = "rule",
+    browses: Annotated[str, Meta(description="Judge of opened documents, given in the same way.")] = "rule",
     votes: Annotated[Whole, Meta(description="Votes of a model on each answer and opened document.")] = 1,
     judge_options: arg.JudgeOptions = NOTHING,
-    sample: Annotated[Whole | None, Meta(description="Write sheets of so many items for a person to judge.")] = None,
+    sample: Annotated[Whole | None, Meta(description="Write sheets of this many items for a person to judge.")] = None,
     sheet: Annotated[OptionalPath, Meta(description="Only show how far the judges agree with a filled sheet.")] = None,
     seed: Seed = 0,
     concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Largest number of calls in flight.")] = 20,

@@ -107,7 +107,7 @@ def split(
     out: NewFolder,
     *,
     test: Annotated[float, Meta(ge=0, description="Tasks held out: a share below 1, or a number.")] = 0.2,
-    dev: Annotated[float, Meta(ge=0, description="Tasks for development, likewise.")] = 0,
+    dev: Annotated[float, Meta(ge=0, description="Tasks for development, given in the same way.")] = 0,
     seed: Seed = 0,
 ) -> dict[str, Run]:
     """Split a run folder by task, so that no question is in two parts."""
@@ -165,7 +165,7 @@ def view(
     *,
     port: Port = 8080,
     host: Host = "127.0.0.1",
-    open_browser: Annotated[bool, Meta(description="Open the browser, too.")] = False,
+    open_browser: Annotated[bool, Meta(description="Also open the browser.")] = False,
     corpus: Annotated[OptionalPath, Meta(description="Task set or corpus of the texts, if not the runs' own.")] = None,
     data: Annotated[AnyPath, Given(Path), Meta(description="Where prepared task sets are kept.")] = DATA,
 ) -> None:

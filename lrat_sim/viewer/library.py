@@ -77,7 +77,7 @@ def _cards(root: Path, data: Path | None) -> Iterator[Path]:
 
 
 class PlacedComparison(Struct, frozen=True):
-    """A comparison with the name of its folder, and what stands before the names of its arms here."""
+    """A comparison with the name of its folder, and the prefix of its arms' names in the viewer."""
 
     name: str
     prefix: str

@@ -36,7 +36,7 @@ def test_a_folder_of_ones_own_is_a_task_set_and_results_know_it(own):
 def test_a_rollout_takes_the_only_split_there_is_unless_one_is_named(own, capsys):
     (own / "docs" / "train.jsonl").rename(own / "docs" / "test.jsonl")
     assert len(ls.rollout("docs").tasks) == 1
-    assert "jsonl has no split 'train'; its only one, 'test', is run." in capsys.readouterr().err
+    assert "jsonl has no split 'train'; running its only split, 'test'." in capsys.readouterr().err
     with pytest.raises(ls.InputError, match="no split 'train'; it has test"):
         ls.rollout("docs", split="train")
     shutil.rmtree("runs")

@@ -58,7 +58,7 @@ class ParsedMessage(Struct, frozen=True, kw_only=True):
 
 
 class Protocol(ABC):
-    """How one kind of model is talked to; holds no state."""
+    """How to communicate with one kind of model; stateless."""
 
     name: ClassVar[str]
     # counts up with each change of how messages are read or written, which the wording does not show
@@ -72,7 +72,7 @@ class Protocol(ABC):
     prompts: ClassVar[tuple[str, str]]  # names of the system prompt and of what demands an answer
 
     def wording(self) -> dict[str, Any]:
-        """All that decides what a model is told, for the agent's fingerprint."""
+        """Everything that decides what is sent to a model, for the agent's fingerprint."""
         named = ("name", "version", "tools", "tool_choice", "stop", "form", "reminder", "described")
         return {field: getattr(self, field) for field in named}
 

@@ -65,7 +65,7 @@ class Tagged(Protocol):
         )
 
     def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
-        """As it was written; thinking that came in a field of its own stands before it, in its tags."""
+        """As it was written; reasoning from a separate field is put before it, in tags."""
         fields = parsed.reasoning_fields("no" if pass_reasoning == "no" else "inline")
         thought = None if fields or pass_reasoning == "no" else parsed.apart
         return {"role": "assistant", "content": self.with_thinking(thought, parsed.written), **fields}

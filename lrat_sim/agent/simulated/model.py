@@ -38,7 +38,7 @@ _WITHIN = 0.85  # the share of the spread that varies from page to page; the res
 
 
 class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The request parameter ``simulation``: it stands in for a model's own reasoning, and never enters a message."""
+    """The request parameter ``simulation``: it replaces a model's own reasoning, and never enters a message."""
 
     plan: Plan
     seed: int

@@ -27,7 +27,7 @@ class ReaderOptions(Settings, frozen=True, kw_only=True):
     dev: Annotated[int, Meta(ge=0, description="Tasks to hold out for development; only with test.")] = 0
     seed: Annotated[int, Meta(description="Random seed of the split.")] = 0
     missing_evidence: Annotated[_Remedy, Meta(description="For tasks whose evidence the corpus lacks.")] = "refuse"
-    leak: Annotated[_Remedy, Meta(description="For training tasks whose question is held out, too.")] = "refuse"
+    leak: Annotated[_Remedy, Meta(description="For training tasks whose question is also held out.")] = "refuse"
 
 
 DOCUMENTS = Columns(("id", "text", "title"), ID, TEXT)  # what a file of documents holds

@@ -22,7 +22,7 @@ T = TypeVar("T")
 Words = Literal["family", "place", "thing"]  # classes of invented words
 
 Filling = str | Sequence[str] | Callable[[random.Random], str]
-"""What stands in a slot: a text, texts to draw from, or a maker of texts."""
+"""What fills a slot: a text, texts to draw from, or a function that makes texts."""
 
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeio])")  # no slot is filled with a word in u
 _SLOT = re.compile(r"\{(\w+)\}")

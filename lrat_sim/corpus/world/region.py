@@ -108,7 +108,7 @@ class Region:
         return entity
 
     def _relate(self, rng: random.Random, limit: int) -> None:
-        """Draws every fact; a pair of names stands in one relation only, so that no text proves a fact by chance."""
+        """Draws every fact; a pair of names has only one relation, so that no text proves a fact by chance."""
         chosen: dict[int, list[Relation]] = {}
         for entity in self.entities:
             known = entity.kind.relations
