@@ -247,3 +247,11 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
             batch, characters = [], 0
     if batch:
         yield batch
+
+
+def passage_text(document: Document) -> str:
+    """Title, line break, text: the one text by which a document is indexed, encoded and trained on.
+
+    A title that the text opens with is still put before it, so that one rule holds for every document.
+    """
+    return "\n".join(part for part in (document.title, document.text) if part)

@@ -14,8 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
-from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError, UnknownDocument, UnknownName
 from lrat_sim.foreign.files import records
 from lrat_sim.foreign.values import mapping

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import structs
 
-from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.mining.recipe import NearPositive
 from lrat_sim.records import Negative, Pair

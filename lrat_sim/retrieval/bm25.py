@@ -25,8 +25,7 @@ import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 from msgspec import Meta
 
-from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever

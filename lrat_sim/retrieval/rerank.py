@@ -14,8 +14,7 @@ from msgspec import Meta
 from sentence_transformers import CrossEncoder
 
 from lrat_sim.artifact import fingerprint
-from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit, Task

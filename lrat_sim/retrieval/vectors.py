@@ -18,8 +18,7 @@ import torch
 from msgspec import Meta
 
 from lrat_sim.artifact import replacing
-from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.index import damaged, ensure_index, reading_index

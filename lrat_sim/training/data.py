@@ -12,8 +12,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.records import Pair, encode
 from lrat_sim.training.distributed import share

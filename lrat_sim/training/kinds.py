@@ -15,8 +15,7 @@ from sentence_transformers.cross_encoder.evaluation import CrossEncoderReranking
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from torch import nn
 
-from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.encoder import DOCUMENT_PROMPTS, QUERY_PROMPTS, load_model, prompt_of
 from lrat_sim.retrieval.hardware import best_device

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import passage_text
 from lrat_sim.errors import FingerprintMismatch, InputError
 from lrat_sim.retrieval import vectors as vectors_module
 from lrat_sim.retrieval.dense import DenseSettings, open_dense

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder
 
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import passage_text
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.records import Task
 from lrat_sim.retrieval.rerank import Scorer, open_rerank

@@ -4,7 +4,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from lrat_sim import catalog
-from lrat_sim.corpus.passage import passage_text
+from lrat_sim.corpus.documents import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.training.data import BUCKET, PairDataset
 from lrat_sim.training.kinds import Encoder
