@@ -103,12 +103,13 @@ def test_every_settings_block_can_be_read(item):
         assert json.loads(block.text) if block.language == "json" else yaml.safe_load(block.text)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+@pytest.mark.parametrize("path", [*SOURCES, ROOT / "CONTRIBUTING.md"], ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_that_a_page_names_exist(path):
     text = path.read_text(encoding="utf-8")
     outside = re.sub(r"(?ms)^ *```.*?^ *```$", "", text)
-    folders = "agents|benchmarks|corpora|docs|examples|lrat_sim|prompts"
-    for name in re.findall(rf"`((?:{folders})/[\w./*-]+)`", outside):
+    folders = "agents|benchmarks|corpora|docs|examples|lrat_sim|prompts|tests"
+    # in a command that a page quotes, too
+    for name in re.findall(rf"`(?:[^`\n]* )?((?:{folders})/[\w./*-]+)[^`\n]*`", outside):
         if name.isupper() or "NAME" in name:
             continue
         assert list(ROOT.glob(name.rstrip("/"))) or name.endswith("/"), f"{path.name} names {name}"
