@@ -36,7 +36,7 @@ from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.settings import Settings
-from lrat_sim.study.arms import BASE, Arm, alike, check_arm, open_base, open_trained, opened, runnable_tasks
+from lrat_sim.study.arms import BASE, Arm, alike, check_arm, open_base, open_trained, opened, runnable_tasks, with_bm25
 from lrat_sim.study.settings import AblationSettings, AgentOptions, MiningOptions, TrainingName, TrainingOptions
 from lrat_sim.study.study import Condition, ModelKind, Study, StudyResult
 from lrat_sim.training.settings import TrainingSettings
@@ -55,6 +55,7 @@ class ArmSettings(Settings, frozen=True, kw_only=True):
     training: TrainingName = "train-small"
     training_options: TrainingOptions = {}
     kind: Annotated[ModelKind, Meta(description="What is trained: encoder, or reranker over the base.")] = "encoder"
+    bm25_share: Annotated[float, Meta(ge=0, lt=1, description="Share of BM25 in the score of base or encoder.")] = 0.0
     rerank: Annotated[dict[str, Any], Meta(description="Options of the retriever rerank, for a reranker.")] = {}
     agent_options: AgentOptions = {}  # while this arm is evaluated
 
@@ -66,8 +67,15 @@ class ArmSettings(Settings, frozen=True, kw_only=True):
             )
         if self.retriever is not None and (self.mining_options or self.training_options):
             raise InputError(f"an arm with the retriever {self.retriever!r} is not trained; leave its options out.")
+        if self.bm25_share and (self.kind == "reranker" or self.retriever not in (None, BASE)):
+            raise InputError("an arm that is no encoder has a bm25_share; leave it out.")
         if self.rerank and self.kind != "reranker":
             raise InputError("an arm that is no reranker has rerank options; leave them out or set kind to reranker.")
+
+    def made_from(self) -> dict[str, Any]:
+        """What decides a trained arm's model; arms that agree in it share one."""
+        how = ("mining", "mining_options", "training", "training_options", "kind")
+        return {field: getattr(self, field) for field in how}
 
     def recipe(self) -> MiningRecipe:
         """The mining recipe of a trained arm."""
@@ -135,8 +143,7 @@ def ablate(
         "ablate", folder, settings, made_from=made_from, recorded={"table_of_arms": msgspec.to_builtins(arms)}
     )
     study.save()
-    trained, seeds = sum(arm.mining is not None for arm in arms.values()), len(settings.seeds)
-    study.total = len(sets) * ((trained > 0) + trained * (1 + seeds) + len(arms) * seeds)
+    study.total = sum(on_set.steps() for on_set in on_sets)
     return study.result(dict(on_set.run(study, judge) for on_set in on_sets))
 
 
@@ -151,8 +158,18 @@ class _OnTaskSet:
         self.train_tasks = runnable_tasks(dataset.tasks("train"), self.agent, settings.train_tasks)
         self.condition = Condition(dataset, settings.split, self.agent, settings.test_tasks, name)
         self.trained = {name: arm for name, arm in arms.items() if arm.mining is not None}
+        # the arm whose pairs and models an arm uses: the first that is made in the same way
+        self.maker = {
+            name: next(other for other in self.trained if self.trained[other].made_from() == arm.made_from())
+            for name, arm in self.trained.items()
+        }
         # all encoders read documents as long as the longest that an arm is trained on
         self.length = max((arm.trained_by().max_document_length for arm in self.trained.values()), default=_DOCUMENT)
+
+    def steps(self) -> int:
+        """How many steps :meth:`run` takes."""
+        seeds, makers = len(self.settings.seeds), len({*self.maker.values()})
+        return bool(self.trained) + makers + len(self.trained) * seeds + len(self.arms) * seeds
 
     def run(self, study: Study, judge: RelevanceJudge | None) -> tuple[str, Comparison]:
         """All arms; returns the folder of their comparison, and that."""
@@ -163,9 +180,9 @@ class _OnTaskSet:
             study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}")
             models = (self.folder / "arms").glob("*/seed-*/model")
             study.collect(self.train_tasks, self.agent, self.base, run, seed, settings.samples, models)
-        for name, arm in self.trained.items():
+        for name in dict.fromkeys(self.maker.values()):
             study.step("mine", f"{name} on {self.name}")
-            report = study.mine([run], arm.recipe(), self.folder / "arms" / name, self.dataset, judge)
+            report = study.mine([run], self.trained[name].recipe(), self.folder / "arms" / name, self.dataset, judge)
             console.print(f"{report.pairs:,} pairs", markup=False)
         arms = [
             Arm(name=name, retriever=partial(self.retriever, name), agent=self.agents[name], differs=arm.agent_options)
@@ -178,10 +195,10 @@ class _OnTaskSet:
         """The retriever of an arm; a trained one is trained now, where it is missing."""
         arm, base_model = self.arms[name], self.settings.base
         if arm.retriever == BASE:
-            return self.base
+            return with_bm25(self.dataset, self.base, arm.bm25_share)
         if arm.retriever is not None:
             return opened(arm.retriever, self.dataset, **alike({name: arm.retriever}, self.length)[name])
-        training, folder = arm.trained_by(), self.folder / "arms" / name
+        training, folder = arm.trained_by(), self.folder / "arms" / self.maker[name]
         model, pairs = folder / f"seed-{seed}" / "model", read_records(folder / PAIRS, Pair)
         what = f"{name} on {self.name}, seed {seed}"
         self.study.train(what, pairs, self.dataset, base_model, training, model, seed=seed, arm=name, kind=arm.kind)
@@ -193,4 +210,5 @@ class _OnTaskSet:
         # documents as long as those of every other arm; queries with what the arm is sent beside them
         longer = training.max_query_length > self.length
         queries = {"max_query_length": training.max_query_length} if longer else {}
-        return open_trained(self.dataset, model, self.length, **queries)
+        encoder = open_trained(self.dataset, model, self.length, **queries)
+        return with_bm25(self.dataset, encoder, arm.bm25_share)

@@ -12,8 +12,8 @@ A flywheel's folder::
     OUT/gate/<model>/                  the rollouts on the gate's tasks, of the base and of every round's model
     OUT/guard/                         the general data set and its vectors, where forgetting is measured
     OUT/evaluate/<split>-k<k>/<arm>/   the rollouts on held-out tasks, and comparison.json over them; the arms are
-                                       base, round-1, round-2, ... (the last accepted is shown as ``trained``) and
-                                       the baselines
+                                       base, round-1, round-2, ... (the last accepted is shown as ``trained``),
+                                       base+bm25, which is fused as they are but not trained, and the baselines
 """
 
 from __future__ import annotations
@@ -40,7 +40,18 @@ from lrat_sim.progress import bar, console
 from lrat_sim.records import Pair, Task
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.study import rounds as parts
-from lrat_sim.study.arms import BASE, TRAINED, Arm, open_arms, open_base, open_trained, opened, runnable_tasks
+from lrat_sim.study.arms import (
+    BASE,
+    BASE_AND_BM25,
+    TRAINED,
+    Arm,
+    open_arms,
+    open_base,
+    open_trained,
+    opened,
+    runnable_tasks,
+    with_bm25,
+)
 from lrat_sim.study.record import recorded_study
 from lrat_sim.study.rounds import Decision, Guarded, Round, Rounds, Rule, arm_figures
 from lrat_sim.study.settings import FlywheelSettings
@@ -228,8 +239,9 @@ class Flywheel:
         return (self.in_use if last else BASE), count
 
     def index(self, number: int) -> Retriever:
-        """The encoder of a round over the corpus."""
-        return open_trained(self.dataset, self._round(number) / "model", self.training.max_document_length)
+        """The encoder of a round over the corpus, with its share of BM25."""
+        encoder = open_trained(self.dataset, self._round(number) / "model", self.training.max_document_length)
+        return with_bm25(self.dataset, encoder, self.settings.bm25_share)
 
     def remember(self, number: int) -> Guarded | None:
         """Measures what the round's model forgot, where that is asked for."""
@@ -271,6 +283,8 @@ class Flywheel:
             # the folder is named by the round, so that a further round leaves the last one where it is
             name = self._arm(f"round-{number}")
             arms.append(Arm(name=name, retriever=self.index(number), folder=f"round-{number}"))
+        if settings.bm25_share:  # which tells what of the gain is BM25's own
+            arms.append(Arm(name=BASE_AND_BM25, retriever=with_bm25(self.dataset, self.base, settings.bm25_share)))
         arms += open_arms(self.baselines, self.dataset, self.training.max_document_length)
         cells = [(split, k) for split in settings.splits for k in settings.evaluate_ks or (self.agent.limits.k,)]
         self.study.total = self.study.done + len(cells) * len(arms)
@@ -316,6 +330,7 @@ class Flywheel:
             "agent's fingerprint": self.agent.describe()["fingerprint"],
             "k": self.agent.limits.k,
             "base_model": settings.base_model,
+            "bm25_share": settings.bm25_share,
             "collect_with": settings.collect_with,
             "train_from": settings.train_from,
             "replay": settings.replay if settings.train_from == "last" else None,

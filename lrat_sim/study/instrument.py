@@ -83,7 +83,8 @@ def controls(dataset: Dataset, folder: Path | str, settings: ControlsSettings | 
     def shuffled(name: str, shuffle: object, **fields: Any) -> Comparison:
         console.rule(f"control: {name}")
         options = {"shuffle_positives": shuffle}
-        wheel = FlywheelSettings(**shared, mining="mine-paper", mining_options=options, **fields)
+        # the encoder alone: BM25 would hide what exchanged positives do to it
+        wheel = FlywheelSettings(**shared, mining="mine-paper", mining_options=options, bm25_share=0.0, **fields)
         (comparison,) = flywheel(dataset, folder / name, wheel, budget=budget).comparisons.values()
         return comparison
 

@@ -14,7 +14,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.settings import Limit, Samples, Seed, Settings, Share, Split, Whole
-from lrat_sim.study.arms import BASE, ORACLE, TRAINED, named_retriever
+from lrat_sim.study.arms import BASE, BASE_AND_BM25, ORACLE, TRAINED, named_retriever
 from lrat_sim.study.rounds import Rule
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.settings import TrainingSettings
@@ -31,6 +31,7 @@ TrainingOptions = Annotated[dict[str, Any], Meta(description="Fields of the trai
 MiningOptions = Annotated[dict[str, Any], Meta(description="Fields of the mining recipe to override.")]
 AgentOptions = Annotated[dict[str, Any], Meta(description="Fields of the agent to override, such as limits.turns=30.")]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
+_BelowOne = Annotated[float, Meta(ge=0, lt=1)]
 _GATE = (
     "When to accept a round's model: always (none), or if better on average (mean) or clearly (clear); mean by default "
     "for several rounds, none for one."
@@ -136,6 +137,9 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
     splits: Annotated[tuple[str, ...], Meta(description="Held-out tasks to evaluate on, by split.")] = ("test",)
     mining: MiningName = "mine-recommended"
     mining_options: MiningOptions = {}
+    bm25_share: Annotated[
+        _BelowOne, Meta(description="Share of BM25 in a trained retriever's score; 0 searches by the encoder alone.")
+    ] = 0.3
     train_from: Annotated[
         Literal["base", "last"], Meta(description="Train from the base on all pairs, or from the last accepted model.")
     ] = "base"
@@ -164,7 +168,7 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
 
     def named(self, what: str, specs: Sequence[str]) -> dict[str, str]:
         """Retrievers (``what``) by name; none may have that of another or of an arm of every flywheel."""
-        own = {BASE, TRAINED, *(f"round-{number}" for number in range(1, self.rounds + 1))}
+        own = {BASE, TRAINED, BASE_AND_BM25, *(f"round-{number}" for number in range(1, self.rounds + 1))}
         named = dict(named_retriever(spec) for spec in specs)
         if own & {*named} or len(named) < len(specs):
             raise InputError(

@@ -87,3 +87,29 @@ def test_an_oracle_among_the_members_learns_the_task(open_fresh):
     task = Task(id="t", question="?", evidence=["dilli"])
     assert "dilli" not in [hit.docid for hit in hybrid.search(["film"], 3)[0]]
     assert "dilli" in [hit.docid for hit in hybrid.for_task(task).search(["film"], 3)[0]]
+
+
+def test_with_weights_scores_are_sums_of_each_members_scaled_scores(opened, open_fresh):
+    query, weights = "film of Carla Ruiz", [0.7, 0.3]
+    lists = [opened(spec).search([query], 100)[0] for spec in ("dense", "bm25")]
+    wanted: dict[str, float] = {}
+    for weight, hits in zip(weights, lists, strict=True):
+        scores = [hit.score for hit in hits]
+        for hit in hits:
+            share = (hit.score - min(scores)) / (max(scores) - min(scores))
+            wanted[hit.docid] = wanted.get(hit.docid, 0.0) + weight * share
+    hits = open_fresh("hybrid:members=dense+bm25,weights=0.7+0.3").search([query], 10)[0]
+    assert {hit.docid: pytest.approx(hit.score) for hit in hits}.items() <= wanted.items()
+    assert [hit.docid for hit in hits] == sorted(wanted, key=lambda docid: (-wanted[docid], docid))[:10]
+
+
+def test_weights_decide_answers_and_so_the_fingerprint(open_fresh):
+    light, heavy = (open_fresh("hybrid:members=bm25+dense", weights=weights) for weights in ([1, 9], [9, 1]))
+    assert light.describe()["weights"] == [1, 9]
+    assert light.fingerprint != heavy.fingerprint != open_fresh("hybrid:bm25+dense").fingerprint
+
+
+@pytest.mark.parametrize("weights", ["0.7", "0.7+x", "1+0", [0.5, 0.3, 0.2], [1, float("inf")]])
+def test_weights_that_are_not_one_positive_number_a_member_are_refused(weights, open_fresh):
+    with pytest.raises(InputError, match="one above 0 for each of its 2 members"):
+        open_fresh("hybrid:members=bm25+dense", weights=weights)

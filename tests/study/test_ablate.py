@@ -15,6 +15,7 @@ from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.study import AblationSettings, ablate, load_arms, read_study
+from lrat_sim.study.ablate import ArmSettings
 from lrat_sim.training.folder import read_record
 
 TABLE = {
@@ -165,7 +166,7 @@ def test_arms_of_the_projects_own_table_are_complete():
     with pytest.raises(InputError, match=r"no arm 'paper' in ablate-arms; it has base, bm25"):
         load_arms(("paper",))
     arms = load_arms()
-    assert list(arms)[:3] == ["base", "bm25", "oracle"]
+    assert list(arms)[:4] == ["base", "bm25", "base+bm25", "oracle"]
     assert {"naive", "filter", "weights", "iter", "agentir", "recommended", "shuffled", "reranker"} <= set(arms)
     assert arms["filter"].recipe().weight == "none"
     assert arms["filter"].recipe().positives == arms["weights"].recipe().positives != arms["naive"].recipe().positives
@@ -193,3 +194,26 @@ def test_arm_that_cannot_be_is_refused_before_anything_runs(small_world, tmp_pat
     with pytest.raises(error, match=words):
         ablate(small_world, tmp_path / "out", AblationSettings(table=str(path)))
     assert not (tmp_path / "out").exists()
+
+
+def test_arms_that_differ_in_their_share_of_bm25_alone_have_one_model(copied, small_world, settings, table, changed):
+    arms = yaml.safe_load(table.read_text())
+    arms["arms"]["weights+bm25"] = arms["arms"]["weights"] | {"bm25_share": 0.3}
+    fused = table.with_name("fused.yaml")
+    fused.write_text(yaml.safe_dump(arms))
+    result = ablate(
+        small_world, copied, changed(settings, table=str(fused), arms=("weights", "weights+bm25"), test_tasks=2)
+    )
+    assert not (copied / "world" / "arms" / "weights+bm25").exists()
+    _, alone, with_bm25 = (
+        next(read_trajectories(copied / "world" / "test-k5" / arm)).retriever for arm in result.record.cells[0].arms
+    )
+    assert with_bm25["weights"] == [0.7, 0.3]
+    assert with_bm25["members"][0] == alone
+    assert with_bm25["members"][1]["kind"] == "bm25"
+
+
+def test_a_share_of_bm25_is_for_encoders_alone():
+    for arm in ({"retriever": "bm25"}, {"mining": "mine-paper", "kind": "reranker"}):
+        with pytest.raises(InputError, match="bm25_share"):
+            ArmSettings(**arm, bm25_share=0.3)
