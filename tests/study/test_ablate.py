@@ -209,7 +209,7 @@ def test_arms_that_differ_in_their_share_of_bm25_alone_have_one_model(copied, sm
         next(read_trajectories(copied / "world" / "test-k5" / arm)).retriever for arm in result.record.cells[0].arms
     )
     assert with_bm25["weights"] == [0.7, 0.3]
-    assert with_bm25["members"][0] == alone
+    assert with_bm25["members"][0].items() <= alone.items()
     assert with_bm25["members"][1]["kind"] == "bm25"
 
 

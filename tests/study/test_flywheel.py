@@ -18,7 +18,7 @@ from lrat_sim.records import Pair
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.study import FlywheelSettings, flywheel, read_study
 
-ARMS = ("base", "round-1", "bm25", "oracle")
+ARMS = ("base", "round-1", "base+bm25", "bm25", "oracle")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_single_rounds_folder_holds_what_its_documentation_names(wheel):
     assert [*wheel.comparisons] == ["test-k5"]
     comparison = load(evaluate / "comparison.json")
     assert comparison == wheel.comparisons["test-k5"]
-    assert comparison.arms == ["base", "trained", "bm25", "oracle"]
+    assert comparison.arms == ["base", "trained", "base+bm25", "bm25", "oracle"]
     assert (comparison.base, comparison.oracle, comparison.tasks_asked) == ("base", "oracle", 8)
     assert all(summary.ran == 8 and not summary.errors for summary in comparison.summaries)
 
@@ -97,7 +97,7 @@ def test_a_further_round_continues_the_first_and_keeps_it(copied, small_world, w
     result = flywheel(
         small_world, copied, changed(wheel_settings, rounds=2, gate="none", baselines=("oracle",), test_tasks=4)
     )
-    assert result.comparisons["test-k5"].arms == ["base", "round-1", "trained", "oracle"]
+    assert result.comparisons["test-k5"].arms == ["base", "round-1", "trained", "base+bm25", "oracle"]
     assert result.model == copied / "round-2" / "model"
     after = trajectories(copied)
     assert {name: after[name] for name in before} == before
@@ -187,7 +187,7 @@ def test_success_and_recall_do_not_fall_over_five_rounds(tmp_path):
     # on tasks that no decision has seen: well above the base at the end, and no accepted model clearly below the last
     comparison = load(folder / "evaluate" / "test-k5" / "comparison.json")
     against = {(pairing.arm, pairing.base): pairing.measures for pairing in comparison.pairings}
-    in_use = [summary.name for summary in comparison.summaries if summary.name not in ("base", "bm25", "oracle")]
+    in_use = [summary.name for summary in comparison.summaries if summary.name not in ("base", "base+bm25", "bm25", "oracle")]
     assert in_use[-1] == "trained"
     for measure in ("success", "evidence_recall"):
         assert against["trained", "base"][measure].difference.low > 0

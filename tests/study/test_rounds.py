@@ -99,7 +99,9 @@ def test_tasks_are_shared_out_among_the_model_in_use_and_the_other_retriever(who
         assert made.in_use == ("base" if made.number == 1 else "round-1")
         assert [*made.tasks] == [made.in_use, "bm25"]
         asked = {}
-        for name, kind in (("collect", "dense"), ("collect-bm25", "bm25")):
+        # a trained encoder is searched with a share of BM25
+        in_use = "dense" if made.number == 1 else "hybrid"
+        for name, kind in (("collect", in_use), ("collect-bm25", "bm25")):
             run = whole.folder / f"round-{made.number}" / name
             assert {trajectory.retriever["kind"] for trajectory in read_trajectories(run)} == {kind}
             asked[name] = {task.id for task in asked_tasks(run)}
@@ -129,7 +131,7 @@ def test_forgetting_is_measured_against_the_first_base_in_every_round(whole, gen
 def test_the_rounds_on_disk_are_those_returned_with_their_held_out_figures(whole):
     assert read_study(whole.folder).rounds == whole.rounds
     summaries = {summary.name: summary.means for summary in whole.comparisons["dev-k5"].summaries}
-    assert [*summaries] == ["base", "round-1", "trained"]
+    assert [*summaries] == ["base", "round-1", "trained", "base+bm25"]
     for made, arm in zip(whole.rounds.rounds, ("round-1", "trained"), strict=True):
         assert made.evaluated["dev-k5"].success == summaries[arm]["success"]
         assert made.evaluated["dev-k5"].evidence_recall == summaries[arm]["evidence_recall"]
@@ -198,7 +200,7 @@ def test_after_a_refused_round_the_flywheel_continues_from_the_last_accepted_one
 def test_held_out_tasks_are_run_with_accepted_models_alone(refused):
     assert refused.model == refused.folder / "round-3" / "model"
     evaluated = {path.name for path in (refused.folder / "evaluate" / "dev-k5").iterdir() if path.is_dir()}
-    assert evaluated == {"base", "round-1", "round-3"}
+    assert evaluated == {"base", "base+bm25", "round-1", "round-3"}
     first, second, _ = refused.rounds.rounds
     assert second.evaluated == first.evaluated
 
@@ -214,7 +216,7 @@ def test_a_flywheel_stops_when_its_patience_is_spent(small_world, settings, tmp_
     assert result.rounds.stopped == "stopped after round 1: the gate refused 1 in a row"
     assert result.rounds.accepted == "base"
     assert str(result.model) == settings.base_model
-    assert result.comparisons["dev-k5"].arms == ["base"]
+    assert result.comparisons["dev-k5"].arms == ["base", "base+bm25"]
 
 
 def test_what_broke_while_collecting_is_not_tried_again_once_a_model_was_trained(
