@@ -35,6 +35,8 @@ _OPERATOR_WORDS: list[tuple[Operator, str]] = [
     ("same", r"same|both|share"),
     ("later", r"later|more recently|more recent|younger|youngest|newer|latest|last"),
     ("earlier", r"earlier|first|older|oldest|earliest|before"),
+    ("later", r"more|most|higher|highest|taller|tallest|larger|largest|bigger|biggest|greater"),
+    ("earlier", r"fewer|fewest|less|least|lower|lowest|smaller|smallest"),
 ]
 _QUESTION_WORDS = re.compile(
     r"^(?:(?:who|what|when|where|which|whose|how|in|on|at|of|by|the|is|was|did|does)(?:\s+|$))+", re.I

@@ -19,6 +19,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
 from lrat_sim.corpus.formats.rows import TEXT, Columns, Row, pick, table_files
 from lrat_sim.corpus.plans import Passage
+from lrat_sim.corpus.supporting_facts import plan_from_supporting_facts
 from lrat_sim.errors import InputError
 from lrat_sim.foreign.files import lines
 from lrat_sim.records import Document, Plan, Task
@@ -182,7 +183,12 @@ class HotpotReader(TitledReader):
     """HotpotQA in its official layout, as jsonl, by columns, or as a mapping of titles to sentences."""
 
     join = ""
-    no_facts = "HotpotQA annotates no facts"
+
+    def plan(self, row: Row, gold: list[Document], task: Task) -> Plan | None:
+        """The plan that can be read out of the two gold passages and the question."""
+        passages = [Passage(document.title, document.text) for document in gold]
+        comparison = row.data.get("type") == "comparison"
+        return self.planned(plan_from_supporting_facts, task.question, task.answers[0], passages, comparison)
 
 
 class TwoWikiReader(TitledReader):
