@@ -64,10 +64,8 @@ def part_about(question: str, subject: str, own: str, other: str) -> tuple[str, 
     first = start - _best(gains[:start][::-1])
     last = end + _best(gains[end:])
     if (first, last) == (start, end):
-        first, last = (
-            start - _unclaimed(words[:start][::-1], gains[:start][::-1]),
-            end + _unclaimed(words[end:], gains[end:]),
-        )
+        first -= _unclaimed(words[:start][::-1], gains[:start][::-1])
+        last += _unclaimed(words[end:], gains[end:])
     part = [*words[first:start], "{subject}", *words[end:last]]
     return _tidy(part), _tidy([*words[:first], "{subject}", *words[last:]])
 
@@ -82,15 +80,15 @@ def in_place(question: str, subject: str) -> str:
 def without(text: str, name: str) -> str:
     """A text without a name, wherever it stands."""
     words = text.split()
-    while stands_in(name, " ".join(words)):
-        start, end = _place(words, name)
-        del words[start:end]
+    while (place := _place(words, name)) != (0, 0):
+        del words[slice(*place)]
     return " ".join(words)
 
 
 def _place(words: Sequence[str], subject: str) -> tuple[int, int]:
     """Where a subject stands: the shortest stretch of words that holds it; (0, 0) where it does not stand."""
-    for length in range(1, len(words) + 1):
+    longest = min(len(words), len(subject.split()) + _LONGEST_RUN)  # with articles and signs that do not count
+    for length in range(1, longest + 1):
         for start in range(len(words) - length + 1):
             if stands_in(subject, " ".join(words[start : start + length])):
                 return start, start + length

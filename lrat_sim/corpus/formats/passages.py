@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, structs
 
-from lrat_sim.corpus.annotations import NoPlan, draft_from_subquestion, lay, plan_from_triples
+from lrat_sim.corpus.annotations import NoPlan, SubQuestion, plan_from_subquestions, plan_from_triples
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
 from lrat_sim.corpus.formats.rows import TEXT, Columns, Row, pick, table_files
@@ -251,18 +251,16 @@ class MusiqueReader(PassageReader):
 
 
 def _decomposed(row: Row, paragraphs: list[Row], answer: str) -> Plan:
-    drafts = []
+    steps = []
     for step in row.data.get("question_decomposition") or []:
         place = step.get("paragraph_support_idx") if isinstance(step, dict) else None
         support = next((p for p in paragraphs if place is not None and p.data.get("idx") == place), None)
         if support is None:
             raise NoPlan("a sub-question names no supporting passage")
         part = row.holding(step)
-        question, reply = (part.text((name,), f"{name} of a sub-question") for name in ("question", "answer"))
-        drafts.append(draft_from_subquestion(question, reply, _paragraph(support)))
-    if not drafts:
-        raise NoPlan("no sub-questions are annotated")
-    return lay(drafts, answer)
+        text, reply = (part.text((name,), f"{name} of a sub-question") for name in ("question", "answer"))
+        steps.append(SubQuestion(text, reply, _paragraph(support)))
+    return plan_from_subquestions(steps, answer)
 
 
 def _paragraph(row: Row) -> Passage:
