@@ -183,6 +183,7 @@ class HotpotReader(TitledReader):
     """HotpotQA in its official layout, as jsonl, by columns, or as a mapping of titles to sentences."""
 
     join = ""
+    version = 3
 
     def plan(self, row: Row, gold: list[Document], task: Task) -> Plan | None:
         """The plan that can be read out of the two gold passages and the question."""
@@ -211,6 +212,7 @@ class MusiqueReader(PassageReader):
     repeat; questions marked as unanswerable give no task."""
 
     to_the_letter = True
+    version = 3
 
     def passages(self) -> Iterator[Passage]:
         """The paragraphs of every question."""
