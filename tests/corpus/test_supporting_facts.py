@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lrat_sim.corpus.annotations import NoPlan
-from lrat_sim.corpus.plans import Passage, references
+from lrat_sim.corpus.plans import Passage, references, stands_in
 from lrat_sim.corpus.supporting_facts import called, named, names, plan_from_supporting_facts
 
 KADISH = Passage("Jon Kadish", "Jon Kadish was a photographer who documented the Kovel Ghetto with a hidden camera.")
@@ -125,3 +127,41 @@ def test_people_are_called_by_their_title_by_the_name_their_text_begins_with_and
     assert named(person, "When was jon kadish born?") == "Jon Kadish"
     assert called(person, "It shows Jon Albert Kadish.") == ["Jon Albert Kadish", "Kadish"]
     assert named(Passage("Charmed", "Charmed is a series."), "Who was charmed by her?") is None
+
+
+WORDS = st.sampled_from(
+    [
+        "Moor",
+        "Storm",
+        "The",
+        "of",
+        "{x}",
+        "#2",
+        "(b)",
+        "is",
+        "a",
+        "1921",
+        "who",
+        "rapper",
+        ",",
+        "or",
+        "&quot;",
+        "?",
+        "é",
+    ]
+)
+TEXTS = st.lists(WORDS, min_size=1, max_size=12).map(" ".join)
+
+
+@given(TEXTS, TEXTS, st.tuples(TEXTS, TEXTS), st.tuples(TEXTS, TEXTS), st.booleans())
+def test_whatever_is_asked_a_plan_is_sound_or_refused(question, answer, first, second, comparison):
+    passages = [Passage(*first), Passage(*second)]
+    try:
+        plan = plan_from_supporting_facts(question, answer, passages, comparison)
+    except NoPlan:
+        return
+    for index, hop in enumerate(plan.hops):
+        assert hop.phrasings
+        assert all("{subject}" in phrasing for phrasing in hop.phrasings)
+        assert references(plan.hops, index) <= set(range(1, index + 1))
+        assert not any(stands_in(h.object, text) for h in plan.hops for text in (hop.relation, *hop.phrasings))
