@@ -53,15 +53,15 @@ def plan_from_supporting_facts(question: str, answer: str, passages: Sequence[Pa
         candidates = chain(_bridged(question, answer, first, second), _compared(question, answer, first, second))
     for drafts, operator in candidates:
         try:
-            return _without_spoilers(lay(drafts, answer, operator))
+            return _without_spoilers(lay(drafts, answer, operator), question)
         except NoPlan:
             continue
     raise NoPlan("the compared facts cannot be read" if comparison else "no way leads from the question to the answer")
 
 
-def _without_spoilers(plan: Plan) -> Plan:
-    """The plan without wordings that hold what a hop is to find."""
-    objects = [hop.object for hop in plan.hops]
+def _without_spoilers(plan: Plan, question: str) -> Plan:
+    """The plan without wordings that hold what a hop is to find, unless the question itself holds it."""
+    objects = [hop.object for hop in plan.hops if not stands_in(hop.object, question)]
 
     def spoils(text: str) -> bool:
         return any(stands_in(value, text) for value in objects)
@@ -227,8 +227,9 @@ def _chosen(asked: str, answer: str, branches: Sequence[Branch]) -> Iterator[Ite
     loser, winner = sorted(branches, key=lambda branch: same_name(branch[0], answer))
     fitting = [run for run in runs(asked, winner[1].text, [loser[0], winner[0]]) if not stands_in(run, loser[1].text)]
     for value, run in product(_about(asked, loser, winner[1]), fitting[:_RUNS]):
-        drafts = [*_branches(asked, [loser], [value]), _hop(run, in_place(asked, run), asked, answer, winner[1])]
-        yield iter(drafts)
+        last = _hop(run, in_place(asked, run), asked, answer, winner[1])
+        last = last._replace(phrasings=[f"{winner[0]} {phrasing}" for phrasing in last.phrasings])
+        yield iter([*_branches(asked, [loser], [value]), last])
 
 
 # --- what a passage is called
