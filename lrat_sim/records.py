@@ -41,7 +41,9 @@ class Document(Record, frozen=True, kw_only=True):
 class Hop(Record, frozen=True, kw_only=True):
     """One step of a plan: the fact (subject, relation, object), and ``phrasings`` of the relation in a query.
 
-    ``subject`` is a name from the question, or ``#n``: the object found by hop n (from 1), as in MuSiQue.
+    ``subject`` is a name or a stretch of words from the question, or ``#n``: the object found by hop n (from 1), as in
+    MuSiQue.  In a phrasing ``{subject}`` stands for the subject and ``#n`` for what any earlier hop found; the agent
+    asks for a hop once everything that it needs is known.
     """
 
     subject: str

@@ -36,6 +36,14 @@ def command(monkeypatch, capfd, tmp_path):
     return run
 
 
+@pytest.fixture
+def real_data():
+    data = os.environ.get("LRAT_SIM_DATA")
+    if not data:
+        pytest.skip("LRAT_SIM_DATA does not name the folder with the real data sets")
+    return Path(data)
+
+
 @pytest.fixture(scope="session")
 def data():
     """The folder of the public data sets; without it the test is skipped."""

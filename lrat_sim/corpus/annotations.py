@@ -25,6 +25,7 @@ from lrat_sim.corpus.plans import (
     states,
     without_brackets,
 )
+from lrat_sim.corpus.question import runs
 from lrat_sim.records import Hop, Operator, Plan
 from lrat_sim.text import normalise
 
@@ -35,6 +36,8 @@ _OPERATOR_WORDS: list[tuple[Operator, str]] = [
     ("same", r"same|both|share"),
     ("later", r"later|more recently|more recent|younger|youngest|newer|latest|last"),
     ("earlier", r"earlier|first|older|oldest|earliest|before"),
+    ("later", r"more|most|higher|highest|taller|tallest|larger|largest|bigger|biggest|greater"),
+    ("earlier", r"fewer|fewest|less|least|lower|lowest|smaller|smallest"),
 ]
 _QUESTION_WORDS = re.compile(
     r"^(?:(?:who|what|when|where|which|whose|how|in|on|at|of|by|the|is|was|did|does)(?:\s+|$))+", re.I
@@ -153,30 +156,82 @@ def _share_word(first: str, second: str) -> bool:
     return not set(normalise(first).split()).isdisjoint(normalise(second).split())
 
 
-def draft_from_subquestion(text: str, answer: str, passage: Passage) -> Draft:
-    """One hop from a sub-question, ``subject >> relation`` or free with earlier answers as ``#n``, or NoPlan."""
-    subject, arrow, relation = (part.strip() for part in text.partition(">>"))
-    references = REFERENCE.findall(text)
-    if arrow:
-        if len(references) > 1 or not subject or not relation:
-            raise NoPlan("a sub-question refers to more than one answer")
-        return Draft(subject, relation, [answer], wordings(relation), [passage])
-    if len(set(references)) > 1:
-        raise NoPlan("a sub-question refers to more than one answer")
-    subject = f"#{references[0]}" if references else _subject_of(text, passage.title)
-    phrasing = " ".join(text.replace("{", "(").replace("}", ")").replace(subject, "{subject}").split())
-    return Draft(subject, " ".join(text.replace(subject, "").split()).strip(" ?"), [answer], [phrasing], [passage])
+class SubQuestion(NamedTuple):
+    """One step of a decomposition: ``subject >> relation`` or a free question, earlier answers as ``#n``."""
+
+    text: str
+    answer: str
+    passage: Passage
 
 
-def _subject_of(text: str, title: str) -> str:
-    """What a free question asks about: the passage's title, or the longest name in the question."""
+def plan_from_subquestions(steps: Sequence[SubQuestion], answer: str) -> Plan:
+    """The plan of a decomposition of any shape, in which a step may need the answers of several others, or NoPlan."""
+    if not steps:
+        raise NoPlan("no sub-questions are annotated")
+    spellings = [[step.answer] for step in steps]
+    for index, step in enumerate(steps):
+        title = without_brackets(step.passage.title)
+        for place in _needed(step.text, index):
+            before = steps[place - 1]
+            # the next passage may know it by another name, which the one before uses, too
+            if stands_in(title, before.passage.text) and _share_word(title, before.answer):
+                spellings[place - 1].append(title)
+    drafts = [
+        draft_from_subquestion(step, spellings[:index])._replace(objects=list(dict.fromkeys(spellings[index])))
+        for index, step in enumerate(steps)
+    ]
+    return lay(drafts, answer)
+
+
+def draft_from_subquestion(step: SubQuestion, found: Sequence[Sequence[str]] = ()) -> Draft:
+    """One hop from a sub-question, or NoPlan.
+
+    It is about the answer that its passage is seen to be about, or the name in it, or the words that both share; what
+    else it refers to stays in its phrasings as ``#n``.
+
+    Args:
+        step: the sub-question.
+        found: what earlier steps have found, each in the spellings that it may have.
+    """
+    text, answer, passage = step
+    needed = _needed(text, len(found))
+
+    def fits(subject: str) -> bool:
+        place = reference(subject)
+        return any(states(passage, name, answer) for name in ([subject] if place is None else found[place - 1]))
+
+    head, arrow, relation = (part.strip() for part in text.partition(">>"))
+    if arrow and relation and fits(head):
+        return Draft(head, _plain(relation), [answer], wordings(relation), [passage])
+    text = " ".join(text.replace(">>", " ").replace("{", "(").replace("}", ")").split())
+    subjects = [f"#{place}" for place in needed] or _names_in(text, passage.title)
+    others = [answer, *(name for place in needed for name in found[place - 1])]
+    subjects += runs(REFERENCE.sub(",", text), f"{passage.title} {passage.text}", others)
+    if not subjects:
+        raise NoPlan("a sub-question names nothing to ask about")
+    subject = next(filter(fits, subjects), subjects[0])
+    return Draft(subject, _plain(text.replace(subject, "")), [answer], [text.replace(subject, "{subject}")], [passage])
+
+
+def _plain(text: str) -> str:
+    return " ".join(REFERENCE.sub("", text).split()).strip(" ?")
+
+
+def _needed(text: str, before: int) -> list[int]:
+    """The steps, from 1, that a sub-question refers to, in its order."""
+    needed = list(dict.fromkeys(map(int, REFERENCE.findall(text))))
+    if any(not 0 < place <= before for place in needed):
+        raise NoPlan("a sub-question refers to an answer that comes later")
+    return needed
+
+
+def _names_in(text: str, title: str) -> list[str]:
+    """What a free question may ask about: the passage's title, or the longest name in the question."""
     for name in (title, without_brackets(title)):
         if match := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE):
-            return str(match.group())
+            return [str(match.group())]
     names = [name for match in _NAME.findall(text) if (name := _QUESTION_WORDS.sub("", match))]
-    if not names:
-        raise NoPlan("a sub-question names nothing to ask about")
-    return max(names, key=len)
+    return sorted(names, key=len, reverse=True)[:1]
 
 
 def wordings(relation: str) -> list[str]:

@@ -39,7 +39,6 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Task
 
 _CARD, _LOCK = "dataset.json", ".lock"
-_VERSION = 2  # of what readers and plans make of the same files, so that folders of an older one are not reused
 
 
 class Description(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -156,7 +155,7 @@ def prepare(
     description = load("corpora", name, Description, overrides)
     kind = reader_class(description.reader)
     settings = checked(description.options, kind.options_type, None, f"the options of {description.name}")
-    made_from = {"name": description.name, "reader": description.reader, "version": _VERSION}
+    made_from = {"name": description.name, "reader": description.reader, "version": kind.version}
     made_from |= {f"option {key}": value for key, value in msgspec.json.decode(msgspec.json.encode(settings)).items()}
     data = os.environ.get("LRAT_SIM_DATA")
     copy = Path(source) if source else Path(data) / description.folder if data and description.folder else None

@@ -6,7 +6,7 @@ Names are compared by :func:`lrat_sim.text.normalise`, at word boundaries; brack
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest, nsmallest
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from lrat_sim.numerals import parse_number
 from lrat_sim.records import Hop, Operator
 from lrat_sim.text import normalise
 
-REFERENCE = re.compile(r"#(\d+)")  # how a later hop names what an earlier one found
+REFERENCE = re.compile(r"#(\d+)\b")  # how a later hop names what an earlier one found
 
 _BRACKETS = re.compile(r"\s*\([^()]*\)")
 
@@ -31,6 +31,19 @@ def reference(subject: str) -> int | None:
     """The hop, from 1, that a subject of the form ``#n`` refers to; None for a name."""
     match = REFERENCE.fullmatch(subject)
     return int(match.group(1)) if match else None
+
+
+def references(hops: Sequence[Hop], index: int) -> set[int]:
+    """The earlier hops, from 1, whose finds hop ``index`` (from 0) is about, or which its phrasings name as ``#n``."""
+    texts = hops[index].phrasings
+    found = {int(number) for text in texts for number in REFERENCE.findall(text)} | {reference(hops[index].subject)}
+    return {place for place in found if place is not None and 0 < place <= index}
+
+
+def fill(phrasing: str, subject: str, found: Mapping[int, str]) -> str:
+    """A query: a phrasing with the subject, and with what earlier hops (from 1) have found in place of ``#n``."""
+    query = REFERENCE.sub(lambda match: found.get(int(match[1]), match[0]), phrasing)
+    return query.replace("{subject}", subject)
 
 
 def without_brackets(title: str) -> str:
@@ -57,7 +70,7 @@ def states(passage: Passage, subject: str, value: str) -> bool:
 
 def branches(hops: Sequence[Hop]) -> list[tuple[str, list[int]]]:
     """For each name that opens a branch, in order, the indices (from 0) of its hops that no other refers to."""
-    referred = {reference(hop.subject) for hop in hops}
+    referred = set().union(*(references(hops, index) for index in range(len(hops))))
     by_name: dict[str, tuple[str, list[int]]] = {}
     for index, hop in enumerate(hops):
         name = hop.subject

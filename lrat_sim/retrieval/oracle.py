@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.corpus.plans import Passage, reference, states
+from lrat_sim.corpus.plans import Passage, fill, reference, references, states
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Hit, Hop, Task
 from lrat_sim.retrieval.base import LocalRetriever, Retriever, ranked
@@ -32,7 +32,7 @@ class OracleRetriever(LocalRetriever):
         evidence = [docid for docid in dict.fromkeys(task.evidence if task else []) if docid in corpus]
         documents = {docid: corpus.document(docid) for docid in evidence}
         hops = task.plan.hops if task and task.plan else []
-        self._facts = [_Fact(hop, hops, documents) for hop in hops]
+        self._facts = [_Fact(index, hops, documents) for index in range(len(hops))]
         self._rows = [corpus.row(docid) for docid in evidence]
         self._evidence = {
             docid: (set(tokenize(document.title)), set(tokenize(f"{document.title} {document.text}")))
@@ -73,10 +73,11 @@ def open_oracle(
 class _Fact:
     """A hop of the task: its wordings, and the evidence that states it."""
 
-    def __init__(self, hop: Hop, hops: Sequence[Hop], evidence: dict[str, Document]):
+    def __init__(self, index: int, hops: Sequence[Hop], evidence: dict[str, Document]):
+        hop, found = hops[index], {place: hops[place - 1].object for place in references(hops, index)}
         before = reference(hop.subject)
         subject = hop.subject if before is None else hops[before - 1].object  # the true name that the hop is about
-        wordings = (normalise(text.replace("{subject}", subject)) for text in (*hop.phrasings, hop.relation))
+        wordings = (normalise(fill(text, subject, found)) for text in (*hop.phrasings, hop.relation))
         self.wordings = [wording for wording in wordings if wording]
         self.documents = {
             docid

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-from pathlib import Path
 
 import pytest
 
@@ -52,11 +50,3 @@ def read(source, build):
         return reader, corpus, list(reader.kept_tasks(corpus))
 
     return read
-
-
-@pytest.fixture
-def real_data(monkeypatch):
-    data = os.environ.get("LRAT_SIM_DATA")
-    if not data:
-        pytest.skip("LRAT_SIM_DATA does not name the folder with the real data sets")
-    return Path(data)

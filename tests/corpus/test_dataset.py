@@ -241,3 +241,10 @@ def test_files_of_one_name_in_two_folders_are_both_part_of_the_identity(tmp_path
     write("corpus/data.jsonl", [{"id": "a", "text": "y"}])
     with pytest.raises(FingerprintMismatch, match=r"file corpus/data\.jsonl was"):
         prepare("jsonl", tmp_path / "set", source=source)
+
+
+def test_a_set_whose_reader_has_changed_since_is_not_reused(small, tmp_path, monkeypatch):
+    prepare("jsonl", tmp_path / "set", source=small)
+    monkeypatch.setattr(reader_class("generic"), "version", 99)
+    with pytest.raises(FingerprintMismatch, match="version was"):
+        prepare("jsonl", tmp_path / "set", source=small)

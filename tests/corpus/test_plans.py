@@ -5,13 +5,26 @@ import pytest
 from lrat_sim.corpus.annotations import (
     Draft,
     NoPlan,
+    SubQuestion,
     draft_from_subquestion,
     lay,
     operator_of,
+    plan_from_subquestions,
     plan_from_triples,
     wordings,
 )
-from lrat_sim.corpus.plans import Passage, branches, compare, reference, same_name, stands_in, states
+from lrat_sim.corpus.plans import (
+    REFERENCE,
+    Passage,
+    branches,
+    compare,
+    fill,
+    reference,
+    references,
+    same_name,
+    stands_in,
+    states,
+)
 from lrat_sim.records import Hop
 
 
@@ -167,6 +180,11 @@ def test_words_inside_the_compared_names_do_not_decide():
     assert operator_of("Which came out later, First Love or The Same Day?", ["First Love", "The Same Day"]) == "later"
 
 
+@pytest.mark.parametrize(("asked", "operator"), [("has more species", "later"), ("is smaller", "earlier")])
+def test_a_comparison_of_size_is_one_of_numbers(asked, operator):
+    assert operator_of(f"Which {asked}, Aichryson or Polypodium?", ["Aichryson", "Polypodium"]) == operator
+
+
 def test_lookalike_titles_do_not_take_each_others_place():
     plan = plan_from_triples(
         "Are Gare de Nord and Gare de Namps-au-Val both in the same country?",
@@ -179,24 +197,76 @@ def test_lookalike_titles_do_not_take_each_others_place():
 
 
 def test_a_subquestion_with_an_arrow_names_subject_and_relation():
-    draft = draft_from_subquestion("Green >> performer", "Steve Hillage", Passage("Green (album)", "by Steve Hillage"))
+    passage = Passage("Green (album)", "Green is by Steve Hillage.")
+    draft = draft_from_subquestion(SubQuestion("Green >> performer", "Steve Hillage", passage))
     assert (draft.subject, draft.relation, list(draft.phrasings)) == ("Green", "performer", wordings("performer"))
 
 
 def test_a_free_subquestion_is_its_own_wording():
     passage = Passage("Paris", "Paris lies on the Seine.")
-    referring = draft_from_subquestion("Which river runs through #1?", "Seine", passage)
+    referring = draft_from_subquestion(SubQuestion("Which river runs through #1?", "Seine", passage), [["Paris"]])
     assert (referring.subject, list(referring.phrasings)) == ("#1", ["Which river runs through {subject}?"])
-    titled = draft_from_subquestion("Which river runs through Paris?", "Seine", passage)
+    titled = draft_from_subquestion(SubQuestion("Which river runs through Paris?", "Seine", passage))
     assert (titled.subject, list(titled.phrasings)) == ("Paris", ["Which river runs through {subject}?"])
-    named = draft_from_subquestion("When was Bank of Ireland founded?", "1783", Passage("Irish banks", "in 1783"))
+    irish = Passage("Irish banks", "The Bank of Ireland, in 1783")
+    named = draft_from_subquestion(SubQuestion("When was Bank of Ireland founded?", "1783", irish))
     assert named.subject == "Bank of Ireland"
 
 
-@pytest.mark.parametrize("text", ["When did #1 meet #2?", "which one is it?", "#1 >> sibling of #2"])
-def test_a_subquestion_without_one_subject_gives_no_hop(text):
-    with pytest.raises(NoPlan):
-        draft_from_subquestion(text, "x", Passage("Other", "x"))
+@pytest.mark.parametrize(
+    ("text", "says"), [("which one is it?", "nothing to ask about"), ("#1 >> sibling of #2", "comes later")]
+)
+def test_a_subquestion_about_nothing_or_about_a_later_answer_gives_no_hop(text, says):
+    with pytest.raises(NoPlan, match=says):
+        draft_from_subquestion(SubQuestion(text, "x", Passage("Other", "x")), [["y"]])
+
+
+ORM = SubQuestion("Lake Orm >> country", "Erland", Passage("Lake Orm", "Lake Orm lies in Erland."))
+REVIEW = SubQuestion("Who founded Tarn Review?", "Ida Holm", Passage("Tarn Review", "It was founded by Ida Holm."))
+OFFICE = Passage("Wardens", "Ida Holm was elected Warden of Erland in 1921.")
+
+
+def test_a_subquestion_that_needs_two_answers_is_about_the_one_its_passage_names_and_asks_for_both():
+    step = SubQuestion("When did #1 elect #2?", "1921", OFFICE._replace(text="Ida Holm was elected Warden in 1921."))
+    plan = plan_from_subquestions([ORM, REVIEW, step], "1921")
+    assert [hop.subject for hop in plan.hops] == ["Lake Orm", "Tarn Review", "#2"]
+    assert plan.hops[2].phrasings == ["When did #1 elect {subject}?"]
+    assert references(plan.hops, 2) == {1, 2}
+    assert (
+        fill(plan.hops[2].phrasings[0], "Ida Holm", {1: "Erland", 2: "Ida Holm"}) == "When did Erland elect Ida Holm?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "needs"),
+    [
+        (["#1 >> capital", "#2 >> mayor", "#3 >> sibling"], [set(), {1}, {2}, {3}]),  # a chain
+        (["#1 >> capital", "Tarn Review >> editor", "who is #3 to #2?"], [set(), {1}, set(), {2, 3}]),
+        (["Tarn Review >> editor", "#2 >> city in #1", "#3 >> sibling"], [set(), set(), {1, 2}, {3}]),
+    ],
+)
+def test_decompositions_of_four_steps_and_any_shape_become_plans(texts, needs):
+    answers = ["Erland", "Moor", "Ida Holm", "Ulla Holm"]
+    everything = Passage("Everything", "Lake Orm, Erland, Moor, Tarn Review, Ida Holm and Ulla Holm.")
+    texts = ["Lake Orm >> country", *texts]
+    steps = [SubQuestion(text, answer, everything) for text, answer in zip(texts, answers, strict=True)]
+    plan = plan_from_subquestions(steps, "Ulla Holm")
+    assert [references(plan.hops, index) for index in range(4)] == needs
+    assert not any(REFERENCE.search(hop.relation) for hop in plan.hops)
+
+
+def test_an_answer_that_the_next_passage_does_not_name_stays_in_the_wording():
+    step = SubQuestion("What is the highest hill in #1?", "Kell", Passage("Kell", "Kell is the highest hill there."))
+    plan = plan_from_subquestions([ORM, step], "Kell")
+    assert plan.hops[1].subject == "highest hill"
+    assert plan.hops[1].phrasings == ["What is the {subject} in #1?"]
+    assert references(plan.hops, 1) == {1}
+
+
+def test_an_answer_is_spelled_as_the_next_passage_spells_it_where_both_do():
+    first = ORM._replace(answer="Republic of Erland", passage=Passage("Lake Orm", "Lake Orm: Republic of Erland."))
+    second = SubQuestion("#1 >> capital", "Moor", Passage("Erland", "Its capital is Moor."))
+    assert [hop.object for hop in plan_from_subquestions([first, second], "Moor").hops] == ["Erland", "Moor"]
 
 
 def test_an_unknown_relation_is_worded_by_its_name():

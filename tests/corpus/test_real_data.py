@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lrat_sim.corpus.dataset import prepare
 from lrat_sim.corpus.formats.beir import qrels
-from lrat_sim.corpus.plans import Passage, branches, compare, reference, same_name, states
+from lrat_sim.corpus.plans import Passage, branches, compare, reference, same_name, stands_in, states
 from lrat_sim.corpus.split import check_leak
 from lrat_sim.text import normalise
 
@@ -52,6 +52,18 @@ def test_hotpotqa(real_data, tmp_path):
     assert len(tasks) == 750
     assert all(len(task.evidence) == 2 for task in tasks)
     assert any("&quot;" in document.title for document in found.corpus)
+    planned = [task for task in tasks if task.plan is not None]
+    assert len(planned) >= 720
+    assert sum(any(hop.subject == "#1" for hop in task.plan.hops) for task in planned) >= 290
+    assert sum(task.plan.operator is not None for task in planned) >= 75
+    for task in planned:
+        said = [text for hop in task.plan.hops for text in (hop.subject, hop.relation, *hop.phrasings)]
+        hidden = [hop.object for hop in task.plan.hops] + task.answers
+        assert not any(
+            stands_in(value, text) for value in hidden for text in said if not stands_in(value, task.question)
+        )
+        if task.plan.operator is None:
+            assert normalise(task.plan.hops[-1].object) == normalise(task.answers[0])
 
 
 def test_infoseek_eval_scifact_and_judgements_of_browsecomp_plus(real_data, tmp_path):

@@ -25,7 +25,7 @@ from lrat_sim.agent.simulated.reading import (
     promise,
     recall,
 )
-from lrat_sim.corpus.plans import Passage, branches, compare, reference, stands_in, states
+from lrat_sim.corpus.plans import Passage, branches, compare, fill, reference, references, stands_in, states
 from lrat_sim.records import Plan
 
 _LOOKALIKE = 0.5  # the likeness of a title to the subject from which a hasty reader may take the one for the other
@@ -81,10 +81,16 @@ class Thought(Struct, kw_only=True):
     searches: Counter[int] = field(default_factory=Counter)  # by hop
     # by hop and document: how high the hop's lists put it, a first place counting 1
     standing: dict[tuple[int, str], float] = {}
+    needs: list[set[int]] = []  # by hop: the earlier ones, from 1, that have to be settled first
+
+    def __post_init__(self) -> None:
+        self.needs = [references(self.plan.hops, hop) for hop in range(len(self.plan.hops))]
 
     def subject(self, hop: int) -> str | None:
-        """The name that a hop is about, once known: ``#n`` stands for what was found at hop n."""
+        """The name that a hop is about, once all that it needs is known: ``#n`` stands for what was found at hop n."""
         name = self.plan.hops[hop].subject
+        if any(place - 1 not in self.beliefs for place in self.needs[hop]):
+            return None
         before = reference(name)
         if before is None:
             return name
@@ -256,7 +262,8 @@ def _phrasings(thought: Thought, hop: int) -> list[str]:
     """The queries for a hop, as the plan words them."""
     fact, subject = thought.plan.hops[hop], thought.subject(hop)
     assert subject is not None
-    return [text.replace("{subject}", subject) for text in fact.phrasings or [f"{{subject}} {fact.relation}"]]
+    found = {place: thought.beliefs[place - 1].value for place in thought.needs[hop]}
+    return [fill(text, subject, found) for text in fact.phrasings or [f"{{subject}} {fact.relation}"]]
 
 
 def _query(thought: Thought, hop: int) -> str:

@@ -7,11 +7,10 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
-import Stemmer
-from bm25s.stopwords import STOPWORDS_EN_PLUS
 from msgspec import Struct
 
 from lrat_sim.corpus.plans import Passage, stands_in, states
+from lrat_sim.corpus.question import STOP_WORDS, stems
 from lrat_sim.records import Hop
 from lrat_sim.text import normalise
 
@@ -19,7 +18,6 @@ _SEARCH = re.compile(r"A search for '(.*)' found \d+ results?:\n", re.DOTALL)
 _DOCID = re.compile(r"^DocID:(.+)$", re.MULTILINE)
 _DOCUMENT = re.compile(r"Document (.+):\n")
 _TITLE = re.compile(r"\[([^\n]*)\]\n?")
-_STOP = frozenset(STOPWORDS_EN_PLUS)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _DATE = re.compile(r"\b(?:\d{1,2} [A-Z][a-z]+ \d{3,4}|[A-Z][a-z]+ \d{1,2}, \d{3,4}|\d{3,4})\b")
 _NAME = re.compile(r"\b[A-Z][\w'’-]+(?: (?:of |the |de |van |von )?[A-Z][\w'’-]+)*")
@@ -75,13 +73,6 @@ def recall(messages: list[dict[str, Any]]) -> list[Event]:
     return [read_event(message["content"]) for message in messages if message["role"] == "tool"]
 
 
-@lru_cache(maxsize=1 << 15)
-def stems(text: str) -> frozenset[str]:
-    """The stems of a text's content words."""
-    words = [word for word in normalise(text).split() if word not in _STOP]
-    return frozenset(Stemmer.Stemmer("english").stemWords(words))
-
-
 def relation_stems(hop: Hop) -> frozenset[str]:
     """The stems of every word in which the plan puts a hop's relation."""
     return stems(" ".join([hop.relation, *hop.phrasings]).replace("{subject}", " "))
@@ -123,6 +114,6 @@ def mistaken_value(title: str, text: str, subject: str, hop: Hop) -> str | None:
     known = {*normalise(title).split(), *normalise(subject).split()}
     for candidate in form.findall(sentence[1:]):
         words = normalise(candidate).split()
-        if words and not known.issuperset(words) and not _STOP.issuperset(words):
+        if words and not known.issuperset(words) and not STOP_WORDS.issuperset(words):
             return str(candidate)
     return None

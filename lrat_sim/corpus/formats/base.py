@@ -58,6 +58,8 @@ class Reader(ABC):
 
     options_type: ClassVar[type[Struct]] = ReaderOptions
     needs_source: ClassVar[bool] = True
+    # of what reader and plans make of the same files, so that folders of an older one are not reused
+    version: ClassVar[int] = 2
     no_facts: ClassVar[str | None] = None  # why no task of this format has a plan, if that is so
     has_documents: bool = True
     has_tasks: bool = True

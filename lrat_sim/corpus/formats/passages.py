@@ -14,11 +14,12 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, structs
 
-from lrat_sim.corpus.annotations import NoPlan, draft_from_subquestion, lay, plan_from_triples
+from lrat_sim.corpus.annotations import NoPlan, SubQuestion, plan_from_subquestions, plan_from_triples
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
 from lrat_sim.corpus.formats.rows import TEXT, Columns, Row, pick, table_files
 from lrat_sim.corpus.plans import Passage
+from lrat_sim.corpus.supporting_facts import plan_from_supporting_facts
 from lrat_sim.errors import InputError
 from lrat_sim.foreign.files import lines
 from lrat_sim.records import Document, Plan, Task
@@ -182,7 +183,13 @@ class HotpotReader(TitledReader):
     """HotpotQA in its official layout, as jsonl, by columns, or as a mapping of titles to sentences."""
 
     join = ""
-    no_facts = "HotpotQA annotates no facts"
+    version = 3
+
+    def plan(self, row: Row, gold: list[Document], task: Task) -> Plan | None:
+        """The plan that can be read out of the two gold passages and the question."""
+        passages = [Passage(document.title, document.text) for document in gold]
+        comparison = row.data.get("type") == "comparison"
+        return self.planned(plan_from_supporting_facts, task.question, task.answers[0], passages, comparison)
 
 
 class TwoWikiReader(TitledReader):
@@ -205,6 +212,7 @@ class MusiqueReader(PassageReader):
     repeat; questions marked as unanswerable give no task."""
 
     to_the_letter = True
+    version = 3
 
     def passages(self) -> Iterator[Passage]:
         """The paragraphs of every question."""
@@ -245,18 +253,16 @@ class MusiqueReader(PassageReader):
 
 
 def _decomposed(row: Row, paragraphs: list[Row], answer: str) -> Plan:
-    drafts = []
+    steps = []
     for step in row.data.get("question_decomposition") or []:
         place = step.get("paragraph_support_idx") if isinstance(step, dict) else None
         support = next((p for p in paragraphs if place is not None and p.data.get("idx") == place), None)
         if support is None:
             raise NoPlan("a sub-question names no supporting passage")
         part = row.holding(step)
-        question, reply = (part.text((name,), f"{name} of a sub-question") for name in ("question", "answer"))
-        drafts.append(draft_from_subquestion(question, reply, _paragraph(support)))
-    if not drafts:
-        raise NoPlan("no sub-questions are annotated")
-    return lay(drafts, answer)
+        text, reply = (part.text((name,), f"{name} of a sub-question") for name in ("question", "answer"))
+        steps.append(SubQuestion(text, reply, _paragraph(support)))
+    return plan_from_subquestions(steps, answer)
 
 
 def _paragraph(row: Row) -> Passage:

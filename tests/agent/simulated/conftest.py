@@ -10,7 +10,10 @@ import pytest
 
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.simulated.policy import Action, AnswerAction, BrowseAction, SearchAction, think
+from lrat_sim.agent.simulated.reading import OpenedDocument, ResultList, recall
+from lrat_sim.corpus.plans import stands_in
 from lrat_sim.records import Document, Hop, Plan
+from lrat_sim.text import normalise
 
 PLAN = Plan(
     hops=[
@@ -39,10 +42,18 @@ DOCUMENTS = [
 class Conversation:
     """The messages of one run, its actions, and what the corpus answers."""
 
-    def __init__(self, plan: Plan, documents: list[Document], persona: Persona, seed: int, snippet: int = 60):
+    def __init__(
+        self,
+        plan: Plan,
+        documents: list[Document],
+        persona: Persona,
+        seed: int,
+        snippet: int = 60,
+        question: str = "Where was its author born?",
+    ):
         self.plan, self.persona, self.seed, self.snippet = plan, persona, seed, snippet
         self.documents = {document.id: document for document in documents}
-        self.messages: list[dict[str, Any]] = [{"role": "user", "content": "Where was its author born?"}]
+        self.messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
         self.actions: list[Action] = []
 
     def run(self, turns: int = 60) -> AnswerAction:
@@ -57,6 +68,21 @@ class Conversation:
     def finished(self, turns: int = 60) -> Conversation:
         self.run(turns)
         return self
+
+    def said_before_read(self) -> list[str]:
+        """What was searched or answered, of the objects of hops, before the question or anything shown held it."""
+        shown, said = [normalise(self.messages[0]["content"])], []
+        events = iter(recall(self.messages))
+        for action in self.actions:
+            text = getattr(action, "query", None) or getattr(action, "value", None) or ""
+            objects = [hop.object for hop in self.plan.hops if stands_in(hop.object, text)]
+            said += [text for value in objects if not any(stands_in(value, part) for part in shown)]
+            event = next(events, None)
+            if isinstance(event, OpenedDocument):
+                shown.append(event.text)
+            elif isinstance(event, ResultList):
+                shown += [f"{hit.title} {hit.snippet}" for hit in event.glimpses]
+        return said
 
     def queries(self) -> list[str]:
         return [action.query for action in self.actions if isinstance(action, SearchAction)]
@@ -92,7 +118,7 @@ def converse() -> Callable[..., Conversation]:
     def build(
         plan: Plan = PLAN, documents: list[Document] | None = None, seed: int = 1, **persona: Any
     ) -> Conversation:
-        snippet = persona.pop("snippet", 60)
-        return Conversation(plan, documents or DOCUMENTS, Persona(**persona), seed, snippet)
+        told = {name: persona.pop(name) for name in ("snippet", "question") if name in persona}
+        return Conversation(plan, documents or DOCUMENTS, Persona(**persona), seed, **told)
 
     return build

@@ -41,6 +41,19 @@ def test_hotpotqa_unites_contexts_and_joins_sentences_as_they_are(write, read):
     assert reader.notes == ["1 repeats of a question id were passed over; the first of each counts."]
 
 
+def test_hotpotqa_reads_plans_out_of_the_gold_passages_and_counts_why_others_have_none(write, read):
+    bridge = hotpot("q1", "Kadish", "Kovel Ghetto") | {
+        "question": "The place Kadish showed held how many?",
+        "answer": "90",
+    }
+    bridge["context"] = [["Kadish", ["Kadish showed the Kovel Ghetto."]], ["Kovel Ghetto", ["It held 90."]]]
+    write("a.jsonl", [bridge | {"type": "bridge"}, hotpot("q2", "A", "B") | {"type": "comparison"}])
+    reader, _, (first, second) = read("hotpotqa")
+    assert [(hop.subject, hop.object) for hop in first.task.plan.hops] == [("Kadish", "Kovel Ghetto"), ("#1", "90")]
+    assert second.task.plan is None
+    assert dict(reader.without_plan) == {"the compared facts cannot be read": 1}
+
+
 def test_column_oriented_questions_and_mapped_passages_are_read(write, read):
     rows = [hotpot("q1", "A", "B"), hotpot("q2", "B", "C", gold=["C", "Z"])]
     columns = {name: {str(n): row[name] for n, row in enumerate(rows)} for name in rows[0] if name != "_id"}
@@ -159,6 +172,29 @@ def test_musique_without_a_readable_chain_keeps_the_task_and_counts_why(write, r
     reader, _, (item,) = read("musique")
     assert item.task.plan is None
     assert dict(reader.without_plan) == {"a sub-question names no supporting passage": 1}
+
+
+def test_musique_branches_become_a_plan_whose_last_question_needs_both_answers(write, read):
+    record = musique() | {"id": "3hop2__1_2_3", "answer": "1902", "answer_aliases": []}
+    texts = ["Moor lies on the Tarn.", "The Holm bridge was built by Ida Holm.", "Ida Holm crossed the Tarn in 1902."]
+    record["paragraphs"] = [
+        {"idx": index, "title": text.split()[0], "paragraph_text": text, "is_supporting": True}
+        for index, text in enumerate(texts)
+    ]
+    steps = [
+        ("Which river is Moor on?", "Tarn"),
+        ("Who built the Holm bridge?", "Ida Holm"),
+        ("When did #2 cross #1?", "1902"),
+    ]
+    record["question_decomposition"] = [
+        {"id": index, "question": text, "answer": answer, "paragraph_support_idx": index}
+        for index, (text, answer) in enumerate(steps)
+    ]
+    write("train.jsonl", [record])
+    reader, _, (item,) = read("musique")
+    assert not reader.without_plan
+    assert [(hop.subject, hop.object) for hop in item.task.plan.hops][2] == ("#2", "1902")
+    assert item.task.plan.hops[2].phrasings == ["When did {subject} cross #1?"]
 
 
 def test_infoseek_keeps_the_first_of_a_repeated_question_and_refuses_one_without_an_answer(write, read):
