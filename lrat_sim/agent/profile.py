@@ -172,12 +172,15 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
 
 def load_agent(name: str, overrides: dict[str, Any] | None = None) -> AgentSettings:
     """An agent by name or path, with single fields overridden (``{"limits.k": 5}``), or in the name itself
-    (``simulated:harness=rag,limits.k=5``), which then goes before."""
-    profile, colon, rest = name.partition(":")
+    (``simulated:harness=rag,limits.k=5``), which then goes before; ``NAME=`` ahead of it is its name in tables."""
+    label, equals, spec = name.partition("=")
+    if not equals or {":", "/"} & {*label}:
+        label, spec = "", name
+    profile, colon, rest = spec.partition(":")
     given = dict(map(_option, _COMMA.split(rest))) if colon else {}
     settings = catalog.load("agents", profile, AgentSettings, {**(overrides or {}), **given})
-    own = settings.name or Path(profile).stem
-    named = msgspec.structs.replace(settings, name=f"{own}{colon}{rest}")
+    own = label or f"{settings.name or Path(profile).stem}{colon}{rest}"
+    named = msgspec.structs.replace(settings, name=own)
     named.resolved()  # a wrong personality or a missing prompt is said now, before indexes are built
     return named
 
