@@ -75,9 +75,10 @@ class Transcript:
         self.record(completion, parsed, calls)
 
     def show(self, calls: list[Call]) -> None:
-        """Records calls that no model asked for as a turn of their own, and puts their outputs below the question."""
+        """Records calls that no model asked for as a turn of their own, and puts their outputs below the question, in one message."""
         self.turns.append(Turn(reasoning=None, reasoning_tokens=0, calls=calls, usage=Usage.zero()))
-        self.messages = self._protocol.ask(self.messages, "\n\n".join(call.output for call in calls))
+        content = "\n\n".join([self.messages[-1]["content"], *(call.output for call in calls)])
+        self.messages[-1] = {"role": "user", "content": content}
 
     def remind(self, parsed: ParsedMessage, text: str) -> None:
         """Tells the model what is wrong with a message that is neither call nor answer; an empty one is left out."""
