@@ -1,6 +1,8 @@
 """Each tool that a profile can list, through the real loop; and tools of one's own."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -276,6 +278,56 @@ def test_a_tool_that_neither_lists_nor_opens_is_a_step_of_no_kind(own):
     (call,) = run.calls()
     assert (call.output, call.executed, call.hits, call.docid) == ("x is Where", {"what": "x"}, None, None)
     assert episodes(run) == [], "no search, and no browse that failed"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Installs the tool of examples/custom_tool.py, and some that cannot be used, as a package of a user would."""
+    shutil.copy(Path(__file__).parents[2] / "examples" / "custom_tool.py", tmp_path / "my_tools.py")
+    info = tmp_path / "my_tools-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-tools\nVersion: 1.0\n")
+    points = [
+        "related = my_tools:Related",
+        "gone = my_tools:Gone",
+        "none = my_tools:asyncio",
+        "bare = my_tools:ls.Tool",
+    ]
+    (info / "entry_points.txt").write_text("\n".join(["[lrat_sim.tools]", *points]))
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_tool_of_a_package_is_a_name_in_a_profile(package, voice, scripted, tmp_path):
+    assert "related" in known_tools()
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("model: openai/m\ntools: [search, get_document, related]\n")
+    agent = load_agent(str(profile))
+    asked = [("search", {"query": "salt"}), ("related", {"docid": "3"}), ("get_document", {"docid": "2"})]
+    run, requests = ran(voice, scripted, *asked, tools=agent.tools, limits={"k": 1}, documents=scripted.DOCUMENTS)
+    assert [tool["function"]["name"] for tool in requests[0].tools] == ["search", "get_document", "related"]
+    _, related, opened = run.calls()
+    assert related.executed["query"].startswith(" Harbour tolls")
+    assert (ids(related), opened.docid) == ([("1", 1)], None), "it was not shown"
+    asked[-1] = ("get_document", {"docid": "1"})
+    run, _ = ran(voice, scripted, *asked, tools=agent.tools, limits={"k": 1}, documents=scripted.DOCUMENTS)
+    (row,) = measure([run], [Task(id="q1", question="?", evidence=["1"])], {})
+    assert (row.values["evidence_recall"], row.values["evidence_opened"], row.values["searches"]) == (1.0, 1.0, 2)
+    (pair,) = mined(run)
+    assert (pair.query, pair.positive) == (related.executed["query"].strip(), "1")
+    assert run.agent["tools"] == ("search", "get_document", "related")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gone", "the tool 'gone' .my_tools:Gone. cannot be loaded"),
+        ("none", "is no class of lrat_sim.Tool"),
+        ("bare", "the tool 'bare' has no `name`"),
+    ],
+)
+def test_a_tool_that_cannot_be_used_is_refused_when_the_profile_is_loaded(package, name, said):
+    with pytest.raises(InputError, match=said):
+        load_agent("openai-tools", {"tools": ["search", name]})
 
 
 def test_each_run_has_its_own_instance():
