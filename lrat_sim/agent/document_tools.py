@@ -71,7 +71,7 @@ class DeduplicatedSearch(Search):
 
 
 class Passages(Search):
-    """Searches the collection, and shows as much of each document as an opened one shows: the harness ``rag``."""
+    """Searches the collection, and shows as much of each document as an opened one does; `rag` has it."""
 
     description = "Search the collection. Returns the best documents, each with its id, its title and its text."
     brief = "the best documents for the query, each with its id, its title and its text."

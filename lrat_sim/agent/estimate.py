@@ -89,6 +89,8 @@ def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -
         f"Tokens are those of {TOKENIZER}; a model's own differ by some 10 to 30 %.",
         "Retries, and the judges' calls, are not counted.",
     ]
+    if agent.harness != "loop":
+        assumptions[0] = f"A run of {agent.harness} makes one call, with {REASONING_TOKENS} tokens of reasoning."
     if (agent.window or facts.window) is None and not agent.simulated:
         assumptions.append("The model's window is unknown, so nothing is cut by it; set it by `window`.")
     if facts.price is None:

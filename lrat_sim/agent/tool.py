@@ -132,6 +132,14 @@ def known_tools() -> list[str]:
     return [*_BUILT_IN, *sorted({point.name for point in entry_points(group=GROUP)} - _BUILT_IN.keys())]
 
 
+def about(name: str) -> str:
+    """What a tool is, as its class says, or why it cannot be used."""
+    try:
+        return (_tool_class(name).__doc__ or _tool_class(name).description).strip()
+    except InputError as error:
+        return str(error)
+
+
 @lru_cache(maxsize=64)
 def _tool_class(name: str) -> type[Tool]:
     if name in _BUILT_IN:

@@ -75,7 +75,8 @@ class Transcript:
         self.record(completion, parsed, calls)
 
     def show(self, calls: list[Call]) -> None:
-        """Records calls that no model asked for as a turn of their own, and puts their outputs below the question, in one message."""
+        """Records calls that no model asked for as a turn of their own; their outputs go below the question, into its
+        message."""
         self.turns.append(Turn(reasoning=None, reasoning_tokens=0, calls=calls, usage=Usage.zero()))
         content = "\n\n".join([self.messages[-1]["content"], *(call.output for call in calls)])
         self.messages[-1] = {"role": "user", "content": content}

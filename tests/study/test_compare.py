@@ -80,7 +80,7 @@ def test_with_one_retriever_the_agents_are_the_arms(run, tmp_path, capsys):
 
 
 def test_one_retriever_and_one_agent_are_no_comparison(run):
-    with pytest.raises(InputError, match="two retrievers or more, .* or one and two agents"):
+    with pytest.raises(InputError, match=r"two retrievers or more, .* or one and two agents"):
         run({"bm25": "bm25"})
 
 
