@@ -34,6 +34,8 @@ Harness = Literal["loop", "rag", "closed-book"]
 _TOOLS_OF: dict[Harness, tuple[str, ...]] = {"rag": ("passages",), "closed-book": ()}
 
 HOW_SENT = ("name", "key_env", "timeout", "retries")  # they decide no answer, and so are outside the fingerprint
+NEWER = ("harness", "tools")
+"""Settings that older runs do not record: left out at their default, so that such an agent keeps its fingerprint."""
 
 
 class Sampling(Settings, frozen=True, kw_only=True):
@@ -161,9 +163,9 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         """All of it as plain JSON, with the tokenizer's name and the ``fingerprint``: enough to rebuild it."""
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
         described["tokenizer"] = TOKENIZER
-        for field, usual in (("tools", DEFAULT_TOOLS), ("harness", "loop")):
-            if described[field] == usual:
-                del described[field]  # so that a run of before they were there is one of the same agent
+        for field in msgspec.structs.fields(self):
+            if field.name in NEWER and described[field.name] == field.default:
+                del described[field.name]
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
         shown = {"tools": [tool.describe() for tool in self.own_tools()], "wording": self.tool_protocol.wording()}
         shown["harmless"] = ESCAPE_RULES
@@ -179,7 +181,7 @@ def load_agent(name: str, overrides: dict[str, Any] | None = None) -> AgentSetti
     profile, colon, rest = spec.partition(":")
     given = dict(map(_option, _COMMA.split(rest))) if colon else {}
     settings = catalog.load("agents", profile, AgentSettings, {**(overrides or {}), **given})
-    own = label or f"{settings.name or Path(profile).stem}{colon}{rest}"
+    own = label or f"{settings.name or Path(profile).name.removesuffix('.yaml')}{colon}{rest}"
     named = msgspec.structs.replace(settings, name=own)
     named.resolved()  # a wrong personality or a missing prompt is said now, before indexes are built
     return named
