@@ -38,7 +38,11 @@ def one_hop(world: ls.Dataset, split: str, count: int) -> list[dict]:
             asked = next((words for words in hop.phrasings if words.split()[0].lower() in QUESTIONS), None)
             if evidence and asked:
                 question = asked.replace("{subject}", subject) + "?"
-                plan = {"hops": [{"subject": subject, "relation": hop.relation, "object": hop.object, "phrasings": hop.phrasings}]}
+                plan = {
+                    "hops": [
+                        {"subject": subject, "relation": hop.relation, "object": hop.object, "phrasings": hop.phrasings}
+                    ]
+                }
                 task_id = f"{split}-{len(tasks):04d}"
                 fields = {"question": question[0].upper() + question[1:], "answer": [hop.object], "evidence": evidence}
                 tasks.setdefault((subject, hop.relation), {"id": task_id, **fields, "plan": plan})
@@ -68,7 +72,9 @@ def main() -> None:
     parser.add_argument("--base-url", help="its server, where it is not the profile's")
     parser.add_argument("--tasks", type=int, default=150, help="held-out tasks")
     parser.add_argument("--train-tasks", type=int, default=400, help="tasks that runs are collected on")
-    parser.add_argument("--own-runs", type=Path, help="the model's runs on the training tasks, if there are some already")
+    parser.add_argument(
+        "--own-runs", type=Path, help="the model's runs on the training tasks, if there are some already"
+    )
     parser.add_argument("--concurrency", type=int, default=1, help="calls in flight; llama.cpp's server takes one")
     given = parser.parse_args()
     out, data = given.out, task_set(given.out, given.train_tasks, given.tasks)

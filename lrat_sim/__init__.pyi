@@ -1,6 +1,9 @@
 """The public face: what `import lrat_sim as ls` offers; each name is imported when it is first used."""
 
 from lrat_sim.agent.profile import AgentSettings as AgentSettings
+from lrat_sim.agent.tool import Tool as Tool
+from lrat_sim.agent.tool import ToolRefusal as ToolRefusal
+from lrat_sim.agent.tool import ToolResult as ToolResult
 from lrat_sim.corpus.dataset import Dataset as Dataset
 from lrat_sim.errors import InputError as InputError
 from lrat_sim.errors import LratSimError as LratSimError

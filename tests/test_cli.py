@@ -14,6 +14,7 @@ import typer
 from safetensors.torch import load_file
 
 from lrat_sim import __version__, catalog, cli
+from lrat_sim.agent.tool import known_tools
 from lrat_sim.artifact import read_records, write_records
 from lrat_sim.cli.commands import COMMANDS
 from lrat_sim.comparison import load
@@ -82,7 +83,7 @@ def test_help_names_every_command_the_eight_that_one_begins_with_first(command, 
 def test_list_names_what_can_be_named_and_says_what_it_is(command):
     out, err = command("list")
     found = {kind: catalog.names(kind) for kind in catalog.KINDS}
-    found |= {"retrievers": known_retrievers()}
+    found |= {"retrievers": known_retrievers(), "tools": known_tools()}
     found |= {"formats of trajectories": [*FORMATS], "formats of pairs": [*PAIR_FORMATS]}
     names = re.findall(r"^([a-z0-9][\w-]*) {2,}\w", out, re.MULTILINE)
     assert names[1:] == [name for names in found.values() for name in names], "each with a word on it"

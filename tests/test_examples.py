@@ -33,6 +33,7 @@ def run(tmp_path):
 def test_every_example_has_a_test():
     tested = {"generate", "compare", "custom_judge", "custom_retriever", "flywheel_world", "flywheel_2wiki"}
     tested |= {"flywheel_rounds"}  # in tests/study
+    tested |= {"custom_tool"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -91,6 +92,11 @@ def test_custom_retriever_is_a_name_on_the_command_line_by_an_entry_point(tmp_pa
     assert done.returncode == 0, done.stderr
     assert title in done.stdout
     assert " 1,0" in done.stdout, "a score above a thousand: the title was named"
+
+
+def test_custom_tool(run):
+    lines = run("custom_tool").splitlines()
+    assert [line.partition(":")[0] for line in lines[::3]] == ["DocID"] * 3
 
 
 @pytest.mark.slow

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from lrat_sim.agent.marks import NAMES, PATTERNS
 from lrat_sim.agent.mending import read_mappings, read_strictly
+from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, open_tools
 from lrat_sim.foreign.values import recordable
 from lrat_sim.models.message import ToolCall
 from lrat_sim.retrieval.result_format import BROWSE, SEARCH
 
 _TOOLS = {name: tool for tool, names in NAMES["tools"].items() for name in names}
 _FIELD = {SEARCH: "query", BROWSE: "docid"}
+_VALUES = {_FIELD[tool]: names for tool, names in NAMES["values"].items()}
+_ASKED = {"string": "that is not empty, a text", "integer": "that is a whole number"}
 
 
 class ParsedCall(Struct, frozen=True, kw_only=True):
@@ -24,16 +28,25 @@ class ParsedCall(Struct, frozen=True, kw_only=True):
 
     tool: str  # as the model gave it, like `arguments`
     arguments: dict[str, Any] | str
-    means: str | None  # the tool of ours
-    value: str  # its argument
+    means: str | None  # the tool that the agent has
+    values: dict[str, Any]  # the tool's arguments, as it declares them
     problem: str | None
 
+    @property
+    def value(self) -> Any:
+        """The first of the arguments; an empty text without any."""
+        return next(iter(self.values.values()), "")
 
-def tool_of(name: str) -> str | None:
-    """The tool of ours that a name means: ``visit``, ``functions.search:0``, ``search<|channel|>json``."""
+
+def tool_of(name: str, known: Collection[str] = (SEARCH, BROWSE)) -> str | None:
+    """The known tool that a name means: ``visit``, ``functions.search:0``, ``search<|channel|>json``."""
     plain = PATTERNS["around"].sub(" ", name[:200]).strip().removesuffix(".call")  # Llama 3 calls its built-in tools so
     parts = [part for part in re.split(r"[.:/]|__", plain) if part.strip()]
-    return _TOOLS.get(_folded(parts[-1])) if parts else None
+    if not parts:
+        return None
+    folded = _folded(parts[-1])
+    own = next((tool for tool in known if _folded(tool) == folded), _TOOLS.get(folded))
+    return own if own in known else None
 
 
 def tool_taking(arguments: Any) -> str | None:
@@ -41,25 +54,44 @@ def tool_taking(arguments: Any) -> str | None:
     return {"query": SEARCH, "queries": SEARCH, "docid": BROWSE}.get(" ".join(arguments or ()))
 
 
-def read_call(call: ToolCall, *, form: str = "") -> ParsedCall:
-    """Understands a call; never raises.  ``form`` tells a model whose call has no name how to write one."""
-    arguments, tool = parse_arguments(call.arguments), tool_of(call.name)
-    value, problem = "", None
+def read_call(call: ToolCall, *, form: str = "", tools: Sequence[Tool] | None = None) -> ParsedCall:
+    """Understands a call of one of the tools, by default search and get_document; never raises.  ``form`` tells a model
+    whose call has no name how to write one."""
+    tools = open_tools(DEFAULT_TOOLS) if tools is None else tools
+    arguments, name = parse_arguments(call.arguments), tool_of(call.name, [tool.name for tool in tools])
+    tool = next((tool for tool in tools if tool.name == name), None)
+    values: dict[str, Any] = {}
+    problem = None
     if tool is None:
         lost = f"the call could not be read; {form or 'give a name and arguments'}"
         unknown = f"there is no tool {call.name[:80]!r}" if call.name.strip() else lost
-        problem = f"{unknown}; the tools are {SEARCH}, which takes a query, and {BROWSE}, which takes a docid"
+        problem = f"{unknown}; {_offered(tools)}"
     elif arguments is None:
-        problem = f'the arguments of {tool} are not JSON; write them as {{"{_FIELD[tool]}": "..."}}'
-    elif not (value := _first_text(_value(arguments, tool))):
-        problem = f"{tool} needs a `{_FIELD[tool]}` that is not empty, a text"
+        written = ", ".join(f'"{field}": "..."' for field in tool.required())
+        problem = f"the arguments of {name} are not JSON; write them as {{{written}}}"
+    else:
+        values = _values(arguments, tool)
+        lacking = next((field for field in tool.required() if field not in values), None)
+        if lacking is not None:
+            asked = _ASKED.get(tool.parameters["properties"][lacking].get("type"), "")
+            problem = f"{name} needs a `{lacking}` {asked}".rstrip()
     return ParsedCall(
         tool=call.name,
         arguments=call.arguments if arguments is None else arguments,
-        means=None if problem else tool,
-        value=value,
+        means=None if problem else name,
+        values=values,
         problem=problem,
     )
+
+
+def _offered(tools: Sequence[Tool]) -> str:
+    """The tools that there are, and what each takes."""
+    *others, last = [f"{tool.name}, which takes {_taken(tool)}" for tool in tools]
+    return f"the tools are {', '.join(others)}, and {last}" if others else f"the one tool is {last}"
+
+
+def _taken(tool: Tool) -> str:
+    return " and ".join(f"a {name}" for name in tool.required()) or "no arguments"
 
 
 def is_mended(text: str) -> bool:
@@ -254,21 +286,45 @@ def _with_input(name: str, given: str) -> ToolCall:
 # --- from arguments to a value ---------------------------------------------------------------------------------------
 
 
-def _value(arguments: dict[str, Any], tool: str) -> Any:
-    """The tool's argument, by any of its names, perhaps one mapping deeper."""
+def _values(arguments: dict[str, Any], tool: Tool) -> dict[str, Any]:
+    """The tool's arguments, as far as they are there and of their type."""
+    properties = tool.parameters["properties"]
+    only = len(properties) == 1
+    values: dict[str, Any] = {}
+    for field, schema in properties.items():
+        value = _value(arguments, field, tool.name if only else None)
+        kind = schema.get("type") if isinstance(schema, dict) else None
+        if kind in _ASKED:
+            text = _first_text(value)
+            value = (text or None) if kind == "string" else _whole(text)
+        if value is not None:
+            values[field] = value
+    return values
+
+
+def _value(arguments: dict[str, Any], field: str, only_of: str | None) -> Any:
+    """An argument, by any of its names; the only one of a tool perhaps one mapping deeper."""
+    names = _VALUES.get(field, [_folded(field)])
     folded = {_folded(key): value for key, value in arguments.items()}
-    for name in NAMES["values"][tool]:
+    for name in names:
         if name in folded:
             return folded[name]
-    for name in (*NAMES["arguments"], *(alias for alias, meant in _TOOLS.items() if meant == tool)):
+    if only_of is None:
+        return None
+    for name in (*NAMES["arguments"], *(alias for alias, meant in _TOOLS.items() if meant == only_of)):
         inner = folded.get(name)
         if isinstance(inner, str) and _looks_like_json(inner):
             inner = parse_arguments(inner)
         if isinstance(inner, dict):
-            return next((value for key, value in inner.items() if _folded(key) in NAMES["values"][tool]), None)
+            return next((value for key, value in inner.items() if _folded(key) in names), None)
         if inner is not None:
             return inner
     return None
+
+
+def _whole(text: str) -> int | None:
+    """A whole number that a text states."""
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,15}", text) else None
 
 
 def _first_text(value: Any) -> str:

@@ -85,11 +85,12 @@ def _checks(settings: AgentSettings) -> Iterator[Check]:
     if run.error is not None:
         yield Check("endpoint", "fail", run.error.message)
     else:
-        slowest = max(turn.attempts[-1].seconds for turn in run.turns)
-        yield Check("endpoint", "ok", f"{len(run.turns)} calls, the slowest {slowest:.1f} s")
+        seconds = [turn.attempts[-1].seconds for turn in run.turns if turn.attempts]  # `rag` searches before any call
+        yield Check("endpoint", "ok", f"{len(seconds)} calls, the slowest {max(seconds):.1f} s")
     if run.turns:
-        yield _protocol(settings, run)
-        yield _tool_calls(settings, run, messages)
+        if settings.harness == "loop":
+            yield _protocol(settings, run)
+            yield _tool_calls(settings, run, messages)
         yield _reasoning(settings, run, messages)
         yield _answer(run)
     facts, price = model_facts(settings.model), model_facts(settings.model).price

@@ -79,7 +79,8 @@ def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -
     question = sum(count_tokens(task.question) for task in measured) / len(measured)
     tools = agent.tool_protocol.tools
     start = count_tokens(agent.prompt) + (count_tokens(json.dumps(tools)) if tools else 0) + question
-    run, longest = (_run(agent, start, steps, facts.price) for steps in (STEPS, agent.limits.turns))
+    turns = (STEPS, agent.limits.turns) if agent.harness == "loop" else (0, 0)
+    run, longest = (_run(agent, start, steps, facts.price) for steps in turns)
     runs = len(tasks) * samples
     assumptions = [
         f"A typical run makes {STEPS} tool calls (or limits.turns), one a turn, {BROWSES_A_SEARCH} browses a search, "
@@ -88,6 +89,8 @@ def estimate(settings: AgentSettings, tasks: Sequence[Task], samples: int = 1) -
         f"Tokens are those of {TOKENIZER}; a model's own differ by some 10 to 30 %.",
         "Retries, and the judges' calls, are not counted.",
     ]
+    if agent.harness != "loop":
+        assumptions[0] = f"A run of {agent.harness} makes one call, with {REASONING_TOKENS} tokens of reasoning."
     if (agent.window or facts.window) is None and not agent.simulated:
         assumptions.append("The model's window is unknown, so nothing is cut by it; set it by `window`.")
     if facts.price is None:
@@ -109,6 +112,8 @@ def _run(agent: AgentSettings, start: float, steps: int, price: Price | None) ->
     browse = HEAD_TOKENS + limits.document_tokens
     output = (search + BROWSES_A_SEARCH * browse) / (1 + BROWSES_A_SEARCH)
     growth = (0 if agent.pass_reasoning == "no" else REASONING_TOKENS) + CALL_TOKENS + output
+    if agent.harness == "rag":
+        start += HEAD_TOKENS + limits.k * (limits.document_tokens + HIT_TOKENS)
     longest = agent.sampling.max_tokens or REASONING_TOKENS + ANSWER_TOKENS
     context, before, turns = start, 0.0, 0
     prompt = cached = completion = 0.0

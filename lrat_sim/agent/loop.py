@@ -3,6 +3,10 @@
 A turn is one answer of the model and the calls that ran for it; at a limit one more call tells the agent to answer now.
 A message that was cut off at the provider's token limit is no answer, unless its line is complete, and a call at its
 end does not run: the model is told so twice, then to answer now; if that is cut off too, the run ends by ``length``.
+
+Two agents do without the loop, so that a comparison can show what it adds (the profile's ``harness``).  ``rag``
+searches once for the question and puts what it finds in the one prompt: that search is the run's first turn, and no
+model's.  ``closed-book`` sends the question alone.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from lrat_sim.models.client import Client
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import EndReason, Failure, Status, Task, Trajectory
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.result_format import SEARCH
 
 _REMINDERS = 2  # in a row, for messages that are neither call nor answer; after them the model must answer
 _CUT_OFF = (
@@ -122,7 +127,7 @@ class _Run:
         self.sample, self.client, self.priority = sample, client, priority
         self.transcript, self.context = Transcript(agent, task.question), Context(agent)
         self.deadline = None if agent.limits.seconds is None else time.monotonic() + agent.limits.seconds
-        self.tool_choice = self.protocol.tool_choice  # of the request for an answer
+        self.tool_choice = self.protocol.tool_choice if self.protocol.tools else None  # of the request for an answer
         self.sampling = agent.sampling.sent(sample=sample, seed=seed, stop=self.protocol.stop)
         self.simulation: dict[str, Any] | None = None
         if agent.simulated and task.plan is not None:
@@ -136,6 +141,8 @@ class _Run:
         if self.agent.simulated and self.task.plan is None:
             raise TaskError(f"task {self.task.id!r} has no plan, which a simulated agent needs")
         tools = Toolbox(retriever, self.task, self.agent)
+        if self.agent.harness != "loop":
+            return await self._answer_at_once(tools)
         reminded = 0
         while (limit := self._limit()) is None:
             try:
@@ -167,6 +174,13 @@ class _Run:
             self.transcript.remind(parsed, _CUT_OFF if cut_off else self.protocol.reminder)
             reminded += 1
         return await self._answer_now(limit)
+
+    async def _answer_at_once(self, tools: Toolbox) -> _End:
+        """One call of the model: from what one search for the question shows, or from what the model knows."""
+        if tools.tools:
+            search = ToolCall(id="rag", name=SEARCH, arguments=msgspec.json.encode({"query": tools.question}).decode())
+            self.transcript.show(await tools.run([search]))
+        return await self._answer_now("answer")
 
     def _limit(self) -> EndReason | None:
         """The limit that the run has reached, or would pass with the next call."""

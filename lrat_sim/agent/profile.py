@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -12,12 +13,13 @@ from msgspec import Meta
 from lrat_sim import catalog
 from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, ProtocolName
 from lrat_sim.agent.simulated.persona import Persona
-from lrat_sim.agent.tools import TOOLS, SearchWith
+from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, open_tools
+from lrat_sim.agent.tools import SearchWith
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.models.call import Retries
-from lrat_sim.retrieval.result_format import ESCAPE_RULES
+from lrat_sim.retrieval.result_format import BROWSE, ESCAPE_RULES, SEARCH
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
 
@@ -27,7 +29,13 @@ Nucleus = Annotated[float, Meta(gt=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Seed = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
 
+Harness = Literal["loop", "rag", "closed-book"]
+# the tools of a harness in which the model calls none: `rag` has one search made for it
+_TOOLS_OF: dict[Harness, tuple[str, ...]] = {"rag": ("passages",), "closed-book": ()}
+
 HOW_SENT = ("name", "key_env", "timeout", "retries")  # they decide no answer, and so are outside the fingerprint
+NEWER = ("harness", "tools")
+"""Settings that older runs do not record: left out at their default, so that such an agent keeps its fingerprint."""
 
 
 class Sampling(Settings, frozen=True, kw_only=True):
@@ -66,6 +74,11 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
 
     model: Annotated[str, Meta(min_length=1, description="litellm's name; sim/... is the simulated agent.")]
     name: Annotated[str, Meta(description="Name in tables; by default the file's.")] = ""
+    # a harness other than the loop has the prompt of its own name where `prompt` is one of the loop's, and no tools
+    harness: Annotated[Harness, Meta(description="A loop of tool calls, one search, or none.")] = "loop"
+    tools: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16, description="Tools of the loop, by name.")] = (
+        DEFAULT_TOOLS
+    )
     protocol: Annotated[ProtocolName, Meta(description="Tool calls: native, in tags, or ReAct text.")] = "tools"
     prompt: Annotated[str, Meta(description="System prompt: name, path, or text of several lines.")] = "search-agent"
     answer_prompt: Annotated[str, Meta(description="Prompt for an answer at a limit; as `prompt`.")] = "answer-now"
@@ -101,45 +114,90 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
 
     @property
     def tool_protocol(self) -> Protocol:
-        """The protocol that ``protocol`` names."""
-        return PROTOCOLS[self.protocol]
+        """The protocol that ``protocol`` names, with the tools that the model may call."""
+        return PROTOCOLS[self.protocol].using(self.own_tools() if self.harness == "loop" else [])
+
+    def own_tools(self) -> list[Tool]:
+        """New instances of the agent's tools, for one run."""
+        return open_tools(_TOOLS_OF.get(self.harness, self.tools))
 
     def resolved(self) -> AgentSettings:
         """These settings with the prompts' texts, tools included, for their names, and the personality in full."""
         persona: dict[str, Any] = {}
         if self.simulated:
+            self._check_simulated()
             try:
                 persona = msgspec.to_builtins(msgspec.convert(self.simulation or {}, type=Persona))
             except msgspec.ValidationError as error:
                 raise InputError(f"agent {self.name!r}: `simulation`: {error}; correct that field.") from error
         # habits are left out where there are none, so that personas without them keep their fingerprint
         simulation = {name: value for name, value in persona.items() if value is not None} or None
-        described, prompt = self.tool_protocol.described, _text(self.prompt)
+        loop, protocol = self.harness == "loop", self.tool_protocol
+        described = protocol.described
+        prompt = _text(self.prompt if loop or not self.prompt.startswith(_LOOP_PROMPTS) else self.harness)
         if described:
             prompt = prompt.replace(SLOT, described)
-        if described not in prompt:
+        if described not in prompt and not protocol.native:
             raise InputError(
                 f"agent {self.name!r}: the prompt lacks the slot {SLOT}, where protocol {self.protocol} describes the "
                 "tools; add it."
             )
-        answer_prompt = _text(self.answer_prompt)
-        return msgspec.structs.replace(self, prompt=prompt, answer_prompt=answer_prompt, simulation=simulation)
+        return msgspec.structs.replace(
+            self,
+            prompt=prompt,
+            answer_prompt=_text(self.answer_prompt) if loop else "",  # the first request wants the answer already
+            tools=self.tools if loop else DEFAULT_TOOLS,
+            simulation=simulation,
+        )
+
+    def _check_simulated(self) -> None:
+        """Refuses tools that the simulated agent cannot use."""
+        called = [tool.name for tool in self.own_tools()]
+        if self.harness == "loop" and {*called} != {SEARCH, BROWSE}:
+            raise InputError(
+                f"agent {self.name!r}: the simulated agent uses {SEARCH} and {BROWSE}, both and no other, and `tools` "
+                f"has {', '.join(called)}; change it."
+            )
 
     def describe(self) -> dict[str, Any]:
         """All of it as plain JSON, with the tokenizer's name and the ``fingerprint``: enough to rebuild it."""
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
         described["tokenizer"] = TOKENIZER
+        for field in msgspec.structs.fields(self):
+            if field.name in NEWER and described[field.name] == field.default:
+                del described[field.name]
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
-        shown = {"tools": TOOLS, "wording": self.tool_protocol.wording(), "harmless": ESCAPE_RULES}
+        shown = {"tools": [tool.describe() for tool in self.own_tools()], "wording": self.tool_protocol.wording()}
+        shown["harmless"] = ESCAPE_RULES
         return {**described, "fingerprint": fingerprint({**decisive, **shown})}
 
 
 def load_agent(name: str, overrides: dict[str, Any] | None = None) -> AgentSettings:
-    """An agent by name or path, with single fields overridden (``{"limits.k": 5}``)."""
-    settings = catalog.load("agents", name, AgentSettings, overrides)
-    named = settings if settings.name else msgspec.structs.replace(settings, name=Path(name).stem)
+    """An agent by name or path, with single fields overridden (``{"limits.k": 5}``), or in the name itself
+    (``simulated:harness=rag,limits.k=5``), which then goes before; ``NAME=`` ahead of it is its name in tables."""
+    label, equals, spec = name.partition("=")
+    if not equals or {":", "/"} & {*label}:
+        label, spec = "", name
+    profile, colon, rest = spec.partition(":")
+    given = dict(map(_option, _COMMA.split(rest))) if colon else {}
+    settings = catalog.load("agents", profile, AgentSettings, {**(overrides or {}), **given})
+    own = label or f"{settings.name or Path(profile).name.removesuffix('.yaml')}{colon}{rest}"
+    named = msgspec.structs.replace(settings, name=own)
     named.resolved()  # a wrong personality or a missing prompt is said now, before indexes are built
     return named
+
+
+_COMMA = re.compile(r",(?![^\[]*\])")  # not within a list
+
+
+def _option(part: str) -> tuple[str, str]:
+    field, equals, value = part.partition("=")
+    if not equals or not field.strip():
+        raise InputError(f"an agent has {part!r} where an option should stand; write name:field=value.")
+    return field.strip(), value.strip()
+
+
+_LOOP_PROMPTS = "search-agent"  # how the names of the loop's prompts begin
 
 
 def _text(prompt: str) -> str:

@@ -1,8 +1,9 @@
-"""The agent's two tools: how they are described, how a call is run and what is shown."""
+"""The tools of one run: how a call is checked, run and recorded, and what a tool may use."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import re
@@ -13,33 +14,22 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from lrat_sim.agent.calls import ParsedCall, read_call
+import msgspec
+
+from lrat_sim.agent.calls import ParsedCall, parse_arguments, read_call
+from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, ToolRefusal, ToolResult, declarations
 from lrat_sim.errors import RetrieverError
 from lrat_sim.models.message import ToolCall
-from lrat_sim.records import Call, Task
+from lrat_sim.records import Call, Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever, retriever_failures
-from lrat_sim.retrieval.result_format import (
-    LONGEST_QUERY,
-    SEARCH,
-    Text,
-    escape_control_tokens,
-    show_document,
-    show_hits,
-)
-from lrat_sim.retrieval.result_format import TOOLS as SHOWN_TOOLS
+from lrat_sim.retrieval.result_format import LONGEST_QUERY, Text, escape_control_tokens
 from lrat_sim.text import first_tokens, query_with_history, query_with_reasoning
 
 if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
 
-TOOLS: list[dict[str, Any]] = [
-    {
-        "type": "function",
-        "function": {"name": tool.name, "description": tool.description, "parameters": tool.schema()},
-    }
-    for tool in SHOWN_TOOLS
-]
-"""The tools as they are described to a model."""
+TOOLS = declarations(DEFAULT_TOOLS)
+"""The tools of a profile that lists none, as they are described to a model."""
 
 MOST_CALLS = 16  # calls of one turn that are run
 MOST_ANSWERED = 64  # calls of one turn that get an output and are recorded; a message may hold thousands
@@ -59,12 +49,58 @@ _SEARCH_TEXTS: Mapping[SearchWith, Callable[[str, str | None, str, list[str]], s
 _DOCID = re.compile(r"^\W*doc(?:ument)?[\s_]*(?:id)?\s*[:#]?\s*", re.IGNORECASE)
 
 
+class RunView:
+    """What a tool may use of the run that calls it: the documents, and what was shown before this turn."""
+
+    def __init__(self, toolbox: Toolbox, reasoning: str | None):
+        self.question, self.limits = toolbox.question, toolbox.agent.limits
+        self._toolbox, self._reasoning = toolbox, reasoning
+
+    @property
+    def shown(self) -> list[str]:
+        """The ids of the documents that result lists of earlier turns showed, each once, in order."""
+        return list(dict.fromkeys(self._toolbox.seen.values()))
+
+    def sent(self, query: str) -> str:
+        """What the retriever is sent for a query: itself, or with reasoning or history, as ``search_with`` says."""
+        text = _SEARCH_TEXTS[self._toolbox.agent.search_with]
+        # with reasoning and history it may be any length
+        return text(self.question, self._reasoning, query, list(self._toolbox.queries))[:LONGEST_QUERY]
+
+    def search(self, sent: str, k: int) -> list[Hit]:
+        """The retriever's best ``k`` documents; a failure is one of the run."""
+        with retriever_failures(f"search for {sent!r}", passing=RetrieverError):
+            (hits,) = self._toolbox.retriever.search([sent], k)
+        return hits
+
+    def opened(self, docid: str) -> str:
+        """The id of a document as the model gives it, as it is; one that was not shown is a :class:`ToolRefusal`."""
+        seen, bare = self._toolbox.seen, _DOCID.sub("", docid)
+        # the id as it was shown first, then without what stands around it
+        for form in (docid, bare, bare.strip("[]()\"'`. ")):
+            if form in seen:
+                return seen[form]
+        raise ToolRefusal(f"document {docid[:80]!r} is not in any result you were shown; open an id of a result list")
+
+    def document(self, docid: str) -> Document:
+        """A document in full."""
+        with retriever_failures(f"document {docid!r}", passing=RetrieverError):
+            return self._toolbox.retriever.document(docid)
+
+    def text(self, docid: str, tokens: int) -> tuple[str, str]:
+        """A document's title and the first tokens of its text."""
+        with retriever_failures(f"document {docid!r}", passing=RetrieverError):
+            return self._toolbox.texts(docid, tokens)
+
+
 class Toolbox:
-    """The tools of one run: what they show, and how much, is its agent's."""
+    """The tools of one run, those of its agent: their calls are checked, bounded and recorded."""
 
     def __init__(self, retriever: Retriever, task: Task, agent: AgentSettings):
         self.retriever, self.texts = retriever.for_task(task), texts_of(retriever)
         self.agent, self.question = agent, task.question
+        self.tools = {tool.name: tool for tool in agent.own_tools()}
+        self.form = agent.tool_protocol.form
         self.queries: dict[str, None] = {}  # what was searched for in earlier turns, each once, in order
         self.seen: dict[str, str] = {}  # the ids that were shown, by how they were
 
@@ -80,58 +116,64 @@ class Toolbox:
         return done
 
     async def _one(self, call: ToolCall, index: int, reasoning: str | None) -> Call:
-        parsed = read_call(call, form=self.agent.tool_protocol.form)
+        parsed = read_call(call, form=self.form, tools=[*self.tools.values()])
         problem = parsed.problem
         if index >= MOST_CALLS:
             problem = f"not run, since a turn has {MOST_CALLS} calls at most"
-        elif problem is None and len(parsed.value) > LONGEST_QUERY:
-            problem = f"the query has {len(parsed.value):,} characters; use a short one"
+        elif problem is None:
+            problem = _too_long(self.tools[parsed.means or ""], parsed.values)
         if problem is not None:
             return refused(call, problem)
         return await asyncio.get_running_loop().run_in_executor(_THREADS, self._run, call, parsed, reasoning)
 
     def _run(self, call: ToolCall, parsed: ParsedCall, reasoning: str | None) -> Call:
-        began, value, limits = time.perf_counter(), parsed.value, self.agent.limits
-        hits, docid = None, None
-        if parsed.means == SEARCH:
-            sent = _SEARCH_TEXTS[self.agent.search_with](self.question, reasoning, value, list(self.queries))
-            sent = sent[:LONGEST_QUERY]  # with reasoning and history it may be any length
-            with retriever_failures(f"search for {sent!r}", passing=RetrieverError):
-                (hits,) = self.retriever.search([sent], limits.k)
-                if not all(math.isfinite(hit.score) for hit in hits):
-                    raise RetrieverError(f"search for {sent!r}: a score is not a finite number")
-            output = show_hits(value, hits, self._text, limits.snippet_tokens)
-            executed = {"query": value} if sent == value else {"query": value, "sent": sent}
-        else:
-            bare = _DOCID.sub("", value)
-            # the id as it was shown first, then without what stands around it
-            shown = (self.seen.get(form) for form in (value, bare, bare.strip("[]()\"'`. ")))
-            docid = next((docid for docid in shown if docid is not None), None)
-            if docid is None:
-                problem = f"document {value[:80]!r} is not in any result you were shown; open an id of a result list"
-                return refused(call, problem)
-            output = show_document(docid, self._text, limits.document_tokens)
-            executed = {"docid": docid}
+        began, tool = time.perf_counter(), self.tools[parsed.means or ""]
+        try:
+            with retriever_failures(f"tool {tool.name!r}", passing=(ToolRefusal, RetrieverError)):
+                result = _checked(tool.run(parsed.values, RunView(self, reasoning)), parsed.values)
+        except ToolRefusal as refusal:
+            return refused(call, str(refusal))
+        text, longest = result.text, tool.longest_output
+        if longest is not None and len(text) > longest:
+            text = f"{text[:longest]}\n(Cut off: {len(text) - longest:,} of {len(text):,} characters are left out.)"
         return Call(
             id=call.id,
             tool=parsed.tool,
             arguments=parsed.arguments,
-            executed=executed,
-            output=output,
-            hits=hits,
-            docid=docid,
+            executed=parsed.values if result.executed is None else result.executed,
+            output=escape_control_tokens(text),
+            hits=result.hits,
+            docid=result.docid,
             seconds=time.perf_counter() - began,
         )
 
-    def _text(self, docid: str, limit: int) -> tuple[str, str]:
-        with retriever_failures(f"document {docid!r}", passing=RetrieverError):
-            return self.texts(docid, limit)
+
+def _too_long(tool: Tool, values: dict[str, Any]) -> str | None:
+    """What is wrong with an argument that is longer than a tool allows."""
+    for field, value in values.items():
+        length = len(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        if length > tool.longest_input:
+            return f"the {field} has {length:,} characters; use a short one"
+    return None
+
+
+def _checked(result: ToolResult, values: dict[str, Any]) -> ToolResult:
+    """A result that can be recorded: a tool may be the user's own."""
+    recordable = msgspec.convert(msgspec.to_builtins(result), ToolResult)
+    ran = values if result.executed is None else result.executed
+    if recordable.hits is not None and not isinstance(ran.get("query"), str):
+        raise ValueError("there are hits, but `executed` lacks the `query` that they answer; add it")
+    if not all(math.isfinite(hit.score) for hit in recordable.hits or ()):
+        raise ValueError(f"a score for {ran.get('query')!r} is not a finite number")
+    return recordable
 
 
 def refused(call: ToolCall, problem: str) -> Call:
     """A call that did not run, with the error that the model is shown."""
     output = escape_control_tokens(f"Error: {problem}.")
-    return Call(id=call.id, tool=call.name, arguments=read_call(call).arguments, output=output, error=problem)
+    arguments = parse_arguments(call.arguments)
+    given = call.arguments if arguments is None else arguments
+    return Call(id=call.id, tool=call.name, arguments=given, output=output, error=problem)
 
 
 _texts: weakref.WeakKeyDictionary[Retriever, Text] = weakref.WeakKeyDictionary()

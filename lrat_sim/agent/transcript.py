@@ -74,6 +74,13 @@ class Transcript:
         self.messages += self._protocol.outputs(calls)
         self.record(completion, parsed, calls)
 
+    def show(self, calls: list[Call]) -> None:
+        """Records calls that no model asked for as a turn of their own; their outputs go below the question, into its
+        message."""
+        self.turns.append(Turn(reasoning=None, reasoning_tokens=0, calls=calls, usage=Usage.zero()))
+        content = "\n\n".join([self.messages[-1]["content"], *(call.output for call in calls)])
+        self.messages[-1] = {"role": "user", "content": content}
+
     def remind(self, parsed: ParsedMessage, text: str) -> None:
         """Tells the model what is wrong with a message that is neither call nor answer; an empty one is left out."""
         message = self._protocol.turn(parsed, [], self._pass_reasoning)
@@ -82,8 +89,8 @@ class Transcript:
         self.messages = self._protocol.ask([*self.messages, *written], text)
 
     def answer_request(self) -> list[dict[str, Any]]:
-        """The messages with the demand for an answer at their end."""
-        return self._protocol.ask(self.messages, self._answer_prompt)
+        """The messages with the demand for an answer at their end, unless they began with it."""
+        return self._protocol.ask(self.messages, self._answer_prompt) if self._answer_prompt else self.messages
 
     def make_room(self, count: int = 1) -> bool:
         """Leaves out the outputs of the last ``count`` turns that still have theirs; False where none has."""

@@ -35,7 +35,8 @@ class Command(NamedTuple):
 
 
 def list_names() -> None:
-    """List the agents, task sets, recipes, prompts and retrievers that can be named, with what each is."""
+    """List the agents, tools, task sets, recipes, prompts and retrievers that can be named, with what each is."""
+    from lrat_sim.agent import tool
     from lrat_sim.formats import FORMATS, format_named
     from lrat_sim.formats.pairs import PAIR_FORMATS
     from lrat_sim.retrieval.registry import GROUP
@@ -50,6 +51,7 @@ def list_names() -> None:
         # the first sentence of the module, of which nothing is imported
         source = Path(spec.origin).read_text("utf-8") if spec is not None and spec.origin else ""
         kinds["retrievers"][point.name] = catalog.first_sentence(ast.get_docstring(ast.parse(source)) or "")
+    kinds["tools"] = {name: catalog.first_sentence(tool.about(name)) for name in tool.known_tools()}
     kinds["formats of trajectories"] = {name: format_named(name).title for name in FORMATS}
     kinds["formats of pairs"] = {name: form.title for name, form in PAIR_FORMATS.items()}
     groups = [Group([Row([name, about]) for name, about in names.items()], title=kind) for kind, names in kinds.items()]

@@ -102,8 +102,10 @@ def arms_of(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def series_of(comparison: Comparison) -> str:
-    """What comparisons that differ in k only have in common: agent, task set and split; empty where it is unknown."""
+    """What comparisons that differ in k only have in common: agent (or retriever, where agents are compared), task set
+    and split; empty where it is unknown."""
     agent, task_set, split = (comparison.setting.get(name) for name in ("agent", "task_set", "split"))
+    agent = agent or comparison.setting.get("retriever")
     return f"{agent} on {task_set}, {split}" if agent else ""
 
 

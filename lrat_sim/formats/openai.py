@@ -11,16 +11,15 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from lrat_sim.agent.tools import TOOLS
+from lrat_sim.agent.tool import DEFAULT_TOOLS, declarations
 from lrat_sim.artifact import fingerprint
+from lrat_sim.errors import InputError
 from lrat_sim.foreign.values import SourceRecord, arguments_text, id_in, mapping
 from lrat_sim.formats.entry import Entry, ended, imported
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of, transcript
 from lrat_sim.formats.output import write_lines
 from lrat_sim.formats.registry import Format, record_reader
 from lrat_sim.records import EndReason, Grade, GradeState, Status, Task, Trajectory, Turn
-
-_OURS = {tool["function"]["name"] for tool in TOOLS}
 
 
 class _Metadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -107,10 +106,23 @@ def record_of(entry: Entry) -> dict[str, Any]:
     rest = mapping(trajectory.extra.get("record"))
     return {
         "messages": _messages(trajectory),
-        **({"tools": TOOLS} if {call.tool for call in trajectory.calls()} <= _OURS else {}),
+        **_tools(trajectory),
         **rest,
         "metadata": {**mapping(rest.get("metadata")), **msgspec.to_builtins(known)},
     }
+
+
+def _tools(trajectory: Trajectory) -> dict[str, Any]:
+    """The declarations of the tools that the agent had, if they are known and cover what was called."""
+    named = trajectory.agent.get("tools") or DEFAULT_TOOLS
+    if not isinstance(named, list | tuple) or not all(isinstance(name, str) for name in named):
+        return {}
+    try:
+        tools = declarations(named)
+    except InputError:  # a tool of somebody's own, which is not installed here
+        return {}
+    known = {tool["function"]["name"] for tool in tools}
+    return {"tools": tools} if {call.tool for call in trajectory.calls()} <= known else {}
 
 
 def _messages(trajectory: Trajectory) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from msgspec import Struct
 from lrat_sim.agent.calls import tool_of
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.records import Call, Hit, Trajectory, Turn, VerdictState
-from lrat_sim.retrieval.result_format import SEARCH
+from lrat_sim.retrieval.result_format import BROWSE, SEARCH
 
 States = Mapping[tuple[int, int], VerdictState]
 """The verdicts on the browses of a run, by turn and position; nothing where there is none."""
@@ -89,7 +89,8 @@ def episodes(run: Trajectory) -> list[Episode]:
                 current.chain.append(ChainBrowse(browse=browse, search=search, rank=rank))
                 current.wanted.add(call.docid)
             elif tool_of(call.tool) != SEARCH:
-                current.failed_browses += 1
+                # another tool, which ran, is no browse that failed
+                current.failed_browses += call.executed is None or tool_of(call.tool) == BROWSE
                 for arguments in (call.executed, call.arguments):
                     texts = arguments.values() if isinstance(arguments, dict) else ()
                     current.wanted.update(text for text in texts if isinstance(text, str))

@@ -163,7 +163,14 @@ def _compared(subject: Reported, compared: Compared, looks: Looks) -> Section:
 def _facts(comparison: Comparison) -> list[str]:
     """What was compared, as far as it is known."""
     setting = comparison.setting
-    named = {"agent": "agent", "task_set": "task set", "split": "split", "k": "k =", "judge": "judge"}
+    named = {
+        "agent": "agent",
+        "retriever": "retriever",
+        "task_set": "task set",
+        "split": "split",
+        "k": "k =",
+        "judge": "judge",
+    }
     facts = [f"{said} {setting[key]}" for key, said in named.items() if setting.get(key) is not None]
     facts.append(f"{comparison.tasks_asked:,} tasks")
     seeds, samples = setting.get("seeds"), setting.get("samples")

@@ -118,7 +118,9 @@ def check_search(queries: Sequence[str], k: int) -> None:
 
 
 @contextmanager
-def retriever_failures(attempt: str, *, passing: type[Exception] = LratSimError) -> Iterator[None]:
+def retriever_failures(
+    attempt: str, *, passing: type[Exception] | tuple[type[Exception], ...] = LratSimError
+) -> Iterator[None]:
     """Whatever a retriever raises, which may be the user's own, becomes a :class:`RetrieverError`, but ``passing``."""
     try:
         yield

@@ -55,20 +55,28 @@ class ResultFormat(Struct, frozen=True):
 
 
 def show_hits(query: str, hits: Sequence[Hit], texts: Text, tokens: int) -> str:
-    """A result list as text, with ``tokens`` of each document; its length is bounded, and nothing in it can end a
-    model's turn."""
-    blocks = []
+    """A result list as text, as :func:`hits_text`; nothing in it can end a model's turn."""
+    return escape_control_tokens(hits_text(query, hits, texts, tokens))
+
+
+def hits_text(query: str, hits: Sequence[Hit], texts: Text, tokens: int, note: str = "") -> str:
+    """A result list with ``tokens`` of each document, of bounded length, and a ``note`` above them; not escaped yet."""
+    blocks = [note] if note else []
     for hit in hits:
         title, snippet = texts(hit.docid, tokens)
         blocks.append("\n".join([f"DocID:{hit.docid}", *([f"[{title[:LONGEST_NAME]}]"] if title else []), snippet]))
     head = f"A search for '{query[:LONGEST_NAME]}' found {len(hits)} results:\n\n## Web Results"
-    return escape_control_tokens("\n\n".join(["\n".join([head, *blocks[:1]]), *blocks[1:]]))
+    return "\n\n".join(["\n".join([head, *blocks[:1]]), *blocks[1:]])
 
 
 def show_document(docid: str, texts: Text, tokens: int) -> str:
     """A document as text, its first ``tokens``; nothing in it can end a model's turn, and its length is bounded."""
-    title, text = texts(docid, tokens)
-    return escape_control_tokens(f"Document {docid}:\n{title[:LONGEST_NAME]}\n{text}")
+    return escape_control_tokens(document_text(docid, *texts(docid, tokens)))
+
+
+def document_text(docid: str, title: str, text: str) -> str:
+    """A document, or a part of one, under its id and title; not escaped yet."""
+    return f"Document {docid}:\n{title[:LONGEST_NAME]}\n{text}"
 
 
 # --- what a document holds must neither end a turn nor pass for something that the agent wrote -----------------------

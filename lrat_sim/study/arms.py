@@ -177,10 +177,14 @@ def named_retriever(spec: str) -> tuple[str, str]:
     return own.replace("/", "-"), spec
 
 
-def check_retrievers(retrievers: Mapping[str, AnyRetriever], given: int = 2) -> None:
-    """Refuses fewer retrievers than were ``given``, fewer than two, or one that cannot be opened."""
-    if len(retrievers) < max(2, given):
-        raise InputError("a comparison needs two retrievers or more, each of its own name; name them NAME=SPEC.")
+def check_retrievers(retrievers: Mapping[str, AnyRetriever], given: int = 2, agents: int = 1) -> None:
+    """Refuses fewer retrievers than were ``given``, one without two ``agents`` to compare, or one that cannot be
+    opened."""
+    if len(retrievers) < given or max(len(retrievers), agents if retrievers else 0) < 2:
+        raise InputError(
+            "a comparison needs two retrievers or more, each of its own name, or one and two agents; name retrievers "
+            "NAME=SPEC."
+        )
     for name, spec in retrievers.items():
         check_arm(name)
         check_retriever(spec)

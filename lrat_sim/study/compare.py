@@ -19,7 +19,16 @@ from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.study.arms import BASE, AnyRetriever, Arm, check_retrievers, open_arms, open_base, open_trained
+from lrat_sim.study.arms import (
+    BASE,
+    AnyRetriever,
+    Arm,
+    check_retrievers,
+    open_arms,
+    open_base,
+    open_trained,
+    runnable_tasks,
+)
 from lrat_sim.study.record import Cell, recorded_study
 from lrat_sim.study.settings import CompareSettings, SweepSettings
 from lrat_sim.study.study import Condition, Study, StudyResult
@@ -42,6 +51,9 @@ def compare(
         OUT/<cell>/<arm>/         a run folder an arm and seed
         OUT/<cell>/comparison.json
 
+    Where there is one retriever and several agents, the agents are the arms, and a cell is a task set and k: that shows
+    what an agent adds to one search, or to none.
+
     A single cell lies in OUT itself.  Cells are found again by the fingerprints of agent and task set, so that a
     further agent, task set or k only adds cells, and nothing of another setting is written over.
 
@@ -56,11 +68,12 @@ def compare(
     """
     settings = settings or CompareSettings()
     sets = {datasets.name: datasets} if isinstance(datasets, Dataset) else dict(datasets)
-    check_retrievers(retrievers)
     profiles = [settings.load_agent(name) for name in settings.agents] if agents is None else list(agents)
+    check_retrievers(retrievers, len(retrievers), len(profiles))
+    of_agents = len(retrievers) == 1
     by_k = [
         replace(profile, limits=replace(profile.limits, k=k))
-        for profile in profiles
+        for profile in (profiles[:1] if of_agents else profiles)
         for k in settings.ks or (profile.limits.k,)
     ]
     conditions = [
@@ -75,16 +88,29 @@ def compare(
         for name, given in retrievers.items()
     }
     study = Study("compare", folder, settings, recorded={"retrievers": described, "task_sets": [*sets]}, judge=judge)
-    study.total = len(conditions) * len(retrievers) * len(settings.seeds)
+    study.total = len(conditions) * (len(profiles) if of_agents else len(retrievers)) * len(settings.seeds)
     comparisons: dict[str, Comparison] = {}
     for name, dataset in sets.items():
         arms = open_arms(retrievers, dataset, settings.max_length)
         for condition, cell in zip(conditions, folders, strict=True):
             if condition.task_set == name:
+                own = _agent_arms(arms[0], profiles, condition) if of_agents else arms
                 comparisons[cell] = study.evaluate(
-                    arms, condition, cell, base=arms[0].name, seeds=settings.seeds, samples=settings.samples
-                )
+                    own, condition, cell, base=own[0].name, seeds=settings.seeds, samples=settings.samples,
+                    setting={"agent": None, "arms": "agents", "retriever": arms[0].name} if of_agents else {},
+                )  # fmt: skip
     return study.result(comparisons)
+
+
+def _agent_arms(retriever: Arm, profiles: Sequence[AgentSettings], condition: Condition) -> list[Arm]:
+    """Agents as arms, all with one retriever and the condition's k, on tasks that each of them can be asked."""
+    k = condition.agent.limits.k
+    arms = []
+    for profile in profiles:
+        agent = replace(profile, limits=replace(profile.limits, k=k))
+        condition.tasks = runnable_tasks(condition.tasks, agent)
+        arms.append(Arm(name=(agent.name or agent.model).replace("/", "-"), retriever=retriever.retriever, agent=agent))
+    return arms
 
 
 def _cell_folders(conditions: Sequence[Condition], before: Sequence[Cell]) -> list[str]:

@@ -263,6 +263,7 @@ class Study:
         base: str,
         seeds: Sequence[int] = (0,),
         samples: int = 1,
+        setting: Mapping[str, Any] | None = None,
     ) -> Comparison:
         """Runs every arm on the same tasks, each in a folder of its own, pairs the results by task, and records that.
 
@@ -273,6 +274,7 @@ class Study:
             base: the arm that the others are measured against first.
             seeds: of the runs; a task counts once, with the mean over seeds and samples.
             samples: runs of each task and seed.
+            setting: what else the comparison records of what is compared.
         """
         where, agent = self.folder / folder, condition.agent
         runs = _run_folders(arms, seeds, where)
@@ -293,9 +295,9 @@ class Study:
                 self.step("evaluate", f"{arm.name} on {tasks}{read}{of_seed}")
                 table = self.run(condition.tasks, arm.agent or agent, retriever, run, seed, samples)
                 tables[arm.name].append(table)
-        setting: dict[str, Any] = {
+        recorded: dict[str, Any] = {
             "agent": agent.name or agent.model, "k": agent.limits.k, "seeds": list(seeds), "samples": samples,
-            "judge": self.judge.name, "task_set": condition.task_set, "split": condition.split,
+            "judge": self.judge.name, "task_set": condition.task_set, "split": condition.split, **(setting or {}),
         }  # fmt: skip
         comparison = compare(
             tables,
@@ -303,14 +305,14 @@ class Study:
             ORACLE if ORACLE in tables else None,
             [task.id for task in condition.tasks],
             seed=seeds[0],
-            setting=setting,
+            setting=recorded,
             retrievers=described,
             others={arm.name: arm.differs for arm in arms},
             runs={name: [run.name for run in of_arm] for name, of_arm in runs.items()},
         )
         save(comparison, where / COMPARISON)
         cell = Cell(
-            agent=setting["agent"], task_set=condition.task_set, split=condition.split, k=agent.limits.k,
+            agent=agent.name or agent.model, task_set=condition.task_set, split=condition.split, k=agent.limits.k,
             seeds=list(seeds), tasks=len(condition.tasks), arms=[arm.name for arm in arms], base=base, folder=folder,
             identity=condition.identity, answer=comparison.answer, trained=dict(self._trained),
         )  # fmt: skip

@@ -49,7 +49,7 @@ def compare(
     retrievers: Annotated[
         Mapping[str, Retriever | Model | Path | str] | Sequence[Path | str],
         Given(list[str]),
-        Meta(description="Two or more retrievers, each SPEC or NAME=SPEC; the first is the base."),
+        Meta(description="Retrievers, each SPEC or NAME=SPEC; the first is the base. One, to compare agents."),
     ],
     data: SeveralData = None,
     out: arg.Out = None,
@@ -61,7 +61,7 @@ def compare(
     """Compare retrievers head to head: the same agents on the same tasks, paired by task.
 
     Every combination of agent, task set and k is a comparison of its own; rerun with more of them, or with more seeds
-    or tasks, to run only what is missing.
+    or tasks, to run only what is missing.  With one retriever and several agents, the agents are compared.
 
     In Python, further arguments are the fields of :class:`CompareSettings`; a list may be given by its singular, as in
     ``agent="simulated"``.
@@ -71,8 +71,8 @@ def compare(
 
     given = retrievers if isinstance(retrievers, Mapping) else dict(named_retriever(str(spec)) for spec in retrievers)
     arms = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
-    check_retrievers(arms, len(retrievers))
     settings, answers = _settings(study.CompareSettings, fields), judge_named("answers", judge, judge_options)
+    check_retrievers(arms, len(retrievers), len(settings.agents))
     sets = task_sets(data, *given.values())
     return _run(
         "compare", settings, sets, out, [settings.split, *settings.agents],

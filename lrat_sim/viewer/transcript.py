@@ -35,7 +35,8 @@ class ShownCall(Struct, frozen=True, kw_only=True):
     @property
     def kind(self) -> str:
         """What it did, in a word."""
-        return "search" if self.call.is_search else "open" if self.call.is_browse else "failed"
+        ran = "failed" if self.call.executed is None else "other"
+        return "search" if self.call.is_search else "open" if self.call.is_browse else ran
 
     def labels(self, docid: str) -> list[Label]:
         """What a document is to the pairs of the search, each kind once."""

@@ -124,7 +124,8 @@ def test_a_prompt_describes_the_tools_where_its_protocol_needs_it():
         with pytest.raises(InputError, match=r"lacks the slot \{tools\}, where protocol " + protocol):
             AgentSettings(model="openai/m", protocol=protocol, prompt="Find it.\n").resolved()
     native = AgentSettings(model="openai/m", prompt="Find it in {tools}.\n").resolved()
-    assert native.prompt == "Find it in {tools}.\n"
+    assert native.prompt.startswith("Find it in - search(query): the best documents"), "it may describe them, too"
+    assert AgentSettings(model="openai/m", prompt="Find it.\n").resolved().prompt == "Find it.\n"
 
 
 def test_a_bare_no_of_yaml_is_the_setting_no(tmp_path):

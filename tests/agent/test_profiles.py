@@ -34,7 +34,7 @@ def test_a_profile_resolves_with_what_its_protocol_needs(name):
     for tool in TOOLS:
         assert tool["function"]["name"] in resolved.prompt or agent.protocol == "tools"
     assert "{tools}" not in resolved.prompt
-    assert ("{tools}" in catalog.read_text("prompts", agent.prompt)) == (agent.protocol != "tools")
+    assert "{tools}" in catalog.read_text("prompts", agent.prompt)
     form = {"tools": "", "tagged": "<answer>", "react": "Final Answer:"}[agent.protocol]
     for text in (resolved.prompt, resolved.answer_prompt):
         assert form in text
@@ -71,6 +71,8 @@ def test_a_hosted_profile_names_the_key_that_it_lacks(name, key, monkeypatch):
 
 
 OTHER = {
+    "harness": "rag",
+    "tools": ("deduplicated_search", "get_document", "find_in_document"),
     "name": "other",
     "protocol": "react",
     "prompt": "search-agent-react",

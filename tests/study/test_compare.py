@@ -59,6 +59,31 @@ def test_single_cell_lies_in_the_folder_itself(run, as_command, tmp_path):
     assert record.settings["retrievers"] == SPECS
 
 
+def test_with_one_retriever_the_agents_are_the_arms(run, tmp_path, capsys):
+    agents = ("closed-book=simulated:harness=closed-book", "rag=simulated:harness=rag", "simulated")
+    result = run({"bm25": "bm25"}, agents=agents[:2], limit=4)
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"closed-book", "rag"}
+    capsys.readouterr()
+    result = run({"bm25": "bm25"}, agents=agents, limit=4)
+    said = capsys.readouterr().err
+    assert "evaluate simulated on 4 tasks of world" in said
+    (comparison,) = result.comparisons.values()
+    assert (comparison.arms, comparison.base) == (["closed-book", "rag", "simulated"], "closed-book")
+    assert (comparison.setting["arms"], comparison.setting["retriever"]) == ("agents", "bm25")
+    means = {summary.name: summary.means for summary in comparison.summaries}
+    assert [means[arm]["steps"] for arm in ("closed-book", "rag")] == [0.0, 1.0]
+    assert means["closed-book"]["evidence_recall"] == 0.0 < means["simulated"]["evidence_recall"]
+    runs = {arm: list(read_trajectories(tmp_path / "out" / arm)) for arm in comparison.arms}
+    assert {arm: len(kept) for arm, kept in runs.items()} == dict.fromkeys(comparison.arms, 4), "nothing ran twice"
+    assert {run.agent.get("harness") for run in runs["rag"]} == {"rag"}
+    assert result.table().columns[0] == "agent"
+
+
+def test_one_retriever_and_one_agent_are_no_comparison(run):
+    with pytest.raises(InputError, match=r"two retrievers or more, .* or one and two agents"):
+        run({"bm25": "bm25"})
+
+
 def test_every_combination_of_agent_task_set_and_k_is_a_cell(run, small_world, tmp_path, capsys):
     card = msgspec.structs.replace(small_world.card, made_from={"name": "another"})
     other = replace(small_world, splits={"test": small_world.tasks("test")[3:6]}, card=card)

@@ -187,7 +187,8 @@ def test_success_and_recall_do_not_fall_over_five_rounds(tmp_path):
     # on tasks that no decision has seen: well above the base at the end, and no accepted model clearly below the last
     comparison = load(folder / "evaluate" / "test-k5" / "comparison.json")
     against = {(pairing.arm, pairing.base): pairing.measures for pairing in comparison.pairings}
-    in_use = [summary.name for summary in comparison.summaries if summary.name not in ("base", "base+bm25", "bm25", "oracle")]
+    others = {"base", "base+bm25", "bm25", "oracle"}
+    in_use = [summary.name for summary in comparison.summaries if summary.name not in others]
     assert in_use[-1] == "trained"
     for measure in ("success", "evidence_recall"):
         assert against["trained", "base"][measure].difference.low > 0

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from msgspec import Struct
 
 from lrat_sim.agent.answer import states_answer
 from lrat_sim.agent.marks import PATTERNS
 from lrat_sim.agent.text_calls import call_start, read_text_calls
+from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, open_tools
 from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
 
 PassReasoning = Literal["no", "reasoning_content", "reasoning", "reasoning_details", "inline"]
 
-SLOT = "{tools}"  # where a prompt describes the tools, for protocols that do not send them beside the messages
+SLOT = "{tools}"  # where a prompt describes the tools; protocols that send them beside the messages need none
 
 
 class ParsedMessage(Struct, frozen=True, kw_only=True):
@@ -58,23 +59,35 @@ class ParsedMessage(Struct, frozen=True, kw_only=True):
 
 
 class Protocol(ABC):
-    """How to communicate with one kind of model; stateless."""
+    """How to communicate with one kind of model about some tools, by default search and get_document; stateless."""
 
     name: ClassVar[str]
     # counts up with each change of how messages are read or written, which the wording does not show
     version: ClassVar[int] = 2
-    tools: ClassVar[list[dict[str, Any]] | None] = None  # sent beside the messages
-    described: ClassVar[str] = ""  # else the tools, in the slot of the prompt
+    native: ClassVar[bool] = False  # whether the tools are sent beside the messages, too
     tool_choice: ClassVar[str | None] = None  # of the call that wants an answer
     stop: ClassVar[Sequence[str]] = ()  # ends the model's turn
     form: ClassVar[str] = ""  # how a call is written, in words, so that a model that quotes it calls nothing
     reminder: ClassVar[str]  # what a model is told that wrote neither call nor answer
     prompts: ClassVar[tuple[str, str]]  # names of the system prompt and of what demands an answer
 
+    def __init__(self, tools: Sequence[Tool] | None = None):
+        own = open_tools(DEFAULT_TOOLS) if tools is None else tools
+        self.tools = [tool.declaration() for tool in own] if self.native and own else None
+        self.described = "\n".join(map(self.describe, own))  # in the slot of the prompt
+
+    def using(self, tools: Sequence[Tool]) -> Self:
+        """The protocol with other tools."""
+        return type(self)(tools)
+
     def wording(self) -> dict[str, Any]:
-        """Everything that decides what is sent to a model, for the agent's fingerprint."""
+        """Everything that decides what is sent to a model beside its prompt, for the agent's fingerprint."""
         named = ("name", "version", "tools", "tool_choice", "stop", "form", "reminder", "described")
-        return {field: getattr(self, field) for field in named}
+        return {field: getattr(self, field) for field in named} | ({"described": ""} if self.native else {})
+
+    @abstractmethod
+    def describe(self, tool: Tool) -> str:
+        """A tool in the slot of the prompt."""
 
     @abstractmethod
     def read(self, message: Message) -> ParsedMessage:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from lrat_sim.agent.calls import parse_arguments, tool_of
 from lrat_sim.agent.protocols.base import ParsedMessage, PassReasoning, Protocol
 from lrat_sim.agent.text_calls import read_text_calls
-from lrat_sim.agent.tools import TOOLS
+from lrat_sim.agent.tool import Tool
 from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
 
@@ -18,7 +18,7 @@ class Native(Protocol):
     """The calls are fields of the message, the outputs messages of their own."""
 
     name = "tools"
-    tools: ClassVar[list[dict[str, Any]] | None] = TOOLS
+    native = True
     tool_choice = "none"  # rather than no tools: some providers then refuse a conversation that holds calls
     prompts = ("search-agent", "answer-now")
     form = 'call a tool by a native tool call with a name and JSON arguments, {"query": "..."}'
@@ -26,6 +26,10 @@ class Native(Protocol):
         "That was meant as a call of a tool, but it could not be read. Either call a tool by a native tool call with a "
         'name and JSON arguments, {"query": "..."}, or give the final answer as plain text.'
     )
+
+    def describe(self, tool: Tool) -> str:
+        """As a function, in a line."""
+        return f"- {tool.name}({', '.join(tool.parameters['properties'])}): {tool.brief or tool.description}"
 
     def read(self, message: Message) -> ParsedMessage:
         """The message's calls; without any, those that stand in the text, where a server failed to parse them."""

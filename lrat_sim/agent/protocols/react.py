@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from lrat_sim.agent.calls import before_observation, labelled_calls, labelled_parts
 from lrat_sim.agent.protocols.base import ParsedMessage, PassReasoning, Protocol
 from lrat_sim.agent.text_calls import read_text_calls
-from lrat_sim.agent.tools import TOOLS
+from lrat_sim.agent.tool import Tool
 from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
 
@@ -29,11 +29,12 @@ class React(Protocol):
         "Thought: ...\nAction: search[...]\n"
         "or give the final answer:\nFinal Answer: ..."
     )
-    described = "\n".join(
-        f"- {tool['function']['name']}[{next(iter(tool['function']['parameters']['properties']))}]: "
-        f"{tool['function']['description']}"
-        for tool in TOOLS
-    )
+
+    def describe(self, tool: Tool) -> str:
+        """As an action, with the name of its argument, or JSON of several."""
+        fields = [*tool.parameters["properties"]]
+        given = fields[0] if len(fields) == 1 else "{" + ", ".join(f'"{field}": ...' for field in fields) + "}"
+        return f"- {tool.name}[{given}]: {tool.description}"
 
     def read(self, message: Message) -> ParsedMessage:
         """The actions and the answer, up to the first ``Observation:``; without an action, calls in other wordings."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from lrat_sim.agent.marks import PATTERNS
 from lrat_sim.agent.protocols.base import ParsedMessage, PassReasoning, Protocol
 from lrat_sim.agent.text_calls import TextCalls, read_text_calls
-from lrat_sim.agent.tools import TOOLS
+from lrat_sim.agent.tool import Tool
 from lrat_sim.models.message import Message, ToolCall, read_message
 from lrat_sim.records import Call
 
@@ -26,7 +26,10 @@ class Tagged(Protocol):
         '<tool_call>\n{"name": "search", "arguments": {"query": "..."}}\n</tool_call>\n'
         "or give the final answer:\n<answer>\n...\n</answer>"
     )
-    described = "\n".join(json.dumps(tool) for tool in TOOLS)
+
+    def describe(self, tool: Tool) -> str:
+        """As JSON."""
+        return json.dumps(tool.declaration())
 
     def read(self, message: Message) -> ParsedMessage:
         """The calls and the answer outside the thinking, up to the first ``<tool_response>``."""

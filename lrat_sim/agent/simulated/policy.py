@@ -22,6 +22,7 @@ from lrat_sim.agent.simulated.reading import (
     ResultList,
     likeness,
     mistaken_value,
+    passages,
     promise,
     recall,
 )
@@ -181,7 +182,8 @@ def think(
     """One step: read the conversation, choose the next action; without ``tools`` that is an answer."""
     question = next((message["content"] for message in messages if message["role"] == "user"), "")
     thought = Thought(plan=plan, question=question, persona=persona, seed=seed)
-    for event in recall(messages):
+    # all passages are there at once: one may name what another, which stands before it, is about
+    for event in [*passages(messages) * len(plan.hops), *recall(messages)]:
         thought.take_in(event)
     for call in (call for message in messages for call in message.get("tool_calls") or []):
         arguments = msgspec.json.decode(call["function"]["arguments"])

@@ -73,6 +73,15 @@ def recall(messages: list[dict[str, Any]]) -> list[Event]:
     return [read_event(message["content"]) for message in messages if message["role"] == "tool"]
 
 
+def passages(messages: list[dict[str, Any]]) -> list[OpenedDocument]:
+    """The passages that stand below the question, as the harness ``rag`` puts them there; each is a whole document."""
+    question = next((str(message["content"]) for message in messages if message["role"] == "user"), "")
+    search = _SEARCH.search(question)
+    below = read_event(question[search.start() :]) if search is not None else None
+    glimpses = below.glimpses if isinstance(below, ResultList) else ()
+    return [OpenedDocument(hit.docid, hit.title, f"{hit.title}\n{hit.snippet}") for hit in glimpses]
+
+
 def relation_stems(hop: Hop) -> frozenset[str]:
     """The stems of every word in which the plan puts a hop's relation."""
     return stems(" ".join([hop.relation, *hop.phrasings]).replace("{subject}", " "))
