@@ -3,9 +3,9 @@
     python examples/real_model.py [--out runs/real-model] [--tasks 150] [--base-url URL] [--own-runs FOLDER]
 
 Serve a model first, by default that of agents/qwen2.5-coder-1.5b.yaml on llama.cpp. The tasks are single facts of a
-generated world, which a model of 1.5 billion parameters can find. Two encoders are trained, on the simulated agent's runs
-and on the model's own, and both agents then work with five retrievers on the same held-out tasks. This takes minutes on a
-GPU and many hours on two cores; rerun the same command to resume.
+generated world, which a model of 1.5 billion parameters can find. Two encoders are trained, on the simulated agent's
+runs and on the model's own, and both agents then work with five retrievers on the same held-out tasks. This takes
+minutes on a GPU and many hours on two cores; rerun the same command to resume.
 """
 
 import argparse
@@ -49,14 +49,13 @@ def one_hop(world: ls.Dataset, split: str, count: int) -> list[dict]:
     return random.Random(1).sample([*tasks.values()], min(count, len(tasks)))
 
 
-def task_set(out: Path, train: int, test: int) -> ls.Dataset:
+def task_set(out: Path, documents: int, train: int, test: int) -> ls.Dataset:
     """The one-hop tasks as a task set of their own, over the documents of the world."""
-    world = ls.world(out / "world", documents=10_000, train_tasks=600, test_tasks=400)
+    world = ls.world(out / "world", documents=documents, train_tasks=600, test_tasks=400)
     source = out / "source"
     source.mkdir(parents=True, exist_ok=True)
-    documents = ({"docid": d.id, "title": d.title, "text": d.text} for d in world.corpus)
     for name, rows in {
-        "corpus": documents,
+        "corpus": ({"docid": d.id, "title": d.title, "text": d.text} for d in world.corpus),
         "train": one_hop(world, "train", train),
         "test": one_hop(world, "test", test),
     }.items():
@@ -77,7 +76,7 @@ def main() -> None:
     )
     parser.add_argument("--concurrency", type=int, default=1, help="calls in flight; llama.cpp's server takes one")
     given = parser.parse_args()
-    out, data = given.out, task_set(given.out, given.train_tasks, given.tasks)
+    out, data = given.out, task_set(given.out, given.documents, given.train_tasks, given.tasks)
     real = {"agent": given.agent, "agent_options": {"limits.k": 5, "limits.turns": 8, "limits.document_tokens": 256}}
     if given.base_url:
         real["agent_options"]["base_url"] = given.base_url
