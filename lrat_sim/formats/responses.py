@@ -87,7 +87,7 @@ def _messages(given: list[dict[str, Any]]) -> Iterator[ChatMessage]:
     number = 0
     for item in [*given, None]:
         own = item is not None and _of_turn(item)
-        if turn and not (own and _number(item) in (None, _number(turn[0]))):
+        if turn and not (own and _goes_on(turn, item)):
             yield from _turn(turn, number)
             turn, number = [], number + 1
         if own:
@@ -100,6 +100,12 @@ def _of_turn(item: dict[str, Any]) -> bool:
     """Whether an item is the model's own: its words, its calls, and whatever else its response holds."""
     kind = _kind(item)
     return kind not in _OUTPUTS and (kind != "message" or item.get("role") == "assistant")
+
+
+def _goes_on(turn: list[dict[str, Any]], item: dict[str, Any]) -> bool:
+    """Whether the model's next item is of the same turn: not after a call with its output, nor with another number."""
+    answered = _kind(turn[-1]) == "mcp_call" and turn[-1].get("output") is not None and _kind(item) != "mcp_call"
+    return not answered and _number(item) in (None, _number(turn[0]))
 
 
 def _number(item: dict[str, Any]) -> str | None:

@@ -79,7 +79,8 @@ SOURCES = {
 }
 WHOLE = {"inspect's header"}
 """Of these not all is kept, by intention."""
-ROLES = {"system", "user", "assistant", "tool"}
+ROLES = {"system", "user", "assistant", "tool", "function_call_output", "reasoning_text"}
+"""Names that a format's shape gives back: what is kept is what they stand for."""
 
 
 JUNK_TEXTS = st.text(max_size=30) | st.sampled_from([
