@@ -45,6 +45,7 @@ _SUBAGENTS = "subagent_trajectories"
 _DOCIDS = ("document_id", "docid", "doc_id", "source_document_id")  # in the `extra` of a result
 _SCORES = ("score", "retrieval_score", "relevance_score")
 _OURS = "lrat_sim"  # the key in `extra` that holds what is ours
+_TURN: Any = object()  # the key in a step that is being written of its turn's number, which no file can have
 _SOURCES = ("system", "user", "agent")
 
 
@@ -346,12 +347,12 @@ def record_of(entry: Entry) -> dict[str, Any]:
     """One run as ATIF."""
     record, numbers = _plain_record(entry)
     for step, number in zip(record["steps"], numbers, strict=True):
-        step[_OURS] = number  # which stays while the steps of the source are put back between them
+        step[_TURN] = number  # which stays while the steps of the source are put back between them
     record = restored(entry, "atif", record, "steps")
     steps = []
     for place, step in enumerate(record["steps"], start=1):
-        number = step.get(_OURS)
-        plain = {"step_id": place, **{key: value for key, value in step.items() if key != _OURS}}
+        number = step.get(_TURN)
+        plain = {"step_id": place, **{key: value for key, value in step.items() if key is not _TURN}}
         own = None if number is None else _turn_more(entry.trajectory.turns[number], plain, number)
         steps.append(plain if own is None else _with_ours(plain, own))
     return _with_ours({**record, "steps": steps}, _run_more(entry))

@@ -31,7 +31,7 @@ from lrat_sim.formats.messages import Conversation, answer_of, tools_of
 from lrat_sim.formats.metadata import conversation_entry, is_named, metadata_of
 from lrat_sim.formats.output import write_lines
 from lrat_sim.formats.registry import Format, record_reader
-from lrat_sim.formats.responses import conversation_of, items_of, usage_of
+from lrat_sim.formats.responses import conversation_of, items_of, tokens_of, usage_of
 from lrat_sim.records import Call, Failure, Grade, GradeState, Task, Trajectory, Turn, Usage
 
 _KEY, _PARAMS, _ROOT = "ng_trajectory", "responses_create_params", "root"
@@ -66,12 +66,13 @@ def _as_trajectory(record: dict[str, Any]) -> dict[str, Any]:
 def _rollout(record: dict[str, Any], held: dict[str, Any], invocation: dict[str, Any], source: SourceRecord) -> Entry:
     talk, own = _talk(held, invocation, source), is_named(record)
     response, calls = mapping(record.get("response")), [mapping(call) for call in items(held.get("model_calls"))]
+    used = usage_of(mapping(response.get("usage")))
     models = [*(mapping(call.get("response_metadata")).get("model") for call in calls), response.get("model")]
     model = next(filter(None, map(text, models)), None)
     name = text(mapping(record.get("agent_ref")).get("name")) or model_name(model)
     fields: dict[str, Any] = {
         "agent": {"model": model, **({} if own else {"name": name})},
-        "usage": total_usage([_tokens(call) for call in calls]) if calls else usage_of(mapping(response.get("usage"))),
+        "usage": used if used != Usage() else total_usage([_tokens(call) for call in calls]),
         "seconds": _seconds(invocation),
     }
     if invocation.get("status") == "failed" and not own:
@@ -187,7 +188,7 @@ def record_of(entry: Entry) -> dict[str, Any]:
     tools = [{"type": "function", **tool["function"], "strict": False} for tool in tools_of(trajectory)]
     return {
         _PARAMS: filled({"input": asked, "tools": tools}),
-        "response": {"output": output},
+        "response": filled({"output": output, "usage": tokens_of(trajectory.usage)}),
         **({} if resolved is None else {"reward": float(resolved), "resolved": resolved}),
         _KEY: _trajectory(trajectory, [*asked, *output], resolved),
         "metadata": metadata_of(entry),

@@ -79,7 +79,7 @@ SOURCES = {
 }
 WHOLE = {"inspect's header"}
 """Of these not all is kept, by intention."""
-ROLES = {"system", "user", "assistant", "tool", "function_call_output", "reasoning_text"}
+ROLES = {"system", "user", "assistant", "tool", "function_call", "function_call_output", "reasoning_text"}
 """Names that a format's shape gives back: what is kept is what they stand for."""
 
 
