@@ -88,9 +88,9 @@ def _rollout(record: dict[str, Any], held: dict[str, Any], invocation: dict[str,
 def _left(record: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
     """A line without what its runs hold."""
     trimmed = dict(held)
-    for name, read in (("invocations", "conversation"), ("turns", "question"), ("model_calls", "request")):
+    for name, field in (("invocations", "conversation"), ("turns", "question"), ("model_calls", "request")):
         if isinstance(each := held.get(name), list):
-            trimmed[name] = [filled(item, read) if isinstance(item, dict) else item for item in each]
+            trimmed[name] = [filled(item, field) if isinstance(item, dict) else item for item in each]
     if held is record:
         return trimmed
     if isinstance(record.get(_KEY), dict) and record[_KEY]:
@@ -163,7 +163,7 @@ def _seconds(observed: dict[str, Any]) -> float:
 
 def _tokens(call: dict[str, Any]) -> Usage:
     stats = mapping(call.get("token_stats"))
-    return usage(*(stats.get(f"{kind}_tokens") for kind in ("prompt", "completion", "reasoning")))
+    return usage(stats.get("prompt_tokens"), stats.get("completion_tokens"), stats.get("reasoning_tokens"))
 
 
 def _grades(record: dict[str, Any], held: dict[str, Any], run: Trajectory) -> list[Grade]:

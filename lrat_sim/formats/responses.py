@@ -85,15 +85,17 @@ def _messages(given: list[dict[str, Any]]) -> Iterator[ChatMessage]:
     """The items as chat messages: those of one turn together, as the message of an assistant."""
     turn: list[dict[str, Any]] = []
     number = 0
-    for item in [*given, None]:
-        own = item is not None and _of_turn(item)
+    for item in given:
+        own = _of_turn(item)
         if turn and not (own and _goes_on(turn, item)):
             yield from _turn(turn, number)
             turn, number = [], number + 1
         if own:
             turn.append(item)
-        elif item is not None:
+        else:
             yield _other(item)
+    if turn:
+        yield from _turn(turn, number)
 
 
 def _of_turn(item: dict[str, Any]) -> bool:
@@ -221,11 +223,11 @@ def _items(message: dict[str, Any], number: int) -> list[dict[str, Any]]:
     if (reasoning := message.get("reasoning_content")) is not None:
         content = [{"type": "reasoning_text", "text": reasoning}]
         made.append({"type": "reasoning", "id": f"rs_{number}", "summary": [], "content": content})
-    content, calls = message.get("content") or "", items(message.get("tool_calls"))
+    words, calls = message.get("content") or "", items(message.get("tool_calls"))
     if message.get("role") != "assistant":
-        return [{"type": "message", "role": message.get("role"), "content": content}]
-    if content or not (calls or made):
-        said = [{"type": "output_text", "text": text_of(content), "annotations": []}]
+        return [{"type": "message", "role": message.get("role"), "content": words}]
+    if words or not (calls or made):
+        said = [{"type": "output_text", "text": text_of(words), "annotations": []}]
         made.append(
             {"type": "message", "id": f"msg_{number}", "role": "assistant", "status": "completed", "content": said}
         )

@@ -82,7 +82,7 @@ def _run(trajectory: Trajectory, start: float, end: float, content: bool) -> Spa
         told["gen_ai.system_instructions"] = [_text(prompt)] if isinstance(prompt, str) and prompt else None
         told["gen_ai.input.messages"] = [{"role": "user", "parts": [_text(trajectory.question)]}]
         told["gen_ai.output.messages"] = answer and [{"role": "assistant", "parts": [_text(answer)]}]
-    error = failure and failure.message
+    error = None if failure is None else failure.message
     return Span(name=f"invoke_agent {name}", start=start, end=end, attributes=_known(told), error=error)
 
 
@@ -98,9 +98,8 @@ def _chat(trajectory: Trajectory, turn: Turn, start: float, end: float, content:
             for kind, words in (("reasoning", turn.reasoning), ("text", turn.text))
             if words
         ]
-        parts += [
-            {"type": "tool_call", "id": call.id, "name": call.tool, "arguments": call.arguments} for call in turn.calls
-        ]
+        for call in turn.calls:
+            parts.append({"type": "tool_call", "id": call.id, "name": call.tool, "arguments": call.arguments})
         told["gen_ai.output.messages"] = [
             {"role": "assistant", "parts": parts, "finish_reason": turn.finish_reason or "unknown"}
         ]
@@ -120,8 +119,8 @@ def _tool(trajectory: Trajectory, call: Call, start: float, end: float, position
     if content:
         told |= {"gen_ai.tool.call.arguments": call.arguments, "gen_ai.tool.call.result": call.output}
     failed = None if call.error is None else call.error if content else "the call failed"
-    times = {"start": start, "end": end}
-    yield Span(name=f"execute_tool {call.tool}", **times, attributes=_known(told), parent=0, error=failed)
+    name, attributes = f"execute_tool {call.tool}", _known(told)
+    yield Span(name=name, start=start, end=end, attributes=attributes, parent=0, error=failed)
     if call.hits is None:
         return
     source = trajectory.retriever.get("kind") or "unknown"
@@ -134,7 +133,8 @@ def _tool(trajectory: Trajectory, call: Call, start: float, end: float, position
     if content:
         told["gen_ai.retrieval.query.text"] = (call.executed or {}).get("query")
         told["gen_ai.retrieval.documents"] = [{"id": hit.docid, "score": hit.score} for hit in call.hits]
-    yield Span(name=f"retrieval {source}", **times, attributes=_known(told), parent=position, client=True)
+    name, attributes = f"retrieval {source}", _known(told)
+    yield Span(name=name, start=start, end=end, attributes=attributes, parent=position, client=True)
 
 
 def _model(trajectory: Trajectory, operation: str) -> Attributes:
@@ -190,7 +190,8 @@ def exporting(wanted: bool) -> Iterator[Callable[[Trajectory], None]]:
 
     def failed(error: Exception) -> None:
         if not told:
-            console.print(f"spans could not be exported ({error}); the rollout goes on without them", markup=False)
+            text = f"spans could not be exported ({error}); the rollout goes on without them"
+            console.print(text, markup=False, soft_wrap=True)
         told.add("failed")
 
     def send(trajectory: Trajectory) -> None:
