@@ -93,11 +93,8 @@ def _chat(trajectory: Trajectory, turn: Turn, start: float, end: float, content:
         **_usage(turn.usage),
     }
     if content:
-        parts = [
-            {"type": kind, "content": words}
-            for kind, words in (("reasoning", turn.reasoning), ("text", turn.text))
-            if words
-        ]
+        said = (("reasoning", turn.reasoning), ("text", turn.text))
+        parts: list[Attributes] = [{"type": kind, "content": words} for kind, words in said if words]
         for call in turn.calls:
             parts.append({"type": "tool_call", "id": call.id, "name": call.tool, "arguments": call.arguments})
         told["gen_ai.output.messages"] = [
