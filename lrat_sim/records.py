@@ -196,6 +196,7 @@ class Trajectory(Record, frozen=True, kw_only=True):
 
     ``end_reason`` is ``length`` where a message was cut off at the provider's limit of tokens and no whole one
     followed (with an answer, where one was asked for and came), ``content_filter`` where the provider withheld one.
+    ``started`` is when it began, in seconds since 1970, None where that is unknown; ``seconds`` is how long it took.
     ``agent`` and ``retriever`` are their resolved settings with a ``fingerprint`` key: enough to rebuild them.
     ``extra`` keeps what an import brought that has no place here.
     """
@@ -214,6 +215,7 @@ class Trajectory(Record, frozen=True, kw_only=True):
     turns: list[Turn]
     usage: Usage = Usage()
     error: Failure | None = None
+    started: float | None = None
     seconds: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -371,4 +373,4 @@ def canonical(trajectory: Trajectory) -> bytes:
         replace(turn, attempts=[], calls=[replace(call, seconds=0.0) for call in turn.calls])
         for turn in trajectory.turns
     ]
-    return msgspec.json.encode(replace(trajectory, turns=turns, seconds=0.0), order="sorted")
+    return msgspec.json.encode(replace(trajectory, turns=turns, started=None, seconds=0.0), order="sorted")

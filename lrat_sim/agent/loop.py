@@ -77,7 +77,7 @@ async def run_task(
     """
     described, served = agent.describe(), retriever.describe()
     run = _Run(task, agent.resolved(), sample, seed, client or Client(), priority)
-    began = time.perf_counter()
+    began, started = time.perf_counter(), time.time()
     end: _End = ("error", "error", None)
     failure = None
     try:
@@ -108,6 +108,7 @@ async def run_task(
         turns=run.transcript.turns,
         usage=run.transcript.usage,
         error=failure,
+        started=started,
         seconds=time.perf_counter() - began,
         extra={name: value for name, value in extra.items() if value is not None},
     )

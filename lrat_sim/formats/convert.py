@@ -15,7 +15,7 @@ from lrat_sim.corpus.split import split_tasks
 from lrat_sim.errors import InputError
 from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.output import WITHHELD, Summary, new_output
-from lrat_sim.formats.registry import About, Notes, format_named, read_any, recognise
+from lrat_sim.formats.registry import About, Arguments, Notes, format_named, read_any, recognise
 from lrat_sim.formats.run_folder import judgements, write_run
 from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.progress import ProgressCallback
@@ -66,6 +66,9 @@ def convert(
     name: str | None = None,
     license: str = "unknown",
     language: str = "en",
+    arguments: Arguments = "object",
+    docid_field: str | None = None,
+    score_field: str | None = None,
     progress: ProgressCallback | None = None,
 ) -> ConvertSummary:
     """Converts a file or folder of trajectories; the arguments are those of the verb :func:`lrat_sim.convert`.
@@ -80,9 +83,10 @@ def convert(
     paths = source.resolve(), target.resolve()
     if paths[0].is_relative_to(paths[1]) or paths[1].is_relative_to(paths[0]):
         raise InputError(f"{target} and {source} lie in one another; choose a target of its own.")
-    done = ConvertSummary(
-        target=target, source_format=given.name, format=to, notes=Notes(skip_unreadable=skip_unreadable)
-    )
+    if given.name != "atif" and (docid_field or score_field):
+        raise InputError(f"the fields of documents and scores are of results in ATIF, and {source} is {given.name}.")
+    notes = Notes(skip_unreadable=skip_unreadable, docid_field=docid_field, score_field=score_field)
+    done = ConvertSummary(target=target, source_format=given.name, format=to, notes=notes)
 
     run: set[str] = set()
 
@@ -122,7 +126,9 @@ def convert(
             yield msgspec.structs.replace(entry, trajectory=cleaned(entry.trajectory))
 
     unrun = publishable(task for task in given.tasks(source) if task.id not in run)  # read after the trajectories
-    about = About(name=name or source.resolve().name, license=license, language=language, unrun=unrun)
+    about = About(
+        name=name or source.resolve().name, license=license, language=language, arguments=arguments, unrun=unrun
+    )
     made: dict[str, object] = {"from": source.name, "from_format": given.name, "format": to, "only": only}
     with new_output(target, made) as part:
         done.written = wanted.write(selected(), part, about)

@@ -16,7 +16,18 @@ from msgspec import Struct
 
 from lrat_sim.agent.answer import read_answer
 from lrat_sim.agent.text_calls import read_text_calls
-from lrat_sim.foreign.values import items, mapping, parsed, read_arguments, text, text_of, texts_in
+from lrat_sim.agent.tool import DEFAULT_TOOLS, declarations
+from lrat_sim.errors import InputError
+from lrat_sim.foreign.values import (
+    arguments_text,
+    items,
+    mapping,
+    parsed,
+    read_arguments,
+    text,
+    text_of,
+    texts_in,
+)
 from lrat_sim.formats.observations import observe
 from lrat_sim.models.message import read_message
 from lrat_sim.records import Call, Trajectory, Turn
@@ -195,6 +206,60 @@ def transcript(trajectory: Trajectory) -> Iterator[tuple[str, str | Turn]]:
         if number == len(trajectory.turns) and (request := request_for_answer(trajectory)):
             yield "user", request
         yield "assistant", turn
+
+
+def chat_messages(trajectory: Trajectory, *, objects: bool = False) -> Iterator[tuple[dict[str, Any], Turn | None]]:
+    """A run as messages in OpenAI's shape, each assistant's with its turn; others of the source go where they stood.
+
+    ``objects`` gives the arguments of calls as objects, where they are not a text that could not be parsed.
+    """
+    others = {int(key): other for key, other in mapping(trajectory.extra.get("messages")).items() if key.isdecimal()}
+    position = 0
+    for message in _plain_messages(trajectory, objects):
+        while position in others:
+            yield others.pop(position), None
+            position += 1
+        yield message
+        position += 1
+    yield from ((others[left], None) for left in sorted(others))
+
+
+def _plain_messages(trajectory: Trajectory, objects: bool) -> Iterator[tuple[dict[str, Any], Turn | None]]:
+    for role, content in transcript(trajectory):
+        if isinstance(content, str):
+            yield {"role": role, "content": content}, None
+            continue
+        message: dict[str, Any] = {"role": role, "content": content.text or ""}
+        if content.reasoning is not None:
+            message["reasoning_content"] = content.reasoning
+        if content.calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {
+                        "name": call.tool,
+                        "arguments": call.arguments if objects else arguments_text(call.arguments),
+                    },
+                }
+                for call in content.calls
+            ]
+        yield message, content
+        for call in content.calls:
+            yield {"role": "tool", "tool_call_id": call.id, "content": call.output}, None
+
+
+def tools_of(trajectory: Trajectory) -> list[dict[str, Any]]:
+    """The declarations of the tools that the agent had; none where they are unknown or do not cover what was called."""
+    named = trajectory.agent.get("tools") or DEFAULT_TOOLS
+    if not isinstance(named, list | tuple) or not all(isinstance(name, str) for name in named):
+        return []
+    try:
+        tools = declarations(named)
+    except InputError:  # a tool of somebody's own, which is not installed here
+        return []
+    known = {tool["function"]["name"] for tool in tools}
+    return tools if {call.tool for call in trajectory.calls()} <= known else []
 
 
 def _check(message: Any, where: str, refuse: Refuse) -> None:

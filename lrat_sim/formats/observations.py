@@ -43,7 +43,7 @@ def observe(call: Call, output: str) -> Call:
         # no more than the list says it has, since a document may hold such lines too
         heads = map(_ENTRY.match, _BLOCKS.split(output[listed.end() :]))
         docids = [head[1].strip() for head in heads if head][: int(listed[2][:9])]
-        return ran({"query": listed[1]}, hits=_ranked(docids))
+        return ran({"query": listed[1]}, hits=ranked(docids))
     arguments, searches = mapping(call.arguments), bool(_SEARCHES.search(call.tool))
     if searches and (nothing := _NOTHING.match(output)):
         return ran({"query": nothing[1]}, hits=[])
@@ -75,11 +75,11 @@ def _hits(value: Any) -> list[Hit] | None:
         return None
     docids = [docid for item in value if (docid := id_in(item, _DOCIDS))]
     scores = [item.get("score") for item in value]
-    return _ranked(docids, scores) if len(docids) == len(value) else None
+    return ranked(docids, scores) if len(docids) == len(value) else None
 
 
-def _ranked(docids: list[str], scores: list[Any] | None = None) -> list[Hit]:
-    """Hits in their order; with 1/rank as scores where not every one is given."""
+def ranked(docids: list[str], scores: list[Any] | None = None) -> list[Hit]:
+    """Hits in their order, from 1; with 1/rank as scores where not every one is given as a number."""
     given = [float(score) for score in scores or () if is_number(score) and abs(score) < 1e300]
     scores = given if len(given) == len(docids) else [1 / rank for rank in range(1, len(docids) + 1)]
     pairs = zip(docids, scores, strict=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -30,7 +30,11 @@ FORMATS = {
     "browsecomp-plus": "lrat:BROWSECOMP",
     "parquet": "parquet:FORMAT",
     "openai": "openai:FORMAT",
+    "responses": "responses:FORMAT",
     "atif": "atif:FORMAT",
+    "session-traces": "sessions:FORMAT",
+    "nemo-gym": "nemo_gym:FORMAT",
+    "otel": "otel:FORMAT",
     "inspect": "inspect_ai:FORMAT",
     "verifiers": "verifiers:FORMAT",
     "trec": "trec:FORMAT",
@@ -41,7 +45,13 @@ FORMATS = {
 _OF_RECORDS = re.compile(r"\.(json|jsonl|ndjson|parquet|eval)(\.gz|\.xz)?\Z", re.IGNORECASE)
 LOOKED_AT = 30  # files of a folder that are looked at to recognise its format
 # fields that are lists or objects, and that a table may hold as a text of JSON
-_NESTED = ("messages", "tools", "metadata", "agent", "steps", "result", "prompt", "completion", "nodes", "traces")
+_NESTED = (
+    "messages", "tools", "metadata", "agent", "steps", "result", "prompt", "completion", "nodes", "traces", "input",
+    "output", "responses_create_params", "response", "ng_trajectory",
+)  # fmt: skip
+
+
+Arguments = Literal["object", "text"]
 
 
 class About(Struct, frozen=True, kw_only=True):
@@ -50,6 +60,7 @@ class About(Struct, frozen=True, kw_only=True):
     name: str = "trajectories"  # for people
     license: str = "unknown"  # its identifier, such as ``cc-by-4.0``
     language: str = "en"  # of the questions, as a code
+    arguments: Arguments = "object"  # of calls in messages: an object, or a text of JSON
     unrun: Iterable[Task] = ()  # tasks that were asked and have no trajectory; success is measured against them too
 
 
@@ -57,6 +68,8 @@ class Notes(Struct, kw_only=True):
     """What is noticed while a source is read, to be reported afterwards."""
 
     skip_unreadable: bool = False  # keep records that cannot be read in `unread`; otherwise the first ends the reading
+    docid_field: str | None = None  # where a result of ATIF names its document, as a path with dots; its usual names
+    score_field: str | None = None  # and where the document's score
     left_out: list[str] = []  # the files of a folder that hold no record of the format
     unread: list[str] = []  # what was wrong with each skipped record
     replaced: int = 0  # records that a later one with the same id replaces
@@ -192,12 +205,14 @@ def record_reader(
         notes = notes or Notes()
         seen: Counter[tuple[str, str]] = Counter()
         samples: dict[str, int] = {}
+        renamed: dict[str, str] = {}  # of one record's runs, since those of subagents name the one that called them
         for source in records_of(path, name, is_one, notes, records_in=records_in):
             try:
                 several = read(source.data, source)
             except RecordError as error:
                 notes.refuse(error)
                 continue
+            renamed.clear()
             for entry in several if isinstance(several, list) else [several]:
                 run = entry.trajectory
                 same = run.task_id, str(run.agent.get("fingerprint"))
@@ -206,8 +221,10 @@ def record_reader(
                     seen[same] += 1
                 sample = run.sample if is_sampled(source.data) else samples[run.id]
                 if sample != run.sample:
-                    name_of_sample = f"{run.task_id}.{sample}.{run.id.rsplit('.', 1)[-1]}"
-                    entry = entry.changed(id=name_of_sample, sample=sample)
+                    renamed[run.id] = f"{run.task_id}.{sample}.{run.id.rsplit('.', 1)[-1]}"
+                    entry = entry.changed(id=renamed[run.id], sample=sample)
+                if (parent := renamed.get(str(run.extra.get("subagent_of")))) is not None:
+                    entry = entry.changed(extra={**run.extra, "subagent_of": parent})
                 yield entry
 
     return entries

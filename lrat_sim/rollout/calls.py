@@ -25,7 +25,7 @@ RUNS_A_CALL = 4
 
 
 class CallOptions(Settings, frozen=True, kw_only=True):
-    """How the agents' model calls are sent, and what all of them may cost together; none of it decides an answer."""
+    """How the agents' model calls are sent, and what they may cost together; none of it decides an answer."""
 
     concurrency: Annotated[
         int, Meta(ge=1, le=100_000, description="Largest number of model calls in flight at once.")
@@ -39,6 +39,9 @@ class CallOptions(Settings, frozen=True, kw_only=True):
         str | bool,
         Meta(description="File of answers paid for; by default calls.sqlite in each run folder, false for none."),
     ] = True
+    otel: Annotated[
+        bool, Meta(description="Send runs as OpenTelemetry spans; the OTEL_ environment variables say where to.")
+    ] = False
 
     def budget(self) -> Budget:
         """What all runs may cost and take together, from now on."""

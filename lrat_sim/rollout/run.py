@@ -45,6 +45,7 @@ from lrat_sim.rollout.index import (
     run_identity,
     write_index,
 )
+from lrat_sim.rollout.spans import exporting
 from lrat_sim.rollout.summary import RolloutSummary, Tally, board, left_out_sentence, runnable
 from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
@@ -172,8 +173,9 @@ class _Rollout:
             try:
                 async with opened(options, self.agent.model, self.folder, spent, budget) as (client, limiter):
                     kind = self.retriever.describe().get("kind", "a retriever")
-                    with board(f"{self.agent.name or self.agent.model} with {kind}", tally, self.shown, client):
-                        stopped = await self._run_missing(missing, client, limiter, store, tally)
+                    title = f"{self.agent.name or self.agent.model} with {kind}"
+                    with exporting(options.otel) as send, board(title, tally, self.shown, client):
+                        stopped = await self._run_missing(missing, client, limiter, store, tally, send)
             finally:
                 write_index(self.folder, self.rows.values())
         if stopped is not None:
@@ -233,9 +235,15 @@ class _Rollout:
         return spent
 
     async def _run_missing(
-        self, missing: list[str], client: Client, limiter: RunLimiter | None, store: Store[Trajectory], tally: Tally
+        self,
+        missing: list[str],
+        client: Client,
+        limiter: RunLimiter | None,
+        store: Store[Trajectory],
+        tally: Tally,
+        send: Callable[[Trajectory], None],
     ) -> LimitReached | None:
-        """Runs what is missing, the first ones first; returns the limit that ended it early."""
+        """Runs what is missing, the first ones first, and sends each; returns the limit that ended it early."""
 
         async def run(item: tuple[int, str]) -> Trajectory:
             place, name = item
@@ -252,6 +260,7 @@ class _Rollout:
             async with aclosing(bounded_map(run, enumerate(missing), at_once)) as results:
                 async for _, trajectory in results:
                     tally.add(self._add(trajectory, store.append(trajectory)))
+                    send(trajectory)
                     if self.progress is not None:
                         self.progress(tally.done, tally.total, "runs")
         except LimitReached as reached:

@@ -54,6 +54,14 @@ def convert(
     source_format: Annotated[str | None, Meta(description="The format of the source, if not recognised.")] = None,
     only: Annotated[Only, Meta(description="Which trajectories; correct needs grades.")] = "all",
     skip_unreadable: Annotated[bool, Meta(description="Skip and count records that cannot be read.")] = False,
+    arguments: Annotated[
+        Literal["object", "text"],
+        Meta(description="Arguments of calls in `openai` messages: objects, or texts of JSON."),
+    ] = "object",
+    docid_field: Annotated[
+        str | None, Meta(description="Where results of ATIF name their document, e.g. extra.source.id.")
+    ] = None,
+    score_field: Annotated[str | None, Meta(description="Where they state its score, e.g. extra.relevance.")] = None,
     **publishing: Annotated[Any, Publishing],
 ) -> ConvertSummary:
     """Convert trajectories from one format to another, also from and to run folders."""
@@ -62,7 +70,8 @@ def convert(
     with bar(f"convert {folder_of(source)}") as progress:
         return convert_trajectories(
             folder_of(source), Path(out), to=to, source_format=source_format, only=only,
-            skip_unreadable=skip_unreadable, progress=progress, **asdict(build(Publishing, publishing)),
+            skip_unreadable=skip_unreadable, arguments=arguments, docid_field=docid_field, score_field=score_field,
+            progress=progress, **asdict(build(Publishing, publishing)),
         )  # fmt: skip
 
 

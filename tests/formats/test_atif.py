@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -8,8 +10,8 @@ import pytest
 
 from lrat_sim.errors import InputError, RecordError
 from lrat_sim.foreign.values import SourceRecord
-from lrat_sim.formats import About, read_any, recognise
-from lrat_sim.formats.atif import FORMAT, entry_of, record_of
+from lrat_sim.formats import About, Notes, convert, format_named, read_any, recognise
+from lrat_sim.formats.atif import FORMAT, entries_of, entry_of, record_of
 from lrat_sim.records import Turn
 
 HERE = SourceRecord(None, Path("here.json"))
@@ -85,8 +87,9 @@ def test_odd_trajectories_come_back_too(make, changes):
 
 def test_what_is_written_has_the_fields_of_the_format_and_no_others(make):
     record = record_of(make("t", end_reason="turn_limit"))
-    assert record["schema_version"] == "ATIF-v1.4"
-    assert record.keys() == {"schema_version", "session_id", "agent", "steps", "final_metrics", "extra"}
+    assert record["schema_version"] == "ATIF-v1.8"
+    fields = {"schema_version", "session_id", "trajectory_id", "agent", "steps", "final_metrics", "extra"}
+    assert record.keys() == fields
     assert record["agent"].keys() == {"name", "version", "model_name"}
     assert all(isinstance(value, str) for value in record["agent"].values())
     assert [step["step_id"] for step in record["steps"]] == list(range(1, 8))
@@ -100,6 +103,11 @@ def test_what_is_written_has_the_fields_of_the_format_and_no_others(make):
         assert {result["source_call_id"] for result in step.get("observation", {}).get("results", ())} == calls
     assert record["steps"][2]["metrics"] == {"prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0.25}
     assert record["final_metrics"]["total_steps"] == len(record["steps"])
+    first, second = record["steps"][2]["observation"]["results"]
+    listed = [{"document_id": "d1", "score": 8.5}, {"document_id": "d2", "score": 7.5}]
+    assert [first["extra"], second["extra"]] == [{"documents": listed}, {"documents": []}]
+    assert record["steps"][3]["observation"]["results"][0]["extra"] == {"document_id": "d2"}
+    assert record["steps"][4]["tool_calls"][0]["extra"] == {"error": "not JSON"}
     assert "reasoning_content" not in record["steps"][4]  # none is not the same as an empty one
 
 
@@ -190,16 +198,110 @@ def test_results_come_to_their_calls_however_a_writer_names_them(calls, observat
 
 def test_steps_that_were_copied_from_another_run_are_no_turns_but_kept():
     copied = agent("Said before.", ("c", "search", {"query": "old"}), results=[("c", SHOWN)], is_copied_context=True)
-    record = foreign(copied, agent("Exact Answer: Ann"), subagent_trajectories=[foreign()], trajectory_id="t")
+    record = foreign(copied, agent("Exact Answer: Ann"), trajectory_id="t")
     record["steps"][1]["is_copied_context"] = True  # the question is the question
     found = entry_of(record, HERE).trajectory
     assert (found.question, [turn.text for turn in found.turns]) == ("Who?", ["Exact Answer: Ann"])
     written = record_of(entry_of(record, HERE))
     assert written["steps"][2] == record["steps"][2]
-    assert written["subagent_trajectories"] == [foreign()]
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.2", "1.5", "1.8"])
+def with_subagents(answer, *subagents):
+    """A run that handed a question to others; a part of its observation refers to one."""
+    asked = agent("", ("c", "delegate", {"to": "s1"}), results=[("c", "it is Bob")])
+    asked["observation"]["results"][0]["subagent_trajectory_ref"] = [{"trajectory_id": "s1"}]
+    embedded = [foreign(agent(said)) | {"trajectory_id": f"s{n}"} for n, said in enumerate(subagents, start=1)]
+    return foreign(asked, agent(answer), subagent_trajectories=embedded)
+
+
+def test_subagents_become_runs_of_their_own_with_ids_kept_apart(tmp_path):
+    records = [with_subagents(answer, "Bob", "Bob", "Eve") for answer in ("Exact Answer: Ann", "Exact Answer: Amy")]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    found = [entry.trajectory for entry in read_any(tmp_path / "a.jsonl")]
+    assert [run.answer for run in found] == ["Ann", "Bob", "Bob", "Eve", "Amy", "Bob", "Bob", "Eve"]
+    assert len({run.id for run in found}) == 8
+    parents, others = [found[0], found[4]], [*found[1:4], *found[5:]]
+    # all ask the same question, and yet those of subagents are no samples of the task
+    assert {run.question for run in found} == {"Who?"}
+    assert len({run.task_id for run in parents}) == len({run.task_id for run in others}) == 1
+    assert parents[0].task_id != others[0].task_id
+    assert [run.extra["subagent_of"] for run in others] == [parents[0].id] * 3 + [parents[1].id] * 3
+    convert(tmp_path / "a.jsonl", tmp_path / "atif", to="atif")
+    back = {entry.trajectory.id: entry.trajectory for entry in read_any(tmp_path / "atif")}
+    assert back == {run.id: run for run in found}
+    (tmp_path / "atif" / "conversion.json").unlink()
+    named = [json.loads(file.read_text()).get("trajectory_id") for file in (tmp_path / "atif").iterdir()]
+    assert sorted(filter(None, named)) == ["s1", "s1", "s2", "s2", "s3", "s3"]  # to which the parents refer
+
+
+def test_what_is_wrong_with_a_subagent_is_said_with_its_number():
+    record = with_subagents("Exact Answer: Ann", "Bob")
+    record["subagent_trajectories"][0]["steps"][1]["source"] = "nobody"
+    with pytest.raises(RecordError, match="subagent 1: step 2 has no `source`"):
+        entries_of(record, HERE)
+
+
+def test_documents_and_scores_come_from_the_fields_of_results(tmp_path):
+    results = [
+        {"source_call_id": "x", "content": f"passage {n}", "extra": {"source": {"id": f"p{n}"}, "relevance": 5 - n}}
+        for n in range(2)
+    ]
+    results.append({"source_call_id": "y", "content": "all of it", "extra": {"source": {"id": "p1"}}})
+    calls = [("x", "search", {"query": "a"}), ("y", "open_page", {"n": 2})]
+    step = agent("", *calls) | {"observation": {"results": results}}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(foreign(step, agent("Exact Answer: Ann"))))
+    (plain,) = read_any(path)
+    assert [call.hits for call in plain.trajectory.calls()] == [None, None]  # no usual name
+    notes = Notes(docid_field="extra.source.id", score_field="extra.relevance")
+    (entry,) = read_any(path, "atif", notes)
+    searched, opened = entry.trajectory.calls()
+    assert searched.output == "passage 0\n\npassage 1"
+    assert [(hit.docid, hit.score, hit.rank) for hit in searched.hits or ()] == [("p0", 5.0, 1), ("p1", 4.0, 2)]
+    assert (opened.docid, opened.hits, opened.executed) == ("p1", None, {"n": 2})
+    assert entry_of(record_of(entry), HERE) == entry  # also without the names
+    with pytest.raises(InputError, match=r"no result in .* has the field 'extra\.docid'"):
+        list(read_any(path, "atif", Notes(docid_field="extra.docid")))
+    format_named("openai").write(iter([entry]), tmp_path / "a.jsonl", About())
+    with pytest.raises(InputError, match="are of results in ATIF"):
+        convert(tmp_path / "a.jsonl", tmp_path / "out", to="run", docid_field="extra.docid")
+
+
+@pytest.mark.parametrize("extra", [{"document_id": "p0", "score": 2}, {"docid": "p0", "retrieval_score": 2.0}])
+def test_usual_names_of_documents_need_no_option(extra):
+    result = {"source_call_id": "x", "content": [{"type": "text", "text": "a passage"}], "extra": extra}
+    step = agent("", ("x", "search", {"query": "a"})) | {"observation": {"results": [result]}}
+    (call,) = entry_of(foreign(step), HERE).trajectory.calls()
+    assert [(hit.docid, hit.score) for hit in call.hits or ()] == [("p0", 2.0)]
+
+
+def valid(path):
+    """What Harbor's own validator says of a file."""
+    command = [sys.executable, "-m", "harbor.utils.trajectory_validator", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def test_harbors_validator_passes_what_is_written(entries, tmp_path):
+    pytest.importorskip("harbor", reason="Harbor, whose validator this runs, is not installed (make test installs it)")
+    from harbor.utils.trajectory_validator import TrajectoryValidator
+
+    # ours, another's that was read before, one with subagents, and one with parts of content
+    subagents = entries_of(with_subagents("Exact Answer: Ann", "Bob", "Eve"), HERE)
+    parts = foreign(agent([{"type": "text", "text": "Exact Answer: Ann"}]))
+    every = [*entries, entry_of(FOREIGN, HERE), *subagents, entry_of(parts, HERE)]
+    assert FORMAT.write(iter(every), tmp_path / "out", About()) == len(every)
+    for file in sorted((tmp_path / "out").iterdir()):
+        validator = TrajectoryValidator()
+        assert validator.validate(file), validator.errors
+    assert valid(file) == (True, f"✓ Trajectory is valid: {file}\n")
+    broken = json.loads(file.read_text())
+    broken["steps"][0]["step_id"] = 7  # so that it can fail
+    file.write_text(json.dumps(broken))
+    assert "sequential from 1" in valid(file)[1]
+
+
+@pytest.mark.parametrize("version", [f"1.{minor}" for minor in range(9)])
 def test_every_version_is_read_and_stays_what_it_was(version):
     record = foreign(agent("Exact Answer: Ann")) | {"schema_version": f"ATIF-v{version}"}
     record["steps"] = [{**step, "step_id": 3 * place} for place, step in enumerate(record["steps"])]  # with gaps

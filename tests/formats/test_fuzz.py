@@ -21,17 +21,26 @@ from lrat_sim.formats import (
     format_named,
     inspect_ai,
     lrat,
+    nemo_gym,
     openai,
+    otel,
     read_any,
     recognise,
+    responses,
+    sessions,
     verifiers,
 )
 
 FILES = Path(__file__).parent / "files"
 HERE = SourceRecord(None, Path("here.json"))
-LRAT, ATIF, MESSAGES, INSPECT = (
-    json.loads((FILES / f"{name}.json").read_text()) for name in ("lrat", "atif", "messages", "inspect-rivers")
+LRAT, ATIF, MESSAGES, INSPECT, RESPONSES, NEMO_GYM = (
+    json.loads((FILES / f"{name}.json").read_text())
+    for name in ("lrat", "atif", "messages", "inspect-rivers", "responses", "nemo-gym")
 )
+for _repeated, _field in (("turns", "question"), ("model_calls", "request")):  # the history, which is left out
+    for _each in NEMO_GYM["ng_trajectory"][_repeated]:
+        del _each[_field]
+(SESSION,) = (source.value() for source in sessions.sessions_in(FILES / "session.jsonl"))
 RESULTS, TRACES = (
     [json.loads(line) for line in (FILES / f"verifiers-{name}.jsonl").read_text().splitlines()]
     for name in ("results", "traces")
@@ -61,12 +70,17 @@ SOURCES = {
         lambda record: [inspect_ai.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
     ),
     "inspect's header": ({key: value for key, value in INSPECT.items() if key != "samples"}, _of_header),
+    "responses": (RESPONSES, _one(responses.entry_of)),
+    "responses of ours": (responses.record_of(lrat.entry_of(LRAT, HERE)), _one(responses.entry_of)),
+    "session": (SESSION, _one(sessions.entry_of)),
+    "nemo-gym": (NEMO_GYM, lambda record: nemo_gym.entries_of(record, HERE)),
     "verifiers' results": (RESULTS[0], lambda record: verifiers.entries_of(record, HERE)),
     "verifiers' traces": (TRACES[0], lambda record: verifiers.entries_of(record, HERE)),
 }
 WHOLE = {"inspect's header"}
 """Of these not all is kept, by intention."""
-ROLES = {"system", "user", "assistant", "tool"}
+ROLES = {"system", "user", "assistant", "tool", "function_call", "function_call_output", "reasoning_text"}
+"""Names that a format's shape gives back: what is kept is what they stand for."""
 
 
 JUNK_TEXTS = st.text(max_size=30) | st.sampled_from([
@@ -162,6 +176,10 @@ def check_import(name, written):
     for entry in entries:  # and can be exported
         lrat.record_of(entry)
         openai.record_of(entry)
+        responses.record_of(entry)
+        nemo_gym.record_of(entry)
+        sessions.lines_of(entry)
+        otel.record_of(entry)
         again = json.loads(json.dumps(atif.record_of(entry)))
         if name.startswith("atif"):
             check_held(record, [atif.entry_of(again, HERE)])

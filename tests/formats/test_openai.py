@@ -30,7 +30,10 @@ def test_a_line_is_a_conversation_that_a_trainer_can_use(make):
     assert line["messages"][2]["reasoning_content"] == "First I look."
     assert "reasoning_content" not in line["messages"][7]  # none is not the same as an empty one
     assert line["messages"][5]["reasoning_content"] == ""
-    assert json.loads(line["messages"][2]["tool_calls"][0]["function"]["arguments"]) == {"query": ["q one", "q two"]}
+    assert line["messages"][2]["tool_calls"][0]["function"]["arguments"] == {"query": ["q one", "q two"]}
+    assert line["messages"][7]["tool_calls"][0]["function"]["arguments"] == "{'query"  # as the model wrote it
+    as_text = record_of(make("t"), objects=False)["messages"][2]["tool_calls"][0]["function"]["arguments"]
+    assert json.loads(as_text) == {"query": ["q one", "q two"]}
     assert line["tools"] == TOOLS
     assert all(isinstance(message["content"], str) for message in line["messages"])
     answered = {call["id"] for message in line["messages"] for call in message.get("tool_calls", ())}

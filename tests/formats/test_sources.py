@@ -32,7 +32,9 @@ def _messages(question):
     return _record("openai", question)["messages"]
 
 
-RECORDS = {format: partial(_record, format) for format in ("openai", "lrat", "atif", "verifiers")}
+RECORDS = {
+    format: partial(_record, format) for format in ("openai", "lrat", "atif", "verifiers", "responses", "nemo-gym")
+}
 QUESTIONS = ("Who is it?", "Who else is it?")
 
 
@@ -332,7 +334,7 @@ ODD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("to", [name for name in FORMATS if format_named(name).write is not None and name != "trec"])
+@pytest.mark.parametrize("to", [name for name in FORMATS if (it := format_named(name)).write and it.read])
 def test_odd_ids_come_back_from_every_format(to, tmp_path):
     lines = [
         {
