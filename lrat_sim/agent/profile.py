@@ -16,7 +16,7 @@ from lrat_sim.agent.tools import TOOLS, SearchWith
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
-from lrat_sim.models.call import Retries
+from lrat_sim.models.call import Api, Retries
 from lrat_sim.retrieval.result_format import ESCAPE_RULES
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
@@ -28,6 +28,8 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Seed = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
 
 HOW_SENT = ("name", "key_env", "timeout", "retries")  # they decide no answer, and so are outside the fingerprint
+NEWER = ("api",)
+"""Settings that older runs do not record: left out at their default, so that such an agent keeps its fingerprint."""
 
 
 class Sampling(Settings, frozen=True, kw_only=True):
@@ -67,6 +69,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     model: Annotated[str, Meta(min_length=1, description="litellm's name; sim/... is the simulated agent.")]
     name: Annotated[str, Meta(description="Name in tables; by default the file's.")] = ""
     protocol: Annotated[ProtocolName, Meta(description="Tool calls: native, in tags, or ReAct text.")] = "tools"
+    api: Annotated[Api, Meta(description="Chat completions, or OpenAI's Responses API.")] = "chat"
     prompt: Annotated[str, Meta(description="System prompt: name, path, or text of several lines.")] = "search-agent"
     answer_prompt: Annotated[str, Meta(description="Prompt for an answer at a limit; as `prompt`.")] = "answer-now"
     base_url: Annotated[str | None, Meta(description="Endpoint, where it is not the provider's own.")] = None
@@ -91,6 +94,10 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
             raise InputError(f"agent {self.name!r}: `simulation` is for sim/ models, not {self.model!r}; remove it.")
         if self.simulated and self.protocol != "tools":
             raise InputError(f"agent {self.name!r}: sim/ speaks protocol tools, not {self.protocol}; change it.")
+        if self.api == "responses" and (self.simulated or self.pass_reasoning == "inline"):
+            lack = "sim/ has no API" if self.simulated else "reasoning goes back by items, not inline"
+            remedy = "remove `api`" if self.simulated else "set `pass_reasoning` to reasoning_content, or to no"
+            raise InputError(f"agent {self.name!r}: with `api: responses`, {lack}; {remedy}.")
         fields = ("name", "model", "base_url", "key_env", "provider", "simulation")
         refuse_secrets("the agent", {field: getattr(self, field) for field in fields})
 
@@ -129,6 +136,9 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         """All of it as plain JSON, with the tokenizer's name and the ``fingerprint``: enough to rebuild it."""
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
         described["tokenizer"] = TOKENIZER
+        for field in msgspec.structs.fields(self):
+            if field.name in NEWER and described[field.name] == field.default:
+                del described[field.name]
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
         shown = {"tools": TOOLS, "wording": self.tool_protocol.wording(), "harmless": ESCAPE_RULES}
         return {**described, "fingerprint": fingerprint({**decisive, **shown})}
