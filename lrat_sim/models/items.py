@@ -1,7 +1,7 @@
 """The items of OpenAI's Responses API, and the chat messages that the loop, the cache and the records hold for them.
 
-A message that came by that API keeps its items, as they came, in the field :data:`ITEMS`.  They are sent again so, since
-a model needs its own reasoning (which may be encrypted) and the phases of its messages back.
+A message that came by that API keeps its items, as they came, in the field :data:`ITEMS`.  They are sent again so,
+since a model needs its own reasoning (which may be encrypted) and the phases of its messages back.
 """
 
 from __future__ import annotations

@@ -38,6 +38,8 @@ def import_litellm() -> ModuleType:
     warnings.filterwarnings(
         "ignore", r"coroutine '[\w.]*(completion|response_api_handler)' was never awaited", RuntimeWarning
     )
+    # nor is anybody helped by pages of warnings about a response whose items it does not know
+    warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
     # its own log repeats every failed call, which the attempts of a turn record already
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -57,9 +59,7 @@ class LiteLLMModel:
         if request.api == "responses":
             response = await litellm.aresponses(**_arguments(request))
             cost = known_cost(response._hidden_params.get("response_cost"))
-            # of what a server left out or misspells litellm would warn on the way out
-            reply = response.model_dump(exclude_none=True, warnings=False)
-            return read_response(reply, partial(read_usage, cost=cost))
+            return read_response(response.model_dump(exclude_none=True), partial(read_usage, cost=cost))
         response = await litellm.acompletion(**_arguments(request))
         if not response.choices:
             raise NoAnswer("the answer has no choices")

@@ -18,7 +18,7 @@ _STATUS = {"rate_limit_exceeded": 429, "insufficient_quota": 429, "invalid_promp
 
 
 class ResponseFailed(Exception):
-    """A response of the status ``failed``, whose error HTTP does not show; it has the status that would say the same."""
+    """A response of the status ``failed``, which comes with HTTP's 200; it has the status that its error stands for."""
 
     def __init__(self, error: Any):
         error = error if isinstance(error, Mapping) else {"message": error}

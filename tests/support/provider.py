@@ -253,9 +253,8 @@ def failing(fault: str, whole: Reply, task: int) -> Reply | None:
         case "truncated":
             return whole._replace(body=whole.body[: len(whole.body) // 2])
         case "empty":
-            return whole._replace(
-                body=msgspec.json.encode({**msgspec.json.decode(whole.body), "choices": [], "output": []})
-            )
+            nothing = {**msgspec.json.decode(whole.body), "choices": [], "output": []}
+            return whole._replace(body=msgspec.json.encode(nothing))
         case "html":
             return Reply(200, b"<html><body>One moment, please.</body></html>", kind="text/html")
         case "refused":
@@ -295,9 +294,9 @@ class Service:
         wrong = fault_of_items(self.plan, request, task) if "input" in request else None
         message = next_message(self.plan, request, task)
         used = usage_of(request, message)
-        whole = (
-            error(400, wrong) if wrong else Reply(body=_completion(request["model"], message, used, next(self.numbers)))
-        )
+        whole = Reply(body=_completion(request["model"], message, used, next(self.numbers)))
+        if wrong is not None:
+            whole = error(400, wrong)
         reply = whole if fault is None else failing(fault, whole, task)
         seen = {
             "at": arrived,

@@ -13,7 +13,6 @@ from lrat_sim.agent.tools import TOOLS
 from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
 
-
 _ONLY_COMMENTARY = "That was commentary. Go on: either call a tool, or give the final answer."
 
 
