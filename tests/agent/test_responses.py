@@ -7,6 +7,7 @@ import json
 import pytest
 import shapes
 
+from lrat_sim.agent.check import check_agent
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings, Limits, Sampling, load_agent
 from lrat_sim.agent.tools import MOST_ANSWERED, TOOLS
@@ -440,3 +441,15 @@ def test_a_profile_gets_back_what_its_model_said(scripted, name, monkeypatch):
         sent = {key: value for key, value in request.items() if key not in ("model", "input", "instructions", "tools")}
         sampling = {"max_output_tokens" if key == "max_tokens" else key: v for key, v in run.extra["sampling"].items()}
         assert sent == {"store": False, "include": ["reasoning.encrypted_content"], **sampling, **agent.provider}
+
+
+def test_check_says_that_the_reasoning_came_in_items(scripted, model):
+    def answer(request, _):
+        called = any(item.get("type") == "function_call" for item in request["input"])
+        return scripted.Reply(scripted.response([FINAL] if called else [SECRET, call()]))
+
+    with scripted.Server(answer) as server:
+        agent = AgentSettings(model=model, api="responses", base_url=server.url)
+        checks = {check.what: (check.state, check.detail) for check in check_agent(agent)}
+    assert checks["reasoning"] == ("ok", f"3 tokens, in {ITEMS}")
+    assert {checks[what][0] for what in ("endpoint", "protocol", "tool calls", "answer")} == {"ok"}
