@@ -18,7 +18,7 @@ from lrat_sim.agent.tools import SearchWith
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
-from lrat_sim.models.call import Retries
+from lrat_sim.models.call import Api, Retries
 from lrat_sim.retrieval.result_format import BROWSE, ESCAPE_RULES, SEARCH
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
@@ -34,7 +34,7 @@ Harness = Literal["loop", "rag", "closed-book"]
 _TOOLS_OF: dict[Harness, tuple[str, ...]] = {"rag": ("passages",), "closed-book": ()}
 
 HOW_SENT = ("name", "key_env", "timeout", "retries")  # they decide no answer, and so are outside the fingerprint
-NEWER = ("harness", "tools")
+NEWER = ("harness", "tools", "api")
 """Settings that older runs do not record: left out at their default, so that such an agent keeps its fingerprint."""
 
 
@@ -80,6 +80,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         DEFAULT_TOOLS
     )
     protocol: Annotated[ProtocolName, Meta(description="Tool calls: native, in tags, or ReAct text.")] = "tools"
+    api: Annotated[Api, Meta(description="Chat completions, or OpenAI's Responses API.")] = "chat"
     prompt: Annotated[str, Meta(description="System prompt: name, path, or text of several lines.")] = "search-agent"
     answer_prompt: Annotated[str, Meta(description="Prompt for an answer at a limit; as `prompt`.")] = "answer-now"
     base_url: Annotated[str | None, Meta(description="Endpoint, where it is not the provider's own.")] = None
@@ -104,6 +105,10 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
             raise InputError(f"agent {self.name!r}: `simulation` is for sim/ models, not {self.model!r}; remove it.")
         if self.simulated and self.protocol != "tools":
             raise InputError(f"agent {self.name!r}: sim/ speaks protocol tools, not {self.protocol}; change it.")
+        if self.api == "responses" and (self.simulated or self.pass_reasoning == "inline"):
+            lack = "sim/ has no API" if self.simulated else "reasoning goes back by items, not inline"
+            remedy = "remove `api`" if self.simulated else "set `pass_reasoning` to reasoning_content, or to no"
+            raise InputError(f"agent {self.name!r}: with `api: responses`, {lack}; {remedy}.")
         fields = ("name", "model", "base_url", "key_env", "provider", "simulation")
         refuse_secrets("the agent", {field: getattr(self, field) for field in fields})
 

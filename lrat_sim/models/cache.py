@@ -28,6 +28,7 @@ def call_key(request: Request) -> bytes:
     tool_choice = request.tool_choice if request.tools else None
     decisive: list[Any] = [request.model, request.messages, request.tools, tool_choice]
     decisive += [request.sampling, request.extra, request.base_url, request.sample]
+    decisive += [] if request.api == "chat" else [request.api]
     encoded, key = memoryview(msgspec.json.encode(decisive, order="sorted")), hashlib.sha256()
     for start in range(0, len(encoded), _PIECE):
         key.update(encoded[start : start + _PIECE])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta, Struct
 
@@ -21,6 +21,9 @@ class Retries(Settings, frozen=True, kw_only=True):
     seconds: Annotated[NotNegative, Meta(description="Seconds after which no further attempt begins.")] = 300.0
 
 
+Api = Literal["chat", "responses"]  # chat completions, or OpenAI's Responses API
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """One call: what is sent, and where."""
 
@@ -34,6 +37,7 @@ class Request(Struct, frozen=True, kw_only=True):
     timeout: float = 300.0  # seconds of one attempt
     retries: Retries = Retries()
     extra: dict[str, Any] = {}  # parameters of one provider, sent like `sampling` as they are
+    api: Api = "chat"
     sample: int = 0  # not sent: distinguishes several answers to one question in a cache
 
     @property
@@ -52,7 +56,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """A model's answer as it arrived: an OpenAI-shaped message, its usage, and why it ended."""
+    """A model's answer as it arrived: an OpenAI-shaped message or its items, its usage, and why it ended."""
 
     message: dict[str, Any]
     usage: Usage

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import warnings
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +20,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.keys import read_environment, read_key
 from lrat_sim.models.budget import Price, known_cost, read_usage
 from lrat_sim.models.call import Answer, NoAnswer, Request, is_own
+from lrat_sim.models.responses import read_response, request_body
 from lrat_sim.models.transport import reach_directly
 
 
@@ -34,7 +35,11 @@ def import_litellm() -> ModuleType:
     # our retries count and record each attempt; litellm's embeddings take a max_retries of 0 for none given
     litellm.DEFAULT_MAX_RETRIES = 0  # type: ignore[attr-defined]  # litellm only imports it there
     # litellm creates a coroutine in a thread; a call that is cancelled meanwhile leaves it behind, never started
-    warnings.filterwarnings("ignore", r"coroutine '[\w.]*completion' was never awaited", RuntimeWarning)
+    warnings.filterwarnings(
+        "ignore", r"coroutine '[\w.]*(completion|response_api_handler)' was never awaited", RuntimeWarning
+    )
+    # nor is anybody helped by pages of warnings about a response whose items it does not know
+    warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
     # its own log repeats every failed call, which the attempts of a turn record already
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -48,9 +53,14 @@ class LiteLLMModel:
         import_litellm()  # which takes seconds, and must not count as a call's
 
     async def answer(self, request: Request) -> Answer:
-        """One call of ``litellm.acompletion``."""
+        """One call of ``litellm.acompletion``, or of ``litellm.aresponses``."""
         reach_directly(request.base_url)
-        response = await import_litellm().acompletion(**_arguments(request))
+        litellm: Any = import_litellm()
+        if request.api == "responses":
+            response = await litellm.aresponses(**_arguments(request))
+            cost = known_cost(response._hidden_params.get("response_cost"))
+            return read_response(response.model_dump(exclude_none=True), partial(read_usage, cost=cost))
+        response = await litellm.acompletion(**_arguments(request))
         if not response.choices:
             raise NoAnswer("the answer has no choices")
         choice = response.choices[0]
@@ -83,11 +93,15 @@ def _arguments(request: Request) -> dict[str, Any]:
     # litellm leaves out a content that is None, without which the chat template of a self-hosted server may fail;
     # hosted providers each want something else in its place, which litellm knows
     own_server = request.base_url and request.provider in ("openai", *compatible)
-    arguments: dict[str, Any] = {
-        **request.parameters(),
-        "model": request.model,
+    if request.api == "responses":
+        body = _for_responses(request)
+    else:
         # a list of its own, since litellm may change it
-        "messages": with_content(request.messages) if own_server else list(request.messages),
+        messages = with_content(request.messages) if own_server else list(request.messages)
+        body = {**request.parameters(), "messages": messages}
+    arguments: dict[str, Any] = {
+        **body,
+        "model": request.model,
         "timeout": request.timeout,
         "max_retries": 0,
         "num_retries": 0,
@@ -103,6 +117,13 @@ def _arguments(request: Request) -> dict[str, Any]:
     elif request.base_url is not None and request.provider == "openai":
         arguments["api_key"] = "none"  # a self-hosted server must not be sent the key of another one
     return arguments
+
+
+def _for_responses(request: Request) -> dict[str, Any]:
+    """The body of a request; parameters of sampling that are not the API's own go apart, or litellm drops them."""
+    body = request_body(request)
+    apart = {name: body.pop(name) for name in ("presence_penalty", "seed", "stop") if name in body}
+    return {**body, "extra_body": {**apart, **(body.get("extra_body") or {})}} if apart else body
 
 
 class ModelFacts(Struct, frozen=True):

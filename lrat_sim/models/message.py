@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lrat_sim.foreign.values import recordable
+from lrat_sim.models.items import ITEMS, as_chat, is_commentary
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
@@ -30,6 +32,7 @@ class Message(Struct, frozen=True, kw_only=True):
     content: str | None = None  # the text as it was written, where reasoning was taken out of it
     apart: str | None = None  # the reasoning that did not stand in the text
     shapes: list[str] = []  # where reasoning stood: fields, `content` for its parts, `inline`
+    commentary: bool = False  # whether the model says that its text is not its answer
 
 
 def read_message(raw: dict[str, Any]) -> Message:
@@ -43,8 +46,13 @@ def read_message(raw: dict[str, Any]) -> Message:
 
     Calls are ``tool_calls``, the older ``function_call``, parts of the type ``tool_use``, and where there are none
     of these, what gpt-oss left in its text.  Arguments given as a mapping become the text of it.
+
+    Items of the Responses API are read as the message that says the same.
     """
     raw = recordable(raw)
+    if isinstance(items := raw.get(ITEMS), list):
+        read = read_message(as_chat(items))
+        return replace(read, raw=raw, commentary=is_commentary(items), shapes=[ITEMS] if read.shapes else [])
     written, parts, thought = _content(raw.get("content"))
     stated = _stated(raw)
     reasoning = apart = _once([*stated.values(), *thought])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,7 @@ from lrat_sim.keys import read_environment, read_key
 from lrat_sim.models.budget import read_usage
 from lrat_sim.models.call import Answer, NoAnswer, Request
 from lrat_sim.models.litellm_model import import_litellm, model_facts, with_content
+from lrat_sim.models.responses import read_response, request_body
 from lrat_sim.models.transport import pooled_client
 
 if TYPE_CHECKING:
@@ -33,12 +35,17 @@ class OpenAIModel:
         import_litellm()  # which knows prices
 
     async def answer(self, request: Request) -> Answer:
-        """One POST to ``/chat/completions``."""
+        """One POST to ``/chat/completions``, or to ``/responses``."""
         assert request.base_url is not None
         # without a key of its own a server must not be sent the one that is meant for another
         key = (read_key(request.key_env) if request.key_env is not None else None) or "none"
+        model, price = request.model.partition("/")[2], model_facts(request.model).price
+        if request.api == "responses":
+            body = {"model": model, **request_body(request)}
+            reply = await post(request.base_url, key, "/responses", body, request.timeout)
+            return read_response(reply, partial(read_usage, price=price))
         body = {
-            "model": request.model.partition("/")[2],
+            "model": model,
             "messages": with_content(request.messages),
             **request.parameters(),
         }
@@ -51,7 +58,7 @@ class OpenAIModel:
         reason = choice.get("finish_reason")
         return Answer(
             message={name: value for name, value in message.items() if value is not None},
-            usage=read_usage(reply.get("usage"), price=model_facts(request.model).price),
+            usage=read_usage(reply.get("usage"), price=price),
             finish_reason=reason if isinstance(reason, str) else None,
         )
 

@@ -19,12 +19,13 @@ WANTED = {"agentcpm-explore", "glm-4", "gpt-oss", "minimax-m2", "openai-tools", 
 WANTED |= {"tongyi-deepresearch", "webexplorer"}
 NAMES = catalog.names("agents")
 REAL = [name for name in NAMES if not name.startswith("simulated")]
+CHAT = list(shapes.SHAPES)  # what the Responses API makes of the others is in test_responses.py
 TASK = Task(id="q1", question="Who designed Brindle Lighthouse?", answers=["Maren Oxley"], canary="one canary")
 
 
 def test_every_backbone_has_a_profile():
     assert set(NAMES) >= WANTED
-    assert set(shapes.SHAPES) == set(REAL)
+    assert set(shapes.SHAPES) | set(shapes.RESPONSES) == set(REAL)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,7 +52,8 @@ def test_a_real_agent_has_the_limits_of_the_paper_and_a_known_window(name):
     agent = load_agent(name)
     limits = agent.limits
     assert (limits.k, limits.snippet_tokens, limits.document_tokens, limits.turns) == (10, 64, 512, 50)
-    assert (agent.sampling.temperature, agent.sampling.top_p) == (0.85, 0.95)
+    if agent.sampling.temperature is not None or agent.api == "chat":
+        assert (agent.sampling.temperature, agent.sampling.top_p) == (0.85, 0.95)
     assert agent.window or agent.model.startswith("openai/gpt")
 
 
@@ -74,6 +76,7 @@ OTHER = {
     "harness": "rag",
     "tools": ("deduplicated_search", "get_document", "find_in_document"),
     "name": "other",
+    "api": "responses",
     "protocol": "react",
     "prompt": "search-agent-react",
     "answer_prompt": "answer-now-react",
@@ -134,7 +137,9 @@ def played(scripted, monkeypatch):
         said = shapes.messages(given, TASK.question, "1")
         replies = [scripted.Reply(scripted.body(message)) for message in said]
         with scripted.Server(lambda _, number: replies[min(number, len(replies) - 1)]) as server:
-            agent = load_agent(name, {"base_url": server.url, "key_env": "SOME_KEY", "retries.attempts": 1, **changed})
+            agent = load_agent(
+                name, {"api": "chat", "base_url": server.url, "key_env": "SOME_KEY", "retries.attempts": 1, **changed}
+            )
             run = asyncio.run(run_task(TASK, agent, scripted.Tiny()))
         return run, server.requests
 
@@ -142,7 +147,7 @@ def played(scripted, monkeypatch):
 
 
 CASES = [
-    *((name, shapes.SHAPES[name], {}) for name in REAL),
+    *((name, shapes.SHAPES[name], {}) for name in CHAT),
     *((name, shapes.ALSO[name], {}) for name in ("gpt-oss", "tongyi-deepresearch")),
     ("minimax-m2", shapes.ALSO["minimax-m2"], {"pass_reasoning": "inline", "provider": {}}),
     ("glm-4", shapes.ALSO["glm-4"], {"pass_reasoning": "reasoning"}),
@@ -187,7 +192,7 @@ def test_reasoning_details_go_back_as_they_came(played):
     assert [each["reasoning_details"] for each in back] == [each["reasoning_details"] for each in said[:2]]
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", CHAT)
 def test_a_request_holds_what_the_profile_says_and_no_more(played, name):
     run, requests = played(name, shapes.SHAPES[name])
     agent = load_agent(name)

@@ -18,6 +18,7 @@ PROFILES = [
     "glm-4",
     "gpt-oss",
     "minimax-m2",
+    "openai-responses",
     "openai-tools",
     "react-text",
     "tongyi-deepresearch",
@@ -82,17 +83,21 @@ def check_attempts(trajectory, requests):
     assert not stated - Counter(status for status, _ in recorded)
 
 
-def check_settings(trajectory, requests, tools):
+def check_settings(trajectory, requests, provider):
     """What is recorded as sent is what the server saw, all of it."""
     agent = trajectory.agent
     body = {**agent["provider"], **agent["provider"].get("extra_body", {})}
+    tools = TOOLS
     sent = {key: value for key, value in {**trajectory.extra["sampling"], **body}.items() if key != "extra_body"}
+    if agent.get("api") == "responses":
+        sent = {"max_output_tokens" if name == "max_tokens" else name: value for name, value in sent.items()}
+        tools = [{"type": "function", **tool["function"], "strict": False} for tool in TOOLS]
     for request in requests:
         seen = dict(request["parameters"])
         if seen.pop("tool_choice", None) is not None:
             assert request["tools"] is not None
         assert seen == sent
-        assert request["tools"] == (tools if agent["protocol"] == "tools" else None)
+        assert request["tools"] == (provider.fingerprint(tools) if agent["protocol"] == "tools" else None)
         assert request["model"] == agent["model"].partition("/")[2]
 
 
@@ -125,7 +130,7 @@ def test_no_task_is_lost_doubled_or_wrongly_counted_at_20_percent_faults(
     seen = by_task(requests)
     for trajectory in first:
         check_attempts(trajectory, seen[number_of(trajectory)])
-        check_settings(trajectory, seen[number_of(trajectory)], provider.fingerprint(TOOLS))
+        check_settings(trajectory, seen[number_of(trajectory)], provider)
         if profile not in provider.shapes.SILENT:
             said = [turn.reasoning.strip() for turn in trajectory.turns]
             assert said == [provider.thought(number_of(trajectory), turn) for turn in range(len(said))]

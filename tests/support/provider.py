@@ -119,7 +119,8 @@ def thought(task: int, turn: int) -> str:
 
 def next_message(plan: Plan, request: dict[str, Any], task: int) -> dict[str, Any]:
     """The assistant's next message in a conversation, in the shape of the profile that the model is named for."""
-    messages, shape = request["messages"], shapes.SHAPES[request["model"]]
+    messages = request["messages"]
+    shape = (shapes.RESPONSES if "input" in request else shapes.SHAPES)[request["model"]]
     turn = sum(message["role"] == "assistant" for message in messages)
     if turn >= plan.calls(task) or forced(request):
         return _worded(shape[2], plan.answer(task) or "unknown", task, turn)
@@ -140,9 +141,48 @@ def _worded(shape: shapes.Shape, given: str, task: int, turn: int) -> dict[str, 
     for stated in (shapes.FIRST, shapes.SECOND, shapes.THIRD):
         text = text.replace(stated, thought(task, turn))
     told: dict[str, Any] = json.loads(text.replace(f"Exact Answer: {shapes.EXACT}", f"Exact Answer: {given}"))
+    if "output" in told:
+        own = [{name: f"{item[name]}{turn}" for name in ("id", "call_id") if name in item} for item in told["output"]]
+        told["output"] = [{**item, **ids} for item, ids in zip(told["output"], own, strict=True)]
     if "tool_calls" in told:
         told["tool_calls"] = [{**call, "id": f"{call['id']}{turn}"} for call in told["tool_calls"]]
     return told
+
+
+def as_chat(request: dict[str, Any]) -> dict[str, Any]:
+    """A request with its ``messages``; a model's items are one message, which has them under ``items``."""
+    if "input" not in request:
+        return request
+    messages: list[dict[str, Any]] = [{"role": "system", "content": request["instructions"]}]
+    for item in request["input"]:
+        if item.get("type") == "function_call_output":
+            messages.append({"role": "tool", "content": item["output"]})
+        elif item.get("role", "assistant") != "assistant":
+            messages.append(item)
+        elif messages[-1]["role"] == "assistant":
+            messages[-1]["items"].append(item)
+        else:
+            messages.append({"role": "assistant", "items": [item]})
+    return {**request, "messages": messages}
+
+
+def fault_of_items(plan: Plan, request: dict[str, Any], task: int) -> str | None:
+    """What OpenAI would refuse of a conversation of items, or what is not as it was said; None for nothing."""
+    if request.get("store") is not False or "reasoning.encrypted_content" not in request.get("include", []):
+        return "the reasoning is not asked for, or is to be stored"
+    called = [item["call_id"] for item in request["input"] if item.get("type") == "function_call"]
+    if called != [item["call_id"] for item in request["input"] if item.get("type") == "function_call_output"]:
+        return "not every call has its output"
+    for number, message in enumerate(request["messages"]):
+        if "items" in message:
+            said = next_message(plan, {**request, "messages": request["messages"][:number], "tool_choice": None}, task)
+            wanted = [
+                {k: v for k, v in item.items() if v is not None and (k, item["type"]) != ("status", "reasoning")}
+                for item in said["output"]
+            ]
+            if message["items"] != wanted:
+                return f"the items of message {number} are not as they were said"
+    return None
 
 
 def forced(request: dict[str, Any]) -> bool:
@@ -213,7 +253,8 @@ def failing(fault: str, whole: Reply, task: int) -> Reply | None:
         case "truncated":
             return whole._replace(body=whole.body[: len(whole.body) // 2])
         case "empty":
-            return whole._replace(body=msgspec.json.encode({**msgspec.json.decode(whole.body), "choices": []}))
+            nothing = {**msgspec.json.decode(whole.body), "choices": [], "output": []}
+            return whole._replace(body=msgspec.json.encode(nothing))
         case "html":
             return Reply(200, b"<html><body>One moment, please.</body></html>", kind="text/html")
         case "refused":
@@ -239,7 +280,7 @@ class Service:
     def answer(self, body: bytes) -> tuple[Reply | None, float]:
         """The reply, None for a cut connection, and the seconds until it comes."""
         arrived = time.time()
-        request = msgspec.json.decode(body)
+        request = as_chat(msgspec.json.decode(body))
         messages, parameters = request["messages"], {key: request[key] for key in request if key not in _NAMED}
         task = int(_TASK.search(next(_text(each) for each in messages if each["role"] == "user"))[1])  # type: ignore[index]
         # not by its texts: the plan shall outlast a change of the prompts
@@ -250,9 +291,12 @@ class Service:
         if not over:
             self.attempts[conversation] = attempt + 1
         fault = "capacity" if over else self._fault(request, task, conversation, attempt)
+        wrong = fault_of_items(self.plan, request, task) if "input" in request else None
         message = next_message(self.plan, request, task)
         used = usage_of(request, message)
         whole = Reply(body=_completion(request["model"], message, used, next(self.numbers)))
+        if wrong is not None:
+            whole = error(400, wrong)
         reply = whole if fault is None else failing(fault, whole, task)
         seen = {
             "at": arrived,
@@ -286,10 +330,15 @@ class Service:
         return self.plan.fault(conversation, attempt)
 
 
-_NAMED = ("messages", "tools", "model")
+_NAMED = ("messages", "tools", "model", "input", "instructions", "store", "include")
 
 
 def _completion(model: str, message: dict[str, Any], usage: dict[str, int], number: int) -> bytes:
+    if "output" in message:
+        head = {"id": f"resp_{number}", "object": "response", "created_at": 1_700_000_000, "model": model}
+        used = {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
+        whole = {**head, "status": "completed", "output": message["output"], "usage": {**usage, **used}}
+        return msgspec.json.encode(whole)
     reason = "tool_calls" if "tool_calls" in message else "stop"
     head = {"id": f"chatcmpl-{number}", "object": "chat.completion", "created": 1_700_000_000, "model": model}
     choices = [{"index": 0, "finish_reason": reason, "message": message}]

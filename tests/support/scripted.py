@@ -89,6 +89,14 @@ def body(message: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {**head, "choices": [choice], "usage": usage, **more}
 
 
+def response(output: Any, **more: Any) -> dict[str, Any]:
+    """A response of the Responses API around its items."""
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    usage |= {"input_tokens_details": {"cached_tokens": 4}, "output_tokens_details": {"reasoning_tokens": 3}}
+    head = {"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "completed", "error": None}
+    return {**head, "incomplete_details": None, "output": output, "usage": usage, **more}
+
+
 Script = Callable[[list[dict[str, Any]], dict[str, Any]], dict[str, Any]]
 
 

@@ -128,6 +128,51 @@ ALSO: dict[str, list[Shape]] = {
 """The same from another server, with the same thoughts."""
 
 
+def _thought(thought: str, shown: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "reasoning", "id": "rs_", **shown, "status": None, "encrypted_content": f"sealed: {thought}"}
+
+
+def _shown(thought: str) -> dict[str, Any]:
+    """As vLLM shows reasoning."""
+    return {"summary": [], "content": [{"type": "reasoning_text", "text": thought}]}
+
+
+def _summed(thought: str) -> dict[str, Any]:
+    """As OpenAI sums reasoning up."""
+    return {"summary": [{"type": "summary_text", "text": thought}]}
+
+
+def _spoken(text: str, **more: Any) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": None}]
+    return {"type": "message", "id": "msg_", "role": "assistant", "status": "completed", "content": content, **more}
+
+
+def _item(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    called = {"call_id": "call_", "name": name, "arguments": json.dumps(arguments), "status": "completed"}
+    return {"type": "function_call", "id": "fc_", **called}
+
+
+RESPONSES: dict[str, list[Shape]] = {
+    "gpt-oss": [
+        lambda question, _: {"output": [_thought(FIRST, _shown(FIRST)), _item("search", {"query": question})]},
+        lambda _, docid: {"output": [_thought(SECOND, _shown(SECOND)), _item("get_document", {"docid": docid})]},
+        {"output": [_thought(THIRD, _shown(THIRD)), _spoken(FINAL)]},
+    ],
+    "openai-responses": [
+        lambda question, _: {
+            "output": [
+                _thought(FIRST, _summed(FIRST)),
+                _spoken("I look for it.", phase="commentary"),
+                _item("search", {"query": question}),
+            ]
+        },
+        lambda _, docid: {"output": [_thought(SECOND, _summed(SECOND)), _item("get_document", {"docid": docid})]},
+        {"output": [_thought(THIRD, _summed(THIRD)), _spoken(FINAL, phase="final_answer")]},
+    ],
+}
+"""By the Responses API: its items under ``output``; ids end with what distinguishes them."""
+
+
 def messages(shapes: list[Shape], question: str, docid: str) -> list[dict[str, Any]]:
     """The messages themselves for one question and one document."""
     return [shape(question, docid) if callable(shape) else shape for shape in shapes]

@@ -12,6 +12,7 @@ from lrat_sim.agent.answer import states_answer
 from lrat_sim.agent.marks import PATTERNS
 from lrat_sim.agent.text_calls import call_start, read_text_calls
 from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, open_tools
+from lrat_sim.models.items import ITEMS, without_reasoning
 from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
 
@@ -32,6 +33,7 @@ class ParsedMessage(Struct, frozen=True, kw_only=True):
     apart: str | None = None  # reasoning that came in a field of its own, so that `written` does not hold it
     raw: dict[str, Any] | None = None  # as received, where it holds more than reasoning, text and calls
     remind: bool = True  # whether a message without call and answer gets the protocol's reminder
+    reminder: str | None = None  # one of its own
 
     @property
     def silent(self) -> bool:
@@ -39,15 +41,21 @@ class ParsedMessage(Struct, frozen=True, kw_only=True):
         return not (self.calls or (self.reasoning or "").strip() or (self.written or "").strip())
 
     def reasoning_fields(self, pass_reasoning: PassReasoning) -> dict[str, Any]:
-        """The fields by which reasoning goes back beside the content; none for ``no``, blocks alone for ``inline``."""
-        if pass_reasoning == "no":
-            return {}
+        """The fields by which reasoning goes back beside the content; none for ``no``, blocks alone for ``inline``.
+
+        The items of the Responses API hold it, and more that must go back.
+        """
         raw = self.raw or {}
+        items = raw.get(ITEMS)
+        if pass_reasoning == "no":
+            return {ITEMS: without_reasoning(items)} if items else {}
         beside = raw.get("provider_specific_fields")  # where litellm puts what it does not know
         beside = beside if isinstance(beside, dict) else {}
         # signed, so that they must come back as they were
         blocks = raw.get("thinking_blocks") or beside.get("thinking_blocks")
         fields: dict[str, Any] = {"thinking_blocks": blocks} if blocks else {}
+        if items:
+            fields[ITEMS] = items
         if pass_reasoning == "reasoning_details":
             details = raw.get("reasoning_details") or beside.get("reasoning_details")
             if not details and self.apart is not None:

@@ -13,6 +13,8 @@ from lrat_sim.agent.tool import Tool
 from lrat_sim.models.message import Message, ToolCall
 from lrat_sim.records import Call
 
+_ONLY_COMMENTARY = "That was commentary. Go on: either call a tool, or give the final answer."
+
 
 class Native(Protocol):
     """The calls are fields of the message, the outputs messages of their own."""
@@ -45,16 +47,18 @@ class Native(Protocol):
                 text = (read.text or None) if calls else text
                 raw = self.as_received(message, message.content or message.text, reasoning)
         plain = None if remind else self.plainly(text, calls)
+        commentary = message.commentary and plain is not None and not calls
         return ParsedMessage(
             reasoning=reasoning,
             text=text if text and text.strip() else None,
             calls=calls,
-            answer=plain,
+            answer=None if commentary else plain,
             plain=plain,
             written=text,
             apart=reasoning,
             raw=raw,
-            remind=remind,
+            remind=remind or commentary,
+            reminder=_ONLY_COMMENTARY if commentary else None,
         )
 
     def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
