@@ -30,6 +30,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     seeds: int = 1
     over_tasks: dict[str, float | None] = {}  # standard error of each mean from the spread over tasks
     over_seeds: dict[str, float | None] = {}  # standard deviation of each mean between seeds
+    # runs by how they ended, ``forced`` of those answered at a limit; turns, and those of them without reasoning
+    counts: dict[str, int] = {}
     runs: list[str] = []  # run folders, one a seed, relative to the comparison's, where they are known
 
 

@@ -127,9 +127,9 @@ def render(comparison: Comparison) -> RenderableType:
 
 
 def comparison_tables(comparison: Comparison, prefix: str = "") -> list[Table]:
-    """Means, retrieval, differences from the base and the other pairs, each where there is something to show; with a
-    prefix of their slugs."""
-    tables = [_means(comparison), _retrieval(comparison), _differences(comparison), _other_pairs(comparison)]
+    """Means, retrieval, how runs ended, differences from the base and the other pairs, each where there is something to
+    show; with a prefix of their slugs."""
+    tables = [part(comparison) for part in (_means, _retrieval, _endings, _differences, _other_pairs)]
     return [replace(table, slug=prefix + table.slug) for table in tables if table.rows]
 
 
@@ -190,6 +190,33 @@ def _retrieval(comparison: Comparison) -> Table:
     return _by_arm(comparison, columns, slug="retrieval", title=title, records=records, notes=notes)
 
 
+def _endings(comparison: Comparison) -> Table:
+    """How the runs of each arm ended, and the share of turns without reasoning; empty where it was not counted."""
+
+    def silent(arm: Summary) -> float | None:
+        turns = arm.counts["all_turns"]
+        return arm.counts["silent_turns"] / turns if turns else None
+
+    columns: dict[str, Column] = {
+        "answered": lambda arm: f"{arm.counts['answered']:,}",
+        "of which forced": lambda arm: f"{arm.counts['forced']:,}",
+        "unanswered": lambda arm: f"{arm.counts['unanswered']:,}",
+        "errors": lambda arm: f"{arm.counts['errors']:,}",
+        "turns": lambda arm: f"{arm.counts['all_turns']:,}",
+        "without reasoning, %": lambda arm: number(silent(arm), scale=100),
+    }
+    if not all(arm.counts for arm in comparison.summaries):
+        columns = {}
+    return _by_arm(
+        comparison,
+        columns,
+        slug="endings",
+        title="How runs ended, and turns without reasoning",
+        records=[{"arm": arm.name, **arm.counts} for arm in comparison.summaries],
+        notes=["Forced: answered at a limit, where the agent is told to answer now."],
+    )
+
+
 def _by_arm(comparison: Comparison, columns: Mapping[str, Column], **fields: Any) -> Table:
     """A row an arm; none where there are no columns."""
     arms = comparison.summaries if columns else []
@@ -204,6 +231,8 @@ def _left_out(comparison: Comparison) -> list[str]:
             bounds = interval(arm.success_low, arm.success_high, scale=100).replace(" to ", " and ")
             left_out = f"{arm.ungraded:,} answers were not graded and are left out"
             notes.append(f"{arm.name}: {left_out}; success lies between {bounds} %.")
+        if forced := arm.counts.get("forced"):
+            notes.append(f"{arm.name}: {forced:,} of {arm.counts['answered']:,} answers were forced at a limit.")
         if arm.not_run:
             notes.append(f"{arm.name}: {arm.not_run:,} tasks were not run and count as failures.")
     return notes
