@@ -106,7 +106,7 @@ def arms_of(comparisons: Sequence[Comparison]) -> list[str]:
 def series_of(comparison: Comparison) -> str:
     """What comparisons that differ in k only have in common: agent, task set and split; empty where it is unknown."""
     agent, task_set, split = (comparison.setting.get(name) for name in ("agent", "task_set", "split"))
-    return f"{agent} on {task_set}, {split}" if agent else ""
+    return f"{agent} on {task_set}{f', {split}' if split else ''}" if agent else ""
 
 
 def by_series(comparisons: Sequence[Comparison]) -> list[tuple[str, list[Comparison]]]:

@@ -58,8 +58,8 @@ def results_table(
                 records.append({**where, "arm": arm, **own, **_result_record(comparison, arm)})
         tasks = ", ".join(dict.fromkeys(f"{member.tasks_asked:,} tasks" for member in members))
         groups.append(Group(rows, title=f"{series}, {tasks}" if series and not alone else None))
-    columns = ["retriever", *["k"] * (not alone), *further, "success, %", "±", *["± seeds"] * seeded, "errors"]
-    columns += ["gain, points", INTERVAL, "p, Holm", "evidence recall, %", "steps"]
+    columns = [_arm_kind(comparisons), *["k"] * (not alone), *further, "success, %", "±", *["± seeds"] * seeded]
+    columns += ["errors", "gain, points", INTERVAL, "p, Holm", "evidence recall, %", "steps"]
     base = comparisons[0].base if alone else "the base of the same comparison"
     notes = [f"±: 95 % of the noise from tasks. Gain: over {base}, paired by task; p is corrected for all tests."]
     notes += ["± seeds: standard deviation between seeds."] * seeded
@@ -221,7 +221,7 @@ def _by_arm(comparison: Comparison, columns: Mapping[str, Column], **fields: Any
     """A row an arm; none where there are no columns."""
     arms = comparison.summaries if columns else []
     rows = [_arm_row(comparison, arm.name, [cell(arm) for cell in columns.values()]) for arm in arms]
-    return Table(columns=["retriever", *columns], groups=[Group(rows)], **fields)
+    return Table(columns=[_arm_kind([comparison]), *columns], groups=[Group(rows)], **fields)
 
 
 def _left_out(comparison: Comparison) -> list[str]:
@@ -343,6 +343,11 @@ def _shown_measures(comparison: Comparison, *, retrieval: bool) -> list[Measure]
 
 def _arm_row(comparison: Comparison, arm: str, cells: Sequence[str]) -> Row:
     return Row([_role(comparison, arm), *cells], arm=arm)
+
+
+def _arm_kind(comparisons: Sequence[Comparison]) -> str:
+    """What the arms are called: retrievers, or recorded runs."""
+    return "run" if any(comparison.setting.get("arms") == "runs" for comparison in comparisons) else "retriever"
 
 
 def _role(comparison: Comparison, arm: str) -> str:
