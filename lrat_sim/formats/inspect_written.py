@@ -1,9 +1,9 @@
 """Trajectories written as a log of inspect_ai, schema 2: an ``.eval`` archive, or JSON where the name ends otherwise.
 
 A trajectory is a sample and its number the epoch.  Its messages stand in the sample; a model event a turn and a tool
-event a call have tokens and seconds.  The prompts of these events are in the pool ``events_data``, and its long texts
-in ``attachments``, as inspect_ai keeps them.  A judge is a scorer.  ``metadata`` has the evidence, and under ``lrat_sim``
-what a sample has no field for.  A log is of one agent: runs of several are refused.
+event a call have tokens and seconds.  The prompts of these events are in the pool ``events_data``, whose long texts are
+``attachments``, as inspect_ai keeps them.  A judge is a scorer.  ``metadata`` has the evidence, and under
+``lrat_sim`` what a sample has no field for.  A log is of one agent: runs of several are refused.
 """
 
 from __future__ import annotations

@@ -104,7 +104,8 @@ def compare_recorded(
     }  # fmt: skip
     runs = {arm.name: [Path(os.path.relpath(arm.run, folder)).as_posix()] for arm in arms}
     made = compare(tables, arms[0].name, None, asked, seed=seed, setting=setting, runs=runs)
-    made = replace(made, answer=" ".join([*notes, *_unstated(made), made.answer]))
+    notes += _judges(arms) + _unstated(made)
+    made = replace(made, answer=" ".join([*notes, made.answer]))
     save(made, folder / COMPARISON)
     cell = Cell(
         agent=setting["agent"], task_set="recorded runs", split="", k=K, seeds=[seed], tasks=len(asked),
@@ -226,7 +227,7 @@ def _matched(arms: Sequence[_Arm]) -> tuple[list[str], list[str]]:
     notes = []
     if dropped := before - sum(len(arm.rows) for arm in arms):
         less = len(every) - len(asked)
-        tasks = f", with {less:,} of {len(every):,} tasks" if less else ""
+        tasks = f", with {less:,} of {len(every):,} tasks," if less else ""
         notes.append(f"{dropped:,} runs{tasks} are left out, since not every arm has that task and sample.")
     other = [task for task in asked if len({" ".join(arm.tasks[task].question.split()) for arm in arms}) > 1]
     if other:
@@ -244,6 +245,14 @@ def _table(arm: _Arm, asked: Sequence[str]) -> TaskTable:
             if run.id in wanted:
                 queries.add(run)
     return table_of([*arm.rows.values()], tasks, queries)
+
+
+def _judges(arms: Sequence[_Arm]) -> list[str]:
+    """A sentence on whose scores say success, where that is not the same in all arms."""
+    by_arm = {arm.name: _named(arm.judges) or "nobody" for arm in arms}
+    if len(set(by_arm.values())) < 2:
+        return []
+    return [f"Success is by different scorers: {', '.join(f'{name}: {judge}' for name, judge in by_arm.items())}."]
 
 
 def _unstated(made: Comparison) -> list[str]:
