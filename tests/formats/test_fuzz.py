@@ -20,11 +20,13 @@ from lrat_sim.formats import (
     atif,
     format_named,
     inspect_ai,
+    inspect_written,
     lrat,
     openai,
     read_any,
     recognise,
     verifiers,
+    verifiers_written,
 )
 
 FILES = Path(__file__).parent / "files"
@@ -61,6 +63,14 @@ SOURCES = {
         lambda record: [inspect_ai.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
     ),
     "inspect's header": ({key: value for key, value in INSPECT.items() if key != "samples"}, _of_header),
+    "inspect of ours": (
+        inspect_written.sample_of(lrat.entry_of(LRAT, HERE), "2026-11-26T00:00:00+00:00"),
+        lambda record: [inspect_ai.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
+    ),
+    "verifiers of ours": (
+        verifiers_written.record_of(lrat.entry_of(LRAT, HERE)),
+        lambda record: verifiers.entries_of(record, HERE),
+    ),
     "verifiers' results": (RESULTS[0], lambda record: verifiers.entries_of(record, HERE)),
     "verifiers' traces": (TRACES[0], lambda record: verifiers.entries_of(record, HERE)),
 }
@@ -162,6 +172,8 @@ def check_import(name, written):
     for entry in entries:  # and can be exported
         lrat.record_of(entry)
         openai.record_of(entry)
+        json.dumps(verifiers_written.record_of(entry))
+        json.dumps(inspect_written.sample_of(entry, ""))
         again = json.loads(json.dumps(atif.record_of(entry)))
         if name.startswith("atif"):
             check_held(record, [atif.entry_of(again, HERE)])
