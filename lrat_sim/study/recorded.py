@@ -54,7 +54,8 @@ def recorded_runs(given: Any) -> Path | None:
     try:
         recognise(path)
     except InputError:
-        return None
+        # a damaged log is named when it is read; a folder of something else may be a model with its files missing
+        return path if any(file.suffix in (".eval", ".jsonl") for file in path.iterdir()) else None
     return path
 
 
@@ -164,13 +165,18 @@ def _read(name: str, run: Path, score: str | None, known: Mapping[str, Task]) ->
     # searches and documents of an arm whose tools are not recognised are unknown, not none
     blind = called and not any(number for _, number in calls.values())
     unknown: dict[str, float | None] = dict.fromkeys(_EVIDENCE) if called and not shows else {}
-    made = {}
+    made: dict[tuple[str, int], TrajectoryMetrics] = {}
     for row in rows:
+        if (key := (row.task_id, row.sample)) in made:
+            raise InputError(
+                f"{name} holds several runs of sample {row.sample} of the task {row.task_id!r}, as of several agents; "
+                "compare runs of one agent and retriever."
+            )
         steps, found = calls[row.trajectory_id]
         values = row.values | {"steps": steps, "searches": None if blind else found} | unknown
         # a run without an answer may be right all the same, where its scorer looked at something else
         own = 0.0 if row.status == "error" else success.get(row.trajectory_id, row.success)
-        made[row.task_id, row.sample] = replace(row, success=own, values=values)
+        made[key] = replace(row, success=own, values=values)
     judges = {score} if score else {grade.judge for grade in grades.values()}
     return _Arm(name=name, run=run, tasks=tasks, rows=made, judges=judges, agents=agents)
 

@@ -107,7 +107,7 @@ def _compare_recorded(
         raise InputError("two of the recorded runs have one name; name them NAME=PATH.")
     settings, plain = _settings(study.CompareSettings, fields), study.CompareSettings()
     fixed = [name for name in plain.__struct_fields__ if getattr(settings, name) != getattr(plain, name)]
-    if fixed and fixed != ["seeds"]:
+    if fixed and (fixed != ["seeds"] or len(settings.seeds) > 1):
         raise InputError(f"recorded runs are not run again, so that {fixed[0]} cannot be set; leave it out.")
     none = data is None or (isinstance(data, TaskSets) and not data.task_set)
     sets = {} if none else task_sets(data)

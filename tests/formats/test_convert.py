@@ -10,12 +10,24 @@ import pytest
 from lrat_sim import keys
 from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError, UnknownName
-from lrat_sim.formats import FORMATS, About, convert, format_named, merge_runs, read_any, recognise, split_run
+from lrat_sim.formats import (
+    FORMATS,
+    About,
+    convert,
+    format_named,
+    inspect_written,
+    merge_runs,
+    read_any,
+    recognise,
+    split_run,
+    verifiers_written,
+)
 from lrat_sim.grading.run import grade_run, run_tables
 from lrat_sim.records import Failure, Grade, Task, Usage, Verdict
 from lrat_sim.rollout.index import asked_tasks
 
 RunFolder = Callable[..., Path]
+FILES = Path(__file__).parent / "files"
 CANARY = "canary GUID 26b5c67b"
 SECRET = "Who hid the golden key?"
 WRITTEN = [name for name in FORMATS if format_named(name).write is not None]
@@ -373,3 +385,10 @@ def test_changed_facts_of_ours_do_not_contradict_the_log(make, tmp_path):
     (tmp_path / "t.jsonl").write_text(json.dumps(record))
     (entry,) = read_any(tmp_path / "t.jsonl")
     assert (entry.trajectory.status, entry.trajectory.error.message) == ("error", "ProviderError: gone")
+
+
+def test_logs_of_other_tools_are_written_as_they_were_when_those_read_them(make):
+    """Golden: test_real_tools.py has the tools read what is written so; after a change, let them read it again."""
+    entry, golden = make("t1", end_reason="turn_limit"), json.loads((FILES / "written.json").read_text())
+    assert json.loads(json.dumps(inspect_written.sample_of(entry, "2026-11-26T00:00:00+00:00"))) == golden["inspect"]
+    assert json.loads(json.dumps(verifiers_written.record_of(entry, "world", 100.0))) == golden["verifiers"]

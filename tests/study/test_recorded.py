@@ -154,6 +154,7 @@ def test_the_verb_compares_paths_and_reports(log, tmp_path, capsys):
         (["a.json"], {}, "two logs or more"),
         (["a.json", "nowhere.eval"], {}, "nowhere.eval does not exist"),
         (["a.json", "x=a.json"], {"limit": 5}, "so that limit cannot be set"),
+        (["a.json", "x=a.json"], {"seeds": [0, 1]}, "so that seeds cannot be set"),
         (["a.json", "a.json"], {}, "have one name"),
         (["bm25", "oracle"], {"score": "exact"}, "'bm25' is no recorded run"),
     ],
@@ -163,6 +164,26 @@ def test_what_cannot_be_compared_is_one_sentence(arms, options, problem, log, tm
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=problem):
         ls.compare(arms, out="out", **options)
+
+
+def test_runs_of_several_agents_in_one_log_are_refused(log, compared, tmp_path):
+    a = log("a", *map(sample, TASKS))
+    ls.convert(a, tmp_path / "one", to="run")
+    ls.convert(log("b", *map(sample, TASKS), model="other"), tmp_path / "two", to="run")
+    ls.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    with pytest.raises(InputError, match="both holds several runs of sample 0 of the task 't0'"):
+        compared(a, tmp_path / "both")
+
+
+def test_a_damaged_log_is_refused_with_its_place(log, compared, tmp_path):
+    a = log("a", *map(sample, TASKS))
+    (tmp_path / "traces").mkdir()
+    (tmp_path / "traces" / "traces.jsonl").write_text('{"traces": [')
+    with pytest.raises(InputError, match=r"traces\.jsonl, line 1"):
+        ls.compare([str(a), str(tmp_path / "traces")], out=tmp_path / "out")
+    broken = log("b", {"id": "t0", "epoch": 1, "messages": "none"})
+    with pytest.raises(InputError, match="sample t0, epoch 1: the field `messages` should be a list"):
+        compared(a, broken)
 
 
 def test_a_folder_of_something_else_is_refused(log, small_world, tmp_path):
