@@ -183,6 +183,11 @@ class Turn(Record, frozen=True, kw_only=True):
     attempts: list[Attempt] = field(default_factory=list)
     raw: dict[str, Any] | None = None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the model gave no reasoning, or an empty one."""
+        return not (self.reasoning or "").strip()
+
 
 class Failure(Record, frozen=True, kw_only=True):
     """Why a run broke: the boundary it crossed and the message."""
@@ -219,6 +224,11 @@ class Trajectory(Record, frozen=True, kw_only=True):
     seconds: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether the answer was given at a limit, where the agent is told to answer now."""
+        return is_forced(self.status, self.end_reason)
+
     def calls(self) -> Iterator[Call]:
         """Every call, in order."""
         return (call for turn in self.turns for call in turn.calls)
@@ -240,6 +250,11 @@ class Trajectory(Record, frozen=True, kw_only=True):
     def turn_after(self, number: int) -> Turn | None:
         """The turn that follows turn ``number`` (from 0), where the agent reacts to what that one showed."""
         return self.turns[number + 1] if number + 1 < len(self.turns) else None
+
+
+def is_forced(status: str, end_reason: str) -> bool:
+    """Whether a run that ended so gave its answer at a limit, and not of its own accord."""
+    return status == "answered" and end_reason != "answer"
 
 
 class Verdict(Record, frozen=True, kw_only=True):

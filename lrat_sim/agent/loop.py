@@ -1,6 +1,7 @@
 """The turn loop: one agent, one retriever, one task (LRAT paper, section 3; limits as in section 6.1).
 
-A turn is one answer of the model and the calls that ran for it; at a limit one more call tells the agent to answer now.
+A turn is one answer of the model and the calls that ran for it; at a limit one more call tells the agent to answer now,
+and once more where it calls a tool instead.
 A message that was cut off at the provider's token limit is no answer, unless its line is complete, and a call at its
 end does not run: the model is told so twice, then to answer now; if that is cut off too, the run ends by ``length``.
 
@@ -39,7 +40,7 @@ _CUT_OFF = (
     "give the final answer."
 )
 _CUT_CALL = "not run, since the message was cut off at the limit of tokens before it was complete; write it again"
-_TOO_LATE = "no calls are run any more"
+_TOO_LATE = "no calls are run any more; write the final answer"
 _TOOL_CHOICE = re.compile(r"tool[_ ]?choice", re.IGNORECASE)
 
 _End = tuple[Status, EndReason, str | None]  # how a run ended, by what, and its answer
@@ -238,34 +239,47 @@ class _Run:
         return any(call.executed is not None for call in calls)
 
     async def _answer_now(self, reason: EndReason) -> _End:
-        """One more call, for an answer from what was found; outputs that leave no room for it are left out."""
+        """One more call, for an answer from what was found; a model that calls a tool instead is told once that none
+        runs, and then whatever text it gives counts."""
+        for told in (False, True):
+            if (said := await self._demand()) is None:
+                return "unanswered", "token_limit", None
+            completion = said
+            parsed = self.protocol.read(completion.message)
+            text = parsed.plain or (parsed.text if told else None)
+            if told or text is not None or not parsed.calls or completion.withheld or completion.cut_off:
+                break
+            self.transcript.refuse(completion, parsed, _TOO_LATE)
+        self.transcript.record_refused(completion, parsed, _TOO_LATE)
+        if completion.withheld:
+            return "unanswered", "content_filter", None
+        answer = _complete_answer(text) if completion.cut_off else read_answer(text)
+        if answer is not None:
+            return "answered", reason, answer
+        if completion.cut_off:
+            return "unanswered", "length", None
+        return "unanswered", "gave_up" if reason == "answer" else reason, None
+
+    async def _demand(self) -> Completion | None:
+        """What the model says to the demand for an answer; outputs that leave no room for it are left out, and it is
+        None where nothing is left to leave out."""
         transcript = self.transcript
         while not self.context.fits_window(transcript.answer_request()) and transcript.make_room():
             pass
-        completion, count = None, 1
-        while completion is None:
+        count = 1
+        while True:
             try:
-                completion = await self._ask(transcript.answer_request(), answer=True)
+                return await self._ask(transcript.answer_request(), answer=True)
             except ContextOverflow as error:
                 transcript.keep_attempts(error)
                 if not transcript.make_room(count):
-                    return "unanswered", "token_limit", None
+                    return None
                 count *= 2  # a window that is far too small must not cost a call for every turn
             except CallRefused as error:
                 if self.tool_choice is None or not _TOOL_CHOICE.search(str(error)):
                     raise
                 self.tool_choice = None  # which some providers do not know
                 transcript.keep_attempts(error)
-        parsed = self.protocol.read(completion.message)
-        transcript.record_refused(completion, parsed, _TOO_LATE)
-        if completion.withheld:
-            return "unanswered", "content_filter", None
-        answer = _complete_answer(parsed.plain) if completion.cut_off else read_answer(parsed.plain)
-        if answer is not None:
-            return "answered", reason, answer
-        if completion.cut_off:
-            return "unanswered", "length", None
-        return "unanswered", "gave_up" if reason == "answer" else reason, None
 
 
 def _complete_answer(text: str | None) -> str | None:

@@ -81,6 +81,13 @@ class Transcript:
         content = "\n\n".join([self.messages[-1]["content"], *(call.output for call in calls)])
         self.messages[-1] = {"role": "user", "content": content}
 
+    def refuse(self, completion: Completion, parsed: ParsedMessage, problem: str) -> None:
+        """Records a turn that called a tool where an answer was demanded, and tells the model that its calls did not
+        run; the demand stays in the messages."""
+        requested = self.numbered(parsed)
+        self.messages = self.answer_request()
+        self.add(completion, parsed, requested, [refused(call, problem) for call in requested])
+
     def remind(self, parsed: ParsedMessage, text: str) -> None:
         """Tells the model what is wrong with a message that is neither call nor answer; an empty one is left out."""
         message = self._protocol.turn(parsed, [], self._pass_reasoning)

@@ -39,6 +39,8 @@ def _outcomes(runs: ObservedRuns) -> Named:
     ran = runs.tasks.indices([run.task for run in runs.everything])
     yield "completed", runs.tasks.ratio(ran, [run.completed for run in runs.everything])
     yield "success", runs.tasks.ratio(runs.tasks.indices(list(runs.success)), list(runs.success.values()))
+    yield "forced_of_completed", runs.tasks.ratio(runs.task, runs.per_run("forced"), runs.per_run("completed"))
+    yield "silent_turns", runs.tasks.ratio(runs.task, runs.per_run("silent_turns"), runs.per_run("turns"))
     right, wrong = runs.those("correct"), runs.those("incorrect")
     yield "correct_of_completed", runs.tasks.ratio(runs.task, right, (right | wrong) & (runs.per_run("completed") == 1))
 

@@ -62,6 +62,9 @@ class RunSteps(Struct, frozen=True, gc=False):
     outcome: Literal["correct", "incorrect", "ungraded", "error"]  # without an answer it is incorrect
     success: float | None  # see lrat_sim.success
     completed: bool  # whether it gave an answer, of its own accord or at a limit
+    forced: bool  # at a limit
+    turns: int
+    silent_turns: int  # without reasoning
     searches: int
     browses: int
     moves: tuple[int, ...]  # how often a search, a browse follows a search, and then a browse
@@ -92,6 +95,9 @@ def steps_of(entry: Entry, settings: dict[RunSetting, RunSetting] | None = None)
         outcome=graded if answered else "error" if run.status == "error" else "incorrect",
         success=run_success(run.status, grade.state if grade else None),
         completed=answered,
+        forced=run.is_forced,
+        turns=len(run.turns),
+        silent_turns=sum(turn.is_silent for turn in run.turns),
         searches=sum(call.is_search for call in calls),
         browses=sum(call.is_browse for call in calls),
         moves=tuple(moves[before, after] for before in (True, False) for after in (True, False)),

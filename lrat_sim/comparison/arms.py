@@ -35,6 +35,7 @@ from lrat_sim.comparison.paired import (
 from lrat_sim.comparison.record import Comparison, Pairing, Summary
 from lrat_sim.comparison.runs import mean_over_seeds
 from lrat_sim.errors import InputError
+from lrat_sim.grading.metrics import COUNTS
 
 RESAMPLES = 10_000
 
@@ -154,6 +155,7 @@ class _Arms:
             success_low=sum(_bound(row, "success_low", 0.0) for row in rows) / len(self.tasks),
             success_high=sum(_bound(row, "success_high", 1.0) for row in rows) / len(self.tasks),
             seeds=len(seeds),
+            counts={name: sum(_count(row, name, "") for row in every) for name in COUNTS} if _counted(every) else {},
             over_tasks={
                 measure.name: standard_error(self.values(measure, arm)[1][0])
                 for measure in own
@@ -230,6 +232,11 @@ def _test(arms: _Arms, pairings: Sequence[Pairing], permutations: int) -> tuple[
 def _count(row: TaskMetrics, what: str, absent: str) -> int:
     """How many of a task's runs are so; by default one whose metric ``absent`` is unknown."""
     return round(row.get(what, float(row.get(absent) is None)) or 0)
+
+
+def _counted(rows: Sequence[TaskMetrics]) -> bool:
+    """Whether the rows say how runs ended; those of a comparison made by hand need not."""
+    return bool(rows) and all(name in row for row in rows for name in COUNTS)
 
 
 def _bound(row: TaskMetrics, end: str, ungraded: float) -> float:

@@ -30,6 +30,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     seeds: int = 1
     over_tasks: dict[str, float | None] = {}  # standard error of each mean from the spread over tasks
     over_seeds: dict[str, float | None] = {}  # standard deviation of each mean between seeds
+    # runs by how they ended, ``forced`` of those answered at a limit; turns, and those of them without reasoning
+    counts: dict[str, int] = {}
     runs: list[str] = []  # run folders, one a seed, relative to the comparison's, where they are known
 
 
@@ -106,7 +108,7 @@ def series_of(comparison: Comparison) -> str:
     and split; empty where it is unknown."""
     agent, task_set, split = (comparison.setting.get(name) for name in ("agent", "task_set", "split"))
     agent = agent or comparison.setting.get("retriever")
-    return f"{agent} on {task_set}, {split}" if agent else ""
+    return f"{agent} on {task_set}{f', {split}' if split else ''}" if agent else ""
 
 
 def by_series(comparisons: Sequence[Comparison]) -> list[tuple[str, list[Comparison]]]:

@@ -15,7 +15,7 @@ import ir_measures
 from lrat_sim.artifact import Store
 from lrat_sim.comparison.measures import MEASURES, STATED, ArmMetrics, TaskMetrics, calibration_parts, unreported
 from lrat_sim.grading.answers import latest_grades
-from lrat_sim.grading.metrics import TaskTable, measure, task_table
+from lrat_sim.grading.metrics import TaskTable, TrajectoryMetrics, measure, task_table
 from lrat_sim.grading.run import GRADES
 from lrat_sim.records import Grade, Hit, Task, Trajectory
 from lrat_sim.rollout.index import read_trajectories
@@ -41,7 +41,11 @@ def run_table(run: Path, tasks: Sequence[Task], k: int, judge: str | None = None
                 queries.add(trajectory)
                 yield trajectory
 
-    rows = measure(passing(), tasks, latest_grades(Store(run / GRADES, Grade), judge))
+    return table_of(measure(passing(), tasks, latest_grades(Store(run / GRADES, Grade), judge)), tasks, queries)
+
+
+def table_of(rows: Sequence[TrajectoryMetrics], tasks: Sequence[Task], queries: Queries) -> TaskTable:
+    """The metrics by task of runs that are measured already, and of the queries that were taken in of them."""
     table = task_table(rows, tasks)
     answers: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:

@@ -58,16 +58,8 @@ def results_table(
                 records.append({**where, "arm": arm, **own, **_result_record(comparison, arm)})
         tasks = ", ".join(dict.fromkeys(f"{member.tasks_asked:,} tasks" for member in members))
         groups.append(Group(rows, title=f"{series}, {tasks}" if series and not alone else None))
-    columns = [
-        _arm_kind(comparisons),
-        *["k"] * (not alone),
-        *further,
-        "success, %",
-        "±",
-        *["± seeds"] * seeded,
-        "errors",
-    ]
-    columns += ["gain, points", INTERVAL, "p, Holm", "evidence recall, %", "steps"]
+    columns = [_arm_kind(comparisons), *["k"] * (not alone), *further, "success, %", "±", *["± seeds"] * seeded]
+    columns += ["errors", "gain, points", INTERVAL, "p, Holm", "evidence recall, %", "steps"]
     base = comparisons[0].base if alone else "the base of the same comparison"
     notes = [f"±: 95 % of the noise from tasks. Gain: over {base}, paired by task; p is corrected for all tests."]
     notes += ["± seeds: standard deviation between seeds."] * seeded
@@ -135,9 +127,9 @@ def render(comparison: Comparison) -> RenderableType:
 
 
 def comparison_tables(comparison: Comparison, prefix: str = "") -> list[Table]:
-    """Means, retrieval, differences from the base and the other pairs, each where there is something to show; with a
-    prefix of their slugs."""
-    tables = [_means(comparison), _retrieval(comparison), _differences(comparison), _other_pairs(comparison)]
+    """Means, retrieval, how runs ended, differences from the base and the other pairs, each where there is something to
+    show; with a prefix of their slugs."""
+    tables = [part(comparison) for part in (_means, _retrieval, _endings, _differences, _other_pairs)]
     return [replace(table, slug=prefix + table.slug) for table in tables if table.rows]
 
 
@@ -198,6 +190,33 @@ def _retrieval(comparison: Comparison) -> Table:
     return _by_arm(comparison, columns, slug="retrieval", title=title, records=records, notes=notes)
 
 
+def _endings(comparison: Comparison) -> Table:
+    """How the runs of each arm ended, and the share of turns without reasoning; empty where it was not counted."""
+
+    def silent(arm: Summary) -> float | None:
+        turns = arm.counts["all_turns"]
+        return arm.counts["silent_turns"] / turns if turns else None
+
+    columns: dict[str, Column] = {
+        "answered": lambda arm: f"{arm.counts['answered']:,}",
+        "of which forced": lambda arm: f"{arm.counts['forced']:,}",
+        "unanswered": lambda arm: f"{arm.counts['unanswered']:,}",
+        "errors": lambda arm: f"{arm.counts['errors']:,}",
+        "turns": lambda arm: f"{arm.counts['all_turns']:,}",
+        "without reasoning, %": lambda arm: number(silent(arm), scale=100),
+    }
+    if not all(arm.counts for arm in comparison.summaries):
+        columns = {}
+    return _by_arm(
+        comparison,
+        columns,
+        slug="endings",
+        title="How runs ended, and turns without reasoning",
+        records=[{"arm": arm.name, **arm.counts} for arm in comparison.summaries],
+        notes=["Forced: answered at a limit, where the agent is told to answer now."],
+    )
+
+
 def _by_arm(comparison: Comparison, columns: Mapping[str, Column], **fields: Any) -> Table:
     """A row an arm; none where there are no columns."""
     arms = comparison.summaries if columns else []
@@ -212,6 +231,8 @@ def _left_out(comparison: Comparison) -> list[str]:
             bounds = interval(arm.success_low, arm.success_high, scale=100).replace(" to ", " and ")
             left_out = f"{arm.ungraded:,} answers were not graded and are left out"
             notes.append(f"{arm.name}: {left_out}; success lies between {bounds} %.")
+        if forced := arm.counts.get("forced"):
+            notes.append(f"{arm.name}: {forced:,} of {arm.counts['answered']:,} answers were forced at a limit.")
         if arm.not_run:
             notes.append(f"{arm.name}: {arm.not_run:,} tasks were not run and count as failures.")
     return notes
@@ -325,8 +346,9 @@ def _arm_row(comparison: Comparison, arm: str, cells: Sequence[str]) -> Row:
 
 
 def _arm_kind(comparisons: Sequence[Comparison]) -> str:
-    """What the arms are called: retrievers, or agents."""
-    return "agent" if any(comparison.setting.get("arms") == "agents" for comparison in comparisons) else "retriever"
+    """What the arms are called: retrievers, agents, or recorded runs."""
+    kinds = {"agents": "agent", "runs": "run"}
+    return next((kinds[kind] for each in comparisons if (kind := each.setting.get("arms")) in kinds), "retriever")
 
 
 def _role(comparison: Comparison, arm: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.catalog import read_yaml
@@ -18,7 +18,51 @@ from lrat_sim.text import TOKENIZER
 RANKS_AS_SCORES = "1/rank: the source states no scores"
 """What a retriever's ``scores`` says where hits were read from a list without scores."""
 
+OURS = "lrat_sim"  # the key, in a log of another tool's format, of what is ours in it
+SCORES = "scores"  # of a trajectory's ``extra``: what the source's own scorers gave it, by their names
+_LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # correct, partial, incorrect, no answer
+
 ENDS: dict[str, Any] = read_yaml(Path(__file__).with_name("ends.yaml"))  # how other tools say why a run ended
+
+
+class RunFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a log of another tool's format, where we wrote it, says of a run beside what the format has a field for."""
+
+    id: Annotated[str, Meta(min_length=1)]
+    seed: Annotated[int, Meta(ge=-(1 << 53), lt=1 << 53)]
+    status: Status
+    end_reason: EndReason
+    answer: str | None = None
+    retriever: str = "unknown"
+    boundary: Literal["model", "retriever", "judge", "task"] = "task"
+
+    @classmethod
+    def of(cls, entry: Entry) -> dict[str, Any]:
+        """Those of an entry, as JSON."""
+        run = entry.trajectory
+        facts = cls(
+            **{name: getattr(run, name) for name in ("id", "seed", "status", "end_reason", "answer")},
+            retriever=entry.retriever_name,
+            boundary=run.error.boundary if run.error else "task",
+        )
+        made: dict[str, Any] = msgspec.to_builtins(facts)
+        return made
+
+    @classmethod
+    def read(cls, value: Any, error: Failure | None) -> dict[str, Any]:
+        """Those of a log as arguments of :func:`imported`; none of a log that another tool wrote, or that was changed
+        so that they contradict its ``error``."""
+        try:
+            facts = msgspec.convert(value, type=cls)
+        except msgspec.ValidationError:
+            return {}
+        if (facts.status == "error") != (error is not None):
+            return {}
+        fields: dict[str, Any] = msgspec.structs.asdict(facts)
+        boundary = fields.pop("boundary")
+        if error is not None:
+            fields["error"] = Failure(boundary=boundary, message=error.message.removeprefix(f"{boundary}: "))
+        return fields
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -83,6 +127,7 @@ def imported(
     sample: int = 0,
     retriever: str = "unknown",
     grades: Iterable[Grade] = (),
+    scores: Mapping[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Entry:
@@ -99,6 +144,8 @@ def imported(
         sample: which of several runs of the task, from 0.
         retriever: its kind.
         grades: as the source has them, of whatever trajectory id.
+        scores: what the source's own scorers gave it, by their names; those that are numbers stand in
+            ``extra["scores"]``, which a comparison takes success from.
         extra: what has no place in a trajectory.
         fields: other fields of :class:`lrat_sim.records.Trajectory`, in place of those made of the above.
     """
@@ -108,6 +155,7 @@ def imported(
     described = {"kind": retriever, **({} if scored else {"scores": RANKS_AS_SCORES})}
     agent = {**agent, "tokenizer": TOKENIZER}
     status, end_reason = ("error", "error") if error is not None else ended(answer, limit)
+    given = {name: number for name, value in (scores or {}).items() if (number := score_of(value)) is not None}
     known = {
         "id": f"{task.id}.{sample}.{fingerprint(content)[:8]}",
         "seed": 0,
@@ -124,11 +172,22 @@ def imported(
         retriever={**described, "fingerprint": fingerprint(described)},
         turns=turns,
         error=error,
-        extra={**(extra or {}), **({} if task.canary is None else {"canary": task.canary})},
+        extra={
+            **(extra or {}),
+            **({SCORES: given} if given else {}),
+            **({} if task.canary is None else {"canary": task.canary}),
+        },
         **known,
     )
     own = [msgspec.structs.replace(grade, trajectory_id=trajectory.id) for grade in grades]
     return Entry(trajectory=trajectory, task=task, grades=own)
+
+
+def score_of(value: Any) -> float | None:
+    """A score as a number: one that is a number, or a letter of inspect_ai's; None of any other."""
+    if isinstance(value, bool | int | float):
+        return float(value) if abs(value) < 1e300 else None
+    return _LETTERS.get(value) if isinstance(value, str) else None
 
 
 def add_task(tasks: dict[str, Task], task: Task) -> None:

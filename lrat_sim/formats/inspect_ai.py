@@ -1,9 +1,9 @@
-"""inspect_ai's logs, read only, from ``.json`` and from ``.eval`` archives: one trajectory a sample and epoch.
+"""inspect_ai's logs, from ``.json`` and from ``.eval`` archives: one trajectory a sample and epoch.
 
-A scorer's ``C`` or ``I`` is a grade, any other score is not.  ``extra["inspect"]`` keeps what a trajectory has no place
-for: the evaluation (``log``) and the sample's other fields.  Agents hand in their answer by a tool, ``submit`` unless
-it has another name; ``react`` puts it behind its last message and takes the call out of the messages, but not of the
-events.
+A scorer's ``C``, ``I`` or ``N`` (no answer) is a grade, any other score is not.  ``extra["inspect"]`` keeps what a
+trajectory has no place for: the evaluation (``log``) and the sample's other fields.  Agents hand in their answer by a
+tool, ``submit`` unless it has another name; ``react`` puts it behind its last message and takes the call out of the
+messages, but not of the events.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from lrat_sim.foreign.values import (
     total_usage,
     usage,
 )
-from lrat_sim.formats.entry import ENDS, Entry, imported, model_name
+from lrat_sim.formats.entry import ENDS, OURS, Entry, RunFacts, imported, model_name
+from lrat_sim.formats.inspect_written import write_log
 from lrat_sim.formats.messages import ChatMessage, Conversation, answer_in
 from lrat_sim.formats.registry import Format, record_reader
 from lrat_sim.grading.replies import stated_confidence
@@ -132,22 +133,37 @@ def entry_of(sample: Any, header: dict[str, Any], source: SourceRecord) -> Entry
     target, evaluation, error = sample.get("target"), header["eval"], sample.get("error")
     answers = [accepted for accepted in (items(target) or [target]) if isinstance(accepted, str) and accepted]
     message = error.get("message") if isinstance(error, dict) else error
+    failure, metadata = (
+        None if error is None else Failure(boundary="task", message=str(message)),
+        sample.get("metadata"),
+    )
+    evidence = [docid for docid in items(mapping(metadata).get("evidence")) if text(docid)]
     used, models = [turn.usage for turn in turns], mapping(sample.get("model_usage"))
     if not used or Usage() in used:  # of the agent's model, without the scorers' where these have models of their own
         used = [_tokens(mapping(models.get(str(evaluation.get("model")))))]
     return imported(
-        Task(id=name, question=question, answers=answers, canary=text(mapping(sample.get("metadata")).get("canary"))),
+        Task(
+            id=name,
+            question=question,
+            answers=answers,
+            evidence=evidence,
+            canary=text(mapping(metadata).get("canary")),
+        ),
         turns,
         _agent(header, talk.system),
         content=[evaluation.get("eval_id"), sample],
-        answer=answer,
-        limit=limit,
-        error=None if error is None else Failure(boundary="task", message=str(message)),
         sample=epoch - 1,
         grades=_grades(turns, sample, header),
+        scores=_scores(sample),
         extra={**talk.extra, "inspect": {"log": _log(header), "sample": _rest(sample, turns, question)}},
         usage=total_usage(used),
         seconds=seconds_of(sample.get("total_time")),
+        **{
+            "answer": answer,
+            "limit": limit,
+            "error": failure,
+            **RunFacts.read(mapping(mapping(metadata).get(OURS)), failure),
+        },
     )
 
 
@@ -164,6 +180,16 @@ def _resolved(value: Any, sample: dict[str, Any]) -> Any:
     return value
 
 
+def _scores(sample: dict[str, Any]) -> dict[str, Any]:
+    """The values by scorer; of a scorer that gives several by ``scorer/value``."""
+    scores: dict[str, Any] = {}
+    for scorer, score in mapping(sample.get("scores")).items():
+        value = mapping(score).get("value")
+        parts = {f"{scorer}/{name}": part for name, part in value.items()} if isinstance(value, dict) else None
+        scores |= {scorer: value} if parts is None else parts
+    return scores
+
+
 def _grades(turns: list[Turn], sample: dict[str, Any], header: dict[str, Any]) -> list[Grade]:
     """What the scorers say, the log's first one last, since the latest grade counts."""
     confidence = stated_confidence((turns[-1].text if turns else None) or "")
@@ -177,7 +203,7 @@ def _grades(turns: list[Turn], sample: dict[str, Any], header: dict[str, Any]) -
             rationale=text(score.get("explanation")),
         )
         for scorer, score in mapping(sample.get("scores")).items()
-        if isinstance(score, dict) and score.get("value") in ("C", "I")
+        if isinstance(score, dict) and score.get("value") in ("C", "I", "N")
     ]
     first = next((mapping(score).get("name") for score in items(mapping(header.get("results")).get("scores"))), None)
     # reversed first, since sorting is stable
@@ -334,7 +360,8 @@ def _stated(arguments: Any) -> str:
 
 FORMAT = Format(
     name="inspect",
-    title="inspect_ai's logs, .eval or .json (read only)",
+    title="inspect_ai's logs: an archive where the name ends in .eval, else JSON",
     recognise=lambda path, record: path.suffix == ".eval" or any(path.glob("*.eval")) or _is_log(record),
     read=record_reader("inspect", lambda record: _is_log(record["header"]), _entries_of, records_in=_records_in),
+    write=write_log,
 )

@@ -44,8 +44,8 @@ def observe(call: Call, output: str) -> Call:
         heads = map(_ENTRY.match, _BLOCKS.split(output[listed.end() :]))
         docids = [head[1].strip() for head in heads if head][: int(listed[2][:9])]
         return ran({"query": listed[1]}, hits=ranked(docids))
-    arguments, searches = mapping(call.arguments), bool(_SEARCHES.search(call.tool))
-    if searches and (nothing := _NOTHING.match(output)):
+    arguments, searching = mapping(call.arguments), searches(call.tool)
+    if searching and (nothing := _NOTHING.match(output)):
         return ran({"query": nothing[1]}, hits=[])
     opened = _DOCUMENT.match(output)
     if opened and (_BROWSES.search(call.tool) or opened[1] in map(str, arguments.values())):
@@ -53,13 +53,18 @@ def observe(call: Call, output: str) -> Call:
     value = parsed(output)
     if error := text(mapping(value).get("error")):
         return failed(error)
-    if searches and (hits := _hits(value)) is not None:
+    if searching and (hits := _hits(value)) is not None:
         return ran(arguments, hits=hits)
     if opens_documents(call.tool) and (docid := id_in(mapping(value), _DOCIDS)):
         return ran({"docid": docid}, docid=docid)
     if not output.strip() or _FAILED.match(output):
         return failed(output.strip().split("\n")[0] or "no output")
     return ran(arguments)
+
+
+def searches(tool: str) -> bool:
+    """Whether a tool of that name searches, as far as its name says."""
+    return bool(_SEARCHES.search(tool))
 
 
 def opens_documents(tool: str) -> bool:

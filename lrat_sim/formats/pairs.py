@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from lrat_sim.artifact import fingerprint
+from lrat_sim.artifact import ensure_folder, fingerprint
 from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError, UnknownDocument, UnknownName
 from lrat_sim.foreign.files import records
@@ -56,17 +56,46 @@ def _flagembedding_line(pair: Pair, document: Lookup, number: int) -> dict[str, 
 
 
 def _tevatron_line(pair: Pair, document: Lookup, number: int) -> dict[str, Any]:
-    where = pair.provenance
     positive, *negatives = (
         {"docid": docid, "title": document(docid).title, "text": document(docid).text}
         for docid in (pair.positive, *(negative.docid for negative in pair.negatives))
     )
     return {
-        "query_id": f"{where.trajectory or where.task}:{where.turn}:{number}",
+        "query_id": _query_id(pair, number),
         "query": pair.query,
         "positive_passages": [positive],
         "negative_passages": negatives,
     }
+
+
+def _query_id(pair: Pair, number: int) -> str:
+    return f"{pair.provenance.trajectory or pair.provenance.task}:{pair.provenance.turn}:{number}"
+
+
+def _write_tevatron(pairs: Iterable[Pair], path: Path, document: Lookup, about: About, negatives: int) -> int:
+    """Writes Tevatron's current format: train.jsonl names documents, whose texts are in corpus.jsonl, each once.
+
+    Its training reads a document's ``text`` alone, so that the title is in it.
+    """
+    named: dict[str, None] = {}
+
+    def line(number: int, pair: Pair) -> dict[str, Any]:
+        ids = [pair.positive, *(negative.docid for negative in pair.negatives)]
+        for docid in ids:
+            document(docid)  # one that is not there is refused here, with the pair
+        named.update(dict.fromkeys(ids))
+        return {
+            "query_id": _query_id(pair, number),
+            "query_text": pair.query,
+            "positive_document_ids": ids[:1],
+            "negative_document_ids": ids[1:],
+        }
+
+    ensure_folder(path)
+    count = write_lines(path / "train.jsonl", (line(number, pair) for number, pair in enumerate(pairs, start=1)))
+    texts = ({"docid": docid, "text": passage_text(document(docid))} for docid in named)
+    write_lines(path / "corpus.jsonl", texts)
+    return count
 
 
 def _write_table(pairs: Iterable[Pair], path: Path, document: Lookup, about: About, negatives: int) -> int:
@@ -120,22 +149,23 @@ def _origin(pair: Pair) -> dict[str, Any]:
 
 
 class PairFormat(NamedTuple):
-    """One format: how a pair with a number is its line, None of the one that is a table, and whether it flags rejected
-    rows."""
+    """One format: how a pair with a number is its line, or how a whole folder is written, and whether it flags rejected
+    rows; a folder has no pairs without negatives."""
 
     title: str
-    line: Callable[[Pair, Lookup, int], Any] | None
+    line: Callable[[Pair, Lookup, int], Any] | None = None
     flag: bool = False
+    folder: Callable[[Iterable[Pair], Path, Lookup, About, int], int] = _write_table
 
 
 PAIR_FORMATS: Mapping[str, PairFormat] = {
     "pairs": PairFormat("lrat-sim's pairs.jsonl", lambda pair, document, number: pair, flag=True),
     "lrat": PairFormat("LRAT's training pairs, jsonl", _lrat_line, flag=True),
     "flagembedding": PairFormat("FlagEmbedding's jsonl", _flagembedding_line),
-    "tevatron": PairFormat("Tevatron's jsonl", _tevatron_line),
+    "tevatron": PairFormat("Tevatron's older jsonl, passages in each line", _tevatron_line),
+    "tevatron-corpus": PairFormat("Tevatron's train.jsonl of ids and corpus.jsonl of texts", folder=_write_tevatron),
     "sentence-transformers": PairFormat(
         "Parquet of anchor, positive and negatives with a card, for sentence-transformers and the Hugging Face hub",
-        None,
     ),
 }
 """Every format of pairs by name."""
@@ -215,7 +245,7 @@ def export_pairs(
             done.written = write_lines(part, (line(pair, document, n) for n, pair in enumerate(selected(), start=1)))
         else:
             about = About(name=name or target.name, license=license, language=language)
-            done.written = _write_table(selected(), part, document, about, negatives)
+            done.written = wanted.folder(selected(), part, document, about, negatives)
         made["written"] = done.written
         made |= {what: getattr(done, what) for what in done.counts if getattr(done, what)}
     return done

@@ -1,4 +1,4 @@
-"""The traces of verifiers, read: ``results.jsonl`` of its environments before version 1, ``traces.jsonl`` since then.
+"""The traces of verifiers: ``results.jsonl`` of its environments before version 1, ``traces.jsonl`` since then.
 
 A result is a rollout, with ``metadata.json`` beside it; a line of traces an episode with a trace for each agent, or a
 trace, whose messages are read in the order in which they were made.  A reward is a grade only where its name speaks of
@@ -17,9 +17,10 @@ import msgspec
 from lrat_sim.artifact import fingerprint
 from lrat_sim.foreign.files import records
 from lrat_sim.foreign.values import SourceRecord, filled, id_in, items, mapping, seconds_of, text, total_usage, usage
-from lrat_sim.formats.entry import Entry, imported, model_name, reason_in
-from lrat_sim.formats.messages import ChatMessage, Conversation, answer_of
+from lrat_sim.formats.entry import OURS, Entry, RunFacts, imported, model_name, reason_in
+from lrat_sim.formats.messages import ChatMessage, Conversation, answer_in, answer_of
 from lrat_sim.formats.registry import Format, Notes, record_reader
+from lrat_sim.formats.verifiers_written import write_traces
 from lrat_sim.grading.replies import stated_confidence
 from lrat_sim.records import Failure, Grade, GradeState, Task, Turn, Usage
 
@@ -80,6 +81,7 @@ def _of_result(record: dict[str, Any], metadata: dict[str, Any], source: SourceR
         model=text(metadata.get("model")),
         settings={key: metadata[key] for key in _SETTINGS if key in metadata},
         rewards={name: value for name, value in metrics.items() if record.get(name, value) == value},
+        metrics={"reward": record.get("reward")},
         stop=record.get("stop_condition"),
         failure=None if error in (None, "", {}) else str(named),
         usage=usage(used.get("input_tokens"), used.get("output_tokens")),
@@ -115,10 +117,13 @@ def _of_trace(trace: dict[str, Any], episode: dict[str, Any], source: SourceReco
         name,
         talk,
         source,
-        answer=data.get("answer"),
+        answer=data.get("answers") or data.get("answer"),
+        evidence=data.get("evidence"),
+        reply=text(trace.get("root_reply")),
         model=text(config.get("model")) or next(filter(None, (text(call.get("model")) for call in calls)), None),
         settings={"role": agent.get("name"), **config},
         rewards={name: mapping(reward).get("score") for name, reward in mapping(trace.get("rewards")).items()},
+        metrics=mapping(trace.get("metrics")),
         stop=trace.get("stop_condition"),
         failure=": ".join(str(failures[-1].get(key)) for key in ("type", "message")) if failed else None,
         usage=total_usage([used for _, used in spent]),
@@ -141,26 +146,36 @@ def _entry(
     model: str | None,
     settings: dict[str, Any],
     rewards: dict[str, Any],
+    metrics: dict[str, Any],
     stop: Any,
     failure: str | None,
     canary: Any,
     rest: dict[str, Any],
+    evidence: Any = None,
+    reply: str | None = None,
     **fields: Any,
 ) -> Entry:
-    """A rollout of either version; ``answer`` is the accepted one, ``rest`` what has no place in a trajectory."""
-    answers = [answer] if text(answer) else []
+    """A rollout of either version; ``answer`` is the accepted one or several, ``rest`` what has no place in a
+    trajectory, ``reply`` the root agent's where others have messages in the trace too."""
+    answers = [accepted for accepted in (items(answer) or [answer]) if text(accepted)]
+    evidence = [docid for docid in items(evidence) if text(docid)]
+    error = None if failure is None else Failure(boundary="task", message=failure)
     return imported(
-        Task(id=name, question=talk.question, answers=answers, canary=text(canary)),
+        Task(id=name, question=talk.question, answers=answers, evidence=evidence, canary=text(canary)),
         talk.turns,
         {"name": model_name(model), "model": model, "prompt": talk.system, "verifiers": settings},
         # with its place, since two rollouts of one example may be the same
         content=[name, rest, talk.turns, talk.extra, [source.path.name, source.line]],
-        answer=answer_of(talk.turns),
-        limit=reason_in(text(stop) or "", "verifiers words"),
-        error=None if failure is None else Failure(boundary="task", message=failure),
         extra={**talk.extra, "verifiers": rest},
         grades=[] if failure is not None else _grades(talk.turns, rewards),
-        **fields,
+        scores=metrics | rewards,
+        **{
+            "answer": answer_in(reply) if reply is not None else answer_of(talk.turns),
+            "limit": reason_in(text(stop) or "", "verifiers words"),
+            "error": error,
+            **RunFacts.read(mapping(mapping(rest.get("info")).get(OURS)), error),
+            **fields,
+        },
     )
 
 
@@ -204,7 +219,8 @@ def _is_rollout(record: Any) -> bool:
 
 FORMAT = Format(
     name="verifiers",
-    title="verifiers' results.jsonl or traces.jsonl (read only)",
+    title="verifiers' traces.jsonl, an episode a line; its older results.jsonl is read",
     recognise=lambda path, record: _is_rollout(record),
     read=read,
+    write=write_traces,
 )

@@ -35,18 +35,22 @@ class TrajectoryMetrics(Struct, frozen=True, kw_only=True):
     success: float | None  # None where the answer is ungraded
     confidence: float | None  # 0 to 100; None where the agent stated none
     values: dict[str, float | None]  # the other METRICS by name; evidence is None where the task has none
+    forced: bool = False  # the answer was given at a limit
+    silent_turns: int = 0  # turns without reasoning
 
 
 TaskTable = dict[str, dict[str, float | None]]
 """Task id to metric to value, None where the task has none; a task that was never run has no row.
 
-A row has the means over samples of :data:`METRICS`, ``success`` with its bounds, ``errors`` and ``ungraded``.
+A row has the means over samples of :data:`METRICS`, ``success`` with its bounds, and the sums of :data:`COUNTS`.
 """
 
 _EVIDENCE = ("evidence_recall", "evidence_opened", "evidence_hit")
 _LENGTHS = ("turns", "steps", "searches", "browses")
 MAY_BE_UNKNOWN = ("tokens", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cost")
 """What a provider may leave out; a mean over the calls for which it is known would mislead."""
+COUNTS = ("answered", "forced", "unanswered", "errors", "ungraded", "all_turns", "silent_turns")
+"""Runs of a task by how they ended, ``forced`` of those answered; and turns, ``silent_turns`` without reasoning."""
 METRICS = (*_EVIDENCE, *_LENGTHS, *MAY_BE_UNKNOWN, "seconds")
 _OF_BROKEN_RUNS = {*_EVIDENCE, "cost"}  # the length of a run that broke says nothing
 
@@ -92,9 +96,11 @@ class RunMetrics(Struct, frozen=True, kw_only=True):
     missing: int  # those of them that have no trajectory
     trajectories: int
     answered: int
+    forced: int = 0  # of those answered, at a limit
     unanswered: int
     errors: int
     ungraded: int
+    silent_turns: float | None = None  # the share of turns without reasoning
     tasks_without_evidence: int
     success: float | None
     success_low: float
@@ -157,6 +163,8 @@ def _trajectory_metrics(trajectory: Trajectory, task: Task, grade: Grade | Grade
             **msgspec.structs.asdict(trajectory.usage),
             "seconds": trajectory.seconds,
         },
+        forced=trajectory.is_forced,
+        silent_turns=sum(turn.is_silent for turn in trajectory.turns),
     )
 
 
@@ -172,11 +180,24 @@ def task_table(rows: Iterable[TrajectoryMetrics], tasks: Iterable[Task]) -> Task
             "success": of_task.value,
             "success_low": of_task.low,
             "success_high": of_task.high,
-            "errors": float(sum(run.status == "error" for run in runs[task])),
-            "ungraded": float(sum(run.success is None for run in runs[task])),
+            **_counts(runs[task]),
             **{metric: _mean(runs[task], metric) for metric in METRICS},
         }
     return table
+
+
+def _counts(runs: list[TrajectoryMetrics]) -> dict[str, float]:
+    statuses = Counter(run.status for run in runs)
+    counts = {
+        "answered": statuses["answered"],
+        "forced": sum(run.forced for run in runs),
+        "unanswered": statuses["unanswered"],
+        "errors": statuses["error"],
+        "ungraded": sum(run.success is None for run in runs),
+        "all_turns": sum(run.values["turns"] or 0 for run in runs),
+        "silent_turns": sum(run.silent_turns for run in runs),
+    }
+    return {name: float(counts[name]) for name in COUNTS}
 
 
 def _mean(runs: list[TrajectoryMetrics], metric: str) -> float | None:
@@ -211,16 +232,14 @@ def run_metrics(
     for metric, failures in failed.items():
         values = _known(row[metric] for row in table.values()) + [0.0] * failures
         fields[metric] = fmean(values) if values else None
-    statuses = Counter(run.status for run in runs)
+    counts = {name: round(sum(row[name] or 0 for row in table.values())) for name in COUNTS}
     stated = [(run.confidence, run.success) for run in runs if run.confidence is not None and run.success is not None]
     return RunMetrics(
         tasks=len(asked),
         missing=len(missing),
         trajectories=len(runs),
-        answered=statuses["answered"],
-        unanswered=statuses["unanswered"],
-        errors=statuses["error"],
-        ungraded=sum(run.success is None for run in runs),
+        **{name: counts[name] for name in ("answered", "forced", "unanswered", "errors", "ungraded")},
+        silent_turns=counts["silent_turns"] / counts["all_turns"] if counts["all_turns"] else None,
         tasks_without_evidence=sum(not task.evidence for task in asked),
         success=of_all.value,
         success_low=of_all.low,

@@ -131,9 +131,11 @@ def _column(run: RunMetrics, every_k: Iterable[int]) -> dict[str, str | None]:
         "  searches": number(run.searches),
         "  browses": number(run.browses),
         "answered": f"{run.answered:,}",
+        "  forced at a limit": f"{run.forced:,}" if run.forced else None,
         "unanswered": f"{run.unanswered:,}",
         "errors": f"{run.errors:,}",
         "ungraded": f"{run.ungraded:,}" + _failed(judges.ungraded_failed if judges else 0),
+        "turns without reasoning": percent(run.silent_turns) if run.silent_turns else None,
         "browses unjudged": (
             f"{judges.unjudged:,} of {browses:,}" + _failed(judges.unjudged_failed) if judges and browses else None
         ),

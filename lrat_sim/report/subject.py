@@ -124,12 +124,17 @@ def _compared(files: list[Path], title: str) -> list[Compared]:
         compared.append(
             Compared(
                 prefix=f"{slug}-" if len(files) > 1 else "",
-                title=title.format(path.parent.name) or f"{series_of(comparison)}, k = {comparison.setting.get('k')}",
+                title=title.format(path.parent.name) or _title(comparison),
                 folder=path.parent,
                 comparison=comparison,
             )
         )
     return sorted(compared, key=lambda cell: (series_of(cell.comparison), cell.comparison.setting.get("k") or 0))
+
+
+def _title(comparison: Comparison) -> str:
+    k = comparison.setting.get("k")
+    return series_of(comparison) + (f", k = {k}" if k is not None else "")
 
 
 def _mined(number: int, folder: Path) -> Mined | None:

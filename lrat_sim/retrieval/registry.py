@@ -149,8 +149,13 @@ def _is_folder(name: str) -> bool:
     return Path(name).is_dir() and ("/" in name or name not in _entry_points())
 
 
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder holds an encoder."""
+    return any((folder / name).is_file() for name in _MODEL_FILES)
+
+
 def _model_folder(folder: str) -> str:
-    if not any((Path(folder) / name).is_file() for name in _MODEL_FILES):
+    if not is_model_folder(Path(folder)):
         files = " nor ".join(_MODEL_FILES)
         raise InputError(f"{folder} holds no encoder (neither {files}); give a sentence-transformers folder.")
     return folder

@@ -24,7 +24,7 @@ from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
-from lrat_sim.records import Record, Task, Trajectory, decode
+from lrat_sim.records import Record, Task, Trajectory, decode, is_forced
 from lrat_sim.retrieval.base import Retriever
 
 TRAJECTORIES = "trajectories.jsonl"
@@ -63,6 +63,11 @@ class Row(Struct, frozen=True, kw_only=True):
     def steps(self) -> int:
         """Executed calls."""
         return self.searches + self.browses
+
+    @property
+    def forced(self) -> bool:
+        """Whether the answer was given at a limit."""
+        return is_forced(self.status, self.end_reason)
 
 
 def row(trajectory: Trajectory, offset: int, grade: str | None = None) -> Row:

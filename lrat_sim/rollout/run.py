@@ -191,6 +191,7 @@ class _Rollout:
             reused=reused,
             ran=tally.done - reused,
             answered=tally.answered,
+            forced=tally.forced,
             unanswered=tally.unanswered,
             # those that a limit kept from being run again too
             errors=sum(name in self.rows and self.rows[name].status == "error" for name in self.wanted),

@@ -51,7 +51,7 @@ class Tally:
 
     def __init__(self, total: int, *, graded: bool):
         self.total, self.graded = total, graded
-        self.done = self.answered = self.unanswered = self.errors = 0
+        self.done = self.answered = self.forced = self.unanswered = self.errors = 0
         self.solved, self.known = 0.0, 0  # sums over tasks, kept up since the table is drawn four times a second
         self.runs: dict[str, list[float | None]] = {}
         self.steps = self.unknown_usage = 0
@@ -62,6 +62,7 @@ class Tally:
         """Counts one more trajectory."""
         self.done += 1
         self.answered += row.status == "answered"
+        self.forced += row.forced
         self.unanswered += row.status == "unanswered"
         self.errors += row.status == "error"
         runs = self.runs.setdefault(row.task_id, [])
@@ -93,6 +94,7 @@ class Tally:
             "done": f"{self.done:,}/{self.total:,}",
             "success" if self.done == self.total else "success so far": "-" if share is None else f"{share:.1%}",
             "steps": "-" if steps is None else f"{steps:.1f}",
+            **({"answered": f"{self.answered:,}, {self.forced:,} of them forced"} if self.forced else {}),
             "unanswered": f"{self.unanswered:,}",
             "errors": f"{self.errors:,}",
             "tokens": f"unknown (usage of {self.unknown_usage:,} calls)" if self.tokens is None else f"{self.tokens:,}",
@@ -135,7 +137,8 @@ def board(title: str, tally: Tally, console: Console | None, client: Client) -> 
 
 
 class RolloutSummary(Struct, frozen=True, kw_only=True):
-    """What a rollout did; ``answered``, ``unanswered`` and ``errors`` count all the runs that were asked.
+    """What a rollout did; ``answered`` (``forced`` of them at a limit), ``unanswered`` and ``errors`` count all the
+    runs that were asked.
 
     ``tokens`` and ``cost`` (US dollars) are known where those of every call are.
     """
@@ -156,6 +159,7 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     stopped: Limit | None = None  # the limit of the whole rollout that ended it early
     cached: int = 0  # calls that were answered from the cache
     cause: str | None = None  # of the first error
+    forced: int = 0
 
     def check(self, agent: str) -> None:
         """Raises NothingCame where every run that there is broke; ``agent`` is the profile's name."""

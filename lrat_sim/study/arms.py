@@ -166,14 +166,18 @@ def named_retriever(spec: str) -> tuple[str, str]:
     """The name of an arm and its spec, from ``NAME=SPEC`` or from a spec that names itself.
 
     An equals sign after a colon belongs to the spec; a model folder is called by its name, and one called ``model`` by
-    that of the round or run that holds it.
+    that of the round or run that holds it.  A file of recorded runs is called by its name too, and verifiers'
+    traces.jsonl by that of its folder.
     """
     name, equals, rest = spec.partition("=")
     if equals and not {":", "/"} & {*name}:
         check_arm(name)
         return name, rest
     path = Path(spec)
-    own = path.parent.name if path.name == "model" and path.is_dir() else path.name if path.is_dir() else spec
+    if path.is_file():
+        own = path.stem if path.stem not in ("traces", "results") else path.absolute().parent.name
+    else:
+        own = path.parent.name if path.name == "model" and path.is_dir() else path.name if path.is_dir() else spec
     return own.replace("/", "-"), spec
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from lrat_sim.errors import InputError
 from lrat_sim.settings import build
 from lrat_sim.verbs import arguments as arg
 from lrat_sim.verbs.arguments import NOTHING, Given, TaskSet, TaskSets, default_folder, folder_of, several
@@ -49,11 +50,16 @@ def compare(
     retrievers: Annotated[
         Mapping[str, Retriever | Model | Path | str] | Sequence[Path | str],
         Given(list[str]),
-        Meta(description="Retrievers, each SPEC or NAME=SPEC; the first is the base. One, to compare agents."),
+        Meta(
+            description="Retrievers, each SPEC or NAME=SPEC, or recorded runs; the first is the base. One for agents."
+        ),
     ],
     data: SeveralData = None,
     out: arg.Out = None,
     *,
+    score: Annotated[
+        str | None, Meta(description="Of recorded runs: the log's score that says success; by default its first.")
+    ] = None,
     judge: arg.Judge = "rule",
     judge_options: arg.JudgeOptions = NOTHING,
     **fields: Annotated[Any, CompareSettings],
@@ -63,13 +69,19 @@ def compare(
     Every combination of agent, task set and k is a comparison of its own; rerun with more of them, or with more seeds
     or tasks, to run only what is missing.  With one retriever and several agents, the agents are compared.
 
+    Recorded runs (run folders, logs of inspect_ai, traces of verifiers, any format that can be read) are compared as
+    they are, by the scores that they hold; a task set gives them the evidence of its tasks.
+
     In Python, further arguments are the fields of :class:`CompareSettings`; a list may be given by its singular, as in
     ``agent="simulated"``.
     """
     from lrat_sim import study
     from lrat_sim.study.arms import check_retrievers, named_retriever
+    from lrat_sim.study.recorded import recorded_runs
 
     given = retrievers if isinstance(retrievers, Mapping) else dict(named_retriever(str(spec)) for spec in retrievers)
+    if (recorded := {name: path for name, arm in given.items() if (path := recorded_runs(arm))}) or score is not None:
+        return _compare_recorded(recorded, [*given], len(retrievers), data, out, score, fields)
     arms = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
     settings, answers = _settings(study.CompareSettings, fields), judge_named("answers", judge, judge_options)
     check_retrievers(arms, len(retrievers), len(settings.agents))
@@ -79,6 +91,34 @@ def compare(
         lambda folder: study.compare(arms, sets, folder, settings, judge=answers),
         retrievers={name: str(getattr(arm, "fingerprint", arm)) for name, arm in arms.items()},
     )  # fmt: skip
+
+
+def _compare_recorded(
+    runs: Mapping[str, Path], arms: Sequence[str], given: int, data: Any, out: Any, score: str | None,
+    fields: Mapping[str, Any],
+) -> StudyResult:  # fmt: skip
+    """Compares recorded runs, which all the arms must be."""
+    from lrat_sim import study
+    from lrat_sim.report import write_report
+
+    if others := [name for name in arms if name not in runs]:
+        raise InputError(
+            f"{others[0]!r} is no recorded run, which the other arms or --score ask for; compare one kind."
+        )
+    if len(runs) < given:
+        raise InputError("two of the recorded runs have one name; name them NAME=PATH.")
+    settings, plain = _settings(study.CompareSettings, fields), study.CompareSettings()
+    fixed = [name for name in plain.__struct_fields__ if getattr(settings, name) != getattr(plain, name)]
+    if fixed and (fixed != ["seeds"] or len(settings.seeds) > 1):
+        raise InputError(f"recorded runs are not run again, so that {fixed[0]} cannot be set; leave it out.")
+    none = data is None or (isinstance(data, TaskSets) and not data.task_set)
+    sets = {} if none else task_sets(data)
+    tasks = [task for dataset in sets.values() for part in dataset.splits.values() for task in part]
+    decisive = {"runs": {name: str(path) for name, path in runs.items()}, "score": score}
+    folder = Path(out) if out is not None else default_folder("compare", [*runs], decisive)
+    result = study.compare_recorded(runs, folder, score=score, tasks=tasks, seed=settings.seeds[0])
+    write_report(folder)
+    return result
 
 
 @verb

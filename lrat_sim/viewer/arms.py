@@ -33,6 +33,7 @@ class ArmFigures(Struct, frozen=True, kw_only=True):
     tasks: int
     asked: int
     outcomes: dict[str, int]
+    forced: int  # answers that were given at a limit
     success: float | None
     steps: float | None
     tokens: int | None
@@ -70,6 +71,7 @@ def _figures(name: str, rows: pa.Table, runs: Iterable[RunFolder], pairs: int) -
         tasks=compute.count_distinct(rows["task_id"]).as_py(),
         asked=len(asked),
         outcomes={count["values"]: count["counts"] for count in compute.value_counts(rows["outcome"]).to_pylist()},
+        forced=compute.sum(compute.equal(rows["ending"], "forced")).as_py() or 0,
         success=success(by_task.values()).value if rows.num_rows else None,
         steps=compute.mean(rows.filter(compute.not_equal(rows["outcome"], "error"))["steps"]).as_py(),
         tokens=compute.sum(rows["tokens"], skip_nulls=False, min_count=0).as_py(),

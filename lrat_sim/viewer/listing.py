@@ -23,7 +23,7 @@ EVIDENCE = {
 """What may be asked of the evidence, in words."""
 
 _FILTERS = {
-    "status": "status",
+    "status": "ending",
     "outcome": "outcome",
     "arm": "arm",
     "retriever": "retriever_name",

@@ -18,7 +18,7 @@ from pyarrow import compute, parquet
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.records import Grade, Hit, Task, Trajectory, Verdict, decode
+from lrat_sim.records import Grade, Hit, Task, Trajectory, Verdict, decode, is_forced
 from lrat_sim.rollout.index import INDEX, TASKS, TRAJECTORIES, Row, row
 from lrat_sim.viewer.files import RecordFile, Signature, readable, signature
 
@@ -28,12 +28,13 @@ RUN_SCHEMA = pa.schema(
     [
         *_INDEX,
         *((name, pa.int64()) for name in ("steps", "tokens", "evidence", "evidence_shown", "evidence_opened")),
-        *((name, pa.string()) for name in ("outcome", "question", "words")),
+        *((name, pa.string()) for name in ("outcome", "ending", "question", "words")),
     ]
 )
 """The index, and beside it: ``evidence``, the number of documents that prove the task's answer (0 where none are
 known), and how many of them the run was shown and opened (null where not counted); ``outcome``, which is correct,
-incorrect, ungraded, unanswered or error; ``words``, the text that is searched."""
+incorrect, ungraded, unanswered or error; ``ending``, the status, or ``forced`` where the answer was given at a limit;
+``words``, the text that is searched."""
 
 Described = tuple[dict[str, Any], dict[str, Any]]  # agent and retriever as a trajectory records them
 
@@ -154,6 +155,10 @@ class RunFolder:
             "outcome": [
                 (grade or "ungraded") if status == "answered" else status
                 for (status,), grade in zip(values(index, "status"), grades, strict=True)
+            ],
+            "ending": [
+                "forced" if is_forced(status, reason) else status
+                for status, reason in values(index, "status", "end_reason")
             ],
             "question": questions,
             "words": [

@@ -205,3 +205,28 @@ def test_another_refusal_of_the_call_for_an_answer_is_an_error(scripted, over_ht
     trajectory, requests = over_http(answer, k=2, turns=1)
     assert (trajectory.status, trajectory.error.boundary) == ("error", "model")
     assert len(requests) == 2
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_call_where_an_answer_was_demanded_is_refused_once_and_then_text_counts(voice, protocol):
+    call = {
+        "tools": native('{"query": "salt"}'),
+        "tagged": {"content": '<tool_call>{"name": "search", "arguments": {"query": "salt"}}</tool_call>'},
+        "react": {"content": 'Action: search\nAction Input: {"query": "salt"}'},
+    }[protocol]
+    run, requests = voice(call, call, FINAL, protocol=protocol, limits={"turns": 1})
+    assert (run.status, run.end_reason, run.answer, run.is_forced) == ("answered", "turn_limit", "Thornmouth", True)
+    assert [[call.executed is not None for call in turn.calls] for turn in run.turns] == [[True], [False], []]
+    demanded, again = (json.dumps(request.messages) for request in requests[1:])
+    assert "no calls are run any more" in run.turns[1].calls[0].error
+    assert ("no calls are run any more" in demanded, "no calls are run any more" in again) == (False, True)
+    assert requests[2].messages[: len(requests[1].messages)] == requests[1].messages  # only ever appended to
+    run, requests = voice(call, protocol=protocol, limits={"turns": 1})  # which goes on calling
+    assert (run.status, run.end_reason, len(requests)) == ("unanswered", "turn_limit", 3)
+
+
+def test_text_beside_a_second_call_is_the_answer(voice):
+    call = native('{"query": "salt"}')
+    run, _ = voice(call, call, {**call, "content": "Thornmouth"}, limits={"turns": 1})
+    assert (run.status, run.end_reason, run.answer) == ("answered", "turn_limit", "Thornmouth")
+    assert voice(call, {**call, "content": "Let me look."}, limits={"turns": 1})[0].answer == "Let me look."

@@ -75,7 +75,7 @@ def test_the_setting_names_the_retriever_with_its_model_and_what_it_wraps(entry)
 def seen(entry):
     entries = [
         entry("t1", "abc abd =a =b", evidence="ab", lengths=[40, 80]),
-        entry("t2", "abc =c abd", outcome="incorrect", evidence="b", lengths=[20]),
+        entry("t2", "abc =c abd", outcome="incorrect", evidence="b", lengths=[20]).changed(end_reason="turn_limit"),
         entry("t3", "abc", outcome="error", evidence="a"),
         entry("t4", "abc", outcome=None),
     ]
@@ -94,6 +94,8 @@ def test_measures_are_what_a_hand_count_gives(seen):
         # ungraded answers are left out of success, and broken runs are failures
         "success": 1 / 3,
         "completed": 0.75,
+        "forced_of_completed": 1 / 3,
+        "silent_turns": 0,
         "after_search.browse.correct": 0.5,
         "after_browse.search.incorrect": 1,
         "length.correct": 60,
@@ -116,6 +118,11 @@ def test_measures_are_what_a_hand_count_gives(seen):
             assert sum(found[f"{after}.{step}.{outcome}"].value for step in ("search", "browse")) == pytest.approx(1.0)
     assert found["accuracy.4-5"].value is None
     assert seen.outcomes == {"correct": 1, "incorrect": 1, "error": 1, "ungraded": 1}
+
+
+def test_turns_without_reasoning_are_counted(entry):
+    runs = [steps_of(entry("t1", "abc =a", lengths=[0])), steps_of(entry("t2", "abc"))]
+    assert measures(ObservedRuns("g", runs))["silent_turns"].value == 1 / 5
 
 
 def test_what_no_run_shows_is_unknown_and_not_zero(entry):

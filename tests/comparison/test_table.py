@@ -158,3 +158,21 @@ def test_overview_sets_the_k_of_an_arm_beside_one_another(arms):
         for k in ("5", "10")
     ]
     assert table.records[2]["difference"] == 1.0
+
+
+def test_forced_answers_and_silent_turns_stand_in_a_table_of_their_own(arms, compared):
+    assert "endings" not in [table.slug for table in comparison_tables(compared(arms))]
+    ended = {"answered": 1.0, "unanswered": 0.0, "errors": 0.0, "ungraded": 0.0, "all_turns": 4.0}
+    for name, arm in arms.items():
+        for number, metrics in enumerate(arm.values()):
+            metrics |= {**ended, "forced": float(name == "base" and number < 5), "silent_turns": float(name != "base")}
+    comparison = compared(arms, oracle="oracle")
+    table = next(table for table in comparison_tables(comparison) if table.slug == "endings")
+    assert [row.cells[1:] for row in table.rows] == [
+        ["40", "5", "0", "0", "160", "0.0"],
+        ["40", "0", "0", "0", "160", "25.0"],
+        ["40", "0", "0", "0", "160", "25.0"],
+    ]
+    assert "base: 5 of 40 answers were forced at a limit." in " ".join(shown(comparison).split())
+    assert "base: 5 of 40 answers were forced" in " ".join(summary(comparison).notes)
+    assert all(len(line) <= 80 for line in shown(comparison).splitlines())

@@ -10,12 +10,24 @@ import pytest
 from lrat_sim import keys
 from lrat_sim.catalog import read_yaml
 from lrat_sim.errors import InputError, UnknownName
-from lrat_sim.formats import FORMATS, About, convert, format_named, merge_runs, read_any, recognise, split_run
+from lrat_sim.formats import (
+    FORMATS,
+    About,
+    convert,
+    format_named,
+    inspect_written,
+    merge_runs,
+    read_any,
+    recognise,
+    split_run,
+    verifiers_written,
+)
 from lrat_sim.grading.run import grade_run, run_tables
-from lrat_sim.records import Failure, Grade, Task, Verdict
+from lrat_sim.records import Failure, Grade, Task, Usage, Verdict
 from lrat_sim.rollout.index import asked_tasks
 
 RunFolder = Callable[..., Path]
+FILES = Path(__file__).parent / "files"
 CANARY = "canary GUID 26b5c67b"
 SECRET = "Who hid the golden key?"
 WRITTEN = [name for name in FORMATS if format_named(name).write is not None]
@@ -325,3 +337,58 @@ def test_a_rollout_does_not_go_on_in_a_folder_of_several_runs(entries, run_folde
     manifest = read_yaml(run_folder("run", entries) / "run.yaml")
     assert "settings" not in manifest  # by which a rollout refuses it
     assert set(manifest["retrievers"]) == {"bb", "cc"}
+
+
+@pytest.mark.parametrize(("to", "name"), [("inspect", "log.eval"), ("inspect", "log.json"), ("verifiers", "t.jsonl")])
+def test_logs_of_other_tools_give_back_what_was_written(to, name, make, tmp_path):
+    broken = make("t2", status="error", end_reason="error", answer=None, turns=[], usage=Usage())
+    broken = msgspec.structs.replace(broken.changed(error=Failure(boundary="model", message="gone")), grades=[])
+    limited = make("t1", 1, status="unanswered", end_reason="turn_limit", answer=None)
+    forced = make("t/3", end_reason="turn_limit")
+    entries = [make("t1"), limited.changed(turns=limited.trajectory.turns[:2]), broken, forced]
+    write = format_named(to).write
+    assert write
+    assert write(iter(entries), tmp_path / name, About(name="world")) == 4
+    assert recognise(tmp_path / name).name == to
+    for entry, back in zip(entries, read_any(tmp_path / name), strict=True):
+        run, again = entry.trajectory, back.trajectory
+        same = ("id", "task_id", "question", "sample", "seed", "status", "end_reason", "answer", "error", "seconds")
+        assert [getattr(again, field) for field in same] == [getattr(run, field) for field in same]
+        assert (again.usage, back.task, back.retriever_name) == (run.usage, entry.task, "bm25")
+        assert (back.grade and back.grade.state) == (entry.grade and entry.grade.state)
+        fields = ("reasoning", "text", "usage")
+        assert [[getattr(turn, field) for field in fields] for turn in again.turns] == [
+            [getattr(turn, field) for field in fields] for turn in run.turns
+        ]
+        for call, other in zip(run.calls(), again.calls(), strict=True):
+            assert (other.tool, other.output, other.docid) == (call.tool, call.output, call.docid)
+            # a format states no scores of hits
+            assert [hit.docid for hit in other.hits or ()] == [hit.docid for hit in call.hits or ()]
+
+
+def test_a_log_of_inspect_ai_is_of_one_agent_and_has_a_sample_once(make, tmp_path):
+    write = format_named("inspect").write
+    assert write
+    two = [make("t1"), make("t2", agent={"name": "another", "fingerprint": "zz"})]
+    with pytest.raises(InputError, match="several agents, and a log of inspect_ai is of one"):
+        write(iter(two), tmp_path / "a.eval", About(name="w"))
+    with pytest.raises(InputError, match="sample 0 of the task 't1' twice"):
+        write(iter([make("t1"), make("t1", id="other")]), tmp_path / "b.json", About(name="w"))
+
+
+def test_changed_facts_of_ours_do_not_contradict_the_log(make, tmp_path):
+    write = format_named("verifiers").write
+    assert write
+    write(iter([make("t1")]), tmp_path / "t.jsonl", About())
+    record = json.loads((tmp_path / "t.jsonl").read_text())
+    record["traces"][0] |= {"ok": False, "errors": [{"type": "ProviderError", "message": "gone"}]}
+    (tmp_path / "t.jsonl").write_text(json.dumps(record))
+    (entry,) = read_any(tmp_path / "t.jsonl")
+    assert (entry.trajectory.status, entry.trajectory.error.message) == ("error", "ProviderError: gone")
+
+
+def test_logs_of_other_tools_are_written_as_they_were_when_those_read_them(make):
+    """Golden: test_real_tools.py has the tools read what is written so; after a change, let them read it again."""
+    entry, golden = make("t1", end_reason="turn_limit"), json.loads((FILES / "written.json").read_text())
+    assert json.loads(json.dumps(inspect_written.sample_of(entry, "2026-11-26T00:00:00+00:00"))) == golden["inspect"]
+    assert json.loads(json.dumps(verifiers_written.record_of(entry, "world", 100.0))) == golden["verifiers"]

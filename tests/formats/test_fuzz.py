@@ -20,6 +20,7 @@ from lrat_sim.formats import (
     atif,
     format_named,
     inspect_ai,
+    inspect_written,
     lrat,
     nemo_gym,
     openai,
@@ -29,6 +30,7 @@ from lrat_sim.formats import (
     responses,
     sessions,
     verifiers,
+    verifiers_written,
 )
 
 FILES = Path(__file__).parent / "files"
@@ -74,6 +76,14 @@ SOURCES = {
     "responses of ours": (responses.record_of(lrat.entry_of(LRAT, HERE)), _one(responses.entry_of)),
     "session": (SESSION, _one(sessions.entry_of)),
     "nemo-gym": (NEMO_GYM, lambda record: nemo_gym.entries_of(record, HERE)),
+    "inspect of ours": (
+        inspect_written.sample_of(lrat.entry_of(LRAT, HERE), "2026-11-26T00:00:00+00:00"),
+        lambda record: [inspect_ai.entry_of(record, {"eval": {"model": "m"}, "plan": {}}, HERE)],
+    ),
+    "verifiers of ours": (
+        verifiers_written.record_of(lrat.entry_of(LRAT, HERE)),
+        lambda record: verifiers.entries_of(record, HERE),
+    ),
     "verifiers' results": (RESULTS[0], lambda record: verifiers.entries_of(record, HERE)),
     "verifiers' traces": (TRACES[0], lambda record: verifiers.entries_of(record, HERE)),
 }
@@ -180,6 +190,8 @@ def check_import(name, written):
         nemo_gym.record_of(entry)
         sessions.lines_of(entry)
         otel.record_of(entry)
+        json.dumps(verifiers_written.record_of(entry))
+        json.dumps(inspect_written.sample_of(entry, ""))
         again = json.loads(json.dumps(atif.record_of(entry)))
         if name.startswith("atif"):
             check_held(record, [atif.entry_of(again, HERE)])

@@ -274,3 +274,12 @@ def test_a_log_without_samples_is_refused(tmp_path):
     (tmp_path / "b.json").write_text('{"a": 1}')
     with pytest.raises(RecordError, match="no log of inspect_ai"):
         list(read_any(tmp_path / "b.json", "inspect"))
+
+
+def test_every_score_that_is_a_number_is_kept_by_its_scorer():
+    scores = {"a": "C", "b": "N", "c": "P", "d": 0.25, "e": True, "f": {"x": 1, "y": "no"}, "g": "eleven", "h": None}
+    entry = one(sample(said("Ann"), scores={name: {"value": value} for name, value in scores.items()}))
+    assert entry.trajectory.extra["scores"] == {"a": 1.0, "b": 0.0, "c": 0.5, "d": 0.25, "e": 1.0, "f/x": 1.0}
+    assert {grade.judge: grade.state for grade in entry.grades} == {
+        "inspect_ai/a": "correct", "inspect_ai/b": "incorrect",
+    }  # fmt: skip

@@ -108,6 +108,28 @@ def test_tevatron_lines_have_passages_and_a_query_id_of_their_own(pairs, corpus,
     assert len({row["query_id"] for row in made}) == len(made) == 3
 
 
+def test_tevatron_trains_on_ids_and_a_corpus_of_their_texts(pairs, corpus, tmp_path):
+    from datasets import load_dataset
+
+    done = export_pairs(pairs, tmp_path / "out", to="tevatron-corpus", corpus=corpus)
+    assert (done.written, done.rejected, done.without_negatives, done.withheld) == (2, 1, 1, 1)
+    # as its TrainDataset loads them: negatives are drawn from a line's own, which must have one
+    train, texts = (
+        load_dataset("json", data_files=str(tmp_path / "out" / f"{name}.jsonl"), split="train",
+                     cache_dir=str(tmp_path / "cache"))
+        for name in ("train", "corpus")
+    )  # fmt: skip
+    assert train[0] == {
+        "query_id": "t1:1:1", "query_text": "query 1", "positive_document_ids": ["a"],
+        "negative_document_ids": ["b", "c"],
+    }  # fmt: skip
+    assert texts.column_names == ["docid", "text"]
+    known = {row["docid"]: row["text"] for row in texts}
+    assert known["a"] == "Title a\ntext of a"
+    assert {docid for row in train for docid in row["positive_document_ids"] + row["negative_document_ids"]} == {*known}
+    assert len(known) == len(texts)
+
+
 def test_parquet_loads_by_order_of_columns_with_a_card_and_where_rows_came_from(pairs, corpus, tmp_path):
     from datasets import load_dataset
 

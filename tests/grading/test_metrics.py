@@ -204,3 +204,22 @@ def test_samples_say_nothing_where_there_is_one_a_task_or_none_is_graded():
     assert sample_metrics([("q1", 0, 1.0), ("q2", 0, None)], 0) is None
     found = sample_metrics([("q1", 0, None), ("q1", 1, None)], 0)
     assert (found.samples, found.pass_at, found.between, found.within) == (2, [], None, None)
+
+
+def test_forced_answers_and_turns_without_reasoning_are_counted_apart(make):
+    said = make.turn(text="Exact Answer: Paris", reasoning="So it is.")
+    rows = measure(
+        [
+            make.run([make.turn(make.search("a")), said], id="t1", end_reason="turn_limit"),
+            make.run([make.turn(make.search("z"), reasoning=" "), said], id="t2", task_id="q2"),
+            make.run([said], id="t3", task_id="q3", status="unanswered", end_reason="turn_limit", answer=None),
+        ],
+        TASKS,
+        {},
+    )
+    found = run_metrics(rows, TASKS)
+    assert (found.answered, found.forced, found.unanswered, found.silent_turns) == (2, 1, 1, 2 / 5)
+    shown = {row.cells[0].strip(): row.cells[1] for row in runs_table({"run": found}).rows}
+    assert (shown["forced at a limit"], shown["turns without reasoning"]) == ("1", "40.0 %")
+    assert task_table(rows, TASKS)["q1"]["forced"] == 1
+    assert "forced at a limit" not in str(runs_table({"run": run_metrics(rows[1:], TASKS)}).rows)

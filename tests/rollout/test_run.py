@@ -273,7 +273,7 @@ def test_a_key_that_the_provider_quotes_back_is_in_no_file_and_on_no_screen(
     ]
 
 
-TEXTS = dict.fromkeys(("id", "task_id", "agent", "retriever", "end_reason", "answer"), "x")
+TEXTS = {**dict.fromkeys(("id", "task_id", "agent", "retriever", "answer"), "x"), "end_reason": "answer"}
 NUMBERS = dict.fromkeys(("sample", "seed", "turns", "failed_calls", "reasoning_tokens", "seconds", "offset"), 0)
 TOKENS = {"prompt_tokens": 1000, "completion_tokens": 500}
 GRADED = {"status": "answered", "error": None, "grade": "correct"}
@@ -285,6 +285,12 @@ def counted(*rows, graded=True):
     for changed in rows:
         tally.add(msgspec.structs.replace(ROW, **changed))
     return tally
+
+
+def test_answers_at_a_limit_are_told_apart():
+    tally = counted({}, {"end_reason": "turn_limit"}, {"status": "unanswered", "end_reason": "turn_limit"})
+    assert tally.fields()["answered"] == "2, 1 of them forced"
+    assert "answered" not in counted({}).fields()
 
 
 def test_totals_are_shown():

@@ -20,6 +20,7 @@ def table(tmp_path_factory, make):
                 make.turn(*[make.search("q", ["e0", "e1"][: n % 3])] * (n + extra)),
                 id=f"t{n}.{run}",
                 task=f"t{n}",
+                end_reason="turn_limit" if n in (1, 4) else "answer",
                 status="unanswered" if n == 4 else "error" if n == 5 else "answered",
                 usage=Usage(prompt_tokens=10 * (n + extra), completion_tokens=0),
                 retriever={"kind": run, "fingerprint": run},
@@ -51,6 +52,7 @@ def test_search_wants_every_word_in_question_answer_or_id(table):
     [
         ({"outcome": "correct", "arm": "base"}, ["t0.base", "t1.base"]),
         ({"status": "unanswered"}, ["t4.base", "t4.other"]),
+        ({"status": "forced"}, ["t1.base", "t1.other"]),
         ({"outcome": "error", "retriever": "other"}, ["t5.other"]),
         ({"outcome": "ungraded", "arm": "other"}, ["t3.other"]),
         ({"task": "t2"}, ["t2.base", "t2.other"]),
