@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +16,7 @@ from lrat_sim.agent.tools import TOOLS, SearchWith
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
-from lrat_sim.models.call import Retries
+from lrat_sim.models.call import EmptyContent, Retries
 from lrat_sim.retrieval.result_format import ESCAPE_RULES
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
@@ -26,8 +26,13 @@ Temperature = Annotated[float, Meta(ge=0, le=2)]
 Nucleus = Annotated[float, Meta(gt=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Seed = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
+HeaderName = Annotated[str, Meta(pattern="^[A-Za-z0-9-]{1,64}$")]
+FinishedReasoning = Literal["keep", "drop"]
+ListQueries = Literal["first", "each"]
 
-HOW_SENT = ("name", "key_env", "timeout", "retries")  # they decide no answer, and so are outside the fingerprint
+HOW_SENT = ("name", "key_env", "timeout", "retries", "session_header")  # outside the fingerprint: they decide no answer
+NEWER = ("empty_content", "finished_reasoning", "list_queries")
+"""Settings that older runs do not record: left out at their default, so that such an agent keeps its fingerprint."""
 
 
 class Sampling(Settings, frozen=True, kw_only=True):
@@ -78,6 +83,18 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     retries: Annotated[Retries, Meta(description="How long a failed call is tried again.")] = Retries()
     # `inline` is <think>; signed thinking blocks go back as they came, except with `no`
     pass_reasoning: Annotated[PassReasoning | bool, Meta(description="How reasoning goes back.")] = "reasoning_content"
+    finished_reasoning: Annotated[
+        FinishedReasoning, Meta(description="Reasoning of the turns before a message of ours: keep or drop it.")
+    ] = "keep"
+    empty_content: Annotated[
+        EmptyContent, Meta(description="Content of a message of calls alone: empty text, none (null), or as usual.")
+    ] = "auto"
+    list_queries: Annotated[
+        ListQueries, Meta(description="A search for a list of queries: search for the first, or for each.")
+    ] = "first"
+    session_header: Annotated[
+        HeaderName | None, Meta(description="Header with the rollout's id, for servers that cache prompts.")
+    ] = "X-Session-ID"
     # a retriever that was trained on such texts needs them in search, too: `query` of a mining recipe is the other side
     search_with: Annotated[SearchWith, Meta(description="Sent with a query: itself, reasoning or history.")] = "query"
     provider: Annotated[dict[str, Any], Meta(description="Further parameters, sent as they are.")] = {}
@@ -129,6 +146,9 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         """All of it as plain JSON, with the tokenizer's name and the ``fingerprint``: enough to rebuild it."""
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
         described["tokenizer"] = TOKENIZER
+        for field in msgspec.structs.fields(self):
+            if field.name in NEWER and described[field.name] == field.default:
+                del described[field.name]
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
         shown = {"tools": TOOLS, "wording": self.tool_protocol.wording(), "harmless": ESCAPE_RULES}
         return {**described, "fingerprint": fingerprint({**decisive, **shown})}
@@ -137,7 +157,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
 def load_agent(name: str, overrides: dict[str, Any] | None = None) -> AgentSettings:
     """An agent by name or path, with single fields overridden (``{"limits.k": 5}``)."""
     settings = catalog.load("agents", name, AgentSettings, overrides)
-    named = settings if settings.name else msgspec.structs.replace(settings, name=Path(name).stem)
+    named = settings if settings.name else msgspec.structs.replace(settings, name=Path(name).name.removesuffix(".yaml"))
     named.resolved()  # a wrong personality or a missing prompt is said now, before indexes are built
     return named
 

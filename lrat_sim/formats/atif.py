@@ -124,7 +124,7 @@ def _foreign_entry(record: dict[str, Any], read: _Steps) -> Entry:
     }
     totals = mapping(record.get("final_metrics"))
     prompt, completion = (totals.get(f"total_{name}_tokens") for name in ("prompt", "completion"))
-    used = usage(prompt, completion, cost=totals.get("total_cost_usd"))
+    used = usage(prompt, completion, cost=totals.get("total_cost_usd"), cached=totals.get("total_cached_tokens"))
     # the same question has the same id in every file, so that runs of it become samples of one task
     name = fingerprint(read.question or record)
     return imported(
@@ -178,6 +178,7 @@ def _plain_turn(step: dict[str, Any], number: int) -> Turn:
         stated.get("completion_tokens"),
         mapping(stated.get("extra")).get("reasoning_tokens"),
         stated.get("cost_usd"),
+        cached=stated.get("cached_tokens"),
     )
     return msgspec.structs.replace(read_turn(message, outputs, number), usage=used, raw=None)
 
@@ -238,6 +239,7 @@ def _plain_record(entry: Entry) -> tuple[dict[str, Any], list[dict[str, Any] | N
     totals = {
         "total_prompt_tokens": used.prompt_tokens,
         "total_completion_tokens": used.completion_tokens,
+        "total_cached_tokens": used.cached_tokens,
         "total_cost_usd": used.cost,
     }
     record: dict[str, Any] = {
@@ -276,6 +278,7 @@ def _step_of(turn: Turn) -> dict[str, Any]:
         stated = {
             "prompt_tokens": turn.usage.prompt_tokens,
             "completion_tokens": turn.usage.completion_tokens,
+            "cached_tokens": turn.usage.cached_tokens,
             "cost_usd": turn.usage.cost,
             "extra": {"reasoning_tokens": reasoning} if reasoning else None,
         }

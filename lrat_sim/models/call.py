@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta, Struct
 
@@ -21,6 +21,10 @@ class Retries(Settings, frozen=True, kw_only=True):
     seconds: Annotated[NotNegative, Meta(description="Seconds after which no further attempt begins.")] = 300.0
 
 
+# what is sent for a content of None: litellm's choice for hosted models and "" for one's own server, always "", or null
+EmptyContent = Literal["auto", "empty", "none"]
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """One call: what is sent, and where."""
 
@@ -35,6 +39,9 @@ class Request(Struct, frozen=True, kw_only=True):
     retries: Retries = Retries()
     extra: dict[str, Any] = {}  # parameters of one provider, sent like `sampling` as they are
     sample: int = 0  # not sent: distinguishes several answers to one question in a cache
+    empty_content: EmptyContent = "auto"
+    session: str | None = None  # the same in all calls of a conversation, so that they reach the same server's cache
+    session_header: str | None = None  # the header that says it; None says it nowhere
 
     @property
     def provider(self) -> str:
@@ -48,6 +55,9 @@ class Request(Struct, frozen=True, kw_only=True):
             parameters["tools"] = self.tools
             if self.tool_choice is not None:
                 parameters["tool_choice"] = self.tool_choice
+        if self.session is not None and self.session_header is not None:
+            own = parameters.get("extra_headers") or {}
+            parameters["extra_headers"] = {self.session_header: self.session, **own}
         return parameters
 
 

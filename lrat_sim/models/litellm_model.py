@@ -82,12 +82,13 @@ def _arguments(request: Request) -> dict[str, Any]:
     compatible = import_litellm().openai_compatible_providers
     # litellm leaves out a content that is None, without which the chat template of a self-hosted server may fail;
     # hosted providers each want something else in its place, which litellm knows
-    own_server = request.base_url and request.provider in ("openai", *compatible)
+    own_server = request.base_url is not None and request.provider in ("openai", *compatible)
+    filled = own_server if request.empty_content == "auto" else request.empty_content == "empty"
     arguments: dict[str, Any] = {
         **request.parameters(),
         "model": request.model,
         # a list of its own, since litellm may change it
-        "messages": with_content(request.messages) if own_server else list(request.messages),
+        "messages": with_content(request.messages) if filled else list(request.messages),
         "timeout": request.timeout,
         "max_retries": 0,
         "num_retries": 0,
@@ -95,6 +96,8 @@ def _arguments(request: Request) -> dict[str, Any]:
     if request.provider in compatible:
         # for some of these litellm drops max_retries as unknown to the provider; openai's client then tries three times
         arguments["allowed_openai_params"] = [*arguments.get("allowed_openai_params", []), "max_retries"]
+    if request.provider in ("openai", "azure") and request.base_url is None and request.session_header is not None:
+        arguments.setdefault("prompt_cache_key", request.session)
     read_environment()  # litellm may take a key from there
     if request.base_url is not None:
         arguments["api_base"] = request.base_url

@@ -39,7 +39,7 @@ class OpenAIModel:
         key = (read_key(request.key_env) if request.key_env is not None else None) or "none"
         body = {
             "model": request.model.partition("/")[2],
-            "messages": with_content(request.messages),
+            "messages": request.messages if request.empty_content == "none" else with_content(request.messages),
             **request.parameters(),
         }
         reply = await post(request.base_url, key, "/chat/completions", body, request.timeout)

@@ -11,10 +11,12 @@ from msgspec import Struct
 from lrat_sim.agent.answer import states_answer
 from lrat_sim.agent.marks import PATTERNS
 from lrat_sim.agent.text_calls import call_start, read_text_calls
-from lrat_sim.models.message import Message, ToolCall
+from lrat_sim.models.message import Message, ToolCall, split_inline
 from lrat_sim.records import Call
 
 PassReasoning = Literal["no", "reasoning_content", "reasoning", "reasoning_details", "inline"]
+
+_REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 
 SLOT = "{tools}"  # where a prompt describes the tools, for protocols that do not send them beside the messages
 
@@ -94,6 +96,14 @@ class Protocol(ABC):
         if messages[-1]["role"] == "user":
             return [*messages[:-1], {"role": "user", "content": f"{messages[-1]['content']}\n\n{text}"}]
         return [*messages, {"role": "user", "content": text}]
+
+    def without_reasoning(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A message of the model without the reasoning that it holds in fields or inline; signed blocks stay."""
+        if message["role"] != "assistant":
+            return message
+        kept = {field: value for field, value in message.items() if field not in _REASONING}
+        split = split_inline(message["content"] or "", reasoned=False)
+        return kept if split.reasoning is None or split.calls else {**kept, "content": split.text}
 
     def thinking_apart(self, message: Message) -> str | None:
         """The reasoning that came in a field of its own and does not also stand in the text."""
