@@ -170,7 +170,8 @@ class _Run:
                 return ("answered", "answer", answer) if answer is not None else ("unanswered", "gave_up", None)
             if reminded == _REMINDERS or not (cut_off or (parsed.remind and not parsed.silent)):
                 return await self._answer_now("length" if cut_off else "answer")  # there is nothing to go on from
-            self.transcript.remind(parsed, _CUT_OFF if cut_off else self.protocol.reminder)
+            reminder = f"{self.protocol.problem(parsed)}{self.protocol.reminder}"
+            self.transcript.remind(parsed, _CUT_OFF if cut_off else reminder)
             reminded += 1
         return await self._answer_now(limit)
 

@@ -155,7 +155,10 @@ def test_text_that_is_neither_is_told_the_form_twice_in_a_row_then_to_answer(voi
     run, requests = voice(lost, lost, lost, TURNS[protocol][2], protocol=protocol)
     assert (run.status, run.end_reason, len(run.turns)) == ("answered", "answer", 4)
     told = [request.messages[-1]["content"] for request in requests]
-    assert told[1] == told[2] == PROTOCOLS[protocol].reminder
+    wrong = {"tagged": "has neither <tool_call> nor <answer>", "react": "none of the labels Thought, Action and"}
+    assert told[1] == told[2]
+    assert told[1].endswith(PROTOCOLS[protocol].reminder)
+    assert wrong[protocol] in told[1]
     assert "Answer the question now" in told[3]
     assert requests[2].messages[2] == lost
     roles = [message["role"] for message in requests[-1].messages]
@@ -183,8 +186,23 @@ def test_silence_is_asked_for_an_answer_at_once(voice, protocol):
 @TEXT
 def test_thinking_alone_is_told_the_form(voice, protocol):
     run, requests = voice(says("<think>So it is Thornmouth"), TURNS[protocol][2], protocol=protocol)
-    assert requests[1].messages[-1]["content"] == PROTOCOLS[protocol].reminder
+    told = requests[1].messages[-1]["content"]
+    assert told.endswith(PROTOCOLS[protocol].reminder)
+    assert ("thinking alone" in told) == (protocol == "tagged")
     assert run.turns[0].reasoning == "So it is Thornmouth"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "text", "wrong"),
+    [
+        ("react", "Thought: the lighthouse first.", "a thought alone"),
+        ("react", "Thought: done.\nFinal Answer:", "nothing stands after the label Final Answer"),
+        ("tagged", "<answer></answer>", "nothing stands inside <answer>"),
+    ],
+)
+def test_the_reminder_names_what_was_wrong(voice, protocol, text, wrong):
+    _, requests = voice(says(text), TURNS[protocol][2], protocol=protocol)
+    assert wrong in requests[1].messages[-1]["content"]
 
 
 def test_native_thinking_alone_is_asked_for_an_answer_once(voice):

@@ -128,6 +128,11 @@ SHAPES: dict[str, list[Shape]] = {
         lambda _, docid: _said(f"<think>\n{SECOND}\n</think>\n{_seeker('visit', {'url': [docid], 'goal': 'who'})}"),
         _said(f"<think>\n{THIRD}\n</think>\n<answer>\n{FINAL}\n</answer>"),
     ],
+    "qwen2.5-coder-1.5b": [
+        lambda question, _: _said(f"Thought: {FIRST}\nAction: search[{question}]"),
+        lambda _, docid: _said(f"Thought: {SECOND}\nAction: get_document[{docid}]"),
+        _said(f"Thought: {THIRD}\nFinal Answer:\n{FINAL}"),
+    ],
     "react-text": [
         lambda question, _: _said(
             f'Thought: {FIRST}\nAction: search\nAction Input: {{"query": {json.dumps(question)}}}'

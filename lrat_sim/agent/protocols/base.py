@@ -70,7 +70,7 @@ class Protocol(ABC):
     tool_choice: ClassVar[str | None] = None  # of the call that wants an answer
     stop: ClassVar[Sequence[str]] = ()  # ends the model's turn
     form: ClassVar[str] = ""  # how a call is written, in words, so that a model that quotes it calls nothing
-    reminder: ClassVar[str]  # what a model is told that wrote neither call nor answer
+    reminder: ClassVar[str]  # what a model is told that wrote neither call nor answer, after its ``problem``
     prompts: ClassVar[tuple[str, str]]  # names of the system prompt and of what demands an answer
 
     def wording(self) -> dict[str, Any]:
@@ -96,6 +96,10 @@ class Protocol(ABC):
         if messages[-1]["role"] == "user":
             return [*messages[:-1], {"role": "user", "content": f"{messages[-1]['content']}\n\n{text}"}]
         return [*messages, {"role": "user", "content": text}]
+
+    def problem(self, parsed: ParsedMessage) -> str:
+        """What is wrong with a message that is neither call nor answer; the reminder says what to do instead."""
+        return ""
 
     def without_reasoning(self, message: dict[str, Any]) -> dict[str, Any]:
         """A message of the model without the reasoning that it holds in fields or inline; signed blocks stay."""
