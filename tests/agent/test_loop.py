@@ -137,6 +137,28 @@ def test_mended_arguments_are_kept_as_they_were_written(voice, scripted):
     assert json.loads(requests[1].messages[2]["tool_calls"][0]["function"]["arguments"]) == {"query": "tolls"}
 
 
+@pytest.mark.parametrize("protocol", ["tools", "tagged"])
+@pytest.mark.parametrize("how", ["first", "each"])
+def test_a_search_for_a_list_of_queries_runs_as_the_profile_says(voice, scripted, protocol, how):
+    asked = {"queries": ["salt", "", "engineer"]}
+    tagged = says(f"<tool_call>{json.dumps({'name': 'search', 'arguments': asked})}</tool_call>")
+    said = tagged if protocol == "tagged" else scripted.calls(("search", asked))
+    run, requests = voice(said, TURNS[protocol][2], protocol=protocol, list_queries=how)
+    turn = run.turns[0]
+    assert [call.executed["query"] for call in turn.calls] == ["salt", "engineer"][: None if how == "each" else 1]
+    if how == "first":
+        assert turn.calls[0].arguments == asked
+    else:
+        assert json.dumps(asked)[1:-1] in json.dumps(turn.raw).replace('\\"', '"'), "the call as it was written"
+    assert len({call.id for call in turn.calls}) == len(turn.calls)
+    shown = requests[1].messages[3:]
+    if protocol == "tools":
+        assert [message["tool_call_id"] for message in shown] == [call.id for call in turn.calls]
+        assert [call["id"] for call in requests[1].messages[2]["tool_calls"]] == [call.id for call in turn.calls]
+    else:
+        assert shown[0]["content"].count("<tool_response>") == len(turn.calls)
+
+
 def test_absent_reasoning_stays_absent_and_none_is_passed_back_where_the_profile_says_no(voice, scripted):
     search = scripted.calls(("search", {"query": "salt"}))
     run, requests = voice(search, {**search, "reasoning_content": ""}, says(FINAL))
