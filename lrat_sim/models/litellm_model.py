@@ -22,6 +22,8 @@ from lrat_sim.models.budget import Price, known_cost, read_usage
 from lrat_sim.models.call import Answer, NoAnswer, Request, is_own
 from lrat_sim.models.transport import reach_directly
 
+_KEYED = ("openai", "azure")  # providers that find a prompt in their cache by ``prompt_cache_key``
+
 
 @lru_cache(maxsize=1)
 def import_litellm() -> ModuleType:
@@ -96,7 +98,8 @@ def _arguments(request: Request) -> dict[str, Any]:
     if request.provider in compatible:
         # for some of these litellm drops max_retries as unknown to the provider; openai's client then tries three times
         arguments["allowed_openai_params"] = [*arguments.get("allowed_openai_params", []), "max_retries"]
-    if request.provider in ("openai", "azure") and request.base_url is None and request.session_header is not None:
+    # null switches off both
+    if request.session and request.session_header and request.base_url is None and request.provider in _KEYED:
         arguments.setdefault("prompt_cache_key", request.session)
     read_environment()  # litellm may take a key from there
     if request.base_url is not None:
