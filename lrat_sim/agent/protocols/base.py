@@ -122,7 +122,11 @@ class Protocol(ABC):
 
     def with_thinking(self, reasoning: str | None, text: str | None) -> str | None:
         """``text`` with its reasoning before it, as a model that thinks inline writes it."""
-        return text if reasoning is None else f"<think>\n{reasoning}\n</think>\n\n{text or ''}"
+        if reasoning is None:
+            return text
+        # litellm leaves the line breaks around what it takes out of a text, and the server's cache has no more of them
+        thought, text = reasoning.strip("\n"), (text or "").lstrip("\n")
+        return f"<think>\n{thought}\n</think>\n\n{text}"
 
     def forgotten_call(self, message: Message, written: str) -> tuple[str, str] | None:
         """A call at the end of thinking that was never closed: the thought, and what is written from the call on."""
