@@ -142,14 +142,33 @@ def parse_yaml(text: str, problem: str, remedy: str, loader: type[yaml.SafeLoade
 def load(kind: Kind, name: str, settings: type[S], overrides: dict[str, Any] | None = None) -> S:
     """Settings by name or path, checked against their type, with single fields overridden.
 
+    A file may begin with ``extends: NAME`` and then say only what differs from that one.
+
     Args:
         kind: which catalogue.
         name: a name or a path.
         settings: the struct that describes the file; it should forbid unknown fields.
         overrides: field (dots reach into nested ones) to value; strings are read as YAML scalars.
     """
+    return checked(_extended(kind, name, ()), settings, overrides, str(find(kind, name)))
+
+
+def _extended(kind: Kind, name: str, within: tuple[Path, ...]) -> dict[str, Any]:
+    """What a file says, over what the one says that its ``extends`` names; records within are merged field by field."""
     path = find(kind, name)
-    return checked(_mapping(path, _SettingsLoader), settings, overrides, str(path))
+    content = _mapping(path, _SettingsLoader)
+    if (base := content.pop("extends", None)) is None:
+        return content
+    if not isinstance(base, str) or path in within:
+        raise InputError(
+            f"{path}: `extends` is {base!r:.80}; name another of the {kind}, which does not extend this one."
+        )
+    return _merged(_extended(kind, base, (*within, path)), content)
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    nested = (key for key, value in own.items() if isinstance(value, dict) and isinstance(base.get(key), dict))
+    return {**base, **own, **{key: _merged(base[key], own[key]) for key in nested}}
 
 
 def checked(content: dict[str, Any], settings: type[S], overrides: dict[str, Any] | None, where: str) -> S:

@@ -88,17 +88,21 @@ class Hit(Record, frozen=True, kw_only=True):
 
 
 class Usage(Record, frozen=True, kw_only=True):
-    """Tokens and money of one call or of many, None where unknown; ``cost`` in US dollars."""
+    """Tokens and money of one call or of many, None where unknown; ``cost`` in US dollars.
+
+    ``cached_tokens`` are those of the prompt that were in the provider's cache.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
     cost: float | None = None
 
     @classmethod
     def zero(cls) -> Usage:
         """What nothing costs: the neutral element of the sum."""
-        return cls(prompt_tokens=0, completion_tokens=0, reasoning_tokens=0, cost=0.0)
+        return cls(prompt_tokens=0, completion_tokens=0, reasoning_tokens=0, cached_tokens=0, cost=0.0)
 
     @property
     def tokens(self) -> int | None:

@@ -74,6 +74,22 @@ def test_settings_are_read_with_single_fields_overridden(places):
     assert settings == Settings(model="m", turns=3, sampling=Sampling(temperature=0.85))
 
 
+def test_a_file_that_extends_another_says_only_what_differs(places):
+    write(places[2], "base", "model: m\nturns: 3\nprovider: {top_k: 5, thinking: {type: enabled, keep: no}}\n")
+    write(places[0], "middle", "extends: base\nturns: 4\n")
+    write(places[0], "own", "extends: middle\nmodel: n\nprovider: {thinking: {keep: yes}}\n")
+    provider = {"top_k": 6, "thinking": {"type": "enabled", "keep": True}}
+    assert catalog.load("agents", "own", dict, {"provider.top_k": 6}) == {
+        "model": "n",
+        "turns": 4,
+        "provider": provider,
+    }
+    for base in ("own", "[own]"):
+        write(places[2], "base", f"extends: {base}\nmodel: m\n")
+        with pytest.raises(InputError, match=r"yaml: `extends` is .*; name another of the agents"):
+            catalog.load("agents", "own", dict)
+
+
 @pytest.mark.parametrize("number", ["1e-6", "2e-4", "-1E+3", "5.e2", ".5e0", "1.5e-3", "7", "0.25"])
 def test_numbers_with_an_exponent_are_numbers_in_files_and_overrides(places, number):
     write(places[0], "searcher", f"model: m\nsampling: {{temperature: {number}}}\n")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from lrat_sim.agent.marks import NAMES, PATTERNS
@@ -123,6 +124,16 @@ def unread(text: str) -> ToolCall:
 def _folded(name: Any) -> str:
     """A name without case, ``_``, ``-`` and spaces."""
     return re.sub(r"[\W_]+", "", str(name)).casefold()
+
+
+def one_query_each(call: ToolCall) -> list[ToolCall]:
+    """A search for a list of queries as a search for each of them, in order; any other call alone, as it is."""
+    arguments = parse_arguments(call.arguments) if tool_of(call.name) == SEARCH else None
+    queries = _value(arguments, "query", SEARCH) if arguments else None
+    texts = list(filter(None, map(_first_text, queries))) if isinstance(queries, list) else []
+    if len(texts) < 2:
+        return [call]
+    return [msgspec.structs.replace(call, arguments=json.dumps({"query": text}, ensure_ascii=False)) for text in texts]
 
 
 # --- from a mapping to a call ----------------------------------------------------------------------------------------

@@ -20,11 +20,12 @@ import msgspec
 
 import lrat_sim.agent.simulated  # noqa: F401  # enters the simulated model
 from lrat_sim.agent.answer import read_answer, states_answer
+from lrat_sim.agent.calls import one_query_each
 from lrat_sim.agent.mending import read_strictly
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.agent.protocols import ParsedMessage
-from lrat_sim.agent.tools import Toolbox, refused
-from lrat_sim.agent.transcript import Context, Transcript
+from lrat_sim.agent.tools import MOST_ANSWERED, Toolbox, refused
+from lrat_sim.agent.transcript import Context, Transcript, with_calls
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import BoundaryError, RetrieverError, TaskError
 from lrat_sim.models.call import CallFailed, CallRefused, Completion, ContextOverflow, DeadlinePassed, Request
@@ -77,7 +78,8 @@ async def run_task(
         LimitReached: the client's budget is spent.
     """
     described, served = agent.describe(), retriever.describe()
-    run = _Run(task, agent.resolved(), sample, seed, client or Client(), priority)
+    name = trajectory_id(task, described["fingerprint"], retriever.fingerprint, sample, seed)
+    run = _Run(task, agent.resolved(), sample, seed, client or Client(), priority, name)
     began, started = time.perf_counter(), time.time()
     end: _End = ("error", "error", None)
     failure = None
@@ -96,7 +98,7 @@ async def run_task(
         "left_out": sorted(run.transcript.left_out) or None,
     }
     return Trajectory(
-        id=trajectory_id(task, described["fingerprint"], retriever.fingerprint, sample, seed),
+        id=name,
         task_id=task.id,
         question=task.question,
         sample=sample,
@@ -124,7 +126,11 @@ def trajectory_id(task: Task, agent: str, retriever: str, sample: int, seed: int
 class _Run:
     """The state of one run; nothing of it is shared with another."""
 
-    def __init__(self, task: Task, agent: AgentSettings, sample: int, seed: int, client: Client, priority: int):
+    def __init__(
+        self, task: Task, agent: AgentSettings, sample: int, seed: int, client: Client, priority: int, name: str
+    ):
+        # a task's id may be any text, which a header may not
+        self.session = None if agent.simulated else fingerprint(name)
         self.task, self.agent, self.protocol = task, agent, agent.tool_protocol
         self.sample, self.client, self.priority = sample, client, priority
         self.transcript, self.context = Transcript(agent, task.question), Context(agent)
@@ -155,7 +161,7 @@ class _Run:
                     return await self._answer_now("time_limit")
                 self.transcript.make_room()
                 return await self._answer_now("token_limit")
-            parsed, cut_off = self.protocol.read(completion.message), completion.cut_off
+            parsed, cut_off = self._read(completion), completion.cut_off
             if completion.withheld:
                 self.transcript.record_refused(completion, parsed, _TOO_LATE)
                 return "unanswered", "content_filter", None
@@ -173,7 +179,8 @@ class _Run:
                 return ("answered", "answer", answer) if answer is not None else ("unanswered", "gave_up", None)
             if reminded == _REMINDERS or not (cut_off or (parsed.remind and not parsed.silent)):
                 return await self._answer_now("length" if cut_off else "answer")  # there is nothing to go on from
-            self.transcript.remind(parsed, _CUT_OFF if cut_off else parsed.reminder or self.protocol.reminder)
+            reminder = parsed.reminder or f"{self.protocol.problem(parsed)}{self.protocol.reminder}"
+            self.transcript.remind(parsed, _CUT_OFF if cut_off else reminder)
             reminded += 1
         return await self._answer_now(limit)
 
@@ -216,11 +223,25 @@ class _Run:
             extra=extra,
             api=agent.api,
             sample=self.sample,
+            empty_content=agent.empty_content,
+            session=self.session,
+            session_header=agent.session_header,
         )
         deadline = None if answer else self.deadline
         completion = await self.client.complete(request, priority=self.priority, deadline=deadline)
         self.context.note(messages, completion)
         return completion
+
+    def _read(self, completion: Completion) -> ParsedMessage:
+        """What the model's message says, with a search for each query of a list where the profile says so."""
+        parsed, written = self.protocol.read(completion.message), completion.message.calls[:MOST_ANSWERED]
+        if self.agent.list_queries == "first":
+            return parsed
+        calls = [one for call in parsed.calls for one in one_query_each(call)]
+        if len(calls) == len(parsed.calls):
+            return parsed
+        raw = with_calls(parsed.raw, written) if written else parsed.raw
+        return msgspec.structs.replace(parsed, calls=calls, raw=raw)
 
     async def _act(self, completion: Completion, parsed: ParsedMessage, tools: Toolbox) -> bool:
         """Runs a turn's calls, records the turn, and tells the model their outputs; whether any ran."""

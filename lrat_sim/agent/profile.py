@@ -18,7 +18,7 @@ from lrat_sim.agent.tools import SearchWith
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
-from lrat_sim.models.call import Api, Retries
+from lrat_sim.models.call import Api, EmptyContent, Retries
 from lrat_sim.retrieval.result_format import BROWSE, ESCAPE_RULES, SEARCH
 from lrat_sim.settings import Positive, Settings, Whole
 from lrat_sim.text import TOKENIZER
@@ -28,13 +28,16 @@ Temperature = Annotated[float, Meta(ge=0, le=2)]
 Nucleus = Annotated[float, Meta(gt=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Seed = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
+HeaderName = Annotated[str, Meta(pattern="^[A-Za-z0-9-]{1,64}$")]
+FinishedReasoning = Literal["keep", "drop"]
+ListQueries = Literal["first", "each"]
 
 Harness = Literal["loop", "rag", "closed-book"]
 # the tools of a harness in which the model calls none: `rag` has one search made for it
 _TOOLS_OF: dict[Harness, tuple[str, ...]] = {"rag": ("passages",), "closed-book": ()}
 
-HOW_SENT = ("name", "key_env", "timeout", "retries")  # they decide no answer, and so are outside the fingerprint
-NEWER = ("harness", "tools", "api")
+HOW_SENT = ("name", "key_env", "timeout", "retries", "session_header")  # outside the fingerprint: they decide no answer
+NEWER = ("harness", "tools", "api", "empty_content", "finished_reasoning", "list_queries")
 """Settings that older runs do not record: left out at their default, so that such an agent keeps its fingerprint."""
 
 
@@ -92,6 +95,18 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     retries: Annotated[Retries, Meta(description="How long a failed call is tried again.")] = Retries()
     # `inline` is <think>; signed thinking blocks go back as they came, except with `no`
     pass_reasoning: Annotated[PassReasoning | bool, Meta(description="How reasoning goes back.")] = "reasoning_content"
+    finished_reasoning: Annotated[
+        FinishedReasoning, Meta(description="Reasoning of the turns before a message of ours: keep or drop it.")
+    ] = "keep"
+    empty_content: Annotated[
+        EmptyContent, Meta(description="Content of a message of calls alone: empty text, none (null), or as usual.")
+    ] = "auto"
+    list_queries: Annotated[
+        ListQueries, Meta(description="A search for a list of queries: search for the first, or for each.")
+    ] = "first"
+    session_header: Annotated[
+        HeaderName | None, Meta(description="Header with the rollout's id, for servers that cache prompts.")
+    ] = "X-Session-ID"
     # a retriever that was trained on such texts needs them in search, too: `query` of a mining recipe is the other side
     search_with: Annotated[SearchWith, Meta(description="Sent with a query: itself, reasoning or history.")] = "query"
     provider: Annotated[dict[str, Any], Meta(description="Further parameters, sent as they are.")] = {}

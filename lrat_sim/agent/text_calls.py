@@ -79,8 +79,8 @@ def read_text_calls(text: str) -> TextCalls:
 
 def call_start(text: str) -> int | None:
     """The index of the first mark of a call; None without one."""
-    mark = PATTERNS["marker"].search(text[:_LONGEST])
-    return None if mark is None else mark.start()
+    marks = (mark.search(text[:_LONGEST]) for mark in (PATTERNS["marker"], *(mark for mark, _ in SAME)))
+    return min((mark.start() for mark in marks if mark is not None), default=None)
 
 
 def _is_unknown_wording(text: str) -> bool:

@@ -39,6 +39,7 @@ class Transcript:
         ]
         self._protocol, self._answer_prompt = agent.tool_protocol, agent.answer_prompt
         self._pass_reasoning = cast(PassReasoning, agent.pass_reasoning)
+        self._drop_finished = agent.finished_reasoning == "drop"
         # of the turns whose outputs are still there: the turn's number, and the index of its first output
         self._shown: list[tuple[int, int]] = []
         self._dearest = 0.0
@@ -93,11 +94,17 @@ class Transcript:
         message = self._protocol.turn(parsed, [], self._pass_reasoning)
         message.pop("tool_calls", None)  # endpoints refuse an empty list
         written = [message] if (message["content"] or "").strip() else []
-        self.messages = self._protocol.ask([*self.messages, *written], text)
+        self.messages = self._protocol.ask(self._finished([*self.messages, *written]), text)
 
     def answer_request(self) -> list[dict[str, Any]]:
         """The messages with the demand for an answer at their end, unless they began with it."""
-        return self._protocol.ask(self.messages, self._answer_prompt) if self._answer_prompt else self.messages
+        if not self._answer_prompt:
+            return self.messages
+        return self._protocol.ask(self._finished(self.messages), self._answer_prompt)
+
+    def _finished(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The messages before one of ours: without their reasoning where the profile says so."""
+        return list(map(self._protocol.without_reasoning, messages)) if self._drop_finished else messages
 
     def make_room(self, count: int = 1) -> bool:
         """Leaves out the outputs of the last ``count`` turns that still have theirs; False where none has."""
@@ -132,8 +139,13 @@ def _raw(completion: Completion, parsed: ParsedMessage) -> dict[str, Any] | None
     calls = completion.message.calls[:MOST_ANSWERED]
     if not any(is_mended(call.arguments) for call in calls) or (parsed.raw or {}).get("tool_calls"):
         return parsed.raw
+    return with_calls(parsed.raw, calls)
+
+
+def with_calls(raw: dict[str, Any] | None, calls: list[ToolCall]) -> dict[str, Any]:
+    """A message as received with its calls as the model wrote them."""
     written = [{"id": call.id, "function": {"name": call.name, "arguments": call.arguments}} for call in calls]
-    return {**(parsed.raw or {"role": "assistant"}), "tool_calls": written}
+    return {**(raw or {"role": "assistant"}), "tool_calls": written}
 
 
 def prompt_window(agent: AgentSettings) -> int | None:

@@ -232,11 +232,18 @@ def count(value: Any) -> int | None:
 
 
 def usage(
-    prompt: Any = None, completion: Any = None, reasoning: Any = None, cost: Any = None, cached: Sequence[Any] = ()
+    prompt: Any = None,
+    completion: Any = None,
+    reasoning: Any = None,
+    cost: Any = None,
+    *,
+    cached: Any = None,
+    left_out: Sequence[Any] = (),
 ) -> Usage:
-    """Tokens and US dollars, as far as they are known; ``cached`` are tokens that ``prompt`` leaves out."""
+    """Tokens and US dollars, as far as they are known; ``left_out`` are tokens that ``prompt`` leaves out."""
     return Usage(
-        prompt_tokens=known_sum((count(prompt), *(count(tokens) or 0 for tokens in cached))),
+        cached_tokens=count(cached),
+        prompt_tokens=known_sum((count(prompt), *(count(tokens) or 0 for tokens in left_out))),
         completion_tokens=count(completion),
         reasoning_tokens=count(reasoning),
         cost=float(cost) if is_number(cost) and 0 <= cost < 1e9 else None,

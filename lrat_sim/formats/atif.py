@@ -197,7 +197,7 @@ def _foreign_entry(record: dict[str, Any], read: _Steps, parent: Trajectory | No
     }
     totals = mapping(record.get("final_metrics"))
     prompt, completion = (totals.get(f"total_{name}_tokens") for name in ("prompt", "completion"))
-    used = usage(prompt, completion, cost=totals.get("total_cost_usd"))
+    used = usage(prompt, completion, cost=totals.get("total_cost_usd"), cached=totals.get("total_cached_tokens"))
     # the same question has the same id in every file, so that runs of it become samples of one task
     name = fingerprint(read.question or record)
     name = name if parent is None else fingerprint([parent.task_id, name])
@@ -243,6 +243,7 @@ def _plain_turn(step: dict[str, Any], number: int, fields: Fields = _USUAL) -> T
         stated.get("completion_tokens"),
         mapping(stated.get("extra")).get("reasoning_tokens"),
         stated.get("cost_usd"),
+        cached=stated.get("cached_tokens"),
     )
     turn = read_turn(message, outputs, number)
     if len(turn.calls) == len(calls):  # else a text was taken for a call
@@ -385,7 +386,7 @@ def _plain_record(entry: Entry) -> tuple[dict[str, Any], list[int | None]]:
     totals = {
         "total_prompt_tokens": used.prompt_tokens,
         "total_completion_tokens": used.completion_tokens,
-        "total_cached_tokens": getattr(used, "cached_tokens", None),
+        "total_cached_tokens": used.cached_tokens,
         "total_cost_usd": used.cost,
     }
     record: dict[str, Any] = {
@@ -418,7 +419,7 @@ def _step_of(turn: Turn) -> dict[str, Any]:
         stated = {
             "prompt_tokens": turn.usage.prompt_tokens,
             "completion_tokens": turn.usage.completion_tokens,
-            "cached_tokens": getattr(turn.usage, "cached_tokens", None),
+            "cached_tokens": turn.usage.cached_tokens,
             "cost_usd": turn.usage.cost,
             "extra": {"reasoning_tokens": reasoning} if reasoning else None,
         }

@@ -233,8 +233,9 @@ def _measured(talk: Conversation, messages: list[ChatMessage], sample: dict[str,
 
 
 def _tokens(used: dict[str, Any]) -> Usage:
-    fresh, *cached = (used.get(f"input_tokens{kind}") for kind in ("", "_cache_read", "_cache_write"))
-    return usage(fresh, used.get("output_tokens"), used.get("reasoning_tokens"), used.get("total_cost"), cached)
+    fresh, read, written = (used.get(f"input_tokens{kind}") for kind in ("", "_cache_read", "_cache_write"))
+    output, reasoning = used.get("output_tokens"), used.get("reasoning_tokens")
+    return usage(fresh, output, reasoning, used.get("total_cost"), cached=read, left_out=[read, written])
 
 
 def _events(sample: dict[str, Any], kind: str) -> list[dict[str, Any]]:

@@ -251,8 +251,14 @@ def _usage(usage: Usage) -> dict[str, Any] | None:
     if usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
     total = known_sum((usage.prompt_tokens, usage.completion_tokens))
-    used = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens, "total_tokens": total}
-    more = {"reasoning_tokens": usage.reasoning_tokens, "total_cost": usage.cost}
+    cached = usage.cached_tokens or 0  # which it counts apart
+    fresh = max(0, usage.prompt_tokens - cached)
+    used = {"input_tokens": fresh, "output_tokens": usage.completion_tokens, "total_tokens": total}
+    more = {
+        "reasoning_tokens": usage.reasoning_tokens,
+        "total_cost": usage.cost,
+        "input_tokens_cache_read": usage.cached_tokens,
+    }
     return used | {name: value for name, value in more.items() if value is not None}
 
 

@@ -163,7 +163,8 @@ def _seconds(observed: dict[str, Any]) -> float:
 
 def _tokens(call: dict[str, Any]) -> Usage:
     stats = mapping(call.get("token_stats"))
-    return usage(stats.get("prompt_tokens"), stats.get("completion_tokens"), stats.get("reasoning_tokens"))
+    used = (stats.get(f"{kind}_tokens") for kind in ("prompt", "completion", "reasoning"))
+    return usage(*used, cached=stats.get("cached_tokens"))
 
 
 def _grades(record: dict[str, Any], held: dict[str, Any], run: Trajectory) -> list[Grade]:
@@ -248,7 +249,7 @@ def _model_call(turn: Turn, ref: dict[str, str], model: str | None) -> dict[str,
         "completion_tokens": used.completion_tokens,
         "reasoning_tokens": used.reasoning_tokens,
         "total_tokens": used.tokens,
-        "cached_tokens": getattr(used, "cached_tokens", None),
+        "cached_tokens": used.cached_tokens,
     }
     return {
         **ref,

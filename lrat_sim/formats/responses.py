@@ -55,14 +55,18 @@ def entry_of(record: Any, source: SourceRecord) -> Entry:
 def usage_of(tokens: dict[str, Any]) -> Usage:
     """The usage that a response states; its cached tokens are among those of its input."""
     reasoning = mapping(tokens.get("output_tokens_details")).get("reasoning_tokens")
-    return usage(tokens.get("input_tokens"), tokens.get("output_tokens"), reasoning)
+    cached = mapping(tokens.get("input_tokens_details")).get("cached_tokens")
+    return usage(tokens.get("input_tokens"), tokens.get("output_tokens"), reasoning, cached=cached)
 
 
 def tokens_of(used: Usage) -> dict[str, Any]:
     """A usage as a response states it."""
-    reasoning = {"reasoning_tokens": used.reasoning_tokens}
     tokens = {"input_tokens": used.prompt_tokens, "output_tokens": used.completion_tokens, "total_tokens": used.tokens}
-    return filled({**tokens, "output_tokens_details": without_nulls(reasoning)})
+    details = {
+        "input_tokens_details": without_nulls({"cached_tokens": used.cached_tokens}),
+        "output_tokens_details": without_nulls({"reasoning_tokens": used.reasoning_tokens}),
+    }
+    return filled({**tokens, **details})
 
 
 def conversation_of(given: list[Any], refuse: Refuse) -> Conversation:

@@ -196,7 +196,8 @@ def _grades(turns: list[Turn], rewards: dict[str, Any]) -> list[Grade]:
 
 def _tokens(used: dict[str, Any]) -> Usage:
     prompt, completion, reasoning = (used.get(f"{kind}_tokens") for kind in ("prompt", "completion", "reasoning"))
-    return usage(prompt, completion, reasoning, used.get("cost"), [used.get("cached_input_tokens")])
+    cached = used.get("cached_input_tokens")
+    return usage(prompt, completion, reasoning, used.get("cost"), cached=cached, left_out=[cached])
 
 
 def _rest_of(node: dict[str, Any], position: int) -> dict[str, Any]:

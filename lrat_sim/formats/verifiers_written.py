@@ -117,5 +117,11 @@ def _usage(usage: Usage) -> dict[str, Any] | None:
     """Tokens, which verifiers knows of a call both or not at all."""
     if usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
-    fields = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cost")
-    return {name: value for name in fields if (value := getattr(usage, name)) is not None}
+    used = {
+        "prompt_tokens": max(0, usage.prompt_tokens - (usage.cached_tokens or 0)),  # cached ones are counted apart
+        "completion_tokens": usage.completion_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cached_input_tokens": usage.cached_tokens,
+        "cost": usage.cost,
+    }
+    return {name: value for name, value in used.items() if value is not None}

@@ -47,7 +47,7 @@ A row has the means over samples of :data:`METRICS`, ``success`` with its bounds
 
 _EVIDENCE = ("evidence_recall", "evidence_opened", "evidence_hit")
 _LENGTHS = ("turns", "steps", "searches", "browses")
-MAY_BE_UNKNOWN = ("tokens", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cost")
+MAY_BE_UNKNOWN = ("tokens", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "cost")
 """What a provider may leave out; a mean over the calls for which it is known would mislead."""
 COUNTS = ("answered", "forced", "unanswered", "errors", "ungraded", "all_turns", "silent_turns")
 """Runs of a task by how they ended, ``forced`` of those answered; and turns, ``silent_turns`` without reasoning."""
@@ -115,6 +115,7 @@ class RunMetrics(Struct, frozen=True, kw_only=True):
     prompt_tokens: int | None
     completion_tokens: int | None
     reasoning_tokens: int | None
+    cached_tokens: int | None
     cost: float | None
     confident: int = 0
     calibration_error: float | None = None

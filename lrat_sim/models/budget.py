@@ -44,11 +44,24 @@ def read_usage(usage: Any, *, cost: float | None = None, price: Price | None = N
     # litellm fills in zeros where a provider says nothing; no prompt has none
     if not prompt or completion is None:
         return Usage()
+    cached = _cached(usage)
+    cached = None if cached is None else min(cached, prompt)
     if price is not None:
-        cached = _count(usage.get("prompt_tokens_details"), "cached_tokens") or 0
-        cost = known_cost(price.cost(prompt, completion, min(cached, prompt)))
+        cost = known_cost(price.cost(prompt, completion, cached or 0))
     reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, reasoning_tokens=reasoning, cost=cost)
+    return Usage(
+        prompt_tokens=prompt, completion_tokens=completion, reasoning_tokens=reasoning, cached_tokens=cached, cost=cost
+    )
+
+
+def _cached(usage: Any) -> int | None:
+    """The prompt's tokens that were in the provider's cache: in OpenAI's place, in Moonshot's, or in DeepSeek's."""
+    places = (
+        (usage.get("prompt_tokens_details"), "cached_tokens"),
+        (usage, "cached_tokens"),
+        (usage, "prompt_cache_hit_tokens"),
+    )
+    return next((count for place, name in places if (count := _count(place, name)) is not None), None)
 
 
 def _count(usage: Any, name: str) -> int | None:

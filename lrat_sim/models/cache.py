@@ -24,11 +24,12 @@ _PIECE = 2047  # bytes that hashlib takes without giving other threads the inter
 
 
 def call_key(request: Request) -> bytes:
-    """A digest of all that changes the answer, so not of how a call is sent (key, timeout, retries)."""
+    """A digest of all that changes the answer, so not of how a call is sent (key, timeout, retries, session)."""
     tool_choice = request.tool_choice if request.tools else None
     decisive: list[Any] = [request.model, request.messages, request.tools, tool_choice]
     decisive += [request.sampling, request.extra, request.base_url, request.sample]
     decisive += [] if request.api == "chat" else [request.api]
+    decisive += [] if request.empty_content == "auto" else [request.empty_content]
     encoded, key = memoryview(msgspec.json.encode(decisive, order="sorted")), hashlib.sha256()
     for start in range(0, len(encoded), _PIECE):
         key.update(encoded[start : start + _PIECE])

@@ -22,6 +22,8 @@ class Retries(Settings, frozen=True, kw_only=True):
 
 
 Api = Literal["chat", "responses"]  # chat completions, or OpenAI's Responses API
+# what is sent for a content of None: litellm's choice for hosted models and "" for one's own server, always "", or null
+EmptyContent = Literal["auto", "empty", "none"]
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -39,6 +41,9 @@ class Request(Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}  # parameters of one provider, sent like `sampling` as they are
     api: Api = "chat"
     sample: int = 0  # not sent: distinguishes several answers to one question in a cache
+    empty_content: EmptyContent = "auto"
+    session: str | None = None  # the same in all calls of a conversation, so that they reach the same server's cache
+    session_header: str | None = None  # the header that says it; None says it nowhere
 
     @property
     def provider(self) -> str:
@@ -52,6 +57,9 @@ class Request(Struct, frozen=True, kw_only=True):
             parameters["tools"] = self.tools
             if self.tool_choice is not None:
                 parameters["tool_choice"] = self.tool_choice
+        if self.session is not None and self.session_header is not None:
+            own = parameters.get("extra_headers") or {}
+            parameters["extra_headers"] = {self.session_header: self.session, **own}
         return parameters
 
 

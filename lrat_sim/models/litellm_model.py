@@ -23,6 +23,8 @@ from lrat_sim.models.call import Answer, NoAnswer, Request, is_own
 from lrat_sim.models.responses import read_response, request_body
 from lrat_sim.models.transport import reach_directly
 
+_KEYED = ("openai", "azure")  # providers that find a prompt in their cache by ``prompt_cache_key``
+
 
 @lru_cache(maxsize=1)
 def import_litellm() -> ModuleType:
@@ -92,12 +94,13 @@ def _arguments(request: Request) -> dict[str, Any]:
     compatible = import_litellm().openai_compatible_providers
     # litellm leaves out a content that is None, without which the chat template of a self-hosted server may fail;
     # hosted providers each want something else in its place, which litellm knows
-    own_server = request.base_url and request.provider in ("openai", *compatible)
+    own_server = request.base_url is not None and request.provider in ("openai", *compatible)
+    filled = own_server if request.empty_content == "auto" else request.empty_content == "empty"
     if request.api == "responses":
         body = _for_responses(request)
     else:
         # a list of its own, since litellm may change it
-        messages = with_content(request.messages) if own_server else list(request.messages)
+        messages = with_content(request.messages) if filled else list(request.messages)
         body = {**request.parameters(), "messages": messages}
     arguments: dict[str, Any] = {
         **body,
@@ -109,6 +112,9 @@ def _arguments(request: Request) -> dict[str, Any]:
     if request.provider in compatible:
         # for some of these litellm drops max_retries as unknown to the provider; openai's client then tries three times
         arguments["allowed_openai_params"] = [*arguments.get("allowed_openai_params", []), "max_retries"]
+    # null switches off both
+    if request.session and request.session_header and request.base_url is None and request.provider in _KEYED:
+        arguments.setdefault("prompt_cache_key", request.session)
     read_environment()  # litellm may take a key from there
     if request.base_url is not None:
         arguments["api_base"] = request.base_url

@@ -46,7 +46,7 @@ class OpenAIModel:
             return read_response(reply, partial(read_usage, price=price))
         body = {
             "model": model,
-            "messages": with_content(request.messages),
+            "messages": request.messages if request.empty_content == "none" else with_content(request.messages),
             **request.parameters(),
         }
         reply = await post(request.base_url, key, "/chat/completions", body, request.timeout)

@@ -153,7 +153,7 @@ def _usage(used: Usage) -> Attributes:
         "gen_ai.usage.input_tokens": used.prompt_tokens,
         "gen_ai.usage.output_tokens": used.completion_tokens,
         "gen_ai.usage.reasoning.output_tokens": used.reasoning_tokens,
-        "gen_ai.usage.cache_read.input_tokens": getattr(used, "cached_tokens", None),
+        "gen_ai.usage.cache_read.input_tokens": used.cached_tokens,
     }
 
 

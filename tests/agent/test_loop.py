@@ -137,6 +137,28 @@ def test_mended_arguments_are_kept_as_they_were_written(voice, scripted):
     assert json.loads(requests[1].messages[2]["tool_calls"][0]["function"]["arguments"]) == {"query": "tolls"}
 
 
+@pytest.mark.parametrize("protocol", ["tools", "tagged"])
+@pytest.mark.parametrize("how", ["first", "each"])
+def test_a_search_for_a_list_of_queries_runs_as_the_profile_says(voice, scripted, protocol, how):
+    asked = {"queries": ["salt", "", "engineer"]}
+    tagged = says(f"<tool_call>{json.dumps({'name': 'search', 'arguments': asked})}</tool_call>")
+    said = tagged if protocol == "tagged" else scripted.calls(("search", asked))
+    run, requests = voice(said, TURNS[protocol][2], protocol=protocol, list_queries=how)
+    turn = run.turns[0]
+    assert [call.executed["query"] for call in turn.calls] == ["salt", "engineer"][: None if how == "each" else 1]
+    if how == "first":
+        assert turn.calls[0].arguments == asked
+    else:
+        assert json.dumps(asked)[1:-1] in json.dumps(turn.raw).replace('\\"', '"'), "the call as it was written"
+    assert len({call.id for call in turn.calls}) == len(turn.calls)
+    shown = requests[1].messages[3:]
+    if protocol == "tools":
+        assert [message["tool_call_id"] for message in shown] == [call.id for call in turn.calls]
+        assert [call["id"] for call in requests[1].messages[2]["tool_calls"]] == [call.id for call in turn.calls]
+    else:
+        assert shown[0]["content"].count("<tool_response>") == len(turn.calls)
+
+
 def test_absent_reasoning_stays_absent_and_none_is_passed_back_where_the_profile_says_no(voice, scripted):
     search = scripted.calls(("search", {"query": "salt"}))
     run, requests = voice(search, {**search, "reasoning_content": ""}, says(FINAL))
@@ -155,7 +177,10 @@ def test_text_that_is_neither_is_told_the_form_twice_in_a_row_then_to_answer(voi
     run, requests = voice(lost, lost, lost, TURNS[protocol][2], protocol=protocol)
     assert (run.status, run.end_reason, len(run.turns)) == ("answered", "answer", 4)
     told = [request.messages[-1]["content"] for request in requests]
-    assert told[1] == told[2] == PROTOCOLS[protocol].reminder
+    wrong = {"tagged": "has neither <tool_call> nor <answer>", "react": "none of the labels Thought, Action and"}
+    assert told[1] == told[2]
+    assert told[1].endswith(PROTOCOLS[protocol].reminder)
+    assert wrong[protocol] in told[1]
     assert "Answer the question now" in told[3]
     assert requests[2].messages[2] == lost
     roles = [message["role"] for message in requests[-1].messages]
@@ -183,8 +208,23 @@ def test_silence_is_asked_for_an_answer_at_once(voice, protocol):
 @TEXT
 def test_thinking_alone_is_told_the_form(voice, protocol):
     run, requests = voice(says("<think>So it is Thornmouth"), TURNS[protocol][2], protocol=protocol)
-    assert requests[1].messages[-1]["content"] == PROTOCOLS[protocol].reminder
+    told = requests[1].messages[-1]["content"]
+    assert told.endswith(PROTOCOLS[protocol].reminder)
+    assert ("thinking alone" in told) == (protocol == "tagged")
     assert run.turns[0].reasoning == "So it is Thornmouth"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "text", "wrong"),
+    [
+        ("react", "Thought: the lighthouse first.", "a thought alone"),
+        ("react", "Thought: done.\nFinal Answer:", "nothing stands after the label Final Answer"),
+        ("tagged", "<answer></answer>", "nothing stands inside <answer>"),
+    ],
+)
+def test_the_reminder_names_what_was_wrong(voice, protocol, text, wrong):
+    _, requests = voice(says(text), TURNS[protocol][2], protocol=protocol)
+    assert wrong in requests[1].messages[-1]["content"]
 
 
 def test_native_thinking_alone_is_asked_for_an_answer_once(voice):

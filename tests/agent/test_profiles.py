@@ -15,11 +15,23 @@ from lrat_sim.errors import InputError
 from lrat_sim.models.litellm_model import import_litellm, require_key
 from lrat_sim.records import Task
 
-WANTED = {"agentcpm-explore", "glm-4", "gpt-oss", "minimax-m2", "openai-tools", "react-text", "simulated"}
-WANTED |= {"tongyi-deepresearch", "webexplorer"}
+PAPER = {"agentcpm-explore", "glm-4", "gpt-oss", "minimax-m2", "tongyi-deepresearch", "webexplorer"}
+WANTED = {
+    *PAPER,
+    "openai-tools",
+    "react-text",
+    "simulated",
+    "qwen3.5-4b",
+    "qwen3.5-9b",
+    "qwen3.5-27b",
+    "qwen3.5-35b-a3b",
+}
+WANTED |= {"qwen3.6-27b", "gpt-oss-20b", "deepseek-v4-flash", "deepseek-v4-pro", "kimi-k2.6", "kimi-k3", "minimax-m3"}
+WANTED |= {"glm-5", "gemma-4", "openresearcher-30b-a3b", "mirothinker-1.7", "openseeker-v2", "qwen2.5-coder-1.5b"}
 NAMES = catalog.names("agents")
 REAL = [name for name in NAMES if not name.startswith("simulated")]
 CHAT = list(shapes.SHAPES)  # what the Responses API makes of the others is in test_responses.py
+SMALL = "qwen2.5-coder-1.5b"
 TASK = Task(id="q1", question="Who designed Brindle Lighthouse?", answers=["Maren Oxley"], canary="one canary")
 
 
@@ -51,10 +63,12 @@ def test_a_profile_resolves_with_what_its_protocol_needs(name):
 def test_a_real_agent_has_the_limits_of_the_paper_and_a_known_window(name):
     agent = load_agent(name)
     limits = agent.limits
-    assert (limits.k, limits.snippet_tokens, limits.document_tokens, limits.turns) == (10, 64, 512, 50)
-    if agent.sampling.temperature is not None or agent.api == "chat":
+    if name != SMALL:
+        assert (limits.k, limits.snippet_tokens, limits.document_tokens, limits.turns) == (10, 64, 512, 50)
+    if name in PAPER:
         assert (agent.sampling.temperature, agent.sampling.top_p) == (0.85, 0.95)
     assert agent.window or agent.model.startswith("openai/gpt")
+    assert agent.name == name
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -64,7 +78,15 @@ def test_litellm_knows_where_the_model_is(name):
     assert agent.model == f"{provider}/{model}"
 
 
-@pytest.mark.parametrize(("name", "key"), [("minimax-m2", "MINIMAX_API_KEY"), ("glm-4", "ZAI_API_KEY")])
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("minimax-m2", "MINIMAX_API_KEY"),
+        ("glm-4", "ZAI_API_KEY"),
+        ("deepseek-v4-pro", "DEEPSEEK_API_KEY"),
+        ("kimi-k3", "MOONSHOT_API_KEY"),
+    ],
+)
 def test_a_hosted_profile_names_the_key_that_it_lacks(name, key, monkeypatch):
     monkeypatch.delenv(key, raising=False)
     agent = load_agent(name)
@@ -85,6 +107,10 @@ OTHER = {
     "window": 1234,
     "timeout": 7.0,
     "pass_reasoning": "no",
+    "finished_reasoning": "drop",
+    "empty_content": "none",
+    "list_queries": "each",
+    "session_header": "X-Other",
     "search_with": "history",
     "provider": {"top_k": 3},
     "sampling.temperature": 0.1,

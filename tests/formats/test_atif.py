@@ -47,7 +47,7 @@ FOREIGN = foreign(
         results=[("c2", "Document d9:\ntext"), ("c1", LISTED)],
         timestamp="2026-01-02T03:04:05Z",
         reasoning_content="Hmm.",
-        metrics={"prompt_tokens": 11, "completion_tokens": 7, "cost_usd": 0.5, "logprobs": [-0.5]},
+        metrics={"prompt_tokens": 11, "cached_tokens": 8, "completion_tokens": 7, "cost_usd": 0.5, "logprobs": [-0.5]},
     ),
     {"source": "user", "message": "go on"},
     {"source": "system", "message": "a reminder", "observation": {"results": [{"content": "seen by itself"}]}},
@@ -118,7 +118,7 @@ def test_a_file_of_another_tool_is_read_by_its_steps():
     assert (first.reasoning, first.text) == ("Hmm.", "Looking.")
     assert [(hit.docid, hit.score) for hit in first.calls[0].hits or ()] == [("d9", 2.5), ("d8", 1.0)]
     assert first.calls[1].docid == "d9"
-    assert (first.usage.prompt_tokens, first.usage.cost) == (11, 0.5)
+    assert (first.usage.prompt_tokens, first.usage.cached_tokens, first.usage.cost) == (11, 8, 0.5)
     assert (found.usage.prompt_tokens, found.usage.completion_tokens, found.usage.cost) == (20, 9, 0.75)
     assert (found.status, found.answer) == ("answered", "Ann")
     assert "scores" not in found.retriever

@@ -48,6 +48,7 @@ def test_an_archive_of_two_epochs_is_two_samples_of_a_task(check_rivers):
         assert third.seconds > 0
         assert (fourth.executed, fourth.error, fourth.output) == (None, "no document d0", "no document d0")
         assert [turn.usage.prompt_tokens for turn in run.turns] == [13, 13, 13]  # what came from a cache is sent too
+        assert [turn.usage.cached_tokens for turn in run.turns] == [2, 2, 2]
         assert run.usage.reasoning_tokens == 9
         kept = run.extra["inspect"]
         assert (kept["sample"]["metadata"], kept["log"]["task"]) == ({"level": "easy"}, "rivers")

@@ -63,6 +63,7 @@ def test_rollouts_that_broke_are_errors_without_a_grade(file, task):
 def test_tokens_and_models_of_single_calls_are_read():
     entry = next(entry for entry in read_any(TRACES) if entry.trajectory.task_id == "elbe")
     assert [turn.usage.prompt_tokens for turn in entry.trajectory.turns] == [11, 11, 11]  # 2 of them from a cache
+    assert [turn.usage.cached_tokens for turn in entry.trajectory.turns] == [2, 2, 2]
     assert [turn.usage.reasoning_tokens for turn in entry.trajectory.turns] == [3, 3, 3]
     assert entry.trajectory.agent["model"] == "stub/model"
     assert entry.trajectory.agent["name"] == "model"

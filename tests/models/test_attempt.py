@@ -190,6 +190,39 @@ def test_what_is_sent_is_what_was_asked_for_and_the_choice_of_tools_with_tools_a
     assert greeting.requests == [{**plain, "tools": TOOLS, "tool_choice": "none"}, plain]
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_conversations_id_is_sent_in_the_header_and_nowhere_else(greeting, attempts, model):
+    known = {"session": "5e55", "extra": {"extra_headers": {"X-Own": "1"}}}
+    for header in ("X-Session-ID", "x-smg-routing-key", None):
+        request = Request(model=model, messages=HELLO, base_url=greeting.url, key_env="SOME_KEY", **known)
+        attempts(msgspec.structs.replace(request, session_header=header))
+    named = [(each.get("x-session-id"), each.get("x-smg-routing-key"), each["x-own"]) for each in greeting.headers]
+    assert named == [("5e55", None, "1"), (None, "5e55", "1"), (None, None, "1")]
+    assert "5e55" not in json.dumps(greeting.requests)
+
+
+@pytest.mark.parametrize(("header", "sent"), [("X-Session-ID", "5e55"), (None, None)])
+def test_openai_is_told_the_conversations_id_as_the_key_of_its_cache(greeting, attempts, monkeypatch, header, sent):
+    monkeypatch.setenv("OPENAI_BASE_URL", greeting.url)
+    request = Request(model="openai/gpt-4o-mini", messages=HELLO, key_env="SOME_KEY", session="5e55")
+    attempts(msgspec.structs.replace(request, session_header=header))
+    assert greeting.requests[0].get("prompt_cache_key") == sent
+
+
+# in OpenAI's place, in Moonshot's, and in DeepSeek's
+@pytest.mark.parametrize(
+    "where", [{"prompt_tokens_details": {"cached_tokens": 80}}, {"cached_tokens": 80}, {"prompt_cache_hit_tokens": 80}]
+)
+@pytest.mark.parametrize("model", ["openai/gpt-4o-mini", "hosted_vllm/m"])
+def test_tokens_from_the_providers_cache_are_counted_and_priced(serve, scripted, attempts, model, where):
+    usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110, **where}
+    server = serve(content=scripted.body(scripted.says("hi"), usage=usage))
+    (answer,) = attempts(Request(model=model, messages=HELLO, base_url=server.url, key_env="SOME_KEY"))
+    assert (answer.usage.prompt_tokens, answer.usage.cached_tokens) == (100, 80)
+    if model != "hosted_vllm/m":
+        assert answer.usage.cost == pytest.approx(20 * 0.15e-6 + 80 * 0.075e-6 + 10 * 0.6e-6)
+
+
 def test_who_listens_to_litellm_hears_of_calls(greeting, monkeypatch):
     said, heard = [{"role": "user", "content": "is anybody there"}], []
 

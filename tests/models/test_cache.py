@@ -52,6 +52,7 @@ def test_a_completion_comes_back_whole_marked_and_without_attempts(tmp_path):
         {"extra": {"top_k": 3}},
         {"base_url": "http://elsewhere/v1"},
         {"sample": 1},
+        {"empty_content": "none"},
     ],
 )
 def test_all_that_changes_the_answer_changes_the_key(changed):
@@ -60,6 +61,7 @@ def test_all_that_changes_the_answer_changes_the_key(changed):
 
 def test_how_a_call_is_sent_and_the_order_of_keys_do_not_change_it():
     sent = {"timeout": 7.0, "retries": Retries(attempts=2), "key_env": "OTHER"}
+    sent |= {"session": "5e55", "session_header": "X-Session-ID"}
     reordered = {"messages": [{"content": "x", "role": "user"}]}
     assert call_key(msgspec.structs.replace(REQUEST, **sent, **reordered)) == call_key(REQUEST)
 

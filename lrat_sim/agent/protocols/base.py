@@ -13,10 +13,12 @@ from lrat_sim.agent.marks import PATTERNS
 from lrat_sim.agent.text_calls import call_start, read_text_calls
 from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, open_tools
 from lrat_sim.models.items import ITEMS, without_reasoning
-from lrat_sim.models.message import Message, ToolCall
+from lrat_sim.models.message import Message, ToolCall, split_inline
 from lrat_sim.records import Call
 
 PassReasoning = Literal["no", "reasoning_content", "reasoning", "reasoning_details", "inline"]
+
+_REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 
 SLOT = "{tools}"  # where a prompt describes the tools; protocols that send them beside the messages need none
 
@@ -76,7 +78,7 @@ class Protocol(ABC):
     tool_choice: ClassVar[str | None] = None  # of the call that wants an answer
     stop: ClassVar[Sequence[str]] = ()  # ends the model's turn
     form: ClassVar[str] = ""  # how a call is written, in words, so that a model that quotes it calls nothing
-    reminder: ClassVar[str]  # what a model is told that wrote neither call nor answer
+    reminder: ClassVar[str]  # what a model is told that wrote neither call nor answer, after its ``problem``
     prompts: ClassVar[tuple[str, str]]  # names of the system prompt and of what demands an answer
 
     def __init__(self, tools: Sequence[Tool] | None = None):
@@ -116,6 +118,18 @@ class Protocol(ABC):
             return [*messages[:-1], {"role": "user", "content": f"{messages[-1]['content']}\n\n{text}"}]
         return [*messages, {"role": "user", "content": text}]
 
+    def problem(self, parsed: ParsedMessage) -> str:
+        """What is wrong with a message that is neither call nor answer; the reminder says what to do instead."""
+        return ""
+
+    def without_reasoning(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A message of the model without the reasoning that it holds in fields or inline; signed blocks stay."""
+        if message["role"] != "assistant":
+            return message
+        kept = {field: value for field, value in message.items() if field not in _REASONING}
+        split = split_inline(message["content"] or "", reasoned=False)
+        return kept if split.reasoning is None or split.calls else {**kept, "content": split.text}
+
     def thinking_apart(self, message: Message) -> str | None:
         """The reasoning that came in a field of its own and does not also stand in the text."""
         if message.content is None:
@@ -129,7 +143,11 @@ class Protocol(ABC):
 
     def with_thinking(self, reasoning: str | None, text: str | None) -> str | None:
         """``text`` with its reasoning before it, as a model that thinks inline writes it."""
-        return text if reasoning is None else f"<think>\n{reasoning}\n</think>\n\n{text or ''}"
+        if reasoning is None:
+            return text
+        # litellm leaves the line breaks around what it takes out of a text, and the server's cache has no more of them
+        thought, text = reasoning.strip("\n"), (text or "").lstrip("\n")
+        return f"<think>\n{thought}\n</think>\n\n{text}"
 
     def forgotten_call(self, message: Message, written: str) -> tuple[str, str] | None:
         """A call at the end of thinking that was never closed: the thought, and what is written from the call on."""

@@ -24,11 +24,8 @@ class React(Protocol):
     prompts = ("search-agent-react", "answer-now-react")
     stop: ClassVar[tuple[str, ...]] = ("\nObservation:",)
     form = "write the name of a tool, and its query or id in square brackets, after the label Action"
-    reminder = (
-        "That was neither an action nor an answer. Either act:\n"
-        "Thought: ...\nAction: search[...]\n"
-        "or give the final answer:\nFinal Answer: ..."
-    )
+    version: ClassVar[int] = 3
+    reminder = "Either act:\nThought: ...\nAction: search[...]\nor give the final answer:\nFinal Answer: ..."
 
     def describe(self, tool: Tool) -> str:
         """As an action, with the name of its argument, or JSON of several."""
@@ -69,6 +66,17 @@ class React(Protocol):
             apart=apart,
             raw=self.as_received(message, received, reasoning) if changed else message.raw,
         )
+
+    def problem(self, parsed: ParsedMessage) -> str:
+        """Which label lacks."""
+        labels = {label for label, _ in labelled_parts(parsed.written or "")}
+        if "final answer" in labels:
+            return "That was no answer: nothing stands after the label Final Answer. "
+        if labels & {"action", "action input"}:
+            return "That was no action: no tool stands after the label Action. "
+        if "thought" in labels:
+            return "That was a thought alone: neither an Action nor a Final Answer follows it. "
+        return "That has none of the labels Thought, Action and Final Answer. "
 
     def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """As it was written; reasoning that came in a field of its own goes back in one."""

@@ -21,8 +21,9 @@ class Tagged(Protocol):
     prompts = ("search-agent-tagged", "answer-now-tagged")
     stop: ClassVar[tuple[str, ...]] = ("\n<tool_response>", "<tool_response>")
     form = "write one JSON object, with the fields name and arguments, inside the tool_call tags"
+    version: ClassVar[int] = 3
     reminder = (
-        "That was neither a tool call nor an answer. Either call a tool:\n"
+        "Either call a tool:\n"
         '<tool_call>\n{"name": "search", "arguments": {"query": "..."}}\n</tool_call>\n'
         "or give the final answer:\n<answer>\n...\n</answer>"
     )
@@ -66,6 +67,15 @@ class Tagged(Protocol):
             apart=apart,
             raw=raw,
         )
+
+    def problem(self, parsed: ParsedMessage) -> str:
+        """Which tag lacks."""
+        written = parsed.written or ""
+        if PATTERNS["answer_open"].search(written):
+            return "That was no answer: nothing stands inside <answer>. "
+        if not (parsed.text or "").strip():
+            return "That was thinking alone: neither <tool_call> nor <answer> follows it. "
+        return "That has neither <tool_call> nor <answer>. "
 
     def turn(self, parsed: ParsedMessage, calls: list[ToolCall], pass_reasoning: PassReasoning) -> dict[str, Any]:
         """As it was written; reasoning from a separate field is put before it, in tags."""
