@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lrat_sim.comparison.answer import sentences
 from lrat_sim.comparison.measures import Measure
-from lrat_sim.comparison.paired import LEVEL, Paired
+from lrat_sim.comparison.paired import LEVEL, Estimate, Paired
 from lrat_sim.comparison.record import Comparison, Pairing, Summary, arms_of, by_series
 from lrat_sim.tables import NONE, Group, Row, Table, dollars, interval, noise, number, p_value
 
@@ -24,6 +24,8 @@ _RETRIEVAL = ("evidence_hit", "ndcg", "recall", "mrr", "calibration_error")
 # measures in which pairs without the base are shown
 _OF_OTHER_PAIRS = ("success", "evidence_recall", "steps_both_solve")
 _COUNTS = "won/ tied/ lost"
+# the writer of runs that name none
+_USUAL = "usual"
 # tasks of a list that are named
 _NAMED = 3
 
@@ -127,9 +129,12 @@ def render(comparison: Comparison) -> RenderableType:
 
 
 def comparison_tables(comparison: Comparison, prefix: str = "") -> list[Table]:
-    """Means, retrieval, differences from the base and the other pairs, each where there is something to show; with a
-    prefix of their slugs."""
-    tables = [_means(comparison), _retrieval(comparison), _differences(comparison), _other_pairs(comparison)]
+    """Gains by writer, means, retrieval, differences from the base and the other pairs, each where there is something
+    to show; with a prefix of their slugs."""
+    tables = [
+        writers_table(comparison), _means(comparison), _retrieval(comparison), _differences(comparison),
+        _other_pairs(comparison),
+    ]  # fmt: skip
     return [replace(table, slug=prefix + table.slug) for table in tables if table.rows]
 
 
@@ -141,6 +146,41 @@ def task_records(comparison: Comparison) -> list[dict[str, Any]]:
         for outcome, tasks in (("won", pairing.won), ("tied", pairing.tied), ("lost", pairing.lost))
         for task in tasks
     ]
+
+
+def writers_table(comparison: Comparison) -> Table:
+    """The gain of every recipe over the base, by who wrote the reasoning of the runs that it was mined from; without
+    rows where nobody but the usual writer did."""
+    written: dict[str, str] = comparison.setting.get("writers") or {}
+    writers = list(dict.fromkeys([_USUAL, *written.values()]))
+    gains: dict[str, dict[str, Estimate]] = {arm.removesuffix(f"-{by}"): {} for arm, by in written.items()}
+    for pairing in comparison.against_base():
+        writer = written.get(pairing.arm, _USUAL)
+        if (recipe := pairing.arm.removesuffix(f"-{writer}")) in gains:
+            gains[recipe][writer] = pairing.measures["success"].difference
+    cells = [(recipe, writer, gain) for recipe, own in gains.items() for writer, gain in own.items()]
+    below = [f"{recipe} by {writer}" for recipe, writer, gain in cells if (gain.value or 0.0) < 0]
+    base = comparison.base
+    return Table(
+        title=f"Gain over {base} in points of success, by recipe and writer",
+        columns=["recipe", *writers],
+        groups=[Group([Row([name, *(_gain(own.get(by)) for by in writers)], arm=name) for name, own in gains.items()])],
+        records=[
+            {"recipe": recipe, "writer": writer, "difference": gain.value, "low": gain.low, "high": gain.high}
+            for recipe, writer, gain in cells
+        ],
+        notes=[
+            "Below each gain its 95 % interval, paired by task. The mined runs differ in the reasoning alone.",
+            f"Below {base}: {', '.join(below)}." if below else f"No recipe is below {base} with any writer.",
+        ],
+        slug="writers",
+    )
+
+
+def _gain(gain: Estimate | None) -> str:
+    if gain is None:
+        return NONE
+    return f"{number(gain.value, scale=100, sign=True)}\n{gain.interval(0, scale=100)}"
 
 
 def _means(comparison: Comparison) -> Table:

@@ -4,12 +4,16 @@ An ablation's folder::
 
     OUT/study.json                                the command, the settings with the arms, and every comparison
     OUT/<task set>/collect/                       the one rollout on the training tasks that all arms are mined from
+    OUT/<task set>/{collect,arms}-<writer>/       the same with the runs as another writer writes them (``writers``)
     OUT/<task set>/arms/<arm>/pairs.jsonl         what the arm mined from it
     OUT/<task set>/arms/<arm>/seed-<seed>/model/  the model trained on that, one a seed, and its index beside it
     OUT/<task set>/<split>-k<k>/<arm>/            the rollouts on held-out tasks, one a seed
     OUT/<task set>/<split>-k<k>/comparison.json   every arm against every other, paired by task
 
 Every step finds what an earlier call finished, so that arms, seeds, splits and task sets can be added one by one.
+
+With ``writers`` every trained arm is made once more from the runs of each writer of the simulated agent, which differ
+in nothing but the agent's reasoning; such an arm is called ``<arm>-<writer>``.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ import msgspec
 from msgspec import Meta
 
 from lrat_sim import catalog
+from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.agent.simulated.persona import Writer
 from lrat_sim.artifact import fingerprint, read_records
 from lrat_sim.comparison import Comparison
 from lrat_sim.corpus.dataset import Dataset
@@ -57,6 +63,7 @@ class ArmSettings(Settings, frozen=True, kw_only=True):
     kind: Annotated[ModelKind, Meta(description="What is trained: encoder, or reranker over the base.")] = "encoder"
     rerank: Annotated[dict[str, Any], Meta(description="Options of the retriever rerank, for a reranker.")] = {}
     agent_options: AgentOptions = {}  # while this arm is evaluated
+    writer: Annotated[Writer | None, Meta(description="Writer of the runs that a trained arm is mined from.")] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,6 +73,8 @@ class ArmSettings(Settings, frozen=True, kw_only=True):
             )
         if self.retriever is not None and (self.mining_options or self.training_options):
             raise InputError(f"an arm with the retriever {self.retriever!r} is not trained; leave its options out.")
+        if self.retriever is not None and self.writer is not None:
+            raise InputError(f"an arm with the retriever {self.retriever!r} is mined from no runs; leave writer out.")
         if self.rerank and self.kind != "reranker":
             raise InputError("an arm that is no reranker has rerank options; leave them out or set kind to reranker.")
 
@@ -104,6 +113,20 @@ def load_arms(names: Sequence[str] = (), table: str = "ablate-arms") -> dict[str
     return arms
 
 
+def by_writer(arms: Mapping[str, ArmSettings], writers: Sequence[Writer]) -> dict[str, ArmSettings]:
+    """Arms, and after each trained one that names no writer the same arm for each of the writers."""
+    made: dict[str, ArmSettings] = {}
+    for name, arm in arms.items():
+        made[name] = arm
+        if arm.mining is not None and arm.writer is None:
+            for writer in writers:
+                own = f"{name}-{writer}"
+                if own in arms:
+                    raise InputError(f"the table has an arm {own!r}, which {name!r} by {writer} is to be; rename it.")
+                made[own] = msgspec.structs.replace(arm, writer=writer)
+    return made
+
+
 def ablate(
     datasets: Dataset | Mapping[str, Dataset],
     folder: Path | str,
@@ -120,7 +143,7 @@ def ablate(
         judge: of the relevance of opened documents; by default the offline rules.
     """
     settings = settings or AblationSettings()
-    arms = load_arms(settings.arms, settings.table)
+    arms = by_writer(load_arms(settings.arms, settings.table), settings.writers)
     sets = {datasets.name: datasets} if isinstance(datasets, Dataset) else dict(datasets)
     if not sets:
         raise InputError("an ablation needs a task set; name one or more.")
@@ -135,8 +158,9 @@ def ablate(
         "ablate", folder, settings, made_from=made_from, recorded={"table_of_arms": msgspec.to_builtins(arms)}
     )
     study.save()
-    trained, seeds = sum(arm.mining is not None for arm in arms.values()), len(settings.seeds)
-    study.total = len(sets) * ((trained > 0) + trained * (1 + seeds) + len(arms) * seeds)
+    trained, seeds = [arm for arm in arms.values() if arm.mining is not None], len(settings.seeds)
+    collections = len({arm.writer for arm in trained})
+    study.total = len(sets) * (collections + len(trained) * (1 + seeds) + len(arms) * seeds)
     return study.result(dict(on_set.run(study, judge) for on_set in on_sets))
 
 
@@ -147,10 +171,12 @@ class _OnTaskSet:
         self.name, self.dataset, self.arms, self.settings = name, dataset, arms, settings
         check_leak(dataset.tasks("train"), dataset.tasks(settings.split))
         self.agent = settings.own_agent()
+        self.trained = {name: arm for name, arm in arms.items() if arm.mining is not None}
+        # who collects, by the writer; all of them send the same calls
+        self.collectors = {arm.writer: self._collector(arm.writer) for arm in self.trained.values()}
         self.agents = {arm: settings.own_agent(**options.agent_options) for arm, options in arms.items()}
         self.train_tasks = runnable_tasks(dataset.tasks("train"), self.agent, settings.train_tasks)
         self.condition = Condition(dataset, settings.split, self.agent, settings.test_tasks, name)
-        self.trained = {name: arm for name, arm in arms.items() if arm.mining is not None}
         # all encoders read documents as long as the longest that an arm is trained on
         self.length = max((arm.trained_by().max_document_length for arm in self.trained.values()), default=_DOCUMENT)
 
@@ -158,21 +184,39 @@ class _OnTaskSet:
         """All arms; returns the folder of their comparison, and that."""
         settings, self.study, self.folder = self.settings, study, study.folder / self.name
         self.base = open_base(self.dataset, settings.base, self.length)
-        run, seed = self.folder / "collect", settings.collect_seed + 1  # as the first round of a flywheel
-        if self.trained:
-            study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}")
-            models = (self.folder / "arms").glob("*/seed-*/model")
-            study.collect(self.train_tasks, self.agent, self.base, run, seed, settings.samples, models)
+        seed = settings.collect_seed + 1  # as the first round of a flywheel
+        for writer, agent in self.collectors.items():
+            by = f", written by {writer}" if writer else ""
+            study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}{by}")
+            run, models = self._of("collect", writer), self._of("arms", writer).glob("*/seed-*/model")
+            study.collect(self.train_tasks, agent, self.base, run, seed, settings.samples, models)
         for name, arm in self.trained.items():
             study.step("mine", f"{name} on {self.name}")
-            report = study.mine([run], arm.recipe(), self.folder / "arms" / name, self.dataset, judge)
+            run, folder = self._of("collect", arm.writer), self._of("arms", arm.writer) / name
+            report = study.mine([run], arm.recipe(), folder, self.dataset, judge)
             console.print(f"{report.pairs:,} pairs", markup=False)
         arms = [
-            Arm(name=name, retriever=partial(self.retriever, name), agent=self.agents[name], differs=arm.agent_options)
+            Arm(
+                name=name, retriever=partial(self.retriever, name), agent=self.agents[name], differs=arm.agent_options,
+                writer=arm.writer,
+            )
             for name, arm in self.arms.items()
-        ]
-        folder = f"{self.name}/{settings.split}-k{self.agent.limits.k}"
-        return folder, study.evaluate(arms, self.condition, folder, base=BASE, seeds=settings.seeds)
+        ]  # fmt: skip
+        cell = f"{self.name}/{settings.split}-k{self.agent.limits.k}"
+        return cell, study.evaluate(arms, self.condition, cell, base=BASE, seeds=settings.seeds)
+
+    def _collector(self, writer: Writer | None) -> AgentSettings:
+        if writer is None:
+            return self.agent
+        if not self.agent.simulated:
+            raise InputError(
+                f"writers are for the simulated agent, not {self.agent.model!r}; leave them out, or name a simulated "
+                "agent."
+            )
+        return self.settings.own_agent(**{"simulation.writer": writer})
+
+    def _of(self, folder: str, writer: Writer | None) -> Path:
+        return self.folder / (f"{folder}-{writer}" if writer else folder)
 
     def retriever(self, name: str, seed: int) -> Retriever:
         """The retriever of an arm; a trained one is trained now, where it is missing."""
@@ -181,7 +225,7 @@ class _OnTaskSet:
             return self.base
         if arm.retriever is not None:
             return opened(arm.retriever, self.dataset, **alike({name: arm.retriever}, self.length)[name])
-        training, folder = arm.trained_by(), self.folder / "arms" / name
+        training, folder = arm.trained_by(), self._of("arms", arm.writer) / name
         model, pairs = folder / f"seed-{seed}" / "model", read_records(folder / PAIRS, Pair)
         what = f"{name} on {self.name}, seed {seed}"
         self.study.train(what, pairs, self.dataset, base_model, training, model, seed=seed, arm=name, kind=arm.kind)

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings, load_agent
+from lrat_sim.agent.simulated.persona import Writer
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.rollout.calls import CallOptions
@@ -109,6 +110,10 @@ class AblationSettings(TrainingStudySettings, frozen=True, kw_only=True):
 
     arms: Annotated[tuple[str, ...], Meta(description="Arms of the table, in order; all by default.")] = ()
     table: Annotated[str, Meta(description="Table of arms, by name or path.")] = "ablate-arms"
+    writers: Annotated[
+        tuple[Writer, ...],
+        Meta(description="Ways in which the simulated agent also writes its runs; arms are trained on each."),
+    ] = ()
     split: Annotated[str, Meta(description="Held-out tasks: dev to choose an arm by, test to report it.")] = "test"
     seeds: Annotated[tuple[Seed, ...], Meta(description="Random seeds; each is one training of every arm.")] = (0,)
     collect_seed: Annotated[Seed, Meta(description="Random seed of the collected runs, all arms share it.")] = 0

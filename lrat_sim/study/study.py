@@ -297,6 +297,8 @@ class Study:
             "agent": agent.name or agent.model, "k": agent.limits.k, "seeds": list(seeds), "samples": samples,
             "judge": self.judge.name, "task_set": condition.task_set, "split": condition.split,
         }  # fmt: skip
+        if writers := {arm.name: arm.writer for arm in arms if arm.writer}:
+            setting["writers"] = writers
         comparison = compare(
             tables,
             base,
