@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lrat_sim.comparison.answer import sentences
 from lrat_sim.comparison.measures import Measure
-from lrat_sim.comparison.paired import LEVEL, Estimate, Paired
+from lrat_sim.comparison.paired import LEVEL, Paired
 from lrat_sim.comparison.record import Comparison, Pairing, Summary, arms_of, by_series
 from lrat_sim.tables import NONE, Group, Row, Table, dollars, interval, noise, number, p_value
 
@@ -151,36 +151,46 @@ def task_records(comparison: Comparison) -> list[dict[str, Any]]:
 def writers_table(comparison: Comparison) -> Table:
     """The gain of every recipe over the base, by who wrote the reasoning of the runs that it was mined from; without
     rows where nobody but the usual writer did."""
-    written: dict[str, str] = comparison.setting.get("writers") or {}
+    setting = comparison.setting
+    written: dict[str, str] = setting.get("writers") or {}
+    pairs: dict[str, float] = setting.get("pairs") or {}
     writers = list(dict.fromkeys([_USUAL, *written.values()]))
-    gains: dict[str, dict[str, Estimate]] = {arm.removesuffix(f"-{by}"): {} for arm, by in written.items()}
+    gains: dict[str, dict[str, Pairing]] = {arm.removesuffix(f"-{by}"): {} for arm, by in written.items()}
     for pairing in comparison.against_base():
         writer = written.get(pairing.arm, _USUAL)
         if (recipe := pairing.arm.removesuffix(f"-{writer}")) in gains:
-            gains[recipe][writer] = pairing.measures["success"].difference
-    cells = [(recipe, writer, gain) for recipe, own in gains.items() for writer, gain in own.items()]
-    below = [f"{recipe} by {writer}" for recipe, writer, gain in cells if (gain.value or 0.0) < 0]
+            gains[recipe][writer] = pairing
+
+    def cell(pairing: Pairing | None) -> str:
+        if pairing is None:
+            return NONE
+        gain, count = pairing.measures["success"].difference, pairs.get(pairing.arm)
+        learnt = f"\n{count:,.0f} pairs" if count is not None else ""
+        return f"{number(gain.value, scale=100, sign=True)}\n{gain.interval(0, scale=100)}{learnt}"
+
+    cells = [
+        (recipe, writer, pairing.arm, pairing.measures["success"].difference)
+        for recipe, own in gains.items()
+        for writer, pairing in own.items()
+    ]
+    below = [f"{recipe} by {writer}" for recipe, writer, _, gain in cells if (gain.value or 0.0) < 0]
     base = comparison.base
     return Table(
         title=f"Gain over {base} in points of success, by recipe and writer",
         columns=["recipe", *writers],
-        groups=[Group([Row([name, *(_gain(own.get(by)) for by in writers)], arm=name) for name, own in gains.items()])],
+        groups=[Group([Row([name, *(cell(own.get(by)) for by in writers)], arm=name) for name, own in gains.items()])],
         records=[
-            {"recipe": recipe, "writer": writer, "difference": gain.value, "low": gain.low, "high": gain.high}
-            for recipe, writer, gain in cells
+            {"recipe": recipe, "writer": writer, "pairs": pairs.get(arm)}
+            | {"difference": gain.value, "low": gain.low, "high": gain.high}
+            for recipe, writer, arm, gain in cells
         ],
         notes=[
-            "Below each gain its 95 % interval, paired by task. The mined runs differ in the reasoning alone.",
+            "Below each gain: its 95 % interval, paired by task, and the pairs. The runs differ in reasoning alone; "
+            "where no pair was found, the base stays.",
             f"Below {base}: {', '.join(below)}." if below else f"No recipe is below {base} with any writer.",
         ],
         slug="writers",
     )
-
-
-def _gain(gain: Estimate | None) -> str:
-    if gain is None:
-        return NONE
-    return f"{number(gain.value, scale=100, sign=True)}\n{gain.interval(0, scale=100)}"
 
 
 def _means(comparison: Comparison) -> Table:

@@ -219,7 +219,8 @@ class _OnTaskSet:
         return self.folder / (f"{folder}-{writer}" if writer else folder)
 
     def retriever(self, name: str, seed: int) -> Retriever:
-        """The retriever of an arm; a trained one is trained now, where it is missing."""
+        """The retriever of an arm; a trained one is trained now, where it is missing.  Where the arm's recipe finds no
+        pair, the base stays."""
         arm, base_model = self.arms[name], self.settings.base
         if arm.retriever == BASE:
             return self.base
@@ -228,6 +229,9 @@ class _OnTaskSet:
         training, folder = arm.trained_by(), self._of("arms", arm.writer) / name
         model, pairs = folder / f"seed-{seed}" / "model", read_records(folder / PAIRS, Pair)
         what = f"{name} on {self.name}, seed {seed}"
+        if next(read_records(folder / PAIRS, Pair), None) is None:
+            self.study.untrained(what, arm=name)
+            return self.base
         self.study.train(what, pairs, self.dataset, base_model, training, model, seed=seed, arm=name, kind=arm.kind)
         if arm.kind == "reranker":
             base = f"dense:model={base_model},max_length={self.length}"

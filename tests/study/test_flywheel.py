@@ -16,7 +16,7 @@ from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
-from lrat_sim.study import FlywheelSettings, flywheel, read_study
+from lrat_sim.study import Flywheel, FlywheelSettings, flywheel, read_study
 
 ARMS = ("base", "round-1", "bm25", "oracle")
 
@@ -142,6 +142,26 @@ def test_training_and_test_tasks_that_share_a_question_are_refused(small_world, 
     with pytest.raises(InputError, match="question"):
         flywheel(leaking, tmp_path / "run")
     assert not os.listdir(tmp_path)
+
+
+def test_a_single_round_is_gated_where_there_are_tasks_for_it_and_unchecked_otherwise(
+    small_world, wheel_settings, changed, tmp_path, capsys
+):
+    class Refusing(Flywheel):
+        def gate(self, number, retriever):
+            decision = super().gate(number, retriever)
+            return decision and changed(decision, accepted=False)
+
+    small = changed(wheel_settings, gate=None, train_tasks=4, test_tasks=2, baselines=())
+    gated = Refusing(small_world, tmp_path / "gated", small).run()
+    assert (gated.rounds.rounds[0].gate.tasks, gated.rounds.rounds[0].accepted) == (2, False)
+    assert str(gated.model) == small.base_model
+    assert gated.answer.startswith("gate: round 1 is refused, base stays in use: ")
+    assert "fewer than the 500" in gated.answer
+    # the gate's tasks are never those of the evaluation
+    unchecked = flywheel(small_world, tmp_path / "open", changed(small, splits=("dev",)))
+    assert "no gate: world has no tasks of a split 'dev' beside" in capsys.readouterr().err
+    assert unchecked.answer.startswith("no gate: round 1 is in use without a check")
 
 
 @pytest.mark.parametrize(
