@@ -41,7 +41,7 @@ def test_a_single_rounds_folder_holds_what_its_documentation_names(wheel):
     assert wheel.model == folder / "round-1" / "model"
     assert (wheel.model / "model.safetensors").is_file()
     assert any((folder / "round-1" / "indexes").iterdir())
-    assert not (folder / "gate").exists()  # a single round has none, unless it is asked for
+    assert not (folder / "gate").exists()  # which was not asked for
     assert [made.accepted for made in wheel.rounds.rounds] == [True]
     evaluate = folder / "evaluate" / "test-k5"
     assert {path.name for path in evaluate.iterdir() if path.is_dir()} == {*ARMS}
@@ -112,6 +112,7 @@ def test_killed_twice_and_resumed_equals_uninterrupted(wheel, small_world, wheel
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "lrat_sim.cli", "flywheel", "-t", str(small_world.folder), "-o", str(folder)]
     command += ["--base-model", str(wheel_settings.base_model), "--test-tasks", "8", "--samples", "1"]
+    command += ["--gate", "none"]
     for name, value in wheel_settings.training_options.items():
         command += ["--training-option", f"{name}={value}"]
 
