@@ -82,7 +82,11 @@ class Table(Struct, frozen=True, kw_only=True):
         headings = [
             [part for word in re.split(r"[ \n]+", name) for part in wrap(word, _HEADING)] for name in self.columns
         ]
-        cells = [["", *headings[at], *(row.cells[at] for row in self.rows if at < len(row.cells))] for at in kept]
+        shown = [[row.cells[at] for row in self.rows if at < len(row.cells)] for at in kept]
+        cells = [
+            ["", *headings[at], *(line for cell in column for line in cell.split("\n"))]
+            for at, column in zip(kept, shown, strict=True)
+        ]
         widths = [max(map(len, column)) for column in cells]
         # a title that the first column has no room for stands above its rows, which then are a table of their own, with
         # columns as wide as in the others; only the first may give way

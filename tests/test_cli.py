@@ -248,7 +248,7 @@ def test_flywheel_continues_with_another_k(command, wheel, wheel_settings, small
     folder = shutil.copytree(wheel.folder, tmp_path / "wheel")
     options = [f"--training-option={name}={value}" for name, value in wheel_settings.training_options.items()]
     line = "flywheel", "-t", small_world.folder, "-o", folder, "--base-model", wheel_settings.base_model, *options
-    line += ("--samples", "1")
+    line += ("--samples", "1", "--gate", "none")
     out, err = command(*line, "--test-tasks", "3", "--evaluate-k", "1", "--evaluate-k", "5", "--baseline", "oracle")
     assert {path.name for path in (folder / "evaluate").iterdir()} == {"test-k1", "test-k5"}
     assert load(folder / "evaluate" / "test-k1" / "comparison.json").tasks_asked == 3

@@ -150,7 +150,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
                 persona = msgspec.to_builtins(msgspec.convert(self.simulation or {}, type=Persona))
             except msgspec.ValidationError as error:
                 raise InputError(f"agent {self.name!r}: `simulation`: {error}; correct that field.") from error
-        # habits are left out where there are none, so that personas without them keep their fingerprint
+        # habits and writer are left out where there are none, so that personas without them keep their fingerprint
         simulation = {name: value for name, value in persona.items() if value is not None} or None
         loop, protocol = self.harness == "loop", self.tool_protocol
         described = protocol.described

@@ -20,7 +20,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import typer
 from msgspec import Meta
@@ -152,7 +152,8 @@ def _plain(annotation: Any) -> Any:
         kinds = list(dict.fromkeys(map(_plain, args)))
         return kinds[0] if len(kinds) == 1 else Path if {*kinds} == {str, Path} else str | bool
     if origin in (list, tuple, Sequence):
-        return list[_plain(args[0])]  # type: ignore[misc]
+        inner = _plain(args[0])
+        return list[str if get_origin(inner) is Literal else inner]  # type: ignore[misc]  # typer knows none of choices
     if origin in (dict, Mapping):
         return dict[str, _plain(args[1])]  # type: ignore[misc]
     return annotation

@@ -121,13 +121,15 @@ def model(trained: Model) -> None:
 
 def study(result: StudyResult, full: bool = False) -> None:
     """The comparisons of a study in short or in full, the rounds of a flywheel, and the answer last."""
-    from lrat_sim.comparison.table import render
+    from lrat_sim.comparison.table import render, writers_table
     from lrat_sim.study import FlywheelResult
 
     if full:
         printed(*map(render, result.comparisons.values()))
     if not full or len(result.comparisons) > 1:
         printed(result.table())
+    if not full:
+        printed(*(table for table in map(writers_table, result.comparisons.values()) if table.rows))
     if isinstance(result, FlywheelResult):
         if len(result.rounds.rounds) > 1 or full:
             printed(result.rounds.table())

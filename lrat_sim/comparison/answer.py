@@ -94,15 +94,23 @@ def _difference(paired: Paired) -> str:
     value, bounds = paired.difference.value or 0.0, _interval(paired.difference)
     points = number(abs(value), scale=100)
     if points == "0.0" and not paired.difference.is_clear:
-        return f"no difference{bounds}"
+        return f"no difference{bounds}{_too_few(paired)}"
     if not paired.difference.is_clear:
-        verdict = "not a clear difference"
+        verdict = f"not a clear difference{_too_few(paired)}"
     elif _test_decides(paired):
         differ = f"only {paired.wins + paired.losses} of {paired.tasks} tasks differ"
         verdict = f"not a clear difference by {_TESTS[paired.test or '']} (p = {paired.p:.3g}): {differ}"
     else:
         verdict = "a clear gain" if value > 0 else "a clear loss"
     return f"{points} points {'more' if value > 0 else 'less'}{bounds}, {verdict}"
+
+
+def _too_few(paired: Paired) -> str:
+    """What difference so many tasks can show, where theirs is smaller."""
+    smallest = paired.smallest
+    if not smallest or abs(paired.difference.value or 0.0) >= smallest:
+        return ""
+    return f": {paired.tasks:,} tasks can show one of {number(smallest, scale=100)} points and more"
 
 
 def _interval(estimate: Estimate) -> str:

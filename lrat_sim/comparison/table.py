@@ -24,6 +24,8 @@ _RETRIEVAL = ("evidence_hit", "ndcg", "recall", "mrr", "calibration_error")
 # measures in which pairs without the base are shown
 _OF_OTHER_PAIRS = ("success", "evidence_recall", "steps_both_solve")
 _COUNTS = "won/ tied/ lost"
+# the writer of runs that name none
+_USUAL = "usual"
 # tasks of a list that are named
 _NAMED = 3
 
@@ -127,9 +129,10 @@ def render(comparison: Comparison) -> RenderableType:
 
 
 def comparison_tables(comparison: Comparison, prefix: str = "") -> list[Table]:
-    """Means, retrieval, how runs ended, differences from the base and the other pairs, each where there is something to
-    show; with a prefix of their slugs."""
-    tables = [part(comparison) for part in (_means, _retrieval, _endings, _differences, _other_pairs)]
+    """Gains by writer, means, retrieval, how runs ended, differences from the base and the other pairs, each where
+    there is something to show; with a prefix of their slugs."""
+    parts = (writers_table, _means, _retrieval, _endings, _differences, _other_pairs)
+    tables = [part(comparison) for part in parts]
     return [replace(table, slug=prefix + table.slug) for table in tables if table.rows]
 
 
@@ -141,6 +144,51 @@ def task_records(comparison: Comparison) -> list[dict[str, Any]]:
         for outcome, tasks in (("won", pairing.won), ("tied", pairing.tied), ("lost", pairing.lost))
         for task in tasks
     ]
+
+
+def writers_table(comparison: Comparison) -> Table:
+    """The gain of every recipe over the base, by who wrote the reasoning of the runs that it was mined from; without
+    rows where nobody but the usual writer did."""
+    setting = comparison.setting
+    written: dict[str, str] = setting.get("writers") or {}
+    pairs: dict[str, float] = setting.get("pairs") or {}
+    writers = list(dict.fromkeys([_USUAL, *written.values()]))
+    gains: dict[str, dict[str, Pairing]] = {arm.removesuffix(f"-{by}"): {} for arm, by in written.items()}
+    for pairing in comparison.against_base():
+        writer = written.get(pairing.arm, _USUAL)
+        if (recipe := pairing.arm.removesuffix(f"-{writer}")) in gains:
+            gains[recipe][writer] = pairing
+
+    def cell(pairing: Pairing | None) -> str:
+        if pairing is None:
+            return NONE
+        gain, count = pairing.measures["success"].difference, pairs.get(pairing.arm)
+        learnt = f"\n{count:,.0f} pairs" if count is not None else ""
+        return f"{number(gain.value, scale=100, sign=True)}\n{gain.interval(0, scale=100)}{learnt}"
+
+    cells = [
+        (recipe, writer, pairing.arm, pairing.measures["success"].difference)
+        for recipe, own in gains.items()
+        for writer, pairing in own.items()
+    ]
+    below = [f"{recipe} by {writer}" for recipe, writer, _, gain in cells if (gain.value or 0.0) < 0]
+    base = comparison.base
+    return Table(
+        title=f"Gain over {base} in points of success, by recipe and writer",
+        columns=["recipe", *writers],
+        groups=[Group([Row([name, *(cell(own.get(by)) for by in writers)], arm=name) for name, own in gains.items()])],
+        records=[
+            {"recipe": recipe, "writer": writer, "pairs": pairs.get(arm)}
+            | {"difference": gain.value, "low": gain.low, "high": gain.high}
+            for recipe, writer, arm, gain in cells
+        ],
+        notes=[
+            "Below each gain: its 95 % interval, paired by task, and the pairs. The runs differ in reasoning alone; "
+            "where no pair was found, the base stays.",
+            f"Below {base}: {', '.join(below)}." if below else f"No recipe is below {base} with any writer.",
+        ],
+        slug="writers",
+    )
 
 
 def _means(comparison: Comparison) -> Table:

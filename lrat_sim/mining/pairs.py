@@ -35,7 +35,7 @@ from lrat_sim.mining.rules import (
     Counts,
     ListedDocument,
 )
-from lrat_sim.mining.usefulness import USEFULNESS, AnalysedRun
+from lrat_sim.mining.usefulness import BY_READING, USEFULNESS, AnalysedRun
 from lrat_sim.mining.weights import WEIGHTS, PairNumbers
 from lrat_sim.records import GradeState, Negative, Pair, Provenance, Trajectory, VerdictState, decode, encode
 
@@ -133,7 +133,8 @@ def candidates_of(
     answers: Sequence[str] = (),
 ) -> Iterator[tuple[Candidates, States]]:
     """What the searches of a run could make pairs of, with the verdicts that count; ``verdicts`` have a ``state``."""
-    analysed = AnalysedRun(run, answers, drop_silent=recipe.silent == "drop")
+    by_reading = recipe.useful in BY_READING
+    analysed = AnalysedRun(run, answers, drop_silent=recipe.silent == "drop", by_reading=by_reading)
     states = USEFULNESS[recipe.useful](analysed, {place: verdict.state for place, verdict in verdicts.items()})
     return ((candidates, states) for candidates in WALKS[recipe.walk](analysed, states, recipe.parallel, counts))
 

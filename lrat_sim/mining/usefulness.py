@@ -11,11 +11,13 @@ rejected in words.  What the run does next says more:
 - ``unused``: the run looked for the same thing again later, or gave up.
 - ``unclear``: the rest.
 
-What a real model writes gives less away, and it may conclude from the wrong document.  Two signals also
+What a real model writes gives less away, and it may conclude from the wrong document.  Three signals also
 read the opened documents, and do not rely on names that only the answer takes up:
 
 - ``confirmed``, where the accepted answers are known: the document states one that the question does not contain.
 - ``supported``, which needs no answers: the document states what the run's own answer says.
+
+- ``read``, which also needs no reasoning: as ``supported``, and a name is noted where an opened document states it.
 
 The document must also contain the names in its query, which one about a similarly named entity does not.
 
@@ -54,11 +56,19 @@ class AnalysedRun:
     Names are recognised by their capital letter, away from the beginning of a sentence, so only reasoning in scripts
     that have capitals is read; queries and answers may write them small.  Nothing is worked out before it is asked for.
     ``answers`` are the task's accepted ones, where known.  With ``drop_silent``, a verdict counts only where the agent
-    wrote something after the browse.
+    wrote something after the browse.  With ``by_reading`` a run notes what stands in the documents that it opens,
+    whatever it writes.
     """
 
-    def __init__(self, trajectory: Trajectory, answers: Sequence[str] = (), *, drop_silent: bool = True):
-        self.trajectory, self.drop_silent = trajectory, drop_silent
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        answers: Sequence[str] = (),
+        *,
+        drop_silent: bool = True,
+        by_reading: bool = False,
+    ):
+        self.trajectory, self.drop_silent, self.by_reading = trajectory, drop_silent, by_reading
         # a comparison's answer is in its question, and so in every document about it; "yes" and "3" are in most
         self.answers = [
             answer for answer in answers if can_be_stated(answer) and not states_answer(trajectory.question, [answer])
@@ -69,12 +79,20 @@ class AnalysedRun:
         """See :func:`lrat_sim.mining.episodes.episodes`."""
         return episodes(self.trajectory)
 
+    def _text(self, turn: int) -> str:
+        """What the run wrote at a turn; with ``by_reading``, what it was shown of the documents opened just before."""
+        if not self.by_reading:
+            return self.trajectory.turns[turn].reasoning or ""
+        calls = self.trajectory.turns[turn - 1].calls if turn else ()
+        return "\n".join(call.output or "" for call in calls if call.docid is not None)
+
     @cached_property
-    def _noted(self) -> tuple[set[int], dict[str, int], set[int]]:
-        """The turns whose reasoning holds something new, the turn that noted each name that was taken up, and the turns
+    def _noted(self) -> tuple[dict[int, set[str]], dict[str, int], set[int]]:
+        """The new names that the text of a turn holds, the turn that noted each name that was taken up, and the turns
         of those names that a query took up."""
         run = self.trajectory
-        written = [set(_WORD.findall(turn.reasoning or "")) for turn in run.turns]
+        texts = [self._text(number) for number in range(len(run.turns))]
+        written = [set(_WORD.findall(text)) for text in texts]
         first = dict.fromkeys(_words(run.question), -1)
         last: dict[str, int] = {}
         for number, turn in enumerate(run.turns):
@@ -85,30 +103,42 @@ class AnalysedRun:
         last_query = last.copy()
         if run.status == "answered":
             last.update(dict.fromkeys(_words(run.answer), len(run.turns)))
-        noting: set[int] = set()
+        noted: dict[int, set[str]] = {}
         taken: dict[str, int] = {}
         by_query: set[int] = set()
-        for number, turn in enumerate(run.turns):
+        for number in range(len(run.turns)):
             new = {word for word in written[number] if _may_be_name(word) and first[word.casefold()] == number}
-            for name in _names(turn.reasoning or "", new) if new else ():
-                noting.add(number)
+            for name in _names(texts[number], new) if new else ():
+                noted.setdefault(number, set()).add(name)
                 if last.get(name, -1) >= number:
                     taken[name] = number
                 if last_query.get(name, -1) >= number:
                     by_query.add(number)
-        return noting, taken, by_query
+        return noted, taken, by_query
 
     def noted(self, turn: int) -> bool:
-        """Whether the reasoning of a turn holds a name or number that nothing before it held."""
+        """Whether the text of a turn holds a name or number that nothing before it held."""
         return turn in self._noted[0]
 
     def taken_up(self, turn: int) -> bool:
         """Whether a name that it noted is in a query from that turn on, or in the answer."""
         return turn in self._noted[1].values()
 
-    def searched_on(self, turn: int) -> bool:
-        """Whether a name that it noted is in a query from that turn on."""
-        return turn in self._noted[2]
+    def led_on(self, opened: ChainBrowse, episode: Episode) -> bool:
+        """Whether the run searched on by a name that it noted after opening a document.
+
+        A document holds many names, so that with ``by_reading`` it must also be about its query, and the later query
+        about something else: a query for the same thing takes up chance words of what was read, too.
+        """
+        turn = opened.browse.turn + 1
+        if not self.by_reading or turn not in self._noted[2]:
+            return turn in self._noted[2]
+        names = self._noted[0][turn]
+        later = (search for other in self.episodes for search in other.searches if search.turn >= turn)
+        return self.names_the_subject(opened, episode) and any(
+            not names.isdisjoint(_words(search.query)) and self.relation(episode.searches, [search]) == "other"
+            for search in later
+        )
 
     def state(self, browse: Browse, verdicts: States) -> VerdictState:
         """The verdict on a browse, where it counts."""
@@ -263,8 +293,7 @@ def _by_text(run: AnalysedRun, states: Callable[[str], bool]) -> States:
         useful = [
             opened
             for opened in episode.chain
-            if run.searched_on(opened.browse.turn + 1)
-            or (states(run.shown(opened)) and run.names_the_subject(opened, episode))
+            if run.led_on(opened, episode) or (states(run.shown(opened)) and run.names_the_subject(opened, episode))
         ]
         for opened in episode.chain:
             place = (opened.browse.turn, opened.browse.call)
@@ -278,7 +307,10 @@ USEFULNESS: Mapping[str, Callable[[AnalysedRun, States], States]] = {
     "used": used,
     "confirmed": confirmed,
     "supported": supported,
+    "read": supported,  # of a run that is analysed by its reading
 }
 """From a run and the judge's verdicts on its browses to the verdicts that count."""
 NEED_ANSWERS = {"confirmed"}
 """The signals that read the accepted answers."""
+BY_READING = {"read"}
+"""The signals for which a run notes what it reads, in place of what it writes."""

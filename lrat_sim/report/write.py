@@ -124,7 +124,7 @@ def _rounds(subject: Reported, looks: Looks) -> Section:
         made, accepted = len(rounds.rounds), sum(round_.accepted for round_ in rounds.rounds)
         counted = f"{made} of {rounds.asked}" if made != rounds.asked else str(made)
         counted += " round" if rounds.asked == 1 else " rounds"
-        answer = [f"{counted}, {accepted} accepted; in use at the end: {rounds.accepted}."]
+        answer = [f"{counted}, {accepted} accepted; in use at the end: {rounds.accepted}.", *rounds.sentences()]
     figures = [success_by_round(compared, subject, looks) for compared in subject.compared]
     return Section(
         slug="rounds",

@@ -4,12 +4,16 @@ An ablation's folder::
 
     OUT/study.json                                the command, the settings with the arms, and every comparison
     OUT/<task set>/collect/                       the one rollout on the training tasks that all arms are mined from
+    OUT/<task set>/{collect,arms}-<writer>/       the same with the runs as another writer writes them (``writers``)
     OUT/<task set>/arms/<arm>/pairs.jsonl         what the arm mined from it
     OUT/<task set>/arms/<arm>/seed-<seed>/model/  the model trained on that, one a seed, and its index beside it
     OUT/<task set>/<split>-k<k>/<arm>/            the rollouts on held-out tasks, one a seed
     OUT/<task set>/<split>-k<k>/comparison.json   every arm against every other, paired by task
 
 Every step finds what an earlier call finished, so that arms, seeds, splits and task sets can be added one by one.
+
+With ``writers`` every trained arm is made once more from the runs of each writer of the simulated agent, which differ
+in nothing but the agent's reasoning; such an arm is called ``<arm>-<writer>``.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ import msgspec
 from msgspec import Meta
 
 from lrat_sim import catalog
+from lrat_sim.agent.profile import AgentSettings
+from lrat_sim.agent.simulated.persona import Writer
 from lrat_sim.artifact import fingerprint, read_records
 from lrat_sim.comparison import Comparison
 from lrat_sim.corpus.dataset import Dataset
@@ -58,6 +64,7 @@ class ArmSettings(Settings, frozen=True, kw_only=True):
     bm25_share: Annotated[float, Meta(ge=0, lt=1, description="Share of BM25 in the score of base or encoder.")] = 0.0
     rerank: Annotated[dict[str, Any], Meta(description="Options of the retriever rerank, for a reranker.")] = {}
     agent_options: AgentOptions = {}  # while this arm is evaluated
+    writer: Annotated[Writer | None, Meta(description="Writer of the runs that a trained arm is mined from.")] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,12 +76,14 @@ class ArmSettings(Settings, frozen=True, kw_only=True):
             raise InputError(f"an arm with the retriever {self.retriever!r} is not trained; leave its options out.")
         if self.bm25_share and (self.kind == "reranker" or self.retriever not in (None, BASE)):
             raise InputError("an arm that is no encoder has a bm25_share; leave it out.")
+        if self.retriever is not None and self.writer is not None:
+            raise InputError(f"an arm with the retriever {self.retriever!r} is mined from no runs; leave writer out.")
         if self.rerank and self.kind != "reranker":
             raise InputError("an arm that is no reranker has rerank options; leave them out or set kind to reranker.")
 
     def made_from(self) -> dict[str, Any]:
         """What decides a trained arm's model; arms that agree in it share one."""
-        how = ("mining", "mining_options", "training", "training_options", "kind")
+        how = ("mining", "mining_options", "training", "training_options", "kind", "writer")
         return {field: getattr(self, field) for field in how}
 
     def recipe(self) -> MiningRecipe:
@@ -112,6 +121,20 @@ def load_arms(names: Sequence[str] = (), table: str = "ablate-arms") -> dict[str
     return arms
 
 
+def by_writer(arms: Mapping[str, ArmSettings], writers: Sequence[Writer]) -> dict[str, ArmSettings]:
+    """Arms, and after each trained one that names no writer the same arm for each of the writers."""
+    made: dict[str, ArmSettings] = {}
+    for name, arm in arms.items():
+        made[name] = arm
+        if arm.mining is not None and arm.writer is None:
+            for writer in writers:
+                own = f"{name}-{writer}"
+                if own in arms:
+                    raise InputError(f"the table has an arm {own!r}, which {name!r} by {writer} is to be; rename it.")
+                made[own] = msgspec.structs.replace(arm, writer=writer)
+    return made
+
+
 def ablate(
     datasets: Dataset | Mapping[str, Dataset],
     folder: Path | str,
@@ -128,7 +151,7 @@ def ablate(
         judge: of the relevance of opened documents; by default the offline rules.
     """
     settings = settings or AblationSettings()
-    arms = load_arms(settings.arms, settings.table)
+    arms = by_writer(load_arms(settings.arms, settings.table), settings.writers)
     sets = {datasets.name: datasets} if isinstance(datasets, Dataset) else dict(datasets)
     if not sets:
         raise InputError("an ablation needs a task set; name one or more.")
@@ -154,10 +177,12 @@ class _OnTaskSet:
         self.name, self.dataset, self.arms, self.settings = name, dataset, arms, settings
         check_leak(dataset.tasks("train"), dataset.tasks(settings.split))
         self.agent = settings.own_agent()
+        self.trained = {name: arm for name, arm in arms.items() if arm.mining is not None}
+        # who collects, by the writer; all of them send the same calls
+        self.collectors = {arm.writer: self._collector(arm.writer) for arm in self.trained.values()}
         self.agents = {arm: settings.own_agent(**options.agent_options) for arm, options in arms.items()}
         self.train_tasks = runnable_tasks(dataset.tasks("train"), self.agent, settings.train_tasks)
         self.condition = Condition(dataset, settings.split, self.agent, settings.test_tasks, name)
-        self.trained = {name: arm for name, arm in arms.items() if arm.mining is not None}
         # the arm whose pairs and models an arm uses: the first that is made in the same way
         self.maker = {
             name: next(other for other in self.trained if self.trained[other].made_from() == arm.made_from())
@@ -169,38 +194,61 @@ class _OnTaskSet:
     def steps(self) -> int:
         """How many steps :meth:`run` takes."""
         seeds, makers = len(self.settings.seeds), len({*self.maker.values()})
-        return bool(self.trained) + makers + len(self.trained) * seeds + len(self.arms) * seeds
+        return len(self.collectors) + makers + len(self.trained) * seeds + len(self.arms) * seeds
 
     def run(self, study: Study, judge: RelevanceJudge | None) -> tuple[str, Comparison]:
         """All arms; returns the folder of their comparison, and that."""
         settings, self.study, self.folder = self.settings, study, study.folder / self.name
         self.base = open_base(self.dataset, settings.base, self.length)
-        run, seed = self.folder / "collect", settings.collect_seed + 1  # as the first round of a flywheel
-        if self.trained:
-            study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}")
-            models = (self.folder / "arms").glob("*/seed-*/model")
-            study.collect(self.train_tasks, self.agent, self.base, run, seed, settings.samples, models)
+        seed = settings.collect_seed + 1  # as the first round of a flywheel
+        for writer, agent in self.collectors.items():
+            by = f", written by {writer}" if writer else ""
+            study.step("collect", f"on {len(self.train_tasks):,} tasks of {self.name}{by}")
+            run, models = self._of("collect", writer), self._of("arms", writer).glob("*/seed-*/model")
+            study.collect(self.train_tasks, agent, self.base, run, seed, settings.samples, models)
         for name in dict.fromkeys(self.maker.values()):
             study.step("mine", f"{name} on {self.name}")
-            report = study.mine([run], self.trained[name].recipe(), self.folder / "arms" / name, self.dataset, judge)
+            arm = self.trained[name]
+            run, folder = self._of("collect", arm.writer), self._of("arms", arm.writer) / name
+            report = study.mine([run], arm.recipe(), folder, self.dataset, judge)
             console.print(f"{report.pairs:,} pairs", markup=False)
         arms = [
-            Arm(name=name, retriever=partial(self.retriever, name), agent=self.agents[name], differs=arm.agent_options)
+            Arm(
+                name=name, retriever=partial(self.retriever, name), agent=self.agents[name], differs=arm.agent_options,
+                writer=arm.writer,
+            )
             for name, arm in self.arms.items()
-        ]
-        folder = f"{self.name}/{settings.split}-k{self.agent.limits.k}"
-        return folder, study.evaluate(arms, self.condition, folder, base=BASE, seeds=settings.seeds)
+        ]  # fmt: skip
+        cell = f"{self.name}/{settings.split}-k{self.agent.limits.k}"
+        return cell, study.evaluate(arms, self.condition, cell, base=BASE, seeds=settings.seeds)
+
+    def _collector(self, writer: Writer | None) -> AgentSettings:
+        if writer is None:
+            return self.agent
+        if not self.agent.simulated:
+            raise InputError(
+                f"writers are for the simulated agent, not {self.agent.model!r}; leave them out, or name a simulated "
+                "agent."
+            )
+        return self.settings.own_agent(**{"simulation.writer": writer})
+
+    def _of(self, folder: str, writer: Writer | None) -> Path:
+        return self.folder / (f"{folder}-{writer}" if writer else folder)
 
     def retriever(self, name: str, seed: int) -> Retriever:
-        """The retriever of an arm; a trained one is trained now, where it is missing."""
+        """The retriever of an arm; a trained one is trained now, where it is missing.  Where the arm's recipe finds no
+        pair, the base stays."""
         arm, base_model = self.arms[name], self.settings.base
         if arm.retriever == BASE:
             return with_bm25(self.dataset, self.base, arm.bm25_share)
         if arm.retriever is not None:
             return opened(arm.retriever, self.dataset, **alike({name: arm.retriever}, self.length)[name])
-        training, folder = arm.trained_by(), self.folder / "arms" / self.maker[name]
+        training, folder = arm.trained_by(), self._of("arms", arm.writer) / self.maker[name]
         model, pairs = folder / f"seed-{seed}" / "model", read_records(folder / PAIRS, Pair)
         what = f"{name} on {self.name}, seed {seed}"
+        if next(read_records(folder / PAIRS, Pair), None) is None:
+            self.study.untrained(what, arm=name)
+            return with_bm25(self.dataset, self.base, arm.bm25_share)
         self.study.train(what, pairs, self.dataset, base_model, training, model, seed=seed, arm=name, kind=arm.kind)
         if arm.kind == "reranker":
             base = f"dense:model={base_model},max_length={self.length}"

@@ -44,6 +44,7 @@ class Arm:
     agent: AgentSettings | None = None  # who runs it, where that is not the agent of the other arms
     differs: Mapping[str, Any] = field(default_factory=dict)  # that agent's settings; the comparison names them
     folder: str | None = None  # its run folder, where that has not the arm's own name
+    writer: str | None = None  # of the runs that it was trained on; its name then is ``<arm>-<writer>``
 
 
 def opened(

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import replace
 
 from lrat_sim.agent.profile import AgentSettings
@@ -164,7 +163,7 @@ def sweep(
         "task set": fingerprint([dataset.card.made_from, dataset.card.corpus]),
         "split": settings.split,
         "base model": settings.base_model,
-        **{f"training {field}": value for field, value in msgspec.to_builtins(training).items()},
+        **{f"training {field}": value for field, value in training.decisive().items()},
     }
     study = Study("sweep", folder, settings, made_from=made_from, judge=judge)
     study.total = len(seeds) * (1 + 2 * len(sizes))

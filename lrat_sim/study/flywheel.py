@@ -60,7 +60,7 @@ from lrat_sim.training.folder import add_figures
 from lrat_sim.training.settings import TrainingSettings
 
 # smaller than the defaults in the world, the tasks and the texts, so that it ends in minutes on two cores
-DEMO_WORLD = {"documents": 2000, "train_tasks": 200, "dev_tasks": 10, "test_tasks": 150, "ood_tasks": 10}
+DEMO_WORLD = {"documents": 2000, "train_tasks": 200, "dev_tasks": 20, "test_tasks": 150, "ood_tasks": 10}
 DEMO = FlywheelSettings(training_options={"max_document_length": 96})
 
 
@@ -70,6 +70,11 @@ class FlywheelResult(StudyResult):
 
     model: Path
     rounds: Rounds
+
+    @property
+    def answer(self) -> str:
+        """What the gate and the number of pairs say of the model in use, and the answer of every comparison."""
+        return "\n".join([*self.rounds.sentences(), super().answer])
 
 
 def flywheel(
@@ -130,7 +135,8 @@ class Flywheel:
         self.train_tasks = runnable_tasks(dataset.tasks("train"), self.agent, settings.train_tasks)
         before = recorded_study(folder)
         begun = before.made_from.get("gate") if before else None
-        self.rule: Rule = settings.rule(begun["rule"] if begun else None)
+        checkable = bool(dataset.splits.get(settings.gate_split)) and settings.gate_split not in settings.splits
+        self.rule: Rule = settings.rule(checkable, begun["rule"] if begun else None)
         self.gate_tasks: list[Task] = []
         if self.rule != "none":
             others = ("train", *settings.splits)
@@ -149,6 +155,14 @@ class Flywheel:
     def run(self) -> FlywheelResult:
         """All rounds, and the evaluation."""
         settings, made, stopped = self.settings, list[Round](), None
+        if self.rule == "none" and settings.gate is None:
+            console.print(
+                f"no gate: {self.dataset.name} has no tasks of a split {settings.gate_split!r} beside those that are "
+                "evaluated on, so the round's model is put in use unchecked; prepare the task set with the option dev, "
+                "or name a split with gate_split.",
+                markup=False,
+                soft_wrap=True,
+            )
         self.accepted.clear()
         self.base = self.using = self.open_base()
         self.study.save()  # not before: a base that cannot be opened binds no folder
@@ -198,6 +212,7 @@ class Flywheel:
             trained_from=trained_from,
             gate=decision,
             accepted=accepted,
+            warning=self.training.warning(pairs),
             guard=guarded,
         )
 
@@ -269,10 +284,7 @@ class Flywheel:
             for name, with_retriever in ((self.in_use, self.using), (f"round-{number}", retriever))
         )
         decision = parts.decide(self.rule, self.in_use, in_use, new, tasks, seed=seed)
-        verdict = "accepted" if decision.accepted else f"refused, {self.in_use} stays in use"
-        points = 100 * (decision.success_difference.value or 0.0)
-        broken = f", {decision.errors:,} runs broke" if decision.errors else ""
-        console.print(f"gate: round {number} is {verdict} ({points:+.1f} points of success{broken})", markup=False)
+        console.print(decision.sentence(number), markup=False, soft_wrap=True)
         return decision
 
     def evaluate(self) -> dict[str, Comparison]:
@@ -337,7 +349,7 @@ class Flywheel:
             "samples": settings.samples,
             "seed": settings.seed,
             **{f"mining {field}": value for field, value in msgspec.to_builtins(self.recipe).items()},
-            **{f"training {field}": value for field, value in msgspec.to_builtins(self.training).items()},
+            **{f"training {field}": value for field, value in self.training.decisive().items()},
         }
         if self.rule != "none":
             tasks = {"tasks": len(self.gate_tasks), "fingerprint": fingerprint(self.gate_tasks)}

@@ -1,9 +1,9 @@
 """What a round of a flywheel is made of: who collects, which pairs are seen again, what was shown, and the gate.
 
-The gate decides whether a round's model takes the place of the one in use.  Both run on the same frozen tasks, which
-are never trained or evaluated on, and are paired by task.  By the rule ``mean`` the new one must succeed more often, or
-as often while its searches show more of the evidence; a tie is no win.  By ``clear`` the 95 % interval of the
-difference in success must lie above zero.
+The gate decides whether a round's model takes the place of the one in use, of a single round, too, wherever there are
+tasks for it.  Both run on the same frozen tasks, which are never trained or evaluated on, and are paired by task.  By
+the rule ``mean`` the new one must succeed more often, or as often while its searches show more of the evidence; a tie
+is no win.  By ``clear`` the 95 % interval of the difference in success must lie above zero.
 
 ``mean`` is the default: a spoilt model loses tens of points, which any rule sees, while the gain of a later round is a
 point or two, for which some hundred tasks have no clear interval.  Its price is that of two equal models the new one is
@@ -82,6 +82,16 @@ class Decision(Struct, frozen=True, kw_only=True):
     errors: int = 0  # runs of both models that broke, which are failures
     accepted: bool
 
+    def sentence(self, which: int) -> str:
+        """What was decided on the model of a round, on what grounds, and whether these tasks can tell."""
+        gain, tasks = self.success_difference, f"{self.tasks:,} tasks"
+        verdict = "accepted" if self.accepted else f"refused, {self.against} stays in use"
+        points = number(gain.value, scale=100, sign=True)
+        bounds = f" (95 % interval {gain.interval(scale=100)})" if gain.low is not None else ""
+        broken = f", {self.errors:,} runs broke" if self.errors else ""
+        unsure = "" if gain.is_clear else f"; {tasks} cannot tell this from no difference"
+        return f"gate: round {which} is {verdict}: {points} points of success on {tasks}{bounds}{broken}{unsure}."
+
 
 class Round(Struct, frozen=True, kw_only=True):
     """One round, from 1; models are called ``base`` or ``round-N``."""
@@ -96,6 +106,7 @@ class Round(Struct, frozen=True, kw_only=True):
     trained_from: str
     gate: Decision | None
     accepted: bool
+    warning: str | None = None  # that it was trained on fewer pairs than its recipe was chosen with
     guard: Guarded | None = None
     # on held-out tasks with the model in use after the round, by <split>-k<k>; empty until the flywheel is evaluated
     evaluated: dict[str, Figures] = {}
@@ -109,6 +120,21 @@ class Rounds(Struct, frozen=True, kw_only=True):
     accepted: str  # the model in use at the end
     base: dict[str, Figures] = {}  # the base model on held-out tasks, by <split>-k<k>
     stopped: str | None = None  # why there are fewer rounds than asked for
+
+    def sentences(self) -> list[str]:
+        """On the model in use, or on the last one that was refused where none is: the gate, and the pairs."""
+        accepted = [made for made in self.rounds if made.accepted]
+        if not (made := (accepted or self.rounds)[-1:]):
+            return []
+        last = made[0]
+        if last.gate is not None:
+            said = [last.gate.sentence(last.number)]
+        else:
+            said = [f"no gate: round {last.number} is in use without a check against {last.in_use} on other tasks."]
+            no_gain = [name for name, of in last.evaluated.items() if not _above(of, self.base.get(name))]
+            if no_gain:
+                said.append(f"It solves no more than base on {', '.join(no_gain)}: keep the base.")
+        return [*said, *([last.warning] if last.warning else [])]
 
     def table(self) -> Table:
         """One row a round; columns that no round has are left out."""
@@ -133,8 +159,11 @@ class Rounds(Struct, frozen=True, kw_only=True):
             row += [number(made.guard.trained if made.guard else None, 3)] * guarded
             rows.append([*row, *(_short(made.evaluated.get(name)) for name in names)])
         accepted = sum(made.accepted for made in self.rounds)
-        title = f"{len(self.rounds)} of {self.asked} rounds, {accepted} accepted; in use: {self.accepted}"
-        return Table.of(title, columns, rows, notes=[self.stopped] if self.stopped else [], slug="rounds")
+        decided = f"{accepted} accepted" if gated else "unchecked"
+        title = f"{len(self.rounds)} of {self.asked} rounds, {decided}; in use: {self.accepted}"
+        notes = [self.stopped] if self.stopped else []
+        notes += [f"round {made.number}: {made.warning}" for made in self.rounds if made.warning]
+        return Table.of(title, columns, rows, notes=notes, slug="rounds")
 
 
 def _decision(gate: Decision | None) -> str:
@@ -142,6 +171,10 @@ def _decision(gate: Decision | None) -> str:
         return NONE
     errors = f", {gate.errors} err." if gate.errors else ""
     return with_interval(value, gate.success_difference.low, gate.success_difference.high, scale=100) + errors
+
+
+def _above(new: Figures, base: Figures | None) -> bool:
+    return base is None or base.success is None or new.success is None or new.success > base.success + _ROUNDING
 
 
 def _short(figures: Figures | None) -> str:

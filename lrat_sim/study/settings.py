@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings, load_agent
+from lrat_sim.agent.simulated.persona import Writer
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.rollout.calls import CallOptions
@@ -33,8 +34,8 @@ AgentOptions = Annotated[dict[str, Any], Meta(description="Fields of the agent t
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 _BelowOne = Annotated[float, Meta(ge=0, lt=1)]
 _GATE = (
-    "When to accept a round's model: always (none), or if better on average (mean) or clearly (clear); mean by default "
-    "for several rounds, none for one."
+    "When to accept a round's model: always (none), or if better on average (mean) or clearly (clear); mean by "
+    "default, none for a single round without tasks for it."
 )
 
 
@@ -110,6 +111,10 @@ class AblationSettings(TrainingStudySettings, frozen=True, kw_only=True):
 
     arms: Annotated[tuple[str, ...], Meta(description="Arms of the table, in order; all by default.")] = ()
     table: Annotated[str, Meta(description="Table of arms, by name or path.")] = "ablate-arms"
+    writers: Annotated[
+        tuple[Writer, ...],
+        Meta(description="Also train on what each writer makes of the runs: terse, verbose, vague, wrong, silent."),
+    ] = ()
     split: Annotated[str, Meta(description="Held-out tasks: dev to choose an arm by, test to report it.")] = "test"
     seeds: Annotated[tuple[Seed, ...], Meta(description="Random seeds; each is one training of every arm.")] = (0,)
     collect_seed: Annotated[Seed, Meta(description="Random seed of the collected runs, all arms share it.")] = 0
@@ -162,9 +167,10 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
         if together > 1 + 1e-9:
             raise InputError(f"the shares of collect_with are {together:g} together; they must be 1 or less.")
 
-    def rule(self, begun: Rule | None = None) -> Rule:
-        """The gate's rule; ``begun`` is the one that the flywheel in the folder was begun with."""
-        return self.gate or ("mean" if self.rounds > 1 else begun or "none")
+    def rule(self, checkable: bool, begun: Rule | None = None) -> Rule:
+        """The gate's rule; ``checkable`` says whether there are tasks for it, and ``begun`` is the rule that the
+        flywheel in the folder was begun with."""
+        return self.gate or begun or ("mean" if checkable or self.rounds > 1 else "none")
 
     def named(self, what: str, specs: Sequence[str]) -> dict[str, str]:
         """Retrievers (``what``) by name; none may have that of another or of an arm of every flywheel."""

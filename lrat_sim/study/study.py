@@ -254,6 +254,14 @@ class Study:
             account.seconds.append(read_record(model).seconds)
         return count
 
+    def untrained(self, what: str, *, arm: str) -> None:
+        """In place of :meth:`train` where there is no pair."""
+        self.step("train", f"{what}: no pairs, the base stays")
+        account = self._trained.setdefault(arm, Trained())
+        account.pairs.append(0)
+        account.tasks.append(0)
+        account.seconds.append(0.0)
+
     def evaluate(
         self,
         arms: Sequence[Arm],
@@ -299,6 +307,9 @@ class Study:
             "agent": agent.name or agent.model, "k": agent.limits.k, "seeds": list(seeds), "samples": samples,
             "judge": self.judge.name, "task_set": condition.task_set, "split": condition.split, **(setting or {}),
         }  # fmt: skip
+        if writers := {arm.name: arm.writer for arm in arms if arm.writer}:
+            pairs = {name: fmean(trained.pairs) for name, trained in self._trained.items()}
+            recorded |= {"writers": writers, "pairs": pairs}
         comparison = compare(
             tables,
             base,

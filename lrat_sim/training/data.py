@@ -83,7 +83,10 @@ class PairDataset:
         self.fingerprint = digest.hexdigest()[:16]
         if not examples:
             why = f"all {self.rejected} pairs are rejected documents" if self.rejected else "there are no pairs"
-            raise InputError(f"{why} to train on; mine pairs from trajectories that browse documents.")
+            raise InputError(
+                f"{why} to train on; mine trajectories that browse documents, by a recipe that suits what agents write "
+                "(mine-read needs no reasoning)."
+            )
         held_out = _held_out({question for _, question in examples}, settings)
         self.examples = [example for example, question in examples if question not in held_out]
         self.development = [example for example, question in examples if question in held_out]

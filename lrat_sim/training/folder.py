@@ -75,7 +75,7 @@ def mean_losses(losses: Sequence[float]) -> list[StepLoss]:
 
 def identity(settings: TrainingSettings, **fingerprints: str) -> dict[str, Any]:
     """What decides the weights: equal identities on one machine give equal weights."""
-    fields: dict[str, Any] = msgspec.to_builtins(settings)
+    fields = settings.decisive()
     # how often a run saves itself plays no part; of a teacher its fingerprint counts, not where it lies
     del fields["checkpoint_steps"], fields["teacher"]
     return {**fields, **fingerprints}

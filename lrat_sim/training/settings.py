@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from lrat_sim.errors import InputError
@@ -73,6 +74,9 @@ class TrainingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     ] = "kl"
     distillation_weight: Annotated[Positive, Meta(description="Weight of the distillation term.")] = 1.0
     checkpoint_steps: Annotated[Whole, Meta(description="Steps between checkpoints, the most a kill can lose.")] = 50
+    pairs_expected: Annotated[
+        Whole | None, Meta(description="Pairs that the recipe was chosen with; a warning says where there are fewer.")
+    ] = 500
     seed: Annotated[_Count, Meta(description="Random seed of order, sampled negatives and dropout.")] = 0
 
     def __post_init__(self) -> None:
@@ -82,3 +86,18 @@ class TrainingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
                 "the training setting group_size is 1 and in_batch_negatives is off, so no pair has a negative; "
                 "raise group_size or turn in_batch_negatives on."
             )
+
+    def decisive(self) -> dict[str, Any]:
+        """The fields that decide a model, as plain JSON."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        del fields["pairs_expected"]
+        return fields
+
+    def warning(self, pairs: int) -> str | None:
+        """A sentence where there are fewer pairs than the recipe was chosen with."""
+        if self.pairs_expected is None or pairs >= self.pairs_expected:
+            return None
+        return (
+            f"{pairs:,} pairs are fewer than the {self.pairs_expected:,} that the training recipe was chosen with, so "
+            "the gain may be small or none; collect on more tasks, or run each more often."
+        )

@@ -18,7 +18,7 @@ from lrat_sim.artifact import ensure_folder, replacing
 from lrat_sim.corpus.dataset import dataset_name
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
-from lrat_sim.progress import ProgressCallback
+from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.encoder import quiet
 from lrat_sim.retrieval.hardware import best_device
@@ -86,6 +86,8 @@ def train(
     """
     join()
     dataset = PairDataset(pairs, corpus, settings)
+    if is_main() and (warning := settings.warning(len(dataset.examples) + len(dataset.development))):
+        console.print(warning, markup=False, soft_wrap=True)
     fingerprints = {
         "kind": kind,
         "pairs": dataset.fingerprint,

@@ -40,6 +40,21 @@ def test_difference_is_clear_by_its_interval_unless_the_test_finds_nothing(low, 
 
 
 @pytest.mark.parametrize(
+    ("value", "smallest", "said"),
+    [
+        (0.04, 0.12, "4.0 points more (95 % interval −5.0 to 13.0), not a clear difference: 40 tasks can show one of "
+         "12.0 points and more. "),
+        (0.0, 0.12, "no difference (95 % interval −9.0 to 9.0): 40 tasks can show one of 12.0 points and more. "),
+        (0.04, 0.03, "not a clear difference. "),  # so that more tasks are not what is lacking
+        (0.04, None, "not a clear difference. "),
+    ],
+)  # fmt: skip
+def test_an_unclear_difference_says_what_so_many_tasks_can_show(value, smallest, said):
+    success = paired(value, value - 0.09, value + 0.09, smallest=smallest)
+    assert said in describe_gain("a", "b", {"success": success, "steps_both_solve": Paired()})
+
+
+@pytest.mark.parametrize(
     ("value", "low", "high", "tasks", "said"),
     [
         (-2.0, -3.0, -1.0, 10, "It takes 2.0 fewer steps on the 10 tasks that both solve."),

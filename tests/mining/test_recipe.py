@@ -28,7 +28,7 @@ def test_description_does_not_change_the_identity():
         ({"outcome_weights": {"right": 1}}, "right"),
         ({"walk": "random"}, "walk is 'random'; it must be one of chain, search, since_useful"),
         ({"searches": "end"}, "searches is 'end'; it must be one of all, back, front, middle"),
-        ({"useful": "liked"}, "useful is 'liked'; it must be one of confirmed, judged, supported, used"),
+        ({"useful": "liked"}, "useful is 'liked'; it must be one of confirmed, judged, read, supported, used"),
         ({"positives": "clicked"}, "positives is 'clicked'; it must be one of browsed, relevant, relevant_or_flagged"),
         ({"weight": "loudness"}, "weight is 'loudness'; it must be one of judge, length, length_clipped"),
         ({"negatives": [{"rule": "others"}]}, "negatives.rule is 'others'"),

@@ -13,7 +13,7 @@ from lrat_sim.grading.relevance import RuleJudge
 from lrat_sim.mining.episodes import episodes
 from lrat_sim.mining.recipe import load_recipe
 from lrat_sim.mining.run import mine_run
-from lrat_sim.mining.usefulness import USEFULNESS, AnalysedRun
+from lrat_sim.mining.usefulness import BY_READING, USEFULNESS, AnalysedRun
 from lrat_sim.records import Pair, Task
 from lrat_sim.rollout.index import asked_tasks, read_trajectories, record_asked
 
@@ -207,7 +207,7 @@ def one_hop(make):
 
 def useful(signal, run, answers=()):
     """The documents that a signal calls relevant, whatever the judge says of them."""
-    states = USEFULNESS[signal](AnalysedRun(run, answers), {})
+    states = USEFULNESS[signal](AnalysedRun(run, answers, by_reading=signal in BY_READING), {})
     return {call.docid for turn, position, call in run.browses() if states.get((turn, position)) == "relevant"}
 
 
@@ -282,6 +282,55 @@ def test_supported_by_the_numbers_where_the_question_asks_for_a_time(one_hop):
     texts = {"year": "Orla Fenn, born 12 March 1834", "place": "Orla Fenn, born in Harrow"}
     run = one_hop(texts, question="When was Orla Fenn born?", answer="She was born in March 1834 in Harrow.")
     assert useful("supported", run) == {"year"}
+
+
+@pytest.fixture
+def journey(make):
+    """Where was the builder of the Bridge born? One document names the builder, the next query asks about her."""
+
+    def made(*, query="Orla Fenn birthplace", reasoning="I read.", text="The Bridge is the work of Orla Fenn."):
+        def opened(docid, text):
+            return make.turn(msgspec.structs.replace(make.browse(docid), output=text), reasoning=reasoning)
+
+        run = make.run(
+            make.turn(make.search("Bridge builder", ["toll", "bridge"]), reasoning=reasoning),
+            opened("toll", "The toll was paid to Ada Cole."),
+            opened("bridge", text),
+            make.turn(make.search(query, ["born"]), reasoning=reasoning),
+            opened("born", "Orla Fenn came from Harrow."),
+            make.turn(reasoning=reasoning),
+        )
+        return msgspec.structs.replace(run, question="Where was the builder of the Bridge born?", answer="Harrow")
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "documents"),
+    [
+        ({}, {"bridge", "born"}),
+        ({"reasoning": None}, {"bridge", "born"}),
+        ({"reasoning": "The toll by Ada Cole is exactly what I needed. The Bridge is no help."}, {"bridge", "born"}),
+        ({"query": "Ada Cole birthplace"}, set()),  # by a document that is not about its query; born is about another
+        ({"query": "Bridge Orla Fenn"}, set()),  # the same thing again, in words that were read
+        ({"text": "Orla Fenn was a builder of toll houses."}, {"born"}),  # not about what was searched for
+    ],
+)
+def test_read_document_led_to_a_query_about_something_else_whatever_was_written(journey, change, documents):
+    assert useful("read", journey(**change)) == documents
+
+
+def test_a_recipe_by_reading_mines_the_same_pairs_from_runs_that_differ_in_reasoning(journey, tmp_path):
+    mined = []
+    for number, reasoning in enumerate(("I read.", None, "Ada Cole it is.")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_records(folder / "trajectories.jsonl", [journey(reasoning=reasoning)])
+        mine_run(folder, load_recipe("mine-read"), judge=RuleJudge())
+        pairs = read_records(folder / "pairs.jsonl", Pair)
+        mined.append([(pair.query, pair.positive, [negative.docid for negative in pair.negatives]) for pair in pairs])
+    assert mined[0] == mined[1] == mined[2]
+    assert mined[0] == [("Bridge builder", "bridge", ["toll"]), ("Orla Fenn birthplace", "born", [])]
 
 
 def test_answers_are_those_of_the_tasks_that_were_asked(one_hop, tmp_path):

@@ -11,17 +11,19 @@ from rich.console import Console
 
 from lrat_sim.artifact import read_records
 from lrat_sim.comparison import load
+from lrat_sim.comparison.table import comparison_tables, writers_table
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.study import AblationSettings, ablate, load_arms, read_study
-from lrat_sim.study.ablate import ArmSettings
+from lrat_sim.study.ablate import ArmSettings, by_writer
 from lrat_sim.training.folder import read_record
 
 TABLE = {
     "arms": {
         "naive": {"mining": "mine-naive"},
         "weights": {"mining": "mine-paper"},
+        "recommended": {"mining": "mine-recommended"},
         "shuffled-within": {"mining": "mine-paper", "mining_options": {"shuffle_positives": {"within": "list"}}},
         "agentir": {"mining": "mine-agentir", "agent_options": {"search_with": "reasoning"}},
         "reranker": {"kind": "reranker", "mining": "mine-paper", "training": "train-reranker", "rerank": {"depth": 5}},
@@ -135,6 +137,57 @@ def test_further_arms_and_seeds_only_add(copied, small_world, settings, snapshot
     gains = {row.cells[0]: row.cells[table.columns.index("gain, points")] for row in table.rows}
     assert gains["base"] == ""
     assert gains["agentir"]
+
+
+def test_each_recipe_is_also_trained_on_what_a_writer_makes_of_the_same_runs(
+    copied, small_world, settings, changed, trajectories
+):
+    before = trajectories(copied / "world" / "collect")
+    both = changed(settings, arms=("weights", "recommended"), writers=("vague",))
+    result = ablate(small_world, copied, both)
+    (cell,) = result.record.cells
+    assert cell.arms == ["base", "weights", "weights-vague", "recommended", "recommended-vague"]
+    assert trajectories(copied / "world" / "collect") == before
+    usual, vague = (
+        {run.task_id: run for run in read_trajectories(copied / "world" / folder)}
+        for folder in ("collect", "collect-vague")
+    )
+    for task, run in usual.items():
+        assert [call.executed for call in run.calls()] == [call.executed for call in vague[task].calls()]
+        assert [turn.reasoning for turn in run.turns] != [turn.reasoning for turn in vague[task].turns]
+    assert (copied / "world" / "arms-vague" / "weights-vague" / "seed-0" / "model").is_dir()
+    # the vague give nothing away: no pair, no model, and the base stays
+    assert cell.trained["recommended-vague"].pairs == [0]
+    assert min(cell.trained["weights-vague"].pairs + cell.trained["recommended"].pairs) > 0
+    comparison = result.comparisons[cell.folder]
+    assert comparison.arm("recommended-vague").means == comparison.arm("base").means
+    table = writers_table(comparison)
+    assert table.columns == ["recipe", "usual", "vague"]
+    cells = {row.cells[0]: row.cells[1:] for row in table.rows}
+    assert [*cells] == ["weights", "recommended"]
+    assert cells["recommended"][1] == "+0.0\n0 to 0\n0 pairs"
+    gain = comparison.pairing("weights-vague").measures["success"].difference.value
+    vague = next(record for record in table.records if (record["recipe"], record["writer"]) == ("weights", "vague"))
+    assert (vague["difference"], vague["pairs"]) == (gain, cell.trained["weights-vague"].pairs[0])
+    assert comparison_tables(comparison)[0].slug == "writers"
+    assert ablate(small_world, copied, both).record.cells == result.record.cells
+
+
+def test_writers_are_the_simulated_agents_alone(small_world, settings, changed, tmp_path):
+    real = changed(settings, agent="openai-tools", writers=("terse",), agent_options={"model": "openai/none"})
+    with pytest.raises(InputError, match="writers are for the simulated agent, not 'openai/none'"):
+        ablate(small_world, tmp_path / "out", real)
+    with pytest.raises(InputError, match="an arm 'weights-terse', which 'weights' by terse is to be"):
+        by_writer(
+            {"weights": ArmSettings(mining="mine-paper"), "weights-terse": ArmSettings(retriever="bm25")}, ["terse"]
+        )
+    with pytest.raises(InputError, match="leave writer out"):
+        ArmSettings(retriever="bm25", writer="terse")
+
+
+def test_no_writer_no_table(done):
+    (comparison,) = done.comparisons.values()
+    assert not writers_table(comparison).rows
 
 
 def test_another_split_is_a_cell_of_its_own(copied, small_world, settings, changed):

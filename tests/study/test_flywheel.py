@@ -16,7 +16,7 @@ from lrat_sim.comparison import load
 from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
-from lrat_sim.study import FlywheelSettings, flywheel, read_study
+from lrat_sim.study import Flywheel, FlywheelSettings, flywheel, read_study
 
 ARMS = ("base", "round-1", "base+bm25", "bm25", "oracle")
 
@@ -41,7 +41,7 @@ def test_a_single_rounds_folder_holds_what_its_documentation_names(wheel):
     assert wheel.model == folder / "round-1" / "model"
     assert (wheel.model / "model.safetensors").is_file()
     assert any((folder / "round-1" / "indexes").iterdir())
-    assert not (folder / "gate").exists()  # a single round has none, unless it is asked for
+    assert not (folder / "gate").exists()  # which was not asked for
     assert [made.accepted for made in wheel.rounds.rounds] == [True]
     evaluate = folder / "evaluate" / "test-k5"
     assert {path.name for path in evaluate.iterdir() if path.is_dir()} == {*ARMS}
@@ -112,6 +112,7 @@ def test_killed_twice_and_resumed_equals_uninterrupted(wheel, small_world, wheel
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "lrat_sim.cli", "flywheel", "-t", str(small_world.folder), "-o", str(folder)]
     command += ["--base-model", str(wheel_settings.base_model), "--test-tasks", "8", "--samples", "1"]
+    command += ["--gate", "none"]
     for name, value in wheel_settings.training_options.items():
         command += ["--training-option", f"{name}={value}"]
 
@@ -142,6 +143,26 @@ def test_training_and_test_tasks_that_share_a_question_are_refused(small_world, 
     with pytest.raises(InputError, match="question"):
         flywheel(leaking, tmp_path / "run")
     assert not os.listdir(tmp_path)
+
+
+def test_a_single_round_is_gated_where_there_are_tasks_for_it_and_unchecked_otherwise(
+    small_world, wheel_settings, changed, tmp_path, capsys
+):
+    class Refusing(Flywheel):
+        def gate(self, number, retriever):
+            decision = super().gate(number, retriever)
+            return decision and changed(decision, accepted=False)
+
+    small = changed(wheel_settings, gate=None, train_tasks=4, test_tasks=2, baselines=())
+    gated = Refusing(small_world, tmp_path / "gated", small).run()
+    assert (gated.rounds.rounds[0].gate.tasks, gated.rounds.rounds[0].accepted) == (2, False)
+    assert str(gated.model) == small.base_model
+    assert gated.answer.startswith("gate: round 1 is refused, base stays in use: ")
+    assert "fewer than the 500" in gated.answer
+    # the gate's tasks are never those of the evaluation
+    unchecked = flywheel(small_world, tmp_path / "open", changed(small, splits=("dev",)))
+    assert "no gate: world has no tasks of a split 'dev' beside" in capsys.readouterr().err
+    assert unchecked.answer.startswith("no gate: round 1 is in use without a check")
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,40 @@ def test_a_decision_says_what_it_rests_on():
     assert not wins("mean", Estimate(value=None), Estimate(value=None))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("0" * 12, "1" * 12, "accepted: +100.0 points of success on 12 tasks (95 % interval 100.0 to 100.0)."),
+        ("000000111111", "000001111111", "accepted: +8.3 points of success on 12 tasks (95 % interval 0.0 to 25.0); "
+         "12 tasks cannot tell this from no difference."),
+        ("000001111111", "000000111111", "refused, round-1 stays in use: −8.3 points of success"),
+    ],
+)  # fmt: skip
+def test_a_decision_is_said_with_its_interval_and_whether_so_many_tasks_can_tell(old, new, said):
+    assert f"gate: round 3 is {said}" in decided("mean", arm(old), arm(new)).sentence(3)
+
+
+def test_the_answer_of_rounds_is_about_the_model_in_use_its_gate_and_its_pairs(rounds):
+    few = "120 pairs are fewer than the 500"
+    decision = decided("mean", arm("000000111111"), arm("000001111111"))
+    accepted = msgspec.structs.replace(rounds, rounds=[a_round(1, gate=decision, warning=few), *rounds.rounds[1:]])
+    assert accepted.sentences() == [decision.sentence(1), few]
+    refused = msgspec.structs.replace(rounds, rounds=rounds.rounds[1:])
+    assert refused.sentences()[0].startswith("gate: round 2 is refused, round-1 stays in use: −25.0 points")
+
+
+def test_a_round_without_a_gate_is_called_unchecked_and_one_that_gained_nothing_is_advised_against(rounds):
+    better, same = (Figures(success=value, evidence_recall=0.5, steps=4.0) for value in (0.6, 0.5))
+
+    def said(after):
+        made = a_round(1, evaluated={"test-k5": after})
+        return Rounds(rounds=[made], asked=1, accepted="round-1", base={"test-k5": HALF}).sentences()
+
+    unchecked = "no gate: round 1 is in use without a check against base on other tasks."
+    assert said(better) == [unchecked]
+    assert said(same) == [unchecked, "It solves no more than base on test-k5: keep the base."]
+
+
 def test_the_gates_tasks_are_those_of_its_split_alone(small_world):
     agent, dev, train = load_agent("simulated"), small_world.tasks("dev"), small_world.tasks("train")
     assert frozen_tasks(small_world, "test", ("train", "dev"), agent) == small_world.tasks("test")

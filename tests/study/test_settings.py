@@ -39,11 +39,12 @@ def test_retrievers_to_collect_with_must_exist_and_differ():
     assert named("lexical=bm25") == {"lexical": "bm25"}
 
 
-def test_defaults_are_the_recommended_recipe_and_a_gate_for_several_rounds():
+def test_defaults_are_the_recommended_recipe_and_a_gate_wherever_there_are_tasks_for_one():
     assert FlywheelSettings().mining == "mine-recommended"
     settings = ({}, {"rounds": 2}, {"rounds": 2, "gate": "none"}, {"gate": "clear"})
-    assert [FlywheelSettings(**fields).rule() for fields in settings] == ["none", "mean", "none", "clear"]
-    assert FlywheelSettings().rule(begun="mean") == "mean"  # fewer rounds are asked for than were made
+    rules = {checkable: [FlywheelSettings(**fields).rule(checkable) for fields in settings] for checkable in (0, 1)}
+    assert rules == {0: ["none", "mean", "none", "clear"], 1: ["mean", "mean", "none", "clear"]}
+    assert FlywheelSettings().rule(False, "mean") == "mean"  # fewer rounds are asked for than were made
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from lrat_sim import catalog
 from lrat_sim.corpus.documents import passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.training.data import BUCKET, PairDataset
+from lrat_sim.training.folder import identity
 from lrat_sim.training.kinds import Encoder
 from lrat_sim.training.settings import TrainingSettings
 
@@ -167,6 +168,14 @@ def test_recipes_of_the_package_can_be_read():
     assert e5.query_prompt.startswith("Instruct: ")
     assert e5.query_prompt.endswith("\nQuery: ")
     assert not catalog.load("recipes", "train-reranker", TrainingSettings).in_batch_negatives
+
+
+def test_fewer_pairs_than_a_recipe_was_chosen_with_give_a_sentence_and_decide_no_model():
+    small = catalog.load("recipes", "train-small", TrainingSettings)
+    assert small.warning(499).startswith("499 pairs are fewer than the 500 that the training recipe was chosen with")
+    assert small.warning(500) is None
+    assert catalog.load("recipes", "train-reranker", TrainingSettings).warning(1) is None
+    assert "pairs_expected" not in identity(small)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 from statistics import NormalDist
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from msgspec import Meta
 
 from lrat_sim.settings import NotNegative, Positive, Settings, Share
 
 T = TypeVar("T")
+
+Writer = Literal["terse", "verbose", "vague", "wrong", "silent"]
+"""Ways of writing down the same run, each described in writers.yaml."""
 
 
 class Habits(Settings, frozen=True, kw_only=True):
@@ -50,6 +53,8 @@ class Persona(Settings, frozen=True, kw_only=True):
     bluff: Annotated[Share, Meta(description="Probability that giving up ends in a guess.")] = 0.35
     verbosity: Annotated[Positive, Meta(description="Mean tokens of reasoning about a useless document.")] = 77.0
     verbosity_spread: Annotated[NotNegative, Meta(description="Lognormal sigma of reasoning's length.")] = 0.7
+    # decides the reasoning alone: the same seed sends the same calls and gives the same answer
+    writer: Annotated[Writer | None, Meta(description="Other way of writing its reasoning, if it has one.")] = None
     habits: Annotated[Habits | None, Meta(description="Habits of a practised searcher, if it has them.")] = None
 
 

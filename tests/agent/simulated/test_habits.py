@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import statistics
 
-from lrat_sim.agent.simulated.model import reasoning
 from lrat_sim.agent.simulated.persona import Habits, Persona, verbosity
 from lrat_sim.agent.simulated.policy import AnswerAction, BrowseAction, SearchAction, Thought, decide
 from lrat_sim.agent.simulated.reading import Glimpse, OpenedDocument, ResultList
+from lrat_sim.agent.simulated.writing import reasoning
 from lrat_sim.records import Document, Hop, Plan
 from lrat_sim.text import count_tokens
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from lrat_sim.agent import load_agent
-from lrat_sim.agent.simulated.model import reasoning
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.simulated.policy import AnswerAction, think
+from lrat_sim.agent.simulated.writing import reasoning
 from lrat_sim.errors import InputError
 from lrat_sim.models.call import CallRefused, Request
 from lrat_sim.models.client import Client
