@@ -63,24 +63,22 @@ class HybridRetriever(LocalRetriever):
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
-        results = []
         lists = [member.search(queries, max(k, self.depth)) for member in self.members]
-        for of_query in zip(*lists, strict=True):
-            scores: defaultdict[str, float] = defaultdict(float)
-            for member, hits in enumerate(of_query):
-                for hit, score in zip(hits, self._scores(member, hits), strict=True):
-                    scores[hit.docid] += score
-            results.append(ranked([(score, docid) for docid, score in scores.items()], k))
-        return results
+        fused = (fuse(of_query, self.weights, self.constant) for of_query in zip(*lists, strict=True))
+        return [ranked([(score, docid) for docid, score in scores.items()], k) for scores in fused]
 
-    def _scores(self, member: int, hits: Sequence[Hit]) -> list[float]:
-        if self.weights is None:
-            return [1.0 / (self.constant + hit.rank) for hit in hits]
-        if not hits:
-            return []
-        low, high = min(hit.score for hit in hits), max(hit.score for hit in hits)
-        # a list of equal scores tells nothing but that it has them
-        return [self.weights[member] * ((hit.score - low) / (high - low) if high > low else 1.0) for hit in hits]
+
+def fuse(lists: Sequence[Sequence[Hit]], weights: Sequence[float] | None, constant: float = 60.0) -> dict[str, float]:
+    """The score of each document in one query's lists, as :class:`HybridRetriever` says; ``weights`` has one a list."""
+    scores: defaultdict[str, float] = defaultdict(float)
+    for member, hits in enumerate(lists):
+        low, high = min((hit.score for hit in hits), default=0.0), max((hit.score for hit in hits), default=0.0)
+        for hit in hits:
+            if weights is None:
+                scores[hit.docid] += 1.0 / (constant + hit.rank)
+            else:  # a list of equal scores tells nothing but that it has them
+                scores[hit.docid] += weights[member] * ((hit.score - low) / (high - low) if high > low else 1.0)
+    return scores
 
 
 @takes_settings("hybrid", HybridSettings)

@@ -42,7 +42,8 @@ from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.settings import Settings
-from lrat_sim.study.arms import BASE, Arm, alike, check_arm, open_base, open_trained, opened, runnable_tasks, with_bm25
+from lrat_sim.study.arms import BASE, Arm, alike, check_arm, open_base, open_trained, opened, runnable_tasks
+from lrat_sim.study.fusion import fit_share, with_bm25
 from lrat_sim.study.settings import AblationSettings, AgentOptions, MiningOptions, TrainingName, TrainingOptions
 from lrat_sim.study.study import Condition, ModelKind, Study, StudyResult
 from lrat_sim.training.settings import TrainingSettings
@@ -61,7 +62,11 @@ class ArmSettings(Settings, frozen=True, kw_only=True):
     training: TrainingName = "train-small"
     training_options: TrainingOptions = {}
     kind: Annotated[ModelKind, Meta(description="What is trained: encoder, or reranker over the base.")] = "encoder"
-    bm25_share: Annotated[float, Meta(ge=0, lt=1, description="Share of BM25 in the score of base or encoder.")] = 0.0
+    # None fits it on the arm's pairs; the base takes that of the first trained arm that fits its own
+    bm25_share: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(description="Share of BM25 in the score of base or encoder."),
+    ] = 0.0
     rerank: Annotated[dict[str, Any], Meta(description="Options of the retriever rerank, for a reranker.")] = {}
     agent_options: AgentOptions = {}  # while this arm is evaluated
     writer: Annotated[Writer | None, Meta(description="Writer of the runs that a trained arm is mined from.")] = None
@@ -74,7 +79,7 @@ class ArmSettings(Settings, frozen=True, kw_only=True):
             )
         if self.retriever is not None and (self.mining_options or self.training_options):
             raise InputError(f"an arm with the retriever {self.retriever!r} is not trained; leave its options out.")
-        if self.bm25_share and (self.kind == "reranker" or self.retriever not in (None, BASE)):
+        if self.bm25_share != 0 and (self.kind == "reranker" or self.retriever not in (None, BASE)):
             raise InputError("an arm that is no encoder has a bm25_share; leave it out.")
         if self.retriever is not None and self.writer is not None:
             raise InputError(f"an arm with the retriever {self.retriever!r} is mined from no runs; leave writer out.")
@@ -188,6 +193,7 @@ class _OnTaskSet:
             name: next(other for other in self.trained if self.trained[other].made_from() == arm.made_from())
             for name, arm in self.trained.items()
         }
+        self.fitted: dict[str, float] = {}  # the share of BM25, by the arm whose pairs it is fitted on
         # all encoders read documents as long as the longest that an arm is trained on
         self.length = max((arm.trained_by().max_document_length for arm in self.trained.values()), default=_DOCUMENT)
 
@@ -240,7 +246,7 @@ class _OnTaskSet:
         pair, the base stays."""
         arm, base_model = self.arms[name], self.settings.base
         if arm.retriever == BASE:
-            return with_bm25(self.dataset, self.base, arm.bm25_share)
+            return with_bm25(self.dataset, self.base, self.share(name))
         if arm.retriever is not None:
             return opened(arm.retriever, self.dataset, **alike({name: arm.retriever}, self.length)[name])
         training, folder = arm.trained_by(), self._of("arms", arm.writer) / self.maker[name]
@@ -248,7 +254,7 @@ class _OnTaskSet:
         what = f"{name} on {self.name}, seed {seed}"
         if next(read_records(folder / PAIRS, Pair), None) is None:
             self.study.untrained(what, arm=name)
-            return with_bm25(self.dataset, self.base, arm.bm25_share)
+            return with_bm25(self.dataset, self.base, self.share(name))
         self.study.train(what, pairs, self.dataset, base_model, training, model, seed=seed, arm=name, kind=arm.kind)
         if arm.kind == "reranker":
             base = f"dense:model={base_model},max_length={self.length}"
@@ -259,4 +265,20 @@ class _OnTaskSet:
         longer = training.max_query_length > self.length
         queries = {"max_query_length": training.max_query_length} if longer else {}
         encoder = open_trained(self.dataset, model, self.length, **queries)
-        return with_bm25(self.dataset, encoder, arm.bm25_share)
+        return with_bm25(self.dataset, encoder, self.share(name))
+
+    def share(self, name: str) -> float:
+        """The share of BM25 in an arm's score, fitted where the arm does not give it."""
+        if (given := self.arms[name].bm25_share) is not None:
+            return given
+        fitting = name if name in self.trained else next(
+            (other for other, arm in self.trained.items() if arm.bm25_share is None), None
+        )  # fmt: skip
+        if fitting is None:
+            raise InputError(f"the arm {name!r} has no bm25_share, and no trained arm fits one; give it a number.")
+        maker = self.maker[fitting]
+        if maker not in self.fitted:
+            pairs = self._of("arms", self.trained[maker].writer) / maker / PAIRS
+            self.fitted[maker] = fit_share(read_records(pairs, Pair), self.dataset, self.base)
+            console.print(f"{fitting} on {self.name}: BM25's share is {self.fitted[maker]}", markup=False)
+        return self.fitted[maker]

@@ -19,7 +19,6 @@ from lrat_sim.progress import bar, console
 from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
-from lrat_sim.retrieval.hybrid import HybridRetriever
 from lrat_sim.retrieval.registry import check_retriever as check_spec
 from lrat_sim.retrieval.registry import parse_spec
 from lrat_sim.rollout.summary import left_out_sentence, runnable
@@ -78,13 +77,6 @@ def open_trained(dataset: Dataset, model: Path, length: int, **options: object) 
     """A trained encoder, opened in the same way; its index is beside the model."""
     options |= {"model": str(model), "max_length": length}
     return opened("dense", dataset, model.parent.name, indexes=model.parent / "indexes", **options)
-
-
-def with_bm25(dataset: Dataset, encoder: Retriever, share: float) -> Retriever:
-    """An encoder with a share (from 0 to below 1) of BM25 in the score of a document; 0 leaves it alone."""
-    if not share:
-        return encoder
-    return HybridRetriever(dataset.corpus, [encoder, opened("bm25", dataset)], [1 - share, share])
 
 
 def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict[str, Any]]:

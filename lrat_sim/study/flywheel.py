@@ -50,8 +50,8 @@ from lrat_sim.study.arms import (
     open_trained,
     opened,
     runnable_tasks,
-    with_bm25,
 )
+from lrat_sim.study.fusion import fit_share, with_bm25
 from lrat_sim.study.record import recorded_study
 from lrat_sim.study.rounds import Decision, Guarded, Round, Rounds, Rule, arm_figures
 from lrat_sim.study.settings import FlywheelSettings
@@ -69,6 +69,7 @@ class FlywheelResult(StudyResult):
     """With the model in use at the end, the last accepted one or the base; comparisons are named ``<split>-k<k>``."""
 
     model: Path
+    retriever: str  # the spec by which it is searched, with its share of BM25
     rounds: Rounds
 
     @property
@@ -145,6 +146,7 @@ class Flywheel:
         later = ("gate",) if before and before.settings.get("rounds") == 1 else ()
         self.study = Study("flywheel", folder, settings, made_from=self._made_from(), later=later, budget=budget)
         self.accepted: list[int] = []
+        self.fitted: dict[int, float] = {}  # the share of BM25 by round
         self._known: float | None = None
 
     @property
@@ -180,8 +182,12 @@ class Flywheel:
                 break
         comparisons = self.evaluate()
         rounds = self._note(made, stopped, comparisons)
-        model = self._round(self.accepted[-1]) / "model" if self.accepted else Path(settings.base)
-        return FlywheelResult(**vars(self.study.result(comparisons)), model=model, rounds=rounds)
+        model, retriever = Path(settings.base), f"dense:model={settings.base}"
+        if self.accepted:
+            model, share = self._round(self.accepted[-1]) / "model", self.share(self.accepted[-1])
+            weights = f"{round(1 - share, 6)}+{share}"
+            retriever = f"hybrid:members={model}+bm25,weights={weights}" if share else str(model)
+        return FlywheelResult(**vars(self.study.result(comparisons)), model=model, retriever=retriever, rounds=rounds)
 
     def open_base(self) -> Retriever:
         """The base model over the corpus."""
@@ -212,6 +218,7 @@ class Flywheel:
             trained_from=trained_from,
             gate=decision,
             accepted=accepted,
+            bm25_share=self.share(number),
             warning=self.training.warning(pairs),
             guard=guarded,
         )
@@ -256,7 +263,16 @@ class Flywheel:
     def index(self, number: int) -> Retriever:
         """The encoder of a round over the corpus, with its share of BM25."""
         encoder = open_trained(self.dataset, self._round(number) / "model", self.training.max_document_length)
-        return with_bm25(self.dataset, encoder, self.settings.bm25_share)
+        return with_bm25(self.dataset, encoder, self.share(number))
+
+    def share(self, number: int) -> float:
+        """The share of BM25 in the score of a round's model, fitted on the round's own pairs where it is not given."""
+        if self.settings.bm25_share is not None:
+            return self.settings.bm25_share
+        if number not in self.fitted:
+            self.fitted[number] = fit_share(read_records(self._round(number) / PAIRS, Pair), self.dataset, self.base)
+            console.print(f"round {number}: BM25's share of the score is {self.fitted[number]}", markup=False)
+        return self.fitted[number]
 
     def remember(self, number: int) -> Guarded | None:
         """Measures what the round's model forgot, where that is asked for."""
@@ -295,8 +311,8 @@ class Flywheel:
             # the folder is named by the round, so that a further round leaves the last one where it is
             name = self._arm(f"round-{number}")
             arms.append(Arm(name=name, retriever=self.index(number), folder=f"round-{number}"))
-        if settings.bm25_share:  # which tells what of the gain is BM25's own
-            arms.append(Arm(name=BASE_AND_BM25, retriever=with_bm25(self.dataset, self.base, settings.bm25_share)))
+        if share := self.share(self.accepted[-1] if self.accepted else 1):  # to tell what of the gain is BM25's own
+            arms.append(Arm(name=BASE_AND_BM25, retriever=with_bm25(self.dataset, self.base, share)))
         arms += open_arms(self.baselines, self.dataset, self.training.max_document_length)
         cells = [(split, k) for split in settings.splits for k in settings.evaluate_ks or (self.agent.limits.k,)]
         self.study.total = self.study.done + len(cells) * len(arms)

@@ -106,6 +106,7 @@ class Round(Struct, frozen=True, kw_only=True):
     trained_from: str
     gate: Decision | None
     accepted: bool
+    bm25_share: float = 0.0  # of BM25 in the score of its retriever
     warning: str | None = None  # that it was trained on fewer pairs than its recipe was chosen with
     guard: Guarded | None = None
     # on held-out tasks with the model in use after the round, by <split>-k<k>; empty until the flywheel is evaluated

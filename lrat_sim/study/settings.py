@@ -143,8 +143,9 @@ class FlywheelSettings(RecipeSettings, frozen=True, kw_only=True):
     mining: MiningName = "mine-recommended"
     mining_options: MiningOptions = {}
     bm25_share: Annotated[
-        _BelowOne, Meta(description="Share of BM25 in a trained retriever's score; 0 searches by the encoder alone.")
-    ] = 0.3
+        _BelowOne | None,
+        Meta(description="Share of BM25 in a trained retriever's score, 0 for none; by default fitted on the pairs."),
+    ] = None
     train_from: Annotated[
         Literal["base", "last"], Meta(description="Train from the base on all pairs, or from the last accepted model.")
     ] = "base"
