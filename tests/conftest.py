@@ -5,7 +5,12 @@ import signal
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# a machine may be slow, or busy with something else
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # before any test imports a hub client: nothing in the tests may wait for a network
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

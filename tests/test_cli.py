@@ -85,7 +85,7 @@ def test_list_names_what_can_be_named_and_says_what_it_is(command):
     found = {kind: catalog.names(kind) for kind in catalog.KINDS}
     found |= {"retrievers": known_retrievers(), "tools": known_tools()}
     found |= {"formats of trajectories": [*FORMATS], "formats of pairs": [*PAIR_FORMATS]}
-    names = re.findall(r"^([a-z0-9][\w-]*) {2,}\w", out, re.MULTILINE)
+    names = re.findall(r"^([a-z0-9][\w.-]*) {2,}\w", out, re.MULTILINE)
     assert names[1:] == [name for names in found.values() for name in names], "each with a word on it"
     assert all(re.search(rf"^{kind} *$", out, re.MULTILINE) for kind in found)
     assert fits(out)
@@ -255,7 +255,7 @@ def test_flywheel_continues_with_another_k(command, wheel, wheel_settings, small
     assert f"model: {folder / 'round-1' / 'model'}\nstudy: {folder}\nreport: {folder / 'report.html'}\n" in out
     assert fits(out, ["model:", "study:", "report:", "test-k"])
     assert "were trained on already: reused" in err
-    assert err.count("3 of 3 runs are in") == 3, "at k = 5 all is there: base, trained, oracle"
+    assert err.count("3 of 3 runs are in") == 4, "at k = 5 all is there: base, trained, base+bm25, oracle"
 
 
 def test_check_of_the_simulated_agent_is_ok(command):

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 import lrat_sim.agent.simulated  # noqa: F401  # enters the simulated model
-from lrat_sim.agent.answer import read_answer, states_answer
+from lrat_sim.agent.answer import read_answer, states_answer, states_answer
 from lrat_sim.agent.calls import one_query_each
 from lrat_sim.agent.mending import read_strictly
 from lrat_sim.agent.profile import AgentSettings
@@ -41,6 +41,7 @@ _CUT_OFF = (
     "give the final answer."
 )
 _CUT_CALL = "not run, since the message was cut off at the limit of tokens before it was complete; write it again"
+_SPENT = ("token_limit", "time_limit", "cost_limit")  # limits that a further call would pass
 _TOO_LATE = "no calls are run any more; write the final answer"
 _TOOL_CHOICE = re.compile(r"tool[_ ]?choice", re.IGNORECASE)
 
@@ -260,15 +261,17 @@ class _Run:
         return any(call.executed is not None for call in calls)
 
     async def _answer_now(self, reason: EndReason) -> _End:
-        """One more call, for an answer from what was found; a model that calls a tool instead is told once that none
-        runs, and then whatever text it gives counts."""
-        for told in (False, True):
+        """One more call, for an answer from what was found.  A model that calls a tool instead is told once that none
+        runs, unless what the run may spend is spent."""
+        for last in (reason in _SPENT, True):
             if (said := await self._demand()) is None:
                 return "unanswered", "token_limit", None
             completion = said
             parsed = self.protocol.read(completion.message)
-            text = parsed.plain or (parsed.text if told else None)
-            if told or text is not None or not parsed.calls or completion.withheld or completion.cut_off:
+            text = parsed.plain
+            if last and text is None and states_answer(parsed.text):  # beside another call
+                text = parsed.text
+            if last or text is not None or not parsed.calls or completion.withheld or completion.cut_off:
                 break
             self.transcript.refuse(completion, parsed, _TOO_LATE)
         self.transcript.record_refused(completion, parsed, _TOO_LATE)

@@ -157,6 +157,9 @@ class Flywheel:
     def run(self) -> FlywheelResult:
         """All rounds, and the evaluation."""
         settings, made, stopped = self.settings, list[Round](), None
+        self.accepted.clear()
+        self.base = self.using = self.open_base()
+        self.study.save()  # not before: a base that cannot be opened binds no folder
         if self.rule == "none" and settings.gate is None:
             console.print(
                 f"no gate: {self.dataset.name} has no tasks of a split {settings.gate_split!r} beside those that are "
@@ -165,9 +168,6 @@ class Flywheel:
                 markup=False,
                 soft_wrap=True,
             )
-        self.accepted.clear()
-        self.base = self.using = self.open_base()
-        self.study.save()  # not before: a base that cannot be opened binds no folder
         # how many models are accepted, and evaluated, shows only at the end
         in_round = 3 + (settings.guard is not None) + (self.rule != "none")
         evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))

@@ -83,8 +83,9 @@ def controls(dataset: Dataset, folder: Path | str, settings: ControlsSettings | 
     def shuffled(name: str, shuffle: object, **fields: Any) -> Comparison:
         console.rule(f"control: {name}")
         options = {"shuffle_positives": shuffle}
-        # the encoder alone: BM25 would hide what exchanged positives do to it
-        wheel = FlywheelSettings(**shared, mining="mine-paper", mining_options=options, bm25_share=0.0, **fields)
+        # the encoder alone, since BM25 would hide what exchanged positives do to it, and no gate, which refuses it
+        alone: dict[str, Any] = {"bm25_share": 0.0, "gate": "none"}
+        wheel = FlywheelSettings(**shared, mining="mine-paper", mining_options=options, **alone, **fields)
         (comparison,) = flywheel(dataset, folder / name, wheel, budget=budget).comparisons.values()
         return comparison
 
@@ -120,7 +121,7 @@ def controls(dataset: Dataset, folder: Path | str, settings: ControlsSettings | 
 def shuffled_gains_nothing(comparison: Comparison, what: str = "shuffled positives") -> Control:
     """The interval of the gain of the retriever trained on such positives reaches 0 or lies below it."""
     pairing = comparison.pairing(TRAINED)
-    assert pairing is not None  # a single round has no gate, so that its model is always compared
+    assert pairing is not None  # without a gate its model is always compared
     gain = pairing.measures["success"].difference
     held = gain.low is not None and gain.low <= 0
     known = gain.low is not None and gain.high is not None

@@ -86,8 +86,6 @@ def train(
     """
     join()
     dataset = PairDataset(pairs, corpus, settings)
-    if is_main() and (warning := settings.warning(len(dataset.examples) + len(dataset.development))):
-        console.print(warning, markup=False, soft_wrap=True)
     fingerprints = {
         "kind": kind,
         "pairs": dataset.fingerprint,
@@ -117,6 +115,8 @@ def train(
                 ensure_folder(unfinished)
                 lock.acquire(timeout=0)
                 claim(unfinished, wanted)
+                if warning := settings.warning(len(dataset.examples) + len(dataset.development)):
+                    console.print(warning, markup=False, soft_wrap=True)
             wait_for_all()
             if settings.teacher:
                 scores = unfinished / "teacher.npy"

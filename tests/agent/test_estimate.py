@@ -51,6 +51,8 @@ def test_the_estimate_is_that_of_a_run_of_such_sizes(scripted):
     def answer(messages, parameters):
         counted.append(sum(_size(message) for message in messages) + count_tokens(json.dumps(parameters["tools"])))
         turn = sum(message["role"] == "assistant" for message in messages)
+        if turn == 20:
+            return scripted.says(word * 150, reasoning=word * 150)
         if turn % 5 == 4:
             return scripted.calls(("get_document", {"docid": "111"}), reasoning=word * 150)
         return scripted.calls(("search", {"query": word * 22}), reasoning=word * 150)

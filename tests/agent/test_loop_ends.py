@@ -225,8 +225,8 @@ def test_a_call_where_an_answer_was_demanded_is_refused_once_and_then_text_count
     assert (run.status, run.end_reason, len(requests)) == ("unanswered", "turn_limit", 3)
 
 
-def test_text_beside_a_second_call_is_the_answer(voice):
+def test_an_answer_stated_beside_a_second_call_counts_and_other_text_does_not(voice):
     call = native('{"query": "salt"}')
-    run, _ = voice(call, call, {**call, "content": "Thornmouth"}, limits={"turns": 1})
+    run, _ = voice(call, call, {**call, "content": "Exact Answer: Thornmouth"}, limits={"turns": 1})
     assert (run.status, run.end_reason, run.answer) == ("answered", "turn_limit", "Thornmouth")
-    assert voice(call, {**call, "content": "Let me look."}, limits={"turns": 1})[0].answer == "Let me look."
+    assert voice(call, call, {**call, "content": "Let me look."}, limits={"turns": 1})[0].answer is None

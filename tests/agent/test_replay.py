@@ -16,6 +16,7 @@ from lrat_sim.records import Task
 
 TASK = Task(id="q1", question="Who designed Brindle Lighthouse?", answers=["Maren Oxley"])
 PROFILES = [name for name in names("agents") if not name.startswith("simulated")]
+CHAT = [name for name in PROFILES if name in shapes.SHAPES]  # the others are in test_responses.py
 NATIVE = [name for name in PROFILES if load_agent(name).protocol == "tools"]
 FIELDS = ("reasoning", "reasoning_content", "reasoning_details")
 
@@ -29,7 +30,9 @@ def replay(scripted, monkeypatch):
         replies = [scripted.Reply(scripted.body(message)) for message in said]
         turns = len(replies) if len(samples) > 1 else 1 << 30
         with scripted.Server(lambda _, number: replies[min(number % turns, len(replies) - 1)]) as server:
-            agent = load_agent(name, {"base_url": server.url, "key_env": "SOME_KEY", "retries.attempts": 1, **changed})
+            agent = load_agent(
+                name, {"base_url": server.url, "key_env": "SOME_KEY", "retries.attempts": 1, "api": "chat", **changed}
+            )
             return asyncio.run(ran(agent, samples)), server
 
     async def ran(agent, samples):
@@ -91,7 +94,7 @@ def test_the_content_of_a_turn_of_calls_alone_is_what_the_profile_says(replay, s
     assert [each["content"] for each in server.requests[2]["messages"] if each["role"] == "assistant"] == [content] * 2
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", CHAT)
 def test_each_request_of_a_rollout_extends_the_one_before(replay, scripted, name):
     agent = load_agent(name)
     search, browse, _ = shapes.messages(shapes.SHAPES[name], TASK.question, "1")
@@ -100,12 +103,15 @@ def test_each_request_of_a_rollout_extends_the_one_before(replay, scripted, name
 
     run, server = replay(name, [search, browse, lost, again, lost, browse, again], **{"limits.turns": 6})
 
-    assert (run.end_reason, len(server.requests)) == ("turn_limit", 7)
+    assert (run.end_reason, len(server.requests)) == (
+        "turn_limit",
+        8,
+    )  # a call is refused once where an answer was demanded
     prompts = [request["messages"] for request in server.requests]
     kept = [thought for thought in shapes.THOUGHTS[:2] if thought in json.dumps(prompts[2])]
     assert kept == ([] if name in shapes.SILENT else shapes.THOUGHTS[:2]), "reasoning returns between tool calls"
     for number, (before, after) in enumerate(pairwise(prompts)):
-        if agent.finished_reasoning == "drop" and number in (2, 4, 5):  # a message of ours, at which reasoning goes
+        if agent.finished_reasoning == "drop" and number in (2, 4, 5, 6):  # a message of ours, at which reasoning goes
             before = list(map(PROTOCOLS[agent.protocol].without_reasoning, before))
             assert after[: len(before)] == before
             assert not any({*FIELDS} & message.keys() for message in after)
@@ -119,7 +125,7 @@ def test_each_request_of_a_rollout_extends_the_one_before(replay, scripted, name
         assert len({json.dumps(request.get(field)) for request in server.requests}) == 1
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", CHAT)
 def test_all_calls_of_a_rollout_carry_one_id_of_their_own(replay, name):
     said = shapes.messages(shapes.SHAPES[name], TASK.question, "1")
     _, server = replay(name, said, samples=(0, 0, 1))

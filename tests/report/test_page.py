@@ -162,16 +162,18 @@ def test_an_arm_has_one_colour_in_all_plots_and_tables(flown):
     text = flown[0]
     swatches = dict(
         (name, colour)
-        for colour, name in re.findall(r'background: (var\(--arm-\d\))"></span><bdi>([\w-]+)(?: \(\w+\))?</bdi>', text)
+        for colour, name in re.findall(r'background: (var\(--arm-\d\))"></span><bdi>([\w+-]+)(?: \(\w+\))?</bdi>', text)
     )
-    assert list(swatches) == ["base", "trained", "bm25", "oracle"]
-    assert len(set(swatches.values())) == 4
+    assert list(swatches) == ["base", "trained", "base+bm25", "bm25", "oracle"]
+    assert len(set(swatches.values())) == 5
     drawn = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert len(drawn) == 6
     for svg in drawn:
         title = re.search(r"<title[^>]*>(.*?)</title>", svg)[1]
         # the colours of the arms that the plot is about, and no other
-        arms = {"Weights of the mined pairs": ["trained"], "Success by round": ["bm25", "oracle"]}.get(title, swatches)
+        arms = {"Weights of the mined pairs": ["trained"], "Success by round": ["base+bm25", "bm25", "oracle"]}.get(
+            title, swatches
+        )
         assert {*re.findall(r"var\(--arm-\d\)", svg)} == {swatches[arm] for arm in arms}, title
 
 
