@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 import lrat_sim.agent.simulated  # noqa: F401  # enters the simulated model
-from lrat_sim.agent.answer import read_answer, states_answer, states_answer
+from lrat_sim.agent.answer import read_answer, states_answer
 from lrat_sim.agent.calls import one_query_each
 from lrat_sim.agent.mending import read_strictly
 from lrat_sim.agent.profile import AgentSettings
