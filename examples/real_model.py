@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--agent", default="qwen2.5-coder-1.5b", help="profile of the real model")
     parser.add_argument("--base-url", help="its server, where it is not the profile's")
     parser.add_argument("--tasks", type=int, default=150, help="held-out tasks")
+    parser.add_argument("--documents", type=int, default=10_000, help="documents of the world")
     parser.add_argument("--train-tasks", type=int, default=400, help="tasks that runs are collected on")
     parser.add_argument(
         "--own-runs", type=Path, help="the model's runs on the training tasks, if there are some already"
@@ -89,16 +90,11 @@ def main() -> None:
     own = given.own_runs or out / "collect-own"
     if not given.own_runs:
         ls.rollout(data, own, split="train", retriever="dense", **real, **calls)
-    ls.mine(own, out / "pairs-own", data=data, recipe="mine-confirmed")
-    ls.train(out / "pairs-own", out / "trained-on-own" / "model", data=data)
+    own_pairs = ls.mine(own, out / "pairs-own", data=data, recipe="mine-confirmed")
 
-    arms = {
-        "base": "dense",
-        "trained": out / "trained-on-simulated" / "model",
-        "own": out / "trained-on-own" / "model",
-        "bm25": "bm25",
-        "oracle": "oracle",
-    }
+    arms = {"base": "dense", "trained": out / "trained-on-simulated" / "model", "bm25": "bm25", "oracle": "oracle"}
+    if own_pairs.report.pairs:  # a model that finds nothing teaches nothing
+        arms["own"] = ls.train(own_pairs, out / "trained-on-own" / "model", data=data).folder
     orders = {}
     for who, agent in {"simulated": {"agent": "simulated", "ks": (5,)}, "real": real | {"calls": calls}}.items():
         result = ls.compare(arms, data, out / f"compare-{who}", limit=given.tasks, **agent)

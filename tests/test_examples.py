@@ -1,6 +1,7 @@
 """Every example runs as it stands, in an empty folder."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,10 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @pytest.fixture
 def run(tmp_path):
-    """run(name, **environment) gives what an example prints."""
+    """run(name, *arguments, **environment) gives what an example prints."""
 
-    def example(name, **environment):
-        command = [sys.executable, str(EXAMPLES / f"{name}.py")]
+    def example(name, *arguments, **environment):
+        command = [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
         done = subprocess.run(command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -33,7 +34,7 @@ def run(tmp_path):
 def test_every_example_has_a_test():
     tested = {"generate", "compare", "custom_judge", "custom_retriever", "flywheel_world", "flywheel_2wiki"}
     tested |= {"flywheel_rounds"}  # in tests/study
-    tested |= {"custom_tool"}
+    tested |= {"custom_tool", "real_model"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -126,3 +127,30 @@ def test_flywheel_world(run, tmp_path):
 def test_flywheel_2wiki(run, data):
     printed = run("flywheel_2wiki", LRAT_SIM_DATA=str(data)).splitlines()
     assert [line.split()[0] for line in printed] == ["test-k5"]
+
+
+@pytest.mark.slow
+def test_real_model(run, scripted, tmp_path):
+    """With a scripted model in place of a real one, which opens what it found and reads out its first word."""
+
+    def answer(request, number):
+        texts = [message["content"] for message in request["messages"]]
+        turn, question = sum(message["role"] == "assistant" for message in request["messages"]), texts[1]
+        docids = re.findall(r"^DocID:(.+)$", "\n".join(texts), re.MULTILINE)
+        text = "Thought: it says so.\nFinal Answer:\nExact Answer: nothing of that kind"
+        if turn == 0:
+            text = f"Thought: I search.\nAction: search[{question}]"
+        elif turn == 1:
+            text = f"Thought: I read.\nAction: get_document[{docids[0]}]"
+        return scripted.Reply(scripted.body(scripted.says(text)))
+
+    sizes = ("--documents", 1000, "--train-tasks", 20, "--tasks", 4)
+    with scripted.Server(answer) as server:
+        printed = run("real_model", *sizes, "--base-url", server.url, OPENAI_API_KEY="none")
+        again = run("real_model", *sizes, "--base-url", server.url, OPENAI_API_KEY="none")
+    assert again == printed, "rerun, it only reads what is there"
+    for who in ("simulated", "real"):
+        compared = load(tmp_path / "runs" / "real-model" / f"compare-{who}" / "comparison.json")
+        assert [summary.name for summary in compared.summaries] == ["base", "trained", "bm25", "oracle", "own"]
+        assert compared.tasks_asked == 4
+    assert printed.count("Kendall's tau of") == 2
