@@ -13,7 +13,7 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.formats.entry import Entry
 from lrat_sim.formats.output import write_lines
 from lrat_sim.formats.registry import Format
-from lrat_sim.rollout.spans import Span, content_is_wanted, spans_of
+from lrat_sim.rollout.spans import Span, content_is_wanted, nanoseconds, spans_of
 
 _INTERNAL, _CLIENT = 1, 3  # kinds of span
 _ERROR = {"code": 2}
@@ -36,8 +36,8 @@ def _span(run: str, spans: list[Span], position: int) -> dict[str, Any]:
         "spanId": fingerprint([run, position]),
         "name": span.name,
         "kind": _CLIENT if span.client else _INTERNAL,
-        "startTimeUnixNano": str(round(span.start * 1e9)),  # 64 bits, which JSON writes as text
-        "endTimeUnixNano": str(round(span.end * 1e9)),
+        "startTimeUnixNano": str(nanoseconds(span.start)),  # 64 bits, which JSON writes as text
+        "endTimeUnixNano": str(nanoseconds(span.end)),
         "attributes": _attributes(span.attributes),
         "status": {} if span.error is None else {**_ERROR, "message": span.error},
     }

@@ -43,6 +43,11 @@ class Span(Struct, frozen=True, kw_only=True):
     error: str | None = None  # what failed; the kind of failure is an attribute
 
 
+def nanoseconds(seconds: float) -> int:
+    """A time since 1970 as spans state it, in 64 bits; records of others may hold any number of seconds."""
+    return round(min(max(seconds, 0.0), 9e9) * 1e9)
+
+
 def content_is_wanted() -> bool:
     """Whether the environment asks for what was said in spans."""
     return os.environ.get(CAPTURE, "").strip().lower() in _CAPTURED
@@ -216,12 +221,12 @@ def _emit(tracer: Any, spans: list[Span]) -> None:
     for span in spans:
         around = Context() if span.parent is None else set_span_in_context(opened[span.parent], Context())
         kind = SpanKind.CLIENT if span.client else SpanKind.INTERNAL
-        start = round(span.start * 1e9)
+        start = nanoseconds(span.start)
         opened.append(tracer.start_span(span.name, around, kind, span.attributes, start_time=start))
         if span.error is not None:
             opened[-1].set_status(Status(StatusCode.ERROR, span.error))
     for made, span in reversed(list(zip(opened, spans, strict=True))):
-        made.end(round(span.end * 1e9))
+        made.end(nanoseconds(span.end))
 
 
 def _provider() -> tuple[Any, bool]:

@@ -12,7 +12,7 @@ from lrat_sim.errors import InputError
 from lrat_sim.formats import convert
 from lrat_sim.records import Hop, Plan, Task
 from lrat_sim.rollout.index import read_trajectories
-from lrat_sim.rollout.spans import CAPTURE
+from lrat_sim.rollout.spans import CAPTURE, nanoseconds
 
 trace = pytest.importorskip("opentelemetry.trace")
 sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="needs lrat-sim[otel], which make test installs")
@@ -178,3 +178,10 @@ def test_a_run_that_broke_says_where(scripted, rollout, spans, tmp_path):
     assert told(root)["error.type"] == "retriever"
     assert root.status.status_code == trace.StatusCode.ERROR
     assert "no index" in root.status.description
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stated"), [(1.5, 1_500_000_000), (-1.0, 0), (1e308, 9 * 10**18), (float("inf"), 9 * 10**18)]
+)
+def test_any_number_of_seconds_is_a_time_of_64_bits(seconds, stated):
+    assert nanoseconds(seconds) == stated < 1 << 63
