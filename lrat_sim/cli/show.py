@@ -134,6 +134,8 @@ def study(result: StudyResult, full: bool = False) -> None:
         if len(result.rounds.rounds) > 1 or full:
             printed(result.rounds.table())
         say(f"model: {result.model}")
+        if result.retriever != str(result.model):
+            say(f"retriever: {result.retriever}")
     say(f"study: {result.folder}")
     for cell in result.comparisons if result.record.kind == "ablate" else (".",):
         say(f"report: {result.folder / cell / 'report.html'}")

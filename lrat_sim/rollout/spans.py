@@ -209,7 +209,7 @@ def exporting(wanted: bool) -> Iterator[Callable[[Trajectory], None]]:
             provider.force_flush(_PATIENCE)
             if own:
                 provider.shutdown()
-        except Exception as error:
+        except Exception as error:  # as above
             failed(error)
 
 

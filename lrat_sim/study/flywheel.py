@@ -51,7 +51,7 @@ from lrat_sim.study.arms import (
     opened,
     runnable_tasks,
 )
-from lrat_sim.study.fusion import fit_share, with_bm25
+from lrat_sim.study.fusion import fit_share, fused_spec, with_bm25
 from lrat_sim.study.record import recorded_study
 from lrat_sim.study.rounds import Decision, Guarded, Round, Rounds, Rule, arm_figures
 from lrat_sim.study.settings import FlywheelSettings
@@ -147,7 +147,7 @@ class Flywheel:
         later = ("gate",) if before and before.settings.get("rounds") == 1 else ()
         self.study = Study("flywheel", folder, settings, made_from=self._made_from(), later=later, budget=budget)
         self.accepted: list[int] = []
-        self.fitted: dict[int, float] = {}  # the share of BM25 by round
+        self._share = settings.bm25_share
         self._known: float | None = None
 
     @property
@@ -172,7 +172,7 @@ class Flywheel:
         # how many models are accepted, and evaluated, shows only at the end
         in_round = 3 + (settings.guard is not None) + (self.rule != "none")
         evaluations = len(settings.splits) * max(1, len(settings.evaluate_ks))
-        self.study.total = settings.rounds * in_round + evaluations * (1 + settings.rounds + len(self.baselines))
+        self.study.total = settings.rounds * in_round + evaluations * (2 + settings.rounds + len(self.baselines))
         for number in range(1, settings.rounds + 1):
             made.append(self.round(number))
             self._note(made, None, {})
@@ -183,12 +183,11 @@ class Flywheel:
                 break
         comparisons = self.evaluate()
         rounds = self._note(made, stopped, comparisons)
-        model, retriever = Path(settings.base), f"dense:model={settings.base}"
+        model, share = Path(settings.base), 0.0
         if self.accepted:
-            model, share = self._round(self.accepted[-1]) / "model", self.share(self.accepted[-1])
-            weights = f"{round(1 - share, 6)}+{share}"
-            retriever = f"hybrid:members={model}+bm25,weights={weights}" if share else str(model)
-        return FlywheelResult(**vars(self.study.result(comparisons)), model=model, retriever=retriever, rounds=rounds)
+            model, share = self._round(self.accepted[-1]) / "model", self.share()
+        result = vars(self.study.result(comparisons))
+        return FlywheelResult(**result, model=model, retriever=fused_spec(model, share), rounds=rounds)
 
     def open_base(self) -> Retriever:
         """The base model over the corpus."""
@@ -219,7 +218,7 @@ class Flywheel:
             trained_from=trained_from,
             gate=decision,
             accepted=accepted,
-            bm25_share=self.share(number),
+            bm25_share=self.share(),
             warning=self.training.warning(pairs),
             guard=guarded,
         )
@@ -264,16 +263,18 @@ class Flywheel:
     def index(self, number: int) -> Retriever:
         """The encoder of a round over the corpus, with its share of BM25."""
         encoder = open_trained(self.dataset, self._round(number) / "model", self.training.max_document_length)
-        return with_bm25(self.dataset, encoder, self.share(number))
+        return with_bm25(self.dataset, encoder, self.share())
 
-    def share(self, number: int) -> float:
-        """The share of BM25 in the score of a round's model, fitted on the round's own pairs where it is not given."""
-        if self.settings.bm25_share is not None:
-            return self.settings.bm25_share
-        if number not in self.fitted:
-            self.fitted[number] = fit_share(read_records(self._round(number) / PAIRS, Pair), self.dataset, self.base)
-            console.print(f"round {number}: BM25's share of the score is {self.fitted[number]}", markup=False)
-        return self.fitted[number]
+    def share(self) -> float:
+        """The share of BM25 in the score of every round's model.
+
+        Where it is not given it is fitted on the pairs of the first round: later ones come from lists that were fused
+        already.
+        """
+        if self._share is None:
+            self._share = fit_share(read_records(self._round(1) / PAIRS, Pair), self.dataset, self.base)
+            console.print(f"BM25's share of the score is {self._share}", markup=False)
+        return self._share
 
     def remember(self, number: int) -> Guarded | None:
         """Measures what the round's model forgot, where that is asked for."""
@@ -312,7 +313,7 @@ class Flywheel:
             # the folder is named by the round, so that a further round leaves the last one where it is
             name = self._arm(f"round-{number}")
             arms.append(Arm(name=name, retriever=self.index(number), folder=f"round-{number}"))
-        if share := self.share(self.accepted[-1] if self.accepted else 1):  # to tell what of the gain is BM25's own
+        if share := self.share():  # to tell what of the gain is BM25's own
             arms.append(Arm(name=BASE_AND_BM25, retriever=with_bm25(self.dataset, self.base, share)))
         arms += open_arms(self.baselines, self.dataset, self.training.max_document_length)
         cells = [(split, k) for split in settings.splits for k in settings.evaluate_ks or (self.agent.limits.k,)]

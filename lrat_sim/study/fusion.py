@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 
 from lrat_sim.corpus.dataset import Dataset
@@ -16,12 +17,20 @@ _SHARES = tuple(tenth / 10 for tenth in range(10))
 _QUERIES, _DEPTH, _CUT = 1000, 100, 10
 
 
+def _weights(share: float) -> list[float]:
+    return [round(1 - share, 6), share]  # rounded, since the weights are read by people
+
+
 def with_bm25(dataset: Dataset, encoder: Retriever, share: float) -> Retriever:
     """An encoder with a share (from 0 to below 1) of BM25 in the score of a document; 0 leaves it alone."""
     if not share:
         return encoder
-    # rounded, since the weights are read by people
-    return HybridRetriever(dataset.corpus, [encoder, opened("bm25", dataset)], [round(1 - share, 6), share])
+    return HybridRetriever(dataset.corpus, [encoder, opened("bm25", dataset)], _weights(share))
+
+
+def fused_spec(model: Path, share: float) -> str:
+    """How :func:`with_bm25` over the encoder of a folder is named, wherever a retriever is."""
+    return f"hybrid:members={model}+bm25,weights={'+'.join(map(str, _weights(share)))}" if share else str(model)
 
 
 def fit_share(pairs: Iterable[Pair], dataset: Dataset, base: Retriever) -> float:
@@ -54,7 +63,7 @@ def _reciprocal_ranks(
 ) -> list[float]:
     ranks = []
     for relevant, *of_query in zip(positives.values(), *lists, strict=True):
-        scores = fuse(of_query, [1 - share, share])
+        scores = fuse(of_query, _weights(share))
         best = sorted(scores, key=lambda docid: (-scores[docid], docid))[:_CUT]
         ranks.append(next((1 / rank for rank, docid in enumerate(best, start=1) if docid in relevant), 0.0))
     return ranks

@@ -17,6 +17,7 @@ from lrat_sim.errors import FingerprintMismatch, InputError, UnknownName
 from lrat_sim.records import Pair
 from lrat_sim.rollout.index import asked_tasks, read_trajectories
 from lrat_sim.study import Flywheel, FlywheelSettings, flywheel, read_study
+from lrat_sim.study.arms import opened
 
 ARMS = ("base", "round-1", "base+bm25", "bm25", "oracle")
 
@@ -52,6 +53,19 @@ def test_a_single_rounds_folder_holds_what_its_documentation_names(wheel):
     assert comparison.arms == ["base", "trained", "base+bm25", "bm25", "oracle"]
     assert (comparison.base, comparison.oracle, comparison.tasks_asked) == ("base", "oracle", 8)
     assert all(summary.ran == 8 and not summary.errors for summary in comparison.summaries)
+
+
+def test_the_retriever_of_the_result_searches_as_the_trained_arm_did(wheel, small_world, tmp_path):
+    """A share of BM25 is fitted, and the spec that names it finds the same documents in the same order."""
+    (made,) = wheel.rounds.rounds
+    assert wheel.retriever.startswith("hybrid:members=") == (made.bm25_share > 0)
+    retriever = opened(wheel.retriever, small_world, indexes=tmp_path)
+    runs = read_trajectories(wheel.folder / "evaluate" / "test-k5" / "round-1")
+    searches = [call for run in runs for call in run.calls() if call.hits]
+    assert searches
+    for call in searches[:20]:
+        (hits,) = retriever.search([call.executed["query"]], 5)
+        assert [hit.docid for hit in hits] == [hit.docid for hit in call.hits]
 
 
 def test_second_call_reuses_everything_and_changes_no_byte(copied, small_world, wheel_settings, snapshot, capsys):
