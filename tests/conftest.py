@@ -121,14 +121,20 @@ def wheel_settings(one_layer):
 
 
 @pytest.fixture(scope="session")
-def wheel(shared, small_world, wheel_settings):
+def wheel(shared, small_world, wheel_settings, tmp_path_factory):
     """One finished flywheel for all tests: look at it, copy it, never change it."""
     from filelock import FileLock
 
     from lrat_sim.study import flywheel
 
     with FileLock(shared / "wheel.lock"):
-        return flywheel(small_world, shared / "wheel", wheel_settings)
+        if not (shared / "wheel.done").exists():
+            result = flywheel(small_world, shared / "wheel", wheel_settings)
+            (shared / "wheel.done").touch()
+            return result
+    # a copy for every further process: to ask for the result writes its record anew, while another may look at it
+    own = shutil.copytree(shared / "wheel", tmp_path_factory.mktemp("flywheel") / "wheel")
+    return flywheel(small_world, own, wheel_settings)
 
 
 @pytest.fixture(scope="session")

@@ -252,8 +252,10 @@ def test_flywheel_continues_with_another_k(command, wheel, wheel_settings, small
     out, err = command(*line, "--test-tasks", "3", "--evaluate-k", "1", "--evaluate-k", "5", "--baseline", "oracle")
     assert {path.name for path in (folder / "evaluate").iterdir()} == {"test-k1", "test-k5"}
     assert load(folder / "evaluate" / "test-k1" / "comparison.json").tasks_asked == 3
-    assert f"model: {folder / 'round-1' / 'model'}\nstudy: {folder}\nreport: {folder / 'report.html'}\n" in out
-    assert fits(out, ["model:", "study:", "report:", "test-k"])
+    model = folder / "round-1" / "model"
+    assert f"model: {model}\nretriever: hybrid:members={model}+bm25,weights=" in out
+    assert f"\nstudy: {folder}\nreport: {folder / 'report.html'}\n" in out
+    assert fits(out, ["model:", "retriever:", "study:", "report:", "test-k"])
     assert "were trained on already: reused" in err
     assert err.count("3 of 3 runs are in") == 4, "at k = 5 all is there: base, trained, base+bm25, oracle"
 
