@@ -19,6 +19,7 @@ import lrat_sim as ls
 from lrat_sim.text import normalise
 
 QUESTIONS = ("who", "whom", "which", "what", "when", "where", "how", "in")
+MEASURES = ("success", "evidence_recall", "evidence_opened", "steps")
 
 
 def one_hop(world: ls.Dataset, split: str, count: int) -> list[dict]:
@@ -78,7 +79,10 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=1, help="calls in flight; llama.cpp's server takes one")
     given = parser.parse_args()
     out, data = given.out, task_set(given.out, given.documents, given.train_tasks, given.tasks)
-    real = {"agent": given.agent, "agent_options": {"limits.k": 5, "limits.turns": 8, "limits.document_tokens": 256}}
+    real = {
+        "agent": given.agent,
+        "agent_options": {"limits.k": 5, "limits.turns": 4, "limits.snippet_tokens": 32, "limits.document_tokens": 160},
+    }
     if given.base_url:
         real["agent_options"]["base_url"] = given.base_url
     # one file of answers for all arms: the first call of a task is the same whatever the retriever
@@ -86,21 +90,28 @@ def main() -> None:
 
     simulated = ls.rollout(data, out / "collect-simulated", split="train", retriever="dense", k=5, samples=2)
     ls.mine(simulated, out / "pairs-simulated", data=data, recipe="mine-recommended")
-    ls.train(out / "pairs-simulated", out / "trained-on-simulated" / "model", data=data)
+    trained = ls.train(out / "pairs-simulated", out / "trained-on-simulated" / "model", data=data)
+    arms = {"base": "dense", "trained": trained.folder, "bm25": "bm25", "oracle": "oracle"}
+    agents = {"simulated": {"agent": "simulated", "ks": (5,)}, "real": real | {"calls": calls}}
+    show(arms, agents, data, out, given.tasks)
+
     own = given.own_runs or out / "collect-own"
     if not given.own_runs:
         ls.rollout(data, own, split="train", retriever="dense", **real, **calls)
     own_pairs = ls.mine(own, out / "pairs-own", data=data, recipe="mine-confirmed")
-
-    arms = {"base": "dense", "trained": out / "trained-on-simulated" / "model", "bm25": "bm25", "oracle": "oracle"}
     if own_pairs.report.pairs:  # a model that finds nothing teaches nothing
         arms["own"] = ls.train(own_pairs, out / "trained-on-own" / "model", data=data).folder
+        show(arms, agents, data, out, given.tasks)
+
+
+def show(arms: dict[str, object], agents: dict[str, dict], data: ls.Dataset, out: Path, tasks: int) -> None:
+    """Lets both agents work with every retriever, and prints whether they order them alike."""
     orders = {}
-    for who, agent in {"simulated": {"agent": "simulated", "ks": (5,)}, "real": real | {"calls": calls}}.items():
-        result = ls.compare(arms, data, out / f"compare-{who}", limit=given.tasks, **agent)
+    for who, agent in agents.items():
+        result = ls.compare(arms, data, out / f"compare-{who}", limit=tasks, **agent)
         (comparison,) = result.comparisons.values()
         print(f"\n{who}: {result.answer}")
-        for measure in ("success", "evidence_recall", "steps"):
+        for measure in MEASURES:
             figures = {arm.name: arm.means[measure] for arm in comparison.summaries}
             print(f"  {measure}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
             orders[who, measure] = [figures[arm] for arm in ("base", "trained", "bm25", "oracle")]
