@@ -54,8 +54,8 @@ def random_model(name: str, folder: Path) -> Path:
     backbone.save_pretrained(folder / "backbone")
     AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(folder / "backbone")
     modules = [Transformer(str(folder / "backbone"), max_seq_length=512), Pooling(1024, pooling_mode=pooling)]
-    SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder / "model"), create_model_card=False)
-    return folder / "model"
+    SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder / "base"), create_model_card=False)
+    return folder / "base"
 
 
 def operations(model: str, tokens: list[int]) -> float:
