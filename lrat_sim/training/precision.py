@@ -72,7 +72,7 @@ class HalfWeights(Autocast):
             if weight not in self._copies:  # tied weights are one
                 copy = nn.Parameter(weight.detach().to(dtype), requires_grad=weight.requires_grad)
                 if weight.requires_grad:
-                    copy.register_post_accumulate_grad_hook(partial(_hand_on, weight))
+                    copy.register_post_accumulate_grad_hook(partial(_hand_on, weight))  # type: ignore[no-untyped-call]  # torch's
                 self._copies[weight] = copy
         self._exchange()
 
