@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,11 +20,11 @@ from lrat_sim import foreign
 from lrat_sim.artifact import ensure_folder, read_json, write_json, writing
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.retrieval.hardware import gains_from_bf16
 from lrat_sim.training.distributed import is_main, process_index
 from lrat_sim.training.folder import METRIC, Measured
 from lrat_sim.training.kinds import Trainee
 from lrat_sim.training.model import frozen_parts, load_weights, remember_frozen, save_weights
+from lrat_sim.training.precision import compute_dtype, computing_in
 from lrat_sim.training.settings import TrainingSettings
 
 BEST = "best.safetensors"
@@ -61,14 +61,6 @@ def fit(trainee: Trainee, folder: Path, progress: ProgressCallback | None = None
     device = accelerator.device
     dtype = compute_dtype(settings, device.type)
     model, loss = trainee.model.to(device), trainee.loss()
-    autocast = partial(torch.autocast, device.type, dtype, enabled=dtype != torch.float32)
-    # around the model, and not around the loss alone: GradCache encodes again in the backward pass
-    model.forward = autocast()(model.forward)
-    loss.model = accelerator.prepare_model(model)
-    parts = frozen_parts(model, settings.freeze_layers)
-    # not on a GPU, whose memory is for batches; and padding at the start moves a text's positions
-    if parts and device.type == "cpu" and model.tokenizer.padding_side == "right":
-        remember_frozen(model, parts, trainee.documents())
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         [
@@ -79,54 +71,62 @@ def fit(trainee: Trainee, folder: Path, progress: ProgressCallback | None = None
     )
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)  # fp16 loses small gradients otherwise
     history = _resume(folder, model, optimizer, scaler)
+    computing = computing_in(model, dtype, device.type)
+    loss.model = accelerator.prepare_model(model)
+    if settings.compile:
+        model.transformers_model.compile(dynamic=True)
+    parts = frozen_parts(model, settings.freeze_layers)
+    # not on a GPU, whose memory is for batches; and padding at the start moves a text's positions
+    if parts and device.type == "cpu" and model.tokenizer.padding_side == "right":
+        remember_frozen(model, parts, trainee.documents())
     evaluate = trainee.evaluator() if is_main() else None  # the other processes wait at their next step
     if evaluate and not history.development:
-        history.development.append(Measured(0, evaluate(model)))
+        with computing.full():
+            history.development.append(Measured(0, evaluate(model)))
     evaluated = {round(dataset.steps * part / settings.evaluations) for part in range(1, settings.evaluations + 1)}
 
     first = len(history.losses)
-    batch = trainee.collate(dataset.batch(first)) if first < dataset.steps else None
     model.train()
-    for step in range(first + 1, dataset.steps + 1):
-        assert batch is not None
-        # what is drawn in a step follows from seed, step and process alone, so that a checkpoint needs no states
-        torch.manual_seed(int(numpy.random.SeedSequence([settings.seed, step, process_index()]).generate_state(1)[0]))
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _schedule(step - 1, dataset.steps, settings.warmup)
-        with autocast():
-            value = loss(*send_to_device(batch, device))
-        scaler.scale(value).backward()
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(parameters, settings.max_gradient_norm)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
-        if step < dataset.steps:  # tokenised while a GPU still computes, before its loss is waited for
-            batch = trainee.collate(dataset.batch(step))
-        history.losses.append(value.item())
-        if not math.isfinite(history.losses[-1]):
-            raise _not_finite(step, settings)
-        if evaluate and step in evaluated:
-            before = history.best
-            history.development.append(Measured(step, evaluate(model)))
-            model.train()
-            if before is None or history.best is not before:
-                save_weights(model, folder / BEST)
-        if is_main() and (step % settings.checkpoint_steps == 0 or step == dataset.steps):
-            _save(folder, step, model, optimizer, scaler, history)
-        if progress and is_main():
-            progress(step, dataset.steps, f"training steps, mean loss {fmean(history.losses[-_SHOWN_STEPS:]):.3f}")
+    with ThreadPoolExecutor(1) as beside:  # tokenises the next batch while this one is computed
+        ahead = [beside.submit(trainee.collate, dataset.batch(first))] if first < dataset.steps else []
+        for step in range(first + 1, dataset.steps + 1):
+            batch = send_to_device(ahead.pop().result(), device)
+            if step < dataset.steps:
+                ahead.append(beside.submit(trainee.collate, dataset.batch(step)))
+            # what is drawn in a step follows from seed, step and process alone, so that a checkpoint needs no states
+            torch.manual_seed(
+                int(numpy.random.SeedSequence([settings.seed, step, process_index()]).generate_state(1)[0])
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * _schedule(step - 1, dataset.steps, settings.warmup)
+            with computing.passes():
+                value = loss(*batch)
+            scaler.scale(value).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(parameters, settings.max_gradient_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+            computing.renew()
+            history.losses.append(value.item())
+            if not math.isfinite(history.losses[-1]):
+                raise _not_finite(step, settings)
+            with computing.full():
+                if evaluate and step in evaluated:
+                    wait(ahead)  # one tokenizer does not serve two at once
+                    before = history.best
+                    history.development.append(Measured(step, evaluate(model)))
+                    model.train()
+                    if before is None or history.best is not before:
+                        save_weights(model, folder / BEST)
+                if is_main() and (step % settings.checkpoint_steps == 0 or step == dataset.steps):
+                    _save(folder, step, model, optimizer, scaler, history)
+            if progress and is_main():
+                progress(step, dataset.steps, f"training steps, mean loss {fmean(history.losses[-_SHOWN_STEPS:]):.3f}")
+    computing.end()
     if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
         raise _not_finite(dataset.steps, settings)
-    del model.forward  # the class's own again
     return history
-
-
-def compute_dtype(settings: TrainingSettings, device: str) -> torch.dtype:
-    """What the model computes in on a kind of device."""
-    if settings.precision == "auto":
-        return torch.bfloat16 if gains_from_bf16(device) else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]
 
 
 def _schedule(done: int, steps: int, warmup: float) -> float:

@@ -38,8 +38,9 @@ from lrat_sim.training.folder import (
     settle,
 )
 from lrat_sim.training.kinds import KINDS, Trainee
-from lrat_sim.training.loop import BEST, History, compute_dtype, fit
+from lrat_sim.training.loop import BEST, History, fit
 from lrat_sim.training.model import check_tokenizer, load_weights, make_trainable, mix
+from lrat_sim.training.precision import compute_dtype
 from lrat_sim.training.settings import TrainingSettings
 
 _PAIRS_AT_ONCE = 256

@@ -46,6 +46,7 @@ MODES = {
         gradient_checkpointing=True,
     ),
     "fp16": replace(ALL_LAYERS, precision="fp16", epochs=1),
+    "bf16": replace(ALL_LAYERS, precision="bf16", mini_batch_size=5, lora_rank=2, development_share=0.3, evaluations=2),
     "reranker": replace(RERANKING, epochs=2, development_share=0.2),
 }  # fmt: skip
 
