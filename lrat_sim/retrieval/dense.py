@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.errors import RetrieverError
+from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.hardware import Device, device_named, gains_from_bf16
 from lrat_sim.retrieval.index import ensure_index, read_card
-from lrat_sim.retrieval.registry import takes_settings
+from lrat_sim.retrieval.query_text import PLAIN, QueryText, TextName
+from lrat_sim.retrieval.registry import own_options, takes_settings
 from lrat_sim.retrieval.vectors import (
     Candidates,
     Encoder,
@@ -41,19 +43,42 @@ _REMEMBERED_QUERIES = 4096
 _Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
 
 
-class DenseSettings(Settings, frozen=True, kw_only=True):
-    """Settings of ``dense``."""
+class LoadSettings(Settings, frozen=True, kw_only=True):
+    """How the files of an encoder are read, where they do not say it themselves, or something else."""
 
     model: Annotated[str | None, Meta(description="Folder or hub id; by default all-MiniLM-L6-v2.")] = None
+    revision: Annotated[str | None, Meta(description="Commit, tag or branch on the hub.")] = None
+    pooling: Annotated[
+        Literal["last", "mean", "cls"] | None,
+        Meta(description="Which tokens make the vector; needed for a model without sentence-transformers files."),
+    ] = None
+    causal: Annotated[bool | None, Meta(description="Whether a token sees only those before it.")] = None
+    end_token: Annotated[
+        str | None, Meta(description="Token that ends every text; appended where the tokenizer does not.")
+    ] = None
+    padding_side: Annotated[Literal["left", "right"] | None, Meta(description="Where short texts are padded.")] = None
+    weights: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        Meta(description="Precision of the weights; in half precision, all is computed in it."),
+    ] = "float32"
+
+
+class DenseSettings(LoadSettings, frozen=True, kw_only=True):
+    """Settings of ``dense``."""
+
     max_length: Annotated[_Length | None, Meta(description="Tokens of a text; by default at most 512.")] = None
     max_query_length: Annotated[_Length | None, Meta(description="Tokens of a query, if not max_length.")] = None
     query_prompt: Annotated[str | None, Meta(description="Put before each query; by default the model's own.")] = None
     document_prompt: Annotated[str | None, Meta(description="Put before documents; by default the model's own.")] = None
+    query_text: QueryText = None
     # auto takes that of an existing index, else bfloat16 where the machine multiplies in it
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], Meta(description="Documents' precision.")] = "auto"
     index: IndexKind = "exact"
     device: Device = "auto"
     shard_rows: ShardRows = SHARD_ROWS
+
+
+D = TypeVar("D", bound=DenseSettings)
 
 
 class DenseRetriever(LocalRetriever):
@@ -76,7 +101,7 @@ class DenseRetriever(LocalRetriever):
         filled = [index for index, query in enumerate(queries) if query.strip()]
         if not filled:
             return results
-        vectors = np.stack([self._query(queries[index]) for index in filled])
+        vectors = np.stack([self._query(self.reads(queries[index])) for index in filled])
         for index, vector, rows in zip(filled, vectors, self._candidates(vectors, k), strict=True):
             results[index] = self.best(rows, exact_scores(self._vectors, rows, vector), k)
         return results
@@ -98,6 +123,7 @@ def open_dense(
     """Opens ``dense``; each model has a folder of its own under ``indexes``, by its name and where it lies."""
     from lrat_sim.retrieval.encoder import SentenceEncoder  # not needed by vectors of another kind, and slow to load
 
+    settings = with_own_options(settings)
     model = settings.model or str(minilm_folder())
     name, suffix = model.replace("/", "--"), ""
     if Path(model) == minilm_folder():
@@ -105,6 +131,10 @@ def open_dense(
     elif Path(model).is_dir():  # several models may lie in folders of one name
         path = Path(model).resolve()
         name, suffix = path.name, f"-{fingerprint(str(path))[:8]}"
+    read = {field: getattr(settings, field) for field in (*LoadSettings.__struct_fields__, "query_text")}
+    how = {field: value for field, value in read.items() if field != "model" and value not in (None, "float32", PLAIN)}
+    if how:  # the same model read in another way has another index
+        suffix += f"-{fingerprint(how)[:8]}"
     folder = indexes / f"dense-{name}{suffix}"
     dtype: Any = settings.dtype
     if dtype == "auto":
@@ -114,9 +144,33 @@ def open_dense(
             dtype = "bfloat16" if gains_from_bf16(device_named(settings.device)) else "float32"
     encoder = SentenceEncoder(model, settings, dtype)
     return open_vectors(
-        {"kind": "dense", "model": name}, corpus, folder, encoder, settings.index, settings.device,
+        {"kind": "dense", "model": name, **described_text(settings.query_text)},
+        corpus, folder, encoder, settings.index, settings.device,
         shard_rows=settings.shard_rows, progress=progress,
     )  # fmt: skip
+
+
+def with_own_options(settings: D) -> D:
+    """Settings with what the model folder's own recipe says where they say nothing.
+
+    Raises:
+        InputError: they give another query text than the one that the model was trained on.
+    """
+    own = own_options(settings.model, "dense")
+    trained: Any = own.get("query_text")
+    if trained is not None and settings.query_text not in (None, trained):
+        raise InputError(
+            f"the model {settings.model} was trained on the query text {trained!r} and is to be asked with "
+            f"{settings.query_text!r}; leave query_text out, or take another model."
+        )
+    given = msgspec.structs.asdict(settings)
+    missing = {field: value for field, value in own.items() if field in given and given[field] is None}
+    return msgspec.structs.replace(settings, **missing)
+
+
+def described_text(query_text: TextName | None) -> dict[str, Any]:
+    """A query text as retrievers describe it: the plain query goes without saying."""
+    return {} if query_text in (None, PLAIN) else {"query_text": query_text}
 
 
 def open_vectors(
