@@ -14,7 +14,6 @@ from lrat_sim import catalog
 from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, ProtocolName
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, open_tools
-from lrat_sim.agent.tools import SearchWith
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
@@ -107,8 +106,6 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     session_header: Annotated[
         HeaderName | None, Meta(description="Header with the rollout's id, for servers that cache prompts.")
     ] = "X-Session-ID"
-    # a retriever that was trained on such texts needs them in search, too: `query` of a mining recipe is the other side
-    search_with: Annotated[SearchWith, Meta(description="Sent with a query: itself, reasoning or history.")] = "query"
     provider: Annotated[dict[str, Any], Meta(description="Further parameters, sent as they are.")] = {}
     simulation: Annotated[dict[str, Any] | None, Meta(description="Personality of a simulated agent.")] = None
 

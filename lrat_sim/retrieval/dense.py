@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
+from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.errors import InputError, RetrieverError
+from lrat_sim.errors import RetrieverError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.hardware import Device, device_named, gains_from_bf16
 from lrat_sim.retrieval.index import ensure_index, read_card
-from lrat_sim.retrieval.query_text import PLAIN, QueryText, TextName
-from lrat_sim.retrieval.registry import own_options, takes_settings
+from lrat_sim.retrieval.query_text import PLAIN, QueryText, described_text
+from lrat_sim.retrieval.registry import is_recipe, own_options, takes_settings, trained_text
 from lrat_sim.retrieval.vectors import (
     Candidates,
     Encoder,
@@ -58,9 +59,9 @@ class LoadSettings(Settings, frozen=True, kw_only=True):
     ] = None
     padding_side: Annotated[Literal["left", "right"] | None, Meta(description="Where short texts are padded.")] = None
     weights: Annotated[
-        Literal["float32", "bfloat16", "float16"],
-        Meta(description="Precision of the weights; in half precision, all is computed in it."),
-    ] = "float32"
+        Literal["float32", "bfloat16", "float16"] | None,
+        Meta(description="Precision of the weights, by default float32; in half precision, all is computed in it."),
+    ] = None
 
 
 class DenseSettings(LoadSettings, frozen=True, kw_only=True):
@@ -76,9 +77,6 @@ class DenseSettings(LoadSettings, frozen=True, kw_only=True):
     index: IndexKind = "exact"
     device: Device = "auto"
     shard_rows: ShardRows = SHARD_ROWS
-
-
-D = TypeVar("D", bound=DenseSettings)
 
 
 class DenseRetriever(LocalRetriever):
@@ -132,7 +130,7 @@ def open_dense(
         path = Path(model).resolve()
         name, suffix = path.name, f"-{fingerprint(str(path))[:8]}"
     read = {field: getattr(settings, field) for field in (*LoadSettings.__struct_fields__, "query_text")}
-    how = {field: value for field, value in read.items() if field != "model" and value not in (None, "float32", PLAIN)}
+    how = {field: value for field, value in read.items() if field != "model" and value not in (None, PLAIN)}
     if how:  # the same model read in another way has another index
         suffix += f"-{fingerprint(how)[:8]}"
     folder = indexes / f"dense-{name}{suffix}"
@@ -150,27 +148,19 @@ def open_dense(
     )  # fmt: skip
 
 
-def with_own_options(settings: D) -> D:
-    """Settings with what the model folder's own recipe says where they say nothing.
+def with_own_options(settings: DenseSettings) -> DenseSettings:
+    """Settings with what the model's own recipe says where they say nothing; see :func:`own_options`.
 
     Raises:
         InputError: they give another query text than the one that the model was trained on.
     """
+    text = trained_text(settings.model, "dense", settings.query_text)
+    given = {**msgspec.structs.asdict(settings), "query_text": text}
+    if is_recipe(given["model"] or ""):
+        given["model"] = None  # the name of a recipe, which names the model
     own = own_options(settings.model, "dense")
-    trained: Any = own.get("query_text")
-    if trained is not None and settings.query_text not in (None, trained):
-        raise InputError(
-            f"the model {settings.model} was trained on the query text {trained!r} and is to be asked with "
-            f"{settings.query_text!r}; leave query_text out, or take another model."
-        )
-    given = msgspec.structs.asdict(settings)
-    missing = {field: value for field, value in own.items() if field in given and given[field] is None}
-    return msgspec.structs.replace(settings, **missing)
-
-
-def described_text(query_text: TextName | None) -> dict[str, Any]:
-    """A query text as retrievers describe it: the plain query goes without saying."""
-    return {} if query_text in (None, PLAIN) else {"query_text": query_text}
+    missing = {field: value for field, value in own.items() if given.get(field) is None}
+    return catalog.checked({**given, **missing}, DenseSettings, None, f"the recipe of {settings.model}")
 
 
 def open_vectors(

@@ -18,8 +18,8 @@ from lrat_sim.models.openai_model import post
 from lrat_sim.models.retry import failure
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.connection import send
-from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, described_text, open_vectors
-from lrat_sim.retrieval.query_text import QueryText
+from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
+from lrat_sim.retrieval.query_text import QueryText, described_text
 from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.schemas import read_token
 from lrat_sim.retrieval.vectors import IndexKind, Matrix, ShardRows

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec import structs
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -24,7 +25,7 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import reading
 from lrat_sim.progress import console
-from lrat_sim.retrieval.dense import DenseSettings, LoadSettings
+from lrat_sim.retrieval.dense import DenseSettings, LoadSettings, with_own_options
 from lrat_sim.retrieval.hardware import device_named
 from lrat_sim.retrieval.vectors import Dtype, Matrix
 
@@ -41,8 +42,9 @@ class SentenceEncoder:
     its rows differently than another batch would."""
 
     def __init__(self, model: str, settings: DenseSettings | None = None, dtype: Dtype = "float32"):
-        settings = settings or DenseSettings()
-        half = settings.weights != "float32"
+        settings = settings or with_own_options(DenseSettings(model=model))
+        model = settings.model or model
+        half = settings.weights not in (None, "float32")
         self.device, self.dtype = device_named(settings.device), settings.weights if half else dtype
         self._autocast = self.dtype == "bfloat16" and not half
         self._model = load_model(model, self.device, how=settings)
@@ -108,12 +110,12 @@ class SentenceEncoder:
 def load_model(
     model: str | Path, device: str, *, attention: str | None = None, how: LoadSettings | None = None
 ) -> SentenceTransformer:
-    """The encoder in a folder, read without network, or by its hub id.
+    """The encoder in a folder, read without network, or by its hub id or the name of its recipe.
 
     Where its files say something else than ``how``, they are overruled, and a line on the terminal says so.
 
     Args:
-        model: the folder or the hub id.
+        model: the folder, the hub id or the recipe, of which all counts but the precision of the weights.
         device: where it computes.
         attention: its attention, as transformers names it.
         how: what its files do not say, or say otherwise.
@@ -121,10 +123,16 @@ def load_model(
     Raises:
         InputError: it cannot be loaded, or has no sentence-transformers files and ``how`` names no pooling.
     """
-    how = how or LoadSettings()
+    if how is None:
+        own = with_own_options(DenseSettings(model=str(model)))
+        how, prompts = structs.replace(own, weights=None), {"query": own.query_prompt, "document": own.document_prompt}
+        model = model if isinstance(model, Path) else own.model or model
+    else:
+        prompts = {}
     # a checkpoint in half precision is widened by default: in it a training step of 1e-6 would be lost
     with loading(model, "model", "a sentence-transformers folder", attention, how.revision) as options:
-        loaded = _read(str(model), device, how, options).to(getattr(torch, how.weights))
+        loaded = _read(str(model), device, how, options).to(getattr(torch, how.weights or "float32"))
+        loaded.prompts |= {name: prompt for name, prompt in prompts.items() if prompt is not None}
         _overrule(str(model), loaded, how)
         with half_for_flash(device, attention):
             loaded.encode("a trial", show_progress_bar=False)  # parts that do not fit together fail only here

@@ -43,7 +43,7 @@ class Asked(str):
 
     ``question`` is the task's, ``reasoning`` what the agent wrote in this turn, None where it wrote nothing,
     ``earlier`` are the searches of earlier turns in order, and ``after_failure`` says that the call before this turn
-    failed.
+    failed.  What is longer than a query may be is cut off, of the earlier searches the newest.
     """
 
     __slots__ = ("after_failure", "earlier", "question", "reasoning")
@@ -64,13 +64,21 @@ class Asked(str):
     ) -> Asked:
         """See the class."""
         asked = super().__new__(cls, query)
-        asked.question, asked.reasoning, asked.after_failure = question, reasoning, after_failure
-        asked.earlier = tuple(earlier)
+        asked.question, asked.after_failure = question[:LONGEST_QUERY], after_failure
+        asked.reasoning = reasoning and reasoning[:LONGEST_QUERY]
+        asked.earlier = tuple(_first(earlier))
         return asked
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return (str(self),), fields
+        return (str(self),), {name: getattr(self, name) for name in self.__slots__}
+
+
+def _first(searches: Iterable[EarlierSearch]) -> Iterator[EarlierSearch]:
+    room = LONGEST_QUERY
+    for search in searches:
+        if room > 0:
+            yield search
+        room -= len(search.query)
 
 
 def asked_in_run(
@@ -199,6 +207,11 @@ QueryText = Annotated[
     TextName | None, Meta(description="What is read of a search; by default what the model was trained on, or query.")
 ]
 """The setting of a retriever; see :data:`QUERY_TEXTS`."""
+
+
+def described_text(query_text: TextName | None) -> dict[str, Any]:
+    """A query text as retrievers describe it: the plain query goes without saying."""
+    return {} if query_text in (None, PLAIN) else {"query_text": query_text}
 
 
 def texts_read(description: Any) -> list[TextName]:

@@ -32,6 +32,7 @@ from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.query_text import TextName
 from lrat_sim.settings import Settings
 
 GROUP = "lrat_sim.retrievers"
@@ -139,12 +140,29 @@ def is_recipe(name: str) -> bool:
 
 
 def own_options(model: str | Path | None, kind: str = "dense") -> dict[str, Any]:
-    """The options that a model folder's own recipe gives for a kind of retriever; none where it has no recipe."""
-    path = Path(model or "") / OWN_RECIPE
-    if model is None or not path.is_file():
+    """The options that a model's own recipe gives for a kind of retriever: that within its folder, or the one by whose
+    name the model is given; none where there is no recipe."""
+    name = "" if model is None else str(model)
+    path = Path(name) / OWN_RECIPE
+    if not name or not (path.is_file() or is_recipe(name)):
         return {}
-    recipe = catalog.load("retrievers", str(path), RetrieverRecipe)
+    recipe = catalog.load("retrievers", str(path) if path.is_file() else name, RetrieverRecipe)
     return recipe.options if recipe.retriever == kind else {}
+
+
+def trained_text(model: str | Path | None, kind: str, asked: TextName | None) -> TextName | None:
+    """The query text that a model of a kind is asked with: the one that it was trained on, where its recipe says that.
+
+    Raises:
+        InputError: ``asked``, which is wanted, is another.
+    """
+    trained: Any = own_options(model, kind).get("query_text")
+    if trained is not None and asked not in (None, trained):
+        raise InputError(
+            f"the model {model} was trained on the query text {trained!r} and is to be asked with {asked!r}; leave "
+            "query_text out, or take another model."
+        )
+    return asked or trained
 
 
 def _of_folder(folder: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
