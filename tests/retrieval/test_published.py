@@ -1,10 +1,14 @@
-"""Every recipe of a published encoder: its vectors are those of a plain computation by transformers, on a small model of
-the same architecture with random weights, and its queries are word for word what was published."""
+"""Every recipe of a published encoder: its vectors are those of a plain computation by transformers, on a small model
+of the same architecture with random weights, and its queries are word for word what was published."""
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModel,
@@ -23,7 +27,7 @@ from transformers import (
 )
 
 from lrat_sim import catalog
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.retrieval import known_retrievers, open_retriever
 from lrat_sim.retrieval.dense import DenseSettings
 from lrat_sim.retrieval.encoder import SentenceEncoder, load_model
@@ -75,8 +79,8 @@ ITER = {
     f"{NEW}Current Reasoning: The designer is Maren Oxley.\n{EARLIER}",
 }
 AGENTIR = (
-    "Instruct: Given a user's reasoning followed by a web search query, retrieve relevant passages that answer the query "
-    "while incorporating the user's reasoning\nQuery:Reasoning: The designer is\nMaren Oxley.\n\n"
+    "Instruct: Given a user's reasoning followed by a web search query, retrieve relevant passages that answer the "
+    "query while incorporating the user's reasoning\nQuery:Reasoning: The designer is\nMaren Oxley.\n\n"
     "Query: where was Maren Oxley born"
 )
 QWEN = ("qwen3", f"Instruct: {TASK}\nQuery:where was Maren Oxley born", "{}")
@@ -153,6 +157,11 @@ def folders(tmp_path_factory):
             made[architecture] = tmp_path_factory.mktemp(architecture)
             kind(config).eval().save_pretrained(made[architecture])
             tokenizer(architecture).save_pretrained(made[architecture])
+            if architecture == "gemma3":  # as EmbeddingGemma is published
+                linear = {"bias": False, "activation_function": torch.nn.Identity()}
+                parts = [Transformer(str(made[architecture])), Pooling(32, "mean")]
+                parts += [Dense(32, 64, **linear), Dense(64, 32, **linear), Normalize()]
+                SentenceTransformer(modules=parts).save_pretrained(str(made[architecture]), create_model_card=False)
         return made[architecture]
 
     return folder
@@ -167,7 +176,9 @@ def plain_vector(folder, options, text, length):
         size = tokens["input_ids"].shape[1]  # a mask that hides nothing, in place of the causal one
         tokens["attention_mask"] = torch.zeros((1, 1, size, size), dtype=model.dtype)
     (hidden,) = model(**tokens).last_hidden_state.float()
-    vector = {"last": hidden[-1], "cls": hidden[0], "mean": hidden.mean(dim=0)}[options["pooling"]]
+    vector = {"last": hidden[-1], "cls": hidden[0], "mean": hidden.mean(dim=0)}[options.get("pooling", "mean")]
+    for layer in sorted(folder.glob("*_Dense/model.safetensors")):
+        vector = load_file(layer)["linear.weight"] @ vector
     return (vector / vector.norm()).numpy(), tokens["input_ids"][0].tolist()
 
 
@@ -196,7 +207,7 @@ def test_vectors_and_texts_are_those_of_the_publication(name, folders):
     for text, vector in zip(DOCUMENTS, vectors, strict=True):
         expected, _ = plain_vector(folder, options, document.format(text), options["max_length"])
         np.testing.assert_allclose(vector, expected, atol=tolerance)
-    others = [options | {"pooling": other} for other in ("last", "mean", "cls") if other != options["pooling"]]
+    others = [options | {"pooling": other} for other in {"last", "mean", "cls"} - {options.get("pooling", "mean")}]
     wrong = [plain_vector(folder, other, document.format(DOCUMENTS[0]), 512)[0] for other in others]
     assert all(float(vectors[0] @ vector) < 0.99 for vector in wrong), "the comparison can fail"
 
@@ -241,6 +252,7 @@ def test_a_recipe_overrules_a_models_own_files_and_says_so(folders, tmp_path, ca
     assert "pooling 'cls' ('mean' there), padding side 'left' ('right' there)" in said
     expected, _ = plain_vector(folders("bert"), {"pooling": "cls", "weights": "float32"}, DOCUMENTS[0], 512)
     np.testing.assert_allclose(vectors[0], expected, atol=1e-5)
+    capfd.readouterr()
     SentenceEncoder(str(tmp_path / "own"), DenseSettings(pooling="mean", padding_side="right", device="cpu"))
     assert capfd.readouterr().err == ""
 
@@ -256,10 +268,9 @@ def test_a_users_own_recipe_is_found_and_goes_first(folders, corpus, tmp_path, m
     fused = open_retriever("hybrid:bm25+mine", corpus, tmp_path / "indexes")
     assert fused.describe()["members"][1] == first.describe()
     (tmp_path / "retrievers" / "mine.yaml").write_text("retriever: nosuch\n")
-    with pytest.raises(InputError, match="nosuch"):
+    with pytest.raises(UnknownName, match="nosuch"):
         open_retriever("mine", corpus, tmp_path)
-    (tmp_path / "retrievers" / "mine.yaml").write_text(
-        "retriever: dense\noptions: {api_key: sk-12345678901234567890}\n"
-    )
-    with pytest.raises(InputError):
+    secret = {"retriever": "dense", "options": {"api_key": "sk-12345678901234567890"}}
+    (tmp_path / "retrievers" / "mine.yaml").write_text(yaml.safe_dump(secret))
+    with pytest.raises(InputError, match="api_key"):
         open_retriever("mine", corpus, tmp_path)
