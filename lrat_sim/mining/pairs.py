@@ -39,7 +39,7 @@ from lrat_sim.mining.rules import (
 from lrat_sim.mining.usefulness import BY_READING, USEFULNESS, AnalysedRun
 from lrat_sim.mining.weights import WEIGHTS, PairNumbers
 from lrat_sim.records import GradeState, Negative, Pair, Provenance, Trajectory, VerdictState, decode, encode
-from lrat_sim.retrieval.query_text import PLAIN
+from lrat_sim.retrieval.query_text import PLAIN, QUERY_TEXTS, texts_read
 
 if TYPE_CHECKING:
     from lrat_sim.retrieval.vectors import Encoder
@@ -92,6 +92,7 @@ def label(
     accepted ones.
     """
     counts, outcome = Counts({("runs", "read"): 1}), grade or "ungraded"
+    counts.update(("asked_with", name) for name in texts_read(run.retriever) or [PLAIN])
     left_out: str | None = None
     if run.status == "error":
         left_out = "error"
@@ -399,6 +400,7 @@ class PairAssembler:
             **sections,
             recipe=recipe,
             recipe_fingerprint=recipe.fingerprint,
+            asked_with={name: counts["asked_with", name] for name in QUERY_TEXTS if counts["asked_with", name]},
             runs=list(runs),
             judge=judge,
             trajectories=counts["runs", "read"],

@@ -127,7 +127,8 @@ def collected(small_world, tmp_path_factory):
 def test_mined_queries_are_what_the_retriever_read_and_what_is_recorded(collected, small_world, tmp_path, name):
     run, listeners = collected
     recipe = MiningRecipe(query_text=name, positives="browsed", silent="unweighted", unanswered=True)
-    mine_run(run, recipe, tmp_path, corpus=small_world.corpus, judge="none")
+    report = mine_run(run, recipe, tmp_path, corpus=small_world.corpus, judge="none")
+    assert report.asked_with == dict.fromkeys([name for name in QUERY_TEXTS if name != "query"], 4)
     pairs = [decode(line, Pair) for line in (tmp_path / PAIRS).read_bytes().splitlines()]
     runs = {trajectory.id: trajectory for trajectory in read_trajectories(run)}
     assert len({pair.query for pair in pairs}) > 4
