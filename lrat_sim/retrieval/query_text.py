@@ -130,7 +130,7 @@ def text_of(name: TextName, query: str) -> str:
     A query that comes from no run is the first search of a run that asks nothing else.
     """
     if name == PLAIN:
-        return query
+        return str(query)  # without its run, which whoever remembers texts would keep
     asked = query if isinstance(query, Asked) else Asked(query, question=query)
     return QUERY_TEXTS[name](asked)[:LONGEST_QUERY]
 

@@ -146,7 +146,7 @@ class SearchR1Retriever(Retriever):
         """See :meth:`Retriever.search`; no score is taken as 1 / rank, no id as the fingerprint of the contents."""
         check_search(queries, k)
         results = []
-        texts = [str(text_of(self._query_text or PLAIN, query)) for query in queries]
+        texts = [text_of(self._query_text or PLAIN, query) for query in queries]
         for part in _parts(texts, _QUERIES_AT_ONCE):
             response = self._connection.ask("/retrieve", {"queries": part, "topk": k, "return_scores": True})
             lists = self._connection.read(response, _Answer, "does not speak Search-R1's protocol").result

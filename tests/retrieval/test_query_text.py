@@ -76,6 +76,7 @@ class Listener(Retriever):
 @pytest.mark.parametrize("name", QUERY_TEXTS)
 def test_each_text_is_word_for_word_what_was_published(name):
     assert text_of(name, ASKED) == EXAMPLES[name]
+    assert type(text_of(name, ASKED)) is str, "a text that is remembered keeps no run"
     assert text_of(name, Asked("salt tolls", question="Who paid?", reasoning="  ")) == FIRST[name]
     assert text_of(name, "salt tolls") == FIRST[name].replace("Who paid?", "salt tolls"), "it is a run of its own"
 
