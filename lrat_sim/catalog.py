@@ -1,5 +1,5 @@
-"""Finds agents, prompts, corpora and recipes by name: as a path, in the working directory, in the user's configuration
-folder, and last in lrat-sim's own copy (inside the package in a wheel, beside it in a checkout)."""
+"""Finds agents, retrievers, prompts, corpora and recipes by name: as a path, in the working directory, in the user's
+configuration folder, and last in lrat-sim's own copy (inside the package in a wheel, beside it in a checkout)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ import yaml
 from lrat_sim import foreign
 from lrat_sim.errors import InputError, UnknownName
 
-Kind = Literal["agents", "prompts", "corpora", "recipes"]
-KINDS: tuple[Kind, ...] = ("agents", "corpora", "recipes", "prompts")
-_SUFFIX = {"agents": ".yaml", "prompts": ".txt", "corpora": ".yaml", "recipes": ".yaml"}
-_SINGULAR = {"agents": "agent", "prompts": "prompt", "corpora": "corpus or task set", "recipes": "recipe"}
+Kind = Literal["agents", "retrievers", "prompts", "corpora", "recipes"]
+KINDS: tuple[Kind, ...] = ("agents", "retrievers", "corpora", "recipes", "prompts")
+_SUFFIX = {kind: ".txt" if kind == "prompts" else ".yaml" for kind in KINDS}
+_SINGULAR = {
+    "agents": "agent",
+    "retrievers": "retriever",
+    "prompts": "prompt",
+    "corpora": "corpus or task set",
+    "recipes": "recipe",
+}
 
 _DEEPEST, _MOST_VALUES, _LONGEST_NUMBER = 50, 100_000, 63
 """Levels, values and bits of a number that settings may have; far more than any have, and what JSON can record."""

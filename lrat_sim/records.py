@@ -332,6 +332,9 @@ class Pair(Record, frozen=True, kw_only=True):
     ``length`` is l, the token length of the reasoning written right after the browse; ``raw_weight`` is
     1 - exp(-ln 2 * l / beta); ``weight`` is that divided by its mean over the set.  Where ``satisfied`` is false the
     agent rejected the document that stands as ``positive``: such a row is kept for the record and never trained on.
+
+    ``query_text`` names what ``query`` is: the query of the search, or a text with more of the run
+    (:data:`lrat_sim.retrieval.query_text.QUERY_TEXTS`), beside which ``search`` is the query that ran.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -343,6 +346,8 @@ class Pair(Record, frozen=True, kw_only=True):
     length: int
     provenance: Provenance
     satisfied: bool = True
+    query_text: str = "query"
+    search: str | None = None
 
 
 NOUNS: dict[str, type[Record]] = {

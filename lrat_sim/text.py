@@ -137,14 +137,3 @@ def normalise(text: str) -> str:
     plain = fold(text)
     words = (_WORD if plain.isascii() else _ANY_WORD).findall(plain)
     return " ".join([word for word in words if word not in _ARTICLES] or words)
-
-
-def query_with_reasoning(reasoning: str | None, query: str) -> str:
-    """The agent's current reasoning followed by its query: AgentIR's query text, in training and in search alike."""
-    return "\n".join(part.strip() for part in (reasoning or "", query) if part.strip())
-
-
-def query_with_history(question: str, reasoning: str | None, query: str, earlier: list[str]) -> str:
-    """The question, the agent's current reasoning, its query, and those it ran before: ITER's query text."""
-    parts = {"Question": question, "Reasoning": reasoning or "", "Query": query, "Earlier queries": "; ".join(earlier)}
-    return "\n".join(f"{name}: {part.strip()}" for name, part in parts.items() if part.strip())

@@ -24,6 +24,7 @@ from lrat_sim.grading.run import GRADES, VERDICTS
 from lrat_sim.mining.run import PAIRS
 from lrat_sim.records import NOUNS, Grade, Pair, Verdict
 from lrat_sim.retrieval import known_retrievers
+from lrat_sim.rollout.index import read_trajectories
 
 FIRST = ["demo", "rollout", "mine", "train", "compare", "flywheel", "view", "report"]
 
@@ -168,6 +169,24 @@ def test_mine_into_another_folder_with_an_option(command, run, tmp_path):
     assert out.splitlines()[-1] == "pairs: pairs/pairs.jsonl"
     assert {pair.weight for pair in read_records(tmp_path / "pairs" / PAIRS, Pair)} == {1.0}
     assert not (run / PAIRS).exists()
+
+
+def test_retrievers_are_compared_by_the_names_of_their_recipes(command, small_world, one_layer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "retrievers").mkdir()
+    for name, text in (("plain", "query"), ("reading", "iter-i7")):
+        options = {"model": str(one_layer), "pooling": "mean", "max_length": 64, "query_text": text, "device": "cpu"}
+        own = catalog.dump_yaml({"retriever": "dense", "options": options})
+        (tmp_path / "retrievers" / f"{name}.yaml").write_text(own)
+    out, _ = command(
+        "compare", "base=plain", "iter=reading", "both=hybrid:bm25+reading", "--task-set", small_world.folder,
+        "--limit", "2", "--out", "compared",
+    )  # fmt: skip
+    assert "query text (base: 'query'; iter, both: 'iter-i7')" in " ".join(out.split())
+    for arm, sent in (("base", []), ("iter", ["iter-i7"]), ("both", ["iter-i7"])):
+        searches = [call for run in read_trajectories(tmp_path / "compared" / arm) for *_, call in run.searches()]
+        assert all([*call.executed.get("sent", {})] == sent for call in searches)
+        assert searches
 
 
 def test_train_makes_a_model_that_can_be_searched_with(command, wheel, small_world, one_layer):

@@ -20,7 +20,7 @@ from lrat_sim.retrieval import known_retrievers
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "faiss", "litellm", "transformers", "sentence_transformers", "datasets"}
-KINDS = ("agents", "prompts", "corpora", "recipes")
+KINDS = ("agents", "retrievers", "prompts", "corpora", "recipes")
 
 
 def run(*command, cwd, **environment):

@@ -35,15 +35,13 @@ class Search(Tool):
     def run(self, arguments: dict[str, Any], view: RunView) -> ToolResult:
         """A result list."""
         query = arguments["query"]
-        sent = view.sent(query)
-        hits, note = self.rank(sent, view)
+        hits, note = self.rank(query, view)
         text = hits_text(query, hits, view.text, self.tokens(view), note)
-        executed = {"query": query} if sent == query else {"query": query, "sent": sent}
-        return ToolResult(text=text, hits=hits, executed=executed)
+        return ToolResult(text=text, hits=hits, executed={"query": query})
 
-    def rank(self, sent: str, view: RunView) -> tuple[list[Hit], str]:
+    def rank(self, query: str, view: RunView) -> tuple[list[Hit], str]:
         """What is listed, and a note to the model above it."""
-        return view.search(sent, view.limits.k), ""
+        return view.search(query, view.limits.k), ""
 
     def tokens(self, view: RunView) -> int:
         """How much is shown of each document."""
@@ -60,10 +58,10 @@ class DeduplicatedSearch(Search):
     description = f"{_SEARCH.description} Documents of earlier result lists are left out."
     brief = f"{Search.brief[:-1]}; those of earlier result lists are left out."
 
-    def rank(self, sent: str, view: RunView) -> tuple[list[Hit], str]:
+    def rank(self, query: str, view: RunView) -> tuple[list[Hit], str]:
         """The best k that were not shown, ranked anew."""
         k, shown = view.limits.k, {*view.shown}
-        found = view.search(sent, max(k, min(k + len(shown), _DEEPEST)))
+        found = view.search(query, max(k, min(k + len(shown), _DEEPEST)))
         new = [hit for hit in found if hit.docid not in shown][:k]
         before = ", ".join(hit.docid[:LONGEST_NAME] for hit in found[:k] if hit.docid in shown)
         note = f"Left out, since earlier lists showed them: {before}" if before else ""

@@ -14,7 +14,6 @@ from lrat_sim import catalog
 from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, ProtocolName
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, open_tools
-from lrat_sim.agent.tools import SearchWith
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.keys import refuse_secrets
@@ -107,8 +106,6 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     session_header: Annotated[
         HeaderName | None, Meta(description="Header with the rollout's id, for servers that cache prompts.")
     ] = "X-Session-ID"
-    # a retriever that was trained on such texts needs them in search, too: `query` of a mining recipe is the other side
-    search_with: Annotated[SearchWith, Meta(description="Sent with a query: itself, reasoning or history.")] = "query"
     provider: Annotated[dict[str, Any], Meta(description="Further parameters, sent as they are.")] = {}
     simulation: Annotated[dict[str, Any] | None, Meta(description="Personality of a simulated agent.")] = None
 
@@ -192,16 +189,42 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         return {**described, "fingerprint": fingerprint({**decisive, **shown})}
 
 
+class AgentSetting(Settings, frozen=True, kw_only=True):
+    """What the agents of a publication were given, for any profile: ``tongyi-deepresearch+lrat`` is that agent with
+    what ``recipes/setting-lrat.yaml`` says."""
+
+    description: Annotated[str, Meta(description="For readers.")] = ""
+    tools: tuple[str, ...] | None = None
+    list_queries: ListQueries | None = None
+    window: Whole | None = None
+    limits: dict[str, Any] = {}
+    sampling: dict[str, Any] = {}
+
+    def overrides(self) -> dict[str, Any]:
+        """The fields of a profile that it sets, as :func:`lrat_sim.catalog.load` takes them."""
+        plain = {field: getattr(self, field) for field in ("tools", "list_queries", "window")}
+        fields = {field: value for field, value in plain.items() if value is not None}
+        for part in ("limits", "sampling"):
+            fields |= {f"{part}.{field}": value for field, value in getattr(self, part).items()}
+        return fields
+
+
 def load_agent(name: str, overrides: dict[str, Any] | None = None) -> AgentSettings:
     """An agent by name or path, with single fields overridden (``{"limits.k": 5}``), or in the name itself
-    (``simulated:harness=rag,limits.k=5``), which then goes before; ``NAME=`` ahead of it is its name in tables."""
+    (``simulated:harness=rag,limits.k=5``), which then goes before; ``NAME=`` ahead of it is its name in tables.
+
+    A ``+SETTING`` behind the name lays the fields of a publication over the profile, below what is overridden: see
+    :class:`AgentSetting`.
+    """
     label, equals, spec = name.partition("=")
     if not equals or {":", "/"} & {*label}:
         label, spec = "", name
     profile, colon, rest = spec.partition(":")
     given = dict(map(_option, _COMMA.split(rest))) if colon else {}
-    settings = catalog.load("agents", profile, AgentSettings, {**(overrides or {}), **given})
-    own = label or f"{settings.name or Path(profile).name.removesuffix('.yaml')}{colon}{rest}"
+    profile, plus, setting = profile.partition("+")
+    over = catalog.load("recipes", f"setting-{setting}", AgentSetting).overrides() if plus else {}
+    settings = catalog.load("agents", profile, AgentSettings, {**over, **(overrides or {}), **given})
+    own = label or f"{settings.name or Path(profile).name.removesuffix('.yaml')}{plus}{setting}{colon}{rest}"
     named = msgspec.structs.replace(settings, name=own)
     named.resolved()  # a wrong personality or a missing prompt is said now, before indexes are built
     return named

@@ -9,10 +9,9 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,8 +21,9 @@ from lrat_sim.errors import RetrieverError
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, Document, Hit, Task
 from lrat_sim.retrieval.base import Retriever, retriever_failures
-from lrat_sim.retrieval.result_format import LONGEST_QUERY, Text, escape_control_tokens
-from lrat_sim.text import first_tokens, query_with_history, query_with_reasoning
+from lrat_sim.retrieval.query_text import NEED_TITLES, Asked, TextName, asked_in_run, text_of, texts_read
+from lrat_sim.retrieval.result_format import Text, escape_control_tokens
+from lrat_sim.text import first_tokens
 
 if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
@@ -37,15 +37,6 @@ MOST_ANSWERED = 64  # calls of one turn that get an output and are recorded; a m
 # apart from asyncio's own threads, in which litellm begins its calls: a slow retriever must not hold those up
 _THREADS = ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="lrat-sim-tool")
 
-SearchWith = Literal["query", "reasoning", "history"]
-
-# from the question, the turn's reasoning, the query and those of earlier turns to what the retriever is sent
-_SEARCH_TEXTS: Mapping[SearchWith, Callable[[str, str | None, str, list[str]], str]] = {
-    "query": lambda question, reasoning, query, earlier: query,
-    "reasoning": lambda question, reasoning, query, earlier: query_with_reasoning(reasoning, query),
-    "history": query_with_history,
-}
-
 _DOCID = re.compile(r"^\W*doc(?:ument)?[\s_]*(?:id)?\s*[:#]?\s*", re.IGNORECASE)
 
 
@@ -54,6 +45,8 @@ class RunView:
 
     def __init__(self, toolbox: Toolbox, reasoning: str | None):
         self.question, self.limits = toolbox.question, toolbox.agent.limits
+        self.sent: dict[TextName, str] = {}
+        """What the retriever read in place of the query of the latest search, by the name of the text."""
         self._toolbox, self._reasoning = toolbox, reasoning
 
     @property
@@ -61,16 +54,15 @@ class RunView:
         """The ids of the documents that result lists of earlier turns showed, each once, in order."""
         return list(dict.fromkeys(self._toolbox.seen.values()))
 
-    def sent(self, query: str) -> str:
-        """What the retriever is sent for a query: itself, or with reasoning or history, as ``search_with`` says."""
-        text = _SEARCH_TEXTS[self._toolbox.agent.search_with]
-        # with reasoning and history it may be any length
-        return text(self.question, self._reasoning, query, list(self._toolbox.queries))[:LONGEST_QUERY]
+    def search(self, query: str, k: int) -> list[Hit]:
+        """The retriever's best ``k`` documents; a failure is one of the run.
 
-    def search(self, sent: str, k: int) -> list[Hit]:
-        """The retriever's best ``k`` documents; a failure is one of the run."""
-        with retriever_failures(f"search for {sent!r}", passing=RetrieverError):
-            (hits,) = self._toolbox.retriever.search([sent], k)
+        The retriever is told what it may read beside the query: the question, this turn's reasoning, earlier searches.
+        """
+        with retriever_failures(f"search for {query!r}", passing=RetrieverError):
+            asked = self._toolbox.asked(query, self._reasoning)
+            self.sent = {name: text_of(name, asked) for name in self._toolbox.texts_read}
+            (hits,) = self._toolbox.retriever.search([asked], k)
         return hits
 
     def opened(self, docid: str) -> str:
@@ -101,19 +93,26 @@ class Toolbox:
         self.agent, self.question = agent, task.question
         self.tools = {tool.name: tool for tool in agent.own_tools()}
         self.form = agent.tool_protocol.form
-        self.queries: dict[str, None] = {}  # what was searched for in earlier turns, each once, in order
+        self.texts_read = texts_read(retriever.describe())
+        self.before: list[list[Call]] = []  # the calls of earlier turns
         self.seen: dict[str, str] = {}  # the ids that were shown, by how they were
 
     async def run(self, calls: list[ToolCall], reasoning: str | None = None) -> list[Call]:
         """Runs the calls of one turn at once, and returns them in order; ``reasoning`` was written before them."""
         # `seen` changes after all have run: a turn's calls are written before any of their outputs
         done = list(await asyncio.gather(*(self._one(call, index, reasoning) for index, call in enumerate(calls))))
+        # the list itself: the loop adds to it what it refused of this turn
+        self.before.append(done)
         for call in done:
-            if call.hits is not None and call.executed is not None:
-                self.queries[call.executed["query"]] = None
             for hit in call.hits or []:
                 self.seen |= {escape_control_tokens(hit.docid): hit.docid, hit.docid: hit.docid}
         return done
+
+    def asked(self, query: str, reasoning: str | None) -> Asked:
+        """A query of this turn, with the run that led to it."""
+        named = NEED_TITLES.intersection(self.texts_read)
+        title = (lambda docid: self.texts(docid, self.agent.limits.snippet_tokens)[0]) if named else None
+        return asked_in_run(query, self.question, reasoning, self.before, title)
 
     async def _one(self, call: ToolCall, index: int, reasoning: str | None) -> Call:
         parsed = read_call(call, form=self.form, tools=[*self.tools.values()])
@@ -130,17 +129,21 @@ class Toolbox:
         began, tool = time.perf_counter(), self.tools[parsed.means or ""]
         try:
             with retriever_failures(f"tool {tool.name!r}", passing=(ToolRefusal, RetrieverError)):
-                result = _checked(tool.run(parsed.values, RunView(self, reasoning)), parsed.values)
+                view = RunView(self, reasoning)
+                result = _checked(tool.run(parsed.values, view), parsed.values)
         except ToolRefusal as refusal:
             return refused(call, str(refusal))
         text, longest = result.text, tool.longest_output
         if longest is not None and len(text) > longest:
             text = f"{text[:longest]}\n(Cut off: {len(text) - longest:,} of {len(text):,} characters are left out.)"
+        executed = parsed.values if result.executed is None else result.executed
+        if result.hits is not None and view.sent:
+            executed = {**executed, "sent": view.sent}
         return Call(
             id=call.id,
             tool=parsed.tool,
             arguments=parsed.arguments,
-            executed=parsed.values if result.executed is None else result.executed,
+            executed=executed,
             output=escape_control_tokens(text),
             hits=result.hits,
             docid=result.docid,

@@ -21,9 +21,10 @@ from lrat_sim.behaviour.resample import RESAMPLES, Indices, TaskResamples, Value
 from lrat_sim.errors import InputError
 from lrat_sim.formats import Entry, read_any, recognise
 from lrat_sim.grading.rules import judge_by_rules
-from lrat_sim.mining.episodes import episodes, query_in
+from lrat_sim.mining.episodes import episodes
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Call, Trajectory, VerdictState
+from lrat_sim.retrieval.query_text import query_in
 from lrat_sim.success import run_success, task_success
 
 By = Literal["run", "agent", "retriever"]

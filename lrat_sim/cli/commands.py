@@ -42,7 +42,6 @@ def list_names() -> None:
     from lrat_sim.retrieval.registry import GROUP
 
     kinds = {str(kind): {name: catalog.about(kind, name) for name in catalog.names(kind)} for kind in catalog.KINDS}
-    kinds["retrievers"] = {}
     for point in sorted(entry_points(group=GROUP)):
         try:
             spec = find_spec(point.module)
@@ -51,6 +50,7 @@ def list_names() -> None:
         # the first sentence of the module, of which nothing is imported
         source = Path(spec.origin).read_text("utf-8") if spec is not None and spec.origin else ""
         kinds["retrievers"][point.name] = catalog.first_sentence(ast.get_docstring(ast.parse(source)) or "")
+    kinds["retrievers"] = dict(sorted(kinds["retrievers"].items()))
     kinds["tools"] = {name: catalog.first_sentence(tool.about(name)) for name in tool.known_tools()}
     kinds["formats of trajectories"] = {name: format_named(name).title for name in FORMATS}
     kinds["formats of pairs"] = {name: form.title for name, form in PAIR_FORMATS.items()}

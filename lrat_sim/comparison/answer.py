@@ -7,6 +7,7 @@ from typing import Any
 
 from lrat_sim.comparison.paired import LEVEL, Estimate, Paired
 from lrat_sim.comparison.record import Comparison, Pairing
+from lrat_sim.retrieval.query_text import PLAIN
 from lrat_sim.tables import interval, number, percent
 
 Described = Mapping[str, Any]
@@ -17,6 +18,7 @@ _LENGTH, _QUERY_LENGTH = "text length in tokens", "query length in tokens"
 _SHARED = {
     "max_length": _LENGTH,
     "max_query_length": _QUERY_LENGTH,
+    "query_text": "query text",
     "query_prompt": "query prompt",
     "document_prompt": "document prompt",
     "dtype": "vector precision",
@@ -143,6 +145,8 @@ def _settings(described: Described) -> dict[str, set[Any]]:
     for part in _parts(described):
         for key, what in _SHARED.items():
             value = part.get(key, part.get("max_length") if key == "max_query_length" else None)
+            if key == "query_text" and "query_prompt" in part:  # an encoder does not say that it reads the query alone
+                value = value or PLAIN
             if isinstance(value, str | int) and part.get("kind") != "rerank":  # whose length is that of a pair
                 settings.setdefault(what, set()).add(value)
     return settings

@@ -19,6 +19,7 @@ from msgspec import Struct
 from lrat_sim.agent.calls import tool_of
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.records import Call, Hit, Trajectory, Turn, VerdictState
+from lrat_sim.retrieval.query_text import query_in, query_of
 from lrat_sim.retrieval.result_format import BROWSE, SEARCH
 
 States = Mapping[tuple[int, int], VerdictState]
@@ -113,17 +114,9 @@ def executed_search(turn: int, position: int, call: Call) -> ExecutedSearch:
     )
 
 
-def query_in(arguments: object) -> str | None:
-    """The query among a call's arguments, the first where there are several; None where there is none."""
-    query = arguments.get("query") if isinstance(arguments, dict) else None
-    if isinstance(query, list):
-        query = query[0] if query else None
-    return query if isinstance(query, str) else None
-
-
 def queries(turn: Turn) -> Iterator[str]:
     """The queries of the searches that ran in a turn."""
-    return (query_in(call.executed) or query_in(call.arguments) or "" for call in turn.calls if call.is_search)
+    return (query_of(call) for call in turn.calls if call.is_search)
 
 
 def browse_at(run: Trajectory, turn: int, position: int, docid: str) -> Browse:

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct, structs
 
+from lrat_sim.corpus.documents import Corpus
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.mining import guards
 from lrat_sim.mining.episodes import ExecutedSearch, States, is_silent
@@ -28,16 +29,17 @@ from lrat_sim.mining.rules import (
     LENGTHS,
     NEGATIVES,
     POSITIVES,
-    QUERIES,
     SEARCHES,
     WALKS,
     Candidates,
     Counts,
     ListedDocument,
+    query_text,
 )
 from lrat_sim.mining.usefulness import BY_READING, USEFULNESS, AnalysedRun
 from lrat_sim.mining.weights import WEIGHTS, PairNumbers
 from lrat_sim.records import GradeState, Negative, Pair, Provenance, Trajectory, VerdictState, decode, encode
+from lrat_sim.retrieval.query_text import PLAIN, QUERY_TEXTS, texts_read
 
 if TYPE_CHECKING:
     from lrat_sim.retrieval.vectors import Encoder
@@ -90,6 +92,7 @@ def label(
     accepted ones.
     """
     counts, outcome = Counts({("runs", "read"): 1}), grade or "ungraded"
+    counts.update(("asked_with", name) for name in texts_read(run.retriever) or [PLAIN])
     left_out: str | None = None
     if run.status == "error":
         left_out = "error"
@@ -120,7 +123,7 @@ def label(
             for reason, docids in unlabelled.items():
                 counts["unlabelled", reason] += len(docids - {browse.docid})
             share = verdicts.get((browse.turn, browse.call), BrowseVerdict("unjudged")).share
-            pair = _pair(run, candidates.search, browse, satisfied, recipe)
+            pair = _pair(run, candidates.search, browse, satisfied, recipe, corpus)
             rows.append(msgspec.json.encode(UnfinishedPair(pair, taken, outcome, share)))
     return rows, counts
 
@@ -160,7 +163,7 @@ def _positives(
     search, left_out = candidates.search, None
     if not SEARCHES[recipe.searches](run, search.turn):
         left_out = "search_left_out"
-    elif not candidates.blank_query and not (search.query and QUERIES[recipe.query](run, search).strip()):
+    elif not candidates.blank_query and not search.query:
         left_out = "no_query"
     if left_out is not None:
         counts["browses", left_out] += sum(map(len, candidates.opened))
@@ -182,8 +185,19 @@ def _positives(
     return positives
 
 
-def _pair(run: Trajectory, search: ExecutedSearch, browse: Browse, satisfied: bool, recipe: MiningRecipe) -> Pair:
+def _pair(
+    run: Trajectory,
+    search: ExecutedSearch,
+    browse: Browse,
+    satisfied: bool,
+    recipe: MiningRecipe,
+    corpus: Container[str] | None,
+) -> Pair:
     """The pair, as far as the run alone tells."""
+
+    def title(docid: str) -> str:
+        return corpus.document(docid).title if isinstance(corpus, Corpus) and docid in corpus else ""
+
     canary = run.extra.get("canary")
     provenance = Provenance(
         task=run.task_id,
@@ -198,7 +212,9 @@ def _pair(run: Trajectory, search: ExecutedSearch, browse: Browse, satisfied: bo
         canary=canary if isinstance(canary, str) else None,
     )
     return Pair(
-        query=QUERIES[recipe.query](run, search),
+        query=query_text(recipe.query_text, run, search, title if recipe.needs_titles else None),
+        query_text=recipe.query_text,
+        search=None if recipe.query_text == PLAIN else search.query,
         positive=browse.docid,
         negatives=[],
         weight=1.0,
@@ -384,6 +400,7 @@ class PairAssembler:
             **sections,
             recipe=recipe,
             recipe_fingerprint=recipe.fingerprint,
+            asked_with={name: counts["asked_with", name] for name in QUERY_TEXTS if counts["asked_with", name]},
             runs=list(runs),
             judge=judge,
             trajectories=counts["runs", "read"],

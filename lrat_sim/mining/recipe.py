@@ -9,10 +9,11 @@ from msgspec import Meta, field, structs
 
 from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint
-from lrat_sim.mining.rules import LENGTHS, NEGATIVES, POSITIVES, QUERIES, SEARCHES, WALKS, Parallel, check_name
+from lrat_sim.mining.rules import LENGTHS, NEGATIVES, POSITIVES, SEARCHES, WALKS, Parallel, check_name
 from lrat_sim.mining.usefulness import NEED_ANSWERS, USEFULNESS
 from lrat_sim.mining.weights import WEIGHTS
 from lrat_sim.records import GradeState
+from lrat_sim.retrieval.query_text import NEED_TITLES, PLAIN, TextName
 from lrat_sim.settings import NotNegative, Positive, Settings, Whole
 
 
@@ -68,7 +69,6 @@ _NAMED_RULES: dict[str, Mapping[str, Any]] = {
     "walk": WALKS,
     "searches": SEARCHES,
     "positives": POSITIVES,
-    "query": QUERIES,
     "length": LENGTHS,
     "weight": WEIGHTS,
 }
@@ -99,7 +99,7 @@ class MiningRecipe(Settings, frozen=True):
     negatives: Annotated[
         list[NegativeRule], Meta(description="Where negatives come from; the first rule to take a document keeps it.")
     ] = field(default_factory=lambda: [NegativeRule()])
-    query: Annotated[str, Meta(description=f"What text is the query: {', '.join(QUERIES)}.")] = "search"
+    query_text: Annotated[TextName, Meta(description="What a retriever that is trained on the pairs reads.")] = PLAIN
     silent: Annotated[
         Literal["drop", "unweighted"],
         Meta(description="What to do with a useful document after which the agent wrote nothing."),
@@ -141,6 +141,11 @@ class MiningRecipe(Settings, frozen=True):
         """Whether pairs depend on verdicts."""
         by_verdict = {"redundant", "hard", "rejected"}.intersection(source.rule for source in self.negatives)
         return self.positives != "browsed" or self.useful != "judged" or self.weight == "judge" or bool(by_verdict)
+
+    @property
+    def needs_titles(self) -> bool:
+        """Whether queries name the documents that earlier searches found."""
+        return self.query_text in NEED_TITLES
 
     @property
     def fingerprint(self) -> str:

@@ -64,6 +64,7 @@ class MiningReport(Struct, frozen=True, kw_only=True):
     judge: str | None = None  # whose verdicts counted, None where the latest of any did
     trajectories: int
     mined: int
+    asked_with: dict[str, int] = {}  # runs by the query text that their retriever read, which may be another
     left_out: dict[str, int]  # runs that were not mined
     searches: int
     searches_with_pairs: int

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from lrat_sim.errors import InputError
 from lrat_sim.grading.relevance import Browse
@@ -22,11 +22,10 @@ from lrat_sim.mining.episodes import (
     States,
     browse_at,
     executed_search,
-    queries,
 )
 from lrat_sim.mining.usefulness import AnalysedRun
 from lrat_sim.records import Call, Trajectory, VerdictState
-from lrat_sim.text import query_with_history, query_with_reasoning
+from lrat_sim.retrieval.query_text import PLAIN, TextName, asked_in_run, text_of
 
 Parallel = Literal["latest", "every"]
 
@@ -111,20 +110,18 @@ SEARCHES: Mapping[str, Callable[[Trajectory, int], bool]] = {
 """From a run and a search's turn to whether that search counts: all do, or those in a third of the run's turns."""
 
 
-def history(run: Trajectory, search: ExecutedSearch) -> str:
-    """Question, reasoning, query, and the queries of earlier turns (ITER)."""
-    earlier = dict.fromkeys(query for turn in run.turns[: search.turn] for query in queries(turn) if query)
-    return query_with_history(run.question, run.turns[search.turn].reasoning, search.query, list(earlier))
+def query_text(
+    name: TextName, run: Trajectory, search: ExecutedSearch, title: Callable[[str], str] | None = None
+) -> str:
+    """The query of a pair: what a retriever that reads this text read, or would have read, of the search.
 
+    ``title`` gives a document's title, which some texts name.
+    """
+    if name == PLAIN:
+        return search.query
+    before = [turn.calls for turn in run.turns[: search.turn]]
+    return text_of(name, asked_in_run(search.query, run.question, run.turns[search.turn].reasoning, before, title))
 
-QUERIES: Mapping[str, Callable[[Trajectory, ExecutedSearch], str]] = {
-    "search": lambda run, search: search.query,
-    "first_asked": lambda run, search: search.requested,
-    # the reasoning before the search, followed by the query (AgentIR)
-    "reasoning_and_search": lambda run, search: query_with_reasoning(run.turns[search.turn].reasoning, search.query),
-    "history": history,
-}
-"""The query of a pair: what was sent to the retriever, what the agent asked for first, or more of the run."""
 
 LENGTHS: Mapping[str, Callable[[Browse], int]] = {
     "tokens": lambda browse: browse.length,
@@ -258,7 +255,8 @@ def since_useful(run: AnalysedRun, verdicts: States, parallel: Parallel, counts:
                 for docid, state in states.items()
                 if docid not in useful
             ]
-            yield Candidates(search=lists[0], opened=belonging, listed=listed, blank_query=True)
+            asked = structs.replace(lists[0], query=lists[0].requested)
+            yield Candidates(search=asked, opened=belonging, listed=listed, blank_query=True)
         if useful:
             lists, rejected_before = [], []
 

@@ -73,7 +73,8 @@ def mine_run(
         folder: where the files go; by default the first run folder.
         judge: whose verdicts count: a judge's name, or a judge, which first judges what it has not; the rule judge
             does so in the same pass. By default the latest verdicts of any.
-        corpus: the documents that count; by default all do. Needed for the guard ``near_positive``.
+        corpus: the documents that count; by default all do. Needed for the guard ``near_positive``, and where the
+            query text names documents.
         encoder: for that guard; by default the one that the recipe names.
         processes: that read, judge by rules and mine; the result is the same. A script that asks for more than 1 needs
             the usual ``if __name__ == "__main__"``.
@@ -102,6 +103,10 @@ def mine_run(
     if recipe.needs_grades:
         _require(paths, GRADES, "grades", "grade its answers first (lrat-sim grade)")
     answers = {path: _answers(path) if recipe.needs_answers else {} for path in paths}
+    if recipe.needs_titles and corpus is None:
+        raise InputError(
+            f"the query text {recipe.query_text!r} names documents, whose titles are not in the runs; give the corpus."
+        )
     near = recipe.guards.near_positive
     if near is not None and encoder is None and corpus is not None:
         from lrat_sim.retrieval.encoder import SentenceEncoder

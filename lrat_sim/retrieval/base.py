@@ -14,6 +14,7 @@ from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, LratSimError, RetrieverError
 from lrat_sim.records import Document, Hit, Task
+from lrat_sim.retrieval.query_text import PLAIN, TextName, text_of
 
 
 class Retriever(ABC):
@@ -30,7 +31,8 @@ class Retriever(ABC):
 
         Args:
             queries: any texts; an empty one, or one without a known word, has an empty result or an arbitrary one
-                of score 0, never an error.
+                of score 0, never an error.  Those of an agent are :class:`~lrat_sim.retrieval.query_text.Asked`, texts
+                that also know the question, the reasoning and the earlier searches of their run.
             k: how many hits a query, 1 or more; fewer come where the corpus holds fewer.
 
         Returns:
@@ -72,10 +74,14 @@ class Retriever(ABC):
 
 
 class LocalRetriever(Retriever):
-    """A retriever that holds its corpus; a subclass implements :meth:`rank` and says what :meth:`describe` returns."""
+    """A retriever that holds its corpus; a subclass implements :meth:`rank` and says what :meth:`describe` returns.
+
+    A ``query_text`` in the description names what it reads of a search, which :meth:`reads` gives.
+    """
 
     def __init__(self, corpus: Corpus, description: dict[str, Any]):
         self.corpus, self._description, self._ids = corpus, description, corpus.ids()
+        self._query_text: TextName = description.get("query_text", PLAIN)
 
     def describe(self) -> dict[str, Any]:
         """See :meth:`Retriever.describe`."""
@@ -89,6 +95,10 @@ class LocalRetriever(Retriever):
     @abstractmethod
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The search itself, with ``k`` between 1 and the size of the corpus."""
+
+    def reads(self, query: str) -> str:
+        """What this retriever reads of a query; one that is made of others hands them the query as it came."""
+        return text_of(self._query_text, query)
 
     def document(self, docid: str) -> Document:
         """See :meth:`Retriever.document`."""

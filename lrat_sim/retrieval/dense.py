@@ -7,9 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 
+from lrat_sim import catalog
 from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import RetrieverError
@@ -18,7 +20,8 @@ from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.hardware import Device, device_named, gains_from_bf16
 from lrat_sim.retrieval.index import ensure_index, read_card
-from lrat_sim.retrieval.registry import takes_settings
+from lrat_sim.retrieval.query_text import PLAIN, QueryText, described_text
+from lrat_sim.retrieval.registry import is_recipe, own_options, takes_settings, trained_text
 from lrat_sim.retrieval.vectors import (
     Candidates,
     Encoder,
@@ -41,14 +44,34 @@ _REMEMBERED_QUERIES = 4096
 _Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
 
 
-class DenseSettings(Settings, frozen=True, kw_only=True):
-    """Settings of ``dense``."""
+class LoadSettings(Settings, frozen=True, kw_only=True):
+    """How the files of an encoder are read, where they do not say it themselves, or something else."""
 
     model: Annotated[str | None, Meta(description="Folder or hub id; by default all-MiniLM-L6-v2.")] = None
+    revision: Annotated[str | None, Meta(description="Commit, tag or branch on the hub.")] = None
+    pooling: Annotated[
+        Literal["last", "mean", "cls"] | None,
+        Meta(description="Which tokens make the vector; needed for a model without sentence-transformers files."),
+    ] = None
+    causal: Annotated[bool | None, Meta(description="Whether a token sees only those before it.")] = None
+    end_token: Annotated[
+        str | None, Meta(description="Token that ends every text; appended where the tokenizer does not.")
+    ] = None
+    padding_side: Annotated[Literal["left", "right"] | None, Meta(description="Where short texts are padded.")] = None
+    weights: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None,
+        Meta(description="Precision of the weights, by default float32; in half precision, all is computed in it."),
+    ] = None
+
+
+class DenseSettings(LoadSettings, frozen=True, kw_only=True):
+    """Settings of ``dense``."""
+
     max_length: Annotated[_Length | None, Meta(description="Tokens of a text; by default at most 512.")] = None
     max_query_length: Annotated[_Length | None, Meta(description="Tokens of a query, if not max_length.")] = None
     query_prompt: Annotated[str | None, Meta(description="Put before each query; by default the model's own.")] = None
     document_prompt: Annotated[str | None, Meta(description="Put before documents; by default the model's own.")] = None
+    query_text: QueryText = None
     # auto takes that of an existing index, else bfloat16 where the machine multiplies in it
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], Meta(description="Documents' precision.")] = "auto"
     index: IndexKind = "exact"
@@ -76,7 +99,7 @@ class DenseRetriever(LocalRetriever):
         filled = [index for index, query in enumerate(queries) if query.strip()]
         if not filled:
             return results
-        vectors = np.stack([self._query(queries[index]) for index in filled])
+        vectors = np.stack([self._query(self.reads(queries[index])) for index in filled])
         for index, vector, rows in zip(filled, vectors, self._candidates(vectors, k), strict=True):
             results[index] = self.best(rows, exact_scores(self._vectors, rows, vector), k)
         return results
@@ -98,6 +121,7 @@ def open_dense(
     """Opens ``dense``; each model has a folder of its own under ``indexes``, by its name and where it lies."""
     from lrat_sim.retrieval.encoder import SentenceEncoder  # not needed by vectors of another kind, and slow to load
 
+    settings = with_own_options(settings)
     model = settings.model or str(minilm_folder())
     name, suffix = model.replace("/", "--"), ""
     if Path(model) == minilm_folder():
@@ -105,6 +129,10 @@ def open_dense(
     elif Path(model).is_dir():  # several models may lie in folders of one name
         path = Path(model).resolve()
         name, suffix = path.name, f"-{fingerprint(str(path))[:8]}"
+    read = {field: getattr(settings, field) for field in (*LoadSettings.__struct_fields__, "query_text")}
+    how = {field: value for field, value in read.items() if field != "model" and value not in (None, PLAIN)}
+    if how:  # the same model read in another way has another index
+        suffix += f"-{fingerprint(how)[:8]}"
     folder = indexes / f"dense-{name}{suffix}"
     dtype: Any = settings.dtype
     if dtype == "auto":
@@ -114,9 +142,25 @@ def open_dense(
             dtype = "bfloat16" if gains_from_bf16(device_named(settings.device)) else "float32"
     encoder = SentenceEncoder(model, settings, dtype)
     return open_vectors(
-        {"kind": "dense", "model": name}, corpus, folder, encoder, settings.index, settings.device,
+        {"kind": "dense", "model": name, **described_text(settings.query_text)},
+        corpus, folder, encoder, settings.index, settings.device,
         shard_rows=settings.shard_rows, progress=progress,
     )  # fmt: skip
+
+
+def with_own_options(settings: DenseSettings) -> DenseSettings:
+    """Settings with what the model's own recipe says where they say nothing; see :func:`own_options`.
+
+    Raises:
+        InputError: they give another query text than the one that the model was trained on.
+    """
+    text = trained_text(settings.model, "dense", settings.query_text)
+    given = {**msgspec.structs.asdict(settings), "query_text": text}
+    if is_recipe(given["model"] or ""):
+        given["model"] = None  # the name of a recipe, which names the model
+    own = own_options(settings.model, "dense")
+    missing = {field: value for field, value in own.items() if given.get(field) is None}
+    return catalog.checked({**given, **missing}, DenseSettings, None, f"the recipe of {settings.model}")
 
 
 def open_vectors(

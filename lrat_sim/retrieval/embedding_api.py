@@ -19,6 +19,7 @@ from lrat_sim.models.retry import failure
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.connection import send
 from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
+from lrat_sim.retrieval.query_text import QueryText, described_text
 from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.schemas import read_token
 from lrat_sim.retrieval.vectors import IndexKind, Matrix, ShardRows
@@ -37,6 +38,7 @@ class EmbeddingApiSettings(Settings, frozen=True, kw_only=True):
     api_key_env: Annotated[str | None, Meta(description="Variable with the key, if not the provider's usual.")] = None
     query_prompt: Annotated[str, Meta(description="Put before each query.")] = ""
     document_prompt: Annotated[str, Meta(description="Put before each document.")] = ""
+    query_text: QueryText = None
     max_length: Annotated[Whole, Meta(description="Tokens of a text that are sent; the rest is cut off.")] = 512
     batch_size: Annotated[Whole, Meta(description="Texts per request.")] = 64
     attempts: Annotated[Whole, Meta(description="Tries per request.")] = 6
@@ -130,7 +132,8 @@ def open_embedding_api(
     folder = indexes / f"embedding-api-{settings.model.replace('/', '--')}"
     try:
         return open_vectors(
-            {"kind": "embedding-api"}, corpus, folder, ApiEncoder(settings), settings.index,
+            {"kind": "embedding-api", **described_text(settings.query_text)},
+            corpus, folder, ApiEncoder(settings), settings.index,
             shard_rows=settings.shard_rows, progress=progress,
         )  # fmt: skip
     except RetrieverError as error:

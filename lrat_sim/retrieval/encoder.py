@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec import structs
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.util import is_sentence_transformer_model
+from tokenizers.processors import Sequence, TemplateProcessing
+from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import reading
-from lrat_sim.retrieval.dense import DenseSettings
+from lrat_sim.progress import console
+from lrat_sim.retrieval.dense import DenseSettings, LoadSettings, with_own_options
 from lrat_sim.retrieval.hardware import device_named
 from lrat_sim.retrieval.vectors import Dtype, Matrix
 
@@ -27,20 +34,33 @@ LONGEST = 512  # tokens of a text, where neither settings nor model say less; th
 QUERY_PROMPTS = ("query",)
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
+_POOLING = {"last": "lasttoken", "mean": "mean", "cls": "cls"}
+
 
 class SentenceEncoder:
     """Encodes documents in batches, in bf16 if asked to, and queries one by one in fp32, since a batch rounds each of
     its rows differently than another batch would."""
 
     def __init__(self, model: str, settings: DenseSettings | None = None, dtype: Dtype = "float32"):
-        settings = settings or DenseSettings()
-        self.device, self.dtype = device_named(settings.device), dtype
-        self._model = load_model(model, self.device)
+        settings = settings or with_own_options(DenseSettings(model=model))
+        model = settings.model or model
+        half = settings.weights not in (None, "float32")
+        self.device, self.dtype = device_named(settings.device), settings.weights if half else dtype
+        self._autocast = self.dtype == "bfloat16" and not half
+        self._model = load_model(model, self.device, how=settings)
         self._max_length = self._model.max_seq_length = self._length(model, settings.max_length)
         self._max_query_length = settings.max_query_length and self._length(model, settings.max_query_length)
         own = prompt_of(self._model, *QUERY_PROMPTS), prompt_of(self._model, *DOCUMENT_PROMPTS)
         self._query_prompt = own[0] if settings.query_prompt is None else settings.query_prompt
         self._document_prompt = own[1] if settings.document_prompt is None else settings.document_prompt
+        how = ("causal", "end_token", "padding_side")
+        self._loaded = {field: value for field in how if (value := getattr(settings, field)) is not None}
+        _say(model, {
+            f"{kind} prompt": (prompt or None, used)
+            for kind, prompt, used in zip(
+                ("query", "document"), own, (self._query_prompt, self._document_prompt), strict=True
+            )
+        })  # fmt: skip
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text
 
     def identity(self) -> dict[str, Any]:
@@ -50,6 +70,7 @@ class SentenceEncoder:
         return {
             "weights": weights_fingerprint(self._model),
             "modules": [type(part).__name__ for part in parts],
+            **self._loaded,
             "pooling": [part.get_config_dict() for part in parts if type(part).__name__ == "Pooling"],
             "vocabulary": fingerprint(tokenizer.get_vocab()),
             "query_prompt": self._query_prompt,
@@ -62,7 +83,7 @@ class SentenceEncoder:
     def documents(self, texts: list[str]) -> Matrix:
         """See :meth:`Encoder.documents`."""
         kind = torch.device(self.device).type
-        with self._lock, torch.autocast(kind, dtype=torch.bfloat16, enabled=self.dtype == "bfloat16"):
+        with self._lock, torch.autocast(kind, dtype=torch.bfloat16, enabled=self._autocast):
             self._model.max_seq_length = self._max_length
             vectors = self._model.encode_document(
                 texts, prompt=self._document_prompt, batch_size=256 if kind == "cuda" else 32, show_progress_bar=False
@@ -86,14 +107,102 @@ class SentenceEncoder:
         return wanted or min(own or LONGEST, LONGEST)
 
 
-def load_model(model: str | Path, device: str, *, attention: str | None = None) -> SentenceTransformer:
-    """The encoder in a folder, read without network, or by its hub id; ``attention`` is as transformers names it."""
-    # a checkpoint in half precision is widened: in it a training step of 1e-6 would be lost
-    with loading(model, "model", "a sentence-transformers folder", attention) as options:
-        loaded = SentenceTransformer(str(model), device=device, **options).float()
+def load_model(
+    model: str | Path, device: str, *, attention: str | None = None, how: LoadSettings | None = None
+) -> SentenceTransformer:
+    """The encoder in a folder, read without network, or by its hub id or the name of its recipe.
+
+    Where its files say something else than ``how``, they are overruled, and a line on the terminal says so.
+
+    Args:
+        model: the folder, the hub id or the recipe, of which all counts but the precision of the weights.
+        device: where it computes.
+        attention: its attention, as transformers names it.
+        how: what its files do not say, or say otherwise.
+
+    Raises:
+        InputError: it cannot be loaded, or has no sentence-transformers files and ``how`` names no pooling.
+    """
+    if how is None:
+        own = with_own_options(DenseSettings(model=str(model)))
+        how, prompts = structs.replace(own, weights=None), {"query": own.query_prompt, "document": own.document_prompt}
+        model = model if isinstance(model, Path) else own.model or model
+    else:
+        prompts = {}
+    # a checkpoint in half precision is widened by default: in it a training step of 1e-6 would be lost
+    with loading(model, "model", "a sentence-transformers folder", attention, how.revision) as options:
+        loaded = _read(str(model), device, how, options).to(getattr(torch, how.weights or "float32"))
+        loaded.prompts |= {name: prompt for name, prompt in prompts.items() if prompt is not None}
+        _overrule(str(model), loaded, how)
         with half_for_flash(device, attention):
             loaded.encode("a trial", show_progress_bar=False)  # parts that do not fit together fail only here
         return loaded
+
+
+def _read(model: str, device: str, how: LoadSettings, options: dict[str, Any]) -> SentenceTransformer:
+    which = {name: options[name] for name in ("revision", "local_files_only") if name in options}
+    if is_sentence_transformer_model(model, **which):
+        return SentenceTransformer(model, device=device, **options)
+    if how.pooling is None:
+        AutoConfig.from_pretrained(model, **which)  # what is no model at all is refused as such
+        raise InputError(
+            f"the model {model} has no sentence-transformers files (modules.json), so that nothing says how its tokens "
+            f"become a vector; name its recipe, as in lrat-0.6b:model={model}, or give pooling=last, mean or cls."
+        )
+    # what sentence-transformers would guess has no Normalize, and for some decoders another pooling
+    parts = [
+        Transformer(
+            model,
+            model_kwargs={**which, **options.get("model_kwargs", {})},
+            processor_kwargs=dict(which),
+            config_kwargs=dict(which),
+        )
+    ]
+    parts += [Pooling(parts[0].get_embedding_dimension(), _POOLING[how.pooling]), Normalize()]
+    return SentenceTransformer(modules=parts, device=device)
+
+
+def _overrule(model: str, loaded: SentenceTransformer, how: LoadSettings) -> None:
+    """Sets what ``how`` says, and says where the model's files differ."""
+    parts: list[Any] = list(loaded)
+    tokenizer: Any = loaded.tokenizer
+    differs: dict[str, tuple[Any, Any]] = {}
+    if how.pooling is not None:
+        for part in parts:
+            if isinstance(part, Pooling) and part.pooling_mode != _POOLING[how.pooling]:
+                differs["pooling"] = part.pooling_mode, _POOLING[how.pooling]
+                part.pooling_mode = _POOLING[how.pooling]
+    if how.padding_side is not None:
+        differs["padding side"] = tokenizer.padding_side, how.padding_side
+        tokenizer.padding_side = how.padding_side
+    if how.causal is not None:
+        backbone: Any = loaded.transformers_model
+        backbone.config.is_causal = how.causal  # by which the mask is made; where there is none, the layers decide
+        for module in backbone.modules():
+            if hasattr(module, "is_causal"):
+                module.is_causal = how.causal
+    if how.end_token is not None:
+        _end_with(tokenizer, how.end_token, model)
+    _say(model, differs)
+
+
+def _end_with(tokenizer: Any, token: str, model: str) -> None:
+    """Makes a tokenizer end every text with a token, a text that is cut off too; many do so by themselves."""
+    number = tokenizer.convert_tokens_to_ids(token)
+    if number is None or number == tokenizer.unk_token_id:
+        raise InputError(f"the tokenizer of {model} has no token {token!r}; correct end_token.")
+    if tokenizer("a").input_ids[-1] == number:
+        return
+    backend = tokenizer.backend_tokenizer
+    ending = TemplateProcessing(single=f"$A {token}", pair=f"$A $B {token}", special_tokens=[(token, number)])
+    backend.post_processor = Sequence([*filter(None, [backend.post_processor]), ending])
+
+
+def _say(model: str, differs: dict[str, tuple[Any, Any]]) -> None:
+    """Says where what is used is not what the model's own files say (None: nothing)."""
+    parts = [f"{what} {used!r} ({own!r} there)" for what, (own, used) in differs.items() if own not in (None, used)]
+    if parts:
+        console.print(f"{model}: used otherwise than its files say: {', '.join(parts)}", markup=False, soft_wrap=True)
 
 
 def half_for_flash(device: str, attention: str | None) -> torch.autocast:
@@ -102,7 +211,9 @@ def half_for_flash(device: str, attention: str | None) -> torch.autocast:
 
 
 @contextmanager
-def loading(model: str | Path, kind: str, wanted: str, attention: str | None = None) -> Iterator[dict[str, Any]]:
+def loading(
+    model: str | Path, kind: str, wanted: str, attention: str | None = None, revision: str | None = None
+) -> Iterator[dict[str, Any]]:
     """A context in which another library loads a model; yields the options to load it with.
 
     Whatever the library raises becomes an :class:`InputError` that calls the model ``kind`` and asks for ``wanted``.
@@ -112,6 +223,8 @@ def loading(model: str | Path, kind: str, wanted: str, attention: str | None = N
         raise InputError(f"there is no model folder {model}; give an existing one, or a hub id.")
     problem, remedy = f"the {kind} {model} cannot be loaded", f"give {wanted}, or a hub id that can be reached"
     options: dict[str, Any] = {"local_files_only": local}
+    if revision is not None and not local:
+        options["revision"] = revision
     if attention is not None:
         problem += f" with attn_implementation {attention!r}"
         remedy = f"leave attn_implementation out, install what it needs, or {remedy}"

@@ -9,6 +9,9 @@ ones stand in this project's ``pyproject.toml``)::
 It is called as ``open_mine(corpus, indexes, progress=progress, **options)`` and returns a
 :class:`~lrat_sim.retrieval.base.Retriever`; ``indexes`` is the folder for what it wants to keep.  With
 :func:`takes_settings` its options are the fields of a settings record.
+
+A :class:`RetrieverRecipe` gives a retriever with its options a name: a file ``retrievers/NAME.yaml``, such as those of
+published models.  A model folder may hold one, ``retriever.yaml``, which says how that model is searched with.
 """
 
 from __future__ import annotations
@@ -18,23 +21,36 @@ from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
 
+from lrat_sim import catalog
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.query_text import TextName
 from lrat_sim.settings import Settings
 
 GROUP = "lrat_sim.retrievers"
+
+OWN_RECIPE = "retriever.yaml"
+"""The recipe within a model folder."""
 
 _MODEL_FILES = ("modules.json", "config.json")
 
 S = TypeVar("S", bound=Settings)
 R = TypeVar("R", bound=Retriever)
+
+
+class RetrieverRecipe(Settings, frozen=True, kw_only=True):
+    """A retriever with options, as a file in retrievers/ describes it."""
+
+    retriever: Annotated[str, Meta(description="The kind: dense, rerank, hybrid, ...")]
+    options: Annotated[dict[str, Any], Meta(description="Its options by name.")] = {}
 
 
 def open_retriever(
@@ -43,9 +59,10 @@ def open_retriever(
     """Opens a retriever over a corpus; its index is built if missing, opened if it fits, refused if it differs.
 
     Args:
-        spec: a name (``bm25``), a name with options (``bm25:k1=1.2,b=0.75``), the members of a fusion
-            (``hybrid:bm25+dense``), or the folder of an encoder (``runs/a/model``, which is ``dense`` with that
-            model; options may follow after a colon).
+        spec: a name (``bm25``), or that of a recipe (``qwen3-embedding-0.6b``), with options
+            (``bm25:k1=1.2,b=0.75``), the members of a fusion (``hybrid:bm25+dense``), or the folder of a model
+            (``runs/a/model``, which is ``dense`` with that model where the folder's own recipe does not say another
+            kind; options may follow after a colon).
         corpus: the documents to rank.
         indexes: folder of the indexes, one subfolder each.
         progress: told how far the building of an index is.
@@ -84,20 +101,22 @@ def open_retriever(
 def check_retriever(spec: str | Path) -> None:
     """Refuses a spec that :func:`open_retriever` would, as far as its grammar and name tell; opens nothing."""
     _refuse_secrets(str(spec))
-    name, _ = parse_spec(str(spec))
+    name, options = parse_spec(str(spec))
+    _refuse_secrets(options)
     if name not in _entry_points():
         raise UnknownName("retriever", name, known_retrievers())
 
 
 def known_retrievers() -> list[str]:
-    """The names that :func:`open_retriever` accepts, sorted."""
-    return sorted(_entry_points())
+    """The names that :func:`open_retriever` accepts, sorted: those of code, and those of recipes."""
+    return sorted({*_entry_points(), *catalog.names("retrievers")})
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """A spec as a name and options, whose values stay texts; see :func:`open_retriever` for the grammar."""
+    """A spec as the name of a kind and its options, whose values stay texts but for those of a recipe; see
+    :func:`open_retriever` for the grammar."""
     if _is_folder(spec):
-        return "dense", {"model": _model_folder(spec)}
+        return _of_folder(spec, {})
     name, _, rest = spec.partition(":")
     if name == "hybrid" and rest and not rest.partition("=")[0].isidentifier():
         return name, {"members": rest}
@@ -107,7 +126,50 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
         if not equals or not key.strip().isidentifier():
             raise InputError(f"the retriever {spec!r} has {part!r} where an option should stand; write name=value.")
         options[key.strip()] = value.strip()
-    return ("dense", {"model": _model_folder(name), **options}) if _is_folder(name) else (name, options)
+    if _is_folder(name):
+        return _of_folder(name, options)
+    if name in _entry_points() or not is_recipe(name):
+        return name, options
+    recipe = catalog.load("retrievers", name, RetrieverRecipe)
+    return recipe.retriever, {**recipe.options, **options}
+
+
+def is_recipe(name: str) -> bool:
+    """Whether a name is that of a recipe, or the path of one."""
+    return name in catalog.names("retrievers") or (name.endswith(".yaml") and Path(name).is_file())
+
+
+def own_options(model: str | Path | None, kind: str = "dense") -> dict[str, Any]:
+    """The options that a model's own recipe gives for a kind of retriever: that within its folder, or the one by whose
+    name the model is given; none where there is no recipe."""
+    name = "" if model is None else str(model)
+    path = Path(name) / OWN_RECIPE
+    if not name or not (path.is_file() or is_recipe(name)):
+        return {}
+    recipe = catalog.load("retrievers", str(path) if path.is_file() else name, RetrieverRecipe)
+    return recipe.options if recipe.retriever == kind else {}
+
+
+def trained_text(model: str | Path | None, kind: str, asked: TextName | None) -> TextName | None:
+    """The query text that a model of a kind is asked with: the one that it was trained on, where its recipe says that.
+
+    Raises:
+        InputError: ``asked``, which is wanted, is another.
+    """
+    trained: Any = own_options(model, kind).get("query_text")
+    if trained is not None and asked not in (None, trained):
+        raise InputError(
+            f"the model {model} was trained on the query text {trained!r} and is to be asked with {asked!r}; leave "
+            "query_text out, or take another model."
+        )
+    return asked or trained
+
+
+def _of_folder(folder: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    kind, path = "dense", Path(_model_folder(folder)) / OWN_RECIPE
+    if path.is_file():  # what opens it reads the options there, in whichever way it was given the folder
+        kind = catalog.load("retrievers", str(path), RetrieverRecipe).retriever
+    return kind, {"model": folder, **options}
 
 
 def takes_settings(
@@ -146,7 +208,7 @@ def _refuse_secrets(given: str | dict[str, Any]) -> None:
 
 def _is_folder(name: str) -> bool:
     # a name wins over a folder that happens to be called the same in the working directory
-    return Path(name).is_dir() and ("/" in name or name not in _entry_points())
+    return Path(name).is_dir() and ("/" in name or name not in known_retrievers())
 
 
 def is_model_folder(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
+import msgspec
 from msgspec import Meta, Struct
 
 from lrat_sim.artifact import fingerprint
@@ -20,14 +21,16 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever, check_search, corpora_of, ranked
 from lrat_sim.retrieval.connection import Connection, sentence_of
+from lrat_sim.retrieval.query_text import PLAIN, QueryText, TextName, described_text, text_of, texts_read
 from lrat_sim.retrieval.registry import takes_settings
-from lrat_sim.retrieval.schemas import FINGERPRINT_HEADER, SearchAnswer, ServerCard, read_token
+from lrat_sim.retrieval.schemas import FINGERPRINT_HEADER, AskedBody, SearchAnswer, ServerCard, read_token
 from lrat_sim.settings import Positive, Settings, Whole
 
 _QUERIES_AT_ONCE = 256  # queries per request, at most; the server may allow fewer
 _WITH_TEXT = 20  # up to so many hits a query come with their texts, since an agent is shown them all
 
 S = TypeVar("S", bound=Struct)
+Q = TypeVar("Q", bound=str | AskedBody)
 
 
 class RemoteSettings(Settings, frozen=True, kw_only=True):
@@ -36,6 +39,7 @@ class RemoteSettings(Settings, frozen=True, kw_only=True):
     url: Annotated[str, Meta(description="The server's root, as http://127.0.0.1:8000.")]
     protocol: Annotated[Literal["lrat-sim", "search-r1"], Meta(description="The server's protocol.")] = "lrat-sim"
     token_env: Annotated[str | None, Meta(description="Environment variable with the server's token, if any.")] = None
+    query_text: Annotated[QueryText, Meta(description="What is sent to a server of search-r1.")] = None
     timeout: Annotated[Positive, Meta(description="Seconds per try.")] = 60.0
     attempts: Annotated[Whole, Meta(description="Tries per request.")] = 5
 
@@ -73,9 +77,11 @@ class RemoteRetriever(Retriever):
             raise InputError(f"k is {k}, and the search server at {self._connection.url} gives {limits.k} at most.")
         results: list[list[Hit]] = []
         most = max(1, min(_QUERIES_AT_ONCE, limits.queries, limits.hits // k))
-        for part in _parts(queries, most, limits.body // 2):
+        # the rest of a run is sent to a retriever that reads it, and to no other
+        asked = list(map(AskedBody.of, queries)) if texts_read(self.card.retriever) else list(map(str, queries))
+        for part in _parts(asked, most, limits.body // 2):
             body = {"queries": part, "k": k, "text": k <= _WITH_TEXT}
-            answer = self._checked(self._connection.ask("/search", body), SearchAnswer)
+            answer = self._checked(self._connection.ask("/search", msgspec.to_builtins(body)), SearchAnswer)
             if len(answer.results) != len(part):
                 problem = f"gave {len(answer.results)} lists of hits for {len(part)} queries; is it lrat-sim serve?"
                 raise self._connection.failure(problem)
@@ -124,8 +130,8 @@ class SearchR1Retriever(Retriever):
     """A server that speaks Search-R1's protocol, which tells nothing of itself and gives documents only as hits: so a
     document is what a search brought, and the retriever's identity is its address."""
 
-    def __init__(self, connection: Connection):
-        self._connection, self._cache = connection, DocumentCache(1 << 28)
+    def __init__(self, connection: Connection, query_text: TextName | None = None):
+        self._connection, self._cache, self._query_text = connection, DocumentCache(1 << 28), query_text
 
     def close(self) -> None:
         """See :meth:`Retriever.close`."""
@@ -133,13 +139,15 @@ class SearchR1Retriever(Retriever):
 
     def describe(self) -> dict[str, Any]:
         """The address and the protocol; the corpus and the ranking behind them are unknown."""
-        return {"kind": "remote", "protocol": "search-r1", "url": self._connection.url}
+        own = described_text(self._query_text)
+        return {"kind": "remote", "protocol": "search-r1", "url": self._connection.url, **own}
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`Retriever.search`; no score is taken as 1 / rank, no id as the fingerprint of the contents."""
         check_search(queries, k)
         results = []
-        for part in _parts(queries, _QUERIES_AT_ONCE):
+        texts = [text_of(self._query_text or PLAIN, query) for query in queries]
+        for part in _parts(texts, _QUERIES_AT_ONCE):
             response = self._connection.ask("/retrieve", {"queries": part, "topk": k, "return_scores": True})
             lists = self._connection.read(response, _Answer, "does not speak Search-R1's protocol").result
             if len(lists) != len(part):
@@ -180,12 +188,12 @@ class SearchR1Retriever(Retriever):
         return Document(id=str(docid), title=title, text=text)
 
 
-def _parts(queries: Sequence[str], most: int, room: float = float("inf")) -> Iterator[list[str]]:
+def _parts(queries: Sequence[Q], most: int, room: float = float("inf")) -> Iterator[list[Q]]:
     """The queries in requests of at most so many queries and, beyond a single one, so many bytes."""
-    part: list[str] = []
+    part: list[Q] = []
     left = room
     for query in queries:
-        size = len(json.dumps(query)) + 2
+        size = len(json.dumps(msgspec.to_builtins(query))) + 2
         if part and (len(part) == most or size > left):
             yield part
             part, left = [], room
@@ -231,12 +239,14 @@ def open_remote(
 ) -> Retriever:
     """Opens ``remote``; ``corpus`` is that of the task set, if there is one: the server must rank the same."""
     search_r1 = settings.protocol == "search-r1"
+    if settings.query_text is not None and not search_r1:
+        raise InputError("query_text is for a server of Search-R1; lrat-sim serve knows what its retriever reads.")
     url = settings.url.rstrip("/").removesuffix("/retrieve") if search_r1 else settings.url
     token = read_token(settings.token_env)
     connection = Connection(url, token=token, timeout=settings.timeout, attempts=settings.attempts)
     try:
         if search_r1:
-            retriever = SearchR1Retriever(connection)
+            retriever = SearchR1Retriever(connection, settings.query_text)
             retriever.search(["what is there"], 1)
             return retriever
         card = connection.read(connection.ask("/describe"), ServerCard, "is not lrat-sim serve")

@@ -21,7 +21,8 @@ from lrat_sim.records import Hit, Task
 from lrat_sim.retrieval.base import LocalRetriever, Retriever, ranked
 from lrat_sim.retrieval.encoder import half_for_flash, loading, weights_fingerprint
 from lrat_sim.retrieval.hardware import Device, device_named
-from lrat_sim.retrieval.registry import open_retriever, takes_settings
+from lrat_sim.retrieval.query_text import QueryText, TextName, described_text
+from lrat_sim.retrieval.registry import open_retriever, takes_settings, trained_text
 from lrat_sim.settings import Settings, Whole
 
 _REMEMBERED_QUERIES = 4096
@@ -38,6 +39,7 @@ class RerankSettings(Settings, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=8, le=1_000_000_000)] | None,
         Meta(description="Tokens of query and document together; by default the model's own limit."),
     ] = None
+    query_text: QueryText = None
     device: Device = "auto"
 
 
@@ -47,14 +49,18 @@ class RerankRetriever(LocalRetriever):
     A document is read as it is indexed: title, line break, text.  An empty query keeps the order of the base.
     """
 
-    def __init__(self, corpus: Corpus, base: Retriever, scorer: Scorer, depth: int = 50):
-        super().__init__(corpus, {"kind": "rerank", "base": base.describe(), "depth": depth, **scorer.identity})
-        self.base, self.scorer, self.depth = base, scorer, depth
+    def __init__(
+        self, corpus: Corpus, base: Retriever, scorer: Scorer, depth: int = 50, query_text: TextName | None = None
+    ):
+        own = {"depth": depth, **scorer.identity, **described_text(query_text)}
+        super().__init__(corpus, {"kind": "rerank", "base": base.describe(), **own})
+        self.base, self.scorer, self.depth, self.query_text = base, scorer, depth, query_text
 
     def for_task(self, task: Task) -> RerankRetriever:
         """See :meth:`Retriever.for_task`; passed on to the base."""
         base = self.base.for_task(task)
-        return self if base is self.base else RerankRetriever(self.corpus, base, self.scorer, self.depth)
+        same = base is self.base
+        return self if same else RerankRetriever(self.corpus, base, self.scorer, self.depth, self.query_text)
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
@@ -66,7 +72,7 @@ class RerankRetriever(LocalRetriever):
             return hits[:k]
         docids = tuple(sorted(hit.docid for hit in hits))  # so that equal sets are scored in equal batches
         texts = tuple(passage_text(self.corpus.document(docid)) for docid in docids)
-        return ranked(list(zip(self.scorer.scores(query, texts), docids, strict=True)), k)
+        return ranked(list(zip(self.scorer.scores(self.reads(query), texts), docids, strict=True)), k)
 
 
 class Scorer:
@@ -120,4 +126,5 @@ def open_rerank(
     model = load_cross_encoder(settings.model, device_named(settings.device), max_length=settings.max_length)
     scorer = Scorer(model, folder.resolve().name if folder.is_dir() else settings.model)
     base = open_retriever(settings.base, corpus, indexes, progress=progress)
-    return RerankRetriever(corpus, base, scorer, settings.depth)
+    text = trained_text(settings.model, "rerank", settings.query_text)
+    return RerankRetriever(corpus, base, scorer, settings.depth, text)

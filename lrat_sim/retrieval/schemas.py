@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from lrat_sim.errors import InputError
 from lrat_sim.keys import read_key
+from lrat_sim.retrieval.query_text import Asked, EarlierSearch
 from lrat_sim.retrieval.result_format import LONGEST_NAME, LONGEST_QUERY
 from lrat_sim.settings import Positive, Settings, Whole
 
@@ -31,12 +32,41 @@ class ServerLimits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Fa
     seconds: Annotated[Positive, Meta(description="Seconds for the head of a request, and then for its body.")] = 30.0
 
 
+class AskedBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A query with the run that it comes from (:class:`~lrat_sim.retrieval.query_text.Asked`), for a retriever that
+    reads more than the query."""
+
+    query: str
+    question: str
+    reasoning: str | None = None
+    earlier: list[EarlierSearch] = []
+    after_failure: bool = False
+
+    @classmethod
+    def of(cls, query: str) -> AskedBody | str:
+        """A query as it is sent: a text where it comes from no run."""
+        if not isinstance(query, Asked):
+            return query
+        return cls(
+            query=str(query), question=query.question, reasoning=query.reasoning, earlier=list(query.earlier),
+            after_failure=query.after_failure,
+        )  # fmt: skip
+
+    def asked(self) -> Asked:
+        """The query as a retriever is handed it."""
+        return Asked(
+            self.query, question=self.question, reasoning=self.reasoning, earlier=self.earlier,
+            after_failure=self.after_failure,
+        )  # fmt: skip
+
+
 class SearchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``POST /search``: one ``query`` or a list of ``queries``; ``snippet_tokens`` adds to each hit its title and so
+    """``POST /search``: one ``query`` or a list of ``queries``, each a text or an :class:`AskedBody`;
+    ``snippet_tokens`` adds to each hit its title and so
     many first tokens of its text, ``text`` title and whole text."""
 
-    query: str | None = None
-    queries: list[str] | None = None
+    query: str | AskedBody | None = None
+    queries: list[str | AskedBody] | None = None
     k: Annotated[int, Meta(ge=1)] = 10
     snippet_tokens: Annotated[int, Meta(ge=1, le=8192)] | None = None
     text: bool = False

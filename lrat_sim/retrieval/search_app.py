@@ -1,7 +1,8 @@
 """Any retriever over HTTP: our own endpoints, Search-R1's, and MCP.
 
 ======================  ==============================================================================================
-``POST /search``        ``{queries | query, k, snippet_tokens, text}`` -> ``{results: [[{docid, score, rank, …}]]}``
+``POST /search``        ``{queries | query, k, snippet_tokens, text}`` -> ``{results: [[{docid, score, rank, …}]]}``;
+                        a query is a text, or an object with the question, the reasoning and the earlier searches
 ``GET /document/ID``    ``{id, title, text}``; the id percent-encoded
 ``GET /describe``       what is served: the retriever, its fingerprint, the limits; also ``GET /``
 ``GET /health``         ``{status: ok}``, without a token
@@ -101,7 +102,9 @@ def search_app(
         body = read_body(await request.body(), SearchBody)
         if (body.query is None) == (body.queries is None):
             raise Refused(422, "the body has neither or both of `query` and `queries`; give one of them.")
-        lists = await service.search([body.query] if body.query is not None else body.queries or [], body.k)
+        given = [body.query] if body.query is not None else body.queries or []
+        queries = [query if isinstance(query, str) else query.asked() for query in given]
+        lists = await service.search(queries, body.k)
 
         def with_texts(hit: Hit) -> SearchHit:
             texts: dict[str, str] = {}

@@ -47,13 +47,14 @@ def fit_share(pairs: Iterable[Pair], dataset: Dataset, base: Retriever) -> float
         base: the encoder before training.
     """
     positives: defaultdict[str, set[str]] = defaultdict(set)
+    plain: dict[str, str] = {}  # whatever the encoder reads, BM25 gets the query that ran
     for pair in pairs:
         if pair.satisfied and (pair.query in positives or len(positives) < _QUERIES):
             positives[pair.query].add(pair.positive)
+            plain.setdefault(pair.query, pair.query if pair.search is None else pair.search)
     if not positives:
         return 0.0
-    queries = [*positives]
-    lists = [member.search(queries, _DEPTH) for member in (base, opened("bm25", dataset))]
+    lists = [base.search([*plain], _DEPTH), opened("bm25", dataset).search([*plain.values()], _DEPTH)]
     found = {share: fmean(_reciprocal_ranks(positives, lists, share)) for share in _SHARES}
     return max(_SHARES, key=lambda share: (found[share], -share))
 

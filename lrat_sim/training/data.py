@@ -66,19 +66,21 @@ class PairDataset:
 
     A pair whose positive the agent rejected (``satisfied`` false) is passed over and counted as ``rejected``.
     ``development`` holds the pairs of the questions that are held out, ``examples`` the rest; ``fingerprint`` is of all
-    in their order; ``steps`` counts the batches of all epochs.
+    in their order; ``steps`` counts the batches of all epochs.  ``query_text`` names what their queries are.
     """
 
     def __init__(self, pairs: Iterable[Pair], corpus: Corpus, settings: TrainingSettings):
         self.corpus, self.settings = corpus, settings
         self.rejected = 0
         digest = hashlib.sha256()
+        texts: dict[str, None] = {}
         examples: list[tuple[Example, str]] = []
         for number, pair in enumerate(pairs, start=1):
             if not pair.satisfied:
                 self.rejected += 1
                 continue
             digest.update(encode(pair) + b"\n")
+            texts[pair.query_text] = None
             examples.append((self._example(f"pair {number} (query {pair.query!r})", pair), pair.provenance.task))
         self.fingerprint = digest.hexdigest()[:16]
         if not examples:
@@ -87,6 +89,12 @@ class PairDataset:
                 f"{why} to train on; mine trajectories that browse documents, by a recipe that suits what agents write "
                 "(mine-read needs no reasoning)."
             )
+        if len(texts) > 1:
+            raise InputError(
+                f"the queries of the pairs are of several texts ({', '.join(texts)}), of which a retriever is asked "
+                "with one; mine them all by recipes with the same query_text."
+            )
+        (self.query_text,) = texts
         held_out = _held_out({question for _, question in examples}, settings)
         self.examples = [example for example, question in examples if question not in held_out]
         self.development = [example for example, question in examples if question in held_out]

@@ -55,6 +55,8 @@ class TrainingRecord(Struct, frozen=True, kw_only=True):
     losses: list[StepLoss]
     seconds: float
     kind: str = "encoder"
+    query_text: str = "query"  # what the queries of the pairs are, and what the model is to be asked with
+    base_query_text: str = "query"
     development: list[Measured] = []
     kept_step: int | None = None  # whose weights these are
     rejected: int = 0  # pairs that were passed over since the agent rejected their document

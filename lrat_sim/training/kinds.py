@@ -44,6 +44,7 @@ class Encoder:
         names = {"query": QUERY_PROMPTS, "document": DOCUMENT_PROMPTS}
         self._prompts = {task: prompt_of(self.model, *known) for task, known in names.items()}
         self._lengths = lengths(self.model, settings)
+        self.query_length = self._lengths["query"]
 
     def collate(self, examples: list[Example]) -> Batch:
         """Queries and documents under the model's own prompts, each distinct document once."""
@@ -205,3 +206,5 @@ class Reranker:
 Trainee = Encoder | Reranker
 
 KINDS: dict[str, type[Encoder] | type[Reranker]] = {"encoder": Encoder, "reranker": Reranker}
+RETRIEVERS = {"encoder": "dense", "reranker": "rerank"}
+"""The retriever that searches with each kind of model."""

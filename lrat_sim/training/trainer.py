@@ -14,7 +14,8 @@ import torch
 import transformers
 from filelock import FileLock, Timeout
 
-from lrat_sim.artifact import ensure_folder, replacing
+from lrat_sim import catalog
+from lrat_sim.artifact import ensure_folder, replacing, write_text
 from lrat_sim.corpus.dataset import dataset_name
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
@@ -22,6 +23,8 @@ from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.encoder import quiet
 from lrat_sim.retrieval.hardware import best_device
+from lrat_sim.retrieval.query_text import PLAIN
+from lrat_sim.retrieval.registry import OWN_RECIPE, own_options
 from lrat_sim.retrieval.rerank import load_cross_encoder
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.distributed import is_main, join, process_count, wait_for_all
@@ -37,7 +40,7 @@ from lrat_sim.training.folder import (
     mean_losses,
     settle,
 )
-from lrat_sim.training.kinds import KINDS, Trainee
+from lrat_sim.training.kinds import KINDS, RETRIEVERS, Encoder, Trainee
 from lrat_sim.training.loop import BEST, History, fit
 from lrat_sim.training.model import check_tokenizer, load_weights, make_trainable, mix
 from lrat_sim.training.precision import compute_dtype
@@ -67,8 +70,8 @@ def train(
     Args:
         pairs: read once, in order.
         corpus: holds every positive and negative.
-        base_model: a sentence-transformers folder, or a hub id. A reranker's may be an encoder
-            (``all-MiniLM-L6-v2``), which gets a new output.
+        base_model: a sentence-transformers folder, a hub id, or the name of a retriever's recipe. A reranker's may be
+            an encoder (``all-MiniLM-L6-v2``), which gets a new output.
         settings: the recipe; for a reranker ``train-reranker``, with ``in_batch_negatives`` off, since it scores a
             document only with the queries it was mined for.
         folder: where the model goes; must not exist, be empty, or hold this very model.
@@ -78,7 +81,8 @@ def train(
         progress: told (steps done, all steps, the mean loss of the last ones in words).
 
     Returns:
-        ``folder``: weights in safetensors, ``README.md`` (the model card) and ``training.json`` (the record).
+        ``folder``: weights in safetensors, ``README.md`` (the model card), ``training.json`` (the record) and
+        ``retriever.yaml``, by which the model is asked with the query text of its pairs wherever it is used.
 
     Raises:
         InputError: the pairs, the base model or a setting cannot be used, the folder holds something else, another
@@ -87,6 +91,7 @@ def train(
     """
     join()
     dataset = PairDataset(pairs, corpus, settings)
+    base_text = _text_of_base(base_model, dataset, kind)
     fingerprints = {
         "kind": kind,
         "pairs": dataset.fingerprint,
@@ -141,8 +146,9 @@ def train(
                 if settings.base_share:
                     mix(trainee.model, KINDS[kind](base_model, dataset, settings).model, settings.base_share)
                 trainee.save(unfinished / "model")
+                _save_recipe(unfinished / "model", trainee, base_model)
                 seconds = time.monotonic() - started
-                settle(unfinished / "model", folder, _record(trainee, base_model, wanted, history, seconds))
+                settle(unfinished / "model", folder, _record(trainee, base_model, base_text, wanted, history, seconds))
         except Timeout as error:
             raise InputError(f"{folder} is being trained by another process; wait for it or choose another.") from error
         finally:
@@ -151,6 +157,32 @@ def train(
         discard(unfinished)
     wait_for_all()
     return folder
+
+
+def _text_of_base(base_model: str | Path, dataset: PairDataset, kind: str) -> str:
+    """The query text that the base model reads.
+
+    That a base which reads the query alone learns to read more is how AgentIR and ITER are made; anything else would
+    unlearn what the base was trained for, and is refused.
+    """
+    text = str(own_options(base_model, RETRIEVERS[kind]).get("query_text", PLAIN))
+    if text not in (PLAIN, dataset.query_text):
+        raise InputError(
+            f"the base model {base_model} was trained on the query text {text!r}, and the pairs have "
+            f"{dataset.query_text!r}; mine with query_text={text}, or start from another base."
+        )
+    return text
+
+
+def _save_recipe(folder: Path, trainee: Trainee, base_model: str | Path) -> None:
+    """Writes how the model is to be asked into its folder."""
+    retriever = RETRIEVERS[trainee.kind]
+    kept = {name: value for name, value in own_options(base_model, retriever).items() if name == "causal"}
+    text = trainee.dataset.query_text
+    # a query of its own length, since it holds more than a query
+    length = {"max_query_length": trainee.query_length} if isinstance(trainee, Encoder) and text != PLAIN else {}
+    own = {"retriever": retriever, "options": {"query_text": text, **length, **kept}}
+    write_text(folder / OWN_RECIPE, catalog.dump_yaml(own))
 
 
 def teacher_scores(
@@ -175,19 +207,21 @@ def teacher_scores(
 
 
 def _record(
-    trainee: Trainee, base_model: str | Path, wanted: dict[str, Any], history: History, seconds: float
+    trainee: Trainee, base_model: str | Path, base_text: str, wanted: dict[str, Any], history: History, seconds: float
 ) -> TrainingRecord:
     dataset, device = trainee.dataset, best_device()
     return TrainingRecord(
         identity=wanted,
         base_model=str(base_model),
-        base_name=base_name(base_model),
+        base_name=base_name(own_options(base_model, RETRIEVERS[trainee.kind]).get("model", base_model)),
         dataset=dataset_name(dataset.corpus),
         pairs=len(dataset.examples),
         steps=dataset.steps,
         losses=mean_losses(history.losses),
         seconds=seconds,
         kind=trainee.kind,
+        query_text=dataset.query_text,
+        base_query_text=base_text,
         development=history.development,
         kept_step=history.best.step if history.best else dataset.steps,
         rejected=dataset.rejected,

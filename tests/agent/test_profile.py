@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from lrat_sim import catalog
 from lrat_sim.agent.profile import AgentSettings, Limits, Sampling, load_agent
 from lrat_sim.agent.tools import TOOLS
 from lrat_sim.errors import InputError, UnknownName
@@ -133,3 +134,48 @@ def test_a_bare_no_of_yaml_is_the_setting_no(tmp_path):
     path.write_text("model: openai/m\npass_reasoning: no\n")
     assert load_agent(str(path)).pass_reasoning == "no"
     assert load_agent(str(path), {"pass_reasoning": "inline"}).pass_reasoning == "inline"
+
+
+SETTINGS = {  # tools, k, snippet and document tokens, turns
+    "lrat": (("search", "get_document"), 10, 64, 512, 50),
+    "iter": (("search", "get_document"), 10, 64, 512, 50),
+    "iter-collect": (("deduplicated_search", "get_document"), 10, 64, 512, 50),
+    "agentir": (("search", "get_document"), 5, 512, 6000, 100),
+    "agentir-search": (("search",), 5, 512, 512, 100),
+    "browsecomp-plus": (("search",), 5, 512, 512, 100),
+    "browsecomp-plus-documents": (("search", "get_document"), 5, 512, 1_000_000, 100),
+    "search-r1": (("passages",), 3, 64, 512, 50),
+}
+
+
+def test_every_published_setting_has_a_case():
+    files = [name for name in catalog.names("recipes") if name.startswith("setting-")]
+    assert files == sorted(f"setting-{name}" for name in SETTINGS)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("profile", ["tongyi-deepresearch", "gpt-oss", "openai-tools", "react-text"])
+def test_a_published_setting_is_laid_over_any_profile(profile, name):
+    plain, agent = load_agent(profile), load_agent(f"{profile}+{name}")
+    limits = agent.limits
+    shown = (agent.tools, limits.k, limits.snippet_tokens, limits.document_tokens, limits.turns)
+    assert shown == SETTINGS[name]
+    assert agent.name == f"{profile}+{name}"
+    assert (agent.model, agent.protocol, agent.prompt, agent.base_url) == (
+        plain.model, plain.protocol, plain.prompt, plain.base_url
+    )  # fmt: skip
+    assert agent.list_queries == ("each" if name.startswith("agentir") else "first")
+    own = {"iter": 0.6, "iter-collect": 0.85}
+    assert agent.sampling.temperature == own.get(name, plain.sampling.temperature)
+    assert agent.window == (100_000 if name == "lrat" else plain.window)
+
+
+def test_options_go_before_a_setting_and_an_unknown_one_is_refused():
+    assert load_agent("openai-tools+lrat:limits.k=3").limits.k == 3
+    assert load_agent("mine=openai-tools+lrat", {"limits.k": 4}).limits.k == 4
+    assert load_agent("mine=openai-tools+lrat").name == "mine"
+    with pytest.raises(UnknownName, match="setting-nosuch"):
+        load_agent("openai-tools+nosuch")
+    with pytest.raises(InputError, match="the simulated agent uses search and get_document"):
+        load_agent("simulated+browsecomp-plus")
+    assert load_agent("simulated+lrat").limits.k == 10

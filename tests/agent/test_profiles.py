@@ -111,7 +111,6 @@ OTHER = {
     "empty_content": "none",
     "list_queries": "each",
     "session_header": "X-Other",
-    "search_with": "history",
     "provider": {"top_k": 3},
     "sampling.temperature": 0.1,
     "sampling.top_p": 0.2,

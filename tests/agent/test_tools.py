@@ -11,9 +11,10 @@ from lrat_sim.agent.protocols import PROTOCOLS
 from lrat_sim.agent.tools import MOST_CALLS, Toolbox, texts_of
 from lrat_sim.errors import RetrieverError
 from lrat_sim.mining.episodes import episodes
-from lrat_sim.mining.rules import QUERIES
+from lrat_sim.mining.rules import query_text
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Task, Trajectory, Turn
+from lrat_sim.retrieval.query_text import QUERY_TEXTS, text_of
 from lrat_sim.retrieval.result_format import LONGEST_QUERY
 from lrat_sim.text import first_tokens
 
@@ -57,12 +58,14 @@ def test_a_search_shows_ids_titles_and_first_tokens(tools, scripted):
 
 
 def test_a_query_of_megabytes_is_not_searched_for_and_reasoning_of_megabytes_is_cut(scripted):
-    tools = toolbox(scripted.Tiny(), search_with="reasoning")
+    reading = scripted.Tiny()
+    reading.describe = lambda: {"query_text": "agentir"}
+    tools = toolbox(reading)
     (done,) = run(tools, call("search", {"query": "lamp" * 1_000_000}))
     assert (done.executed, done.hits) == (None, None)
     assert "4,000,000 characters" in done.output
     (done,) = asyncio.run(tools.run([call("search", {"query": "lighthouse"})], "Brindle " * 1_000_000))
-    assert len(done.executed["sent"]) == LONGEST_QUERY
+    assert len(done.executed["sent"]["agentir"]) == LONGEST_QUERY
     assert done.hits
 
 
@@ -206,27 +209,34 @@ def test_what_is_shown_is_harmless_and_what_is_recorded_is_what_was_shown(script
     assert "<answer>" not in refused.output
 
 
-@pytest.mark.parametrize(("search_with", "rule"), [("reasoning", "reasoning_and_search"), ("history", "history")])
-def test_a_search_sends_what_the_miner_writes_as_query(scripted, search_with, rule):
-    """Also with two searches in a turn, and a query that comes again."""
+@pytest.mark.parametrize("name", [name for name in QUERY_TEXTS if name != "query"])
+def test_a_search_sends_what_the_miner_writes_as_query(scripted, name):
+    """Also with two searches in a turn, a query that comes again, and a call that is refused."""
     sent = []
 
     class Listening(scripted.Tiny):
         def search(self, queries, k):
-            sent.extend(queries)
+            sent.extend(text_of(name, query) for query in queries)
             return super().search(queries, k)
 
-    tools = toolbox(Listening(), search_with=search_with)
+        def describe(self):
+            return {**super().describe(), "query_text": name}
+
+    tools = toolbox(Listening())
     turns = []
-    for reasoning, queries in ((None, ["Maren"]), ("Tolls then.", ["tolls", "Maren"]), ("Letters?", ["letters"])):
+    for reasoning, queries in (
+        (None, ["Maren"]), ("Tolls then.", ["tolls", "Maren"]), ("", [""]), ("Letters?", ["letters"])
+    ):  # fmt: skip
         calls = [call("search", {"query": query}, id=query) for query in queries]
         done = asyncio.run(tools.run(calls, reasoning))
         turns.append(Turn(reasoning=reasoning, reasoning_tokens=0, calls=done))
     known = {"agent": {}, "retriever": {}, "status": "answered", "end_reason": "answer", "answer": "Maren"}
     trajectory = Trajectory(id="t", task_id="t", question=QUESTION, sample=0, seed=0, turns=turns, **known)
-    mined = [QUERIES[rule](trajectory, search) for part in episodes(trajectory) for search in part.searches]
-    executed = [done.executed for turn in turns for done in turn.calls]
+    titles = {document.id: document.title for document in scripted.DOCUMENTS}
+    searches = [search for part in episodes(trajectory) for search in part.searches]
+    mined = [query_text(name, trajectory, search, titles.__getitem__) for search in searches]
+    executed = [done.executed for turn in turns for done in turn.calls if done.executed]
     assert sorted(sent) == sorted(mined)  # a turn's calls run at once
-    assert [ran.get("sent", ran["query"]) for ran in executed] == mined
+    assert [ran["sent"] for ran in executed] == [{name: text} for text in mined]
     assert [ran["query"] for ran in executed] == ["Maren", "tolls", "Maren", "letters"]
-    assert len({*mined}) == 4
+    assert len({*mined}) == (3 if name == "agentic-r" else 4)

@@ -134,6 +134,6 @@ def test_answer_begins_with_what_differs_and_with_runs_that_broke(arms, row, com
     assert second.startswith("trained solves ")
     assert comparison.answer == f"{first} {second}"
     assert comparison.setting["text_length"] == {"base": 96, "trained": 128}
-    others = {"base": {}, "trained": {"search_with": "history"}}
+    others = {"base": {}, "trained": {"list_queries": "each"}}
     answer = compared(arms, permutations=50, retrievers=retrievers, others=others).answer
-    assert "search_with (base, oracle: none; trained: 'history')" in answer
+    assert "list_queries (base, oracle: none; trained: 'each')" in answer

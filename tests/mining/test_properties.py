@@ -132,7 +132,7 @@ def test_every_recipe_keeps_its_word(mine, name, case):
             after = run.turn_after(where.browse_turn)
             assert after.reasoning.strip()
             assert pair.length == after.reasoning_tokens
-        if recipe.query == "search":
+        if recipe.query_text == "query":
             assert pair.query == search.executed["query"]
         shown = {hit.docid for turn in run.turns for call in turn.calls for hit in call.hits or ()}
         assert set(negatives) <= (shown if recipe.walk != "since_useful" else shown | set("abcdefgh"))

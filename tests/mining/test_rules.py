@@ -91,17 +91,20 @@ def test_iter_limits_redundant_and_hard_to_three_and_all_to_nine(mine, make, jud
 def test_iter_query_holds_question_reasoning_query_and_earlier_queries(mine, long_run, verdicts):
     pairs, _ = mine([long_run], verdicts, load_recipe("mine-iter"))
     assert [pair.query for pair in pairs if pair.positive == "later"] == [
-        "Question: ?\nReasoning: this says it\nQuery: third\nEarlier queries: first; second"
+        "Main Question: ?\nCurrent Reasoning: this says it\nCurrent Subquery: third\nPrevious Interactions:\n"
+        "Previous SubQuery 1: first\nPrevious SubQuery 2: second"
     ]
-    assert pairs[0].query == "Question: ?\nReasoning: plan\nQuery: first"
+    assert pairs[0].query == (
+        "Main Question: ?\nCurrent Reasoning: plan\nCurrent Subquery: first\nPrevious Interactions: <empty>"
+    )
 
 
-def test_agentir_query_is_reasoning_followed_by_query_and_the_query_alone_without(mine, long_run, verdicts):
+def test_agentir_query_is_reasoning_followed_by_query_and_says_where_there_is_none(mine, long_run, verdicts):
     pairs, _ = mine([long_run], verdicts, load_recipe("mine-agentir"))
     assert {pair.positive: pair.query for pair in pairs} == {
-        "useful": "plan\nfirst",
-        "now": "second",
-        "later": "this says it\nthird",
+        "useful": "Reasoning: plan\n\nQuery: first",
+        "now": "Reasoning: Empty\n\nQuery: second",
+        "later": "Reasoning: this says it\n\nQuery: third",
     }
     paper, _ = mine([long_run], verdicts, load_recipe("mine-paper"))
     assert [(p.positive, p.negatives) for p in pairs] == [(p.positive, p.negatives) for p in paper]

@@ -25,7 +25,7 @@ TABLE = {
         "weights": {"mining": "mine-paper"},
         "recommended": {"mining": "mine-recommended"},
         "shuffled-within": {"mining": "mine-paper", "mining_options": {"shuffle_positives": {"within": "list"}}},
-        "agentir": {"mining": "mine-agentir", "agent_options": {"search_with": "reasoning"}},
+        "agentir": {"mining": "mine-agentir"},
         "reranker": {"kind": "reranker", "mining": "mine-paper", "training": "train-reranker", "rerank": {"depth": 5}},
         "oracle": {"retriever": "oracle"},
     }
@@ -131,8 +131,11 @@ def test_further_arms_and_seeds_only_add(copied, small_world, settings, snapshot
     # trained on the agent's reasoning, and searched with it
     queries = [pair.query for pair in read_records(copied / "world" / "arms" / "agentir" / "pairs.jsonl", Pair)]
     assert all("\n" in query for query in queries)
-    for run, expected in (("agentir", "reasoning"), ("weights", "query")):
-        assert next(read_trajectories(copied / cell.folder / run)).agent["search_with"] == expected
+    for run, expected in (("agentir", "agentir"), ("weights", None)):
+        searched = next(read_trajectories(copied / cell.folder / run))
+        assert searched.retriever.get("query_text") == expected
+        for placed in searched.searches():
+            assert [*placed.call.executed.get("sent", {})] == ([expected] if expected else [])
     table = result.table()
     gains = {row.cells[0]: row.cells[table.columns.index("gain, points")] for row in table.rows}
     assert gains["base"] == ""
@@ -223,8 +226,9 @@ def test_arms_of_the_projects_own_table_are_complete():
     assert {"naive", "filter", "weights", "iter", "agentir", "recommended", "shuffled", "reranker"} <= set(arms)
     assert arms["filter"].recipe().weight == "none"
     assert arms["filter"].recipe().positives == arms["weights"].recipe().positives != arms["naive"].recipe().positives
-    for name, sent, query in (("iter", "history", "history"), ("agentir", "reasoning", "reasoning_and_search")):
-        assert (arms[name].agent_options["search_with"], arms[name].recipe().query) == (sent, query)
+    assert {name: arms[name].recipe().query_text for name in ("iter", "agentir", "weights")} == {
+        "iter": "iter-i7", "agentir": "agentir", "weights": "query"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,11 @@ def test_a_share_of_none_leaves_the_encoder_alone(dataset):
     encoder = Listed(dataset.corpus, ORDER)
     assert with_bm25(dataset, encoder, 0.0) is encoder
     assert with_bm25(dataset, encoder, 0.1).describe()["weights"] == [0.9, 0.1]
+
+
+def test_bm25_gets_the_query_that_ran_where_the_encoder_reads_more(dataset):
+    encoder = Listed(dataset.corpus, ORDER)
+    plain = [pair("lantern", "lantern"), pair("orchard", "orchard")]
+    more = {"query_text": "iter-i7", "search": "lantern"}
+    reading = [pair("violin saddle beacon harbour thimble lantern", "lantern", **more), plain[1]]
+    assert fit_share(reading, dataset, encoder) == fit_share(plain, dataset, encoder) > 0

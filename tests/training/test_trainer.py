@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from transformers import AutoTokenizer, Qwen3Config, Qwen3Model, XLMRobertaConfig, XLMRobertaModel
 from transformers import get_linear_schedule_with_warmup as linear_schedule
 
+from lrat_sim import catalog
 from lrat_sim.corpus import prepare
 from lrat_sim.errors import FingerprintMismatch, InputError
+from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.encoder import load_model
+from lrat_sim.retrieval.query_text import text_of
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.folder import add_figures, read_record
@@ -87,6 +91,43 @@ def test_model_folder_is_whole_and_encodes(trained, tiny_model):
     assert model.max_seq_length == TINY.max_document_length  # documents are read as long as they were trained at
     # what training switches off stays on
     assert (trained / "config.json").read_text() == (tiny_model / "config.json").read_text()
+
+
+def test_a_model_is_asked_with_the_text_of_its_pairs_and_with_no_other(tmp_path, pairs, corpus, tiny_model, trained):
+    plain = {"retriever": "dense", "options": {"query_text": "query"}}
+    assert catalog.read_yaml(trained / "retriever.yaml") == plain
+    reading = [replace(pair, query_text="iter-i7", search="river") for pair in pairs]
+    once = replace(TINY, epochs=1)
+    model = train(reading, corpus, trained, once, tmp_path / "reads" / "model")  # the base reads the query
+    record = read_record(model)
+    assert (record.query_text, record.base_query_text) == ("iter-i7", "query")
+    assert "`iter-i7`" in (model / "README.md").read_text()
+    found = open_retriever(str(model), corpus, tmp_path / "indexes", device="cpu")
+    assert (found.describe()["query_text"], found.describe()["max_query_length"]) == ("iter-i7", TINY.max_query_length)
+    shutil.copytree(model, tmp_path / "bare", ignore=shutil.ignore_patterns("retriever.yaml"))
+    length = f"max_query_length={TINY.max_query_length}"
+    bare = open_retriever(f"{tmp_path / 'bare'}:device=cpu,{length}", corpus, tmp_path / "indexes")
+    assert (
+        found.search(["a river"], 3) == bare.search([text_of("iter-i7", "a river")], 3) != bare.search(["a river"], 3)
+    )
+    with pytest.raises(InputError, match="trained on the query text 'iter-i7' and is to be asked with 'agentir'"):
+        open_retriever(f"{model}:query_text=agentir", corpus, tmp_path / "indexes")
+    with pytest.raises(InputError, match=r"base model .* was trained on the query text 'iter-i7'.* pairs have 'query'"):
+        train(pairs, corpus, model, once, tmp_path / "model")
+    with pytest.raises(InputError, match=r"of several texts \(query, iter-i7\)"):
+        train([*pairs, *reading], corpus, tiny_model, once, tmp_path / "model")
+    assert read_record(train(reading, corpus, model, once, tmp_path / "again")).base_query_text == "iter-i7"
+
+
+def test_training_starts_from_a_recipe(tmp_path, pairs, corpus, tiny_model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "retrievers").mkdir()
+    options = {"model": str(tiny_model), "pooling": "cls", "query_prompt": "search: ", "weights": "bfloat16"}
+    (tmp_path / "retrievers" / "mine.yaml").write_text(catalog.dump_yaml({"retriever": "dense", "options": options}))
+    model = train(pairs, corpus, "mine", replace(TINY, epochs=1), tmp_path / "model")
+    saved = SentenceTransformer(str(model), device="cpu")
+    assert (saved[1].pooling_mode, saved.prompts["query"]) == ("cls", "search: ")
+    assert weights(model)["embeddings.word_embeddings.weight"].dtype == torch.float32
 
 
 def test_files_have_the_umasks_modes_and_the_caller_its_random_state(tmp_path, pairs, corpus, tiny_model):
