@@ -1,7 +1,8 @@
 """Lexical search by BM25, and the words by which it indexes a text.
 
-The score of each word in each document is computed when the index is built, as ``bm25s`` does, and memory-mapped when it
-is searched: a query adds up the lists of its words.  The corpus is counted in shards, of which one must fit in memory.
+The score of each word in each document is computed when the index is built, as ``bm25s`` does, and memory-mapped when
+it is searched: a query adds up the lists of its words.  The corpus is counted in shards, of which one must fit in
+memory.
 """
 
 from __future__ import annotations
@@ -119,15 +120,15 @@ def _memory_mapped(folder: Path, documents: int) -> Scores:
     def scores(query: Sequence[str]) -> npt.NDArray[Any]:
         if not hasattr(local, "total"):
             local.total = np.empty(documents, np.float32)  # a new one for each query would cost as much as its words
-        local.total.fill(0)
+        total: npt.NDArray[np.float32] = local.total
+        total.fill(0)
         for number in (vocabulary[word] for word in query if word in vocabulary):
             start, stop = starts[number : number + 2].tolist()
             # the loop under scipy's product of a sparse matrix and a vector; the product itself copies and allocates
             csc_matvec(
-                documents, 1, np.array([0, stop - start], np.int32), rows[start:stop], values[start:stop], once,
-                local.total,
-            )  # fmt: skip
-        return local.total
+                documents, 1, np.array([0, stop - start], np.int32), rows[start:stop], values[start:stop], once, total
+            )
+        return total
 
     return scores
 
@@ -185,10 +186,10 @@ def _build(folder: Path, corpus: Corpus, settings: Bm25Settings, progress: Progr
         there = np.repeat(place - np.cumsum(own) + own, own) + np.arange(len(word))
         rows[there], values[there] = row + start, rarity[word] * counts / (counts + damping)
         place += own
-        for part in parts:
-            part.unlink()
-    for array in (rows, values):
-        array.flush()
+        for path in parts:
+            path.unlink()
+    for mapped in (rows, values):
+        mapped.flush()
 
 
 def _count(

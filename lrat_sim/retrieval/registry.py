@@ -31,6 +31,7 @@ from lrat_sim.settings import Settings
 
 GROUP = "lrat_sim.retrievers"
 
+_WITH_COMMAS = ("index",)  # options whose values may hold commas, as faiss's factory strings do
 _MODEL_FILES = ("modules.json", "config.json")
 
 S = TypeVar("S", bound=Settings)
@@ -102,11 +103,16 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     if name == "hybrid" and rest and not rest.partition("=")[0].isidentifier():
         return name, {"members": rest}
     options: dict[str, Any] = {}
+    key = ""
     for part in rest.split(",") if rest else ():
+        if key in _WITH_COMMAS and "=" not in part:
+            options[key] += f",{part.strip()}"
+            continue
         key, equals, value = part.partition("=")
         if not equals or not key.strip().isidentifier():
             raise InputError(f"the retriever {spec!r} has {part!r} where an option should stand; write name=value.")
-        options[key.strip()] = value.strip()
+        key = key.strip()
+        options[key] = value.strip()
     return ("dense", {"model": _model_folder(name), **options}) if _is_folder(name) else (name, options)
 
 
