@@ -44,9 +44,9 @@ def open_retriever(
     """Opens a retriever over a corpus; its index is built if missing, opened if it fits, refused if it differs.
 
     Args:
-        spec: a name (``bm25``), a name with options (``bm25:k1=1.2,b=0.75``), the members of a fusion
-            (``hybrid:bm25+dense``), or the folder of an encoder (``runs/a/model``, which is ``dense`` with that
-            model; options may follow after a colon).
+        spec: a name (``bm25``), a name with options (``bm25:k1=1.2,b=0.75``, ``dense:index=IVF64,PQ8``), the members of
+            a fusion (``hybrid:bm25+dense``), or the folder of an encoder (``runs/a/model``, which is ``dense`` with
+            that model; options may follow after a colon).
         corpus: the documents to rank.
         indexes: folder of the indexes, one subfolder each.
         progress: told how far the building of an index is.

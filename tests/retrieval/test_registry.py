@@ -110,3 +110,9 @@ def test_opening_bm25_loads_neither_torch_nor_litellm(corpus, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_factory_string_keeps_its_commas():
+    spec = "dense:index=IVF4096,PQ64,search_parameters=nprobe=32,candidates=200"
+    options = {"index": "IVF4096,PQ64", "search_parameters": "nprobe=32", "candidates": "200"}
+    assert parse_spec(spec) == ("dense", options)
