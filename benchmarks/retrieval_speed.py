@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import importlib.util
 import json
 import lzma
 import os
@@ -82,7 +83,8 @@ def bm25(folder: Path) -> None:
     index.index([tokenize(passage_text(document)) for document in corpus], show_progress=False)
     index.save(folder / "bm25s")
     peer = bm25s.BM25.load(folder / "bm25s", mmap=True, show_progress=False)
-    if peer.backend == "numba":
+    if importlib.util.find_spec("numba"):  # a loaded index keeps to numpy unless told
+        peer.backend = "numba"
         peer.activate_numba_scorer()
     asked = questions()
 
