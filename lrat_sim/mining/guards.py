@@ -77,7 +77,7 @@ class NearPositives:
         self._encode({docid for pair, docids in pairs for docid in (pair.positive, *docids)})
         near: list[set[str]] = []
         for pair, docids in pairs:
-            query = self._encoder.query(pair.query)
+            query = self._encoder.queries([pair.query])[0]
             best = float(query @ self._vectors[pair.positive])
             limit = best - (1 - self._share) * abs(best)  # the share of it, where it is above 0
             near.append({docid for docid in docids if float(query @ self._vectors[docid]) > limit})

@@ -1,7 +1,8 @@
 """Lexical search by BM25, and the words by which it indexes a text.
 
-``bm25s`` computes scores when the index is built and memory-maps them when it is searched.  Scores rest on the
-statistics of the whole corpus, so they do not depend on the cut into shards, of which one must fit in memory.
+The score of each word in each document is computed when the index is built, as ``bm25s`` does, and memory-mapped when
+it is searched: a query adds up the lists of its words.  The corpus is counted in shards, of which one must fit in
+memory.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import bm25s
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 from msgspec import Meta
+from scipy.sparse._sparsetools import csc_matvec
 
 from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.progress import ProgressCallback
@@ -35,7 +36,9 @@ from lrat_sim.settings import NotNegative, Settings, Share
 
 SHARD_ROWS = 1 << 17
 
-# for the words of a query one score a document, shape (documents,); 0 where none occurs
+_COLUMNS = 128  # parts of the corpus whose best scores give the bound below which no document is among the best
+
+# for the words of a query one score a document, shape (documents,), 0 where none occurs; good until the thread's next
 Scores = Callable[[Sequence[str]], npt.NDArray[Any]]
 
 
@@ -60,7 +63,7 @@ class Bm25Retriever(LocalRetriever):
         results = []
         for query in queries:
             scores = self._scores(tokenize(query))
-            rows = np.flatnonzero(scores > 0)
+            rows = _candidates(scores, k)
             results.append(self.best(rows, scores[rows], k))
         return results
 
@@ -86,20 +89,46 @@ def open_bm25(
         return Bm25Retriever(corpus, _rank_bm25(corpus, settings, progress), identity)
     folder = indexes / "bm25"
     ensure_index(folder, identity, lambda folder: _build(folder, corpus, settings, progress))
-    return Bm25Retriever(corpus, _memory_mapped(folder), identity)
+    return Bm25Retriever(corpus, _memory_mapped(folder, len(corpus)), identity)
 
 
-def _memory_mapped(folder: Path) -> Scores:
+def _candidates(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int64]:
+    """The rows of a score above 0 that may be among the best ``k``, ties included: at most a few more than those."""
+    width = len(scores) // _COLUMNS
+    if width < k:
+        return np.flatnonzero(scores > 0)
+    columns = scores[: width * _COLUMNS].reshape(_COLUMNS, width)
+    best = columns.max(axis=0)
+    # k of these maxima, each of other documents, reach this floor, so no document below it is among the best k
+    floor = np.partition(best, width - k)[width - k]
+    if floor == 0:
+        return np.flatnonzero(scores > 0)
+    high = np.flatnonzero(best >= floor)
+    part, column = np.nonzero(columns[:, high] >= floor)
+    rest = np.flatnonzero(scores[width * _COLUMNS :] >= floor) + width * _COLUMNS
+    return np.concatenate([part * width + high[column], rest])
+
+
+def _memory_mapped(folder: Path, documents: int) -> Scores:
     with reading_index(folder):
         vocabulary = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=dict[str, int])
-        shards = [
-            bm25s.BM25.load(shard, mmap=True, load_vocab=False, show_progress=False)
-            for shard in sorted(folder.glob("shard-*"))
-        ]
+        # mapped, but seen as plain arrays: each slice of a memmap would cost as much as a short list of documents
+        rows, values, starts = (np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray) for name in _FILES)
+
+    local, once = threading.local(), np.ones(1, np.float32)
 
     def scores(query: Sequence[str]) -> npt.NDArray[Any]:
-        known = [vocabulary[word] for word in query if word in vocabulary]
-        return np.concatenate([shard.get_scores_from_ids(known) for shard in shards])
+        if not hasattr(local, "total"):
+            local.total = np.empty(documents, np.float32)  # a new one for each query would cost as much as its words
+        total: npt.NDArray[np.float32] = local.total
+        total.fill(0)
+        for number in (vocabulary[word] for word in query if word in vocabulary):
+            start, stop = starts[number : number + 2].tolist()
+            # the loop under scipy's product of a sparse matrix and a vector; the product itself copies and allocates
+            csc_matvec(
+                documents, 1, np.array([0, stop - start], np.int32), rows[start:stop], values[start:stop], once, total
+            )
+        return total
 
     return scores
 
@@ -118,38 +147,49 @@ def _rank_bm25(corpus: Corpus, settings: Bm25Settings, progress: ProgressCallbac
     return lambda query: okapi.get_scores(list(query))
 
 
+_FILES = ("rows", "values", "starts")
+"""By word, one after the other: the documents that hold it and their scores; and where each word's begin."""
+
+
 def _build(folder: Path, corpus: Corpus, settings: Bm25Settings, progress: ProgressCallback | None) -> None:
-    """Counts words shard by shard, then writes the scores of each shard as bm25s would lay them out."""
+    """Counts words shard by shard, then writes the scores of each shard to their places."""
     vocabulary: dict[str, int] = {}
     lengths: list[npt.NDArray[np.int32]] = []
-    holding = np.zeros(0, np.int64)  # documents that hold a word, by word
+    holding: list[npt.NDArray[np.int64]] = []  # documents of each shard that hold a word, by word
     starts = range(0, len(corpus), SHARD_ROWS)
     for shard, start in enumerate(starts):
         postings, counts, length = _count(corpus, start, vocabulary, progress)
-        holding = np.pad(holding, (0, len(vocabulary) - len(holding)))
-        holding += np.bincount(postings >> 32, minlength=len(vocabulary))
+        holding.append(np.bincount(postings >> 32, minlength=len(vocabulary)))
         lengths.append(length)
         np.save(folder / f"postings-{shard:05}.npy", postings)
         np.save(folder / f"counts-{shard:05}.npy", counts)
-    rarity = np.log1p((len(corpus) - holding + 0.5) / (holding + 0.5))
+    (folder / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
+    held = np.zeros(len(vocabulary), np.int64)
+    for part in holding:
+        held[: len(part)] += part
+    rarity = np.log1p((len(corpus) - held + 0.5) / (held + 0.5))
     mean_length = max(1.0, sum(int(length.sum()) for length in lengths) / len(corpus))
-    for shard in range(len(starts)):
+    ends = np.concatenate([[0], np.cumsum(held)])
+    np.save(folder / "starts.npy", ends)
+    size = max(1, int(ends[-1]))  # an empty file cannot be mapped
+    rows, values = (
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (size,))
+        for name, dtype in (("rows", np.int32), ("values", np.float32))
+    )
+    place = ends[:-1].copy()  # where the next document of each word goes
+    for shard, start in enumerate(starts):
         parts = [folder / f"{name}-{shard:05}.npy" for name in ("postings", "counts")]
         postings, counts = (np.load(part) for part in parts)
         word, row = postings >> 32, postings & 0xFFFFFFFF
         damping = settings.k1 * (1 - settings.b + settings.b * lengths[shard][row] / mean_length)
-        index = bm25s.BM25(k1=settings.k1, b=settings.b, method="lucene")
-        index.scores = {
-            "data": (rarity[word] * counts / (counts + damping)).astype(np.float32),
-            "indices": row.astype(np.int32),
-            "indptr": np.concatenate([[0], np.cumsum(np.bincount(word, minlength=max(1, len(vocabulary))))]),
-            "num_docs": len(lengths[shard]),
-        }
-        index.vocab_dict, index.nonoccurrence_array = {}, None  # one vocabulary for all shards, kept beside them
-        index.save(folder / f"shard-{shard:05}", show_progress=False)
-        for part in parts:
-            part.unlink()
-    (folder / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
+        own = np.pad(holding[shard], (0, len(place) - len(holding[shard])))
+        there = np.repeat(place - np.cumsum(own) + own, own) + np.arange(len(word))
+        rows[there], values[there] = row + start, rarity[word] * counts / (counts + damping)
+        place += own
+        for path in parts:
+            path.unlink()
+    for mapped in (rows, values):
+        mapped.flush()
 
 
 def _count(
@@ -184,6 +224,8 @@ _UNSPACED = (
 )
 _WORD = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?:(?![{_UNSPACED}])(?:[^\W_]|[{re.escape(_MARKS)}]))+")
 
+_ASCII_WORD = re.compile(r"[^\W_]+", re.ASCII)
+
 _local = threading.local()
 
 
@@ -195,20 +237,24 @@ def tokenize(text: str) -> list[str]:
     inside a sentence.
     """
     text = text.casefold()
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFKD", text)))
+    if text.isascii():
+        return [stem for word in _ASCII_WORD.findall(text) if (stem := _stem(word))]
+    text = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFKD", text)))
     words: list[str] = []
     for match in _WORD.finditer(text):
         word = match.group()
         if match.lastgroup == "unspaced":
             words += [first + second for first, second in pairwise(word)] or [word]
-        elif word not in _STOP_WORDS:
-            words.append(_stem(word))
+        elif stem := _stem(word):
+            words.append(stem)
     return words
 
 
 @lru_cache(maxsize=1 << 17)
 def _stem(word: str) -> str:
+    """The stem of a word, empty for a stop word."""
+    if word in _STOP_WORDS:
+        return ""
     if not hasattr(_local, "stemmer"):
         _local.stemmer = Stemmer.Stemmer("english")  # one a thread: it keeps state while it works
     stem: str = _local.stemmer.stemWord(word)

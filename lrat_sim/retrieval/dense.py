@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,27 +19,24 @@ from lrat_sim.errors import RetrieverError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
+from lrat_sim.retrieval.faiss_index import faiss_search
 from lrat_sim.retrieval.hardware import Device, device_named, gains_from_bf16
 from lrat_sim.retrieval.index import ensure_index, read_card
+from lrat_sim.retrieval.nearest import ExactSearch, Search
+from lrat_sim.retrieval.prebuilt import prebuilt_identity, prebuilt_vectors
 from lrat_sim.retrieval.query_text import PLAIN, QueryText, described_text
 from lrat_sim.retrieval.registry import is_recipe, own_options, takes_settings, trained_text
 from lrat_sim.retrieval.vectors import (
-    Candidates,
     Encoder,
-    ExactSearch,
-    IndexKind,
     Matrix,
-    ShardRows,
     Vectors,
+    VectorSettings,
     encode_corpus,
-    exact_scores,
-    faiss_search,
     rows_a_shard,
+    write_shards,
 )
 from lrat_sim.settings import Settings
 from lrat_sim.text import minilm_folder
-
-SHARD_ROWS = 2048
 
 _REMEMBERED_QUERIES = 4096
 _Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
@@ -64,7 +62,7 @@ class LoadSettings(Settings, frozen=True, kw_only=True):
     ] = None
 
 
-class DenseSettings(LoadSettings, frozen=True, kw_only=True):
+class DenseSettings(LoadSettings, VectorSettings, frozen=True, kw_only=True):
     """Settings of ``dense``."""
 
     max_length: Annotated[_Length | None, Meta(description="Tokens of a text; by default at most 512.")] = None
@@ -73,10 +71,8 @@ class DenseSettings(LoadSettings, frozen=True, kw_only=True):
     document_prompt: Annotated[str | None, Meta(description="Put before documents; by default the model's own.")] = None
     query_text: QueryText = None
     # auto takes that of an existing index, else bfloat16 where the machine multiplies in it
-    dtype: Annotated[Literal["auto", "float32", "bfloat16"], Meta(description="Documents' precision.")] = "auto"
-    index: IndexKind = "exact"
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "int8"], Meta(description="Documents' precision.")] = "auto"
     device: Device = "auto"
-    shard_rows: ShardRows = SHARD_ROWS
 
 
 class DenseRetriever(LocalRetriever):
@@ -85,13 +81,12 @@ class DenseRetriever(LocalRetriever):
     Open one with :func:`open_dense`, or over an encoder of your own with :func:`open_vectors`.
     """
 
-    def __init__(
-        self, corpus: Corpus, vectors: Vectors, encoder: Encoder, candidates: Candidates, description: dict[str, Any]
-    ):
+    def __init__(self, corpus: Corpus, vectors: Vectors, encoder: Encoder, search: Search, description: dict[str, Any]):
         super().__init__(corpus, description)
-        self._vectors, self._encoder, self._candidates = vectors, encoder, candidates
+        self._vectors, self._encoder, self._nearest = vectors, encoder, search
         # agents word the same query again; a vector depends on the text alone
-        self._query = lru_cache(maxsize=_REMEMBERED_QUERIES)(self._encode)
+        self._known: OrderedDict[str, Matrix] = OrderedDict()
+        self._known_lock = threading.Lock()
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""
@@ -99,19 +94,31 @@ class DenseRetriever(LocalRetriever):
         filled = [index for index, query in enumerate(queries) if query.strip()]
         if not filled:
             return results
-        vectors = np.stack([self._query(self.reads(queries[index])) for index in filled])
-        for index, vector, rows in zip(filled, vectors, self._candidates(vectors, k), strict=True):
-            results[index] = self.best(rows, exact_scores(self._vectors, rows, vector), k)
+        # half of a surrogate pair, as a broken tool call may hold, is no text to a tokenizer
+        texts = [self.reads(queries[index]).encode("utf-8", "replace").decode() for index in filled]
+        for index, (rows, scores) in zip(filled, self._nearest(self._encoded(texts), k), strict=True):
+            results[index] = self.best(rows, scores, k)
         return results
 
-    def _encode(self, query: str) -> Matrix:
-        # half of a surrogate pair, as a broken tool call may hold, is no text to a tokenizer
-        vector = self._encoder.query(query.encode("utf-8", "replace").decode())
-        if vector.shape != (self._vectors.dimensions,):
-            raise RetrieverError(f"the query has {vector.shape} numbers, the index {self._vectors.dimensions}")
-        if not np.isfinite(vector).all():
-            raise RetrieverError(f"the encoder gave no finite vector for the query {query[:80]!r}")
-        return vector
+    def _encoded(self, queries: list[str]) -> Matrix:
+        with self._known_lock:
+            known = {query: self._known[query] for query in queries if query in self._known}
+        if new := [query for query in dict.fromkeys(queries) if query not in known]:
+            vectors = self._encoder.queries(new)
+            if vectors.shape != (len(new), self._vectors.dimensions):
+                problem = f"the queries have vectors of shape {vectors.shape}, the index {self._vectors.dimensions}"
+                raise RetrieverError(f"{problem} dimensions")
+            for query, vector in zip(new, vectors, strict=True):
+                if not np.isfinite(vector).all():
+                    raise RetrieverError(f"the encoder gave no finite vector for the query {query[:80]!r}")
+                known[query] = vector
+        with self._known_lock:
+            for query in known:
+                self._known[query] = known[query]
+                self._known.move_to_end(query)
+            while len(self._known) > _REMEMBERED_QUERIES:
+                self._known.popitem(last=False)
+        return np.stack([known[query] for query in queries])
 
 
 @takes_settings("dense", DenseSettings)
@@ -138,13 +145,12 @@ def open_dense(
     if dtype == "auto":
         card = read_card(folder)
         dtype = None if card is None else card.identity.get("dtype")
-        if dtype not in ("float32", "bfloat16"):
+        if dtype not in ("float32", "bfloat16", "int8"):
             dtype = "bfloat16" if gains_from_bf16(device_named(settings.device)) else "float32"
     encoder = SentenceEncoder(model, settings, dtype)
     return open_vectors(
         {"kind": "dense", "model": name, **described_text(settings.query_text)},
-        corpus, folder, encoder, settings.index, settings.device,
-        shard_rows=settings.shard_rows, progress=progress,
+        corpus, folder, encoder, settings, settings.device, progress=progress,
     )  # fmt: skip
 
 
@@ -168,10 +174,9 @@ def open_vectors(
     corpus: Corpus,
     folder: Path,
     encoder: Encoder,
-    index: IndexKind = "exact",
+    settings: VectorSettings | None = None,
     device: str = "auto",
     *,
-    shard_rows: int = SHARD_ROWS,
     progress: ProgressCallback | None = None,
 ) -> DenseRetriever:
     """A dense retriever over any encoder; encodes what of the corpus is not encoded yet.
@@ -179,21 +184,35 @@ def open_vectors(
     Args:
         description: the retriever's kind and name, to which all that decides its answers is added.
         folder: of this index alone.
-        index, shard_rows: as in :class:`DenseSettings`.
-        device: where ``exact`` compares.
+        settings: how vectors are stored and searched, or where they come from.
+        device: where they are compared.
 
     Raises:
         InputError: the index is damaged, or faiss is asked for and not installed.
         FingerprintMismatch: the index was built from something else.
     """
-    rows = rows_a_shard(len(corpus), shard_rows)
+    settings = settings or VectorSettings()
+    rows = rows_a_shard(len(corpus), settings.shard_rows)
     identity = {**encoder.identity(), "corpus": corpus.fingerprint}
+    if settings.store != "float32":
+        identity["store"] = settings.store
+    if settings.vectors is not None:
+        identity["vectors"] = prebuilt_identity(settings.vectors)
+
+    def build(folder: Path) -> None:
+        if settings.vectors is None:
+            encode_corpus(folder, corpus, encoder, rows, progress, settings.store)
+            return
+        with prebuilt_vectors(settings.vectors, settings.ids, corpus, folder) as vectors_of:
+            write_shards(folder, corpus, vectors_of, rows, settings.store, progress)
+
     stored = {**identity, "shard_rows": rows}
-    ensure_index(folder, stored, lambda folder: encode_corpus(folder, corpus, encoder, rows, progress))
-    vectors = Vectors(folder, len(corpus), rows)
-    candidates: Candidates
-    if index == "exact":
-        candidates = ExactSearch(vectors, device_named(device)).candidates
+    ensure_index(folder, stored, build)
+    vectors = Vectors(folder, len(corpus), rows, settings.store)
+    how: dict[str, Any] = {"index": settings.index}
+    if settings.index == "exact":
+        search: Search = ExactSearch(vectors, device_named(device))
     else:
-        candidates = faiss_search(vectors, folder.with_name(f"{folder.name}.{index}"), index, stored)
-    return DenseRetriever(corpus, vectors, encoder, candidates, {**description, **identity, "index": index})
+        search = faiss_search(vectors, folder, settings, stored, device_named(device))
+        how |= {"search_parameters": settings.search_parameters, "candidates": settings.candidates}
+    return DenseRetriever(corpus, vectors, encoder, search, {**description, **identity, **how})

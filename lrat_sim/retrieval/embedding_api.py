@@ -18,18 +18,18 @@ from lrat_sim.models.openai_model import post
 from lrat_sim.models.retry import failure
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.connection import send
-from lrat_sim.retrieval.dense import SHARD_ROWS, DenseRetriever, open_vectors
+from lrat_sim.retrieval.dense import DenseRetriever, open_vectors
 from lrat_sim.retrieval.query_text import QueryText, described_text
 from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.schemas import read_token
-from lrat_sim.retrieval.vectors import IndexKind, Matrix, ShardRows
-from lrat_sim.settings import Positive, Settings, Whole
+from lrat_sim.retrieval.vectors import Matrix, VectorSettings
+from lrat_sim.settings import Positive, Whole
 from lrat_sim.text import TOKENIZER, first_tokens
 
 _REQUESTS_AT_ONCE = 4
 
 
-class EmbeddingApiSettings(Settings, frozen=True, kw_only=True):
+class EmbeddingApiSettings(VectorSettings, frozen=True, kw_only=True):
     """Settings of ``embedding-api``."""
 
     model: Annotated[str, Meta(description="litellm's name of the model, as openai/text-embedding-3-small.")]
@@ -43,8 +43,6 @@ class EmbeddingApiSettings(Settings, frozen=True, kw_only=True):
     batch_size: Annotated[Whole, Meta(description="Texts per request.")] = 64
     attempts: Annotated[Whole, Meta(description="Tries per request.")] = 6
     timeout: Annotated[Positive, Meta(description="Seconds per try.")] = 60.0
-    index: IndexKind = "exact"
-    shard_rows: ShardRows = SHARD_ROWS
 
 
 class ApiEncoder:
@@ -69,9 +67,12 @@ class ApiEncoder:
             vectors = pool.map(lambda batch: self._embed(self._settings.document_prompt, batch), batches)
             return np.concatenate(list(vectors))
 
-    def query(self, text: str) -> Matrix:
-        """See :meth:`Encoder.query`; raises as :meth:`documents`."""
-        return cast(Matrix, self._embed(self._settings.query_prompt, [text])[0])
+    def queries(self, texts: list[str]) -> Matrix:
+        """See :meth:`Encoder.queries`; a request each, since a server may round a batch differently; raises as
+        :meth:`documents`."""
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+            vectors = pool.map(lambda text: self._embed(self._settings.query_prompt, [text]), texts)
+            return np.concatenate(list(vectors))
 
     def _embed(self, prompt: str, texts: list[str]) -> Matrix:
         settings = self._settings
@@ -133,8 +134,7 @@ def open_embedding_api(
     try:
         return open_vectors(
             {"kind": "embedding-api", **described_text(settings.query_text)},
-            corpus, folder, ApiEncoder(settings), settings.index,
-            shard_rows=settings.shard_rows, progress=progress,
+            corpus, folder, ApiEncoder(settings), settings, progress=progress,
         )  # fmt: skip
     except RetrieverError as error:
         raise InputError(

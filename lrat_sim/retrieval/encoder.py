@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from lrat_sim.foreign import reading
 from lrat_sim.progress import console
 from lrat_sim.retrieval.dense import DenseSettings, LoadSettings, with_own_options
 from lrat_sim.retrieval.hardware import device_named
+from lrat_sim.retrieval.query_batches import QueryBatches
 from lrat_sim.retrieval.vectors import Dtype, Matrix
 
 LONGEST = 512  # tokens of a text, where neither settings nor model say less; the paper's length (section 6.1.4)
@@ -38,8 +40,8 @@ _POOLING = {"last": "lasttoken", "mean": "mean", "cls": "cls"}
 
 
 class SentenceEncoder:
-    """Encodes documents in batches, in bf16 if asked to, and queries one by one in fp32, since a batch rounds each of
-    its rows differently than another batch would."""
+    """Encodes documents in batches, in bf16 or int8 if asked to, and queries in fp32, each to the same bits whatever is
+    encoded with it."""
 
     def __init__(self, model: str, settings: DenseSettings | None = None, dtype: Dtype = "float32"):
         settings = settings or with_own_options(DenseSettings(model=model))
@@ -48,6 +50,7 @@ class SentenceEncoder:
         self.device, self.dtype = device_named(settings.device), settings.weights if half else dtype
         self._autocast = self.dtype == "bfloat16" and not half
         self._model = load_model(model, self.device, how=settings)
+        self._documents = _in_int8(self._model) if self.dtype == "int8" else self._model
         self._max_length = self._model.max_seq_length = self._length(model, settings.max_length)
         self._max_query_length = settings.max_query_length and self._length(model, settings.max_query_length)
         own = prompt_of(self._model, *QUERY_PROMPTS), prompt_of(self._model, *DOCUMENT_PROMPTS)
@@ -61,7 +64,10 @@ class SentenceEncoder:
                 ("query", "document"), own, (self._query_prompt, self._document_prompt), strict=True
             )
         })  # fmt: skip
-        self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text
+        self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one batch
+        self._batches = QueryBatches(
+            self._model, self._query_prompt, self._max_query_length or self._max_length, self._lock
+        )
 
     def identity(self) -> dict[str, Any]:
         """Weights, architecture, vocabulary, prompts, length and dtype."""
@@ -84,18 +90,19 @@ class SentenceEncoder:
         """See :meth:`Encoder.documents`."""
         kind = torch.device(self.device).type
         with self._lock, torch.autocast(kind, dtype=torch.bfloat16, enabled=self._autocast):
-            self._model.max_seq_length = self._max_length
-            vectors = self._model.encode_document(
+            self._documents.max_seq_length = self._max_length
+            vectors = self._documents.encode_document(
                 texts, prompt=self._document_prompt, batch_size=256 if kind == "cuda" else 32, show_progress_bar=False
             )
         return _unit(np.asarray(vectors, np.float32))
 
+    def queries(self, texts: list[str]) -> Matrix:
+        """See :meth:`Encoder.queries`; those of several threads are encoded together."""
+        return _unit(self._batches.encode(texts))
+
     def query(self, text: str) -> Matrix:
-        """See :meth:`Encoder.query`."""
-        with self._lock:
-            self._model.max_seq_length = self._max_query_length or self._max_length
-            vectors = self._model.encode_query([text], prompt=self._query_prompt, show_progress_bar=False)
-        vector: Matrix = _unit(np.asarray(vectors, np.float32))[0]
+        """The vector of one query, shape (dimensions,)."""
+        vector: Matrix = self.queries([text])[0]
         return vector
 
     def _length(self, model: str, wanted: int | None) -> int:
@@ -105,6 +112,19 @@ class SentenceEncoder:
         if wanted is not None and positions is not None and wanted > positions:
             raise InputError(f"max_length is {wanted}, but {model} reads at most {positions} tokens; lower it.")
         return wanted or min(own or LONGEST, LONGEST)
+
+
+def _in_int8(model: SentenceTransformer) -> SentenceTransformer:
+    """A copy that multiplies in int8: a scale for each row of the weights, and one for each batch of activations."""
+    if model.device.type != "cpu":
+        raise InputError(f"dtype=int8 is for the CPU, not for {model.device}; use bfloat16 there.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch advises torchao, which wants compilation for the same speed
+        quantization: Any = torch.ao.quantization
+        quantized: SentenceTransformer = quantization.quantize_dynamic(
+            model, {torch.nn.Linear: quantization.per_channel_dynamic_qconfig}
+        )
+    return quantized
 
 
 def load_model(

@@ -40,6 +40,7 @@ GROUP = "lrat_sim.retrievers"
 OWN_RECIPE = "retriever.yaml"
 """The recipe within a model folder."""
 
+_WITH_COMMAS = ("index",)  # options whose values may hold commas, as faiss's factory strings do
 _MODEL_FILES = ("modules.json", "config.json")
 
 S = TypeVar("S", bound=Settings)
@@ -60,9 +61,9 @@ def open_retriever(
 
     Args:
         spec: a name (``bm25``), or that of a recipe (``qwen3-embedding-0.6b``), with options
-            (``bm25:k1=1.2,b=0.75``), the members of a fusion (``hybrid:bm25+dense``), or the folder of a model
-            (``runs/a/model``, which is ``dense`` with that model where the folder's own recipe does not say another
-            kind; options may follow after a colon).
+            (``bm25:k1=1.2,b=0.75``, ``dense:index=IVF64,PQ8``), the members of a fusion (``hybrid:bm25+dense``), or
+            the folder of a model (``runs/a/model``, which is ``dense`` with that model where the folder's own recipe
+            does not say another kind; options may follow after a colon).
         corpus: the documents to rank.
         indexes: folder of the indexes, one subfolder each.
         progress: told how far the building of an index is.
@@ -121,11 +122,16 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     if name == "hybrid" and rest and not rest.partition("=")[0].isidentifier():
         return name, {"members": rest}
     options: dict[str, Any] = {}
+    key = ""
     for part in rest.split(",") if rest else ():
+        if key in _WITH_COMMAS and "=" not in part:
+            options[key] += f",{part.strip()}"
+            continue
         key, equals, value = part.partition("=")
         if not equals or not key.strip().isidentifier():
             raise InputError(f"the retriever {spec!r} has {part!r} where an option should stand; write name=value.")
-        options[key.strip()] = value.strip()
+        key = key.strip()
+        options[key] = value.strip()
     if _is_folder(name):
         return _of_folder(name, options)
     if name in _entry_points() or not is_recipe(name):

@@ -1,8 +1,7 @@
-"""The vectors of a corpus on disk (npy shards of float32 rows, memory-mapped together), and the nearest of them.
+"""The vectors of a corpus on disk: npy shards, memory-mapped, as float32, float16 or int8.
 
-A batch's product with the corpus is rounded differently for every shape of the batch, but its error is bounded.  So it
-only finds all rows that may belong to the best k; these are scored again in double precision, each on its own.  The
-result is that of exact arithmetic, whatever the batch, the shards, the number of threads or the device.
+An int8 row holds its largest number as 127 and ends with the float32 by which its numbers are multiplied.  What is
+stored is what a search compares, exactly; how far it is from what the encoder gave is the price of the smaller type.
 """
 
 from __future__ import annotations
@@ -14,27 +13,38 @@ from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from msgspec import Meta
 
 from lrat_sim.artifact import replacing
 from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.retrieval.index import damaged, ensure_index, reading_index
-from lrat_sim.settings import Whole
+from lrat_sim.retrieval.index import damaged, reading_index
+from lrat_sim.settings import Settings, Whole
 
 Matrix = npt.NDArray[np.float32]
-Dtype = Literal["float32", "bfloat16"]
-ShardRows = Annotated[Whole, Meta(description="Documents per shard; a killed build loses at most one shard.")]
-
-IndexKind = Annotated[
-    Literal["exact", "faiss", "faiss-hnsw"],
-    Meta(description="exact; with faiss installed also faiss (exact) or faiss-hnsw (approximate)."),
-]
+Dtype = Literal["float32", "bfloat16", "int8"]
+Store = Literal["float32", "float16", "int8"]
 
 _MOST_SHARDS = 512  # each memory-mapped file holds a descriptor, and a process commonly has 1,024
+_LONGEST = "longest.npy"
 _BLOCK = 512  # texts between two reports of progress; sorted by length, so that a batch holds similar ones
+
+
+class VectorSettings(Settings, frozen=True, kw_only=True):
+    """Settings of all that rank by one vector a document: how vectors are stored and searched."""
+
+    index: Annotated[
+        str, Meta(description="exact, or a factory string of faiss: Flat, HNSW32, IVF4096,PQ64.", min_length=1)
+    ] = "exact"
+    search_parameters: Annotated[str, Meta(description="faiss's, as nprobe=64 or efSearch=128.")] = ""
+    candidates: Annotated[Whole, Meta(description="Rows per query that faiss proposes and exact scores rank.")] = 100
+    store: Annotated[Store, Meta(description="Type in which vectors are stored, and compared exactly.")] = "float32"
+    vectors: Annotated[str | None, Meta(description="Vectors made elsewhere: faiss index or Tevatron's pickles.")] = (
+        None
+    )
+    ids: Annotated[str | None, Meta(description="File of the ids of these vectors, in their order.")] = None
+    shard_rows: Annotated[Whole, Meta(description="Documents per shard; a killed build loses at most one.")] = 2048
 
 
 class Encoder(Protocol):
@@ -46,8 +56,8 @@ class Encoder(Protocol):
     def documents(self, texts: list[str]) -> Matrix:
         """The vectors of documents, shape (texts, dimensions)."""
 
-    def query(self, text: str) -> Matrix:
-        """The vector of a query, shape (dimensions,); it depends on this text alone."""
+    def queries(self, texts: list[str]) -> Matrix:
+        """The vectors of queries, shape (texts, dimensions); each depends on its own text alone."""
 
 
 def rows_a_shard(documents: int, wanted: int) -> int:
@@ -55,34 +65,82 @@ def rows_a_shard(documents: int, wanted: int) -> int:
     return max(wanted, -(-documents // _MOST_SHARDS))
 
 
-def encode_corpus(
-    folder: Path, corpus: Corpus, encoder: Encoder, shard_rows: int, progress: ProgressCallback | None
+# the vectors of some rows of the corpus, from a first one to another (exclusive)
+VectorsOf = Callable[[int, int], Matrix]
+
+
+def write_shards(
+    folder: Path,
+    corpus: Corpus,
+    vectors_of: VectorsOf,
+    shard_rows: int,
+    store: Store,
+    progress: ProgressCallback | None,
 ) -> None:
-    """Encodes every document into shards of a folder; those that an earlier, killed call finished are kept."""
+    """Writes the vectors of every document to shards of a folder; those that an earlier, killed call finished are kept,
+    and the length of the longest vector is noted beside them."""
     dimensions: int | None = None
+    longest = 0.0
     for number, start in enumerate(range(0, len(corpus), shard_rows)):
         stop = min(start + shard_rows, len(corpus))
         path = _shard(folder, number)
         finished = None
         with suppress(InputError), reading_index(folder):
             finished = np.load(path, mmap_mode="r")
-        if finished is not None and finished.ndim == 2 and len(finished) == stop - start:
-            dimensions = finished.shape[1]
+        if finished is not None and finished.ndim == 2 and len(finished) == stop - start and finished.dtype == store:
+            stored = finished
         else:
-            texts = [passage_text(document) for document in corpus.slice(start, stop)]
-            vectors = _encode(texts, encoder, start, len(corpus), progress)
-            if dimensions not in (None, vectors.shape[1]):
-                problem = f"vectors of {vectors.shape[1]} dimensions after others of {dimensions}"
-                raise InputError(f"the encoder gave {problem}; delete {folder} and index with one model.")
-            dimensions = vectors.shape[1]
+            vectors = vectors_of(start, stop)
             broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
             if len(broken):
-                problem = f"no finite vector for document {corpus[start + int(broken[0])].id!r}"
-                raise InputError(f"the encoder gave {problem}; use another model or dtype.")
+                problem = f"there is no finite vector for document {corpus[start + int(broken[0])].id!r}"
+                raise InputError(f"{problem}; use another model or dtype.")
+            stored = pack(vectors, store)
             with replacing(path) as beside, beside.open("wb") as stream:
-                np.save(stream, vectors)
+                np.save(stream, stored)
+        vectors = unpack(stored)
+        if dimensions not in (None, vectors.shape[1]):
+            problem = f"vectors of {vectors.shape[1]} dimensions after others of {dimensions}"
+            raise InputError(f"the encoder gave {problem}; delete {folder} and index with one model.")
+        dimensions = vectors.shape[1]
+        longest = max(longest, float(np.linalg.norm(vectors, axis=1).max()))
         if progress:
             progress(stop, len(corpus), "documents")
+    np.save(folder / _LONGEST, longest)
+
+
+def encode_corpus(
+    folder: Path,
+    corpus: Corpus,
+    encoder: Encoder,
+    shard_rows: int,
+    progress: ProgressCallback | None,
+    store: Store = "float32",
+) -> None:
+    """Encodes every document into shards of a folder, as :func:`write_shards`."""
+
+    def encoded(start: int, stop: int) -> Matrix:
+        texts = [passage_text(document) for document in corpus.slice(start, stop)]
+        return _encode(texts, encoder, start, len(corpus), progress)
+
+    write_shards(folder, corpus, encoded, shard_rows, store, progress)
+
+
+def pack(vectors: Matrix, store: Store) -> npt.NDArray[Any]:
+    """Vectors as they are stored, shape (rows, dimensions), or 4 bytes more a row for int8."""
+    if store != "int8":
+        return vectors.astype(store)
+    scales = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), 1e-30).astype(np.float32) / np.float32(127)
+    return np.hstack([np.rint(vectors / scales).astype(np.int8), scales.view(np.int8)])
+
+
+def unpack(stored: npt.NDArray[Any]) -> Matrix:
+    """The vectors that :func:`pack` stored, as float32."""
+    if stored.dtype != np.int8:
+        return stored.astype(np.float32)
+    scales = np.ascontiguousarray(stored[:, -4:]).view(np.float32)
+    vectors: Matrix = stored[:, :-4] * scales
+    return vectors
 
 
 def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress: ProgressCallback | None) -> Matrix:
@@ -104,128 +162,33 @@ def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress
 
 
 class Vectors:
-    """The vectors of a corpus of so many ``rows``, memory-mapped from where :func:`encode_corpus` wrote them."""
+    """The vectors of a corpus of so many ``rows``, memory-mapped from where :func:`write_shards` wrote them."""
 
-    def __init__(self, folder: Path, rows: int, shard_rows: int):
-        self.rows, self.shard_rows = rows, shard_rows
-        self.shards: list[Matrix] = []
+    def __init__(self, folder: Path, rows: int, shard_rows: int, store: Store = "float32"):
+        self.rows, self.shard_rows, self.store = rows, shard_rows, store
+        self.shards: list[npt.NDArray[Any]] = []
         for number, start in enumerate(range(0, rows, shard_rows)):
             path = _shard(folder, number)
             with reading_index(folder):
                 # copy-on-write, so that torch takes it without a copy and without a warning; nobody writes
                 shard = np.load(path, mmap_mode="c")
-            if shard.shape[:1] != (min(shard_rows, rows - start),) or shard.dtype != np.float32 or shard.ndim != 2:
+            if shard.shape[:1] != (min(shard_rows, rows - start),) or shard.dtype != store or shard.ndim != 2:
                 raise damaged(folder, f"{path.name} has shape {shard.shape} and type {shard.dtype}")
             self.shards.append(shard)
-        self.dimensions: int = self.shards[0].shape[1]
+        with reading_index(folder):
+            self.longest = float(np.load(folder / _LONGEST))
+        self.dimensions: int = self.shards[0].shape[1] - (4 if store == "int8" else 0)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Matrix:
         """Some rows, shape (len(rows), dimensions)."""
-        taken = np.empty((len(rows), self.dimensions), np.float32)
+        stored = np.empty((len(rows), self.shards[0].shape[1]), self.store)
         shard_of = rows // self.shard_rows
-        for number in np.unique(shard_of):
-            within = shard_of == number
-            taken[within] = self.shards[number][rows[within] - number * self.shard_rows]
-        return taken
+        order = np.argsort(shard_of, kind="stable")
+        numbers, starts = np.unique(shard_of[order], return_index=True)
+        for number, places in zip(numbers, np.split(order, starts[1:]), strict=True):
+            stored[places] = self.shards[number][rows[places] - number * self.shard_rows]
+        return unpack(stored)
 
 
 def _shard(folder: Path, number: int) -> Path:
     return folder / f"vectors-{number:05}.npy"
-
-
-_QUERIES_AT_ONCE, _ROWS_AT_ONCE = 64, 8192
-_SPARE = 16  # candidates beyond k that are asked of faiss, for what its rounding may have put in the wrong order
-_BREADTH = 128  # nodes of the graph that a search keeps open: more find more of the true best, in more time
-
-# from queries, shape (queries, dimensions), and k to some rows for each, each once, that may belong to the best k
-Candidates = Callable[[Matrix, int], list[npt.NDArray[np.int64]]]
-
-
-class ExactSearch:
-    """Compares a query with every vector, by torch; on ``cuda`` it keeps a copy that fits in half the free memory."""
-
-    def __init__(self, vectors: Vectors, device: str):
-        self._device = torch.device(device)
-        self._shards = [torch.from_numpy(shard) for shard in vectors.shards]
-        if self._device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(self._device)
-            if vectors.rows * vectors.dimensions * 4 <= free // 2:
-                self._shards = [shard.to(self._device) for shard in self._shards]
-        self._dimensions = vectors.dimensions
-
-    def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
-        """See :data:`Candidates`; every row of the true best k is among them."""
-        starts = range(0, len(queries), _QUERIES_AT_ONCE)
-        batches = (self._candidates(queries[start : start + _QUERIES_AT_ONCE], k) for start in starts)
-        return [rows for batch in batches for rows in batch]
-
-    @torch.inference_mode()
-    def _candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
-        batch = torch.from_numpy(queries).to(self._device)
-        best = torch.empty((len(queries), 0), device=self._device)
-        floor = torch.full((len(queries), 1), -torch.inf, device=self._device)
-        # a bound on the rounding error of a product of two vectors of length 1, in whatever order it is summed
-        error = self._dimensions * 2.0**-24 * 1.01
-        if torch.get_float32_matmul_precision() != "highest":
-            error += 2.0**-7  # torch may round the factors first (tf32, bf16)
-        parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        start = 0
-        for shard in self._shards:
-            for block in torch.split(shard, _ROWS_AT_ONCE):
-                scores = batch @ block.to(self._device).T
-                best = torch.cat([best, scores.topk(min(k, len(block))).values], dim=1)
-                best = best.topk(min(k, best.shape[1])).values
-                if best.shape[1] == k:
-                    floor = best[:, -1:] - 2 * error
-                query, row = torch.nonzero(scores >= floor, as_tuple=True)
-                parts.append((query, row + start, scores[query, row]))
-                start += len(block)
-        query, row, score = (torch.cat(part) for part in zip(*parts, strict=True))
-        keep = score >= floor[query, 0]  # the floor has risen since the first blocks
-        of_query, rows = query[keep].cpu().numpy(), row[keep].cpu().numpy()
-        return [rows[of_query == number] for number in range(len(queries))]
-
-
-def faiss_search(vectors: Vectors, folder: Path, kind: IndexKind, identity: dict[str, Any]) -> Candidates:
-    """Searches a faiss index in a folder of its own: all vectors (``faiss``), or a graph that skips most (inexact)."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise InputError(
-            f"index={kind} needs faiss, which is not installed; install lrat-sim[faiss-cpu] or "
-            "lrat-sim[faiss-gpu], or use index=exact."
-        ) from error
-
-    def build(folder: Path) -> None:
-        size, product = vectors.dimensions, faiss.METRIC_INNER_PRODUCT
-        index = faiss.IndexFlatIP(size) if kind == "faiss" else faiss.IndexHNSWFlat(size, 32, product)
-        for shard in vectors.shards:
-            index.add(np.ascontiguousarray(shard))
-        with replacing(folder / "index.faiss") as beside:
-            faiss.write_index(index, str(beside))
-
-    ensure_index(folder, {**identity, "index": kind}, build)
-    with reading_index(folder):
-        # the flag of older versions maps inverted lists only
-        index = faiss.read_index(str(folder / "index.faiss"), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
-    if kind == "faiss-hnsw":
-        index.hnsw.efSearch = _BREADTH
-
-    def candidates(queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
-        wanted = min(k + _SPARE, index.ntotal)
-        # one by one: in a batch they would be rounded differently
-        lists = [index.search(query[None], wanted)[1][0] for query in queries]
-        return [rows[rows >= 0].astype(np.int64) for rows in lists]
-
-    return candidates
-
-
-def exact_scores(vectors: Vectors, rows: npt.NDArray[np.int64], query: Matrix) -> npt.NDArray[np.float64]:
-    """The products of a query with some rows in double precision, each independent of the others, shape (rows,)."""
-    wide = query.astype(np.float64)
-    parts = [
-        # not a matrix product, whose order of summation would depend on the number of rows
-        (vectors.take(rows[start : start + _ROWS_AT_ONCE]).astype(np.float64) * wide).sum(axis=1)
-        for start in range(0, len(rows), _ROWS_AT_ONCE)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0)

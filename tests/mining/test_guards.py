@@ -101,8 +101,8 @@ class Angles:
     def documents(self, texts):
         return np.stack([self._vector(text) for text in texts])
 
-    def query(self, text):
-        return self._vector(text)
+    def queries(self, texts):
+        return self.documents(texts)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_scores_are_those_of_bm25s_on_the_whole_corpus(opened, corpus):
 def test_the_cut_into_shards_changes_nothing(corpus, tmp_path, opened, monkeypatch):
     monkeypatch.setattr(bm25, "SHARD_ROWS", 7)
     sharded = bm25.open_bm25(corpus, tmp_path)
-    assert len(list((tmp_path / "bm25").glob("shard-*"))) == 6
+    assert not list((tmp_path / "bm25").glob("postings-*"))
     assert sharded.search(QUERIES, 40) == opened("bm25").search(QUERIES, 40)
 
 
@@ -39,11 +39,30 @@ def test_documents_without_a_word_of_the_query_are_no_hits(opened):
 
 
 def test_arrays_are_memory_mapped(corpus, tmp_path, monkeypatch):
-    shards, load = [], bm25s.BM25.load
-    monkeypatch.setattr(bm25s.BM25, "load", lambda *of, **how: shards.append(load(*of, **how)) or shards[-1])
-    assert bm25.open_bm25(corpus, tmp_path).search(QUERIES, 1)
-    (shard,) = shards
-    assert all(isinstance(shard.scores[name], np.memmap) for name in ("data", "indices", "indptr"))
+    loaded, load = [], np.load
+    monkeypatch.setattr(np, "load", lambda *of, **how: loaded.append(load(*of, **how)) or loaded[-1])
+    retriever = bm25.open_bm25(corpus, tmp_path)
+    loaded.clear()  # the parts of which the index was made
+    assert bm25.open_bm25(corpus, tmp_path).search(QUERIES, 1) == retriever.search(QUERIES, 1)
+    assert [isinstance(array, np.memmap) for array in loaded] == [True] * 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 3000),
+    k=st.integers(1, 30),
+    distinct=st.integers(1, 500),
+    filled=st.floats(0, 1),
+)
+def test_candidates_hold_every_row_of_the_best_and_few_more(seed, size, k, distinct, filled):
+    draw = np.random.default_rng(seed)
+    scores = (draw.integers(1, distinct + 1, size) * (draw.random(size) < filled)).astype(np.float32)
+    found = bm25._candidates(scores, min(k, size))
+    best = np.sort(scores)[-min(k, size)]
+    assert set(np.flatnonzero((scores >= best) & (scores > 0))) <= set(found)
+    assert len(found) == len(set(found))
+    assert (scores[found] > 0).all()
 
 
 def test_a_corpus_without_a_single_word_can_be_searched(tmp_path):

@@ -1,23 +1,27 @@
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from lrat_sim.corpus.documents import passage_text
 from lrat_sim.errors import FingerprintMismatch, InputError
-from lrat_sim.retrieval import vectors as vectors_module
+from lrat_sim.retrieval import nearest
 from lrat_sim.retrieval.dense import DenseSettings, open_dense
 from lrat_sim.retrieval.encoder import SentenceEncoder
 from lrat_sim.retrieval.hardware import gains_from_bf16
-from lrat_sim.retrieval.vectors import ExactSearch, Vectors, exact_scores, rows_a_shard
+from lrat_sim.retrieval.nearest import ExactSearch, exact_scores
+from lrat_sim.retrieval.vectors import Vectors, pack, rows_a_shard, unpack
 from lrat_sim.text import minilm_folder
 
 CPU = DenseSettings(device="cpu")
@@ -168,6 +172,7 @@ KILLED = """
     import numpy as np
     from lrat_sim.corpus.documents import Corpus
     from lrat_sim.retrieval.dense import open_vectors
+    from lrat_sim.retrieval.vectors import VectorSettings
 
     class Lengths:
         def identity(self):
@@ -177,15 +182,15 @@ KILLED = """
             print(len(texts), flush=True)
             return np.array([[len(text), 1.0] for text in texts], np.float32)
 
-        def query(self, text):
-            return np.array([1.0, 0.0], np.float32)
+        def queries(self, texts):
+            return np.array([[1.0, 0.0]] * len(texts), np.float32)
 
     def die(done, total, what):
         if len(sys.argv) > 3 and done >= int(sys.argv[3]):
             os.kill(os.getpid(), signal.SIGKILL)
 
     corpus = Corpus.open(Path(sys.argv[1]))
-    retriever = open_vectors({}, corpus, Path(sys.argv[2]), Lengths(), shard_rows=10, progress=die)
+    retriever = open_vectors({}, corpus, Path(sys.argv[2]), Lengths(), VectorSettings(shard_rows=10), progress=die)
     print(retriever.search(["x"], 1)[0][0].docid)
 """
 
@@ -233,71 +238,185 @@ def unit(matrix):
     return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
-def written(folder, matrix, shard_rows):
+def written(folder, matrix, shard_rows, store="float32"):
     for number, start in enumerate(range(0, len(matrix), shard_rows)):
-        np.save(folder / f"vectors-{number:05}.npy", matrix[start : start + shard_rows])
-    return Vectors(folder, len(matrix), shard_rows)
+        np.save(folder / f"vectors-{number:05}.npy", pack(matrix[start : start + shard_rows], store))
+    np.save(folder / "longest.npy", np.linalg.norm(unpack(pack(matrix, store)), axis=1).max())
+    return Vectors(folder, len(matrix), shard_rows, store)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    rows=st.integers(1, 300),
+    rows=st.integers(1, 700),
     distinct=st.integers(1, 40),
     shard=st.integers(1, 90),
+    block=st.sampled_from([64, 200, 1 << 18]),
     k=st.integers(1, 50),
+    store=st.sampled_from(["float32", "float16", "int8"]),
+    length=st.sampled_from([1.0, 30.0]),
 )
-def test_candidates_hold_every_row_of_the_true_best_ties_included(tmp_path_factory, seed, rows, distinct, shard, k):
+def test_every_row_of_the_true_best_is_found_ties_included(
+    tmp_path_factory, seed, rows, distinct, shard, block, k, store, length
+):
     draw = np.random.default_rng(seed)
     # few distinct vectors, and some that differ in the last bits only
-    matrix = unit(draw.normal(size=(distinct, 16)))[draw.integers(0, distinct, rows)]
+    matrix = unit(draw.normal(size=(distinct, 16)))[draw.integers(0, distinct, rows)] * np.float32(length)
     matrix = matrix * (1 + draw.integers(0, 3, (rows, 1)) * 2.0**-23).astype(np.float32)
     queries = unit(draw.normal(size=(5, 16)))
-    vectors = written(tmp_path_factory.mktemp("vectors"), matrix, shard)
+    vectors = written(tmp_path_factory.mktemp("vectors"), matrix, shard, store)
+    stored = vectors.take(np.arange(rows))
     k = min(k, rows)
-    for query, found in zip(queries, ExactSearch(vectors, "cpu").candidates(queries, k), strict=True):
-        truth = (matrix.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
-        assert set(np.flatnonzero(truth >= np.sort(truth)[-k])) <= set(found)
-        assert len(found) == len(set(found))
-        assert np.array_equal(exact_scores(vectors, found, query), truth[found])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest, "_ROWS_AT_ONCE", {"cpu": block})
+        found = ExactSearch(vectors, "cpu")(queries, k)
+    for query, (best, scores) in zip(queries, found, strict=True):
+        truth = np.array([math.fsum(row.astype(np.float64) * query.astype(np.float64)) for row in stored])
+        assert set(np.flatnonzero(truth >= np.sort(truth)[-k])) <= set(best)
+        assert len(best) == len(set(best))
+        assert np.abs(scores - truth[best]).max() <= 2.0**-52 * length
+        assert np.array_equal(exact_scores(vectors, best, query), scores)
 
 
-def test_blocks_and_batches_of_queries_change_nothing(tmp_path, monkeypatch):
+def test_blocks_and_batches_of_queries_change_no_bit(tmp_path, monkeypatch):
     draw = np.random.default_rng(0)
     vectors = written(tmp_path, unit(draw.normal(size=(2000, 24))), 700)
     queries = unit(draw.normal(size=(9, 24)))
 
     def best(queries):
-        found = ExactSearch(vectors, "cpu").candidates(queries, 10)
-        ordered = []
-        for query, rows in zip(queries, found, strict=True):
-            ordered.append(rows[np.argsort(-exact_scores(vectors, rows, query))][:10].tolist())
-        return ordered
+        found = ExactSearch(vectors, "cpu")(queries, 10)
+        return [sorted(zip(-scores, rows, strict=True))[:10] for rows, scores in found]
 
     whole = best(queries)
-    monkeypatch.setattr(vectors_module, "_ROWS_AT_ONCE", 64)
-    monkeypatch.setattr(vectors_module, "_QUERIES_AT_ONCE", 2)
+    monkeypatch.setattr(nearest, "_ROWS_AT_ONCE", {"cpu": 300})
+    monkeypatch.setattr(nearest, "_QUERIES_AT_ONCE", 2)
     assert best(queries) == whole == [best(query[None])[0] for query in queries]
+
+
+def test_a_score_is_the_same_bits_in_whatever_order_it_is_summed():
+    draw = np.random.default_rng(3)
+    query, rows = (torch.from_numpy(unit(draw.normal(size=(size, 384)))) for size in (1, 50))
+    order = torch.randperm(384, generator=torch.Generator().manual_seed(0))
+    scores = nearest.fixed_point(rows[None], query, 1.0)
+    assert torch.equal(nearest.fixed_point(rows[None][:, :, order], query[:, order], 1.0), scores)
+    plain = (rows.double() * query.double()).sum(1), (rows[:, order].double() * query[:, order].double()).sum(1)
+    assert not torch.equal(*plain)  # which ordinary sums are not
 
 
 def test_few_candidates_are_scored_again_on_ordinary_vectors(tmp_path):
     draw = np.random.default_rng(1)
     vectors = written(tmp_path, unit(draw.normal(size=(20_000, 64))), 8192)
-    (found,) = ExactSearch(vectors, "cpu").candidates(unit(draw.normal(size=(1, 64))), 10)
+    ((found, _),) = ExactSearch(vectors, "cpu")(unit(draw.normal(size=(1, 64))), 10)
     assert 10 <= len(found) <= 15
 
 
-@pytest.mark.parametrize("index", ["faiss", "faiss-hnsw"])
+@pytest.mark.parametrize(("store", "bytes_a_row", "error"), [("float16", 128, 5e-4), ("int8", 68, 8e-3)])
+def test_smaller_types_are_stored_and_compared_as_they_are_stored(tmp_path, store, bytes_a_row, error):
+    draw = np.random.default_rng(2)
+    matrix, query = unit(draw.normal(size=(500, 64))), unit(draw.normal(size=(1, 64)))
+    vectors = written(tmp_path, matrix, 100, store)
+    assert sum(shard.nbytes for shard in vectors.shards) == 500 * bytes_a_row
+    ((rows, scores),) = ExactSearch(vectors, "cpu")(query, 10)
+    differences = np.abs(scores - matrix[rows].astype(np.float64) @ query[0])
+    assert 0 < differences.max() < error
+
+
+@pytest.mark.parametrize("store", ["float16", "int8"])
+def test_an_index_of_a_smaller_type_ranks_like_the_full_one(corpus, tmp_path, store):
+    full = open_dense(corpus, tmp_path / "full").search(QUERIES, 3)
+    small = open_dense(corpus, tmp_path / "small", store=store)
+    assert small.describe()["store"] == store
+    for ours, theirs in zip(small.search(QUERIES, 3), full, strict=True):
+        assert [hit.score for hit in ours] == pytest.approx([hit.score for hit in theirs], abs=0.01)
+    with pytest.raises(FingerprintMismatch, match="store was"):
+        open_dense(corpus, tmp_path / "small")
+
+
+# --- queries of many agents -------------------------------------------------------------------------------------------
+
+
+def test_queries_encoded_together_are_bit_for_bit_what_they_are_alone(monkeypatch):
+    draw = np.random.default_rng(7)
+    words = ["who", "finished", "the", "opera", "bridge", "before", "river", "storm", "1917", "écrivain", "東京"]
+    texts = [" ".join(draw.choice(words, draw.integers(1, 60))) for _ in range(150)]
+    model = SentenceEncoder(str(minilm_folder()), CPU)
+    alone = np.stack([model.query(text) for text in texts])
+    sizes, forward = set(), model._batches._forward
+    monkeypatch.setattr(model._batches, "_forward", lambda *of: sizes.add(of[2]) or forward(*of))
+    for _ in range(3):
+        order = draw.permutation(len(texts))
+        with ThreadPoolExecutor(32) as pool:
+            together = np.stack(list(pool.map(model.query, [texts[row] for row in order])))
+        assert np.array_equal(together, alone[order])
+        assert np.array_equal(model.queries([texts[row] for row in order]), alone[order])
+    assert max(sizes) == 16  # some were encoded together
+
+
+def test_a_size_of_batch_that_rounds_its_rows_otherwise_is_not_used(monkeypatch):
+    model = SentenceEncoder(str(minilm_folder()), CPU)
+    alone = [model.query(text) for text in QUERIES * 8]
+    forward = model._batches._forward
+    monkeypatch.setattr(model._batches, "_forward", lambda *of: forward(*of) * np.float32(1 + 2.0**-20 * (of[2] == 16)))
+    assert np.array_equal(model.queries(QUERIES * 8), alone)
+    assert all(16 not in sizes for sizes in model._batches._sizes.values())
+
+
+def test_a_query_that_fails_fails_alone(monkeypatch):
+    model = SentenceEncoder(str(minilm_folder()), CPU)
+    preprocess = model._model.preprocess
+
+    def fail(texts, **how):
+        if texts == ["bad"]:
+            raise ValueError("no text")
+        return preprocess(texts, **how)
+
+    monkeypatch.setattr(model._model, "preprocess", fail)
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(model.query, text) for text in ["good", "bad", "fine"] * 4]
+    for number, future in enumerate(futures):
+        if number % 3 == 1:
+            with pytest.raises(ValueError, match="no text"):
+                future.result()
+        else:
+            assert np.isfinite(future.result()).all()
+
+
+def test_int8_documents_are_near_the_full_ones_and_queries_the_same():
+    plain, coarse = (SentenceEncoder(str(minilm_folder()), CPU, dtype=dtype) for dtype in ("float32", "int8"))
+    assert np.array_equal(plain.query("a film"), coarse.query("a film"))
+    texts = ["The opera of Ada Holm", "a lighthouse on the cape"]
+    cosines = (plain.documents(texts) * coarse.documents(texts)).sum(axis=1)
+    assert (cosines > 0.96).all()
+    assert (cosines < 0.99999).all()
+
+
+# --- faiss ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("index", ["Flat", "HNSW32"])
 def test_faiss_that_is_not_installed_is_named_with_the_remedy(corpus, tmp_path, index, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(InputError, match=r"lrat-sim\[faiss-cpu\].*index=exact"):
         open_dense(corpus, tmp_path, index=index)
 
 
-@pytest.mark.parametrize("index", ["faiss", "faiss-hnsw"])
+@pytest.mark.parametrize("index", ["Flat", "HNSW32", "IVF2,Flat", "IVF2,SQ8"])
 def test_faiss_finds_what_exact_search_finds(corpus, tmp_path, index):
     pytest.importorskip("faiss", reason="faiss is an extra")
     queries = ["a lighthouse", "film of Carla Ruiz", "東京大学"]
     for _ in range(2):  # built, then opened
         found = open_dense(corpus, tmp_path, index=index).search(queries, 5)
         assert found == open_dense(corpus, tmp_path).search(queries, 5)
+
+
+def test_search_parameters_go_to_faiss(corpus, tmp_path):
+    pytest.importorskip("faiss", reason="faiss is an extra")
+    few, all_ = (
+        open_dense(corpus, tmp_path, index="IVF8,Flat", search_parameters=f"nprobe={number}") for number in (1, 8)
+    )
+    assert all_.search(QUERIES, 30) == open_dense(corpus, tmp_path).search(QUERIES, 30)
+    assert len(few.search(QUERIES[:1], 30)[0]) < 30
+    assert few.fingerprint != all_.fingerprint
+    for options in ({"index": "IVF8,Flat", "search_parameters": "breadth=3"}, {"index": "Tree9"}):
+        with pytest.raises(InputError, match=next(reversed(options.values()))):
+            open_dense(corpus, tmp_path / "other", **options)

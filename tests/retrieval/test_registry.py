@@ -71,7 +71,7 @@ def test_an_unknown_name_lists_the_known_ones(corpus, tmp_path):
 
 @pytest.mark.parametrize("spec", ["bm25:k2=3", "dense:max_len=64", "hybrid:members=bm25+dense,depths=3", "oracle:a=1"])
 def test_an_unknown_option_lists_the_allowed_ones(spec, corpus, tmp_path):
-    with pytest.raises(InputError, match=r"unknown field .*it has (engine|model|members)"):
+    with pytest.raises(InputError, match=r"unknown field .*it has (engine|index|members)"):
         open_retriever(spec, corpus, tmp_path)
 
 
@@ -110,3 +110,9 @@ def test_opening_bm25_loads_neither_torch_nor_litellm(corpus, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_factory_string_keeps_its_commas():
+    spec = "dense:index=IVF4096,PQ64,search_parameters=nprobe=32,candidates=200"
+    options = {"index": "IVF4096,PQ64", "search_parameters": "nprobe=32", "candidates": "200"}
+    assert parse_spec(spec) == ("dense", options)
