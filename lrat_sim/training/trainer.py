@@ -22,7 +22,7 @@ from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.encoder import quiet
 from lrat_sim.retrieval.hardware import best_device
-from lrat_sim.retrieval.rerank import load_cross_encoder
+from lrat_sim.retrieval.pair_scorer import load_cross_encoder
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.distributed import is_main, join, process_count, wait_for_all
 from lrat_sim.training.folder import (
