@@ -20,7 +20,7 @@ from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import check_retriever as check_spec
-from lrat_sim.retrieval.registry import parse_spec
+from lrat_sim.retrieval.registry import has_own_documents, parse_spec
 from lrat_sim.rollout.summary import left_out_sentence, runnable
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import RECORD, read_record
@@ -64,8 +64,9 @@ def opened(
     spec = str(retriever)
     key = fingerprint([spec, {name: str(value) for name, value in options.items()}])[:8]
     folder = indexes or dataset.folder / "indexes" / f"{parse_spec(spec)[0]}-{key}"
+    corpus = None if dataset.card.corpus is None and has_own_documents(spec) else dataset.corpus
     with bar(f"index {title or spec}") as progress:
-        return open_retriever(spec, dataset.corpus, folder, progress=progress, **options)
+        return open_retriever(spec, corpus, folder, progress=progress, **options)
 
 
 def open_base(dataset: Dataset, model: str, length: int) -> Retriever:
