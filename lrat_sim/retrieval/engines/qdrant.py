@@ -74,7 +74,8 @@ class QdrantRetriever(EngineRetriever):
         found = self._call(
             lambda: self._client.query_points(
                 self.collection, query=vector, using=settings.vector_name, limit=k + TIES,
-                with_payload=["id"] if own else True, with_vectors=embedded, search_params=models.SearchParams(exact=settings.exact),
+                with_payload=["id"] if own else True, with_vectors=embedded,
+                search_params=models.SearchParams(exact=settings.exact),
             )
         )  # fmt: skip
         # an embedded one rounds a score in one call as in no other: it is taken again, in double precision
@@ -114,7 +115,8 @@ class QdrantRetriever(EngineRetriever):
         self._description["corpus"] = self._own.fingerprint
         if not self._call(lambda: self._client.collection_exists(self.collection)):
             size = len(self._encoder.query("a trial"))
-            vectors = models.VectorParams(size=size, distance=models.Distance.COSINE)
+            # of vectors of length 1, that is their cosine, which the embedded Qdrant would shorten anew at every search
+            vectors = models.VectorParams(size=size, distance=models.Distance.DOT)
             self._call(lambda: self._client.create_collection(self.collection, vectors_config=vectors))
         done = self._count()
         for start, documents, vectors_ in batches(self._own, self._encoder, done, self._settings.batch_size, progress):
