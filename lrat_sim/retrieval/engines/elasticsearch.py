@@ -48,8 +48,8 @@ class ElasticsearchSettings(EngineSettings, frozen=True, kw_only=True):
     k1: Annotated[NotNegative, Meta(description="BM25's k1 of an index that is made.")] = 0.9
     b: Annotated[Share, Meta(description="BM25's b of an index that is made.")] = 0.4
     analyzer: Annotated[str, Meta(description="Text analysis of an index that is made.")] = "english"
-    auth: Annotated[
-        Literal["apikey", "basic", "bearer"], Meta(description="What the key is; for basic it is user:password.")
+    scheme: Annotated[
+        Literal["apikey", "basic", "bearer"], Meta(description="How the key is sent; for basic it is user:password.")
     ] = "apikey"
     batch_size: Annotated[Whole, Meta(description="Documents per request while an index is made.")] = 500
 
@@ -239,9 +239,9 @@ def _opened(
     progress: ProgressCallback | None,
 ) -> ElasticsearchRetriever:
     key = read_token(settings.api_key_env)
-    if key is not None and settings.auth == "basic":
+    if key is not None and settings.scheme == "basic":
         key = base64.b64encode(key.encode()).decode()
-    scheme = {"apikey": "ApiKey", "basic": "Basic", "bearer": "Bearer"}[settings.auth]
+    scheme = {"apikey": "ApiKey", "basic": "Basic", "bearer": "Bearer"}[settings.scheme]
     connection = Connection(
         settings.url, name=kind.name, timeout=settings.timeout, attempts=settings.attempts,
         headers=None if key is None else {"authorization": f"{scheme} {key}"},
@@ -249,7 +249,7 @@ def _opened(
     encoder = open_encoder(settings.encoder) if settings.search == "knn" else None
     retriever = kind(connection, settings, corpus, encoder)
     with opening(
-        "start it there, or correct the url, the index, or api_key_env and auth; rerun the same command, and what is "
+        "start it there, or correct the url, the index, or api_key_env and scheme; rerun the same command, and what is "
         "indexed is kept"
     ):
         retriever.ensure(corpus, progress)

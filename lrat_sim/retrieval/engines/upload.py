@@ -53,7 +53,7 @@ def batches(
     ``done`` documents are there.  They came in this order, so that all batches before the one that holds the next are
     whole; that one is sent again, under the same ids.
     """
-    for start in range(done // size * size, len(corpus), size):
+    for start in range(done // size * size, len(corpus), size) if done < len(corpus) else ():
         documents = list(corpus.slice(start, start + size))
         vectors = None if encoder is None else encoder.documents([passage_text(document) for document in documents])
         if vectors is not None and not np.isfinite(vectors).all():
