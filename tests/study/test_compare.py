@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from sentence_transformers import CrossEncoder
 
 from lrat_sim.agent import load_agent
 from lrat_sim.artifact import command_line
@@ -35,12 +36,30 @@ def cells(tmp_path):
     return {cell.folder: cell for cell in read_study(tmp_path / "out").cells}
 
 
+@pytest.fixture(scope="module")
+def reranker_folder(one_layer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rerankers") / "small-one"
+    CrossEncoder(str(one_layer), num_labels=1, device="cpu").save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
 @pytest.fixture
 def as_command():
     """The command line of the next calls, until ``None``."""
     token = command_line.set("lrat-sim compare ...")
     yield command_line.set
     command_line.reset(token)
+
+
+def test_reranker_adds_the_arm_that_reranks_bm25(run, reranker_folder, tmp_path):
+    result = run(reranker=f"{reranker_folder}:depth=3", limit=2)
+    (comparison,) = result.comparisons.values()
+    name = f"bm25+{reranker_folder.name}"
+    assert [*comparison.arms] == ["bm25", "bound", name]
+    described = next(read_trajectories(tmp_path / "out" / name)).retriever
+    assert (described["kind"], described["base"]["kind"], described["depth"]) == ("rerank", "bm25", 3)
+    with pytest.raises(InputError, match="reranker is 'oracle', which does not rerank"):
+        run(reranker="oracle", folder="other")
 
 
 def test_single_cell_lies_in_the_folder_itself(run, as_command, tmp_path):
