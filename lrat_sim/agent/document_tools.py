@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from lrat_sim.agent.tool import Tool, ToolRefusal, ToolResult
 from lrat_sim.records import Hit
-from lrat_sim.retrieval.result_format import LONGEST_NAME, TOOLS, document_text, hits_text
+from lrat_sim.retrieval.result_format import LONGEST_NAME, TOOLS, Text, document_text, hits_text
 from lrat_sim.text import WIDEST, count_tokens, first_tokens, normalise
 
 if TYPE_CHECKING:
@@ -36,12 +36,16 @@ class Search(Tool):
         """A result list."""
         query = arguments["query"]
         hits, note = self.rank(query, view)
-        text = hits_text(query, hits, view.text, self.tokens(view), note)
+        text = hits_text(query, hits, self.texts(view), self.tokens(view), note)
         return ToolResult(text=text, hits=hits, executed={"query": query})
 
     def rank(self, query: str, view: RunView) -> tuple[list[Hit], str]:
         """What is listed, and a note to the model above it."""
         return view.search(query, view.limits.k), ""
+
+    def texts(self, view: RunView) -> Text:
+        """What is shown of each document."""
+        return view.listed
 
     def tokens(self, view: RunView) -> int:
         """How much is shown of each document."""
@@ -73,6 +77,10 @@ class Passages(Search):
 
     description = "Search the collection. Returns the best documents, each with its id, its title and its text."
     brief = "the best documents for the query, each with its id, its title and its text."
+
+    def texts(self, view: RunView) -> Text:
+        """What is shown of each document."""
+        return view.text
 
     def tokens(self, view: RunView) -> int:
         """How much is shown of each document."""

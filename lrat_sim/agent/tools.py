@@ -79,6 +79,11 @@ class RunView:
         with retriever_failures(f"document {docid!r}", passing=RetrieverError):
             return self._toolbox.retriever.document(docid)
 
+    def listed(self, docid: str, tokens: int) -> tuple[str, str]:
+        """What a list of results shows of a document: its title and the first tokens of its text."""
+        with retriever_failures(f"document {docid!r}", passing=RetrieverError):
+            return self._toolbox.listed(docid, tokens)
+
     def text(self, docid: str, tokens: int) -> tuple[str, str]:
         """A document's title and the first tokens of its text."""
         with retriever_failures(f"document {docid!r}", passing=RetrieverError):
@@ -90,6 +95,7 @@ class Toolbox:
 
     def __init__(self, retriever: Retriever, task: Task, agent: AgentSettings):
         self.retriever, self.texts = retriever.for_task(task), texts_of(retriever)
+        self.listed = texts_of(retriever, listed=True)
         self.agent, self.question = agent, task.question
         self.tools = {tool.name: tool for tool in agent.own_tools()}
         self.form = agent.tool_protocol.form
@@ -179,12 +185,15 @@ def refused(call: ToolCall, problem: str) -> Call:
     return Call(id=call.id, tool=call.name, arguments=given, output=output, error=problem)
 
 
-_texts: weakref.WeakKeyDictionary[Retriever, Text] = weakref.WeakKeyDictionary()
+# of documents, and of what is listed of them
+_texts: weakref.WeakKeyDictionary[Retriever, dict[bool, Text]] = weakref.WeakKeyDictionary()
 
 
-def texts_of(retriever: Retriever) -> Text:
-    """Title and first tokens of a retriever's documents, remembered: every search shows ten, and many again."""
-    if retriever not in _texts:
+def texts_of(retriever: Retriever, *, listed: bool = False) -> Text:
+    """Title and first tokens of a retriever's documents, or of what is listed of them, remembered: every search shows
+    ten, and many again."""
+    kept = _texts.setdefault(retriever, {})
+    if listed not in kept:
         own = weakref.ref(retriever)  # what is remembered must not keep the retriever, and its index, alive
 
         @lru_cache(maxsize=1 << 15)
@@ -192,8 +201,8 @@ def texts_of(retriever: Retriever) -> Text:
             source = own()
             if source is None:
                 raise RetrieverError("the retriever is gone")
-            document = source.document(docid)
+            document = source.listed(docid) if listed else source.document(docid)
             return document.title, first_tokens(document.text, limit)
 
-        _texts[retriever] = text
-    return _texts[retriever]
+        kept[listed] = text
+    return kept[listed]

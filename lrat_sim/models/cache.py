@@ -1,4 +1,4 @@
-"""Answers of models on disk, so that no answer is paid for twice."""
+"""Answers of models and of search engines on disk, so that none is paid for twice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
@@ -20,6 +20,8 @@ from lrat_sim.models.call import Completion, Request
 
 _MARK = (0x4C524154, 1)  # what tells a file of ours: "LRAT" as its application id, and a version
 _SECONDS_FOR_A_LOCK = 30.0
+R = TypeVar("R", bound=msgspec.Struct)
+
 _PIECE = 2047  # bytes that hashlib takes without giving other threads the interpreter, which is slow to come back
 
 
@@ -36,14 +38,14 @@ def call_key(request: Request) -> bytes:
     return key.digest()
 
 
-class CallCache:
-    """One SQLite file of completions, made if missing, which several processes may share and a kill leaves whole.
+class RecordCache(Generic[R]):
+    """One SQLite file of records, made if missing, which several processes may share and a kill leaves whole.
 
-    Failures are never kept.  A file that is damaged, no cache, or cannot be written to is an :class:`InputError`.
+    A file that is damaged, no cache, or cannot be written to is an :class:`InputError`.
     """
 
-    def __init__(self, path: Path | str):
-        self.path = Path(path)
+    def __init__(self, path: Path | str, kind: type[R]):
+        self.path, self._kind = Path(path), kind
         ensure_folder(self.path.parent)
         with self._file_errors(), contextlib.ExitStack() as opening:
             # a rollout that a notebook calls runs in a thread of its own
@@ -80,16 +82,15 @@ class CallCache:
             raise InputError(f"{self.path} is no cache of calls that this lrat-sim reads; give another file.")
         return new
 
-    def get(self, key: bytes) -> Completion | None:
-        """The completion under a key of :func:`call_key`, marked as cached; None where there is none."""
+    def get(self, key: bytes) -> R | None:
+        """The record under a key; None where there is none."""
         with self._file_errors():
             row = self._connection.execute("SELECT completion FROM calls WHERE key = ?", (key,)).fetchone()
-            return None if row is None else msgspec.json.decode(zlib.decompress(row[0]), type=Completion)
+            return None if row is None else msgspec.json.decode(zlib.decompress(row[0]), type=self._kind)
 
-    def put(self, key: bytes, completion: Completion) -> None:
-        """Keeps a completion, whole, before it returns; where there is one already, that stays."""
-        kept = msgspec.structs.replace(completion, attempts=[], cached=True)
-        packed = zlib.compress(msgspec.json.encode(kept), 1)
+    def put(self, key: bytes, record: R) -> None:
+        """Keeps a record, whole, before it returns; where there is one already, that stays."""
+        packed = zlib.compress(msgspec.json.encode(record), 1)
         with self._file_errors():
             self._connection.execute("INSERT OR IGNORE INTO calls VALUES (?, ?)", (key, packed))
 
@@ -97,7 +98,7 @@ class CallCache:
         """Closes the file."""
         self._connection.close()
 
-    def __enter__(self) -> CallCache:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,6 +115,17 @@ class CallCache:
             unusable = isinstance(error, sqlite3.OperationalError)  # locked, full, read-only, no file
             problem = f"cannot be used ({error}); make room" if unusable else f"is damaged ({error}); delete it"
             raise InputError(f"the cache of calls {self.path} {problem} or give another file.") from error
+
+
+class CallCache(RecordCache[Completion]):
+    """Completions under keys of :func:`call_key`; what is given back is marked as cached.  Failures are never kept."""
+
+    def __init__(self, path: Path | str):
+        super().__init__(path, Completion)
+
+    def put(self, key: bytes, record: Completion) -> None:
+        """See :meth:`RecordCache.put`."""
+        super().put(key, msgspec.structs.replace(record, attempts=[], cached=True))
 
 
 def _is_held(error: BaseException) -> bool:

@@ -50,6 +50,11 @@ class Retriever(ABC):
             UnknownDocument: the corpus has no such id.
         """
 
+    def listed(self, docid: str) -> Document:
+        """A document as a list of results shows it: itself, or what the search told of it where opening it is a request
+        of its own."""
+        return self.document(docid)
+
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """All that decides this retriever's answers, as plain JSON: kind, settings, model and corpus fingerprints."""

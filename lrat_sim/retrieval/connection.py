@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import msgspec
@@ -47,15 +47,25 @@ def send(request: Callable[[], Coroutine[Any, Any, T]], *, attempts: int, timeou
 
 
 class Connection:
-    """Requests to one search server, retried by :func:`send`: they only read, so that repeating one is safe."""
+    """Requests to one search server, retried by :func:`send`: repeating one is safe, since they read, or write the same
+    under the same ids.  ``name`` is what messages call the server."""
 
-    def __init__(self, url: str, *, token: str | None = None, timeout: float = 60.0, attempts: int = 5):
-        self.url = _checked(url)
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        headers: dict[str, str] | None = None,
+        name: str = "the search server",
+        timeout: float = 60.0,
+        attempts: int = 5,
+    ):
+        self.url, self.name = _checked(url), name
         self._timeout, self._attempts = timeout, attempts
         reach_directly(self.url)
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
         self._client = httpx.AsyncClient(
-            headers={"authorization": f"Bearer {token}"} if token else None,
+            headers={"authorization": f"Bearer {token}"} if token else headers,
             timeout=timeout,
             cookies=no_cookies(),
             transport=BoundedTransport(httpx.AsyncHTTPTransport(limits=limits, proxy=proxy_for(self.url))),
@@ -65,14 +75,21 @@ class Connection:
         """Ends the connections."""
         on_loop(self._client.aclose)
 
-    def ask(self, path: str, body: object = None) -> httpx.Response:
-        """The answer to a POST of ``body`` as JSON, or to a GET without one; whatever its status, outages aside."""
+    def ask(self, path: str, body: object = None, method: str | None = None) -> httpx.Response:
+        """The answer to a POST of ``body``, or to a GET without one, whatever its status, outages aside.
+
+        The body is sent as JSON, a list as a line each.
+        """
         # in ASCII: a query may hold half a surrogate pair, which UTF-8 cannot
-        content = None if body is None else json.dumps(body).encode()
-        headers = None if body is None else {"content-type": "application/json"}
+        content, headers = None, None
+        if isinstance(body, list):
+            content = b"".join(json.dumps(line).encode() + b"\n" for line in body)
+            headers = {"content-type": "application/x-ndjson"}
+        elif body is not None:
+            content, headers = json.dumps(body).encode(), {"content-type": "application/json"}
+        method = method or ("GET" if body is None else "POST")
 
         async def request() -> httpx.Response:
-            method = "GET" if body is None else "POST"
             response = await self._client.request(method, self.url + path, content=content, headers=headers)
             if response.status_code >= 500 or response.status_code in (408, 425, 429):
                 reason = f"HTTP {response.status_code}: {sentence_of(response)}"
@@ -99,7 +116,7 @@ class Connection:
 
     def failure(self, problem: str) -> RetrieverError:
         """The error that says what this server did."""
-        return RetrieverError(f"the search server at {self.url} {problem}")
+        return RetrieverError(f"{self.name} at {self.url} {problem}")
 
 
 def _checked(url: str) -> str:
@@ -115,13 +132,23 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
+def segment(text: str) -> str:
+    """A text as one segment of a path."""
+    # dots too: a segment of nothing but dots would be resolved on the way
+    return quote(text, safe="").replace(".", "%2E")
+
+
 def sentence_of(response: httpx.Response) -> str:
-    """What a server says about its refusal: the sentence in ``error``, or the beginning of the body."""
+    """What a server says about its refusal: the sentence in ``error`` (or ``reason`` in that), ``detail`` or
+    ``message``, or the beginning of the body."""
     try:
         content = response.json()
     except (ValueError, RecursionError):
         content = None
-    sentence = content.get("error") if isinstance(content, dict) else None
-    if isinstance(sentence, str):
-        return redact(sentence)[:2000]
+    for name in ("error", "detail", "message"):
+        sentence = content.get(name) if isinstance(content, dict) else None
+        if isinstance(sentence, dict):
+            sentence = sentence.get("reason")
+        if isinstance(sentence, str):
+            return redact(sentence)[:2000]
     return redact(" ".join(response.text[:20_000].split()))[:200] or response.reason_phrase

@@ -35,14 +35,13 @@ from lrat_sim.retrieval.vectors import (
     rows_a_shard,
     write_shards,
 )
-from lrat_sim.settings import Settings
 from lrat_sim.text import minilm_folder
 
 _REMEMBERED_QUERIES = 4096
 _Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
 
 
-class LoadSettings(Settings, frozen=True, kw_only=True):
+class LoadSettings(VectorSettings, frozen=True, kw_only=True):
     """How the files of an encoder are read, where they do not say it themselves, or something else."""
 
     model: Annotated[str | None, Meta(description="Folder or hub id; by default all-MiniLM-L6-v2.")] = None
@@ -62,7 +61,7 @@ class LoadSettings(Settings, frozen=True, kw_only=True):
     ] = None
 
 
-class DenseSettings(LoadSettings, VectorSettings, frozen=True, kw_only=True):
+class DenseSettings(LoadSettings, frozen=True, kw_only=True):
     """Settings of ``dense``."""
 
     max_length: Annotated[_Length | None, Meta(description="Tokens of a text; by default at most 512.")] = None
@@ -136,8 +135,8 @@ def open_dense(
     elif Path(model).is_dir():  # several models may lie in folders of one name
         path = Path(model).resolve()
         name, suffix = path.name, f"-{fingerprint(str(path))[:8]}"
-    read = {field: getattr(settings, field) for field in (*LoadSettings.__struct_fields__, "query_text")}
-    how = {field: value for field, value in read.items() if field != "model" and value not in (None, PLAIN)}
+    read = {*LoadSettings.__struct_fields__, "query_text"} - {*VectorSettings.__struct_fields__, "model"}
+    how = {field: value for field in sorted(read) if (value := getattr(settings, field)) not in (None, PLAIN)}
     if how:  # the same model read in another way has another index
         suffix += f"-{fingerprint(how)[:8]}"
     folder = indexes / f"dense-{name}{suffix}"

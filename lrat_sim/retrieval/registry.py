@@ -55,7 +55,12 @@ class RetrieverRecipe(Settings, frozen=True, kw_only=True):
 
 
 def open_retriever(
-    spec: str | Path, corpus: Corpus, indexes: Path, *, progress: ProgressCallback | None = None, **options: Any
+    spec: str | Path,
+    corpus: Corpus | None,
+    indexes: Path,
+    *,
+    progress: ProgressCallback | None = None,
+    **options: Any,
 ) -> Retriever:
     """Opens a retriever over a corpus; its index is built if missing, opened if it fits, refused if it differs.
 
@@ -64,7 +69,7 @@ def open_retriever(
             (``bm25:k1=1.2,b=0.75``, ``dense:index=IVF64,PQ8``), the members of a fusion (``hybrid:bm25+dense``), or
             the folder of a model (``runs/a/model``, which is ``dense`` with that model where the folder's own recipe
             does not say another kind; options may follow after a colon).
-        corpus: the documents to rank.
+        corpus: the documents to rank; None only for a retriever that :func:`has_own_documents`.
         indexes: folder of the indexes, one subfolder each.
         progress: told how far the building of an index is.
         options: further options by name; they override those in ``spec``.
@@ -77,13 +82,7 @@ def open_retriever(
     check_retriever(spec)
     _refuse_secrets(options)
     name, given = parse_spec(str(spec))
-    point, options = _entry_points()[name], {**given, **options}
-    try:
-        factory = point.load()
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"the retriever {name!r} ({point.value}) cannot be loaded ({error}); install what it needs."
-        ) from error
+    factory, options = _factory(name), {**given, **options}
     parameters = list(inspect.signature(factory).parameters.values())
     allowed = [parameter.name for parameter in parameters[2:] if parameter.name != "progress"]
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)  # and checks them itself
@@ -106,6 +105,13 @@ def check_retriever(spec: str | Path) -> None:
     _refuse_secrets(options)
     if name not in _entry_points():
         raise UnknownName("retriever", name, known_retrievers())
+
+
+def has_own_documents(spec: str | Path) -> bool:
+    """Whether a retriever can be opened without a corpus, since it may have documents of its own."""
+    check_retriever(spec)
+    name, _ = parse_spec(str(spec))
+    return bool(getattr(_factory(name), "own_documents", False))
 
 
 def known_retrievers() -> list[str]:
@@ -179,10 +185,13 @@ def _of_folder(folder: str, options: dict[str, Any]) -> tuple[str, dict[str, Any
 
 
 def takes_settings(
-    name: str, kind: type[S]
+    name: str, kind: type[S], *, own_documents: bool = False
 ) -> Callable[[Callable[[Corpus, Path, S, ProgressCallback | None], R]], Callable[..., R]]:
     """Makes an entry point of ``(corpus, indexes, settings, progress)``; its options are the fields of ``kind``, as
-    values or as texts, and one that is unknown or not allowed is an :class:`InputError`."""
+    values or as texts, and one that is unknown or not allowed is an :class:`InputError`.
+
+    With ``own_documents`` the corpus may be None, that of a task set without documents.
+    """
 
     def entry_point(open_with: Callable[[Corpus, Path, S, ProgressCallback | None], R]) -> Callable[..., R]:
         @wraps(open_with)
@@ -199,9 +208,21 @@ def takes_settings(
 
         # `wraps` would show the options as parameters of the function within
         del opened.__wrapped__
+        opened.own_documents = own_documents  # type: ignore[attr-defined]
         return opened
 
     return entry_point
+
+
+def _factory(name: str) -> Callable[..., Any]:
+    point = _entry_points()[name]
+    try:
+        factory: Callable[..., Any] = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"the retriever {name!r} ({point.value}) cannot be loaded ({error}); install what it needs."
+        ) from error
+    return factory
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import quote
 
 import httpx
 import msgspec
 from msgspec import Meta, Struct
 
-from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import FingerprintMismatch, InputError, RetrieverError, UnknownDocument
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document, Hit
 from lrat_sim.retrieval.base import Retriever, check_search, corpora_of, ranked
-from lrat_sim.retrieval.connection import Connection, sentence_of
+from lrat_sim.retrieval.connection import Connection, segment, sentence_of
+from lrat_sim.retrieval.engines.base import DocumentCache, document_from
 from lrat_sim.retrieval.query_text import PLAIN, QueryText, TextName, described_text, text_of, texts_read
 from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.schemas import FINGERPRINT_HEADER, AskedBody, SearchAnswer, ServerCard, read_token
@@ -97,8 +94,7 @@ class RemoteRetriever(Retriever):
         document = self._cache.get(docid)
         if document is None:
             try:
-                # dots too: a path segment of nothing but dots would be resolved on the way
-                path = quote(docid, safe="").replace(".", "%2E")
+                path = segment(docid)
             except UnicodeEncodeError:
                 raise UnknownDocument(f"{docid!r} is no document id") from None
             document = self._checked(self._connection.ask(f"/document/{path}"), Document)
@@ -165,27 +161,13 @@ class SearchR1Retriever(Retriever):
     def _hits(self, items: list[_Item], k: int) -> list[Hit]:
         scores: dict[str, float] = {}
         for rank, item in enumerate(items, start=1):
-            document = self._read(item.document)
+            document = document_from(item.document, item.document.get("id"))
+            if document is None:
+                raise self._connection.failure("gave a document without `contents`")
             if document.id not in scores:
                 scores[document.id] = 1.0 / rank if item.score is None else item.score
                 self._cache.put(document)
         return ranked([(score, docid) for docid, score in scores.items()], k)
-
-    def _read(self, document: dict[str, Any]) -> Document:
-        """A document from its fields, or from ``contents``: the title in quotes on a line of its own, then the text."""
-        title, text, contents = (document.get(name) for name in ("title", "text", "contents"))
-        if not isinstance(contents, str):
-            contents = text
-        if not isinstance(contents, str):
-            raise self._connection.failure("gave a document without `contents`")
-        docid = document.get("id")
-        if not isinstance(docid, str | int) or docid == "":
-            docid = fingerprint(contents)
-        if not (isinstance(title, str) and isinstance(text, str)):
-            first, _, rest = contents.partition("\n")
-            quoted = len(first) > 1 and first[0] == first[-1] == '"'
-            title, text = (first[1:-1], rest) if quoted else ("", contents)
-        return Document(id=str(docid), title=title, text=text)
 
 
 def _parts(queries: Sequence[Q], most: int, room: float = float("inf")) -> Iterator[list[Q]]:
@@ -203,37 +185,7 @@ def _parts(queries: Sequence[Q], most: int, room: float = float("inf")) -> Itera
         yield part
 
 
-class DocumentCache:
-    """Documents lately used, up to a number of characters; safe to use from several threads."""
-
-    def __init__(self, characters: int):
-        self._left = characters
-        self._documents: OrderedDict[str, Document] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def put(self, document: Document) -> None:
-        """Keeps a document, and drops those that were not used for longest where room is short."""
-        with self._lock:
-            if (before := self._documents.pop(document.id, None)) is not None:
-                self._left += _size(before)
-            self._documents[document.id] = document
-            self._left -= _size(document)
-            while self._left < 0 and len(self._documents) > 1:
-                self._left += _size(self._documents.popitem(last=False)[1])
-
-    def get(self, docid: str) -> Document | None:
-        """A document that is kept, None for any other."""
-        with self._lock:
-            if docid in self._documents:
-                self._documents.move_to_end(docid)
-            return self._documents.get(docid)
-
-
-def _size(document: Document) -> int:
-    return len(document.text) + len(document.title) + 500  # some hundreds of bytes of an entry are not its text
-
-
-@takes_settings("remote", RemoteSettings)
+@takes_settings("remote", RemoteSettings, own_documents=True)
 def open_remote(
     corpus: Corpus | None, indexes: Path, settings: RemoteSettings, progress: ProgressCallback | None
 ) -> Retriever:

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-import numpy as np
-import torch
 from msgspec import Meta
-from sentence_transformers import CrossEncoder
 
-from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.documents import Corpus, passage_text
-from lrat_sim.errors import InputError, RetrieverError
+from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Hit, Task
-from lrat_sim.retrieval.base import LocalRetriever, Retriever, ranked
-from lrat_sim.retrieval.encoder import half_for_flash, loading, weights_fingerprint
+from lrat_sim.records import Document, Hit, Task
+from lrat_sim.retrieval.base import Retriever, check_search, ranked
 from lrat_sim.retrieval.hardware import Device, device_named
-from lrat_sim.retrieval.query_text import QueryText, TextName, described_text
+from lrat_sim.retrieval.pair_scorer import PairForm, Scorer, load_cross_encoder
+from lrat_sim.retrieval.query_text import PLAIN, QueryText, TextName, described_text, text_of
 from lrat_sim.retrieval.registry import open_retriever, takes_settings, trained_text
-from lrat_sim.settings import Settings, Whole
-
-_REMEMBERED_QUERIES = 4096
-_AT_ONCE = 32
+from lrat_sim.settings import Whole
 
 
-class RerankSettings(Settings, frozen=True, kw_only=True):
+class RerankSettings(PairForm, frozen=True, kw_only=True):
     """Settings of ``rerank``."""
 
-    model: Annotated[str, Meta(description="Folder or hub id of a cross-encoder with one output.")]
+    model: Annotated[str, Meta(description="Folder or hub id of a cross-encoder, or of a language model that judges.")]
     base: Annotated[str, Meta(description="The retriever whose hits are reranked.")] = "dense"
     depth: Annotated[Whole, Meta(description="Hits taken from the base, or k where that is more.")] = 50
     max_length: Annotated[
@@ -40,81 +31,67 @@ class RerankSettings(Settings, frozen=True, kw_only=True):
         Meta(description="Tokens of query and document together; by default the model's own limit."),
     ] = None
     query_text: QueryText = None
+    # in bfloat16 many scores of one query are equal
+    dtype: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"],
+        Meta(description="Precision of the model; auto: float16 on a GPU, else float32."),
+    ] = "float32"
     device: Device = "auto"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.irrelevant is not None and self.relevant is None:
+            raise InputError("irrelevant is given without relevant; name both answers, or neither.")
+        if self.template is None and (self.prefix or self.suffix or self.instruction):
+            raise InputError(
+                "prefix, suffix and instruction belong to a template; give one, with {query} and {document}."
+            )
+        if self.template is not None and not all(slot in "".join(self.template) for slot in ("{query}", "{document}")):
+            raise InputError(f"template is {self.template!r}; it must hold {{query}} and {{document}}.")
 
-class RerankRetriever(LocalRetriever):
+
+class RerankRetriever(Retriever):
     """Ranks the best hits of another retriever by a cross-encoder's score of (query, document), before any activation.
 
     A document is read as it is indexed: title, line break, text.  An empty query keeps the order of the base.
     """
 
-    def __init__(
-        self, corpus: Corpus, base: Retriever, scorer: Scorer, depth: int = 50, query_text: TextName | None = None
-    ):
-        own = {"depth": depth, **scorer.identity, **described_text(query_text)}
-        super().__init__(corpus, {"kind": "rerank", "base": base.describe(), **own})
+    def __init__(self, base: Retriever, scorer: Scorer, depth: int = 50, query_text: TextName | None = None):
         self.base, self.scorer, self.depth, self.query_text = base, scorer, depth, query_text
+        self.corpus: Corpus | None = getattr(base, "corpus", None)
+
+    def describe(self) -> dict[str, Any]:
+        """See :meth:`Retriever.describe`."""
+        own = {"depth": self.depth, **self.scorer.identity, **described_text(self.query_text)}
+        return {"kind": "rerank", "base": self.base.describe(), **own}
 
     def for_task(self, task: Task) -> RerankRetriever:
         """See :meth:`Retriever.for_task`; passed on to the base."""
         base = self.base.for_task(task)
         same = base is self.base
-        return self if same else RerankRetriever(self.corpus, base, self.scorer, self.depth, self.query_text)
+        return self if same else RerankRetriever(base, self.scorer, self.depth, self.query_text)
 
-    def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """See :meth:`LocalRetriever.rank`."""
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """See :meth:`Retriever.search`."""
+        check_search(queries, k)
         lists = self.base.search(queries, max(k, self.depth))
         return [self._reranked(query, hits, k) for query, hits in zip(queries, lists, strict=True)]
+
+    def document(self, docid: str) -> Document:
+        """See :meth:`Retriever.document`."""
+        return self.base.document(docid)
+
+    def close(self) -> None:
+        """See :meth:`Retriever.close`."""
+        self.base.close()
 
     def _reranked(self, query: str, hits: list[Hit], k: int) -> list[Hit]:
         if not hits or not query.strip():
             return hits[:k]
-        docids = tuple(sorted(hit.docid for hit in hits))  # so that equal sets are scored in equal batches
-        texts = tuple(passage_text(self.corpus.document(docid)) for docid in docids)
-        return ranked(list(zip(self.scorer.scores(self.reads(query), texts), docids, strict=True)), k)
-
-
-class Scorer:
-    """Scores texts for one query at a time, since a batch rounds each of its rows differently than another would."""
-
-    def __init__(self, model: CrossEncoder, name: str):
-        self._model = model
-        self.identity = {
-            "model": name,
-            "weights": weights_fingerprint(model),
-            "vocabulary": fingerprint(model.tokenizer.get_vocab()),
-            "max_length": model.max_seq_length,
-        }
-        self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one query
-        # agents word the same query again
-        self.scores = lru_cache(maxsize=_REMEMBERED_QUERIES)(self._scores)
-
-    def _scores(self, query: str, texts: tuple[str, ...]) -> tuple[float, ...]:
-        clean = query.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text to a tokenizer
-        with self._lock:
-            scores = self._model.predict(
-                [(clean, text) for text in texts],
-                activation_fn=torch.nn.Identity(),
-                batch_size=_AT_ONCE,
-                show_progress_bar=False,
-            )
-        if not np.isfinite(scores).all():
-            raise RetrieverError(f"the cross-encoder gave no finite score for the query {query[:80]!r}")
-        return tuple(float(score) for score in scores)
-
-
-def load_cross_encoder(
-    model: str | Path, device: str, *, max_length: int | None = None, attention: str | None = None
-) -> CrossEncoder:
-    """A cross-encoder with one output, loaded as :func:`lrat_sim.retrieval.encoder.load_model` loads an encoder."""
-    with loading(model, "cross-encoder", "a folder of one", attention) as options:
-        loaded: CrossEncoder = CrossEncoder(str(model), device=device, max_length=max_length, **options).float()
-        with half_for_flash(device, attention):
-            loaded.predict([("a", "trial")], show_progress_bar=False)  # parts that do not fit together fail only here
-    if loaded.num_labels != 1:
-        raise InputError(f"the cross-encoder {model} has {loaded.num_labels} outputs; give one with a single score.")
-    return loaded
+        docids = tuple(sorted(hit.docid for hit in hits))  # so that equal sets of documents are remembered as one
+        texts = tuple(passage_text(self.base.document(docid)) for docid in docids)
+        scores = self.scorer.scores(text_of(self.query_text or PLAIN, query), texts)
+        return ranked(list(zip(scores, docids, strict=True)), k)
 
 
 @takes_settings("rerank", RerankSettings)
@@ -122,9 +99,12 @@ def open_rerank(
     corpus: Corpus, indexes: Path, settings: RerankSettings, progress: ProgressCallback | None
 ) -> RerankRetriever:
     """Opens ``rerank``."""
-    folder = Path(settings.model)
-    model = load_cross_encoder(settings.model, device_named(settings.device), max_length=settings.max_length)
-    scorer = Scorer(model, folder.resolve().name if folder.is_dir() else settings.model)
+    folder, device = Path(settings.model), device_named(settings.device)
+    dtype = settings.dtype
+    if dtype == "auto":
+        dtype = "float16" if device.startswith("cuda") else "float32"
+    model = load_cross_encoder(settings.model, device, max_length=settings.max_length, form=settings, dtype=dtype)
+    scorer = Scorer(model, folder.resolve().name if folder.is_dir() else settings.model, settings)
     base = open_retriever(settings.base, corpus, indexes, progress=progress)
     text = trained_text(settings.model, "rerank", settings.query_text)
-    return RerankRetriever(corpus, base, scorer, settings.depth, text)
+    return RerankRetriever(base, scorer, settings.depth, text)

@@ -112,7 +112,7 @@ def search_app(
                 document = service.document(hit.docid)
                 texts |= {"title": document.title, "text": document.text}
             if body.snippet_tokens is not None:
-                texts["title"], texts["snippet"] = service.text(hit.docid, body.snippet_tokens)
+                texts["title"], texts["snippet"] = service.listed(hit.docid, body.snippet_tokens)
             return SearchHit(docid=hit.docid, score=hit.score, rank=hit.rank, **texts)
 
         return await asyncio.to_thread(lambda: answer(SearchAnswer([list(map(with_texts, hits)) for hits in lists])))

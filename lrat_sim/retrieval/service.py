@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -135,7 +135,9 @@ class Service:
             limits=limits or ServerLimits(),
         )
         self._batcher = Batcher(retriever, waiting=self.card.limits.waiting)
-        self.text = lru_cache(maxsize=1 << 15)(self._text)  # result lists show the same ones again and again
+        # result lists show the same ones again and again
+        self.text = lru_cache(maxsize=1 << 15)(lambda docid, tokens: self._text(self.document, docid, tokens))
+        self.listed = lru_cache(maxsize=1 << 15)(lambda docid, tokens: self._text(retriever.listed, docid, tokens))
 
     def close(self) -> None:
         """Gives up what waits."""
@@ -164,14 +166,14 @@ class Service:
         except UnknownDocument as error:
             raise UnknownDocument(f"there is no document {docid!r}; ask for an id of a result list") from error
 
-    def _text(self, docid: str, tokens: int) -> tuple[str, str]:
-        document = self.document(docid)
+    def _text(self, get: Callable[[str], Document], docid: str, tokens: int) -> tuple[str, str]:
+        document = get(docid)
         return document.title, first_tokens(document.text, tokens)
 
     async def show_search(self, query: str) -> str:
         """The result list of a query as an agent is shown it."""
         (hits,) = await self.search([query], self.shown.k)
-        return await asyncio.to_thread(show_hits, query, hits, self.text, self.shown.snippet_tokens)
+        return await asyncio.to_thread(show_hits, query, hits, self.listed, self.shown.snippet_tokens)
 
     async def show_document(self, docid: str) -> str:
         """A document as an agent is shown it; its id may be escaped, as in a result list."""

@@ -20,7 +20,7 @@ from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
 from lrat_sim.retrieval.registry import check_retriever as check_spec
-from lrat_sim.retrieval.registry import parse_spec
+from lrat_sim.retrieval.registry import has_own_documents, known_retrievers, parse_spec
 from lrat_sim.rollout.summary import left_out_sentence, runnable
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import RECORD, read_record
@@ -64,8 +64,9 @@ def opened(
     spec = str(retriever)
     key = fingerprint([spec, {name: str(value) for name, value in options.items()}])[:8]
     folder = indexes or dataset.folder / "indexes" / f"{parse_spec(spec)[0]}-{key}"
+    corpus = None if dataset.card.corpus is None and has_own_documents(spec) else dataset.corpus
     with bar(f"index {title or spec}") as progress:
-        return open_retriever(spec, dataset.corpus, folder, progress=progress, **options)
+        return open_retriever(spec, corpus, folder, progress=progress, **options)
 
 
 def open_base(dataset: Dataset, model: str, length: int) -> Retriever:
@@ -172,6 +173,26 @@ def named_retriever(spec: str) -> tuple[str, str]:
     else:
         own = path.parent.name if path.name == "model" and path.is_dir() else path.name if path.is_dir() else spec
     return own.replace("/", "-"), spec
+
+
+def with_reranker(retrievers: Mapping[str, AnyRetriever], reranker: str | None) -> dict[str, AnyRetriever]:
+    """The arms and, where there is a ``reranker``, one more of BM25's results as it ranks them.
+
+    It is the name of a recipe, ``rerank`` with options, a model folder or a hub id; options may follow after a colon, a
+    ``base`` other than bm25 among them.
+    """
+    if reranker is None:
+        return dict(retrievers)
+    head, _, rest = reranker.partition(":")
+    spec = reranker if head in known_retrievers() else f"rerank:model={head}{',' if rest else ''}{rest}"
+    kind, options = parse_spec(spec)
+    if kind != "rerank" or not options.get("model"):
+        raise InputError(
+            f"reranker is {reranker!r}, which does not rerank; give a recipe, a folder or a hub id of one."
+        )
+    if "base" not in options:
+        spec += f"{',' if ':' in spec else ':'}base=bm25"
+    return {**retrievers, f"{options.get('base', 'bm25')}+{Path(options['model']).name}".replace(":", "-"): spec}
 
 
 def check_retrievers(retrievers: Mapping[str, AnyRetriever], given: int = 2, agents: int = 1) -> None:

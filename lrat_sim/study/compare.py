@@ -27,6 +27,7 @@ from lrat_sim.study.arms import (
     open_base,
     open_trained,
     runnable_tasks,
+    with_reranker,
 )
 from lrat_sim.study.record import Cell, recorded_study
 from lrat_sim.study.settings import CompareSettings, SweepSettings
@@ -66,6 +67,7 @@ def compare(
         judge: of answers; by default the offline match.
     """
     settings = settings or CompareSettings()
+    retrievers = with_reranker(retrievers, settings.reranker)
     sets = {datasets.name: datasets} if isinstance(datasets, Dataset) else dict(datasets)
     profiles = [settings.load_agent(name) for name in settings.agents] if agents is None else list(agents)
     check_retrievers(retrievers, len(retrievers), len(profiles))

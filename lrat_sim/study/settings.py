@@ -95,6 +95,9 @@ class CompareSettings(StudySettings, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=4)] | None,
         Meta(description="Tokens of a text that every encoder reads; by default a trained model's."),
     ] = None
+    reranker: Annotated[
+        str | None, Meta(description="Adds the arm that reranks BM25's results: a recipe, a folder or a hub id.")
+    ] = None
 
 
 class SweepSettings(RecipeSettings, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.encoder import DOCUMENT_PROMPTS, QUERY_PROMPTS, load_model, prompt_of
 from lrat_sim.retrieval.hardware import best_device
-from lrat_sim.retrieval.rerank import load_cross_encoder
+from lrat_sim.retrieval.pair_scorer import load_cross_encoder
 from lrat_sim.training.data import BUCKET, Batch, Example, Features, PairDataset, buckets, columns_of
 from lrat_sim.training.distributed import share
 from lrat_sim.training.folder import METRIC

@@ -23,9 +23,9 @@ from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.encoder import quiet
 from lrat_sim.retrieval.hardware import best_device
+from lrat_sim.retrieval.pair_scorer import load_cross_encoder
 from lrat_sim.retrieval.query_text import PLAIN
 from lrat_sim.retrieval.registry import OWN_RECIPE, own_options
-from lrat_sim.retrieval.rerank import load_cross_encoder
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.distributed import is_main, join, process_count, wait_for_all
 from lrat_sim.training.folder import (

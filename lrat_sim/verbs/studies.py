@@ -76,15 +76,16 @@ def compare(
     ``agent="simulated"``.
     """
     from lrat_sim import study
-    from lrat_sim.study.arms import check_retrievers, named_retriever
+    from lrat_sim.study.arms import check_retrievers, named_retriever, with_reranker
     from lrat_sim.study.recorded import recorded_runs
 
     given = retrievers if isinstance(retrievers, Mapping) else dict(named_retriever(str(spec)) for spec in retrievers)
     if (recorded := {name: path for name, arm in given.items() if (path := recorded_runs(arm))}) or score is not None:
         return _compare_recorded(recorded, [*given], len(retrievers), data, out, score, fields)
-    arms = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
+    arms: dict[str, Any] = {name: str(arm) if hasattr(arm, "folder") else arm for name, arm in given.items()}
     settings, answers = _settings(study.CompareSettings, fields), judge_named("answers", judge, judge_options)
-    check_retrievers(arms, len(retrievers), len(settings.agents))
+    check_retrievers(arms, len(retrievers), len(settings.agents) + (settings.reranker is not None))
+    arms = with_reranker(arms, settings.reranker)
     sets = task_sets(data, *given.values())
     return _run(
         "compare", settings, sets, out, [settings.split, *settings.agents],

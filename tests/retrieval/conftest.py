@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from engines import Elastic, EngineServer
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.records import Document
@@ -94,16 +96,22 @@ def embedding_server(shared_server):
 
 @pytest.fixture(scope="session")
 def opened(corpus, shared_server, tmp_path_factory):
-    """Opens each spec once for the whole session; an embedding-api one is pointed to the server on loopback."""
+    """Opens each spec once for the whole session; engines and an embedding-api are pointed to servers on loopback."""
     indexes: Path = tmp_path_factory.mktemp("indexes")
     ready: dict[str, Retriever] = {}
+    with ExitStack() as running:
 
-    def open_once(spec):
-        if spec not in ready:
-            ready[spec] = open_retriever(spec, corpus, indexes, **api_options(spec, shared_server))
-        return ready[spec]
+        def open_once(spec):
+            if spec not in ready:
+                options = api_options(spec, shared_server)
+                if spec.startswith(("elasticsearch", "opensearch")):
+                    server = EngineServer(Elastic(spec.startswith("opensearch")).answer)
+                    options["url"] = running.enter_context(server).url
+                ready[spec] = open_retriever(spec, corpus, indexes, **options)
+                running.callback(ready[spec].close)
+            return ready[spec]
 
-    return open_once
+        yield open_once
 
 
 @pytest.fixture(scope="session")

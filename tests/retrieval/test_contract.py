@@ -13,7 +13,9 @@ from lrat_sim.records import Document, Task
 from lrat_sim.retrieval.remote import open_remote
 from lrat_sim.retrieval.server import serving
 
-SPECS = ["bm25", "bm25:engine=rank-bm25", "dense", "hybrid:bm25+dense", "embedding-api", "oracle", "oracle of a task"]
+ENGINES = ["elasticsearch", "elasticsearch:search=knn", "opensearch", "opensearch:search=knn", "qdrant"]
+SPECS = ["bm25", "bm25:engine=rank-bm25", "dense", "hybrid:bm25+dense", "embedding-api", *ENGINES]
+SPECS += ["oracle", "oracle of a task"]
 REMOTE = ["remote of bm25", "remote of dense", "remote of hybrid:bm25+dense"]
 SAVED = [("bm25", {"k1": 1.5}), ("dense", {"max_length": 32}), ("embedding-api", {"dimensions": 24})]
 
@@ -191,5 +193,6 @@ def forget_queries(retriever):
     """Empties the memory of query vectors, so that the next search encodes."""
     retriever = getattr(retriever, "served", retriever)
     for part in (retriever, *getattr(retriever, "members", ())):
-        if hasattr(part, "_query"):
-            part._query.cache_clear()
+        for memory in ("_query", "_found"):
+            if hasattr(part, memory):
+                getattr(part, memory).cache_clear()

@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from engines import Elastic, EngineServer
+from sentence_transformers import CrossEncoder
 
 from lrat_sim.agent import load_agent
 from lrat_sim.artifact import command_line
 from lrat_sim.comparison import load
+from lrat_sim.corpus import prepare
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import MatchJudge
 from lrat_sim.models.budget import LimitReached
@@ -35,12 +38,54 @@ def cells(tmp_path):
     return {cell.folder: cell for cell in read_study(tmp_path / "out").cells}
 
 
+@pytest.fixture(scope="module")
+def reranker_folder(one_layer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rerankers") / "small-one"
+    CrossEncoder(str(one_layer), num_labels=1, device="cpu").save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
 @pytest.fixture
 def as_command():
     """The command line of the next calls, until ``None``."""
     token = command_line.set("lrat-sim compare ...")
     yield command_line.set
     command_line.reset(token)
+
+
+def test_reranker_adds_the_arm_that_reranks_bm25(run, reranker_folder, tmp_path):
+    result = run(reranker=f"{reranker_folder}:depth=3", limit=2)
+    (comparison,) = result.comparisons.values()
+    name = f"bm25+{reranker_folder.name}"
+    assert [*comparison.arms] == ["bm25", "bound", name]
+    described = next(read_trajectories(tmp_path / "out" / name)).retriever
+    assert (described["kind"], described["base"]["kind"], described["depth"]) == ("rerank", "bm25", 3)
+    with pytest.raises(InputError, match="reranker is 'oracle', which does not rerank"):
+        run(reranker="oracle", folder="other")
+
+
+def test_engine_with_other_documents_is_compared_and_the_answer_says_that_the_corpus_differs(run, small_world):
+    engine = Elastic()
+    engine.put("wiki", {d.id: {"title": d.title, "text": d.text[:200]} for d in small_world.corpus})
+    with EngineServer(engine.answer) as server:
+        given = {"bm25": "bm25", "same": f"elasticsearch:url={server.url}"}
+        same = run(given, limit=2).answer
+        other = run({**given, "same": f"elasticsearch:url={server.url},index=wiki"}, limit=2, folder="other").answer
+    assert "corpus" not in same
+    assert other.startswith("The arms differ in more than their retriever: corpus (bm25: ")
+    assert "same: 'the index wiki of elasticsearch')" in other
+
+
+def test_task_set_without_documents_needs_a_retriever_that_has_some(tmp_path):
+    (tmp_path / "InfoSeek-Eval.tsv").write_text("e_0\tWho?\tA\n")
+    dataset = prepare("infoseek-eval", tmp_path / "set", source=tmp_path)
+    engine = Elastic()
+    engine.put("wiki", {"a": {"title": "", "text": "a lighthouse"}})
+    with EngineServer(engine.answer) as server:
+        own = opened(f"elasticsearch:url={server.url},index=wiki", dataset)
+        assert [hit.docid for hit in own.search(["lighthouse"], 3)[0]] == ["a"]
+    with pytest.raises(InputError, match="has no documents"):
+        opened("bm25", dataset)
 
 
 def test_single_cell_lies_in_the_folder_itself(run, as_command, tmp_path):

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
 
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.encoder import load_model
-from lrat_sim.retrieval.rerank import load_cross_encoder
+from lrat_sim.retrieval.pair_scorer import load_cross_encoder
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import base_fingerprint, base_licence, base_name
 from lrat_sim.training.model import (
