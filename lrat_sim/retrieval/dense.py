@@ -21,6 +21,7 @@ from lrat_sim.retrieval.index import ensure_index, read_card
 from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.retrieval.vectors import (
     Candidates,
+    Dtype,
     Encoder,
     ExactSearch,
     IndexKind,
@@ -38,19 +39,20 @@ from lrat_sim.text import minilm_folder
 SHARD_ROWS = 2048
 
 _REMEMBERED_QUERIES = 4096
-_Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
+Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
+DocumentsDtype = Annotated[Literal["auto", "float32", "bfloat16"], Meta(description="Documents' precision.")]
 
 
 class DenseSettings(Settings, frozen=True, kw_only=True):
     """Settings of ``dense``."""
 
     model: Annotated[str | None, Meta(description="Folder or hub id; by default all-MiniLM-L6-v2.")] = None
-    max_length: Annotated[_Length | None, Meta(description="Tokens of a text; by default at most 512.")] = None
-    max_query_length: Annotated[_Length | None, Meta(description="Tokens of a query, if not max_length.")] = None
+    max_length: Annotated[Length | None, Meta(description="Tokens of a text; by default at most 512.")] = None
+    max_query_length: Annotated[Length | None, Meta(description="Tokens of a query, if not max_length.")] = None
     query_prompt: Annotated[str | None, Meta(description="Put before each query; by default the model's own.")] = None
     document_prompt: Annotated[str | None, Meta(description="Put before documents; by default the model's own.")] = None
     # auto takes that of an existing index, else bfloat16 where the machine multiplies in it
-    dtype: Annotated[Literal["auto", "float32", "bfloat16"], Meta(description="Documents' precision.")] = "auto"
+    dtype: DocumentsDtype = "auto"
     index: IndexKind = "exact"
     device: Device = "auto"
     shard_rows: ShardRows = SHARD_ROWS
@@ -99,24 +101,35 @@ def open_dense(
     from lrat_sim.retrieval.encoder import SentenceEncoder  # not needed by vectors of another kind, and slow to load
 
     model = settings.model or str(minilm_folder())
+    name, folder = model_index(indexes, "dense", model)
+    dtype = documents_dtype(settings.dtype, folder, settings.device)
+    encoder = SentenceEncoder(model, settings, dtype)
+    return open_vectors(
+        {"kind": "dense", "model": name}, corpus, folder, encoder, settings.index, settings.device,
+        shard_rows=settings.shard_rows, progress=progress,
+    )  # fmt: skip
+
+
+def model_index(indexes: Path, kind: str, model: str) -> tuple[str, Path]:
+    """What a model is called, and the folder of its index under ``indexes``, by its name and where it lies."""
     name, suffix = model.replace("/", "--"), ""
     if Path(model) == minilm_folder():
         name = "all-MiniLM-L6-v2"
     elif Path(model).is_dir():  # several models may lie in folders of one name
         path = Path(model).resolve()
         name, suffix = path.name, f"-{fingerprint(str(path))[:8]}"
-    folder = indexes / f"dense-{name}{suffix}"
-    dtype: Any = settings.dtype
-    if dtype == "auto":
-        card = read_card(folder)
-        dtype = None if card is None else card.identity.get("dtype")
-        if dtype not in ("float32", "bfloat16"):
-            dtype = "bfloat16" if gains_from_bf16(device_named(settings.device)) else "float32"
-    encoder = SentenceEncoder(model, settings, dtype)
-    return open_vectors(
-        {"kind": "dense", "model": name}, corpus, folder, encoder, settings.index, settings.device,
-        shard_rows=settings.shard_rows, progress=progress,
-    )  # fmt: skip
+    return name, indexes / f"{kind}-{name}{suffix}"
+
+
+def documents_dtype(asked: Literal["auto", "float32", "bfloat16"], folder: Path, device: str) -> Dtype:
+    """What documents are encoded in; ``auto`` is that of the index in a folder, else bf16 where the device gains."""
+    if asked != "auto":
+        return asked
+    card = read_card(folder)
+    known = None if card is None else card.identity.get("dtype")
+    if known in ("float32", "bfloat16"):
+        return known  # type: ignore[no-any-return]  # an identity may hold anything
+    return "bfloat16" if gains_from_bf16(device_named(device)) else "float32"
 
 
 def open_vectors(

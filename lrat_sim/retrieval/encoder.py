@@ -157,6 +157,20 @@ def weights_fingerprint(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def modules_identity(model: Any) -> list[Any]:
+    """The modules of a sentence-transformers model, each by its name and its settings, as plain JSON.
+
+    What a transformer reads of a text is left out, since its users set that for each text.
+    """
+    parts: list[Any] = [part for part in model.modules() if hasattr(part, "get_config_dict")]
+    lengths = {"max_seq_length", "query_length", "document_length"}
+    return [
+        [type(part).__name__, {key: value for key, value in part.get_config_dict().items() if key not in lengths}]
+        for part in parts
+        if part is not model
+    ]
+
+
 def _unit(vectors: Matrix) -> Matrix:
     # in double precision, so that the length is 1 as nearly as float32 can say
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)

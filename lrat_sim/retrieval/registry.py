@@ -27,6 +27,7 @@ from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.settings import Settings
 
 GROUP = "lrat_sim.retrievers"
@@ -44,8 +45,8 @@ def open_retriever(
 
     Args:
         spec: a name (``bm25``), a name with options (``bm25:k1=1.2,b=0.75``), the members of a fusion
-            (``hybrid:bm25+dense``), or the folder of an encoder (``runs/a/model``, which is ``dense`` with that
-            model; options may follow after a colon).
+            (``hybrid:bm25+dense``), or the folder of an encoder (``runs/a/model``, which is ``dense``,
+            ``multivector`` or ``sparse`` with that model, as its files say; options may follow after a colon).
         corpus: the documents to rank.
         indexes: folder of the indexes, one subfolder each.
         progress: told how far the building of an index is.
@@ -97,7 +98,7 @@ def known_retrievers() -> list[str]:
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     """A spec as a name and options, whose values stay texts; see :func:`open_retriever` for the grammar."""
     if _is_folder(spec):
-        return "dense", {"model": _model_folder(spec)}
+        return model_kind(spec), {"model": _model_folder(spec)}
     name, _, rest = spec.partition(":")
     if name == "hybrid" and rest and not rest.partition("=")[0].isidentifier():
         return name, {"members": rest}
@@ -107,7 +108,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
         if not equals or not key.strip().isidentifier():
             raise InputError(f"the retriever {spec!r} has {part!r} where an option should stand; write name=value.")
         options[key.strip()] = value.strip()
-    return ("dense", {"model": _model_folder(name), **options}) if _is_folder(name) else (name, options)
+    return (model_kind(name), {"model": _model_folder(name), **options}) if _is_folder(name) else (name, options)
 
 
 def takes_settings(
