@@ -139,7 +139,7 @@ def quiet() -> Iterator[None]:
             bars.enable_progress_bar()
 
 
-def prompt_of(model: SentenceTransformer, *names: str) -> str:
+def prompt_of(model: Any, *names: str) -> str:
     """The model's own prompt under the first of the names that it has, else its default one, else none: what
     ``encode_query`` and ``encode_document`` would use."""
     for name in (*names, model.default_prompt_name):

@@ -44,7 +44,8 @@ def invert(folder: Path, shards: Path, corpus: Corpus, shard_rows: int, vocabula
         weights[places] = of_terms[order]
         filled += counts
         first += len(offsets) - 1
-    rows.flush(), weights.flush()
+    rows.flush()
+    weights.flush()
     np.save(folder / _STARTS, starts)
     shutil.rmtree(shards)
 

@@ -205,6 +205,7 @@ def open_multivector(
     )
     vectors = TokenVectors(folder, len(corpus), rows)
     description = {"kind": "multivector", "model": name, **identity, "index": settings.index}
+    candidates: Candidates
     if settings.index == "exact":
         candidates = ExactMaxSim(vectors, device_named(settings.device)).candidates
     else:

@@ -60,7 +60,8 @@ def fit(trainee: Trainee, folder: Path, progress: ProgressCallback | None = None
     )
     device = accelerator.device
     dtype = compute_dtype(settings, device.type)
-    model, loss = trainee.model.to(device), trainee.loss()
+    model = trainee.model.to(device)
+    loss: Any = trainee.loss()
     autocast = partial(torch.autocast, device.type, dtype, enabled=dtype != torch.float32)
     # around the model, and not around the loss alone: GradCache encodes again in the backward pass
     model.forward = autocast()(model.forward)
@@ -93,6 +94,7 @@ def fit(trainee: Trainee, folder: Path, progress: ProgressCallback | None = None
         torch.manual_seed(int(numpy.random.SeedSequence([settings.seed, step, process_index()]).generate_state(1)[0]))
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(step - 1, dataset.steps, settings.warmup)
+        loss.progress = step / dataset.steps  # of a penalty that grows with it
         with autocast():
             value = loss(*send_to_device(batch, device))
         scaler.scale(value).backward()

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy
 import sentence_transformers
@@ -37,10 +37,10 @@ from lrat_sim.training.folder import (
     mean_losses,
     settle,
 )
-from lrat_sim.training.kinds import KINDS, Trainee
+from lrat_sim.training.kinds import KINDS, Trainee, kind_of
 from lrat_sim.training.loop import BEST, History, compute_dtype, fit
 from lrat_sim.training.model import check_tokenizer, load_weights, make_trainable, mix
-from lrat_sim.training.settings import TrainingSettings
+from lrat_sim.training.settings import Kind, TrainingSettings
 
 _PAIRS_AT_ONCE = 256
 
@@ -52,7 +52,7 @@ def train(
     settings: TrainingSettings,
     folder: Path,
     *,
-    kind: Literal["encoder", "reranker"] = "encoder",
+    kind: Kind | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Trains an encoder, or a reranker, on pairs and writes it as a sentence-transformers model folder.
@@ -72,8 +72,10 @@ def train(
             document only with the queries it was mined for.
         folder: where the model goes; must not exist, be empty, or hold this very model.
         kind: an ``encoder`` learns by :class:`lrat_sim.training.loss.WeightedInfoNCE` and loads as
-            ``SentenceTransformer(path)``, a ``reranker`` by :class:`lrat_sim.training.loss.WeightedListwise` and as
-            ``CrossEncoder(path)``.
+            ``SentenceTransformer(path)``, a ``multivector`` one by :class:`~.loss_kinds.WeightedMaxSim` and as
+            ``MultiVectorEncoder(path)``, a ``sparse`` one by :class:`~.loss_kinds.WeightedSplade` and as
+            ``SparseEncoder(path)``, a ``reranker`` by :class:`lrat_sim.training.loss.WeightedListwise` and as
+            ``CrossEncoder(path)``. By default what the base model is, an encoder where its files do not tell.
         progress: told (steps done, all steps, the mean loss of the last ones in words).
 
     Returns:
@@ -85,6 +87,7 @@ def train(
         FingerprintMismatch: the folder holds a model, or an unfinished one, that was made from something else.
     """
     join()
+    kind = kind or kind_of(base_model)
     dataset = PairDataset(pairs, corpus, settings)
     fingerprints = {
         "kind": kind,

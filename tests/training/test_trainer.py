@@ -23,7 +23,7 @@ from lrat_sim.text import minilm_folder
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.folder import add_figures, read_record
 from lrat_sim.training.guard import guard
-from lrat_sim.training.kinds import HeldOutSearch
+from lrat_sim.training.held_out import HeldOutSearch
 from lrat_sim.training.loop import _schedule
 from lrat_sim.training.settings import TrainingSettings
 from lrat_sim.training.trainer import teacher_scores, train
