@@ -4,13 +4,13 @@ import random
 from pathlib import Path
 
 import pytest
+import small_models
 import torch
 from msgspec.structs import replace
-from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
-from sentence_transformers.sentence_transformer.modules import Pooling, Router, StaticEmbedding, Transformer
-from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding, Transformer
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertModel
+from transformers import AutoTokenizer, BertConfig, BertModel
 
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.records import Document, Negative, Pair, Provenance
@@ -97,46 +97,19 @@ def questions(pairs: list[Pair]) -> list[Pair]:
 
 @pytest.fixture(scope="session")
 def tiny_multivector(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    """The tiny model as a late-interaction one: its tokens projected to 128 numbers, with ColBERT's prompts."""
-    folder = tmp_path_factory.mktemp("multivector")
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        prompts = {"query": "[Q] ", "document": "[D] "}
-        MultiVectorEncoder(str(tiny_model), device="cpu", prompts=prompts).save_pretrained(
-            str(folder), create_model_card=False
-        )
-    return folder
+    return small_models.save_multivector(tmp_path_factory.mktemp("multivector"), tiny_model)
 
 
 @pytest.fixture(scope="session")
 def tiny_masked_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of three random layers with its head for masked words."""
-    folder = tmp_path_factory.mktemp("masked")
-    config = BertConfig(
-        vocab_size=30522, hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        BertForMaskedLM(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(folder)
-    return folder
+    return small_models.save_masked(tmp_path_factory.mktemp("masked"))
 
 
 @pytest.fixture(scope="session")
 def tiny_splade(tmp_path_factory: pytest.TempPathFactory, tiny_masked_model: Path) -> Path:
-    folder = tmp_path_factory.mktemp("splade")
-    SparseEncoder(str(tiny_masked_model), device="cpu").save_pretrained(str(folder), create_model_card=False)
-    return folder
+    return small_models.save_splade(tmp_path_factory.mktemp("splade"), tiny_masked_model)
 
 
 @pytest.fixture(scope="session")
 def tiny_inference_free(tmp_path_factory: pytest.TempPathFactory, tiny_masked_model: Path) -> Path:
-    """The documents by the masked model, a query's terms by a table of weights."""
-    folder = tmp_path_factory.mktemp("free")
-    tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
-    router = Router.for_query_document(
-        query_modules=[SparseStaticEmbedding(tokenizer)],
-        document_modules=[Transformer(str(tiny_masked_model), transformer_task="fill-mask"), SpladePooling()],
-    )
-    SparseEncoder(modules=[router], device="cpu").save_pretrained(str(folder), create_model_card=False)
-    return folder
+    return small_models.save_inference_free(tmp_path_factory.mktemp("free"), tiny_masked_model)

@@ -41,7 +41,7 @@ def case(request):
 
 
 def weights(folder):
-    return {f"{path.parent.name}/{name}": weight
+    return {f"{path.relative_to(folder)} {name}": weight
             for path in sorted(folder.rglob("*.safetensors")) for name, weight in load_file(path).items()}  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def test_measurement_finds_the_text_that_the_query_quotes(questions, corpus, tin
     ],
 )
 def test_what_does_not_fit_a_kind_is_refused(kind, base, changed, match, tmp_path, pairs, corpus, request):
-    settings = replace(TINY, **changed)
+    settings = replace(TINY, development_share=0.0, **changed)
     with pytest.raises(InputError, match=match):
         train(pairs, corpus, request.getfixturevalue(base), settings, tmp_path / "model", kind=kind)
 
