@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ from lrat_sim.retrieval.prebuilt import prebuilt_identity, prebuilt_vectors
 from lrat_sim.retrieval.query_text import PLAIN, QueryText, described_text
 from lrat_sim.retrieval.registry import is_recipe, own_options, takes_settings, trained_text
 from lrat_sim.retrieval.vectors import (
+    Dtype,
     Encoder,
     Matrix,
     Vectors,
@@ -35,10 +36,14 @@ from lrat_sim.retrieval.vectors import (
     rows_a_shard,
     write_shards,
 )
+from lrat_sim.settings import Settings
 from lrat_sim.text import minilm_folder
 
+S = TypeVar("S", bound=Settings)
+
 _REMEMBERED_QUERIES = 4096
-_Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
+Length = Annotated[int, Meta(ge=4, le=1_000_000_000)]
+DocumentsDtype = Annotated[Literal["auto", "float32", "bfloat16"], Meta(description="Documents' precision.")]
 
 
 class LoadSettings(VectorSettings, frozen=True, kw_only=True):
@@ -64,8 +69,8 @@ class LoadSettings(VectorSettings, frozen=True, kw_only=True):
 class DenseSettings(LoadSettings, frozen=True, kw_only=True):
     """Settings of ``dense``."""
 
-    max_length: Annotated[_Length | None, Meta(description="Tokens of a text; by default at most 512.")] = None
-    max_query_length: Annotated[_Length | None, Meta(description="Tokens of a query, if not max_length.")] = None
+    max_length: Annotated[Length | None, Meta(description="Tokens of a text; by default at most 512.")] = None
+    max_query_length: Annotated[Length | None, Meta(description="Tokens of a query, if not max_length.")] = None
     query_prompt: Annotated[str | None, Meta(description="Put before each query; by default the model's own.")] = None
     document_prompt: Annotated[str | None, Meta(description="Put before documents; by default the model's own.")] = None
     query_text: QueryText = None
@@ -129,23 +134,8 @@ def open_dense(
 
     settings = with_own_options(settings)
     model = settings.model or str(minilm_folder())
-    name, suffix = model.replace("/", "--"), ""
-    if Path(model) == minilm_folder():
-        name = "all-MiniLM-L6-v2"
-    elif Path(model).is_dir():  # several models may lie in folders of one name
-        path = Path(model).resolve()
-        name, suffix = path.name, f"-{fingerprint(str(path))[:8]}"
-    read = {*LoadSettings.__struct_fields__, "query_text"} - {*VectorSettings.__struct_fields__, "model"}
-    how = {field: value for field in sorted(read) if (value := getattr(settings, field)) not in (None, PLAIN)}
-    if how:  # the same model read in another way has another index
-        suffix += f"-{fingerprint(how)[:8]}"
-    folder = indexes / f"dense-{name}{suffix}"
-    dtype: Any = settings.dtype
-    if dtype == "auto":
-        card = read_card(folder)
-        dtype = None if card is None else card.identity.get("dtype")
-        if dtype not in ("float32", "bfloat16", "int8"):
-            dtype = "bfloat16" if gains_from_bf16(device_named(settings.device)) else "float32"
+    name, folder = model_index(indexes, "dense", model, settings)
+    dtype = documents_dtype(settings.dtype, folder, settings.device)
     encoder = SentenceEncoder(model, settings, dtype)
     return open_vectors(
         {"kind": "dense", "model": name, **described_text(settings.query_text)},
@@ -153,19 +143,45 @@ def open_dense(
     )  # fmt: skip
 
 
-def with_own_options(settings: DenseSettings) -> DenseSettings:
+def model_index(indexes: Path, kind: str, model: str, settings: Settings) -> tuple[str, Path]:
+    """What a model is called, and the folder of its index under ``indexes``, by its name and where it lies."""
+    name, suffix = model.replace("/", "--"), ""
+    if Path(model) == minilm_folder():
+        name = "all-MiniLM-L6-v2"
+    elif Path(model).is_dir():  # several models may lie in folders of one name
+        path = Path(model).resolve()
+        name, suffix = path.name, f"-{fingerprint(str(path))[:8]}"
+    if isinstance(settings, LoadSettings):  # the same model read in another way has another index
+        read = {*LoadSettings.__struct_fields__, "query_text"} - {*VectorSettings.__struct_fields__, "model"}
+        how = {field: value for field in sorted(read) if (value := getattr(settings, field)) not in (None, PLAIN)}
+        suffix += f"-{fingerprint(how)[:8]}" if how else ""
+    return name, indexes / f"{kind}-{name}{suffix}"
+
+
+def documents_dtype(asked: Literal["auto"] | Dtype, folder: Path, device: str) -> Dtype:
+    """What documents are encoded in; ``auto`` is that of the index in a folder, else bf16 where the device gains."""
+    if asked != "auto":
+        return asked
+    card = read_card(folder)
+    known = None if card is None else card.identity.get("dtype")
+    if known in ("float32", "bfloat16", "int8"):
+        return known  # type: ignore[no-any-return]  # an identity may hold anything
+    return "bfloat16" if gains_from_bf16(device_named(device)) else "float32"
+
+
+def with_own_options(settings: S, kind: str = "dense") -> S:
     """Settings with what the model's own recipe says where they say nothing; see :func:`own_options`.
 
     Raises:
         InputError: they give another query text than the one that the model was trained on.
     """
-    text = trained_text(settings.model, "dense", settings.query_text)
-    given = {**msgspec.structs.asdict(settings), "query_text": text}
-    if is_recipe(given["model"] or ""):
+    fields = msgspec.structs.asdict(settings)
+    model = fields["model"]
+    given = {**fields, "query_text": trained_text(model, kind, fields["query_text"])}
+    if is_recipe(model or ""):
         given["model"] = None  # the name of a recipe, which names the model
-    own = own_options(settings.model, "dense")
-    missing = {field: value for field, value in own.items() if given.get(field) is None}
-    return catalog.checked({**given, **missing}, DenseSettings, None, f"the recipe of {settings.model}")
+    missing = {field: value for field, value in own_options(model, kind).items() if given.get(field) is None}
+    return catalog.checked({**given, **missing}, type(settings), None, f"the recipe of {model}")
 
 
 def open_vectors(

@@ -272,7 +272,7 @@ def quiet() -> Iterator[None]:
             bars.enable_progress_bar()
 
 
-def prompt_of(model: SentenceTransformer, *names: str) -> str:
+def prompt_of(model: Any, *names: str) -> str:
     """The model's own prompt under the first of the names that it has, else its default one, else none: what
     ``encode_query`` and ``encode_document`` would use."""
     for name in (*names, model.default_prompt_name):
@@ -288,6 +288,20 @@ def weights_fingerprint(model: torch.nn.Module) -> str:
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def modules_identity(model: Any) -> list[Any]:
+    """The modules of a sentence-transformers model, each by its name and its settings, as plain JSON.
+
+    What a transformer reads of a text is left out, since its users set that for each text.
+    """
+    parts: list[Any] = [part for part in model.modules() if hasattr(part, "get_config_dict")]
+    lengths = {"max_seq_length", "query_length", "document_length"}
+    return [
+        [type(part).__name__, {key: value for key, value in part.get_config_dict().items() if key not in lengths}]
+        for part in parts
+        if part is not model
+    ]
 
 
 def _unit(vectors: Matrix) -> Matrix:

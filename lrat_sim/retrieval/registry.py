@@ -32,6 +32,7 @@ from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.retrieval.query_text import TextName
 from lrat_sim.settings import Settings
 
@@ -67,8 +68,8 @@ def open_retriever(
     Args:
         spec: a name (``bm25``), or that of a recipe (``qwen3-embedding-0.6b``), with options
             (``bm25:k1=1.2,b=0.75``, ``dense:index=IVF64,PQ8``), the members of a fusion (``hybrid:bm25+dense``), or
-            the folder of a model (``runs/a/model``, which is ``dense`` with that model where the folder's own recipe
-            does not say another kind; options may follow after a colon).
+            the folder of a model (``runs/a/model``, which is ``dense``, ``multivector`` or ``sparse`` with that model,
+            as its files or its own recipe say; options may follow after a colon).
         corpus: the documents to rank; None only for a retriever that :func:`has_own_documents`.
         indexes: folder of the indexes, one subfolder each.
         progress: told how far the building of an index is.
@@ -178,7 +179,8 @@ def trained_text(model: str | Path | None, kind: str, asked: TextName | None) ->
 
 
 def _of_folder(folder: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    kind, path = "dense", Path(_model_folder(folder)) / OWN_RECIPE
+    path = Path(_model_folder(folder)) / OWN_RECIPE
+    kind: str = model_kind(folder)
     if path.is_file():  # what opens it reads the options there, in whichever way it was given the folder
         kind = catalog.load("retrievers", str(path), RetrieverRecipe).retriever
     return kind, {"model": folder, **options}

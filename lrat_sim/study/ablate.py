@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -40,13 +40,14 @@ from lrat_sim.mining.run import PAIRS
 from lrat_sim.progress import console
 from lrat_sim.records import Pair
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.retrieval.registry import check_retriever
 from lrat_sim.settings import Settings
 from lrat_sim.study.arms import BASE, Arm, alike, check_arm, open_base, open_trained, opened, runnable_tasks
 from lrat_sim.study.fusion import fit_share, with_bm25
 from lrat_sim.study.settings import AblationSettings, AgentOptions, MiningOptions, TrainingName, TrainingOptions
-from lrat_sim.study.study import Condition, ModelKind, Study, StudyResult
-from lrat_sim.training.settings import TrainingSettings
+from lrat_sim.study.study import Condition, Study, StudyResult
+from lrat_sim.training.settings import Kind, TrainingSettings
 
 # tokens of a document that encoders read where no arm is trained: as many as `train-small` trains on
 _DOCUMENT = 128
@@ -61,7 +62,10 @@ class ArmSettings(Settings, frozen=True, kw_only=True):
     mining_options: MiningOptions = {}
     training: TrainingName = "train-small"
     training_options: TrainingOptions = {}
-    kind: Annotated[ModelKind, Meta(description="What is trained: encoder, or reranker over the base.")] = "encoder"
+    kind: Annotated[
+        Literal["encoder", "reranker"],
+        Meta(description="What is trained: an encoder of the base's kind, or a reranker over the base."),
+    ] = "encoder"
     # None fits it on the arm's pairs; the base takes that of the first trained arm that fits its own
     bm25_share: Annotated[
         Annotated[float, Meta(ge=0, lt=1)] | None,
@@ -255,9 +259,10 @@ class _OnTaskSet:
         if next(read_records(folder / PAIRS, Pair), None) is None:
             self.study.untrained(what, arm=name)
             return with_bm25(self.dataset, self.base, self.share(name))
-        self.study.train(what, pairs, self.dataset, base_model, training, model, seed=seed, arm=name, kind=arm.kind)
+        kind: Kind | None = "reranker" if arm.kind == "reranker" else None
+        self.study.train(what, pairs, self.dataset, base_model, training, model, seed=seed, arm=name, kind=kind)
         if arm.kind == "reranker":
-            base = f"dense:model={base_model},max_length={self.length}"
+            base = f"{model_kind(base_model)}:model={base_model},max_length={self.length}"
             indexes = self.dataset.folder / "indexes" / f"rerank-{fingerprint(base)[:8]}"
             options = {"base": base, **arm.rerank, "model": str(model)}
             return opened("rerank", self.dataset, f"the base of {name}", indexes=indexes, **options)

@@ -19,6 +19,7 @@ from lrat_sim.progress import bar, console
 from lrat_sim.records import Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.base import Retriever
+from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.retrieval.registry import check_retriever as check_spec
 from lrat_sim.retrieval.registry import has_own_documents, known_retrievers, parse_spec
 from lrat_sim.rollout.summary import left_out_sentence, runnable
@@ -29,7 +30,7 @@ BASE, TRAINED, ORACLE, BASE_AND_BM25 = "base", "trained", "oracle", "base+bm25"
 
 AnyRetriever = Retriever | str | PathLike[str]
 
-_ENCODERS = ("dense", "embedding-api")
+_ENCODERS = ("dense", "multivector", "sparse", "embedding-api")
 # where a model reads more, `dense` cuts texts there
 _LONGEST = 512
 
@@ -71,13 +72,13 @@ def opened(
 
 def open_base(dataset: Dataset, model: str, length: int) -> Retriever:
     """The encoder that training starts from, over documents as long as training sees them (in tokens)."""
-    return opened("dense", dataset, BASE, model=model, max_length=length)
+    return opened(model_kind(model), dataset, BASE, model=model, max_length=length)
 
 
 def open_trained(dataset: Dataset, model: Path, length: int, **options: object) -> Retriever:
     """A trained encoder, opened in the same way; its index is beside the model."""
     options |= {"model": str(model), "max_length": length}
-    return opened("dense", dataset, model.parent.name, indexes=model.parent / "indexes", **options)
+    return opened(model_kind(model), dataset, model.parent.name, indexes=model.parent / "indexes", **options)
 
 
 def alike(specs: Mapping[str, str], length: int | None = None) -> dict[str, dict[str, Any]]:

@@ -48,10 +48,10 @@ from lrat_sim.study.record import COMPARISON, STUDY, Cell, Kind, StudyRecord, Tr
 from lrat_sim.study.settings import StudySettings, check_seeds
 from lrat_sim.tables import Table
 from lrat_sim.training.folder import RECORD, read_record
+from lrat_sim.training.settings import Kind as TrainedKind
 from lrat_sim.training.settings import TrainingSettings
 
 Step = Literal["collect", "mine", "train", "index", "guard", "gate", "evaluate"]
-ModelKind = Literal["encoder", "reranker"]
 
 
 def graded_rollout(
@@ -226,9 +226,9 @@ class Study:
 
     def train(
         self, what: str, pairs: Iterable[Pair], dataset: Dataset, base_model: str, training: TrainingSettings,
-        model: Path, *, seed: int, arm: str | None = None, kind: ModelKind = "encoder",
+        model: Path, *, seed: int, arm: str | None = None, kind: TrainedKind | None = None,
     ) -> int:  # fmt: skip
-        """Trains a model, where it is missing, with ``seed`` added to that of the recipe.
+        """Trains a model, where it is missing, with ``seed`` added to that of the recipe; its kind is its base's.
 
         What an ``arm`` is trained on is recorded with the next comparison.  Returns the number of pairs.
         """

@@ -68,6 +68,15 @@ def gather(own: Tensor, total: int) -> Tensor:
     return gathered[:total]
 
 
+def largest(number: int, device: torch.device) -> int:
+    """The largest of the numbers that the processes give."""
+    if process_count() == 1:
+        return number
+    shared = torch.tensor(number, device=device)
+    distributed.all_reduce(shared, distributed.ReduceOp.MAX)
+    return int(shared)
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:

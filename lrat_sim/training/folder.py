@@ -188,6 +188,8 @@ def model_card(record: TrainingRecord) -> str:
     """The README.md of a trained model: data, recipe, figures, fingerprints, licence, how to use it."""
     task, *tags = {
         "encoder": ("sentence-similarity", "sentence-similarity", "dense-retrieval"),
+        "multivector": ("sentence-similarity", "multi-vector", "late-interaction", "colbert"),
+        "sparse": ("feature-extraction", "sparse-encoder", "splade"),
         "reranker": ("text-ranking", "cross-encoder"),
     }[record.kind]
     head: dict[str, Any] = {

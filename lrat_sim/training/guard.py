@@ -8,6 +8,7 @@ from lrat_sim.corpus.dataset import prepare
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.metrics import retrieval_metrics
+from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.retrieval.registry import open_retriever
 from lrat_sim.training.folder import add_figures, read_record
 
@@ -41,8 +42,8 @@ def guard(
         InputError: the folder holds no model of ours, or the data set cannot be read.
     """
     record = read_record(folder)
-    if record.kind != "encoder":
-        raise InputError(f"{folder} holds a {record.kind}, and only encoders are measured on a general data set.")
+    if record.kind == "reranker":
+        raise InputError(f"{folder} holds a reranker, and only encoders are measured on a general data set.")
     # a query in two splits is no leak here: nothing is trained on either
     dataset = prepare("beir", kept / "data", source=source, options={"leak": "drop"}, progress=progress)
     tasks = dataset.tasks(split)
@@ -51,7 +52,13 @@ def guard(
 
     def measured(model: str) -> float:
         retriever = open_retriever(
-            "dense", dataset.corpus, kept / "indexes", progress=progress, model=model, max_length=max_length, **prompts
+            model_kind(model),
+            dataset.corpus,
+            kept / "indexes",
+            progress=progress,
+            model=model,
+            max_length=max_length,
+            **prompts,
         )
         lists = retriever.search([task.question for task in tasks], _DEPTH)
         return retrieval_metrics(dict(zip(qrels, lists, strict=True)), qrels, [METRIC])[METRIC]

@@ -60,7 +60,8 @@ def fit(trainee: Trainee, folder: Path, progress: ProgressCallback | None = None
     )
     device = accelerator.device
     dtype = compute_dtype(settings, device.type)
-    model, loss = trainee.model.to(device), trainee.loss()
+    model = trainee.model.to(device)
+    loss: Any = trainee.loss()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         [
@@ -99,6 +100,7 @@ def fit(trainee: Trainee, folder: Path, progress: ProgressCallback | None = None
             )
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step - 1, dataset.steps, settings.warmup)
+            loss.progress = step / dataset.steps  # of a penalty that grows with it
             with computing.passes():
                 value = loss(*batch)
             scaler.scale(value).backward()

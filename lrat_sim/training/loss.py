@@ -1,12 +1,21 @@
-"""The weighted contrastive loss of LRAT (section 5.2): of an encoder, of an encoder in little memory, of a reranker."""
+"""The weighted contrastive loss of LRAT (section 5.2): of an encoder, of an encoder in little memory, of a reranker.
+
+:mod:`lrat_sim.training.loss_kinds` has it for token vectors and for sparse ones.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple
 
 import torch
-from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
+from sentence_transformers.base.losses.gradcache import (
+    CachedLossMixin,
+    RandContext,
+    _create_minibatch,
+    has_static_embedding_input,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -143,26 +152,47 @@ class WeightedInfoNCE(nn.Module):
 
     def forward(self, sentence_features: Iterable[Features], labels: Labels) -> Tensor:
         """The loss of one batch, a scalar."""
-        queries, *documents = [self.model(features)["sentence_embedding"] for features in sentence_features]
-        return self.from_embeddings(queries, torch.cat(documents), labels)
+        queries, *documents = [self.encode(features) for features in sentence_features]
+        return self.from_embeddings(queries, self.joined(documents), labels)
+
+    def encode(self, features: Features) -> Tensor:
+        """What the model makes of a column of texts, (texts, ...)."""
+        embeddings: Tensor = self.model(features)["sentence_embedding"]
+        return embeddings
+
+    def joined(self, parts: list[Tensor]) -> Tensor:
+        """What :meth:`encode` gave of several columns as that of one."""
+        return torch.cat(parts)
+
+    def gathered(self, own: Tensor, total: int) -> Tensor:
+        """What all processes encoded, of which ``own`` is this one's share; see :func:`gather`."""
+        return gather(own.float(), total)
+
+    def compare(self, queries: Tensor, documents: Tensor) -> Tensor:
+        """s of each query with each document, (N, M)."""
+        if self.similarity == "cosine":
+            queries, documents = functional.normalize(queries, dim=1), functional.normalize(documents, dim=1)
+        return queries @ documents.T
+
+    def penalty(self, queries: Tensor, documents: Tensor) -> Tensor | float:
+        """What is added to the loss for what the vectors are by themselves."""
+        return 0.0
 
     def from_embeddings(self, queries: Tensor, documents: Tensor, labels: Labels) -> Tensor:
         """The same from embeddings of the texts that this process encodes, (N, d) and (M, d) where it is alone."""
         with torch.autocast(queries.device.type, enabled=False):
-            queries = gather(queries.float(), len(labels["weights"]))
-            documents = gather(documents.float(), int(labels.get("documents", len(documents))))
-            if self.similarity == "cosine":
-                queries, documents = functional.normalize(queries, dim=1), functional.normalize(documents, dim=1)
-            similarity = queries @ documents.T
+            queries = self.gathered(queries, len(labels["weights"]))
+            documents = self.gathered(documents, int(labels.get("documents", len(documents))))
+            similarity = self.compare(queries, documents)
             denominator = denominator_weights(labels, len(documents), in_batch_negatives=self.in_batch_negatives)
             loss = weighted_info_nce(similarity, labels["positive"], denominator, labels["weights"], self.temperature)
-            return (
-                loss if self.distillation is None else loss + self.distillation(similarity / self.temperature, labels)
-            )
+            if self.distillation is not None:
+                loss = loss + self.distillation(similarity / self.temperature, labels)
+            return loss + self.penalty(queries, documents)
 
 
-class CachedWeightedInfoNCE(CachedLossMixin, WeightedInfoNCE):
-    """:class:`WeightedInfoNCE` with GradCache (Gao et al. 2021): the same value and gradients in little memory.
+class Cached(CachedLossMixin):
+    """GradCache (Gao et al. 2021) for a loss of this package: the same value and gradients in little memory.
 
     All texts are encoded without gradients, ``mini_batch_size`` at a time; the loss of the whole batch gives the
     gradient of each vector; then each mini-batch is encoded once more and its vectors' gradients go on into the model.
@@ -170,7 +200,7 @@ class CachedWeightedInfoNCE(CachedLossMixin, WeightedInfoNCE):
     """
 
     def __init__(self, model: nn.Module, *, mini_batch_size: int = 32, **options: Any):
-        super().__init__(model, **options)
+        super().__init__(model, **options)  # type: ignore[call-arg]  # of the loss beside it
         if has_static_embedding_input(model):
             raise InputError("mini_batch_size needs a transformer, and this base model is none; leave it out.")
         self.mini_batch_size = mini_batch_size
@@ -180,14 +210,35 @@ class CachedWeightedInfoNCE(CachedLossMixin, WeightedInfoNCE):
         loss: Tensor = self.forward_cached(sentence_features, labels)  # type: ignore[arg-type]  # ours are a dict
         return loss
 
+    def embed_minibatch(
+        self,
+        sentence_feature: Features,
+        begin: int,
+        end: int,
+        with_grad: bool,
+        copy_random_state: bool,
+        random_state: RandContext | None = None,
+    ) -> tuple[Tensor, RandContext | None]:
+        """Encodes a mini-batch as the loss does; the library's own reads one vector a text."""
+        batch = _create_minibatch(sentence_feature, begin, end)
+        with random_state or nullcontext(), nullcontext() if with_grad else torch.no_grad():
+            tensors = [value for value in batch.values() if isinstance(value, Tensor)]
+            state = RandContext(*tensors) if copy_random_state else None
+            return self.encode(batch), state  # type: ignore[attr-defined]  # of the loss beside it
+
     def calculate_loss(self, reps: list[list[Tensor]], labels: Any = None, *, with_backward: bool = False) -> Tensor:
         """The loss from the vectors of each mini-batch, column by column."""
-        queries, *documents = [torch.cat(column) for column in reps]
-        loss = self.from_embeddings(queries, torch.cat(documents), labels)
+        of: Any = self
+        queries, *documents = [of.joined(column) for column in reps]
+        loss: Tensor = of.from_embeddings(queries, of.joined(documents), labels)
         if with_backward:
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             return loss.detach()
         return loss
+
+
+class CachedWeightedInfoNCE(Cached, WeightedInfoNCE):
+    """:class:`WeightedInfoNCE` with GradCache, see :class:`Cached`."""
 
 
 class WeightedListwise(nn.Module):

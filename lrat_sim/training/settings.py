@@ -14,6 +14,12 @@ _Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 _Length = Annotated[int, Meta(ge=4, le=1_000_000)]
 _BelowOne = Annotated[float, Meta(ge=0, lt=1)]
 
+Kind = Literal["encoder", "multivector", "sparse", "reranker"]
+"""The kinds of model that can be trained."""
+
+ONLY_SPARSE = ("document_regularizer", "query_regularizer", "regularizer_warmup")
+"""Settings that only sparse encoders have."""
+
 
 class TrainingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What decides a trained model, beside its pairs, corpus and base model; the defaults are those of `train-small`.
@@ -57,6 +63,15 @@ class TrainingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     gradient_checkpointing: Annotated[bool, Meta(description="Saves memory; activations are computed twice.")] = False
     lora_rank: Annotated[_Count, Meta(description="Rank of adapters trained in place of weights; 0 for none.")] = 0
     lora_alpha: Annotated[Positive, Meta(description="The adapters' output is scaled by this over their rank.")] = 32.0
+    document_regularizer: Annotated[
+        NotNegative, Meta(description="Weight of the penalty for documents of many terms (FLOPS), of kind sparse.")
+    ] = 0.0
+    query_regularizer: Annotated[
+        NotNegative, Meta(description="Likewise, for queries; 0 for an inference-free model.")
+    ] = 0.0
+    regularizer_warmup: Annotated[
+        _BelowOne, Meta(description="Share of all steps in which both weights rise from 0, quadratically.")
+    ] = 0.0
     query_prompt: Annotated[
         str | None, Meta(description="Put before each query, also by users of the model; by default the model's own.")
     ] = None
@@ -92,7 +107,8 @@ class TrainingSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
         """The fields that decide a model, as plain JSON."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         del fields["pairs_expected"]
-        return fields
+        # so that models of other kinds are what they were before there were sparse ones
+        return {name: value for name, value in fields.items() if value or name not in ONLY_SPARSE}
 
     def warning(self, pairs: int) -> str | None:
         """A sentence where there are fewer pairs than the recipe was chosen with."""

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy
 import sentence_transformers
@@ -28,6 +28,7 @@ from lrat_sim.retrieval.query_text import PLAIN
 from lrat_sim.retrieval.registry import OWN_RECIPE, own_options
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.distributed import is_main, join, process_count, wait_for_all
+from lrat_sim.training.encoders import Encoder
 from lrat_sim.training.folder import (
     TrainingRecord,
     base_fingerprint,
@@ -40,11 +41,11 @@ from lrat_sim.training.folder import (
     mean_losses,
     settle,
 )
-from lrat_sim.training.kinds import KINDS, RETRIEVERS, Encoder, Trainee
+from lrat_sim.training.kinds import KINDS, RETRIEVERS, Trainee, kind_of
 from lrat_sim.training.loop import BEST, History, fit
 from lrat_sim.training.model import check_tokenizer, load_weights, make_trainable, mix
 from lrat_sim.training.precision import compute_dtype
-from lrat_sim.training.settings import TrainingSettings
+from lrat_sim.training.settings import Kind, TrainingSettings
 
 _PAIRS_AT_ONCE = 256
 
@@ -56,7 +57,7 @@ def train(
     settings: TrainingSettings,
     folder: Path,
     *,
-    kind: Literal["encoder", "reranker"] = "encoder",
+    kind: Kind | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Trains an encoder, or a reranker, on pairs and writes it as a sentence-transformers model folder.
@@ -76,8 +77,10 @@ def train(
             document only with the queries it was mined for.
         folder: where the model goes; must not exist, be empty, or hold this very model.
         kind: an ``encoder`` learns by :class:`lrat_sim.training.loss.WeightedInfoNCE` and loads as
-            ``SentenceTransformer(path)``, a ``reranker`` by :class:`lrat_sim.training.loss.WeightedListwise` and as
-            ``CrossEncoder(path)``.
+            ``SentenceTransformer(path)``, a ``multivector`` one by :class:`~.loss_kinds.WeightedMaxSim` and as
+            ``MultiVectorEncoder(path)``, a ``sparse`` one by :class:`~.loss_kinds.WeightedSplade` and as
+            ``SparseEncoder(path)``, a ``reranker`` by :class:`lrat_sim.training.loss.WeightedListwise` and as
+            ``CrossEncoder(path)``. By default what the base model is, an encoder where its files do not tell.
         progress: told (steps done, all steps, the mean loss of the last ones in words).
 
     Returns:
@@ -90,6 +93,7 @@ def train(
         FingerprintMismatch: the folder holds a model, or an unfinished one, that was made from something else.
     """
     join()
+    kind = kind or kind_of(base_model)
     dataset = PairDataset(pairs, corpus, settings)
     base_text = _text_of_base(base_model, dataset, kind)
     fingerprints = {
@@ -159,7 +163,7 @@ def train(
     return folder
 
 
-def _text_of_base(base_model: str | Path, dataset: PairDataset, kind: str) -> str:
+def _text_of_base(base_model: str | Path, dataset: PairDataset, kind: Kind) -> str:
     """The query text that the base model reads.
 
     That a base which reads the query alone learns to read more is how AgentIR and ITER are made; anything else would

@@ -15,7 +15,9 @@ from msgspec import Meta
 from lrat_sim import catalog
 from lrat_sim.errors import InputError
 from lrat_sim.progress import bar, console
+from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.settings import Limit, Samples, Seed, Whole, build
+from lrat_sim.training.settings import Kind
 from lrat_sim.verbs import arguments as arg
 from lrat_sim.verbs.arguments import DATA, NOTHING, Given, OptionalPath, default_folder, folder_of, several
 from lrat_sim.verbs.data import made_with, record_task_set, recorded_task_set, task_set
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from lrat_sim.retrieval.base import Retriever
     from lrat_sim.rollout.calls import CallOptions
 
-Kind = Literal["encoder", "reranker"]
 PairsLike = Annotated[
     "Pairs | Path | str | Sequence[Pairs | Path | str]",
     Given(list[Path]),
@@ -240,14 +241,17 @@ def train(
     out: arg.Out = None,
     *,
     data: arg.Data = None,
-    kind: Annotated[Kind, Meta(description="An encoder, or a cross-encoder that reranks.")] = "encoder",
+    kind: Annotated[
+        Kind | None,
+        Meta(description="What is trained: encoder, multivector, sparse or reranker; by default what the base is."),
+    ] = None,
     base_model: arg.BaseModel = None,
-    recipe: Annotated[str | None, Meta(description="Training recipe; default: train-small, train-reranker.")] = None,
+    recipe: Annotated[str | None, Meta(description="Training recipe; default: train-small, or train-KIND.")] = None,
     options: arg.RecipeOptions = NOTHING,
     texts_in_pairs: Annotated[bool, Meta(description="Take the texts from LRAT's pairs, not from a task set.")] = False,
     guard: Annotated[OptionalPath, Meta(description="BEIR folder on which to measure what the model forgot.")] = None,
 ) -> Model:
-    """Train an encoder or a reranker on mined pairs with the weighted contrastive loss.
+    """Train a retriever or a reranker on mined pairs with the weighted contrastive loss.
 
     Several processes train one model together when started by torchrun or accelerate launch, as in
     `torchrun --nproc-per-node 2 -m lrat_sim.cli train ...`.  The model lies beside the pairs where no folder is given.
@@ -257,13 +261,15 @@ def train(
     from lrat_sim.text import minilm_folder
     from lrat_sim.training.settings import TrainingSettings
 
-    chosen = recipe or ("train-small" if kind == "encoder" else "train-reranker")
+    base = str(base_model or minilm_folder())
+    kind = kind or ("encoder" if (known := model_kind(base)) == "dense" else known)
+    chosen = recipe or ("train-small" if kind == "encoder" else f"train-{kind}")
     settings = catalog.load("recipes", chosen, TrainingSettings, dict(options))
     if guard is not None and kind == "reranker":
         raise InputError("--guard measures an encoder's search, which a reranker alone does not do; leave it out.")
     if guard is not None and not Path(guard).is_dir():
         raise InputError(f"{guard}, given as --guard, is not a folder; give a data set in BEIR's layout.")
-    files, base = [folder_of(source) for source in several(pairs)], str(base_model or minilm_folder())
+    files = [folder_of(source) for source in several(pairs)]
     folder = Path(out) if out is not None else default_folder(
         "model",
         [chosen],

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_models
 from engines import Elastic, EngineServer
 
 from lrat_sim.corpus.documents import Corpus
@@ -95,15 +96,28 @@ def embedding_server(shared_server):
 
 
 @pytest.fixture(scope="session")
-def opened(corpus, shared_server, tmp_path_factory):
-    """Opens each spec once for the whole session; engines and an embedding-api are pointed to servers on loopback."""
+def small(tmp_path_factory):
+    """Small models with random weights by the retriever that serves them, and an inference-free sparse one."""
+    folder = tmp_path_factory.mktemp("models")
+    masked = small_models.save_masked(folder / "masked")
+    return {
+        "multivector": small_models.save_multivector(folder / "multivector"),
+        "sparse": small_models.save_splade(folder / "splade", masked),
+        "inference-free": small_models.save_inference_free(folder / "free", masked),
+        "masked": masked,
+    }
+
+
+@pytest.fixture(scope="session")
+def opened(corpus, shared_server, small, tmp_path_factory):
+    """Opens each spec once for the whole session, with what it needs (:func:`needed`), engines on loopback."""
     indexes: Path = tmp_path_factory.mktemp("indexes")
     ready: dict[str, Retriever] = {}
     with ExitStack() as running:
 
         def open_once(spec):
             if spec not in ready:
-                options = api_options(spec, shared_server)
+                options = needed(spec, shared_server, small)
                 if spec.startswith(("elasticsearch", "opensearch")):
                     server = EngineServer(Elastic(spec.startswith("opensearch")).answer)
                     options["url"] = running.enter_context(server).url
@@ -127,16 +141,19 @@ def url(bm25):
 
 
 @pytest.fixture
-def open_fresh(corpus, embedding_server, tmp_path):
+def open_fresh(corpus, embedding_server, small, tmp_path):
     """Opens a spec with its index under ``tmp_path``, with further options and over another corpus if given."""
 
     def open_in(spec, over=corpus, **options):
-        return open_retriever(spec, over, tmp_path / "indexes", **{**api_options(spec, embedding_server), **options})
+        return open_retriever(spec, over, tmp_path / "indexes", **{**needed(spec, embedding_server, small), **options})
 
     return open_in
 
 
-def api_options(spec, server):
+def needed(spec, server, small):
+    """The options without which a spec cannot be opened: a small model, or the server on loopback."""
+    if spec in small:
+        return {"model": str(small[spec])}
     if spec != "embedding-api":
         return {}
     return {"model": "openai/loopback", "api_base": server.url, "api_key_env": "LOOPBACK_KEY"}

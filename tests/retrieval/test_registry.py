@@ -65,8 +65,8 @@ def test_a_users_entry_point_that_gives_no_retriever_is_named(name, problem, cor
 
 
 def test_an_unknown_name_lists_the_known_ones(corpus, tmp_path):
-    with pytest.raises(UnknownName, match=r"no retriever is called 'splade'; known are .*bm25"):
-        open_retriever("splade", corpus, tmp_path)
+    with pytest.raises(UnknownName, match=r"no retriever is called 'voyager'; known are .*bm25"):
+        open_retriever("voyager", corpus, tmp_path)
 
 
 @pytest.mark.parametrize("spec", ["bm25:k2=3", "dense:max_len=64", "hybrid:members=bm25+dense,depths=3", "oracle:a=1"])

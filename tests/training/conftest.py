@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+import small_models
 import torch
 from msgspec.structs import replace
 from sentence_transformers import CrossEncoder, SentenceTransformer
@@ -92,3 +93,23 @@ def pairs(corpus: Corpus, make_pair) -> list[Pair]:
 def questions(pairs: list[Pair]) -> list[Pair]:
     """The pairs, two of each question."""
     return [replace(p, provenance=replace(p.provenance, task=f"t{n // 2}")) for n, p in enumerate(pairs)]
+
+
+@pytest.fixture(scope="session")
+def tiny_multivector(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    return small_models.save_multivector(tmp_path_factory.mktemp("multivector"), tiny_model)
+
+
+@pytest.fixture(scope="session")
+def tiny_masked_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_models.save_masked(tmp_path_factory.mktemp("masked"))
+
+
+@pytest.fixture(scope="session")
+def tiny_splade(tmp_path_factory: pytest.TempPathFactory, tiny_masked_model: Path) -> Path:
+    return small_models.save_splade(tmp_path_factory.mktemp("splade"), tiny_masked_model)
+
+
+@pytest.fixture(scope="session")
+def tiny_inference_free(tmp_path_factory: pytest.TempPathFactory, tiny_masked_model: Path) -> Path:
+    return small_models.save_inference_free(tmp_path_factory.mktemp("free"), tiny_masked_model)

@@ -39,14 +39,20 @@ def seven(corpus, make_pair, pairs):
 
 
 @pytest.fixture(scope="module")
-def together(shared, tiny_model, corpus, seven) -> Path:
+def bases(tiny_model, tiny_multivector, tiny_splade):
+    return {"base": tiny_model, "multivector": tiny_multivector, "sparse": tiny_splade}
+
+
+@pytest.fixture(scope="module")
+def together(shared, bases, corpus, seven) -> Path:
     """Run once, by the worker of the test run that comes first; the others find it done."""
     folder = shared / "two-processes"
     with FileLock(shared / "two-processes.lock"):
         if not (folder / "done").exists():
             folder.mkdir()
             (folder / "corpus").symlink_to(corpus.folder)
-            (folder / "base").symlink_to(tiny_model)
+            for name, base in bases.items():
+                (folder / name).symlink_to(base)
             write_records(folder / "pairs.jsonl", questions(seven))
             launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -87,9 +93,9 @@ def close(left, right):
 
 
 @pytest.mark.parametrize(("mode", "name"), CASES)
-def test_two_processes_equal_one_on_the_joint_batch(apart, tiny_model, corpus, seven, mode, name):
-    weights = two_processes.WEIGHTS[name]
-    loss, gradients = two_processes.gradients(tiny_model, corpus, seven[:7], mode, weights)
+def test_two_processes_equal_one_on_the_joint_batch(apart, bases, corpus, seven, mode, name):
+    weights, base = two_processes.WEIGHTS[name], bases[two_processes.BASES.get(mode, "base")]
+    loss, gradients = two_processes.gradients(base, corpus, seven[:7], mode, weights)
     assert max(float(gradient.abs().max()) for gradient in gradients.values()) > 1e-3
     other, found = apart[mode, name]
     assert float(other) == pytest.approx(float(loss), rel=1e-5)

@@ -12,7 +12,7 @@ import torch
 import yaml
 from msgspec.structs import replace
 from safetensors.torch import load_file, save_file
-from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer, util
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import AutoTokenizer, Qwen3Config, Qwen3Model, XLMRobertaConfig, XLMRobertaModel
 from transformers import get_linear_schedule_with_warmup as linear_schedule
@@ -27,7 +27,8 @@ from lrat_sim.text import minilm_folder
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.folder import add_figures, read_record
 from lrat_sim.training.guard import guard
-from lrat_sim.training.kinds import HeldOutSearch
+from lrat_sim.training.held_out import HeldOutSearch
+from lrat_sim.training.kinds import Encoder
 from lrat_sim.training.loop import _schedule
 from lrat_sim.training.settings import TrainingSettings
 from lrat_sim.training.trainer import teacher_scores, train
@@ -350,7 +351,7 @@ def test_best_measurement_is_kept_and_can_be_measured_again(tmp_path, questions,
     assert [entry.step for entry in record.development] == expected
     best = max(record.development[1:], key=lambda entry: entry.figures["nDCG@10"])
     assert record.kept_step == best.step
-    held_out = HeldOutSearch(PairDataset(questions, corpus, settings).development, corpus, settings)
+    held_out = Encoder(tiny_model, PairDataset(questions, corpus, settings), settings).evaluator()
     assert held_out(SentenceTransformer(str(model), device="cpu")) == pytest.approx(best.figures)
     assert held_out(load_model(tiny_model, "cpu")) == pytest.approx(record.development[0].figures)
     assert f"after step {best.step}, kept" in (model / "README.md").read_text()
@@ -358,7 +359,8 @@ def test_best_measurement_is_kept_and_can_be_measured_again(tmp_path, questions,
 
 def test_measurement_finds_the_text_that_the_query_quotes(corpus, pairs):
     """MiniLM, which can read, comes near the top; so the figures are of positives among documents."""
-    held_out = HeldOutSearch(PairDataset(pairs, corpus, TINY).examples, corpus, TINY)
+    lengths = {"query": 16, "document": 32}
+    held_out = HeldOutSearch(PairDataset(pairs, corpus, TINY).examples, corpus, TINY.seed, util.cos_sim, lengths)
     assert len(held_out.corpus) == 38  # two have the text of a third
     assert held_out(load_model(minilm_folder(), "cpu"))["RR"] > 0.4
 

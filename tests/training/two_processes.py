@@ -19,8 +19,8 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.records import Pair
 from lrat_sim.training.data import PairDataset
 from lrat_sim.training.distributed import join, process_count, process_index
-from lrat_sim.training.kinds import Encoder
-from lrat_sim.training.model import add_adapters
+from lrat_sim.training.kinds import KINDS, kind_of
+from lrat_sim.training.model import add_adapters, without_dropout
 from lrat_sim.training.settings import TrainingSettings
 from lrat_sim.training.trainer import train
 
@@ -32,7 +32,13 @@ MODES: dict[str, dict[str, Any]] = {
     "mined-only": {"in_batch_negatives": False},
     "cached": {"mini_batch_size": 3},
     "lora": {"lora_rank": 2},
-}
+    "multivector": {},
+    "sparse": {
+        "similarity": "dot", "temperature": 200.0, "document_regularizer": 0.01, "query_regularizer": 0.02,
+        "mini_batch_size": 3,
+    },
+}  # fmt: skip
+BASES = {"multivector": "multivector", "sparse": "sparse"}  # folders of the base models, else `base`
 WEIGHTS: dict[str, list[float] | None] = {
     "ones": [1.0] * 7,
     "unweighted": None,
@@ -59,8 +65,10 @@ def gradients(model_folder: Path, corpus: Corpus, pairs: list[Pair], mode: str, 
     else:
         pairs = [msgspec.structs.replace(p, weight=w) for p, w in zip(pairs, weights, strict=True)]
     dataset = PairDataset(pairs, corpus, settings)
-    encoder = Encoder(model_folder, dataset, settings)
+    encoder = KINDS[kind_of(model_folder)](model_folder, dataset, settings)
     model = encoder.model.eval()
+    if mode == "sparse":  # which in evaluation changes its numbers in place
+        without_dropout(model.train())
     if settings.lora_rank:
         torch.manual_seed(5)
         add_adapters(model.transformers_model, settings.lora_rank, 4.0)
@@ -84,7 +92,7 @@ def main(folder: Path) -> None:
     results = {}
     for mode in MODES:
         for name, weights in WEIGHTS.items():
-            loss, found = gradients(folder / "base", corpus, pairs[:7], mode, weights)
+            loss, found = gradients(folder / BASES.get(mode, "base"), corpus, pairs[:7], mode, weights)
             results[f"{mode}/{name}/loss"] = loss
             results |= {f"{mode}/{name}/gradient/{key}": value for key, value in found.items()}
     if process_index() == 1:  # the second one, of which nothing is written unless it has all of it
