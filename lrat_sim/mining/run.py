@@ -6,13 +6,14 @@ verdicts are stored as they come.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,7 +24,7 @@ from lrat_sim.artifact import Store, check_records, read_json, read_records, wri
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import grade_table
-from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
+from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge
 from lrat_sim.grading.run import GRADES, VERDICTS, judge_run
 from lrat_sim.mining.pairs import BrowseVerdict, PairAssembler, RunVerdicts, label
 from lrat_sim.mining.recipe import MiningRecipe, load_recipe
@@ -255,22 +256,31 @@ def _label_all(pieces: Iterable[_Piece], corpus: Corpus | None, processes: int) 
 _opened = lru_cache(maxsize=1)(Corpus.open)
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spares the garbage collector's passes over objects that are many and can form no cycle, as what JSON gives."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collector_paused()
 def _label(piece: _Piece, corpus: Corpus | None = None) -> _Labelled:
     labelled = _Labelled([], Counts(), [])
     if corpus is None and piece.corpus is not None:  # in a process of the pool
         corpus = _opened(piece.corpus)
     runs = list(read_at(piece.path / TRAJECTORIES, piece.offsets))
     if piece.rules is not None:
-        unjudged = (
-            run
-            for run in runs
-            if any((turn, call) not in piece.verdicts.get(run.id, {}) for turn, call, _ in run.browses())
-        )
-        for verdict in judge_browses(unjudged, piece.rules):
-            known = piece.verdicts.setdefault(verdict.trajectory_id, {})
-            if (verdict.turn, verdict.call) not in known:
-                known[verdict.turn, verdict.call] = BrowseVerdict(verdict.state)
-                labelled.verdicts.append(verdict)
+        for run in runs:
+            if run.status != "error":
+                known = piece.verdicts.setdefault(run.id, {})
+                new = piece.rules.judge(run, known)
+                known |= {(verdict.turn, verdict.call): _browse_verdict(verdict.state, 1.0) for verdict in new}
+                labelled.verdicts.extend(new)
     for run in runs:
         verdicts, grade = piece.verdicts.get(run.id, {}), piece.grades.get(run.id)
         rows, counts = label(run, verdicts, grade, piece.recipe, corpus, piece.answers.get(run.task_id, []))
