@@ -1,10 +1,11 @@
 """How fast and in how much memory the generated world grows: its documents streamed into a corpus on disk.
 
     python benchmarks/world_scale.py --documents 100000
+    python benchmarks/world_scale.py --documents 1000000 --processes 2
     python benchmarks/world_scale.py --documents 1000000 --no-store
 
 Prints seconds, documents a second and the peak memory of the process, and the size of the corpus, which lies in a
-temporary folder; ``--no-store`` generates the documents and drops them.
+temporary folder; ``--no-store`` generates the documents and drops them.  ``--processes`` generate, and this one stores.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--no-store", action="store_true", help="generate only")
     given = parser.parse_args()
-    documents = world_documents(WorldSettings(documents=given.documents, seed=given.seed))
+    documents = world_documents(WorldSettings(documents=given.documents, seed=given.seed), given.processes)
     before = peak()
     began = time.perf_counter()
     if given.no_store:

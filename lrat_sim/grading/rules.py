@@ -176,8 +176,8 @@ class _Patterns:
         ]
         self.strong = [*_compiled(subject, strong), *_compiled("^", strong_alone)]
         self.weak = [*_compiled(subject, weak), *_compiled("^", weak_alone)]
-        # finding a subject is what costs: where none of them is, two searches say so, each for what begins with one of a
-        # few characters, which is found quickly
+        # finding a subject is what costs: where there is none, two searches say so, and each begins with one of a few
+        # characters, which are found quickly
         any_of_document, any_alone = document + _any([*strong, *weak]), _any([*strong_alone, *weak_alone])
         self._at_mark = re.compile(rf"[\n,;:(](?: ?{any_of_document}|(?<=\n){any_alone})")
         self._at_joint = re.compile(rf"\W{joint}{any_of_document}")

@@ -7,12 +7,8 @@ verdicts are stored as they come.
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +30,7 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, GradeState, Pair, Verdict
 from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, offsets_by_task, read_at, read_manifest
 from lrat_sim.text import minilm_folder
+from lrat_sim.work import map_in_processes
 
 if TYPE_CHECKING:
     from lrat_sim.retrieval.vectors import Encoder
@@ -46,8 +43,6 @@ PAIRS, REPORT, PLOT = "pairs.jsonl", "mining.json", "mining.svg"
 
 _RUNS = 64
 """Runs in a piece: enough that handing it over costs nothing, few enough that a kill loses little."""
-_AHEAD = 3
-"""Pieces under way for each process."""
 
 
 def mine_run(
@@ -233,24 +228,8 @@ class _Labelled(Struct, frozen=True):
 def _label_all(pieces: Iterable[_Piece], corpus: Corpus | None, processes: int) -> Iterator[tuple[_Piece, _Labelled]]:
     """What each piece gives, in order."""
     if processes == 1:
-        yield from ((piece, _label(piece, corpus)) for piece in pieces)
-        return
-    # not forked: this process may hold threads, whose locks a fork would copy as they are
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        waiting: deque[tuple[_Piece, Future[_Labelled]]] = deque()
-        try:
-            for piece in pieces:
-                waiting.append((piece, pool.submit(_label, piece)))
-                if len(waiting) >= _AHEAD * processes:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            yield from ((piece, future.result()) for piece, future in waiting)
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a process that mined was killed, perhaps for want of memory; run it again with fewer processes."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return ((piece, _label(piece, corpus)) for piece in pieces)
+    return map_in_processes(_label, pieces, processes)
 
 
 _opened = lru_cache(maxsize=1)(Corpus.open)

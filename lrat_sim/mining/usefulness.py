@@ -222,7 +222,8 @@ def _about(searches: Sequence[ExecutedSearch]) -> _About:
     read = [_read_query(search.query) for search in searches]
     if len(read) == 1:
         return read[0]._replace(turn=searches[0].turn)
-    names, words = (frozenset().union(*(query[part] for query in read)) for part in (0, 1))
+    names = frozenset[str]().union(*(query.names for query in read))
+    words = frozenset[str]().union(*(query.words for query in read))
     return _About(names, words, searches[-1].turn if searches else -1)
 
 
