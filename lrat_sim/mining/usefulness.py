@@ -45,8 +45,9 @@ Relation = Literal["rewording", "other", "unclear"]
 _WORD = re.compile(r"[^\W_]\w*(?:['’-]+\w+)*")
 _JOINTS = "_'’-"
 _GOES_ON = re.compile(r"['’-]*\w")
-_CAPITAL = re.compile(r"[^\x00-/:-@\[-\x7f\W](?<![^\W_].)\w*(?:['’-]+\w+)*")
-"""A word, or the rest of one after a joint, that begins with a capital, a digit or a letter outside ASCII."""
+_CAPITAL = re.compile(r"[^\x00-/:-@\[-\x7f\W](?<![^\W_].)(?:(?<=\d)|(?<!\A.)(?<![.!?:\n]\s.))\w*(?:['’-]+\w+)*")
+"""A word, or the rest of one after a joint, that begins with a digit, or with a capital or a letter outside ASCII where
+no sentence plainly begins."""
 _SHORTEST_NAME = 3
 """Characters of a name or number; what is shorter is mostly an initial or an article."""
 _LONG_WORD = 4
