@@ -79,7 +79,7 @@ class Task(Record, frozen=True, kw_only=True):
     canary: str | None = None
 
 
-class Hit(Record, frozen=True, kw_only=True):
+class Hit(Record, frozen=True, kw_only=True, gc=False):
     """One line of a result list; ``rank`` counts from 1."""
 
     docid: str
@@ -87,7 +87,7 @@ class Hit(Record, frozen=True, kw_only=True):
     rank: int
 
 
-class Usage(Record, frozen=True, kw_only=True):
+class Usage(Record, frozen=True, kw_only=True, gc=False):
     """Tokens and money of one call or of many, None where unknown; ``cost`` in US dollars.
 
     ``cached_tokens`` are those of the prompt that were in the provider's cache.
@@ -125,7 +125,7 @@ def known_sum(values: Iterable[N | None]) -> N | None:
     return cast(N, whole)
 
 
-class Attempt(Record, frozen=True, kw_only=True):
+class Attempt(Record, frozen=True, kw_only=True, gc=False):
     """One try at a model call: its HTTP status where there was one, its error where it failed."""
 
     seconds: float
@@ -298,7 +298,7 @@ class Grade(Record, frozen=True, kw_only=True):
     usage: Usage = Usage()
 
 
-class Negative(Record, frozen=True, kw_only=True):
+class Negative(Record, frozen=True, kw_only=True, gc=False):
     """A negative of a pair; ``weight`` multiplies its term in the denominator of the loss."""
 
     docid: str
@@ -306,7 +306,7 @@ class Negative(Record, frozen=True, kw_only=True):
     tier: str = "unbrowsed"
 
 
-class Provenance(Record, frozen=True, kw_only=True):
+class Provenance(Record, frozen=True, kw_only=True, gc=False):
     """Where a pair came from: the search's turn (from 0), the positive's rank there, the rule that made it.
 
     ``task`` is the question's id.  ``rank`` is 0 where the positive stands in an older list only.  ``call`` is the

@@ -41,6 +41,7 @@ _NOT_LATIN = re.compile(
 _PIECE = re.compile(r"[!-/:-@\[-`{-~]|[^!-/:-@\[-`{-~]+")
 """What punctuation splits a word into, such as an address of the web."""
 _LONGEST_WORD = 100  # characters beyond which the tokenizer takes a word for unknown
+_SHORT = 1000  # characters up to which counting how often each word occurs takes longer than it saves
 _COUNTED = 1 << 16
 """Characters of a text that are counted; the rest of a longer one is taken for like them.  A new word takes the
 tokenizer some 10 microseconds, so that megabytes of them would hold up every run of this process for seconds."""
@@ -72,7 +73,10 @@ def count_tokens(text: str) -> int:
         for letters, width in ((_WIDE, _SIGNS), (_NOT_LATIN, _LETTERS)):
             count += sum(map(len, letters.findall(text))) / width
             text = letters.sub(" ", text)
-    words = Counter(text.split())  # the tokenizer never joins across white space, and words recur
+    every = text.split()  # the tokenizer never joins across white space
+    if len(text) <= _SHORT and len(max(every, key=len, default="")) <= _LONGEST_WORD:
+        return math.ceil(count + sum(map(_word_tokens, every)))
+    words = Counter(every)  # in a long text words recur
     for long in [word for word in words if len(word) > _LONGEST_WORD]:
         times = words.pop(long)
         for piece, within in Counter(_PIECE.findall(long)).items():

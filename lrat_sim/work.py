@@ -1,4 +1,4 @@
-"""The bounded map that rollouts and judges share.
+"""Work that is shared out: the bounded map of rollouts and judges, and the map over processes.
 
 A worker turns its own failures into data; what it raises is a defect or bad input and ends the map.
 """
@@ -6,13 +6,20 @@ A worker turns its own failures into data; what it raises is a defect or bad inp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+import multiprocessing
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from lrat_sim.errors import InputError
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+_AHEAD = 3
+"""Items under way for each process."""
 
 
 async def bounded_map(
@@ -53,3 +60,29 @@ async def bounded_map(
 
 def _failed(task: asyncio.Task[U]) -> bool:
     return task.cancelled() or task.exception() is not None
+
+
+def map_in_processes(function: Callable[[T], U], items: Iterable[T], processes: int) -> Iterator[tuple[T, U]]:
+    """Applies a function to every item in several processes, and yields (item, result) in order.
+
+    Items may be endless: a few are drawn ahead.  A script that uses it needs ``if __name__ == "__main__"``.
+
+    Raises:
+        InputError: a process was killed.
+    """
+    # not forked: this process may hold threads, whose locks a fork would copy as they are
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        waiting: deque[tuple[T, Future[U]]] = deque()
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(function, item)))
+                if len(waiting) >= _AHEAD * processes:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            yield from ((item, future.result()) for item, future in waiting)
+        except BrokenProcessPool as error:
+            raise InputError(
+                "one of the processes was killed, perhaps for want of memory; run it again with fewer processes."
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -135,6 +135,7 @@ def prepare(
     *,
     source: Path | str | None = None,
     options: dict[str, Any] | None = None,
+    processes: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Dataset:
     """Reads a corpus or task set by name and writes it to a folder; a folder that holds it already is reused.
@@ -144,13 +145,16 @@ def prepare(
         folder: where the data set goes.
         source: the local copy; by default the description's folder below ``$LRAT_SIM_DATA``.
         options: of the reader, over those of the description; texts are read as YAML.
+        processes: that generate the documents of a world; the result is the same. What is read from files takes one.
         progress: told of documents and tasks.
 
     Raises:
-        InputError: the local copy is missing or wrong, with file, line and field.
+        InputError: the local copy is missing or wrong, with file, line and field, or ``processes`` is below 1.
         FingerprintMismatch: the folder holds a data set that was made in another way.
     """
     folder = Path(folder)
+    if processes < 1:
+        raise InputError(f"processes is {processes}; give 1 or more.")
     overrides = {f"options.{key}": value for key, value in (options or {}).items()}
     description = load("corpora", name, Description, overrides)
     kind = reader_class(description.reader)
@@ -170,6 +174,7 @@ def prepare(
             f"folder that holds {description.folder or 'it'}."
         )
     reader = kind(copy, settings)
+    reader.processes = processes
     for path in reader.files:
         inside = copy and copy.is_dir() and path.is_relative_to(copy) and path.relative_to(copy).as_posix()
         with reading(f"{path} cannot be read", "give an existing file that you may read"):

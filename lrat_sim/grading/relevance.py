@@ -6,7 +6,7 @@ parallel share.  Without reasoning, or where the judge fails or cannot be unders
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -63,6 +63,14 @@ class RuleJudge:
 
     async def opinion(self, reasoning: str) -> Opinion[VerdictState]:
         """The rules' verdict."""
+        return self._opinion(reasoning)
+
+    def judge(self, trajectory: Trajectory, known: Container[tuple[int, int]] = ()) -> list[Verdict]:
+        """The verdicts on the browses of a run, but those whose turn and position are known; without an event loop."""
+        new = _unjudged(trajectory, known)
+        return _verdicts(trajectory, new, {browse.turn: self._opinion(browse.reasoning) for browse in new}, self.name)
+
+    def _opinion(self, reasoning: str | None) -> Opinion[VerdictState]:
         state, reason = judge_by_rules(reasoning)
         return Opinion(state=state, reason=reason)
 
@@ -124,30 +132,41 @@ def judge_browses(
             done.setdefault(verdict.trajectory_id, set()).add((verdict.turn, verdict.call))
 
     async def worker(trajectory: Trajectory) -> list[Verdict]:
-        known = done.get(trajectory.id, set())
-        verdicts: list[Verdict] = []
-        opinions: dict[int, Opinion[VerdictState]] = {}  # by turn: browses made in parallel share the reasoning after
-        for browse in browses(trajectory):
-            if (browse.turn, browse.call) in known:
-                continue
-            opinion = opinions.get(browse.turn)
-            if opinion is None:
-                if browse.reasoning is None or not browse.reasoning.strip():
-                    opinion = Opinion(state="unjudged", reason="no reasoning")
-                else:
-                    opinion = await judge.opinion(browse.reasoning)
-                # asked once for the turn, so paid once
-                opinions[browse.turn] = msgspec.structs.replace(opinion, usage=Usage.zero())
-            verdicts.append(
-                Verdict(
-                    trajectory_id=trajectory.id,
-                    turn=browse.turn,
-                    call=browse.call,
-                    judge=judge.name,
-                    **msgspec.structs.asdict(opinion),
-                )
-            )
-        return verdicts
+        new = _unjudged(trajectory, done.get(trajectory.id, ()))
+        opinions: dict[int, Opinion[VerdictState]] = {}
+        for browse in new:
+            if browse.turn not in opinions:
+                silent = browse.reasoning is None or not browse.reasoning.strip()
+                opinions[browse.turn] = _NO_REASONING if silent else await judge.opinion(browse.reasoning or "")
+        return _verdicts(trajectory, new, opinions, judge.name)
 
     whole = (trajectory for trajectory in trajectories if trajectory.status != "error")
     yield from judge_all(worker, whole, store=store, concurrency=concurrency, progress=progress, what="judging")
+
+
+_NO_REASONING = Opinion[VerdictState](state="unjudged", reason="no reasoning")
+
+
+def _unjudged(trajectory: Trajectory, known: Container[tuple[int, int]]) -> list[Browse]:
+    return [browse for browse in browses(trajectory) if (browse.turn, browse.call) not in known]
+
+
+def _verdicts(
+    trajectory: Trajectory, judged: Iterable[Browse], opinions: dict[int, Opinion[VerdictState]], judge: str
+) -> list[Verdict]:
+    """The verdicts on some browses, from the opinions by turn: browses made in parallel share the reasoning after."""
+    verdicts: list[Verdict] = []
+    for browse in judged:
+        opinion = opinions[browse.turn]
+        verdicts.append(
+            Verdict(
+                trajectory_id=trajectory.id,
+                turn=browse.turn,
+                call=browse.call,
+                judge=judge,
+                **msgspec.structs.asdict(opinion),
+            )
+        )
+        # asked once for the turn, so paid once
+        opinions[browse.turn] = msgspec.structs.replace(opinion, usage=Usage.zero())
+    return verdicts

@@ -49,12 +49,12 @@ _CONTRACTIONS = (
 """What each needs (most sentences hold none of it, and looking is quick), what it is, and what it stands for."""
 _LETTER = re.compile("[a-zA-Z]")
 _MARKS = re.compile(r"[*_#>\"“”]+")
-_CONTRACTED = re.compile(r"[’‘`'*_#>\"“”]|cannot|let is")  # what every change needs
-# not after an initial or a common abbreviation: "J. Smith", "St. Ives"
+_MARKED = re.compile(r"[’‘`'*_#>\"“”]")
+# a line break, or a mark that is not after an initial or a common abbreviation ("J. Smith", "St. Ives"); what is one
+# of a few characters at the beginning is found quickly
 _STATEMENT_END = re.compile(
-    r"(?:[!?]|\.(?<!\b\w\.)(?<!\bst\.)(?<!\bdr\.)(?<!\bmr\.)(?<!\bmrs\.)(?<!\bvs\.))[\"”’'*_)]*(?:\s+|$)|\n+"
+    r"[!?.\n](?:(?<=\n)\n*|(?<!\b\w\.)(?<!\b(?:st|dr|mr|vs)\.)(?<!\bmrs\.)[\"”’'*_)]*(?:\s+|$))"
 )
-_END_MARK = re.compile(r"[!?.\n]")  # what such an end begins with: the search for one character is quick
 _WORD = re.compile(r"\w")
 _SAMPLE = 200  # characters that tell the script
 _INTERJECTION = 3  # words up to which a statement is no fact ("Interesting.", "I read it.")
@@ -78,9 +78,11 @@ def judge_by_rules(reasoning: str | None) -> RuleVerdict:
     patterns = _patterns()
     head = head.lower().replace("_", " ")
     opening = _opening(head, patterns)
+    if not patterns.may_reject("\n".join(opening)):
+        return RuleVerdict("relevant", "no clear rejection")  # as of most
     for position, statement in enumerate(opening):
-        if not (patterns.some.search(statement) and patterns.hint.search(statement)):
-            continue  # as most statements, it has not the form of a rejection
+        if not (patterns.may_reject(statement) and patterns.hint.search(statement)):
+            continue
         if not patterns.hint.search(head):
             break
         rejection = patterns.rejects(statement, any(patterns.is_fact(earlier) for earlier in opening[:position]))
@@ -112,7 +114,7 @@ def _opening(text: str, patterns: _Patterns) -> list[str]:
     begin = 0
     for end in _ends(text):
         sentence, begin = text[begin:end].strip(" -•\t\n"), end
-        if _CONTRACTED.search(sentence):
+        if _MARKED.search(sentence) or "cannot" in sentence or "let is" in sentence:
             sentence = _APOSTROPHE.sub("'", sentence)
             for part, contraction, full in _CONTRACTIONS:
                 if part in sentence:
@@ -129,17 +131,17 @@ def _opening(text: str, patterns: _Patterns) -> list[str]:
 
 def _ends(text: str) -> Iterator[int]:
     """Where statements end; the last is the end of the text."""
-    position = 0
-    while mark := _END_MARK.search(text, position):
-        end = _STATEMENT_END.match(text, mark.start())
-        position = end.end() if end else mark.end()
-        if end:
-            yield position
+    for end in _STATEMENT_END.finditer(text):
+        yield end.end()
     yield len(text)
 
 
 def _any(entries: list[str]) -> str:
     return "(?:" + "|".join(entries) + ")"
+
+
+def _compiled(begin: str, rests: list[str]) -> list[re.Pattern[str]]:
+    return [re.compile(begin + rest) for rest in rests]
 
 
 class _Patterns:
@@ -148,8 +150,9 @@ class _Patterns:
     def __init__(self, lists: dict[str, Any]):
         adverbs = f"(?:{lists['adverbs']} )*"
         # the subject opens a clause, so that "he won it and did not mention ..." is not about a document
-        clause = r"(?:^|[,;:(] ?|\b(?:and|but|so|that|because|since|as|which|although|while|though) )"
-        subject = f"{clause}{_any(lists['documents'] + lists['pronouns'])} "
+        joint = "(?:and|but|so|that|because|since|as|which|although|while|though) "
+        document = f"{_any(lists['documents'] + lists['pronouns'])} "
+        subject = rf"(?:^|[,;:(] ?|\b{joint}){document}"
         fails = rf"(?:(?:does|do|did) not {adverbs}|(?:fails|failed) to {adverbs}|never )"
         is_, seems = "(?:is|was|are|were)", r"(?:seems?|appears?|looks?|turns out|turned out)(?: to be| like)?"
         seems_not = rf"(?:does|do|did) not {lists['seem']}(?: to be| like)?"
@@ -166,15 +169,18 @@ class _Patterns:
             rf"{about} [^,;]{{2,120}}, (?:and )?not (?:about )?(?:the|our|that|what|who)\b",
         ]
         weak = [rf"{fails}{_any(lists['verbs'])}\b", rf"{adverbs}{_any(lists['missing'])}"]
-        strong_alone = [rf"^{_any(lists['alone']['strong'])}\b"]
+        strong_alone = [rf"{_any(lists['alone']['strong'])}\b"]
         weak_alone = [
-            rf"^(?:there is )?{_any(lists['alone']['weak'])}\b",
-            rf"^{_any(lists['misses'])} .*?{lists['inside']}",
+            rf"(?:there is )?{_any(lists['alone']['weak'])}\b",
+            rf"{_any(lists['misses'])} .*?{lists['inside']}",
         ]
-        self.strong = [re.compile(pattern) for pattern in [*(subject + rest for rest in strong), *strong_alone]]
-        self.weak = [re.compile(pattern) for pattern in [*(subject + rest for rest in weak), *weak_alone]]
-        # finding a subject is what costs: where none of them is, one search says so
-        self.some = re.compile("|".join([subject + _any([*strong, *weak]), *strong_alone, *weak_alone]))
+        self.strong = [*_compiled(subject, strong), *_compiled("^", strong_alone)]
+        self.weak = [*_compiled(subject, weak), *_compiled("^", weak_alone)]
+        # finding a subject is what costs: where there is none, two searches say so, and each begins with one of a few
+        # characters, which are found quickly
+        any_of_document, any_alone = document + _any([*strong, *weak]), _any([*strong_alone, *weak_alone])
+        self._at_mark = re.compile(rf"[\n,;:(](?: ?{any_of_document}|(?<=\n){any_alone})")
+        self._at_joint = re.compile(rf"\W{joint}{any_of_document}")
         # every rejection holds one of these words, in the text as written too: most statements are done with here
         negations = ["not", "cannot", "never", "no", "nothing", "little", "fail(?:s|ed)", "lacks?"]
         alone = [*lists["alone"]["strong"], *lists["alone"]["weak"]]
@@ -190,6 +196,11 @@ class _Patterns:
         self._contrast = re.compile(rf"{lists['contrast']}\b")
         self._negation = re.compile(r"\b(?:not|no|never|nothing|nor|without|fails? to)\b(?: \w+){0,3}")
         self._describes = re.compile(rf"{subject}{about}\b")
+
+    def may_reject(self, lines: str) -> bool:
+        """Whether a statement, or one of several, each on a line of its own, has the form of a rejection."""
+        lines = "\n" + lines
+        return bool(self._at_mark.search(lines) or self._at_joint.search(lines))
 
     def rejects(self, statement: str, facts_before: bool) -> re.Match[str] | None:
         """The rejection in a statement that may be one, if it is clear."""

@@ -40,7 +40,10 @@ class ExecutedSearch(Struct, frozen=True, kw_only=True):
 
     def rank(self, docid: str) -> int | None:
         """The rank of a document in the list, from 1; None where it is not in it."""
-        return next((hit.rank for hit in self.hits if hit.docid == docid), None)
+        for hit in self.hits:
+            if hit.docid == docid:
+                return hit.rank
+        return None
 
 
 class ChainBrowse(Struct, frozen=True, kw_only=True):
@@ -74,18 +77,18 @@ def episodes(run: Trajectory) -> list[Episode]:
     """The episodes of a run, in order."""
     current = Episode()
     cut = [current]
-    shown: dict[str, int] = {}  # the rank of each document in the latest list that held it
+    lists: list[ExecutedSearch] = []  # all so far, the latest last
     for number, turn in enumerate(run.turns):
         started: list[ExecutedSearch] = []
         for position, call in enumerate(turn.calls):
             if call.is_search:
                 started.append(executed_search(number, position, call))
             elif call.docid is not None:
-                listing = [
-                    index for index, search in enumerate(current.searches) if search.rank(call.docid) is not None
-                ]
-                search = listing[-1] if listing else None
-                rank = shown.get(call.docid) if search is None else current.searches[search].rank(call.docid)
+                holding = (place for place in reversed(range(len(lists))) if lists[place].rank(call.docid) is not None)
+                latest = next(holding, None)
+                rank = None if latest is None else lists[latest].rank(call.docid)
+                before = len(lists) - len(current.searches)
+                search = None if latest is None or latest < before else latest - before
                 browse = browse_at(run, number, position, call.docid)
                 current.chain.append(ChainBrowse(browse=browse, search=search, rank=rank))
                 current.wanted.add(call.docid)
@@ -98,7 +101,7 @@ def episodes(run: Trajectory) -> list[Episode]:
         if started:
             current = Episode(searches=started)
             cut.append(current)
-            shown.update({hit.docid: hit.rank for search in started for hit in search.hits})
+            lists += started
     return [episode for episode in cut if episode.searches or episode.chain or episode.failed_browses]
 
 
@@ -173,16 +176,14 @@ class DocumentHistory:
                 states = self._opened[opened.browse.docid]
                 states[number] = max(states[number], state(opened.browse), key=_STRENGTH)
 
-    def state(self, docid: str, episode: int) -> DocumentState:
-        """The state of a document at the searches of an episode that list it."""
+    def at(self, docid: str, episode: int) -> tuple[DocumentState, bool]:
+        """The state of a document at the searches of an episode that list it, and whether the run opens it, or tries
+        to, after that episode."""
         states = self._opened.get(docid)
         if states is None:
-            return "seen_before" if self._first_seen.get(docid, episode) < episode else "new"
+            return ("seen_before" if self._first_seen.get(docid, episode) < episode else "new"), False
+        later = max(states) > episode
         if episode in states:
-            return _OPENED[states[episode]][1]
+            return _OPENED[states[episode]][1], later
         before = [state for number, state in states.items() if number < episode]
-        return _OPENED[max(before, key=_STRENGTH)][0] if before else "opened_later"
-
-    def opened_after(self, docid: str, episode: int) -> bool:
-        """Whether the run opens a document, or tries to, after an episode."""
-        return max(self._opened.get(docid, ()), default=-1) > episode
+        return (_OPENED[max(before, key=_STRENGTH)][0] if before else "opened_later"), later

@@ -17,7 +17,7 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.mining.pairs import candidates_of, why_no_negative
+from lrat_sim.mining.pairs import candidates_of, takers, why_no_negative
 from lrat_sim.mining.recipe import MiningRecipe
 from lrat_sim.mining.report import UNLABELLED, MiningReport
 from lrat_sim.mining.rules import Candidates, Counts
@@ -140,7 +140,7 @@ def labels(
             state, weight, why = "negative", negatives[docid].weight, f"rule {negatives[docid].tier}: {meaning}"
         elif document is None:
             why = "opened from these lists" if candidates is not None else ""
-        elif (reason := why_no_negative(document, recipe)) is not None:
+        elif (reason := why_no_negative(document, takers(document, recipe), recipe)) is not None:
             why = UNLABELLED.get(reason, reason)
         else:
             why = f"{meaning}; left out by a guard or a limit"

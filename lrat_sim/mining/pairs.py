@@ -63,16 +63,21 @@ RunVerdicts = dict[tuple[int, int], BrowseVerdict]
 """The verdicts on the browses of one run, by turn and position."""
 
 
-class UnfinishedPair(Struct, frozen=True, array_like=True, gc=False):
-    """A pair before guards, limits and weights."""
+class WeighedPair(Struct, frozen=True, array_like=True, gc=False):
+    """What decides the weight of a pair: the part of an unfinished pair that the first pass over all runs reads."""
 
     pair: Pair
-    candidates: list[list[str]]  # the documents that each negative rule of the recipe takes
     outcome: GradeState
     share: float  # of the votes
 
 
-_ROWS = msgspec.json.Decoder(UnfinishedPair)
+class UnfinishedPair(WeighedPair, frozen=True, array_like=True, gc=False):
+    """A pair before guards, limits and weights."""
+
+    candidates: list[list[str]]  # the documents that each negative rule of the recipe takes
+
+
+_WEIGHED, _ROWS = msgspec.json.Decoder(WeighedPair), msgspec.json.Decoder(UnfinishedPair)
 
 
 # --- one run ---
@@ -112,19 +117,19 @@ def label(
         taken: list[list[str]] = [[] for _ in recipe.negatives]
         unlabelled: dict[str, set[str]] = defaultdict(set)
         for document in candidates.listed:
-            if (reason := why_no_negative(document, recipe, corpus)) is not None:
+            taken_by = takers(document, recipe)
+            if (reason := why_no_negative(document, taken_by, recipe, corpus)) is not None:
                 unlabelled[reason].add(document.docid)
                 continue
-            for source, of_rule in zip(recipe.negatives, taken, strict=True):
-                if NEGATIVES[source.rule](document):
-                    of_rule.append(document.docid)
+            for place in taken_by:
+                taken[place].append(document.docid)
         for browse, satisfied in positives:
             # counted for each pair, of which the positive itself is no unlabelled document
             for reason, docids in unlabelled.items():
                 counts["unlabelled", reason] += len(docids - {browse.docid})
             share = verdicts.get((browse.turn, browse.call), BrowseVerdict("unjudged")).share
             pair = _pair(run, candidates.search, browse, satisfied, recipe, corpus)
-            rows.append(msgspec.json.encode(UnfinishedPair(pair, taken, outcome, share)))
+            rows.append(msgspec.json.encode(UnfinishedPair(pair, outcome, share, taken)))
     return rows, counts
 
 
@@ -142,9 +147,16 @@ def candidates_of(
     return ((candidates, states) for candidates in WALKS[recipe.walk](analysed, states, recipe.parallel, counts))
 
 
-def why_no_negative(document: ListedDocument, recipe: MiningRecipe, corpus: Container[str] | None = None) -> str | None:
-    """Why a listed document is no negative, one of UNLABELLED; None where a rule takes it."""
-    if not any(NEGATIVES[source.rule](document) for source in recipe.negatives):
+def takers(document: ListedDocument, recipe: MiningRecipe) -> list[int]:
+    """The places among a recipe's negatives of the rules that take a listed document."""
+    return [place for place, source in enumerate(recipe.negatives) if NEGATIVES[source.rule](document)]
+
+
+def why_no_negative(
+    document: ListedDocument, taken_by: Sequence[int], recipe: MiningRecipe, corpus: Container[str] | None = None
+) -> str | None:
+    """Why a listed document is no negative, one of UNLABELLED; None where it is one by the rules that take it."""
+    if not taken_by:
         return document.state
     if recipe.guards.look_ahead and document.opened_later:
         return "opened_later"
@@ -241,7 +253,7 @@ def _lines(spool: IO[bytes]) -> Iterator[bytes]:
 _NUMBERS = [
     *((name, np.float64) for name in ("length", "share")),
     *((name, np.int64) for name in ("outcome", "agent")),
-    *((name, np.uint64) for name in ("content", "document", "origin")),  # hashes, for the guards
+    *((name, np.uint64) for name in ("content", "document", "origin")),  # hashes, for the guards that need them, else 0
 ]
 """What is kept in memory of each unfinished pair."""
 
@@ -272,7 +284,8 @@ class PairAssembler:
         if self.recipe.guards.negatives_per_document is not None:
             pairs = self._capped(pairs, self.recipe.guards.negatives_per_document)
         for pair in pairs:
-            self.counts.update(("negatives", negative.tier) for negative in pair.negatives)
+            for negative in pair.negatives:
+                self.counts["negatives", negative.tier] += 1
             self.counts["pairs", "without_negatives"] += not pair.negatives
             self.counts["pairs", "flagged"] += not pair.satisfied
             yield pair
@@ -280,15 +293,18 @@ class PairAssembler:
     def _weigh(self) -> None:
         """The pass that decides which rows become pairs and what each weighs."""
         limits, agents = self.recipe.guards, dict[str, int]()
+        hashed = limits.deduplicate or limits.pairs_per_document is not None
 
         def numbers(line: bytes) -> tuple[float, ...]:
-            row = _ROWS.decode(line)
+            row = _WEIGHED.decode(line)
             pair = row.pair
             if limits.question_positives and pair.satisfied:
                 self._own_positives[pair.provenance.task].add(pair.positive)
             agent = agents.setdefault(str(pair.provenance.agent), len(agents))
-            content = guards.key(pair.query, pair.positive, pair.satisfied)
-            hashes = content, guards.key(pair.positive), guards.key(*guards.place(pair))
+            hashes = 0, 0, 0
+            if hashed:
+                content = guards.key(pair.query, pair.positive, pair.satisfied)
+                hashes = content, guards.key(pair.positive), guards.key(*guards.place(pair))
             return (pair.length, row.share, OUTCOMES.index(row.outcome), agent, *hashes)
 
         table = np.fromiter(map(numbers, _lines(self._rows)), np.dtype(_NUMBERS))

@@ -168,7 +168,9 @@ def by_search(
     for number, episode in enumerate(run.episodes):
         counts["searches", "ran"] += len(episode.searches)
         counts["browses", "failed"] += episode.failed_browses
-        counts.update(("browses", opened.origin) for opened in episode.chain if opened.search is None)
+        for opened in episode.chain:
+            if opened.search is None:
+                counts["browses", opened.origin] += 1
         for index, search in enumerate(episode.searches):
             own: dict[str, list[Browse]] = {}
             for opened in episode.chain:
@@ -182,10 +184,7 @@ def by_search(
             }
             browses = {docid: own[docid] for docid in own if docid not in later} | later
             if browses:
-                listed = [
-                    ListedDocument(hit.docid, known.state(hit.docid, number), known.opened_after(hit.docid, number))
-                    for hit in search.hits
-                ]
+                listed = [ListedDocument(hit.docid, *known.at(hit.docid, number)) for hit in search.hits]
                 yield Candidates(search=search, opened=list(browses.values()), listed=listed)
 
 

@@ -6,13 +6,10 @@ verdicts are stored as they come.
 
 from __future__ import annotations
 
-import multiprocessing
+import gc
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,7 +20,7 @@ from lrat_sim.artifact import Store, check_records, read_json, read_records, wri
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import grade_table
-from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
+from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge
 from lrat_sim.grading.run import GRADES, VERDICTS, judge_run
 from lrat_sim.mining.pairs import BrowseVerdict, PairAssembler, RunVerdicts, label
 from lrat_sim.mining.recipe import MiningRecipe, load_recipe
@@ -33,6 +30,7 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Grade, GradeState, Pair, Verdict
 from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, offsets_by_task, read_at, read_manifest
 from lrat_sim.text import minilm_folder
+from lrat_sim.work import map_in_processes
 
 if TYPE_CHECKING:
     from lrat_sim.retrieval.vectors import Encoder
@@ -45,8 +43,6 @@ PAIRS, REPORT, PLOT = "pairs.jsonl", "mining.json", "mining.svg"
 
 _RUNS = 64
 """Runs in a piece: enough that handing it over costs nothing, few enough that a kill loses little."""
-_AHEAD = 3
-"""Pieces under way for each process."""
 
 
 def mine_run(
@@ -237,45 +233,38 @@ class _Labelled(Struct, frozen=True):
 def _label_all(pieces: Iterable[_Piece], corpus: Corpus | None, processes: int) -> Iterator[tuple[_Piece, _Labelled]]:
     """What each piece gives, in order."""
     if processes == 1:
-        yield from ((piece, _label(piece, corpus)) for piece in pieces)
-        return
-    # not forked: this process may hold threads, whose locks a fork would copy as they are
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        waiting: deque[tuple[_Piece, Future[_Labelled]]] = deque()
-        try:
-            for piece in pieces:
-                waiting.append((piece, pool.submit(_label, piece)))
-                if len(waiting) >= _AHEAD * processes:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            yield from ((piece, future.result()) for piece, future in waiting)
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a process that mined was killed, perhaps for want of memory; run it again with fewer processes."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return ((piece, _label(piece, corpus)) for piece in pieces)
+    return map_in_processes(_label, pieces, processes)
 
 
 _opened = lru_cache(maxsize=1)(Corpus.open)
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spares the garbage collector's passes over objects that are many and can form no cycle, as what JSON gives."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collector_paused()
 def _label(piece: _Piece, corpus: Corpus | None = None) -> _Labelled:
     labelled = _Labelled([], Counts(), [])
     if corpus is None and piece.corpus is not None:  # in a process of the pool
         corpus = _opened(piece.corpus)
     runs = list(read_at(piece.path / TRAJECTORIES, piece.offsets))
     if piece.rules is not None:
-        unjudged = (
-            run
-            for run in runs
-            if any((turn, call) not in piece.verdicts.get(run.id, {}) for turn, call, _ in run.browses())
-        )
-        for verdict in judge_browses(unjudged, piece.rules):
-            known = piece.verdicts.setdefault(verdict.trajectory_id, {})
-            if (verdict.turn, verdict.call) not in known:
-                known[verdict.turn, verdict.call] = BrowseVerdict(verdict.state)
-                labelled.verdicts.append(verdict)
+        for run in runs:
+            if run.status != "error":
+                known = piece.verdicts.setdefault(run.id, {})
+                new = piece.rules.judge(run, known)
+                known |= {(verdict.turn, verdict.call): _browse_verdict(verdict.state, 1.0) for verdict in new}
+                labelled.verdicts.extend(new)
     for run in runs:
         verdicts, grade = piece.verdicts.get(run.id, {}), piece.grades.get(run.id)
         rows, counts = label(run, verdicts, grade, piece.recipe, corpus, piece.answers.get(run.task_id, []))

@@ -28,9 +28,11 @@ from __future__ import annotations
 
 import calendar
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Literal
+from itertools import accumulate
+from typing import Literal, NamedTuple
 
 from lrat_sim.grading.match import can_be_stated, states_answer
 from lrat_sim.grading.relevance import Browse
@@ -40,7 +42,12 @@ from lrat_sim.records import Trajectory, VerdictState
 Use = Literal["used", "unclear", "unused"]
 Relation = Literal["rewording", "other", "unclear"]
 
-_WORD = re.compile(r"[^\W_](?:[\w'’-]*\w)?")
+_WORD = re.compile(r"[^\W_]\w*(?:['’-]+\w+)*")
+_JOINTS = "_'’-"
+_GOES_ON = re.compile(r"['’-]*\w")
+_CAPITAL = re.compile(r"[^\x00-/:-@\[-\x7f\W](?<![^\W_].)(?:(?<=\d)|(?<!\A.)(?<![.!?:\n]\s.))\w*(?:['’-]+\w+)*")
+"""A word, or the rest of one after a joint, that begins with a digit, or with a capital or a letter outside ASCII where
+no sentence plainly begins."""
 _SHORTEST_NAME = 3
 """Characters of a name or number; what is shorter is mostly an initial or an article."""
 _LONG_WORD = 4
@@ -92,23 +99,28 @@ class AnalysedRun:
         of those names that a query took up."""
         run = self.trajectory
         texts = [self._text(number) for number in range(len(run.turns))]
-        written = [set(_WORD.findall(text)) for text in texts]
-        first = dict.fromkeys(_words(run.question), -1)
+        asked = [list(queries(turn)) for turn in run.turns]
+        written = _Written(run.question, [[text, *asked[number]] for number, text in enumerate(texts)])
         last: dict[str, int] = {}
-        for number, turn in enumerate(run.turns):
-            searched = {word for query in queries(turn) for word in _words(query)}
-            for word in searched.union(map(str.casefold, written[number])):
-                first.setdefault(word, number)
-            last.update(dict.fromkeys(searched, number))
+        for number, of_turn in enumerate(asked):
+            for query in of_turn:
+                last.update(dict.fromkeys(_read_query(query).words, number))
         last_query = last.copy()
         if run.status == "answered":
             last.update(dict.fromkeys(_words(run.answer), len(run.turns)))
         noted: dict[int, set[str]] = {}
         taken: dict[str, int] = {}
         by_query: set[int] = set()
-        for number in range(len(run.turns)):
-            new = {word for word in written[number] if _may_be_name(word) and first[word.casefold()] == number}
-            for name in _names(texts[number], new) if new else ():
+        known: set[str] = set()  # words that something before held, in whatever case
+        for number, text in enumerate(texts):
+            new: set[str] = set()
+            for word in set(_CAPITAL.findall(text)) - known:
+                since = written.first(word.casefold(), number) if _may_be_name(word) else -1
+                if since is not None:
+                    known.add(word)
+                if since == number:
+                    new.add(word)
+            for name in _names(text, new) if new else ():
                 noted.setdefault(number, set()).add(name)
                 if last.get(name, -1) >= number:
                     taken[name] = number
@@ -163,25 +175,29 @@ class AnalysedRun:
             name, but the later ones hold one that was taken up since, or one of the question that the earlier ones
             lacked, so that they may look for something else.
         """
-        names, _ = _read_queries(*(search.query for search in earlier))
-        later_names, later_words = _read_queries(*(search.query for search in later))
-        if names.isdisjoint(later_names):
+        return self._relation(_about(earlier), _about(later))
+
+    def _relation(self, earlier: _About, later: _About) -> Relation:
+        if earlier.names.isdisjoint(later.names):
             return "other"
-        in_question, _ = _read_queries(self.trajectory.question)
-        moved_on = not in_question.isdisjoint(later_names - names) or any(
-            self._noted[1].get(word, -1) > earlier[-1].turn for word in later_words
+        moved_on = not self._in_question.isdisjoint(later.names - earlier.names) or any(
+            turn > earlier.turn and name in later.words for name, turn in self._noted[1].items()
         )
         return "unclear" if moved_on else "rewording"
 
+    @cached_property
+    def _in_question(self) -> frozenset[str]:
+        return _read_query(self.trajectory.question).names
+
     def uses(self) -> dict[tuple[int, int], Use]:
         """What the run made of every document that it opened, by turn and position of the browse."""
-        searches = [episode.searches for episode in self.episodes]
+        about = [_about(episode.searches) for episode in self.episodes]
         made: dict[tuple[int, int], Use] = {}
         for number, episode in enumerate(self.episodes):
-            own, before, after = searches[number], searches[:number], searches[number + 1 :]
-            again = any(self.relation(own, later) == "rewording" for later in after)
+            own, before, after = about[number], about[:number], about[number + 1 :]
+            again = any(self._relation(own, later) == "rewording" for later in after)
             # an answer may have been forced, so the last search of a run must not be a second try itself
-            ended = bool(after) or all(self.relation(earlier, own) != "rewording" for earlier in before)
+            ended = bool(after) or all(self._relation(earlier, own) != "rewording" for earlier in before)
             for opened in episode.chain:
                 browse = opened.browse
                 use: Use = "unclear"
@@ -195,15 +211,57 @@ class AnalysedRun:
         return made
 
 
+class _About(NamedTuple):
+    """What the queries of a turn are about: their words with a capital, or of one without any its longer words."""
+
+    names: frozenset[str]
+    words: frozenset[str]  # all
+    turn: int = -1
+
+
+def _about(searches: Sequence[ExecutedSearch]) -> _About:
+    read = [_read_query(search.query) for search in searches]
+    if len(read) == 1:
+        return read[0]._replace(turn=searches[0].turn)
+    names = frozenset[str]().union(*(query.names for query in read))
+    words = frozenset[str]().union(*(query.words for query in read))
+    return _About(names, words, searches[-1].turn if searches else -1)
+
+
 @lru_cache(maxsize=1 << 10)
-def _read_queries(*queries: str) -> tuple[frozenset[str], frozenset[str]]:
-    """What queries are about: their words with a capital, or of one without any its longer words; and all words."""
-    names: set[str] = set()
-    for query in queries:
-        words = _WORD.findall(query)
-        named = {word.casefold() for word in words if len(word) >= _SHORTEST_NAME and word[0].isupper()}
-        names |= named or {word.casefold() for word in words if len(word) >= _LONG_WORD}
-    return frozenset(names), frozenset(word for query in queries for word in _words(query))
+def _read_query(query: str) -> _About:
+    words = _WORD.findall(query)
+    named = {word.casefold() for word in words if len(word) >= _SHORTEST_NAME and word[0].isupper()}
+    names = named or {word.casefold() for word in words if len(word) >= _LONG_WORD}
+    return _About(frozenset(names), frozenset(_words(query)))
+
+
+class _Written:
+    """What a run wrote: its question, and the texts of each turn."""
+
+    def __init__(self, question: str, turns: Sequence[Sequence[str]]):
+        parts = ["\n".join(texts).casefold() for texts in ([question], *turns)]
+        self._text = "\n".join(parts)
+        self._ends = list(accumulate(len(part) + 1 for part in parts))
+
+    def first(self, word: str, turn: int) -> int | None:
+        """The turn, -1 for the question, that held a word in small letters first; None where none up to ``turn`` did.
+
+        A run holds many words and few names, so that to look for each name takes less than to know all words.
+        """
+        position = self._text.find(word, 0, self._ends[turn + 1])
+        while position >= 0:
+            if _begins_word(self._text, position) and not _GOES_ON.match(self._text, position + len(word)):
+                return bisect_right(self._ends, position) - 1
+            position = self._text.find(word, position + 1, self._ends[turn + 1])
+        return None
+
+
+def _begins_word(text: str, position: int) -> bool:
+    """Whether a letter begins a word, as :data:`_WORD` reads them: what joins words does not precede it in one."""
+    while position and text[position - 1] in _JOINTS:
+        position -= 1
+    return not (position and text[position - 1].isalnum())
 
 
 def _capitalised(text: str) -> set[str]:
@@ -220,9 +278,9 @@ def _may_be_name(word: str) -> bool:
 
 def _names(text: str, words: set[str]) -> Iterator[str]:
     """Those of the words, in small letters, that are numbers or occur elsewhere than at the start of a sentence."""
-    for match in _WORD.finditer(text):
+    for match in _CAPITAL.finditer(text):
         word = match.group()
-        if word in words:
+        if word in words and _begins_word(text, match.start()):
             before = text[max(0, match.start() - 4) : match.start()]
             if word.isdecimal() or not (match.start() == 0 or _SENTENCE_END.search(before)):
                 yield word.casefold()

@@ -56,15 +56,21 @@ def world(
     documents: Annotated[Whole, Meta(description="Documents, from 1,000 to 1,000,000 and more.")] = 3000,
     difficulty: Annotated[Share, Meta(description="From 0, easy, to 1, hard.")] = 0.35,
     seed: Seed = 0,
+    processes: Annotated[Whole, Meta(description="Processes to write the documents with.")] = 1,
     **task_options: Annotated[Any, Meta(description="A further option of the world, such as test_tasks=400.")],
 ) -> Dataset:
     """Generate a world: an encyclopedia of invented entities with multi-hop tasks."""
     options = {"documents": documents, "difficulty": difficulty, "seed": seed, **task_options}
-    return _prepared("world", None, options, DATA, out)
+    return _prepared("world", None, options, DATA, out, processes)
 
 
 def _prepared(
-    name: str, source: AnyPath | None, options: Mapping[str, Any], data: Path, out: AnyPath | None = None
+    name: str,
+    source: AnyPath | None,
+    options: Mapping[str, Any],
+    data: Path,
+    out: AnyPath | None = None,
+    processes: int = 1,
 ) -> Dataset:
     from lrat_sim.corpus.dataset import open_dataset
     from lrat_sim.corpus.dataset import prepare as prepare_dataset
@@ -82,7 +88,9 @@ def _prepared(
         key = [options, str(copy or "")]
         out = data / f"{path.stem}{f'-{fingerprint(key)[:8]}' if options or copy else ''}"
     with bar(f"prepare {name}") as progress:
-        dataset = prepare_dataset(reader, out, source=copy, options=dict(options), progress=progress)
+        dataset = prepare_dataset(
+            reader, out, source=copy, options=dict(options), processes=processes, progress=progress
+        )
     if not dataset.reused:
         splits = ", ".join(f"{split} {len(tasks):,}" for split, tasks in dataset.splits.items()) or "none"
         documents = f"{len(dataset.corpus):,}" if dataset.card.corpus else "no"

@@ -78,6 +78,11 @@ def test_a_world_holds_as_many_documents_as_asked_with_ids_of_their_own():
         assert len(world) == len({document.id for document in world}) == documents
 
 
+def test_several_processes_write_the_same_documents():
+    world = msgspec.structs.replace(SMALL, documents=4000)  # more than go to a process at once
+    assert list(world_documents(world, processes=2)) == list(world_documents(world))
+
+
 def test_a_larger_world_begins_with_the_smaller_one():
     larger = world_documents(msgspec.structs.replace(SMALL, documents=1500))
     assert [next(larger) for _ in range(1000)] == list(small_world()[0])

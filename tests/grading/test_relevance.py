@@ -13,7 +13,7 @@ from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError, ModelError
 from lrat_sim.grading.judging import JudgeModel
 from lrat_sim.grading.relevance import ModelJudge, RuleJudge, judge_browses
-from lrat_sim.grading.rules import judge_by_rules
+from lrat_sim.grading.rules import _patterns, judge_by_rules
 from lrat_sim.records import Failure, Verdict
 
 TABLE = Path(__file__).with_name("reasoning.tsv").read_text(encoding="utf-8").splitlines()[1:]
@@ -40,6 +40,21 @@ def test_a_rejection_after_the_opening_does_not_count():
 def test_the_statement_that_decided_is_told():
     verdict = judge_by_rules("Hmm. The document doesn't mention the mayor. Let's search again.")
     assert verdict == ("irrelevant", "the document does not mention the mayor")
+
+
+PIECES = (
+    "it|the page|this document|and|but that|,|(|does not mention|is a dead end|is about|a different town|dead end"
+    "|nothing here|we did not find it here|he|the mayor|never says"
+)
+STATEMENT = st.lists(st.sampled_from(PIECES.split("|")), min_size=1, max_size=7).map(" ".join)
+
+
+@bounded(max_examples=300, deadline=None)
+@given(st.lists(STATEMENT, min_size=1, max_size=3))
+def test_no_rejection_escapes_the_quick_look_at_an_opening(statements):
+    patterns = _patterns()
+    rejecting = any(pattern.search(s) for s in statements for pattern in [*patterns.strong, *patterns.weak])
+    assert patterns.may_reject("\n".join(statements)) or not rejecting
 
 
 @bounded(max_examples=50, deadline=None)

@@ -42,7 +42,7 @@ def test_documents_stand_by_what_the_run_did_before_does_now_and_does_later(long
         return verdicts[long_run.id, browse.turn, browse.call] if browse.reasoning else "unjudged"
 
     history = DocumentHistory(parts, state)
-    assert {hit.docid: history.state(hit.docid, 1) for hit in parts[1].searches[0].hits} == {
+    assert {hit.docid: history.at(hit.docid, 1)[0] for hit in parts[1].searches[0].hits} == {
         "now": "useful_now",
         "no": "rejected_now",
         "useful": "useful_before",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import msgspec
 import pytest
@@ -199,3 +200,25 @@ def test_runs_that_cannot_be_mined_are_refused(many, tmp_path):
         with pytest.raises(InputError, match=message):
             mine_run(folders, MiningRecipe(), judge=RuleJudge(), processes=processes)
     assert not (tmp_path / "verdicts.jsonl").exists()
+
+
+def test_memory_grows_with_the_pairs_and_not_with_the_texts_of_the_runs(tmp_path, make):
+    text = 20_000
+
+    def peak(count):
+        path = tmp_path / str(count)
+        opened = msgspec.structs.replace(make.browse("a"), output="x" * text)
+        turns = (
+            make.turn(make.search("founder", ["a", "b", "c"])),
+            make.turn(opened),
+            make.turn(reasoning="Ada founded it.", tokens=3),
+        )
+        write_records(path / "trajectories.jsonl", (make.run(*turns, id=f"r{n}", task=f"q{n}") for n in range(count)))
+        tracemalloc.start()
+        assert mine_run(path, MiningRecipe(), judge=RuleJudge()).pairs == count
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(1)  # what is imported and compiled counts once
+    assert (peak(800) - peak(200)) / 600 < text / 10

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lrat_sim.artifact import read_records, write_records
 from lrat_sim.errors import InputError
@@ -367,3 +370,43 @@ def test_pairs_of_a_real_models_runs_are_right(real_model_runs, tmp_path):
     right = [pair for pair in pairs if (pair.provenance.task, pair.positive) in evidence]
     assert len(pairs) >= len(opened & evidence) / 2
     assert len(right) >= 0.9 * len(pairs)
+
+
+WORD = re.compile(r"[^\W_](?:[\w'’-]*\w)?")
+PIECES = (
+    "Orla|orla|ORLA|Fenn|Fen|1834|O'Neil|o'neil|neil|Neil|Corn-Orla|_Orla|Été|Straße|STRASSE|'|-|_| | | |. |\n|it was "
+)
+TEXT = st.lists(st.sampled_from(PIECES.split("|")), max_size=12).map("".join)
+
+
+def noted_by_all_words(run):
+    """The turns that note a new name and those whose name is taken up, by the words of everything that was written."""
+
+    def words(text):
+        return set(WORD.findall(text.casefold()))
+
+    asked = [" ".join(call.executed["query"] for call in turn.calls) for turn in run.turns]
+    noted, taken = set(), set()
+    for number, turn in enumerate(run.turns):
+        before = words("\n".join([run.question, *(turn.reasoning for turn in run.turns[:number]), *asked[:number]]))
+        after = words("\n".join([*asked[number:], run.answer]))
+        for match in WORD.finditer(turn.reasoning):
+            word, name = match.group(), match.group().casefold()
+            just_before = turn.reasoning[max(0, match.start() - 4) : match.start()]
+            starts = match.start() == 0 or re.search(r"[.!?:\n][\"”’')*]*\s*\Z", just_before)
+            if len(word) >= 3 and name not in before and (word.isdecimal() or (word[0].isupper() and not starts)):
+                noted.add(number)
+                if name in after:
+                    taken.add(number)
+    return noted, taken
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4), TEXT, TEXT)
+def test_new_names_are_those_that_no_word_before_equals(make, turns, question, answer):
+    run = make.run(*(make.turn(make.search(query, ["a"]), reasoning=text) for text, query in turns))
+    run = msgspec.structs.replace(run, question=question, answer=answer)
+    analysed = AnalysedRun(run)
+    numbers = range(len(turns))
+    found = {n for n in numbers if analysed.noted(n)}, {n for n in numbers if analysed.taken_up(n)}
+    assert found == noted_by_all_words(run)

@@ -64,6 +64,7 @@ class Reader(ABC):
     has_documents: bool = True
     has_tasks: bool = True
     corpus_files: Sequence[Path] = ()
+    processes: int = 1  # that a reader which generates may share its work out to
 
     def __init__(self, source: Path | None, options: Any):
         self.source = source or Path()

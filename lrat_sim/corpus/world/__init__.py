@@ -33,7 +33,7 @@ class WorldReader(Reader):
 
     def documents(self) -> Iterator[Document]:
         """The documents of the world, streaming."""
-        return world_documents(self._settings)
+        return world_documents(self._settings, self.processes)
 
     def tasks(self, corpus: Corpus | None) -> Iterator[ReadTask]:
         """The tasks of the world, by its own splits."""

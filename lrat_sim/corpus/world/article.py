@@ -6,19 +6,25 @@ snippet an agent is shown, and short enough that an encoder that cuts at 128 tok
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
-from itertools import chain, count, cycle, islice, repeat
+from itertools import chain, cycle, islice, repeat
 from typing import NamedTuple
+
+import msgspec
 
 from lrat_sim.corpus.world.dialect import Aspect, Filling, Template, pick
 from lrat_sim.corpus.world.region import Entity, Fact, Region
 from lrat_sim.corpus.world.settings import ENTITIES, WorldSettings
 from lrat_sim.records import Document
 from lrat_sim.text import count_tokens
+from lrat_sim.work import map_in_processes
 
 LEAD_TOKENS = 64  # the least length of a lead: that of the snippets of search results
 
+_TOGETHER = 16
+"""Regions that go from process to process at once, some 3,000 documents."""
 _EARLY = 0.06  # share of articles whose fact stands in the lead
 _RESTATED = 0.15  # share of facts that a second article states too
 _FOLLOWED = 0.7  # share of facts that a sentence on their relation follows
@@ -39,10 +45,30 @@ class Article(NamedTuple):
     fact_token: int | None
 
 
-def world_documents(settings: WorldSettings) -> Iterator[Document]:
-    """Every document of a world, in order, with the memory of one region."""
-    articles = chain.from_iterable(region_articles(Region(settings, number)) for number in count())
-    return (Document(id=a.id, title=a.title, text=a.text) for a in islice(articles, settings.documents))
+def world_documents(settings: WorldSettings, processes: int = 1) -> Iterator[Document]:
+    """Every document of a world, in order, with the memory of a few regions; several processes write the same ones.
+
+    A script that asks for more than 1 process needs the usual ``if __name__ == "__main__"``.
+    """
+    regions = range(math.ceil(settings.documents / (ENTITIES * settings.documents_an_entity)))
+    if processes == 1:
+        documents = _documents(settings, regions)
+    else:
+        parts = ((settings, regions[first : first + _TOGETHER]) for first in regions[::_TOGETHER])
+        written = map_in_processes(_encoded, parts, processes)
+        documents = (
+            document for _, lines in written for document in msgspec.msgpack.decode(lines, type=list[Document])
+        )
+    return islice(documents, settings.documents)
+
+
+def _documents(settings: WorldSettings, regions: range) -> Iterator[Document]:
+    articles = chain.from_iterable(region_articles(Region(settings, number)) for number in regions)
+    return (Document(id=a.id, title=a.title, text=a.text) for a in articles)
+
+
+def _encoded(part: tuple[WorldSettings, range]) -> bytes:
+    return msgspec.msgpack.encode(list(_documents(*part)))
 
 
 def region_articles(region: Region) -> Iterator[Article]:

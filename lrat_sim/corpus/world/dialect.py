@@ -24,7 +24,7 @@ Words = Literal["family", "place", "thing"]  # classes of invented words
 Filling = str | Sequence[str] | Callable[[random.Random], str]
 """What fills a slot: a text, texts to draw from, or a function that makes texts."""
 
-_ARTICLE = re.compile(r"\b([Aa]) (?=[aeio])")  # no slot is filled with a word in u
+_ARTICLE = re.compile(r"[Aa](?<!\w.)(?= [aeio])")  # no slot is filled with a word in u
 _SLOT = re.compile(r"\{(\w+)\}")
 _GAP = re.compile(rf"{_SLOT.pattern}|\[([^\]]*)\]")
 
@@ -63,7 +63,7 @@ class Template:
 
     def sentence(self, slots: Mapping[str, Filling], rng: random.Random) -> str:
         """The same, beginning with a capital, and with "an" where the sound asks for it."""
-        text = _ARTICLE.sub(r"\1n ", self.render(slots, rng))
+        text = _ARTICLE.sub(r"\g<0>n", self.render(slots, rng))
         return text[:1].upper() + text[1:]
 
 
