@@ -145,7 +145,7 @@ def open_vectors(
     rows = rows_a_shard(len(corpus), shard_rows)
     identity = {**encoder.identity(), "corpus": corpus.fingerprint}
     stored = {**identity, "shard_rows": rows}
-    ensure_index(folder, stored, lambda folder: encode_corpus(folder, corpus, encoder, rows, progress))
+    ensure_index(folder, stored, lambda folder: encode_corpus(folder, corpus, encoder, rows, progress), in_shards=True)
     vectors = Vectors(folder, len(corpus), rows)
     candidates: Candidates
     if index == "exact":

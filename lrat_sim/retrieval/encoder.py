@@ -34,6 +34,7 @@ class SentenceEncoder:
 
     def __init__(self, model: str, settings: DenseSettings | None = None, dtype: Dtype = "float32"):
         settings = settings or DenseSettings()
+        self._made_from = model, settings, dtype
         self.device, self.dtype = device_named(settings.device), dtype
         self._model = load_model(model, self.device)
         self._max_length = self._model.max_seq_length = self._length(model, settings.max_length)
@@ -42,6 +43,10 @@ class SentenceEncoder:
         self._query_prompt = own[0] if settings.query_prompt is None else settings.query_prompt
         self._document_prompt = own[1] if settings.document_prompt is None else settings.document_prompt
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text
+
+    def __reduce__(self) -> tuple[type[SentenceEncoder], tuple[Any, ...]]:
+        """Another process loads the model again."""
+        return SentenceEncoder, self._made_from
 
     def identity(self) -> dict[str, Any]:
         """Weights, architecture, vocabulary, prompts, length and dtype."""

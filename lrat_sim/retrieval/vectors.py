@@ -7,8 +7,10 @@ result is that of exact arithmetic, whatever the batch, the shards, the number o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -17,11 +19,12 @@ import numpy.typing as npt
 import torch
 from msgspec import Meta
 
-from lrat_sim.artifact import replacing
+from lrat_sim.artifact import check_fingerprint, replacing
+from lrat_sim.cluster import current
 from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.retrieval.index import damaged, ensure_index, reading_index
+from lrat_sim.retrieval.index import damaged, ensure_index, reading_index, shard_of_index
 from lrat_sim.settings import Whole
 
 Matrix = npt.NDArray[np.float32]
@@ -59,46 +62,67 @@ def encode_corpus(
     folder: Path, corpus: Corpus, encoder: Encoder, shard_rows: int, progress: ProgressCallback | None
 ) -> None:
     """Encodes every document into shards of a folder; those that an earlier, killed call finished are kept."""
-    dimensions: int | None = None
+    part, dimensions, missing = shard_of_index(), None, list[tuple[int, int]]()
     for number, start in enumerate(range(0, len(corpus), shard_rows)):
         stop = min(start + shard_rows, len(corpus))
-        path = _shard(folder, number)
         finished = None
         with suppress(InputError), reading_index(folder):
-            finished = np.load(path, mmap_mode="r")
+            finished = np.load(_shard(folder, number), mmap_mode="r")
         if finished is not None and finished.ndim == 2 and len(finished) == stop - start:
             dimensions = finished.shape[1]
-        else:
-            texts = [passage_text(document) for document in corpus.slice(start, stop)]
-            vectors = _encode(texts, encoder, start, len(corpus), progress)
-            if dimensions not in (None, vectors.shape[1]):
-                problem = f"vectors of {vectors.shape[1]} dimensions after others of {dimensions}"
-                raise InputError(f"the encoder gave {problem}; delete {folder} and index with one model.")
-            dimensions = vectors.shape[1]
-            broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-            if len(broken):
-                problem = f"no finite vector for document {corpus[start + int(broken[0])].id!r}"
-                raise InputError(f"the encoder gave {problem}; use another model or dtype.")
-            with replacing(path) as beside, beside.open("wb") as stream:
-                np.save(stream, vectors)
+        elif part is None or part.takes(number):
+            missing.append((start, stop))
+    for (first, last), vectors in _encoded(missing, corpus, encoder, progress):
+        if dimensions not in (None, vectors.shape[1]):
+            problem = f"vectors of {vectors.shape[1]} dimensions after others of {dimensions}"
+            raise InputError(f"the encoder gave {problem}; delete {folder} and index with one model.")
+        dimensions = vectors.shape[1]
+        broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(broken):
+            problem = f"no finite vector for document {corpus[first + int(broken[0])].id!r}"
+            raise InputError(f"the encoder gave {problem}; use another model or dtype.")
+        with replacing(_shard(folder, first // shard_rows), contested=True) as beside, beside.open("wb") as stream:
+            np.save(stream, vectors)
         if progress:
-            progress(stop, len(corpus), "documents")
+            progress(last, len(corpus), "documents")
 
 
-def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress: ProgressCallback | None) -> Matrix:
-    order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+def _encoded(
+    missing: list[tuple[int, int]], corpus: Corpus, encoder: Encoder, progress: ProgressCallback | None
+) -> Iterator[tuple[tuple[int, int], Matrix]]:
+    """Ranges of rows with their vectors; made by the workers of a cluster, where there is one and the encoder can be
+    opened on them."""
+    cluster = current()
+    if cluster is None or not missing or type(encoder).__reduce__ is object.__reduce__:
+        yield from ((rows, _encode_rows(corpus, encoder, rows, progress)) for rows in missing)
+        return
+    opened = partial(_open_encoder, corpus, encoder, encoder.identity())
+    with cluster.workers(opened, most=len(missing), gpu=True) as workers:
+        yield from workers.map(missing)
+
+
+def _open_encoder(corpus: Corpus, encoder: Encoder, identity: dict[str, Any]) -> Callable[[tuple[int, int]], Matrix]:
+    remedy = "let all machines have the same model files and packages"
+    check_fingerprint(f"the encoder on {platform.node()}", identity, encoder.identity(), remedy)
+    return lambda rows: _encode_rows(corpus, encoder, rows, None)
+
+
+def _encode_rows(corpus: Corpus, encoder: Encoder, rows: tuple[int, int], progress: ProgressCallback | None) -> Matrix:
+    """The vectors of a range of rows."""
+    texts, start, total = [passage_text(document) for document in corpus.slice(*rows)], rows[0], len(corpus)
+    order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
     vectors: Matrix | None = None
     for begin in range(0, len(order), _BLOCK):
         if progress and begin:
             progress(start + begin, total, "documents")
-        rows = order[begin : begin + _BLOCK]
-        block = encoder.documents([texts[row] for row in rows])
+        places = order[begin : begin + _BLOCK]
+        block = encoder.documents([texts[place] for place in places])
         if vectors is None:
             vectors = np.empty((len(texts), block.shape[-1]), np.float32)
-        wanted = (len(rows), vectors.shape[1])
+        wanted = (len(places), vectors.shape[1])
         if block.shape != wanted:
             raise InputError(f"the encoder gave vectors of shape {block.shape}, not {wanted}; use another model.")
-        vectors[rows] = block
+        vectors[places] = block
     assert vectors is not None, "a shard holds at least one document"
     return vectors
 
