@@ -6,7 +6,8 @@ itself.  So a result cannot depend on the number of machines; a worker that is l
 which another one does again; and what was done twice is written once.
 """
 
+from lrat_sim.cluster.actors import actors_on_all_machines, ask_all
 from lrat_sim.cluster.connection import Cluster, ClusterSettings, connected, current
 from lrat_sim.cluster.workers import Workers
 
-__all__ = ["Cluster", "ClusterSettings", "Workers", "connected", "current"]
+__all__ = ["Cluster", "ClusterSettings", "Workers", "actors_on_all_machines", "ask_all", "connected", "current"]

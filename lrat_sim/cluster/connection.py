@@ -45,6 +45,11 @@ class Cluster:
         """How many GPUs all machines have together."""
         return int(self._resources("GPU"))
 
+    @property
+    def trainers(self) -> int:
+        """Processes that train one model together: as many as asked for, else one a GPU; 0 for this process."""
+        return min(self._workers or self.gpus, self.gpus or self._workers or 0)
+
     def count(self, *, gpu: bool = False) -> int:
         """How many workers there are: as many as asked for, else one a GPU where ``gpu`` can use them and there are
         any, else one a processor."""

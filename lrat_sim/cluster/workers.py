@@ -46,9 +46,9 @@ class _Worker:
             os.chdir(folder)
         try:
             self._function = cloudpickle.loads(packed)()
-        except InputError as error:
+        except (InputError, ImportError) as error:
             said = str(error).rstrip(".")
-            raise InputError(f"{said} (on {host}; every machine must see the same files by the same paths).") from error
+            raise InputError(f"{said} (on {host}; all machines need the same packages and files).") from error
         return host
 
     async def call(self, item: Any) -> Any:

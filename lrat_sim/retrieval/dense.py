@@ -26,6 +26,7 @@ from lrat_sim.retrieval.vectors import (
     IndexKind,
     Matrix,
     ShardRows,
+    SpreadSearch,
     Vectors,
     encode_corpus,
     exact_scores,
@@ -150,6 +151,8 @@ def open_vectors(
     candidates: Candidates
     if index == "exact":
         candidates = ExactSearch(vectors, device_named(device)).candidates
+    elif index == "spread":
+        candidates, index = SpreadSearch(folder, vectors, stored, device).candidates, "exact"  # as far as hits go
     else:
         candidates = faiss_search(vectors, folder.with_name(f"{folder.name}.{index}"), index, stored)
     return DenseRetriever(corpus, vectors, encoder, candidates, {**description, **identity, "index": index})

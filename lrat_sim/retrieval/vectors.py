@@ -19,11 +19,12 @@ import numpy.typing as npt
 import torch
 from msgspec import Meta
 
-from lrat_sim.artifact import check_fingerprint, replacing
-from lrat_sim.cluster import current
+from lrat_sim.artifact import check_fingerprint, fingerprint, replacing
+from lrat_sim.cluster import actors_on_all_machines, ask_all, current
 from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
+from lrat_sim.retrieval.hardware import device_named
 from lrat_sim.retrieval.index import damaged, ensure_index, reading_index, shard_of_index
 from lrat_sim.settings import Whole
 
@@ -32,8 +33,11 @@ Dtype = Literal["float32", "bfloat16"]
 ShardRows = Annotated[Whole, Meta(description="Documents per shard; a killed build loses at most one shard.")]
 
 IndexKind = Annotated[
-    Literal["exact", "faiss", "faiss-hnsw"],
-    Meta(description="exact; with faiss installed also faiss (exact) or faiss-hnsw (approximate)."),
+    Literal["exact", "spread", "faiss", "faiss-hnsw"],
+    Meta(
+        description="exact; spread is exact, with a part of the vectors on each machine of a cluster; with faiss "
+        "installed also faiss (exact) or faiss-hnsw (approximate)."
+    ),
 ]
 
 _MOST_SHARDS = 512  # each memory-mapped file holds a descriptor, and a process commonly has 1,024
@@ -208,6 +212,37 @@ class ExactSearch:
         keep = score >= floor[query, 0]  # the floor has risen since the first blocks
         of_query, rows = query[keep].cpu().numpy(), row[keep].cpu().numpy()
         return [rows[of_query == number] for number in range(len(queries))]
+
+
+class SpreadSearch:
+    """Compares a query with every vector, of which each machine of a cluster holds a part; a machine that is lost is
+    replaced by another, which maps its part anew.  Processes of one cluster share the machines' parts."""
+
+    def __init__(self, folder: Path, vectors: Vectors, identity: dict[str, Any], device: str):
+        name = f"vectors-{fingerprint([identity, str(folder.absolute())])}"
+        shape = folder.absolute(), vectors.rows, vectors.shard_rows
+        self._parts = actors_on_all_machines(name, _Part, (shape, device), most=len(vectors.shards))
+
+    def candidates(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
+        """See :data:`Candidates`: those of all parts together."""
+        found = ask_all(self._parts, queries, k)
+        return [np.concatenate(of_query) for of_query in zip(*found, strict=True)]
+
+
+class _Part:
+    """A part of the vectors, on a machine of its own."""
+
+    def __init__(self, number: int, count: int, shape: tuple[Path, int, int], device: str):
+        vectors = Vectors(*shape)
+        low, high = (len(vectors.shards) * place // count for place in (number, number + 1))
+        self._first = low * vectors.shard_rows
+        vectors.shards = vectors.shards[low:high]
+        vectors.rows = sum(map(len, vectors.shards))
+        self._search = ExactSearch(vectors, device_named(device))
+
+    def ask(self, queries: Matrix, k: int) -> list[npt.NDArray[np.int64]]:
+        """Rows of the whole corpus."""
+        return [rows + self._first for rows in self._search.candidates(queries, k)]
 
 
 def faiss_search(vectors: Vectors, folder: Path, kind: IndexKind, identity: dict[str, Any]) -> Candidates:

@@ -32,7 +32,9 @@ from lrat_sim.retrieval.base import Retriever
 from lrat_sim.rollout.calls import RUNS_A_CALL, CallOptions
 
 _BETWEEN_REPORTS = 0.25
-"""Seconds; for so long the workers together may exceed a limit that has just sunk, and the budget."""
+"""Seconds; for so long the workers together may exceed a limit that has just sunk, or the budget."""
+_EXPECTED = 60.0
+"""Seconds for which a worker's share of the calls is kept for it before it comes."""
 _SILENT = 10.0
 """Seconds without a report after which a worker's share of the calls goes to the others."""
 _RUNS_AHEAD = 1.5
@@ -58,6 +60,15 @@ class Allowance(NamedTuple):
     version: int  # of the limit, which grows whenever it is cut
 
 
+class _Known(NamedTuple):
+    """What the governor knows of a worker."""
+
+    taken: int
+    wanted: int
+    granted: int  # calls that it may have in flight, or still has
+    heard: float  # when it last reported
+
+
 class Governor:
     """The actor that counts what all workers spend, and divides the calls that may be in flight among them."""
 
@@ -66,7 +77,8 @@ class Governor:
         self._limiter = AdaptiveLimiter(concurrency, adaptive=adaptive)
         self._version = 0
         # those that have not come yet keep their share
-        self._known = {f"expected-{number}": (0, concurrency, time.monotonic() + 60.0) for number in range(workers)}
+        later = time.monotonic() + _EXPECTED
+        self._known = {f"expected-{number}": _Known(0, concurrency, 0, later) for number in range(workers)}
 
     def total(self) -> float:
         """US dollars spent by all."""
@@ -78,16 +90,20 @@ class Governor:
         limiter, now = self._limiter, time.monotonic()
         if report.worker not in self._known:
             self._known.pop(next((name for name in self._known if name.startswith("expected")), ""), None)
-        self._known[report.worker] = report.taken, report.wanted, now
-        self._known = {name: known for name, known in self._known.items() if now - known[2] < _SILENT}
-        limiter.taken = sum(taken for taken, _, _ in self._known.values())
+        self._known = {name: known for name, known in self._known.items() if now - known.heard < _SILENT}
+        others = [known for name, known in self._known.items() if name != report.worker]
+        limiter.taken = report.taken + sum(known.taken for known in others)
         for _ in range(report.answered):
             limiter.answered()
         if report.refused == self._version:  # else it was cut since those calls were sent
             limiter.refused(sys.maxsize)
             self._version += 1
-        shares = fair_shares(limiter.limit, {name: wanted for name, (_, wanted, _) in self._known.items()})
-        return Allowance(self.spent, shares[report.worker], self._version)
+        wanted = {name: known.wanted for name, known in self._known.items()} | {report.worker: report.wanted}
+        share = fair_shares(limiter.limit, wanted)[report.worker]
+        # what another has is taken from it by its own next report, and only then given away
+        calls = max(0, min(share, limiter.limit - sum(known.granted for known in others)))
+        self._known[report.worker] = _Known(report.taken, report.wanted, max(calls, report.taken), now)
+        return Allowance(self.spent, calls, self._version)
 
 
 def fair_shares(total: int, wanted: dict[str, int]) -> dict[str, int]:

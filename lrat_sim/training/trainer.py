@@ -15,6 +15,7 @@ import transformers
 from filelock import FileLock, Timeout
 
 from lrat_sim.artifact import ensure_folder, replacing
+from lrat_sim.cluster import current
 from lrat_sim.corpus.dataset import dataset_name
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
@@ -41,6 +42,7 @@ from lrat_sim.training.kinds import KINDS, Trainee
 from lrat_sim.training.loop import BEST, History, compute_dtype, fit
 from lrat_sim.training.model import check_tokenizer, load_weights, make_trainable, mix
 from lrat_sim.training.settings import TrainingSettings
+from lrat_sim.training.spread import train_on
 
 _PAIRS_AT_ONCE = 256
 
@@ -60,8 +62,9 @@ def train(
     If interrupted, rerun it: it resumes from the last checkpoint in ``<folder>.training``, to the same weights, and
     returns at once when the model is there.  The same seed gives the same weights on the same machine.
 
-    Started by ``torchrun`` or ``accelerate launch``, all processes train together: ``batch_size`` is that of all of
-    them, every document of it is a negative for every row, and but for rounding the result is that of one process.
+    Started by ``torchrun`` or ``accelerate launch``, or on a cluster that has GPUs or a given number of workers, all
+    processes train together: ``batch_size`` is that of all of them, every document of it is a negative for every row,
+    and but for rounding the result is that of one process.
 
     Args:
         pairs: read once, in order.
@@ -84,6 +87,9 @@ def train(
             process trains there, or the loss is no longer finite.
         FingerprintMismatch: the folder holds a model, or an unfinished one, that was made from something else.
     """
+    cluster = current()
+    if cluster is not None and (processes := cluster.trainers) > 0:
+        return train_on(cluster, processes, pairs, corpus, base_model, settings, folder, kind)
     join()
     dataset = PairDataset(pairs, corpus, settings)
     fingerprints = {
