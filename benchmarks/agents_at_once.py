@@ -3,8 +3,8 @@
     python benchmarks/agents_at_once.py [agents] [workers]
 
 The scripted provider on loopback counts the calls that it holds; the share of places that is busy is their mean
-(Little's law) from when 95 % of the places were first taken to when they last were.  Memory is the sum of the proportional set
-sizes of the rollout's process and the workers, without Ray's own.
+(Little's law) from when 95 % of the places were first taken to when they last were.  Memory is the sum of the
+proportional set sizes of the rollout's process and the workers, without Ray's own.
 """
 
 from __future__ import annotations

@@ -244,9 +244,13 @@ def spread_runs(
     own, count = is_own(agent.model), min(cluster.count(), runs)
     wanted = 2 * count if own else int(options.concurrency * _RUNS_AHEAD)
     budget = client.budget
+    # beside this process, without which the others would have nothing to do either
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=True
+    )
     governor = (
         ray.remote(Governor)
-        .options(num_cpus=0, max_restarts=0)
+        .options(num_cpus=0, scheduling_strategy=here)
         .remote(budget.spent, options.concurrency, options.adaptive, count)
     )
     left = None if budget.ends is None else budget.ends - time.monotonic()

@@ -138,8 +138,8 @@ def test_a_killed_node_loses_no_run_of_a_model_behind_a_server(three_nodes, tmp_
 
 def test_one_budget_and_one_limit_hold_for_all_workers(three_nodes, tmp_path):
     tasks = [Task(id=f"t{number}", question=provider.question(number)) for number in range(40)]
-    calls = CallOptions(concurrency=4, max_seconds=3.0, cache=False)
-    with provider.Provider(tmp_path / "requests.jsonl", seed=5, turns=3, latency=0.5) as server, connected("auto"):
+    calls = CallOptions(concurrency=4, max_seconds=25.0, cache=False)
+    with provider.Provider(tmp_path / "requests.jsonl", seed=5, turns=3, latency=2.0) as server, connected("auto"):
         agent = AgentSettings(model="openai/glm-4", base_url=server.url)
         summary = rollout(tasks, agent, scripted.Tiny(), tmp_path / "run", calls=calls, table=False)
         assert max(request["in_flight"] for request in server.requests()) <= 4
