@@ -34,7 +34,7 @@ def actors_on_all_machines(name: str, kind: type, arguments: Sequence[Any], *, m
         "max_task_retries": -1,
         "max_concurrency": 4,
     }
-    how |= {"scheduling_strategy": "SPREAD", "namespace": NAMESPACE, "get_if_exists": True}
+    how |= {"max_concurrency": 4, "scheduling_strategy": "SPREAD", "namespace": NAMESPACE, "get_if_exists": True}
     make = ray.remote(kind)
     return [
         make.options(name=f"{name}-{number}-of-{count}", **how).remote(number, count, *arguments)
