@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
+from uuid import uuid4
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -167,9 +168,12 @@ def check_version(path: Path, version: object, known: int = 1) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a path beside ``path`` to write to, which takes its place when all went well, and else is removed."""
-    beside = path.with_name(f"{path.name}.part")
+def replacing(path: Path, *, contested: bool = False) -> Iterator[Path]:
+    """Gives a path beside ``path`` to write to, which takes its place when all went well, and else is removed.
+
+    Where it is ``contested``, several processes may write the same file at once: each has a path of its own.
+    """
+    beside = path.with_name(f"{path.name}{f'.{uuid4().hex[:8]}' if contested else ''}.part")
     ensure_folder(path.parent)
     with writing(path):
         try:

@@ -31,7 +31,7 @@ from lrat_sim.verbs.arguments import Given, several
 from lrat_sim.verbs.verb import check, hints, metadata, record_of
 
 # panels of help, by the argument or field whose settings they hold
-_PANELS = {"calls": "Model calls", "data": "Task set"}
+_PANELS = {"calls": "Model calls", "data": "Task set", "cluster": "Cluster"}
 _SHORT = {"out": "-o", "task_set": "-t", "agent": "-a", "retriever": "-r", "k": "-k"}
 _UNIONS = (types.UnionType, Union)
 

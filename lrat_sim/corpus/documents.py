@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,10 @@ class Corpus:
             if fault := broken(folder, card.files):
                 raise InputError(f"{problem} ({fault}); {remedy}.")
             return cls._map(folder, card)
+
+    def __reduce__(self) -> tuple[Callable[[Path], Corpus], tuple[Path]]:
+        """Another process maps it again."""
+        return Corpus.open, (self.folder,)
 
     @classmethod
     def _map(cls, folder: Path, card: CorpusCard) -> Corpus:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from msgspec import Meta, Struct, field
 
 from lrat_sim import catalog
 from lrat_sim.artifact import Store, fingerprint
+from lrat_sim.cluster import Workers, current
 from lrat_sim.errors import BoundaryError, InputError
 from lrat_sim.grading.replies import fill, reply_text
 from lrat_sim.keys import refuse_secrets
@@ -109,6 +111,13 @@ class VotingJudge:
         decisive = {"model": model.model, "sampling": model.sampling, "base_url": model.base_url}
         self.name = f"{model.model}:{fingerprint([decisive, votes, self._prompt])}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the client, whose connections belong to this process."""
+        return {**vars(self), "_client": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _client=Client(limiter=AdaptiveLimiter(_CEILING)))
+
     async def poll(self, read: Callable[[str], S | None], undecided: S, **slots: str) -> tuple[Opinion[S], list[str]]:
         """Asks for all votes at once; returns the majority's opinion, or ``undecided``, and the replies that share it.
 
@@ -171,7 +180,13 @@ def judge_all(
         pass
     else:
         raise InputError("a judge was called inside a running event loop; call it in a thread (asyncio.to_thread).")
-    stream = bounded_map(worker, trajectories, concurrency)
+    cluster, stack = current(), ExitStack()
+    judging: Callable[[Trajectory], Awaitable[list[R]]] = worker
+    if cluster is not None:
+        at_once = -(-concurrency // cluster.count())
+        pool: Workers[Trajectory, list[R]] = stack.enter_context(cluster.workers(lambda: worker, at_once=at_once))
+        judging = pool.call
+    stream = bounded_map(judging, trajectories, concurrency)
 
     async def following() -> tuple[Trajectory, list[R]] | None:
         return await anext(stream, None)
@@ -181,7 +196,7 @@ def judge_all(
         await close_connections()
 
     done = 0
-    with asyncio.Runner() as runner:
+    with stack, asyncio.Runner() as runner:
         try:
             while (result := _run(runner.get_loop(), following())) is not None:
                 for record in result[1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from zlib import crc32
 
 from lrat_sim.artifact import Store
 from lrat_sim.errors import NothingCame
@@ -11,9 +12,10 @@ from lrat_sim.grading.answers import AnswerJudge, MatchJudge, grade_answers, lat
 from lrat_sim.grading.metrics import RunMetrics, TaskTable, judge_metrics, measure, run_metrics, task_table
 from lrat_sim.grading.relevance import RelevanceJudge, RuleJudge, judge_browses
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.records import Grade, Task, Verdict, known_sum
+from lrat_sim.records import Grade, Task, Trajectory, Verdict, known_sum
 from lrat_sim.rollout.index import TRAJECTORIES, asked_tasks, read_trajectories, regrade, run_file
 from lrat_sim.tables import NONE, Table, dollars, number, percent
+from lrat_sim.work import SHARDS, Shard
 
 GRADES, VERDICTS = "grades.jsonl", "verdicts.jsonl"
 
@@ -21,7 +23,12 @@ _EVERY_K = 8  # the k up to which each pass@k is shown; beyond, the powers of tw
 
 
 def grade_run(
-    run: Path, judge: AnswerJudge | None = None, *, concurrency: int = 16, progress: ProgressCallback | None = None
+    run: Path,
+    judge: AnswerJudge | None = None,
+    *,
+    concurrency: int = 16,
+    shard: Shard | None = None,
+    progress: ProgressCallback | None = None,
 ) -> int:
     """Grades what a run folder answered and this judge has not graded; returns how many grades were added.
 
@@ -31,6 +38,7 @@ def grade_run(
         run: the run folder.
         judge: by default the offline match.
         concurrency: answers under way at once.
+        shard: grades a share of the runs alone, into RUN/shards; the run folder itself may be one still to be joined.
         progress: told the runs done.
 
     Raises:
@@ -38,23 +46,46 @@ def grade_run(
         NothingCame: the judge failed on every answer.
     """
     judge = judge or MatchJudge()
-    runs, tasks = read_trajectories(run), asked_tasks(run)
-    with Store(run / GRADES, Grade) as store:
+    run, target, runs = _shard_of(run, shard, GRADES, Grade, judge.name)
+    tasks = asked_tasks(run)
+    with Store(target / GRADES, Grade) as store:
         new = grade_answers(runs, tasks, judge, store=store, concurrency=concurrency, progress=progress)
         added = _counted(new, store, judge.name, f"answers of {run}")
-        regrade(run, {name: grade.state for name, grade in latest_grades(store).items()})
+        regrade(target, {name: grade.state for name, grade in latest_grades(store).items()})
     return added
 
 
 def judge_run(
-    run: Path, judge: RelevanceJudge | None = None, *, concurrency: int = 16, progress: ProgressCallback | None = None
+    run: Path,
+    judge: RelevanceJudge | None = None,
+    *,
+    concurrency: int = 16,
+    shard: Shard | None = None,
+    progress: ProgressCallback | None = None,
 ) -> int:
     """Judges the browses of a run folder as :func:`grade_run` grades its answers, by default by the offline rules."""
     judge = judge or RuleJudge()
+    run, target, runs = _shard_of(run, shard, VERDICTS, Verdict, judge.name)
     run_file(run, TRAJECTORIES)  # before a store makes the folder
-    with Store(run / VERDICTS, Verdict) as store:
-        new = judge_browses(read_trajectories(run), judge, store=store, concurrency=concurrency, progress=progress)
+    with Store(target / VERDICTS, Verdict) as store:
+        new = judge_browses(runs, judge, store=store, concurrency=concurrency, progress=progress)
         return _counted(new, store, judge.name, f"browses of {run}")
+
+
+def _shard_of(
+    run: Path, shard: Shard | None, name: str, kind: type[Grade] | type[Verdict], judge: str
+) -> tuple[Path, Path, Iterable[Trajectory]]:
+    """The run folder that is read, the folder that is written to, and the runs that are a shard's to judge."""
+    if shard is None:
+        return run, run, read_trajectories(run)
+    target = run / SHARDS / shard.folder
+    if (target / TRAJECTORIES).is_file():  # it was run in shards, too
+        return target, target, read_trajectories(target)
+    run_file(run, TRAJECTORIES)
+    # not twice what the whole run's file has already
+    done = {record.trajectory_id for record in Store(run / name, kind) if record.judge == judge and not record.error}
+    runs = (each for each in read_trajectories(run) if shard.takes(crc32(each.id.encode())) and each.id not in done)
+    return run, target, runs
 
 
 def _counted(new: Iterable[Grade | Verdict], store: Store[Grade] | Store[Verdict], judge: str, what: str) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from lrat_sim.artifact import Store, check_records, read_json, read_records, write_json, write_records
+from lrat_sim.cluster import current
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import grade_table
@@ -232,9 +233,14 @@ class _Labelled(Struct, frozen=True):
 
 def _label_all(pieces: Iterable[_Piece], corpus: Corpus | None, processes: int) -> Iterator[tuple[_Piece, _Labelled]]:
     """What each piece gives, in order."""
+    if (cluster := current()) is not None:
+        with cluster.workers(lambda: _label) as workers:
+            yield from workers.map(pieces)
+        return
     if processes == 1:
-        return ((piece, _label(piece, corpus)) for piece in pieces)
-    return map_in_processes(_label, pieces, processes)
+        yield from ((piece, _label(piece, corpus)) for piece in pieces)
+    else:
+        yield from map_in_processes(_label, pieces, processes)
 
 
 _opened = lru_cache(maxsize=1)(Corpus.open)

@@ -76,6 +76,10 @@ class LimitReached(LratSimError):
         self.limit = limit
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type[LimitReached], tuple[Limit, str]]:
+        """By its arguments, so that it survives the way back from another process."""
+        return type(self), (self.limit, str(self))
+
 
 class Budget:
     """Counts what calls cost, and ends them when it is spent; by default there is no limit.

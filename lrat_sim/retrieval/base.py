@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -24,6 +24,9 @@ class Retriever(ABC):
     is a name on the command line.  It must answer from several threads at once, and a query's answer must not
     depend on the other queries of the batch.
     """
+
+    reopening: tuple[Callable[..., Retriever], tuple[Any, ...]] | None = None
+    """A function and its arguments by which another process opens the same; set where a retriever is opened by name."""
 
     @abstractmethod
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
@@ -76,6 +79,10 @@ class Retriever(ABC):
     def for_task(self, task: Task) -> Retriever:
         """The retriever as seen from one task: itself, but for an oracle, which knows the task's evidence."""
         return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Another process opens it again, where it was opened by name: an index is mapped there, not copied."""
+        return self.reopening or super().__reduce_ex__(protocol)
 
 
 class LocalRetriever(Retriever):

@@ -22,7 +22,7 @@ from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.faiss_index import faiss_search
 from lrat_sim.retrieval.hardware import Device, device_named, gains_from_bf16
 from lrat_sim.retrieval.index import ensure_index, read_card
-from lrat_sim.retrieval.nearest import ExactSearch, Search
+from lrat_sim.retrieval.nearest import ExactSearch, Search, SpreadSearch
 from lrat_sim.retrieval.prebuilt import prebuilt_identity, prebuilt_vectors
 from lrat_sim.retrieval.query_text import PLAIN, QueryText, described_text
 from lrat_sim.retrieval.registry import is_recipe, own_options, takes_settings, trained_text
@@ -222,11 +222,13 @@ def open_vectors(
             write_shards(folder, corpus, vectors_of, rows, settings.store, progress)
 
     stored = {**identity, "shard_rows": rows}
-    ensure_index(folder, stored, build)
+    ensure_index(folder, stored, build, in_shards=True)
     vectors = Vectors(folder, len(corpus), rows, settings.store)
     how: dict[str, Any] = {"index": settings.index}
     if settings.index == "exact":
         search: Search = ExactSearch(vectors, device_named(device))
+    elif settings.index == "spread":
+        search, how["index"] = SpreadSearch(folder, vectors, stored, device), "exact"  # as far as hits go
     else:
         search = faiss_search(vectors, folder, settings, stored, device_named(device))
         how |= {"search_parameters": settings.search_parameters, "candidates": settings.candidates}

@@ -46,6 +46,7 @@ class SentenceEncoder:
     def __init__(self, model: str, settings: DenseSettings | None = None, dtype: Dtype = "float32"):
         settings = settings or with_own_options(DenseSettings(model=model))
         model = settings.model or model
+        self._made_from = model, settings, dtype
         half = settings.weights not in (None, "float32")
         self.device, self.dtype = device_named(settings.device), settings.weights if half else dtype
         self._autocast = self.dtype == "bfloat16" and not half
@@ -68,6 +69,10 @@ class SentenceEncoder:
         self._batches = QueryBatches(
             self._model, self._query_prompt, self._max_query_length or self._max_length, self._lock
         )
+
+    def __reduce__(self) -> tuple[type[SentenceEncoder], tuple[Any, ...]]:
+        """Another process loads the model again."""
+        return SentenceEncoder, self._made_from
 
     def identity(self) -> dict[str, Any]:
         """Weights, architecture, vocabulary, prompts, length and dtype."""

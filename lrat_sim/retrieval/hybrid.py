@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from operator import is_
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -60,6 +60,11 @@ class HybridRetriever(LocalRetriever):
         if all(map(is_, members, self.members)):
             return self
         return HybridRetriever(self.corpus, members, self.weights, self.constant, self.depth)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """One that was made of open retrievers is made of them again."""
+        arguments = self.corpus, self.members, self.weights, self.constant, self.depth
+        return self.reopening or (HybridRetriever, arguments)
 
     def rank(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """See :meth:`LocalRetriever.rank`."""

@@ -6,8 +6,9 @@ is known, and what it belongs to, and a file that has changed or is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from msgspec import Struct
 
 from lrat_sim.artifact import check_fingerprint, ensure_folder, write_json, writing
 from lrat_sim.corpus.documents import Seal, broken, seal
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, LratSimError
 from lrat_sim.foreign import reading
+from lrat_sim.work import Shard
 
 _CARD, _LOCK = "index.json", ".lock"
 _REMEDY = "delete that folder and it is built again"
@@ -40,14 +42,52 @@ def read_card(folder: Path) -> IndexCard | None:
             return None
 
 
-def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path], None]) -> None:
+_shard: ContextVar[Shard | None] = ContextVar("index_shard", default=None)
+
+
+class ShardBuilt(LratSimError):
+    """A shard of an index is written, and the index is not yet to be had."""
+
+
+@contextmanager
+def building_shard(shard: Shard | None) -> Iterator[None]:
+    """A context in which only a shard of an unfinished index is built, of those that can be built in shards; where its
+    files are there, a :class:`ShardBuilt` says so."""
+    token = _shard.set(shard)
+    try:
+        yield
+    finally:
+        _shard.reset(token)
+
+
+def shard_of_index() -> Shard | None:
+    """The shard that is to be built; None for the whole index."""
+    return _shard.get()
+
+
+def ensure_index(
+    folder: Path, identity: dict[str, Any], build: Callable[[Path], None], *, in_shards: bool = False
+) -> None:
     """Makes sure that ``folder``, which is this index's alone, holds a finished index of this identity; else refuses.
 
-    ``build`` writes the files; it may find those of an earlier call that was killed, and take them up.
+    ``build`` writes the files; it may find those of an earlier call that was killed, and take them up.  Where it can
+    build :func:`shard_of_index` alone (``in_shards``), several processes may do so at once.
     """
     card = read_card(folder)
     if card is None or card.files is None:
         ensure_folder(folder)
+        if in_shards and shard_of_index() is not None:
+            with FileLock(folder / _LOCK), writing(folder):
+                if (card := read_card(folder)) is None:
+                    write_json(folder / _CARD, IndexCard(identity))
+            if card is not None:
+                _check(folder, card, identity)
+            if card is None or card.files is None:
+                with writing(folder):
+                    build(folder)
+                raise ShardBuilt(
+                    f"shard {'/'.join(map(str, shard_of_index() or ()))} of the index in {folder} is built"
+                )
         with FileLock(folder / _LOCK), writing(folder):
             card = read_card(folder)  # another process may have finished it while this one waited
             if card is not None:
@@ -55,6 +95,8 @@ def ensure_index(folder: Path, identity: dict[str, Any], build: Callable[[Path],
             if card is None or card.files is None:
                 write_json(folder / _CARD, IndexCard(identity))
                 build(folder)
+                for left in folder.rglob("*.part"):  # by a process that was killed
+                    left.unlink(missing_ok=True)
                 paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
                 names = [path.relative_to(folder).as_posix() for path in paths if path.name not in (_CARD, _LOCK)]
                 card = IndexCard(identity, seal(folder, names))

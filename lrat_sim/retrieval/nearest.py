@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from lrat_sim.retrieval.vectors import Matrix, Vectors
+from lrat_sim.artifact import fingerprint
+from lrat_sim.cluster import actors_on_all_machines, ask_all
+from lrat_sim.retrieval.hardware import device_named
+from lrat_sim.retrieval.vectors import Matrix, Store, Vectors
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -35,6 +40,7 @@ class ExactSearch:
 
     def __init__(self, vectors: Vectors, device: str):
         self._vectors, self._device = vectors, torch.device(device)
+        self.rows = vectors.rows
         self._shards = [torch.from_numpy(shard) for shard in vectors.shards]
         self._resident = False
         if self._device.type == "cuda":
@@ -135,6 +141,41 @@ class ExactSearch:
             if self._vectors.store == "int8":
                 taken = taken[:, :-4] * taken[:, -4:].contiguous().view(torch.float32)
         return taken.view(*rows.shape, -1).float()
+
+
+class SpreadSearch:
+    """Compares queries with every vector, of which each machine of a cluster holds a part; a machine that is lost is
+    replaced by another, which maps its part anew.  Processes of one cluster share the machines' parts."""
+
+    def __init__(self, folder: Path, vectors: Vectors, identity: dict[str, Any], device: str):
+        name = f"vectors-{fingerprint([identity, str(folder.absolute())])}"
+        shape = folder.absolute(), vectors.rows, vectors.shard_rows, vectors.store
+        self._parts = actors_on_all_machines(name, _Part, (shape, device), most=len(vectors.shards))
+
+    def __call__(self, queries: Matrix, k: int) -> list[tuple[Rows, Scores]]:
+        """See :data:`Search`: what all parts found, together."""
+        found = ask_all(self._parts, queries, k)
+        together = []
+        for of_query in zip(*found, strict=True):
+            rows, scores = zip(*of_query, strict=True)
+            together.append((np.concatenate(rows), np.concatenate(scores)))
+        return together
+
+
+class _Part:
+    """A part of the vectors, on a machine of its own."""
+
+    def __init__(self, number: int, count: int, shape: tuple[Path, int, int, Store], device: str):
+        vectors = Vectors(*shape)
+        low, high = (len(vectors.shards) * place // count for place in (number, number + 1))
+        self._first = low * vectors.shard_rows
+        vectors.shards = vectors.shards[low:high]
+        vectors.rows = sum(map(len, vectors.shards))
+        self._search = ExactSearch(vectors, device_named(device))
+
+    def ask(self, queries: Matrix, k: int) -> list[tuple[Rows, Scores]]:
+        """Rows of the whole corpus."""
+        return [(rows + self._first, scores) for rows, scores in self._search(queries, min(k, self._search.rows))]
 
 
 def fixed_point(taken: torch.Tensor, batch: torch.Tensor, longest: float) -> torch.Tensor:

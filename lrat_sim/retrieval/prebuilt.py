@@ -70,7 +70,7 @@ def prebuilt_vectors(path: str, ids: str | None, corpus: Corpus, scratch: Path) 
         else:
             count, rows_of = _of_faiss(files[0])
         places = _places(path, count, given, corpus)
-        yield lambda start, stop: rows_of(places[start:stop])
+        yield lambda missing: ((rows, rows_of(places[slice(*rows)])) for rows in missing)
     finally:
         for part in parts:
             part.unlink(missing_ok=True)

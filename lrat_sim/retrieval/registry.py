@@ -17,6 +17,7 @@ published models.  A model folder may hold one, ``retriever.yaml``, which says h
 from __future__ import annotations
 
 import inspect
+import platform
 from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import EntryPoint, entry_points
@@ -27,6 +28,7 @@ import msgspec
 from msgspec import Meta
 
 from lrat_sim import catalog
+from lrat_sim.artifact import check_fingerprint
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.keys import refuse_secrets
@@ -96,6 +98,19 @@ def open_retriever(
             f"the retriever {name!r} gave a {type(retriever).__name__}; "
             "its entry point must return an lrat_sim.retrieval.Retriever."
         )
+    retriever.reopening = _reopened, (str(spec), corpus, Path(indexes), options, retriever.fingerprint)
+    return retriever
+
+
+def _reopened(spec: str, corpus: Corpus, indexes: Path, options: dict[str, Any], fingerprint: str) -> Retriever:
+    """The same retriever in another process, perhaps on another machine."""
+    retriever = open_retriever(spec, corpus, indexes, **options)
+    check_fingerprint(
+        f"the retriever {spec} on {platform.node()}",
+        {"fingerprint": fingerprint},
+        {"fingerprint": retriever.fingerprint},
+        "let all machines have the same files, packages and kind of device",
+    )
     return retriever
 
 

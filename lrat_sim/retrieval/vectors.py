@@ -6,8 +6,10 @@ stored is what a search compares, exactly; how far it is from what the encoder g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -15,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from lrat_sim.artifact import replacing
+from lrat_sim.artifact import check_fingerprint, replacing
+from lrat_sim.cluster import current
 from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
-from lrat_sim.retrieval.index import damaged, reading_index
+from lrat_sim.retrieval.index import damaged, reading_index, shard_of_index
 from lrat_sim.settings import Settings, Whole
 
 Matrix = npt.NDArray[np.float32]
@@ -35,7 +38,12 @@ class VectorSettings(Settings, frozen=True, kw_only=True):
     """Settings of all that rank by one vector a document: how vectors are stored and searched."""
 
     index: Annotated[
-        str, Meta(description="exact, or a factory string of faiss: Flat, HNSW32, IVF4096,PQ64.", min_length=1)
+        str,
+        Meta(
+            description="exact; spread: exact, in parts on the machines of a cluster; or a factory string of faiss: "
+            "Flat, HNSW32, IVF4096,PQ64.",
+            min_length=1,
+        ),
     ] = "exact"
     search_parameters: Annotated[str, Meta(description="faiss's, as nprobe=64 or efSearch=128.")] = ""
     candidates: Annotated[Whole, Meta(description="Rows per query that faiss proposes and exact scores rank.")] = 100
@@ -65,8 +73,11 @@ def rows_a_shard(documents: int, wanted: int) -> int:
     return max(wanted, -(-documents // _MOST_SHARDS))
 
 
-# the vectors of some rows of the corpus, from a first one to another (exclusive)
-VectorsOf = Callable[[int, int], Matrix]
+Rows = tuple[int, int]
+"""A range of rows of the corpus: the first, and the one after the last."""
+
+VectorsOf = Callable[[list[Rows]], Iterable[tuple[Rows, Matrix]]]
+"""Gives the vectors of ranges of rows, in any order."""
 
 
 def write_shards(
@@ -77,36 +88,41 @@ def write_shards(
     store: Store,
     progress: ProgressCallback | None,
 ) -> None:
-    """Writes the vectors of every document to shards of a folder; those that an earlier, killed call finished are kept,
-    and the length of the longest vector is noted beside them."""
-    dimensions: int | None = None
-    longest = 0.0
+    """Writes the vectors of every document to shards of a folder, or of those that are this process's share; those that
+    an earlier, killed call finished are kept, and the length of the longest vector is noted beside them."""
+    part, missing, longest, dimensions = shard_of_index(), list[Rows](), 0.0, set[int]()
     for number, start in enumerate(range(0, len(corpus), shard_rows)):
         stop = min(start + shard_rows, len(corpus))
-        path = _shard(folder, number)
-        finished = None
+        stored = None
         with suppress(InputError), reading_index(folder):
-            finished = np.load(path, mmap_mode="r")
-        if finished is not None and finished.ndim == 2 and len(finished) == stop - start and finished.dtype == store:
-            stored = finished
-        else:
-            vectors = vectors_of(start, stop)
-            broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-            if len(broken):
-                problem = f"there is no finite vector for document {corpus[start + int(broken[0])].id!r}"
-                raise InputError(f"{problem}; use another model or dtype.")
-            stored = pack(vectors, store)
-            with replacing(path) as beside, beside.open("wb") as stream:
-                np.save(stream, stored)
-        vectors = unpack(stored)
-        if dimensions not in (None, vectors.shape[1]):
-            problem = f"vectors of {vectors.shape[1]} dimensions after others of {dimensions}"
+            stored = np.load(_shard(folder, number), mmap_mode="r")
+        if stored is not None and stored.ndim == 2 and len(stored) == stop - start and stored.dtype == store:
+            vectors = unpack(stored)
+            dimensions.add(vectors.shape[1])
+            longest = max(longest, _longest(vectors))
+        elif part is None or part.takes(number):
+            missing.append((start, stop))
+    for (first, last), vectors in vectors_of(missing):
+        dimensions.add(vectors.shape[1])
+        if len(dimensions) > 1:
+            problem = f"vectors of {vectors.shape[1]} dimensions after others of {min(dimensions - {vectors.shape[1]})}"
             raise InputError(f"the encoder gave {problem}; delete {folder} and index with one model.")
-        dimensions = vectors.shape[1]
-        longest = max(longest, float(np.linalg.norm(vectors, axis=1).max()))
+        broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(broken):
+            problem = f"there is no finite vector for document {corpus[first + int(broken[0])].id!r}"
+            raise InputError(f"{problem}; use another model or dtype.")
+        stored = pack(vectors, store)
+        with replacing(_shard(folder, first // shard_rows), contested=True) as beside, beside.open("wb") as stream:
+            np.save(stream, stored)
+        longest = max(longest, _longest(unpack(stored)))
         if progress:
-            progress(stop, len(corpus), "documents")
-    np.save(folder / _LONGEST, longest)
+            progress(last, len(corpus), "documents")
+    with replacing(folder / _LONGEST, contested=True) as beside, beside.open("wb") as stream:
+        np.save(stream, longest)
+
+
+def _longest(vectors: Matrix) -> float:
+    return float(np.linalg.norm(vectors, axis=1).max())
 
 
 def encode_corpus(
@@ -117,13 +133,25 @@ def encode_corpus(
     progress: ProgressCallback | None,
     store: Store = "float32",
 ) -> None:
-    """Encodes every document into shards of a folder, as :func:`write_shards`."""
+    """Encodes every document into shards of a folder, as :func:`write_shards`; the workers of a cluster do so, where
+    there is one and the encoder can be opened on them."""
 
-    def encoded(start: int, stop: int) -> Matrix:
-        texts = [passage_text(document) for document in corpus.slice(start, stop)]
-        return _encode(texts, encoder, start, len(corpus), progress)
+    def encoded(missing: list[Rows]) -> Iterator[tuple[Rows, Matrix]]:
+        cluster = current()
+        if cluster is None or not missing or type(encoder).__reduce__ is object.__reduce__:
+            yield from ((rows, _encode_rows(corpus, encoder, rows, progress)) for rows in missing)
+            return
+        opened = partial(_open_encoder, corpus, encoder, encoder.identity())
+        with cluster.workers(opened, most=len(missing), gpu=True) as workers:
+            yield from workers.map(missing)
 
     write_shards(folder, corpus, encoded, shard_rows, store, progress)
+
+
+def _open_encoder(corpus: Corpus, encoder: Encoder, identity: dict[str, Any]) -> Callable[[Rows], Matrix]:
+    remedy = "let all machines have the same model files and packages"
+    check_fingerprint(f"the encoder on {platform.node()}", identity, encoder.identity(), remedy)
+    return lambda rows: _encode_rows(corpus, encoder, rows, None)
 
 
 def pack(vectors: Matrix, store: Store) -> npt.NDArray[Any]:
@@ -143,20 +171,22 @@ def unpack(stored: npt.NDArray[Any]) -> Matrix:
     return vectors
 
 
-def _encode(texts: list[str], encoder: Encoder, start: int, total: int, progress: ProgressCallback | None) -> Matrix:
-    order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+def _encode_rows(corpus: Corpus, encoder: Encoder, rows: Rows, progress: ProgressCallback | None) -> Matrix:
+    """The vectors of a range of rows."""
+    texts, start, total = [passage_text(document) for document in corpus.slice(*rows)], rows[0], len(corpus)
+    order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
     vectors: Matrix | None = None
     for begin in range(0, len(order), _BLOCK):
         if progress and begin:
             progress(start + begin, total, "documents")
-        rows = order[begin : begin + _BLOCK]
-        block = encoder.documents([texts[row] for row in rows])
+        places = order[begin : begin + _BLOCK]
+        block = encoder.documents([texts[place] for place in places])
         if vectors is None:
             vectors = np.empty((len(texts), block.shape[-1]), np.float32)
-        wanted = (len(rows), vectors.shape[1])
+        wanted = (len(places), vectors.shape[1])
         if block.shape != wanted:
             raise InputError(f"the encoder gave vectors of shape {block.shape}, not {wanted}; use another model.")
-        vectors[rows] = block
+        vectors[places] = block
     assert vectors is not None, "a shard holds at least one document"
     return vectors
 

@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,7 @@ from lrat_sim.agent.loop import run_task, trajectory_id
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import Store, read_with_offsets, write_text, writing
 from lrat_sim.catalog import dump_yaml
+from lrat_sim.cluster import current
 from lrat_sim.errors import InputError
 from lrat_sim.keys import redact_all
 from lrat_sim.models.budget import Budget, LimitReached
@@ -46,6 +48,7 @@ from lrat_sim.rollout.index import (
     write_index,
 )
 from lrat_sim.rollout.spans import exporting
+from lrat_sim.rollout.spread import Run, spread_runs
 from lrat_sim.rollout.summary import RolloutSummary, Tally, board, left_out_sentence, runnable
 from lrat_sim.success import runs_by_task, success
 from lrat_sim.work import bounded_map
@@ -106,7 +109,7 @@ def rollout(
         pass
     else:  # a notebook has a loop of its own, which cannot be entered twice
         with ThreadPoolExecutor(1) as beside:
-            return beside.submit(lambda: asyncio.run(work.run(budget))).result()
+            return beside.submit(copy_context().run, lambda: asyncio.run(work.run(budget))).result()
     try:
         return asyncio.run(work.run(budget))
     except KeyboardInterrupt:
@@ -166,8 +169,8 @@ class _Rollout:
                 how = {"runs": len(missing), "samples": self.samples, **structs.asdict(options)}
                 self._record_call(how)
             record_asked(self.folder, self.tasks)  # after run.yaml, by which the folder is known
-            if not missing:
-                options = structs.replace(options, cache=False)  # nothing to open it for
+            if not missing or current() is not None:
+                options = structs.replace(options, cache=False)  # nothing to open it for, here
             if reused:
                 self.say(f"{reused:,} of {tally.total:,} runs are in {self.folder} already: reused")
             try:
@@ -246,24 +249,29 @@ class _Rollout:
     ) -> LimitReached | None:
         """Runs what is missing, the first ones first, and sends each; returns the limit that ended it early."""
 
-        async def run(item: tuple[int, str]) -> Trajectory:
-            place, name = item
-            task, sample = self.wanted[name]
+        async def here(item: tuple[int, Task, int]) -> Trajectory:
+            place, task, sample = item
             async with nullcontext() if limiter is None else limiter.slot():
-                if name in self.rows and self.calls.cache and client.budget is not None:
-                    client.budget.take_back(self.rows[name].cost)
+                if missing[place] in self.rows and self.calls.cache and client.budget is not None:
+                    client.budget.take_back(self.rows[missing[place]].cost)
                 return await run_task(
                     task, self.agent, self.retriever, sample=sample, seed=self.seed, client=client, priority=place
                 )
 
+        cluster, items = current(), [(place, *self.wanted[name]) for place, name in enumerate(missing)]
         at_once = self.calls.concurrency * (1 if limiter is None else RUNS_A_CALL)
+        spread: AbstractContextManager[tuple[Run, int]] = nullcontext((here, at_once))
+        if cluster is not None and missing:
+            client.limiter = None  # each worker has its own
+            spread = spread_runs(cluster, self.agent, self.retriever, self.seed, self.calls, client, len(missing))
         try:
-            async with aclosing(bounded_map(run, enumerate(missing), at_once)) as results:
-                async for _, trajectory in results:
-                    tally.add(self._add(trajectory, store.append(trajectory)))
-                    send(trajectory)
-                    if self.progress is not None:
-                        self.progress(tally.done, tally.total, "runs")
+            with spread as (run, at_once):
+                async with aclosing(bounded_map(run, items, at_once)) as results:
+                    async for _, trajectory in results:
+                        tally.add(self._add(trajectory, store.append(trajectory)))
+                        send(trajectory)
+                        if self.progress is not None:
+                            self.progress(tally.done, tally.total, "runs")
         except LimitReached as reached:
             return reached
         return None

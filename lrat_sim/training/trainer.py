@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from lrat_sim import catalog
 from lrat_sim.artifact import ensure_folder, replacing, write_text
+from lrat_sim.cluster import current
 from lrat_sim.corpus.dataset import dataset_name
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
@@ -46,6 +47,7 @@ from lrat_sim.training.loop import BEST, History, fit
 from lrat_sim.training.model import check_tokenizer, load_weights, make_trainable, mix
 from lrat_sim.training.precision import compute_dtype
 from lrat_sim.training.settings import Kind, TrainingSettings
+from lrat_sim.training.spread import train_on
 
 _PAIRS_AT_ONCE = 256
 
@@ -65,8 +67,9 @@ def train(
     If interrupted, rerun it: it resumes from the last checkpoint in ``<folder>.training``, to the same weights, and
     returns at once when the model is there.  The same seed gives the same weights on the same machine.
 
-    Started by ``torchrun`` or ``accelerate launch``, all processes train together: ``batch_size`` is that of all of
-    them, every document of it is a negative for every row, and but for rounding the result is that of one process.
+    Started by ``torchrun`` or ``accelerate launch``, or on a cluster that has GPUs or a given number of workers, all
+    processes train together: ``batch_size`` is that of all of them, every document of it is a negative for every row,
+    and but for rounding the result is that of one process.
 
     Args:
         pairs: read once, in order.
@@ -92,8 +95,11 @@ def train(
             process trains there, or the loss is no longer finite.
         FingerprintMismatch: the folder holds a model, or an unfinished one, that was made from something else.
     """
-    join()
     kind = kind or kind_of(base_model)
+    cluster = current()
+    if cluster is not None and (processes := cluster.trainers) > 0:
+        return train_on(cluster, processes, pairs, corpus, base_model, settings, folder, kind)
+    join()
     dataset = PairDataset(pairs, corpus, settings)
     base_text = _text_of_base(base_model, dataset, kind)
     fingerprints = {

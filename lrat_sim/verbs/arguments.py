@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from lrat_sim.artifact import fingerprint
+from lrat_sim.cluster import ClusterSettings
 from lrat_sim.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ BaseModel = Annotated[
     "Model | Path | str | None",
     Given(str),
     Meta(description="A sentence-transformers folder or hub id; all-MiniLM-L6-v2 by default."),
+]
+Cluster = Annotated[ClusterSettings | str | None, Given(ClusterSettings)]
+ShardOf = Annotated[
+    str | None, Meta(description="Do one share of the work, I/N such as 3/8, as a job of its own; then join them.")
 ]
 NOTHING: Mapping[str, Any] = {}
 

@@ -23,6 +23,7 @@ from lrat_sim.verbs.arguments import DATA, NOTHING, Given, OptionalPath, default
 from lrat_sim.verbs.data import made_with, record_task_set, recorded_task_set, task_set
 from lrat_sim.verbs.results import Evaluation, Model, Pairs, Run, SearchResult
 from lrat_sim.verbs.verb import verb
+from lrat_sim.work import SHARDS, Shard
 
 if TYPE_CHECKING:
     from lrat_sim.agent.profile import AgentSettings
@@ -47,14 +48,31 @@ def index(
         Meta(description="Retrievers: bm25, dense, dense:model=PATH, a model folder, ..."),
     ],
     data: arg.Data = None,
+    *,
+    shard: arg.ShardOf = None,
+    cluster: arg.Cluster = None,
 ) -> dict[str, Retriever]:
-    """Build the indexes of retrievers over a task set's documents."""
+    """Build the indexes of retrievers over a task set's documents.
+
+    With a shard, only its part of the vectors is encoded; when all shards are done, the same command without one
+    finishes the index.
+    """
+    from lrat_sim.retrieval.index import ShardBuilt, building_shard
     from lrat_sim.study.arms import check_retriever, opened
 
+    part = None if shard is None else Shard.read(shard)
     for spec in several(retrievers):
         check_retriever(spec)
     dataset = task_set(data, *several(retrievers))
-    return {str(spec): opened(spec, dataset) for spec in several(retrievers)}
+    made: dict[str, Retriever] = {}
+    with building_shard(part):
+        for spec in several(retrievers):
+            try:
+                made[str(spec)] = opened(spec, dataset)
+            except ShardBuilt as built:
+                said = f"{spec}: {built}; when all {part.total if part else 1:,} are, run it without --shard"
+                console.print(said, markup=False, soft_wrap=True)
+    return made
 
 
 @verb
@@ -104,12 +122,15 @@ def rollout(
     seed: Seed = 0,
     agent_options: arg.AgentOptions = NOTHING,
     dry_run: Annotated[bool, Meta(description="Show the resolved agent and what it would cost; run nothing.")] = False,
+    shard: arg.ShardOf = None,
+    cluster: arg.Cluster = None,
     **calls: Annotated[Any, CallOptions],
 ) -> Run:
     """Run an agent on tasks, record everything it does, and grade its answers.
 
     Rerun with the same settings to resume.  The default folder is runs/rollout-TASKSET-SPLIT-AGENT-RETRIEVER-HASH; the
-    hash is of what decides the runs.
+    hash is of what decides the runs.  A shard is a run folder of its own, in the folder's ``shards``, with limits of
+    its own; ``lrat-sim merge`` joins them.
 
     In Python, further arguments are the fields of :class:`CallOptions`.
     """
@@ -127,6 +148,7 @@ def rollout(
         split = "train" if "train" in dataset.splits or len(dataset.splits) != 1 else next(iter(dataset.splits))
         if split != "train":
             console.print(f"{dataset.name} has no split 'train'; running its only split, {split!r}.", markup=False)
+    part = None if shard is None else Shard.read(shard)
     tasks = runnable_tasks(dataset.tasks(split), settings, limit)
     spec = getattr(retriever, "fingerprint", None) or str(retriever)
     folder = Path(out) if out is not None else default_folder(
@@ -134,6 +156,8 @@ def rollout(
         [dataset.name, split, settings.name, str(spec)],
         {"agent": settings.describe()["fingerprint"], "retriever": spec, "data": dataset.card.made_from, "seed": seed},
     )  # fmt: skip
+    if part is not None:
+        tasks, folder = [task for place, task in enumerate(tasks) if part.takes(place)], folder / SHARDS / part.folder
     if dry_run:
         return Run(folder, agent=settings, estimate=estimate(settings, tasks, samples))
     ensure_folder(folder)  # before an index is built
@@ -157,13 +181,21 @@ def grade(
     sheet: Annotated[OptionalPath, Meta(description="Only show how far the judges agree with a filled sheet.")] = None,
     seed: Seed = 0,
     concurrency: Annotated[int, Meta(ge=1, le=100_000, description="Largest number of calls in flight.")] = 20,
+    shard: arg.ShardOf = None,
+    cluster: arg.Cluster = None,
 ) -> Evaluation:
-    """Grade the answers and judge the opened documents of runs, by offline rules or a model."""
+    """Grade the answers and judge the opened documents of runs, by offline rules or a model.
+
+    What a shard gives lies in the run's ``shards``; ``lrat-sim merge`` joins them.
+    """
     from lrat_sim.grading.agreement import check_judges
     from lrat_sim.grading.run import grade_run, judge_run
     from lrat_sim.grading.sheet import SHEETS, write_sheets
 
+    part = None if shard is None else Shard.read(shard)
     folders = [folder_of(run) for run in several(runs)]
+    if part is not None and sample is not None:
+        raise InputError("--sample draws from whole runs; leave out --shard.")
     evaluation = Evaluation([Run(folder) for folder in folders])
     if sheet is not None:
         if len(folders) != 1:
@@ -178,10 +210,10 @@ def grade(
     for folder in folders:
         if of_answers is not None:
             with bar(f"grade answers of {folder}") as progress:
-                grade_run(folder, of_answers, concurrency=concurrency, progress=progress)
+                grade_run(folder, of_answers, concurrency=concurrency, shard=part, progress=progress)
         if of_browses is not None:
             with bar(f"judge browses of {folder}") as progress:
-                judge_run(folder, of_browses, concurrency=concurrency, progress=progress)
+                judge_run(folder, of_browses, concurrency=concurrency, shard=part, progress=progress)
         if sample is not None:
             sheets |= write_sheets(folder, judges, size=sample, seed=seed)
     return replace(evaluation, sheets=sheets)
@@ -199,6 +231,7 @@ def mine(
     judge_options: arg.JudgeOptions = NOTHING,
     verdicts: Annotated[OptionalPath, Meta(description="File of verdicts (ours, LRAT's) in place of a judge.")] = None,
     processes: Annotated[Whole, Meta(description="Processes to mine with.")] = 1,
+    cluster: arg.Cluster = None,
 ) -> Pairs:
     """Mine training pairs from recorded runs.
 
@@ -250,11 +283,13 @@ def train(
     options: arg.RecipeOptions = NOTHING,
     texts_in_pairs: Annotated[bool, Meta(description="Take the texts from LRAT's pairs, not from a task set.")] = False,
     guard: Annotated[OptionalPath, Meta(description="BEIR folder on which to measure what the model forgot.")] = None,
+    cluster: arg.Cluster = None,
 ) -> Model:
     """Train a retriever or a reranker on mined pairs with the weighted contrastive loss.
 
     Several processes train one model together when started by torchrun or accelerate launch, as in
-    `torchrun --nproc-per-node 2 -m lrat_sim.cli train ...`.  The model lies beside the pairs where no folder is given.
+    `torchrun --nproc-per-node 2 -m lrat_sim.cli train ...`, or on a cluster, one for each GPU.  The model lies beside
+    the pairs where no folder is given.
     """
     from lrat_sim.corpus.documents import Corpus
     from lrat_sim.formats.pairs import pair_documents, read_pairs

@@ -62,6 +62,7 @@ def compare(
     ] = None,
     judge: arg.Judge = "rule",
     judge_options: arg.JudgeOptions = NOTHING,
+    cluster: arg.Cluster = None,
     **fields: Annotated[Any, CompareSettings],
 ) -> StudyResult:
     """Compare retrievers head to head: the same agents on the same tasks, paired by task.
@@ -130,6 +131,7 @@ def sweep(
     *,
     judge: arg.Judge = "rule",
     judge_options: arg.JudgeOptions = NOTHING,
+    cluster: arg.Cluster = None,
     **fields: Annotated[Any, SweepSettings],
 ) -> StudyResult:
     """Train on nested subsets of the pairs, drawn by task, and compare every size with the base.
@@ -156,6 +158,7 @@ def ablate(
     *,
     judge: arg.Judge = "rule",
     judge_options: arg.JudgeOptions = NOTHING,
+    cluster: arg.Cluster = None,
     **fields: Annotated[Any, AblationSettings],
 ) -> StudyResult:
     """Mine and train the same runs in several ways and compare the results: what does each part contribute?
@@ -183,6 +186,7 @@ def flywheel(
     *,
     judge: arg.Judge = "rule",
     judge_options: arg.JudgeOptions = NOTHING,
+    cluster: arg.Cluster = None,
     **fields: Annotated[Any, FlywheelSettings],
 ) -> FlywheelResult:
     """Improve a retriever in rounds: collect, mine, train, index, and measure on held-out tasks.
@@ -203,6 +207,7 @@ def demo(
     mining: Annotated[
         str, Meta(description="Mining recipe, by name or path; mine-paper is the LRAT paper's.")
     ] = "mine-recommended",
+    cluster: arg.Cluster = None,
 ) -> FlywheelResult:
     """Run the whole loop once on a small generated world, with no key and no network."""
     from lrat_sim import study
@@ -214,7 +219,9 @@ def demo(
 
 
 @verb
-def controls(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, ControlsSettings]) -> Controls:
+def controls(
+    data: arg.Data, out: arg.Out = None, *, cluster: arg.Cluster = None, **fields: Annotated[Any, ControlsSettings]
+) -> Controls:
     """Run control experiments: shuffled labels must not gain, no arm beats the oracle, runs repeat exactly.
 
     In Python, further arguments are the fields of :class:`ControlsSettings`.
@@ -226,7 +233,9 @@ def controls(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, Contr
 
 
 @verb
-def probe(data: arg.Data, out: arg.Out = None, **fields: Annotated[Any, ProbeSettings]) -> Probe:
+def probe(
+    data: arg.Data, out: arg.Out = None, *, cluster: arg.Cluster = None, **fields: Annotated[Any, ProbeSettings]
+) -> Probe:
     """Test whether an agent behaves like a real one, and whether it notices a degraded retriever.
 
     In Python, further arguments are the fields of :class:`ProbeSettings`.

@@ -99,14 +99,22 @@ def export_pairs(
 @verb
 def merge(
     runs: arg.Runs,
-    out: NewFolder,
+    out: Annotated[
+        OptionalPath, Meta(description="The folder to make; without one, a run's shards are joined.")
+    ] = None,
     *,
     on_conflict: Annotated[Literal["refuse", "later"], Meta(description="What to do with one id twice.")] = "refuse",
 ) -> MergeSummary:
-    """Merge run folders into one, with their grades and verdicts."""
+    """Merge run folders into one, with their grades and verdicts; or, given one folder, join its shards in it."""
     from lrat_sim.formats import merge_runs
+    from lrat_sim.formats.shards import join_shards
 
     with bar("merge") as progress:
+        if out is None:
+            folders = [folder_of(run) for run in several(runs)]
+            if len(folders) != 1:
+                raise InputError(f"{len(folders)} run folders are given and no --out; name the folder to make.")
+            return join_shards(folders[0], progress=progress)
         return merge_runs(map(folder_of, several(runs)), Path(out), on_conflict=on_conflict, progress=progress)
 
 
@@ -202,6 +210,7 @@ def serve(
     token_env: Annotated[str | None, Meta(description="Environment variable with the token to require.")] = None,
     stdio: Annotated[bool, Meta(description="Speak MCP over standard input and output instead.")] = False,
     k: arg.K = 5,
+    cluster: arg.Cluster = None,
 ) -> None:
     """Serve a retriever over HTTP (ours, and Search-R1's /retrieve) and as an MCP server."""
     from lrat_sim.retrieval.result_format import ResultFormat

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from lrat_sim.cluster import connected
 from lrat_sim.errors import InputError
 from lrat_sim.settings import Settings
 from lrat_sim.verbs.arguments import Given
@@ -47,7 +48,7 @@ def metadata(annotation: Any, kind: type[R]) -> list[R]:
 
 
 def verb(function: Callable[P, R]) -> Callable[P, R]:
-    """Checks the arguments of a function by their annotations before it is called."""
+    """Checks the arguments of a function by their annotations, and calls it with the machines of its ``cluster``."""
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,7 +57,9 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
         for name in bound.keys() & known.keys():
             if not metadata(known[name], Given):
                 check(name, bound[name], known[name])
-        return function(*args, **kwargs)
+        # of all that a verb does, whatever spreads over machines does so while it runs
+        with connected(bound.get("cluster")):
+            return function(*args, **kwargs)
 
     return checked
 

@@ -1,0 +1,46 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrat_sim.rollout.spread import Governor, Report, fair_shares
+
+
+@given(st.integers(0, 500), st.dictionaries(st.text("abcdef", min_size=1), st.integers(0, 300), min_size=1))
+def test_shares_are_fair_and_add_up(total, wanted):
+    shares = fair_shares(total, wanted)
+    assert sum(shares.values()) == total
+    for name, share in shares.items():
+        if share < wanted[name]:  # who lacks something has no less than any other, but for what does not divide
+            assert all(share >= other - 1 for other in shares.values())
+
+
+def report(governor, worker, **told):
+    default = {"spent": 0.0, "answered": 0, "refused": None, "taken": 0, "wanted": 100}
+    return governor.report(Report(worker, **{**default, **told}))
+
+
+def test_workers_never_have_more_calls_together_than_allowed():
+    governor = Governor(0.0, 20, False, 2)
+    first, second = report(governor, "a"), report(governor, "b")
+    assert (first.calls, second.calls) == (10, 10)
+    assert report(governor, "a", taken=10, wanted=1).calls == 1
+    assert report(governor, "b", taken=10).calls == 10  # the ten of the other are still under way
+    left = report(governor, "a", taken=1, wanted=1).calls
+    assert report(governor, "b", taken=10).calls == 20 - left > 10
+
+
+def test_a_provider_that_refuses_several_workers_at_once_halves_the_limit_once():
+    governor = Governor(0.0, 16, True, 2)
+    report(governor, "a"), report(governor, "b")
+    cut = report(governor, "a", refused=0, taken=8)
+    assert (cut.version, cut.calls) == (1, 0)  # the eight of the other are still under way
+    again = report(governor, "b", refused=0, taken=0)
+    assert (again.version, again.calls) == (1, 0)
+    assert report(governor, "a", taken=0).calls == report(governor, "b", taken=0).calls == 4
+
+
+def test_what_all_spend_is_one_sum():
+    governor = Governor(1.0, 4, False, 2)
+    report(governor, "a", spent=0.25)
+    assert report(governor, "b", spent=0.5).spent == pytest.approx(1.75)
+    assert governor.total() == pytest.approx(1.75)
