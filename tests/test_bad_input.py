@@ -317,7 +317,7 @@ def test_preparing_says_what_was_found_and_what_was_left_out(command, place):
         assert sentence in err
 
 
-@pytest.mark.parametrize("name", ["vocabulary.json", "index.json", "indices.csc.index.npy", "data.csc.index.npy"])
+@pytest.mark.parametrize("name", ["vocabulary.json", "index.json", "rows.npy", "values.npy"])
 def test_damaged_index_is_refused_and_built_again_once_it_is_deleted(refused, command, place, name):
     shutil.rmtree(place / "set" / "indexes")
     command("search", "Brindle", "-t", "set")

@@ -24,7 +24,6 @@ import numpy.typing as npt
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 from msgspec import Meta
-from scipy.sparse._sparsetools import csc_matvec
 
 from lrat_sim.corpus.documents import Corpus, passage_text
 from lrat_sim.progress import ProgressCallback
@@ -112,23 +111,24 @@ def _candidates(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int64]:
 def _memory_mapped(folder: Path, documents: int) -> Scores:
     with reading_index(folder):
         vocabulary = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=dict[str, int])
-        # mapped, but seen as plain arrays: each slice of a memmap would cost as much as a short list of documents
-        rows, values, starts = (np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray) for name in _FILES)
+        # mapped, but seen as plain arrays: each slice of a memmap would cost as much as a short list of documents; and
+        # copy-on-write, so that torch takes them without a warning
+        rows, values, starts = (np.load(folder / f"{name}.npy", mmap_mode="c").view(np.ndarray) for name in _FILES)
 
-    local, once = threading.local(), np.ones(1, np.float32)
+    import torch  # slow to load
+
+    local = threading.local()
 
     def scores(query: Sequence[str]) -> npt.NDArray[Any]:
         if not hasattr(local, "total"):
-            local.total = np.empty(documents, np.float32)  # a new one for each query would cost as much as its words
-        total: npt.NDArray[np.float32] = local.total
-        total.fill(0)
+            local.total = torch.empty(documents)  # a new one for each query would cost as much as its words
+        total: torch.Tensor = local.total.zero_()
         for number in (vocabulary[word] for word in query if word in vocabulary):
             start, stop = starts[number : number + 2].tolist()
-            # the loop under scipy's product of a sparse matrix and a vector; the product itself copies and allocates
-            csc_matvec(
-                documents, 1, np.array([0, stop - start], np.int32), rows[start:stop], values[start:stop], once, total
-            )
-        return total
+            # several times as fast as numpy's; a word's list holds a document once, so that the order is that of words
+            total.scatter_add_(0, torch.from_numpy(rows[start:stop]), torch.from_numpy(values[start:stop]))
+        found: npt.NDArray[np.float32] = total.numpy()
+        return found
 
     return scores
 
@@ -174,7 +174,7 @@ def _build(folder: Path, corpus: Corpus, settings: Bm25Settings, progress: Progr
     size = max(1, int(ends[-1]))  # an empty file cannot be mapped
     rows, values = (
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (size,))
-        for name, dtype in (("rows", np.int32), ("values", np.float32))
+        for name, dtype in (("rows", np.int64), ("values", np.float32))
     )
     place = ends[:-1].copy()  # where the next document of each word goes
     for shard, start in enumerate(starts):

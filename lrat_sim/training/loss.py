@@ -6,16 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
 import torch
-from sentence_transformers.base.losses.gradcache import (
-    CachedLossMixin,
-    RandContext,
-    _create_minibatch,
-    has_static_embedding_input,
-)
+from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -210,21 +205,15 @@ class Cached(CachedLossMixin):
         loss: Tensor = self.forward_cached(sentence_features, labels)  # type: ignore[arg-type]  # ours are a dict
         return loss
 
-    def embed_minibatch(
-        self,
-        sentence_feature: Features,
-        begin: int,
-        end: int,
-        with_grad: bool,
-        copy_random_state: bool,
-        random_state: RandContext | None = None,
-    ) -> tuple[Tensor, RandContext | None]:
-        """Encodes a mini-batch as the loss does; the library's own reads one vector a text."""
-        batch = _create_minibatch(sentence_feature, begin, end)
-        with random_state or nullcontext(), nullcontext() if with_grad else torch.no_grad():
-            tensors = [value for value in batch.values() if isinstance(value, Tensor)]
-            state = RandContext(*tensors) if copy_random_state else None
-            return self.encode(batch), state  # type: ignore[attr-defined]  # of the loss beside it
+    def embed_minibatch(self, *args: Any, **options: Any) -> tuple[Tensor, Any]:
+        """Encodes a mini-batch as the loss does."""
+        # the library cuts it out of the batch, and reads one vector a text of what it takes for the model
+        model = SimpleNamespace(model=self._as_embedding)
+        embedded: tuple[Tensor, Any] = CachedLossMixin.embed_minibatch(model, *args, **options)  # type: ignore[arg-type]
+        return embedded
+
+    def _as_embedding(self, batch: Features) -> dict[str, Tensor]:
+        return {"sentence_embedding": self.encode(batch)}  # type: ignore[attr-defined]  # of the loss beside it
 
     def calculate_loss(self, reps: list[list[Tensor]], labels: Any = None, *, with_backward: bool = False) -> Tensor:
         """The loss from the vectors of each mini-batch, column by column."""
