@@ -117,8 +117,9 @@ def write_shards(
         longest = max(longest, _longest(unpack(stored)))
         if progress:
             progress(last, len(corpus), "documents")
-    with replacing(folder / _LONGEST, contested=True) as beside, beside.open("wb") as stream:
-        np.save(stream, longest)
+    if part is None:
+        with replacing(folder / _LONGEST) as beside, beside.open("wb") as stream:
+            np.save(stream, longest)
 
 
 def _longest(vectors: Matrix) -> float:

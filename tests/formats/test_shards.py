@@ -94,10 +94,10 @@ def test_an_index_built_in_shards_equals_one_built_at_once(small_world, one_laye
     for number in (1, 2):
         with building_shard(Shard(number, 2)), pytest.raises(ShardBuilt):
             open_retriever(one_layer, small_world.corpus, tmp_path / "parts", **how)
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").rglob("*.npy")}
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").rglob("vectors-*.npy")}
     finished = open_retriever(one_layer, small_world.corpus, tmp_path / "parts", **how)
     at_once = open_retriever(one_layer, small_world.corpus, tmp_path / "whole", **how)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").rglob("*.npy")} == written
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").rglob("vectors-*.npy")} == written
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.npy")} for name in ("parts", "whole")]
     assert files[0] == files[1]
     assert len(files[0]) > 4
