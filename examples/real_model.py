@@ -2,7 +2,8 @@
 
     python examples/real_model.py [--out runs/real-model] [--tasks 150] [--base-url URL] [--own-runs FOLDER]
 
-Serve a model first, by default that of agents/qwen2.5-coder-1.5b.yaml on llama.cpp. The tasks are single facts of a
+Serve a model first, by default that of agents/qwen2.5-coder-1.5b.yaml on llama.cpp, or with
+benchmarks/openvino_server.py, which takes many requests at once (--concurrency 12). The tasks are single facts of a
 generated world, which a model of 1.5 billion parameters can find. Two encoders are trained, on the simulated agent's
 runs and on the model's own, and both agents then work with five retrievers on the same held-out tasks. This takes
 minutes on a GPU and many hours on two cores; rerun the same command to resume.
