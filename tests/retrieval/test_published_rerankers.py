@@ -24,6 +24,7 @@ from transformers import (
 from lrat_sim.corpus.documents import passage_text
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.retrieval.batching import SharedBatches, bucket, rows_of
+from lrat_sim.retrieval.registry import open_retriever
 from lrat_sim.retrieval.rerank import open_rerank
 
 RECIPES = Path(__file__).parents[2] / "retrievers"
@@ -161,7 +162,8 @@ PUBLISHED = {"qwen3-reranker-0.6b": qwen3_score, "mxbai-rerank-base-v2": mxbai_s
 @pytest.fixture(params=PUBLISHED)
 def published(request, folders, corpus, tmp_path):
     folder = folders[request.param]
-    rerank = open_rerank(corpus, tmp_path, **options(request.param, folder))
+    small = {name: options(request.param, folder)[name] for name in ("model", "max_length", "dtype", "device", "depth")}
+    rerank = open_retriever(request.param, corpus, tmp_path, **small)
     return rerank, lambda query, document: PUBLISHED[request.param](folder, query, document)
 
 
