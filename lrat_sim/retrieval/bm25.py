@@ -115,11 +115,11 @@ def _memory_mapped(folder: Path, documents: int) -> Scores:
         # copy-on-write, so that torch takes them without a warning
         rows, values, starts = (np.load(folder / f"{name}.npy", mmap_mode="c").view(np.ndarray) for name in _FILES)
 
-    import torch  # slow to load
-
     local = threading.local()
 
     def scores(query: Sequence[str]) -> npt.NDArray[Any]:
+        import torch  # slow to load, and not needed to open an index
+
         if not hasattr(local, "total"):
             local.total = torch.empty(documents)  # a new one for each query would cost as much as its words
         total: torch.Tensor = local.total.zero_()
