@@ -50,5 +50,7 @@ def test_of_litellm_only_its_top_level_is_imported():
 def test_what_is_imported_is_declared():
     distributions, known = packages_distributions(), declared()
     tops = {name.partition(".")[0] for name in imported(ROOT / "lrat_sim")}
-    missing = {top for top in tops if not known & {canonical(each) for each in distributions.get(top, [top, f"{top}-cpu"])}}
+    missing = {
+        top for top in tops if not known & {canonical(each) for each in distributions.get(top, [top, f"{top}-cpu"])}
+    }
     assert missing == set()

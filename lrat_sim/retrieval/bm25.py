@@ -111,24 +111,20 @@ def _candidates(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int64]:
 def _memory_mapped(folder: Path, documents: int) -> Scores:
     with reading_index(folder):
         vocabulary = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=dict[str, int])
-        # mapped, but seen as plain arrays: each slice of a memmap would cost as much as a short list of documents; and
-        # copy-on-write, so that torch takes them without a warning
-        rows, values, starts = (np.load(folder / f"{name}.npy", mmap_mode="c").view(np.ndarray) for name in _FILES)
+        # mapped, but seen as plain arrays: each slice of a memmap would cost as much as a short list of documents
+        rows, values, starts = (np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray) for name in _FILES)
 
     local = threading.local()
 
     def scores(query: Sequence[str]) -> npt.NDArray[Any]:
-        import torch  # slow to load, and not needed to open an index
-
         if not hasattr(local, "total"):
-            local.total = torch.empty(documents)  # a new one for each query would cost as much as its words
-        total: torch.Tensor = local.total.zero_()
+            local.total = np.empty(documents, np.float32)  # a new one for each query would cost as much as its words
+        total: npt.NDArray[np.float32] = local.total
+        total.fill(0)
         for number in (vocabulary[word] for word in query if word in vocabulary):
             start, stop = starts[number : number + 2].tolist()
-            # several times as fast as numpy's; a word's list holds a document once, so that the order is that of words
-            total.scatter_add_(0, torch.from_numpy(rows[start:stop]), torch.from_numpy(values[start:stop]))
-        found: npt.NDArray[np.float32] = total.numpy()
-        return found
+            np.add.at(total, rows[start:stop], values[start:stop])  # without the copies of total[rows] += values
+        return total
 
     return scores
 
