@@ -79,7 +79,7 @@ class Workers(Generic[T, U]):
         from ray import cloudpickle
 
         try:
-            self._packed: bytes = cloudpickle.dumps(open_)  # type: ignore[no-untyped-call]
+            self._packed: bytes = cloudpickle.dumps(open_)
         except (TypeError, AttributeError, ValueError) as error:  # what pickle raises for what it cannot take
             raise InputError(
                 f"what the workers need cannot be sent to other machines ({error}); give retrievers, models and judges "
