@@ -202,7 +202,7 @@ def test_training_by_ray_train_is_that_of_one_process(three_nodes, small_world, 
         for number in range(16)
     ]  # fmt: skip
     how = {"epochs": 1, "batch_size": 8, "group_size": 2, "freeze_layers": 0, "max_query_length": 16}
-    settings = TrainingSettings(**how, max_document_length=24)
+    settings = TrainingSettings(**how, max_document_length=24, precision="fp32")
     train(pairs, small_world.corpus, one_layer, settings, tmp_path / "one")
     with connected(ClusterSettings(cluster="auto", workers=2)):
         train(pairs, small_world.corpus, one_layer, settings, tmp_path / "two")
