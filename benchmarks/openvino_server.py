@@ -3,8 +3,8 @@
     pip install openvino-genai
     python benchmarks/openvino_server.py qwen2.5-coder-1.5b-instruct-q4_k_m.gguf --port 8089
 
-It batches requests, which the Python server of llama.cpp takes one at a time, and keeps the prefixes that turns share. On
-two cores its rate is about the same, some 75 tokens of a prompt a second and core. For measurements alone: chat
+It batches requests, which the Python server of llama.cpp takes one at a time, and keeps the prefixes that turns share.
+On two cores its rate is about the same, some 75 tokens of a prompt a second and core. For measurements alone: chat
 completions, without streaming.
 """
 
