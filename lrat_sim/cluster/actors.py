@@ -27,14 +27,8 @@ def actors_on_all_machines(name: str, kind: type, arguments: Sequence[Any], *, m
     counts = [int(each.rpartition("-of-")[2]) for each in known if each.startswith(f"{name}-")]
     count = counts[0] if counts else max(1, min(most, alive))
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= count else 0
-    how: dict[str, Any] = {
-        "num_cpus": 0,
-        "num_gpus": gpus,
-        "max_restarts": -1,
-        "max_task_retries": -1,
-        "max_concurrency": 4,
-    }
-    how |= {"max_concurrency": 4, "scheduling_strategy": "SPREAD", "namespace": NAMESPACE, "get_if_exists": True}
+    how: dict[str, Any] = {"num_cpus": 0, "num_gpus": gpus, "max_concurrency": 4, "scheduling_strategy": "SPREAD"}
+    how |= {"max_restarts": -1, "max_task_retries": -1, "namespace": NAMESPACE, "get_if_exists": True}
     make = ray.remote(kind)
     return [
         make.options(name=f"{name}-{number}-of-{count}", **how).remote(number, count, *arguments)

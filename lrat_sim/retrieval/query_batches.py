@@ -8,13 +8,13 @@ each of its rows is, bit for bit, what it is alone; where it is not, such querie
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
 from typing import Any
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
+from lrat_sim.retrieval.batching import SharedBatches
 from lrat_sim.retrieval.vectors import Matrix
 
 # on a GPU a batch takes hardly longer than a text, so that also a single text is encoded as a batch of that size
@@ -25,61 +25,27 @@ _AT_ONCE = 64
 Features = dict[str, Any]
 
 
-class _Waiting:
-    """A query that waits; it ends with a vector or an error."""
-
-    def __init__(self, text: str):
-        self.text = text
-        self.vector: Matrix | None = None
-        self.error: Exception | None = None
-
-
 class QueryBatches:
-    """Encodes queries by a model; the thread that finds it free encodes what waits, its own and those of others.
+    """Encodes queries by a model, those of several threads in common batches.
 
     Args:
         model: the encoder.
         prompt: put before each query.
         max_length: tokens of a query.
-        lock: held while the model is used.
+        lock: held while the tokenizer is used.
     """
 
     def __init__(self, model: SentenceTransformer, prompt: str, max_length: int, lock: threading.Lock):
         self._model, self._prompt, self._max_length, self._lock = model, prompt, max_length, lock
-        self._waiting: deque[_Waiting] = deque()
+        self._shared: SharedBatches[Matrix] = SharedBatches(self._vectors, lambda length: _AT_ONCE)
         self._sizes: dict[int, tuple[int, ...]] = {}  # by length, those whose rows are what they are alone
 
     def encode(self, texts: list[str]) -> Matrix:
         """The model's vectors, shape (texts, dimensions), as float32; each depends on its own text alone."""
-        own = [_Waiting(text) for text in texts]
-        self._waiting.extend(own)
-        for query in own:
-            while query.vector is None and query.error is None:
-                with self._lock:
-                    if query.vector is None and query.error is None:
-                        self._encode_waiting()
-            if query.error is not None:
-                raise query.error
-        return np.stack([query.vector for query in own if query.vector is not None])
-
-    def _encode_waiting(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]
-        self._model.max_seq_length = self._max_length
-        groups: dict[int, list[tuple[_Waiting, Features]]] = defaultdict(list)
-        for query in batch:
-            try:
-                features = self._model.preprocess([query.text], prompt=self._prompt)
-                groups[self._length(features)].append((query, features))
-            except Exception as error:  # whatever it is, it is raised in the thread that asked
-                query.error = error
-        for length, group in groups.items():
-            try:
-                vectors = self._vectors([features for _, features in group], length)
-                for (query, _), vector in zip(group, vectors, strict=True):
-                    query.vector = vector
-            except Exception as error:
-                for query, _ in group:
-                    query.error = error
+        with self._lock:
+            self._model.max_seq_length = self._max_length
+            tokenised = [self._model.preprocess([text], prompt=self._prompt) for text in texts]
+        return np.stack(self._shared([(self._length(features), features) for features in tokenised]))
 
     def _length(self, features: Features) -> int:
         """The tokens that a text is padded to, 0 where the model has no such padding."""
@@ -95,7 +61,7 @@ class QueryBatches:
         return max(tokens, min(-(-tokens // step) * step, self._max_length))
 
     @torch.inference_mode()
-    def _vectors(self, texts: list[Features], length: int) -> Matrix:
+    def _vectors(self, length: int, texts: list[Features]) -> list[Matrix]:
         if length and len(texts) > 1 - (self._model.device.type == "cuda") and length not in self._sizes:
             self._sizes[length] = self._agreeing(length)
         sizes = self._sizes.get(length, (1,)) if length else (1,)
@@ -104,7 +70,7 @@ class QueryBatches:
             left = texts[len(done) :]
             size = next((size for size in sizes if size <= len(left)), sizes[-1])
             done.extend(self._forward(left[:size], length, size))
-        return np.stack(done)
+        return done
 
     def _forward(self, texts: list[Features], length: int, size: int) -> Matrix:
         """The vectors of at most ``size`` texts, encoded as a batch of just that shape."""
@@ -133,7 +99,8 @@ class QueryBatches:
     def _agreeing(self, length: int) -> tuple[int, ...]:
         """The sizes of batch of a length in which each row is what it is alone, whatever its place."""
         sizes = _SIZES[self._model.device.type]
-        sample = self._model.preprocess(["a"], prompt=self._prompt)
+        with self._lock:
+            sample = self._model.preprocess(["a"], prompt=self._prompt)
         draw = torch.Generator().manual_seed(length)
         texts: list[Features] = []
         for number in range(sizes[0]):
