@@ -19,7 +19,7 @@ from lrat_sim.errors import RetrieverError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
-from lrat_sim.retrieval.faiss_index import faiss_search
+from lrat_sim.retrieval.faiss_index import faiss_search, import_faiss
 from lrat_sim.retrieval.hardware import Device, device_named, gains_from_bf16
 from lrat_sim.retrieval.index import ensure_index, read_card
 from lrat_sim.retrieval.nearest import ExactSearch, Search, SpreadSearch
@@ -207,6 +207,8 @@ def open_vectors(
         FingerprintMismatch: the index was built from something else.
     """
     settings = settings or VectorSettings()
+    if settings.index not in ("exact", "spread"):
+        import_faiss(f"index={settings.index}")  # said before hours of encoding
     rows = rows_a_shard(len(corpus), settings.shard_rows)
     identity = {**encoder.identity(), "corpus": corpus.fingerprint}
     if settings.store != "float32":

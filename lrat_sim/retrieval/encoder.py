@@ -260,8 +260,8 @@ def loading(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what transformers and sentence-transformers print of themselves, progress bars included."""
-    names = ("transformers", "sentence_transformers", "accelerate")
+    """Silences what transformers and their like print of themselves, progress bars included."""
+    names = ("transformers", "sentence_transformers", "accelerate", "huggingface_hub")
     levels = {logger: logger.level for logger in map(logging.getLogger, names)}
     bars: Any = transformers_logging
     shown = bars.is_progress_bar_enabled()

@@ -7,6 +7,7 @@ batch is rounded differently.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,17 @@ def faiss_search(
             train the index.
     """
     faiss = import_faiss(f"index={settings.index}")
+
+    def sample(wanted: int) -> Matrix:
+        draw = np.random.default_rng(0)
+        return vectors.take(np.sort(draw.choice(vectors.rows, min(wanted, vectors.rows), replace=False)))
+
+    def blocks() -> Iterator[Matrix]:
+        for start in range(0, vectors.rows, vectors.shard_rows):
+            yield vectors.take(np.arange(start, min(start + vectors.shard_rows, vectors.rows)))
+
     own = folder.with_name(f"{folder.name}.{re.sub('[^A-Za-z0-9]+', '-', settings.index)}")
-    ensure_index(own, {**identity, "index": settings.index}, lambda folder: _build(faiss, folder, vectors, settings))
-    with reading_index(own):
-        # the flag of older versions maps inverted lists only
-        index = faiss.read_index(str(own / "index.faiss"), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
+    index = built_index(own, settings.index, identity, vectors.dimensions, sample, blocks)
     index, space = _on_device(faiss, index, device)
     parameters = settings.search_parameters or _usual_parameters(faiss, index)
     if parameters:
@@ -69,19 +76,45 @@ def faiss_search(
     return search
 
 
-def _build(faiss: Any, folder: Path, vectors: Vectors, settings: VectorSettings) -> None:
-    with reading(f"faiss cannot make an index={settings.index}", "give another factory string, or index=exact"):
-        index = faiss.index_factory(vectors.dimensions, settings.index, faiss.METRIC_INNER_PRODUCT)
-        if not index.is_trained:
-            lists = faiss.try_extract_index_ivf(index)
-            wanted = max(_CODES, _POINTS * (lists.nlist if lists else 0))
-            draw = np.random.default_rng(0)
-            rows = draw.choice(vectors.rows, min(wanted, vectors.rows), replace=False)
-            index.train(vectors.take(np.sort(rows)))
-        for start in range(0, vectors.rows, vectors.shard_rows):
-            index.add(vectors.take(np.arange(start, min(start + vectors.shard_rows, vectors.rows))))
-    with replacing(folder / "index.faiss") as beside:
-        faiss.write_index(index, str(beside))
+def built_index(
+    folder: Path,
+    factory: str,
+    identity: dict[str, Any],
+    dimensions: int,
+    sample: Callable[[int], Matrix],
+    blocks: Callable[[], Iterable[Matrix]],
+) -> Any:
+    """Builds an index in a folder of its own, or opens it.
+
+    Args:
+        factory: what faiss builds (``IVF4096,PQ64``).
+        identity: of the vectors.
+        sample: at most so many of them, shape (vectors, dimensions), to train the index with.
+        blocks: all of them, in order.
+
+    Raises:
+        InputError: faiss is missing, does not know the factory string, or has too few vectors to train the index.
+    """
+    faiss = import_faiss(f"index={factory}")
+
+    def build(folder: Path) -> None:
+        try:
+            index = faiss.index_factory(dimensions, factory, faiss.METRIC_INNER_PRODUCT)
+            if not index.is_trained:
+                lists = faiss.try_extract_index_ivf(index)
+                index.train(sample(max(_CODES, _POINTS * (lists.nlist if lists else 0))))
+            for block in blocks():
+                index.add(block)
+        except RuntimeError as error:
+            reason = re.sub(r"^Error in .*?:\d+: ", "", str(error).strip())  # without faiss's own file and line
+            raise InputError(f"faiss cannot build index={factory} ({reason}); use another, or index=exact.") from error
+        with replacing(folder / "index.faiss") as beside:
+            faiss.write_index(index, str(beside))
+
+    ensure_index(folder, {**identity, "index": factory}, build)
+    with reading_index(folder):
+        # the flag of older versions maps inverted lists only
+        return faiss.read_index(str(folder / "index.faiss"), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
 
 
 def _on_device(faiss: Any, index: Any, device: str) -> tuple[Any, Any]:

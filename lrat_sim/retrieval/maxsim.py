@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lrat_sim.artifact import replacing
-from lrat_sim.errors import InputError
-from lrat_sim.retrieval.index import damaged, ensure_index, reading_index
+from lrat_sim.retrieval.faiss_index import built_index, import_faiss
+from lrat_sim.retrieval.index import damaged
 from lrat_sim.retrieval.shards import Array, open_shards
 from lrat_sim.retrieval.vectors import Matrix
 
@@ -28,7 +27,6 @@ _QUERY_TOKENS = 1024  # of the queries that are compared together; a longer quer
 _TOKENS_AT_ONCE = {"cpu": 1 << 16, "cuda": 1 << 20}  # of documents
 _PRODUCTS_AT_ONCE = {"cpu": 1 << 24, "cuda": 1 << 27}
 _FOUND = 256  # document vectors that faiss finds for each vector of a query
-_TRAINED_ON = 64  # vectors for each list of a faiss index that its lists are learned from
 
 # from the vectors of each query and k to some rows for each, each once, that may belong to the best k
 Candidates = Callable[[list[Matrix], int], list[npt.NDArray[np.int64]]]
@@ -150,31 +148,15 @@ def faiss_maxsim(
         factory: of the index, as faiss reads it (``IVF4096,PQ32``).
         probes: lists of the index that each query vector is compared with.
     """
-    try:
-        import faiss
-    except ImportError as error:
-        raise InputError(
-            f"index={factory} needs faiss, which is not installed; install lrat-sim[faiss-cpu] or "
-            "lrat-sim[faiss-gpu], or use index=exact."
-        ) from error
-
-    def build(folder: Path) -> None:
-        try:
-            index = faiss.index_factory(vectors.dimensions, factory, faiss.METRIC_INNER_PRODUCT)
-            if not index.is_trained:
-                lists = getattr(faiss.try_extract_index_ivf(index), "nlist", 1024)
-                index.train(_sample(vectors, _TRAINED_ON * lists))
-            for _, tokens in vectors.shards:
-                index.add(np.ascontiguousarray(tokens, np.float32))
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise InputError(f"faiss cannot build index={factory} ({reason}); use another, or index=exact.") from error
-        with replacing(folder / "index.faiss") as beside:
-            faiss.write_index(index, str(beside))
-
-    ensure_index(folder, {**identity, "index": factory}, build)
-    with reading_index(folder):
-        index = faiss.read_index(str(folder / "index.faiss"))
+    index = built_index(
+        folder,
+        factory,
+        identity,
+        vectors.dimensions,
+        lambda wanted: _sample(vectors, wanted),
+        lambda: (np.ascontiguousarray(tokens, np.float32) for _, tokens in vectors.shards),
+    )
+    faiss = import_faiss(f"index={factory}")
     if (inverted := faiss.try_extract_index_ivf(index)) is not None:
         inverted.nprobe = min(probes, inverted.nlist)
     ends = np.cumsum([offsets[-1] for offsets, _ in vectors.shards])

@@ -31,6 +31,7 @@ from lrat_sim.retrieval.encoder import (
     prompt_of,
     weights_fingerprint,
 )
+from lrat_sim.retrieval.faiss_index import import_faiss
 from lrat_sim.retrieval.hardware import Device, device_named
 from lrat_sim.retrieval.index import ensure_index
 from lrat_sim.retrieval.maxsim import TOKENS, Candidates, ExactMaxSim, TokenVectors, exact_maxsim, faiss_maxsim
@@ -198,6 +199,8 @@ def open_multivector(
         raise InputError(
             f"{model} is not a multi-vector model; search with {kind}:model={model}, or train it by kind multivector."
         )
+    if settings.index != "exact":
+        import_faiss(f"index={settings.index}")  # said before hours of encoding
     name, folder = model_index(indexes, "multivector", model, settings)
     encoder = TokenEncoder(model, settings, documents_dtype(settings.dtype, folder, settings.device))
     rows = rows_a_shard(len(corpus), settings.shard_rows)

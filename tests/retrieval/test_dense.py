@@ -398,6 +398,7 @@ def test_faiss_that_is_not_installed_is_named_with_the_remedy(corpus, tmp_path, 
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(InputError, match=r"lrat-sim\[faiss-cpu\].*index=exact"):
         open_dense(corpus, tmp_path, index=index)
+    assert not list(tmp_path.rglob("*.npy"))  # before anything is encoded
 
 
 @pytest.mark.parametrize("index", ["Flat", "HNSW32", "IVF2,Flat", "IVF2,SQ8"])

@@ -131,11 +131,14 @@ class WebRetriever(EngineRetriever):
                 )  # fmt: skip
             except Exception as error:
                 if _is_refusal(error):  # no key, no such provider: litellm calls it a failed connection
-                    raise RetrieverError(str(error)) from None
+                    said = str(error).partition("Traceback")[0].rpartition("Error: ")[2]
+                    raise RetrieverError(f"{settings.provider} refuses to search: {said.strip()}") from None
                 raise
 
         try:
             reply = send(search, attempts=settings.attempts, timeout=settings.timeout)
+        except RetrieverError:
+            raise
         except Exception as error:  # litellm raises errors of many kinds; each is this request's failure
             raise RetrieverError(f"the search by {settings.provider} failed ({failure(error).message})") from error
         found: dict[str, Document] = {}
