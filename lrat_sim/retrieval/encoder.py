@@ -54,17 +54,9 @@ class SentenceEncoder:
         self._documents = _in_int8(self._model) if self.dtype == "int8" else self._model
         self._max_length = self._model.max_seq_length = self._length(model, settings.max_length)
         self._max_query_length = settings.max_query_length and self._length(model, settings.max_query_length)
-        own = prompt_of(self._model, *QUERY_PROMPTS), prompt_of(self._model, *DOCUMENT_PROMPTS)
-        self._query_prompt = own[0] if settings.query_prompt is None else settings.query_prompt
-        self._document_prompt = own[1] if settings.document_prompt is None else settings.document_prompt
+        self._query_prompt, self._document_prompt = prompts_used(model, self._model, settings)
         how = ("causal", "end_token", "padding_side")
         self._loaded = {field: value for field in how if (value := getattr(settings, field)) is not None}
-        _say(model, {
-            f"{kind} prompt": (prompt or None, used)
-            for kind, prompt, used in zip(
-                ("query", "document"), own, (self._query_prompt, self._document_prompt), strict=True
-            )
-        })  # fmt: skip
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one batch
         self._batches = QueryBatches(
             self._model, self._query_prompt, self._max_query_length or self._max_length, self._lock
@@ -284,6 +276,16 @@ def prompt_of(model: Any, *names: str) -> str:
         if name in model.prompts:
             return str(model.prompts[name])
     return ""
+
+
+def prompts_used(name: str, model: Any, settings: Any) -> tuple[str, str]:
+    """What stands before queries and before documents: as settings say, else the model's own.  Where both say
+    something, a line on the terminal says so."""
+    own = prompt_of(model, *QUERY_PROMPTS), prompt_of(model, *DOCUMENT_PROMPTS)
+    wanted = settings.query_prompt, settings.document_prompt
+    query, document = (theirs if ours is None else ours for ours, theirs in zip(wanted, own, strict=True))
+    _say(name, {"query prompt": (own[0] or None, query), "document prompt": (own[1] or None, document)})
+    return query, document
 
 
 def weights_fingerprint(model: torch.nn.Module) -> str:

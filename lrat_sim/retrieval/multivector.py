@@ -22,13 +22,11 @@ from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.dense import DocumentsDtype, Length, documents_dtype, model_index, with_own_options
 from lrat_sim.retrieval.encoder import (
-    DOCUMENT_PROMPTS,
     LONGEST,
-    QUERY_PROMPTS,
     half_for_flash,
     loading,
     modules_identity,
-    prompt_of,
+    prompts_used,
     weights_fingerprint,
 )
 from lrat_sim.retrieval.faiss_index import import_faiss
@@ -76,9 +74,7 @@ class TokenEncoder:
         self.device, self.dtype, self.stored = device_named(settings.device), dtype, settings.stored
         self._model = load_multivector(model, self.device)
         self._lengths = set_lengths(self._model, model, settings.max_query_length, settings.max_length)
-        own = prompt_of(self._model, *QUERY_PROMPTS), prompt_of(self._model, *DOCUMENT_PROMPTS)
-        self._query_prompt = own[0] if settings.query_prompt is None else settings.query_prompt
-        self._document_prompt = own[1] if settings.document_prompt is None else settings.document_prompt
+        self._query_prompt, self._document_prompt = prompts_used(model, self._model, settings)
         self._pool_factor = settings.pool_factor
         self._pooling = HierarchicalTokenPooling(pool_factor=self._pool_factor) if self._pool_factor > 1 else None
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text

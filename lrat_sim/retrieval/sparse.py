@@ -25,13 +25,11 @@ from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.dense import DocumentsDtype, Length, documents_dtype, model_index, with_own_options
 from lrat_sim.retrieval.encoder import (
-    DOCUMENT_PROMPTS,
     LONGEST,
-    QUERY_PROMPTS,
     half_for_flash,
     loading,
     modules_identity,
-    prompt_of,
+    prompts_used,
     weights_fingerprint,
 )
 from lrat_sim.retrieval.hardware import Device, device_named
@@ -78,9 +76,7 @@ class TermEncoder:
                 f"max_length is {max(filter(None, wanted.values()))}, but {model} reads at most {positions} tokens."
             )
         self._lengths = {task: tokens or own_length for task, tokens in wanted.items()}
-        own = prompt_of(self._model, *QUERY_PROMPTS), prompt_of(self._model, *DOCUMENT_PROMPTS)
-        self._query_prompt = own[0] if settings.query_prompt is None else settings.query_prompt
-        self._document_prompt = own[1] if settings.document_prompt is None else settings.document_prompt
+        self._query_prompt, self._document_prompt = prompts_used(model, self._model, settings)
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text
         self.vocabulary = int(self._encode("query", ["a trial"], 1).shape[1])
 
