@@ -331,6 +331,20 @@ def test_what_only_saves_time_or_memory_trains_the_same(changed, tolerance, tmp_
     assert all("key.bias" in name for name in off)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_model_trains_the_same_and_is_saved_as_it_is(tmp_path, questions, corpus, tiny_model):
+    plain = replace(ALL_LAYERS, epochs=1, dropout=False, development_share=0.3, evaluations=1)
+    models = {
+        compiled: train(questions, corpus, tiny_model, replace(plain, compile=compiled), tmp_path / str(compiled))
+        for compiled in (False, True)
+    }
+    one, two = (weights(model) for model in models.values())
+    off = [name for name in one if not torch.allclose(one[name], two[name], atol=1e-4)]
+    assert all("key.bias" in name for name in off)
+    assert one.keys() == two.keys()
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_trains_nearly_the_same(precision, tmp_path, pairs, corpus, tiny_model):
     plain = replace(ALL_LAYERS, epochs=1, dropout=False, mini_batch_size=5)
