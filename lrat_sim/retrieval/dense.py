@@ -64,6 +64,10 @@ class LoadSettings(VectorSettings, frozen=True, kw_only=True):
         Literal["float32", "bfloat16", "float16"] | None,
         Meta(description="Precision of the weights, by default float32; in half precision, all is computed in it."),
     ] = None
+    attn_implementation: Annotated[
+        str | None,
+        Meta(description="Attention of the transformer: eager, sdpa, flash_attention_2 (reads no padding), …"),
+    ] = None
 
 
 class DenseSettings(LoadSettings, frozen=True, kw_only=True):

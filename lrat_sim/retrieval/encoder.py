@@ -48,14 +48,17 @@ class SentenceEncoder:
         model = settings.model or model
         self._made_from = model, settings, dtype
         half = settings.weights not in (None, "float32")
+        attention = settings.attn_implementation
+        if "flash" in (attention or "") and not half:
+            raise InputError(f"attn_implementation={attention} computes in half precision; give weights=bfloat16 too.")
         self.device, self.dtype = device_named(settings.device), settings.weights if half else dtype
         self._autocast = self.dtype == "bfloat16" and not half
-        self._model = load_model(model, self.device, how=settings)
+        self._model = load_model(model, self.device, attention=attention, how=settings)
         self._documents = _in_int8(self._model) if self.dtype == "int8" else self._model
         self._max_length = self._model.max_seq_length = self._length(model, settings.max_length)
         self._max_query_length = settings.max_query_length and self._length(model, settings.max_query_length)
         self._query_prompt, self._document_prompt = prompts_used(model, self._model, settings)
-        how = ("causal", "end_token", "padding_side")
+        how = ("causal", "end_token", "padding_side", "attn_implementation")
         self._loaded = {field: value for field in how if (value := getattr(settings, field)) is not None}
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one batch
         self._batches = QueryBatches(

@@ -390,6 +390,16 @@ def test_int8_documents_are_near_the_full_ones_and_queries_the_same():
     assert (cosines < 0.99999).all()
 
 
+def test_attention_is_chosen_and_flash_needs_half_precision():
+    usual = SentenceEncoder(str(minilm_folder()), CPU)
+    eager = SentenceEncoder(str(minilm_folder()), DenseSettings(device="cpu", attn_implementation="eager"))
+    texts = ["who finished the film", "a bridge"]
+    np.testing.assert_allclose(usual.documents(texts), eager.documents(texts), atol=1e-5)
+    assert eager.identity()["attn_implementation"] == "eager"
+    with pytest.raises(InputError, match="weights=bfloat16"):
+        SentenceEncoder(str(minilm_folder()), DenseSettings(device="cpu", attn_implementation="flash_attention_2"))
+
+
 # --- faiss ------------------------------------------------------------------------------------------------------------
 
 
