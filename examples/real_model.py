@@ -20,6 +20,7 @@ import lrat_sim as ls
 from lrat_sim.text import normalise
 
 QUESTIONS = ("who", "whom", "which", "what", "when", "where", "how", "in")
+K = 3  # few results, shown almost whole: a model of this size repeats a search rather than open a document
 MEASURES = ("success", "evidence_recall", "evidence_opened", "steps")
 
 
@@ -82,7 +83,12 @@ def main() -> None:
     out, data = given.out, task_set(given.out, given.documents, given.train_tasks, given.tasks)
     real = {
         "agent": given.agent,
-        "agent_options": {"limits.k": 5, "limits.turns": 4, "limits.snippet_tokens": 32, "limits.document_tokens": 160},
+        "agent_options": {
+            "limits.k": K,
+            "limits.turns": 2,
+            "limits.snippet_tokens": 128,
+            "limits.document_tokens": 160,
+        },
     }
     if given.base_url:
         real["agent_options"]["base_url"] = given.base_url
@@ -93,7 +99,7 @@ def main() -> None:
     ls.mine(simulated, out / "pairs-simulated", data=data, recipe="mine-recommended")
     trained = ls.train(out / "pairs-simulated", out / "trained-on-simulated" / "model", data=data)
     arms = {"base": "dense", "trained": trained.folder, "bm25": "bm25", "oracle": "oracle"}
-    agents = {"simulated": {"agent": "simulated", "ks": (5,)}, "real": real | {"calls": calls}}
+    agents = {"simulated": {"agent": "simulated", "ks": (K,)}, "real": real | {"calls": calls}}
     show(arms, agents, data, out, given.tasks)
 
     own = given.own_runs or out / "collect-own"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -134,13 +135,15 @@ def open_dense(
     corpus: Corpus, indexes: Path, settings: DenseSettings, progress: ProgressCallback | None
 ) -> DenseRetriever:
     """Opens ``dense``; each model has a folder of its own under ``indexes``, by its name and where it lies."""
-    from lrat_sim.retrieval.encoder import SentenceEncoder  # not needed by vectors of another kind, and slow to load
+    # not needed by vectors of another kind, and slow to load
+    from lrat_sim.retrieval.encoder import SentenceEncoder
+    from lrat_sim.retrieval.int8 import sample_of
 
     settings = with_own_options(settings)
     model = settings.model or str(minilm_folder())
     name, folder = model_index(indexes, "dense", model, settings)
     dtype = documents_dtype(settings.dtype, folder, settings.device)
-    encoder = SentenceEncoder(model, settings, dtype)
+    encoder = SentenceEncoder(model, settings, dtype, partial(sample_of, corpus))
     return open_vectors(
         {"kind": "dense", "model": name, **described_text(settings.query_text)},
         corpus, folder, encoder, settings, settings.device, progress=progress,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from msgspec import structs
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
-from sentence_transformers.util import is_sentence_transformer_model
+from sentence_transformers.util import batch_to_device, is_sentence_transformer_model
 from tokenizers.processors import Sequence, TemplateProcessing
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
@@ -28,6 +29,7 @@ from lrat_sim.foreign import reading
 from lrat_sim.progress import console
 from lrat_sim.retrieval.dense import DenseSettings, LoadSettings, with_own_options
 from lrat_sim.retrieval.hardware import device_named
+from lrat_sim.retrieval.int8 import Int8Documents
 from lrat_sim.retrieval.query_batches import QueryBatches
 from lrat_sim.retrieval.vectors import Dtype, Matrix
 
@@ -41,12 +43,25 @@ _POOLING = {"last": "lasttoken", "mean": "mean", "cls": "cls"}
 
 class SentenceEncoder:
     """Encodes documents in batches, in bf16 or int8 if asked to, and queries in fp32, each to the same bits whatever is
-    encoded with it."""
+    encoded with it.
 
-    def __init__(self, model: str, settings: DenseSettings | None = None, dtype: Dtype = "float32"):
+    Args:
+        model: folder, hub id or recipe.
+        settings: how it is read, and how it encodes.
+        dtype: what documents are encoded in.
+        sample: documents like those to come, by which int8 chooses its scales; by default the first that come.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        settings: DenseSettings | None = None,
+        dtype: Dtype = "float32",
+        sample: Callable[[], list[str]] | None = None,
+    ):
         settings = settings or with_own_options(DenseSettings(model=model))
         model = settings.model or model
-        self._made_from = model, settings, dtype
+        self._made_from = model, settings, dtype, sample
         half = settings.weights not in (None, "float32")
         attention = settings.attn_implementation
         if "flash" in (attention or "") and not half:
@@ -54,7 +69,8 @@ class SentenceEncoder:
         self.device, self.dtype = device_named(settings.device), settings.weights if half else dtype
         self._autocast = self.dtype == "bfloat16" and not half
         self._model = load_model(model, self.device, attention=attention, how=settings)
-        self._documents = _in_int8(self._model) if self.dtype == "int8" else self._model
+        self._sample = sample
+        self._int8: Int8Documents | None = None  # made when the first document comes, since that takes a while
         self._max_length = self._model.max_seq_length = self._length(model, settings.max_length)
         self._max_query_length = settings.max_query_length and self._length(model, settings.max_query_length)
         self._query_prompt, self._document_prompt = prompts_used(model, self._model, settings)
@@ -88,13 +104,30 @@ class SentenceEncoder:
 
     def documents(self, texts: list[str]) -> Matrix:
         """See :meth:`Encoder.documents`."""
+        with self._lock:
+            self._model.max_seq_length = self._max_length
+            if self.dtype != "int8":
+                return _unit(self._encode(texts))
+            if self._int8 is None:
+                sample = self._sample() if self._sample else texts
+                self._int8 = Int8Documents(self._model, self._document_prompt, sample)
+            return _unit(self._int8.encode(texts))
+
+    @torch.inference_mode()
+    def _encode(self, texts: list[str]) -> Matrix:
+        """The model's vectors of documents; a thread tokenises what comes next while the device computes."""
         kind = torch.device(self.device).type
-        with self._lock, torch.autocast(kind, dtype=torch.bfloat16, enabled=self._autocast):
-            self._documents.max_seq_length = self._max_length
-            vectors = self._documents.encode_document(
-                texts, prompt=self._document_prompt, batch_size=256 if kind == "cuda" else 32, show_progress_bar=False
-            )
-        return _unit(np.asarray(vectors, np.float32))
+        size = 256 if kind == "cuda" else 32
+        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))  # little padding in a batch
+        batches = [[texts[place] for place in order[start : start + size]] for start in range(0, len(texts), size)]
+        tokenise = partial(self._model.preprocess, prompt=self._document_prompt, task="document")
+        with ThreadPoolExecutor(1) as ahead, torch.autocast(kind, torch.bfloat16, enabled=self._autocast):
+            found = [
+                self._model(batch_to_device(features, self._model.device), task="document")["sentence_embedding"]
+                for features in ahead.map(tokenise, batches)
+            ]
+        vectors = torch.cat(found).float().cpu().numpy()
+        return vectors[np.argsort(order)]
 
     def queries(self, texts: list[str]) -> Matrix:
         """See :meth:`Encoder.queries`; those of several threads are encoded together."""
@@ -112,19 +145,6 @@ class SentenceEncoder:
         if wanted is not None and positions is not None and wanted > positions:
             raise InputError(f"max_length is {wanted}, but {model} reads at most {positions} tokens; lower it.")
         return wanted or min(own or LONGEST, LONGEST)
-
-
-def _in_int8(model: SentenceTransformer) -> SentenceTransformer:
-    """A copy that multiplies in int8: a scale for each row of the weights, and one for each batch of activations."""
-    if model.device.type != "cpu":
-        raise InputError(f"dtype=int8 is for the CPU, not for {model.device}; use bfloat16 there.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch advises torchao, which wants compilation for the same speed
-        quantization: Any = torch.ao.quantization
-        quantized: SentenceTransformer = quantization.quantize_dynamic(
-            model, {torch.nn.Linear: quantization.per_channel_dynamic_qconfig}
-        )
-    return quantized
 
 
 def load_model(

@@ -82,14 +82,14 @@ class ExactSearch:
         scores, rows = batch.new_empty((len(batch), 0)), batch.new_empty((len(batch), 0), dtype=torch.int64)
         lost = torch.full((len(batch),), -torch.inf, device=batch.device)
         for start, shards in self._blocks:
-            size = sum(len(shard) for shard in shards)
+            lengths = [len(shard) for shard in shards]
+            size = sum(lengths)
             width = -(-size // _COLUMNS)
             table = batch.new_empty((len(batch), _COLUMNS * width))
             table[:, size:] = -torch.inf
-            place = 0
-            for shard in shards:
-                self._multiply(batch, shard, table[:, place : place + len(shard)])
-                place += len(shard)
+            asked, out = (batch[0], table[0]) if len(batch) == 1 else (batch, table)
+            for shard, scored in zip(shards, out[..., :size].split(lengths, dim=-1), strict=True):
+                self._multiply(asked, shard, scored)
             columns = table.view(len(batch), _COLUMNS, width)
             best = columns.amax(1).topk(min(most, width))
             picked = columns.gather(2, best.indices[:, None, :].expand(-1, _COLUMNS, -1)).flatten(1)
@@ -125,12 +125,12 @@ class ExactSearch:
     def _multiply(self, batch: torch.Tensor, shard: torch.Tensor, out: torch.Tensor) -> None:
         stored = shard.to(self._device)
         vectors = stored[:, :-4].float() if self._vectors.store == "int8" else stored.float()
-        if len(batch) == 1:
-            torch.mv(vectors, batch[0], out=out[0])
+        if batch.ndim == 1:
+            torch.mv(vectors, batch, out=out)
         else:
             torch.mm(batch, vectors.T, out=out)
         if self._vectors.store == "int8":
-            out *= stored[:, -4:].contiguous().view(torch.float32).T
+            out *= stored[:, -4:].contiguous().view(torch.float32).flatten()
 
     def _take(self, rows: torch.Tensor) -> torch.Tensor:
         """The vectors of rows, shape (queries, rows, dimensions)."""

@@ -44,7 +44,7 @@ class QueryBatches:
         """The model's vectors, shape (texts, dimensions), as float32; each depends on its own text alone."""
         with self._lock:
             self._model.max_seq_length = self._max_length
-            tokenised = [self._model.preprocess([text], prompt=self._prompt) for text in texts]
+            tokenised = [self._model.preprocess([text], prompt=self._prompt, task="query") for text in texts]
         return np.stack(self._shared([(self._length(features), features) for features in tokenised]))
 
     def _length(self, features: Features) -> int:
@@ -82,7 +82,7 @@ class QueryBatches:
             else value
             for name, value in padded[0].items()
         }
-        vectors: Matrix = self._model(batch)["sentence_embedding"].float().cpu().numpy()
+        vectors: Matrix = self._model(batch, task="query")["sentence_embedding"].float().cpu().numpy()
         return vectors[: len(texts)]
 
     def _padded(self, features: Features, length: int) -> Features:
@@ -100,7 +100,7 @@ class QueryBatches:
         """The sizes of batch of a length in which each row is what it is alone, whatever its place."""
         sizes = _SIZES[self._model.device.type]
         with self._lock:
-            sample = self._model.preprocess(["a"], prompt=self._prompt)
+            sample = self._model.preprocess(["a"], prompt=self._prompt, task="query")
         draw = torch.Generator().manual_seed(length)
         texts: list[Features] = []
         for number in range(sizes[0]):

@@ -1,3 +1,4 @@
+import importlib.util
 import math
 import os
 import shutil
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Dense, Router
 
 from lrat_sim.corpus.documents import passage_text
 from lrat_sim.errors import FingerprintMismatch, InputError
@@ -24,6 +26,7 @@ from lrat_sim.retrieval.nearest import ExactSearch, exact_scores
 from lrat_sim.retrieval.vectors import Vectors, pack, rows_a_shard, unpack
 from lrat_sim.text import minilm_folder
 
+WORKS = ("opera", "lighthouse", "bridge", "map", "song", "mill", "clock", "garden", "tower", "print")
 CPU = DenseSettings(device="cpu")
 QUERIES = ["Who finished the opera?", "ships and reefs", "town 2"]
 
@@ -381,13 +384,42 @@ def test_a_query_that_fails_fails_alone(monkeypatch):
             assert np.isfinite(future.result()).all()
 
 
-def test_int8_documents_are_near_the_full_ones_and_queries_the_same():
-    plain, coarse = (SentenceEncoder(str(minilm_folder()), CPU, dtype=dtype) for dtype in ("float32", "int8"))
+def test_int8_documents_are_near_the_full_ones_and_queries_the_same(capsys):
+    if not importlib.util.find_spec("nncf"):
+        pytest.skip("nncf is not installed")
+    texts = [f"The {work} of Ada Holm, {'finished late ' * (number % 9)}" for number, work in enumerate(WORKS)]
+    plain = SentenceEncoder(str(minilm_folder()), CPU)
+    coarse = SentenceEncoder(str(minilm_folder()), CPU, "int8", sample=lambda: texts)
     assert np.array_equal(plain.query("a film"), coarse.query("a film"))
-    texts = ["The opera of Ada Holm", "a lighthouse on the cape"]
-    cosines = (plain.documents(texts) * coarse.documents(texts)).sum(axis=1)
-    assert (cosines > 0.96).all()
+    found = coarse.documents(texts)
+    cosines = (plain.documents(texts) * found).sum(axis=1)
+    assert (cosines > 0.98).all()
     assert (cosines < 0.99999).all()
+    alone = np.concatenate([coarse.documents([text]) for text in texts])  # padding and batches are not traced in
+    assert ((alone * found).sum(axis=1) > 0.999).all()
+    again = SentenceEncoder(str(minilm_folder()), CPU, "int8", sample=lambda: texts)
+    assert np.array_equal(again.documents(texts), found)
+    assert not capsys.readouterr().out
+    assert sys.modules["openvino_telemetry"] is None, "what the libraries would report stays here"
+
+
+def test_a_model_with_modules_of_its_own_for_queries_and_documents(tmp_path):
+    shared = SentenceTransformer(str(minilm_folder()), device="cpu")
+    routes = {"query_modules": [Dense(384, 8)], "document_modules": [Dense(384, 8)]}
+    model = SentenceTransformer(modules=[*shared, Router.for_query_document(**routes)], device="cpu")
+    model.save(str(tmp_path / "asymmetric"))
+    encoder, texts = SentenceEncoder(str(tmp_path / "asymmetric"), CPU), ["The opera of Ada Holm", "a cape"]
+    for ours, theirs in ((encoder.queries, model.encode_query), (encoder.documents, model.encode_document)):
+        np.testing.assert_allclose(ours(texts), theirs(texts, normalize_embeddings=True), atol=1e-5)
+    assert not np.allclose(encoder.queries(texts), encoder.documents(texts), atol=0.01)
+
+
+def test_int8_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    coarse = SentenceEncoder(str(minilm_folder()), CPU, "int8")
+    with pytest.raises(InputError, match=r"install lrat-sim\[int8\]"):
+        coarse.documents(["a film"])
 
 
 def test_attention_is_chosen_and_flash_needs_half_precision():
