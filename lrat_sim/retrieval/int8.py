@@ -69,10 +69,9 @@ class _Forward(torch.nn.Module):
         self.model, self.names = model, names
 
     def forward(self, *features: torch.Tensor) -> torch.Tensor:
-        encoded: torch.Tensor = self.model(dict(zip(self.names, features, strict=True)), task="document")[
-            "sentence_embedding"
-        ]
-        return encoded
+        encoded = self.model(dict(zip(self.names, features, strict=True)), task="document")
+        vectors: torch.Tensor = encoded["sentence_embedding"]
+        return vectors
 
 
 def sample_of(corpus: Corpus) -> list[str]:

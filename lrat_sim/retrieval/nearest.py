@@ -88,7 +88,7 @@ class ExactSearch:
             table = batch.new_empty((len(batch), _COLUMNS * width))
             table[:, size:] = -torch.inf
             asked, out = (batch[0], table[0]) if len(batch) == 1 else (batch, table)
-            for shard, scored in zip(shards, out[..., :size].split(lengths, dim=-1), strict=True):
+            for shard, scored in zip(shards, torch.split_with_sizes(out[..., :size], lengths, dim=-1), strict=True):
                 self._multiply(asked, shard, scored)
             columns = table.view(len(batch), _COLUMNS, width)
             best = columns.amax(1).topk(min(most, width))
