@@ -5,11 +5,11 @@ that is written and found is equal.
     python benchmarks/cluster_table.py --documents 1000 --tasks 20 --latency 0.2 --queries 20
 
 A generated world is encoded with MiniLM; tasks are run with a scripted model on loopback that answers after a while;
-runs of the simulated agent, repeated under other ids, are mined; and queries are searched in the vectors.  Each row is a process of its
-own, and its seconds begin when the cluster is there; that of a rollout, an encoding or a mining includes the start of
-the workers.  Memory is the largest sum of the proportional set sizes of that process and the workers, without Ray's
-own.  The three nodes are Ray's on this machine (``ray.cluster_utils``), so what they show is that the work is done
-right, and what it costs to hand it out.
+runs of the simulated agent, repeated under other ids, are mined; and queries are searched in the vectors.  Each row is
+a process of its own, and its seconds begin when the cluster is there; they include the start of the workers.  Memory is
+the largest sum of the proportional set sizes of that process and the workers, without Ray's own.  The three nodes are
+Ray's on this machine (``ray.cluster_utils``), so what they show is that the work is done right, and what it costs to
+hand it out.
 """
 
 from __future__ import annotations
