@@ -127,8 +127,8 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         first = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise InputError(
-            f"the Ray cluster {address!r} cannot be reached ({first[0][:300]}); start it with `ray start --head`, or "
-            "use --cluster local."
+            f"the Ray cluster {address!r} cannot be reached ({first[0][:300]}); start it with `ray start --head`, "
+            "give the same RAY_AUTH_TOKEN here as there, or use --cluster local."
         ) from error
 
 

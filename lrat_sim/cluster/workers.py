@@ -205,7 +205,8 @@ class Workers(Generic[T, U]):
         while True:
             await asyncio.sleep(_PATIENCE)
             if not any(known.ready and not known.lost for known in self._handles):
-                console.print("waiting for the cluster: it has no free processor or GPU for a worker", markup=False)
+                said = "waiting for the cluster: no worker has begun yet, perhaps for want of a free processor or GPU"
+                console.print(said, markup=False, soft_wrap=True)
 
     def _is_loss(self, error: Exception) -> bool:
         """Whether the worker or its machine is gone or cannot be reached; else the work itself failed."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 from msgspec import structs
@@ -20,7 +20,7 @@ from msgspec import structs
 from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.cluster import Cluster, Workers
-from lrat_sim.cluster.connection import import_ray
+from lrat_sim.cluster.connection import NAMESPACE, import_ray
 from lrat_sim.models.budget import Budget
 from lrat_sim.models.cache import CallCache
 from lrat_sim.models.call import is_own
@@ -174,10 +174,11 @@ class RunWorker:
         seed: int,
         options: CallOptions,
         limits: tuple[float | None, float | None, float | None],
-        governor: Any,
+        governor: str,
     ):
         cost, seconds, left = limits
-        self._agent, self._retriever, self._seed, self._governor = agent, retriever, seed, governor
+        self._agent, self._retriever, self._seed = agent, retriever, seed
+        self._governor = import_ray().get_actor(governor, namespace=NAMESPACE)
         self._budget = SharedBudget(cost=cost, seconds=left if left is None else max(left, 1e-3))
         self._budget.seconds = seconds  # as it was given, for the message
         self._runs: RunLimiter | None = None
@@ -248,14 +249,15 @@ def spread_runs(
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=True
     )
+    name = f"governor-{uuid4().hex}"  # by which workers find it: a handle of Ray's client is of use to nobody else
     governor = (
         ray.remote(Governor)
-        .options(num_cpus=0, scheduling_strategy=here)
+        .options(name=name, namespace=NAMESPACE, num_cpus=0, scheduling_strategy=here)
         .remote(budget.spent, options.concurrency, options.adaptive, count)
     )
     left = None if budget.ends is None else budget.ends - time.monotonic()
     options = structs.replace(options, max_cost=budget.cost)
-    opened = partial(RunWorker, agent, retriever, seed, options, (budget.cost, budget.seconds, left), governor)
+    opened = partial(RunWorker, agent, retriever, seed, options, (budget.cost, budget.seconds, left), name)
     workers: Workers[tuple[int, Task, int], tuple[bytes, int, int]] = cluster.workers(
         opened, most=count, at_once=-(-wanted // count)
     )

@@ -29,9 +29,9 @@ def train_on(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    work = partial(
-        _train, ray.put([*map(encode, pairs)]), corpus, base_model, settings, folder.absolute(), kind, os.getcwd()
-    )
+    # packed by itself: it is opened after a process has come to this folder, from which paths may be relative
+    packed = ray.cloudpickle.dumps((corpus, base_model, settings, folder.absolute(), kind))
+    work = partial(_train, ray.put([*map(encode, pairs)]), packed, os.getcwd())
     trainer = TorchTrainer(
         lambda: work(),
         scaling_config=ScalingConfig(num_workers=processes, use_gpu=cluster.gpus > 0),
@@ -49,15 +49,14 @@ def train_on(
     return folder
 
 
-def _train(
-    pairs: Any, corpus: Corpus, base_model: str | Path, settings: TrainingSettings, folder: Path, kind: Any, cwd: str
-) -> None:
+def _train(pairs: Any, packed: bytes, cwd: str) -> None:
     """One of the processes."""
     import ray
 
     from lrat_sim.training.trainer import train
 
     os.chdir(cwd)
+    corpus, base_model, settings, folder, kind = ray.cloudpickle.loads(packed)
     train((decode(pair, Pair) for pair in ray.get(pairs)), corpus, base_model, settings, folder, kind=kind)
 
 

@@ -4,6 +4,7 @@ import os
 import platform
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import provider
@@ -188,9 +189,10 @@ def test_what_cannot_be_sent_is_refused(three_nodes):
         cluster.workers(lambda: lock.acquire)
 
 
-def test_training_by_ray_train_is_that_of_one_process(three_nodes, small_world, one_layer, tmp_path):
+def test_training_by_ray_train_is_that_of_one_process(three_nodes, small_world, one_layer, tmp_path, monkeypatch):
     from safetensors.numpy import load_file
 
+    from lrat_sim.corpus.documents import Corpus
     from lrat_sim.training.settings import TrainingSettings
     from lrat_sim.training.trainer import train
 
@@ -205,7 +207,9 @@ def test_training_by_ray_train_is_that_of_one_process(three_nodes, small_world, 
     settings = TrainingSettings(**how, max_document_length=24, precision="fp32")
     train(pairs, small_world.corpus, one_layer, settings, tmp_path / "one")
     with connected(ClusterSettings(cluster="auto", workers=2)):
-        train(pairs, small_world.corpus, one_layer, settings, tmp_path / "two")
+        # by a relative path, as on the command line
+        monkeypatch.chdir(small_world.corpus.folder.parent)
+        train(pairs, Corpus.open(Path(small_world.corpus.folder.name)), one_layer, settings, tmp_path / "two")
         # resumed where it is whole
         train(pairs, small_world.corpus, one_layer, settings, tmp_path / "two")
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
