@@ -68,8 +68,11 @@ class ExactSearch:
             error += 2.0**-7  # torch may round the factors first (tf32, bf16)
         bound = torch.from_numpy(2 * error * lengths * self._vectors.longest).to(self._device)
         floor = scores[:, k - 1].double() - bound
+        near = scores.double() >= floor[:, None]
+        some = near.any(0)  # most of the spare ones are far from the last
+        rows, near = rows[:, some], near[:, some]
         exact = fixed_point(self._take(rows), batch, self._vectors.longest)
-        columns = (rows, exact, scores.double() >= floor[:, None], lost.double() >= floor)
+        columns = (rows, exact, near, lost.double() >= floor)
         kept_rows, kept_scores, keep, again = (column.cpu().numpy() for column in columns)
         found = [(kept_rows[query][keep[query]], kept_scores[query][keep[query]]) for query in range(len(queries))]
         for query in np.flatnonzero(again):  # more rows lie so close together than were kept

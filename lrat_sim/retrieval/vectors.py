@@ -211,9 +211,14 @@ class Vectors:
         self.dimensions: int = self.shards[0].shape[1] - (4 if store == "int8" else 0)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Matrix:
-        """Some rows, at least one, shape (len(rows), dimensions)."""
-        places = zip(*(part.tolist() for part in divmod(rows, self.shard_rows)), strict=True)
-        return unpack(np.stack([self.shards[number][row] for number, row in places]))
+        """Some rows, shape (len(rows), dimensions)."""
+        stored = np.empty((len(rows), self.shards[0].shape[1]), self.store)
+        shard_of = rows // self.shard_rows
+        order = np.argsort(shard_of, kind="stable")
+        numbers, starts = np.unique(shard_of[order], return_index=True)
+        for number, places in zip(numbers, np.split(order, starts[1:]), strict=True):
+            stored[places] = self.shards[number][rows[places] - number * self.shard_rows]
+        return unpack(stored)
 
 
 def _shard(folder: Path, number: int) -> Path:

@@ -384,6 +384,7 @@ def test_a_query_that_fails_fails_alone(monkeypatch):
             assert np.isfinite(future.result()).all()
 
 
+@pytest.mark.slow
 def test_int8_documents_are_near_the_full_ones_and_queries_the_same(capsys):
     if not importlib.util.find_spec("nncf"):
         pytest.skip("nncf is not installed")
