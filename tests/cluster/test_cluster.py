@@ -10,6 +10,7 @@ import numpy as np
 import provider
 import pytest
 import scripted
+from run_folder import content
 
 from lrat_sim.agent.profile import AgentSettings, load_agent
 from lrat_sim.artifact import read_records
@@ -20,10 +21,9 @@ from lrat_sim.grading.run import grade_run
 from lrat_sim.mining import run as mining
 from lrat_sim.mining.recipe import load_recipe
 from lrat_sim.models.call import Retries
-from lrat_sim.records import Grade, Pair, Provenance, Task, canonical
+from lrat_sim.records import Grade, Pair, Provenance, Task
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.rollout.calls import CallOptions
-from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.rollout.run import rollout
 
 pytestmark = pytest.mark.slow
@@ -64,10 +64,6 @@ class NodeKiller:
         if self.killed:
             self.nodes.add_node(num_cpus=1, object_store_memory=100 << 20)
             self.nodes.wait_for_nodes()
-
-
-def content(run):
-    return sorted(canonical(trajectory) for trajectory in read_trajectories(run))
 
 
 def files(folder):

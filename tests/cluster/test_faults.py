@@ -12,6 +12,7 @@ import provider
 import psutil
 import pytest
 import scripted
+from run_folder import content, lines
 
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import write_records, write_text
@@ -19,7 +20,7 @@ from lrat_sim.catalog import dump_yaml
 from lrat_sim.cluster import connected
 from lrat_sim.corpus import prepare
 from lrat_sim.models.call import Retries
-from lrat_sim.records import Task, canonical
+from lrat_sim.records import Task
 from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.rollout.index import read_trajectories
 from lrat_sim.rollout.run import rollout
@@ -27,15 +28,6 @@ from lrat_sim.rollout.run import rollout
 pytestmark = pytest.mark.slow
 
 TASKS = 60
-
-
-def lines(run):
-    path = run / "trajectories.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def content(run):
-    return sorted(canonical(trajectory) for trajectory in read_trajectories(run))
 
 
 def wait_until(holds, seconds=120):

@@ -2,21 +2,18 @@
 
 import msgspec
 import pytest
+from run_folder import content
 
 import lrat_sim as ls
 from lrat_sim.artifact import read_records
 from lrat_sim.errors import FingerprintMismatch, InputError
 from lrat_sim.formats.shards import join_shards
 from lrat_sim.grading.run import GRADES, VERDICTS
-from lrat_sim.records import Grade, Verdict, canonical
+from lrat_sim.records import Grade, Verdict
 from lrat_sim.retrieval import open_retriever
 from lrat_sim.retrieval.index import ShardBuilt, building_shard
-from lrat_sim.rollout.index import asked_tasks, index_grades, read_trajectories
+from lrat_sim.rollout.index import asked_tasks, index_grades
 from lrat_sim.work import Shard
-
-
-def content(run):
-    return sorted(canonical(trajectory) for trajectory in read_trajectories(run))
 
 
 def judged(run):

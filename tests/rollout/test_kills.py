@@ -8,10 +8,11 @@ import time
 
 import pytest
 from pyarrow import parquet
+from run_folder import content, lines
 
 from lrat_sim.artifact import Store
 from lrat_sim.errors import InputError
-from lrat_sim.records import Trajectory, canonical
+from lrat_sim.records import Trajectory
 from lrat_sim.rollout.index import read_trajectories
 
 
@@ -33,21 +34,12 @@ def start(rollout_process):
         process.stderr.close()
 
 
-def lines(folder):
-    path = folder / "trajectories.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
 def wait_for(process, folder, count):
     deadline = time.monotonic() + 600
     while lines(folder) < count and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     assert process.poll() is None, "it ended before it could be stopped"
     assert lines(folder) >= count, "it stands still"
-
-
-def content(folder):
-    return sorted(canonical(trajectory) for trajectory in read_trajectories(folder))
 
 
 def finished(folder):

@@ -11,13 +11,14 @@ import yaml
 from litellm.llms.custom_llm import CustomLLMError
 from pyarrow import parquet
 from rich.console import Console
+from run_folder import content
 
 from lrat_sim import keys, progress
 from lrat_sim.agent.profile import AgentSettings, Limits
 from lrat_sim.errors import FingerprintMismatch, InputError
 from lrat_sim.models.call import Retries
 from lrat_sim.models.client import Client
-from lrat_sim.records import Grade, Hop, Plan, Task, canonical
+from lrat_sim.records import Grade, Hop, Plan, Task
 from lrat_sim.rollout.index import Row, read_trajectories
 from lrat_sim.rollout.summary import Tally, board
 
@@ -40,10 +41,6 @@ def agent(scripted):
 
     scripted.provide(answer)
     return AgentSettings(model="scripted/x", name="a", retries=Retries(attempts=1))
-
-
-def content(folder):
-    return sorted(canonical(trajectory) for trajectory in read_trajectories(folder))
 
 
 def test_a_run_folder_holds_settings_trajectories_and_index(rollout, agent, scripted, tmp_path):
