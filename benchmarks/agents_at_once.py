@@ -26,7 +26,7 @@ from lrat_sim.records import Task
 from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.rollout.run import rollout
 
-LATENCY, TURNS, TASKS_A_PLACE = 2.0, 6, 3
+LATENCY, TURNS, TASKS_A_PLACE = 2.0, 6, 10
 
 
 def memory() -> float:

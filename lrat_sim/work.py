@@ -64,6 +64,8 @@ async def bounded_map(
         raise InputError(f"concurrency is {concurrency}; give 1 or more.")
     source = iter(items)
     running: dict[asyncio.Task[U], T] = {}
+    # asyncio.wait would look at all that is running for each that is done
+    finished: asyncio.Queue[asyncio.Task[U]] = asyncio.Queue()
 
     def refill() -> None:
         while len(running) < concurrency:
@@ -71,12 +73,14 @@ async def bounded_map(
                 item = next(source)
             except StopIteration:
                 return
-            running[asyncio.ensure_future(worker(item))] = item
+            task = asyncio.ensure_future(worker(item))
+            task.add_done_callback(finished.put_nowait)
+            running[task] = item
 
     try:
         refill()
         while running:
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            done = [await finished.get(), *(finished.get_nowait() for _ in range(finished.qsize()))]
             # what is ready is handed out before a defect of a neighbour ends the map
             for task in sorted(done, key=_failed):
                 item = running.pop(task)

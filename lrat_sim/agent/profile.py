@@ -180,13 +180,16 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         """All of it as plain JSON, with the tokenizer's name and the ``fingerprint``: enough to rebuild it."""
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
         described["tokenizer"] = TOKENIZER
-        for field in msgspec.structs.fields(self):
-            if field.name in NEWER and described[field.name] == field.default:
-                del described[field.name]
+        for name, default in _DEFAULTS.items():
+            if described[name] == default:
+                del described[name]
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
         shown = {"tools": [tool.describe() for tool in self.own_tools()], "wording": self.tool_protocol.wording()}
         shown["harmless"] = ESCAPE_RULES
         return {**described, "fingerprint": fingerprint({**decisive, **shown})}
+
+
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(AgentSettings) if field.name in NEWER}
 
 
 class AgentSetting(Settings, frozen=True, kw_only=True):

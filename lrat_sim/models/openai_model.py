@@ -79,7 +79,8 @@ async def post(base_url: str, key: str, path: str, body: dict[str, Any], timeout
     content = msgspec.json.encode({**body, **more})
     try:
         client = openai_client(base_url, key)
-        response = await client.post(path, cast_to=httpx.Response, content=content, options=options)
+        url = f"{client.base_url}{path.lstrip('/')}"  # whole, since openai takes longer to put one together
+        response = await client.post(url, cast_to=httpx.Response, content=content, options=options)
     except APIConnectionError as error:  # which only says "Connection error."
         cause = error.__cause__ or error
         raise ConnectionError(f"{type(cause).__name__}: {cause}") from error

@@ -33,7 +33,7 @@ from lrat_sim.retrieval.index import ensure_index, reading_index
 from lrat_sim.retrieval.registry import takes_settings
 from lrat_sim.settings import NotNegative, Settings, Share
 
-SHARD_ROWS = 1 << 17
+SHARD_ROWS = 1 << 16
 
 _COLUMNS = 128  # parts of the corpus whose best scores give the bound below which no document is among the best
 
@@ -168,10 +168,8 @@ def _build(folder: Path, corpus: Corpus, settings: Bm25Settings, progress: Progr
     ends = np.concatenate([[0], np.cumsum(held)])
     np.save(folder / "starts.npy", ends)
     size = max(1, int(ends[-1]))  # an empty file cannot be mapped
-    rows, values = (
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (size,))
-        for name, dtype in (("rows", np.int64), ("values", np.float32))
-    )
+    for name, dtype in (("rows", np.int64), ("values", np.float32)):
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (size,)).flush()
     place = ends[:-1].copy()  # where the next document of each word goes
     for shard, start in enumerate(starts):
         parts = [folder / f"{name}-{shard:05}.npy" for name in ("postings", "counts")]
@@ -180,12 +178,12 @@ def _build(folder: Path, corpus: Corpus, settings: Bm25Settings, progress: Progr
         damping = settings.k1 * (1 - settings.b + settings.b * lengths[shard][row] / mean_length)
         own = np.pad(holding[shard], (0, len(place) - len(holding[shard])))
         there = np.repeat(place - np.cumsum(own) + own, own) + np.arange(len(word))
+        # mapped anew, since pages that were written count as memory of this process as long as they are mapped
+        rows, values = (np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("rows", "values"))
         rows[there], values[there] = row + start, rarity[word] * counts / (counts + damping)
         place += own
         for path in parts:
             path.unlink()
-    for mapped in (rows, values):
-        mapped.flush()
 
 
 def _count(
@@ -194,6 +192,7 @@ def _count(
     """One shard's postings (word in the upper, row in the shard in the lower half; sorted), counts and lengths."""
     words, lengths = array("i"), array("i")
     stop = min(start + SHARD_ROWS, len(corpus))
+    corpus = Corpus.open(corpus.folder)  # mapped anew, as what is written is
     for row, document in enumerate(corpus.slice(start, stop), start=start + 1):
         numbers = [vocabulary.setdefault(word, len(vocabulary)) for word in tokenize(passage_text(document))]
         words.extend(numbers)

@@ -57,7 +57,7 @@ class QueryBatches:
         ):
             return 0
         tokens: int = features["input_ids"].shape[1]
-        step = 1 << (max(tokens, 32).bit_length() - 3)  # an eighth of the length at most is padding, or 8 tokens
+        step = 1 << (max(tokens, 64).bit_length() - 3)  # an eighth of the length at most is padding, or 16 tokens
         return max(tokens, min(-(-tokens // step) * step, self._max_length))
 
     @torch.inference_mode()
@@ -68,7 +68,8 @@ class QueryBatches:
         done: list[Matrix] = []
         while len(done) < len(texts):
             left = texts[len(done) :]
-            size = next((size for size in sizes if size <= len(left)), sizes[-1])
+            # at most a quarter of a batch is filled up, since several small ones would take longer
+            size = next((size for size in sizes if 3 * size <= 4 * len(left)), sizes[-1])
             done.extend(self._forward(left[:size], length, size))
         return done
 

@@ -65,7 +65,8 @@ class _Known(NamedTuple):
 
     taken: int
     wanted: int
-    granted: int  # calls that it may have in flight, or still has
+    allowed: int  # calls in flight, by the last answer to it
+    held: int  # what others cannot have: it may go on with the answer before until it has read the last
     heard: float  # when it last reported
 
 
@@ -78,7 +79,7 @@ class Governor:
         self._version = 0
         # those that have not come yet keep their share
         later = time.monotonic() + _EXPECTED
-        self._known = {f"expected-{number}": _Known(0, concurrency, 0, later) for number in range(workers)}
+        self._known = {f"expected-{number}": _Known(0, concurrency, 0, 0, later) for number in range(workers)}
 
     def total(self) -> float:
         """US dollars spent by all."""
@@ -100,9 +101,10 @@ class Governor:
             self._version += 1
         wanted = {name: known.wanted for name, known in self._known.items()} | {report.worker: report.wanted}
         share = fair_shares(limiter.limit, wanted)[report.worker]
-        # what another has is taken from it by its own next report, and only then given away
-        calls = max(0, min(share, limiter.limit - sum(known.granted for known in others)))
-        self._known[report.worker] = _Known(report.taken, report.wanted, max(calls, report.taken), now)
+        calls = max(0, min(share, limiter.limit - sum(known.held for known in others)))
+        before = self._known[report.worker].allowed if report.worker in self._known else 0
+        held = max(calls, report.taken, before)
+        self._known[report.worker] = _Known(report.taken, report.wanted, calls, held, now)
         return Allowance(self.spent, calls, self._version)
 
 
