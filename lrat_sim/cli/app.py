@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -58,7 +61,7 @@ def _options(
 
 def main() -> None:
     """The entry point: bad input and a full disk end with a sentence and exit code 2, work of which nothing came with a
-    sentence and 1, Ctrl-C with 130."""
+    sentence and 1, Ctrl-C and SIGTERM with 130."""
     from lrat_sim.artifact import disk_fault
     from lrat_sim.errors import InputError, LratSimError, NothingCame
     from lrat_sim.keys import mask, read_environment
@@ -73,7 +76,8 @@ def main() -> None:
                 raise InputError(f"the argument {argument!r} is not UTF-8; rename the file, or write it in UTF-8.")
         command_line.set(shlex.join(["lrat-sim", *arguments]))
         app = build(arguments[:1])
-        sys.exit(app(args=arguments or ["--help"], prog_name="lrat-sim", standalone_mode=False))
+        with _interrupted_by_sigterm():
+            sys.exit(app(args=arguments or ["--help"], prog_name="lrat-sim", standalone_mode=False))
     except LratSimError as error:
         message, code = str(error), 1 if isinstance(error, NothingCame) else 2
     except _WrongUsage as error:
@@ -94,6 +98,19 @@ def main() -> None:
         said = f"{said[: _LONGEST_SENTENCE // 2]} … {said[-_LONGEST_SENTENCE // 2 :]}"
     console.print(f"lrat-sim: {said}", soft_wrap=True)
     sys.exit(code)
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """A context in which SIGTERM, by which schedulers end a job, does what Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # signals arrive nowhere else
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 _WrongUsage: type[Exception] = typer.BadParameter.mro()[1]

@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from lrat_sim.agent.loop import run_task
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.cluster import Cluster, Workers
 from lrat_sim.cluster.connection import NAMESPACE, import_ray
+from lrat_sim.errors import InputError
 from lrat_sim.models.budget import Budget
 from lrat_sim.models.cache import CallCache
 from lrat_sim.models.call import is_own
@@ -202,6 +203,11 @@ class RunWorker:
     async def __call__(self, item: tuple[int, Task, int]) -> tuple[bytes, int, int]:
         """Runs (place, task, sample); returns the trajectory, and the calls cached and retried since the last one."""
         place, task, sample = item
+        if self._runs is not None and self._reporting.done():
+            raise InputError(
+                "the process that counts what all workers spend was lost, perhaps for want of memory; run the same "
+                "command again to resume."
+            )
         if self._runs is None:
             trajectory = await self._run(place, task, sample)
         else:
@@ -275,5 +281,6 @@ def spread_runs(
             yield run, workers.places
     finally:
         if not own:
-            budget.spent = ray.get(governor.total.remote())
+            with suppress(ray.exceptions.RayActorError):  # it was lost, which ends the runs
+                budget.spent = ray.get(governor.total.remote())
         ray.kill(governor)

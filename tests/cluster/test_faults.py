@@ -104,7 +104,7 @@ def whole(start, run, folder, *options):
     return content(run) == content(folder / "one")
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_command_that_is_ended_leaves_no_process_and_resumes(sent, start, tmp_path):
     pytest.importorskip("ray", reason="ray is not installed")
     run = tmp_path / "run"
@@ -115,7 +115,7 @@ def test_a_command_that_is_ended_leaves_no_process_and_resumes(sent, start, tmp_
     # a terminal's Ctrl-C goes to all processes of the group
     (os.killpg if sent == signal.SIGINT else os.kill)(process.pid, sent)
     code, said = ends(process)
-    if sent == signal.SIGINT:
+    if sent != signal.SIGKILL:
         assert code == 130
         assert f"stopped; finished runs are in {run}; rerun the same command to resume" in said
         assert "Traceback" not in said
@@ -123,8 +123,23 @@ def test_a_command_that_is_ended_leaves_no_process_and_resumes(sent, start, tmp_
         assert code == -sent
     wait_until_ended(rays)
     assert lines(run) < TASKS
-    cluster = ("--cluster", "local", "--workers", "2") if sent == signal.SIGINT else ()
+    cluster = () if sent == signal.SIGKILL else ("--cluster", "local", "--workers", "2")
     assert whole(start, run, tmp_path, *cluster)
+
+
+def test_a_rollout_whose_budget_is_no_longer_counted_stops_and_resumes(start, tmp_path):
+    pytest.importorskip("ray", reason="ray is not installed")
+    run = tmp_path / "run"
+    process = start(run, "--cluster", "local", "--workers", "2")
+    wait_until(lambda: lines(run) >= 5)
+    [counting] = [each for each in processes_below(process.pid) if each.name() == "ray::Governor"]
+    counting.kill()
+    code, said = ends(process)
+    assert code == 2
+    assert "the process that counts what all workers spend was lost" in said
+    assert "Traceback" not in said
+    assert lines(run) < TASKS
+    assert whole(start, run, tmp_path)
 
 
 def test_a_rollout_whose_head_is_killed_ends_and_resumes_without_it(short_lived_nodes, start, tmp_path, server):

@@ -10,9 +10,10 @@ import pytest
 from pyarrow import parquet
 from run_folder import content, lines
 
-from lrat_sim.artifact import Store
+from lrat_sim.artifact import Store, write_records, write_text
+from lrat_sim.catalog import dump_yaml
 from lrat_sim.errors import InputError
-from lrat_sim.records import Trajectory
+from lrat_sim.records import Task, Trajectory
 from lrat_sim.rollout.index import read_trajectories
 
 
@@ -21,9 +22,11 @@ def start(rollout_process):
     """Starts a rollout in a process of its own; whatever happens, none outlives the test."""
     started = []
 
-    def start(folder, url, tasks, concurrency=16):
-        command = [sys.executable, rollout_process.__file__, str(folder), url, str(tasks), str(concurrency)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    def start(folder, url, tasks, concurrency=16, command=()):
+        command = command or [rollout_process.__file__, folder, url, tasks, concurrency]
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         started.append(process)
         return process
 
@@ -91,6 +94,25 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(start, rollout_process, prov
         assert parquet.read_table(folder / "index.parquet").num_rows == done
         rollout_process.main(folder, server.url, 60, 16)
     assert lines(folder) == 60
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_is_stopped_by_ctrl_c_and_by_a_scheduler(sent, start, provider, scripted, tmp_path):
+    folder, source = tmp_path / "run", tmp_path / "set"
+    write_records(source / "corpus.jsonl", scripted.DOCUMENTS)
+    write_records(source / "test.jsonl", [Task(id=f"t{n}", question=provider.question(n)) for n in range(60)])
+    with provider.Provider(tmp_path / "requests.jsonl", latency=0.1) as server:
+        write_text(tmp_path / "agent.yaml", dump_yaml({"model": "openai/glm-4", "base_url": server.url}))
+        command = ["-m", "lrat_sim.cli", "rollout", "-t", source, "--data", tmp_path / "data", "-r", "bm25"]
+        command += ["-a", tmp_path / "agent.yaml", "--split", "test", "--concurrency", 4, "-o", folder]
+        process = start(folder, server.url, 60, command=command)
+        wait_for(process, folder, 5)
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=600)
+    assert process.returncode == 130
+    assert f"stopped; finished runs are in {folder}; rerun the same command to resume" in " ".join(said.split())
+    assert "Traceback" not in said
+    assert parquet.read_table(folder / "index.parquet").num_rows == lines(folder) < 60
 
 
 def test_two_writers_of_one_folder_are_refused(rollout_process, tmp_path):
