@@ -21,7 +21,10 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.dense import DocumentsDtype, Length, documents_dtype, model_index, with_own_options
-from lrat_sim.retrieval.encoder import (
+from lrat_sim.retrieval.faiss_index import import_faiss
+from lrat_sim.retrieval.hardware import Device, device_named
+from lrat_sim.retrieval.index import ensure_index
+from lrat_sim.retrieval.loading import (
     LONGEST,
     half_for_flash,
     loading,
@@ -29,9 +32,6 @@ from lrat_sim.retrieval.encoder import (
     prompts_used,
     weights_fingerprint,
 )
-from lrat_sim.retrieval.faiss_index import import_faiss
-from lrat_sim.retrieval.hardware import Device, device_named
-from lrat_sim.retrieval.index import ensure_index
 from lrat_sim.retrieval.maxsim import TOKENS, Candidates, ExactMaxSim, TokenVectors, exact_maxsim, faiss_maxsim
 from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.retrieval.query_text import QueryText, described_text
@@ -152,7 +152,7 @@ class MultiVectorRetriever(LocalRetriever):
 
 
 def load_multivector(model: str | Path, device: str, *, attention: str | None = None) -> MultiVectorEncoder:
-    """A multi-vector encoder, loaded as :func:`lrat_sim.retrieval.encoder.load_model` loads an encoder.
+    """A multi-vector encoder, loaded as :func:`lrat_sim.retrieval.loading.load_model` loads an encoder.
 
     Of any other encoder it gets the transformer, with a projection to 128 numbers a token drawn at random.
     """

@@ -17,7 +17,7 @@ from sentence_transformers.cross_encoder.modules import LogitScore
 from lrat_sim.artifact import fingerprint
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.retrieval.batching import SharedBatches, bucket, rows_of
-from lrat_sim.retrieval.encoder import half_for_flash, loading, weights_fingerprint
+from lrat_sim.retrieval.loading import half_for_flash, loading, weights_fingerprint
 from lrat_sim.settings import Settings
 
 _REMEMBERED_QUERIES = 4096
@@ -152,7 +152,7 @@ def load_cross_encoder(
     form: PairForm = _PLAIN,
     dtype: Dtype = "float32",
 ) -> CrossEncoder:
-    """A cross-encoder with one output, loaded as :func:`lrat_sim.retrieval.encoder.load_model` loads an encoder.
+    """A cross-encoder with one output, loaded as :func:`lrat_sim.retrieval.loading.load_model` loads an encoder.
 
     A language model (``...ForCausalLM``) is one by the logits of the tokens that ``form`` names.
     """

@@ -24,7 +24,10 @@ from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.dense import DocumentsDtype, Length, documents_dtype, model_index, with_own_options
-from lrat_sim.retrieval.encoder import (
+from lrat_sim.retrieval.hardware import Device, device_named
+from lrat_sim.retrieval.index import ensure_index
+from lrat_sim.retrieval.inverted import TERMS, InvertedIndex, invert
+from lrat_sim.retrieval.loading import (
     LONGEST,
     half_for_flash,
     loading,
@@ -32,9 +35,6 @@ from lrat_sim.retrieval.encoder import (
     prompts_used,
     weights_fingerprint,
 )
-from lrat_sim.retrieval.hardware import Device, device_named
-from lrat_sim.retrieval.index import ensure_index
-from lrat_sim.retrieval.inverted import TERMS, InvertedIndex, invert
 from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.retrieval.query_text import QueryText, described_text
 from lrat_sim.retrieval.registry import takes_settings
@@ -151,7 +151,7 @@ class SparseRetriever(LocalRetriever):
 
 
 def load_sparse(model: str | Path, device: str, *, attention: str | None = None) -> SparseEncoder:
-    """A sparse encoder, loaded as :func:`lrat_sim.retrieval.encoder.load_model` loads an encoder.
+    """A sparse encoder, loaded as :func:`lrat_sim.retrieval.loading.load_model` loads an encoder.
 
     A plain masked language model is read as SPLADE; a model that would need new, random parts is refused.
     """

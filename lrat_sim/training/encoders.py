@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from lrat_sim.corpus.documents import passage_text
 from lrat_sim.errors import InputError
-from lrat_sim.retrieval.encoder import DOCUMENT_PROMPTS, QUERY_PROMPTS, load_model, prompt_of
 from lrat_sim.retrieval.hardware import best_device
+from lrat_sim.retrieval.loading import DOCUMENT_PROMPTS, QUERY_PROMPTS, load_model, prompt_of
 from lrat_sim.retrieval.multivector import load_multivector, set_lengths
 from lrat_sim.retrieval.sparse import load_sparse
 from lrat_sim.training.data import BUCKET, Batch, Example, Features, PairDataset, buckets, columns_of

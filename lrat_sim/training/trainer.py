@@ -22,8 +22,8 @@ from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback, console
 from lrat_sim.records import Pair
-from lrat_sim.retrieval.encoder import quiet
 from lrat_sim.retrieval.hardware import best_device
+from lrat_sim.retrieval.loading import quiet
 from lrat_sim.retrieval.pair_scorer import load_cross_encoder
 from lrat_sim.retrieval.query_text import PLAIN
 from lrat_sim.retrieval.registry import OWN_RECIPE, own_options

@@ -30,7 +30,8 @@ from lrat_sim import catalog
 from lrat_sim.errors import InputError, UnknownName
 from lrat_sim.retrieval import known_retrievers, open_retriever
 from lrat_sim.retrieval.dense import DenseSettings
-from lrat_sim.retrieval.encoder import SentenceEncoder, load_model
+from lrat_sim.retrieval.encoder import SentenceEncoder
+from lrat_sim.retrieval.loading import load_model
 from lrat_sim.retrieval.query_text import Asked, EarlierSearch, text_of
 from lrat_sim.retrieval.registry import RetrieverRecipe, parse_spec
 

@@ -11,7 +11,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
 
 from lrat_sim.errors import InputError
-from lrat_sim.retrieval.encoder import load_model
+from lrat_sim.retrieval.loading import load_model
 from lrat_sim.retrieval.pair_scorer import load_cross_encoder
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.folder import base_fingerprint, base_licence, base_name

@@ -21,7 +21,7 @@ from lrat_sim import catalog
 from lrat_sim.corpus import prepare
 from lrat_sim.errors import FingerprintMismatch, InputError
 from lrat_sim.retrieval import open_retriever
-from lrat_sim.retrieval.encoder import load_model
+from lrat_sim.retrieval.loading import load_model
 from lrat_sim.retrieval.query_text import text_of
 from lrat_sim.text import minilm_folder
 from lrat_sim.training.data import PairDataset
