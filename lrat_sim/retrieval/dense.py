@@ -27,6 +27,7 @@ from lrat_sim.retrieval.nearest import ExactSearch, Search, SpreadSearch
 from lrat_sim.retrieval.prebuilt import prebuilt_identity, prebuilt_vectors
 from lrat_sim.retrieval.query_text import PLAIN, QueryText, described_text
 from lrat_sim.retrieval.registry import is_recipe, own_options, takes_settings, trained_text
+from lrat_sim.retrieval.shards import rows_a_shard
 from lrat_sim.retrieval.vectors import (
     Dtype,
     Encoder,
@@ -34,7 +35,6 @@ from lrat_sim.retrieval.vectors import (
     Vectors,
     VectorSettings,
     encode_corpus,
-    rows_a_shard,
     write_shards,
 )
 from lrat_sim.settings import Settings

@@ -36,8 +36,8 @@ from lrat_sim.retrieval.maxsim import TOKENS, Candidates, ExactMaxSim, TokenVect
 from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.retrieval.query_text import QueryText, described_text
 from lrat_sim.retrieval.registry import takes_settings
-from lrat_sim.retrieval.shards import Row, encode_shards
-from lrat_sim.retrieval.vectors import Dtype, Matrix, rows_a_shard
+from lrat_sim.retrieval.shards import Row, encode_shards, rows_a_shard
+from lrat_sim.retrieval.vectors import Dtype, Matrix
 from lrat_sim.settings import Settings, Whole
 
 _REMEMBERED_QUERIES = 512  # of a few hundred vectors each
@@ -71,6 +71,7 @@ class TokenEncoder:
     """A MultiVectorEncoder: documents in batches, in bf16 if asked to, queries one by one in fp32."""
 
     def __init__(self, model: str, settings: MultiVectorSettings, dtype: Dtype = "float32"):
+        self._made_from = model, settings, dtype
         self.device, self.dtype, self.stored = device_named(settings.device), dtype, settings.stored
         self._model = load_multivector(model, self.device)
         self._lengths = set_lengths(self._model, model, settings.max_query_length, settings.max_length)
@@ -78,6 +79,10 @@ class TokenEncoder:
         self._pool_factor = settings.pool_factor
         self._pooling = HierarchicalTokenPooling(pool_factor=self._pool_factor) if self._pool_factor > 1 else None
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text
+
+    def __reduce__(self) -> tuple[type[TokenEncoder], tuple[Any, ...]]:
+        """Another process loads the model again."""
+        return TokenEncoder, self._made_from
 
     def identity(self) -> dict[str, Any]:
         """All that decides the vectors, as plain JSON."""
@@ -203,7 +208,7 @@ def open_multivector(
     identity = {**encoder.identity(), "corpus": corpus.fingerprint}
     stored = {**identity, "shard_rows": rows}
     ensure_index(
-        folder, stored, lambda folder: encode_shards(folder, corpus, TOKENS, encoder.documents, rows, progress)
+        folder, stored, lambda folder: encode_shards(folder, corpus, TOKENS, encoder, rows, progress), in_shards=True
     )
     vectors = TokenVectors(folder, len(corpus), rows)
     description = {"kind": "multivector", "model": name, **identity, "index": settings.index}

@@ -25,7 +25,7 @@ from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
 from lrat_sim.retrieval.dense import DocumentsDtype, Length, documents_dtype, model_index, with_own_options
 from lrat_sim.retrieval.hardware import Device, device_named
-from lrat_sim.retrieval.index import ensure_index
+from lrat_sim.retrieval.index import ensure_index, shard_of_index
 from lrat_sim.retrieval.inverted import TERMS, InvertedIndex, invert
 from lrat_sim.retrieval.loading import (
     LONGEST,
@@ -38,8 +38,8 @@ from lrat_sim.retrieval.loading import (
 from lrat_sim.retrieval.model_kind import model_kind
 from lrat_sim.retrieval.query_text import QueryText, described_text
 from lrat_sim.retrieval.registry import takes_settings
-from lrat_sim.retrieval.shards import Row, encode_shards
-from lrat_sim.retrieval.vectors import Dtype, rows_a_shard
+from lrat_sim.retrieval.shards import Row, encode_shards, rows_a_shard
+from lrat_sim.retrieval.vectors import Dtype
 from lrat_sim.settings import Settings, Whole
 
 _REMEMBERED_QUERIES = 4096
@@ -66,6 +66,7 @@ class TermEncoder:
     """A SparseEncoder: documents in batches, in bf16 if asked to, queries one by one in fp32."""
 
     def __init__(self, model: str, settings: SparseSettings, dtype: Dtype = "float32"):
+        self._made_from = model, settings, dtype
         self.device, self.dtype, self._settings = device_named(settings.device), dtype, settings
         self._model = load_sparse(model, self.device)
         own_length = min(self._model.max_seq_length or LONGEST, LONGEST)
@@ -79,6 +80,10 @@ class TermEncoder:
         self._query_prompt, self._document_prompt = prompts_used(model, self._model, settings)
         self._lock = threading.Lock()  # a tokenizer keeps state while it works; torch uses all cores for one text
         self.vocabulary = int(self._encode("query", ["a trial"], 1).shape[1])
+
+    def __reduce__(self) -> tuple[type[TermEncoder], tuple[Any, ...]]:
+        """Another process loads the model again."""
+        return TermEncoder, self._made_from
 
     def identity(self) -> dict[str, Any]:
         """All that decides the weights of terms, as plain JSON."""
@@ -180,9 +185,10 @@ def open_sparse(
 
     def build(folder: Path) -> None:
         shards = ensure_folder(folder / "shards")
-        encode_shards(shards, corpus, TERMS, encoder.documents, rows, progress)
-        invert(folder, shards, corpus, rows, encoder.vocabulary)
+        encode_shards(shards, corpus, TERMS, encoder, rows, progress)
+        if shard_of_index() is None:
+            invert(folder, shards, corpus, rows, encoder.vocabulary)
 
-    ensure_index(folder, {**identity, "shard_rows": rows}, build)
+    ensure_index(folder, {**identity, "shard_rows": rows}, build, in_shards=True)
     description = {"kind": "sparse", "model": name, **identity, **described_text(settings.query_text)}
     return SparseRetriever(corpus, InvertedIndex(folder, len(corpus)), encoder, description)

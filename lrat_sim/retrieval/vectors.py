@@ -6,10 +6,8 @@ stored is what a search compares, exactly; how far it is from what the encoder g
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -17,21 +15,19 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from lrat_sim.artifact import check_fingerprint, replacing
-from lrat_sim.cluster import current
-from lrat_sim.corpus.documents import Corpus, passage_text
+from lrat_sim.artifact import replacing
+from lrat_sim.corpus.documents import Corpus
 from lrat_sim.errors import InputError
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.index import damaged, reading_index, shard_of_index
+from lrat_sim.retrieval.shards import Rows, encode_missing
 from lrat_sim.settings import Settings, Whole
 
 Matrix = npt.NDArray[np.float32]
 Dtype = Literal["float32", "bfloat16", "int8"]
 Store = Literal["float32", "float16", "int8"]
 
-_MOST_SHARDS = 512  # each memory-mapped file holds a descriptor, and a process commonly has 1,024
 _LONGEST = "longest.npy"
-_BLOCK = 512  # texts between two reports of progress; sorted by length, so that a batch holds similar ones
 
 
 class VectorSettings(Settings, frozen=True, kw_only=True):
@@ -67,14 +63,6 @@ class Encoder(Protocol):
     def queries(self, texts: list[str]) -> Matrix:
         """The vectors of queries, shape (texts, dimensions); each depends on its own text alone."""
 
-
-def rows_a_shard(documents: int, wanted: int) -> int:
-    """The rows of each shard but the last: as wanted, or more where there would be too many files."""
-    return max(wanted, -(-documents // _MOST_SHARDS))
-
-
-Rows = tuple[int, int]
-"""A range of rows of the corpus: the first, and the one after the last."""
 
 VectorsOf = Callable[[list[Rows]], Iterable[tuple[Rows, Matrix]]]
 """Gives the vectors of ranges of rows, in any order."""
@@ -138,21 +126,16 @@ def encode_corpus(
     there is one and the encoder can be opened on them."""
 
     def encoded(missing: list[Rows]) -> Iterator[tuple[Rows, Matrix]]:
-        cluster = current()
-        if cluster is None or not missing or type(encoder).__reduce__ is object.__reduce__:
-            yield from ((rows, _encode_rows(corpus, encoder, rows, progress)) for rows in missing)
-            return
-        opened = partial(_open_encoder, corpus, encoder, encoder.identity())
-        with cluster.workers(opened, most=len(missing), gpu=True) as workers:
-            yield from workers.map(missing)
+        return encode_missing(corpus, encoder, missing, _stacked, progress)
 
     write_shards(folder, corpus, encoded, shard_rows, store, progress)
 
 
-def _open_encoder(corpus: Corpus, encoder: Encoder, identity: dict[str, Any]) -> Callable[[Rows], Matrix]:
-    remedy = "let all machines have the same model files and packages"
-    check_fingerprint(f"the encoder on {platform.node()}", identity, encoder.identity(), remedy)
-    return lambda rows: _encode_rows(corpus, encoder, rows, None)
+def _stacked(vectors: list[Matrix]) -> Matrix:
+    shapes = {vector.shape for vector in vectors}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 1:
+        raise InputError(f"the encoder gave vectors of shapes {sorted(shapes)}; use another model.")
+    return np.stack(vectors)
 
 
 def pack(vectors: Matrix, store: Store) -> npt.NDArray[Any]:
@@ -169,26 +152,6 @@ def unpack(stored: npt.NDArray[Any]) -> Matrix:
         return stored.astype(np.float32)
     scales = np.ascontiguousarray(stored[:, -4:]).view(np.float32)
     vectors: Matrix = stored[:, :-4] * scales
-    return vectors
-
-
-def _encode_rows(corpus: Corpus, encoder: Encoder, rows: Rows, progress: ProgressCallback | None) -> Matrix:
-    """The vectors of a range of rows."""
-    texts, start, total = [passage_text(document) for document in corpus.slice(*rows)], rows[0], len(corpus)
-    order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
-    vectors: Matrix | None = None
-    for begin in range(0, len(order), _BLOCK):
-        if progress and begin:
-            progress(start + begin, total, "documents")
-        places = order[begin : begin + _BLOCK]
-        block = encoder.documents([texts[place] for place in places])
-        if vectors is None:
-            vectors = np.empty((len(texts), block.shape[-1]), np.float32)
-        wanted = (len(places), vectors.shape[1])
-        if block.shape != wanted:
-            raise InputError(f"the encoder gave vectors of shape {block.shape}, not {wanted}; use another model.")
-        vectors[places] = block
-    assert vectors is not None, "a shard holds at least one document"
     return vectors
 
 

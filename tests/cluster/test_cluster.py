@@ -10,6 +10,7 @@ import numpy as np
 import provider
 import pytest
 import scripted
+import small_models
 from run_folder import content
 
 from lrat_sim.agent.profile import AgentSettings, load_agent
@@ -23,6 +24,8 @@ from lrat_sim.mining.recipe import load_recipe
 from lrat_sim.models.call import Retries
 from lrat_sim.records import Grade, Pair, Provenance, Task
 from lrat_sim.retrieval import open_retriever
+from lrat_sim.retrieval.dense import open_vectors
+from lrat_sim.retrieval.vectors import VectorSettings
 from lrat_sim.rollout.calls import CallOptions
 from lrat_sim.rollout.run import rollout
 
@@ -77,16 +80,31 @@ def simulated(run, world, **how):
     return rollout(tasks, agent, bm25, run, table=False, **how)
 
 
-def test_vectors_are_those_of_one_process_when_a_node_is_killed(three_nodes, small_world, one_layer, tmp_path, capsys):
-    spec, options = f"{one_layer}:dtype=float32,shard_rows=40", {"max_length": 32}
-    open_retriever(spec, small_world.corpus, tmp_path / "one", **options)
-    written = lambda: len(files(tmp_path / "three")) >= 4  # noqa: E731
+def test_vectors_are_those_of_one_process_when_a_node_is_killed(three_nodes, small_world, tmp_path, capsys):
+    settings = VectorSettings(shard_rows=10)
+    encoder = scripted.SlowEncoder()
+    written = lambda: len(files(tmp_path / "three")) >= 40  # noqa: E731  # all workers have begun
     with connected("auto"), NodeKiller(three_nodes, written) as killer:
-        open_retriever(spec, small_world.corpus, tmp_path / "three", **options)
+        open_vectors({}, small_world.corpus, tmp_path / "three", encoder, settings)
     assert killer.killed
     assert "was lost" in capsys.readouterr().err
-    assert len(files(tmp_path / "one")) > 8
+    open_vectors({}, small_world.corpus, tmp_path / "one", encoder, settings)
     assert files(tmp_path / "three") == files(tmp_path / "one")
+    assert len(files(tmp_path / "one")) > 90
+
+
+@pytest.mark.parametrize("kind", ["dense", "multivector", "sparse"])
+def test_an_index_is_that_of_one_process(kind, three_nodes, small_world, one_layer, tmp_path):
+    model = one_layer if kind == "dense" else tmp_path / "model"
+    if kind == "multivector":
+        small_models.save_multivector(model)
+    elif kind == "sparse":
+        small_models.save_splade(model, small_models.save_masked(tmp_path / "masked"))
+    options = {"dtype": "float32", "shard_rows": 100, "max_length": 32}
+    open_retriever(f"{kind}:model={model}", small_world.corpus, tmp_path / "one", **options)
+    with connected("auto"):
+        open_retriever(f"{kind}:model={model}", small_world.corpus, tmp_path / "three", **options)
+    assert files(tmp_path / "three") == files(tmp_path / "one") != {}
 
 
 def test_runs_and_pairs_are_those_of_one_process_when_nodes_are_killed(three_nodes, small_world, tmp_path, monkeypatch):

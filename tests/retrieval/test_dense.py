@@ -23,7 +23,8 @@ from lrat_sim.retrieval.dense import DenseSettings, open_dense
 from lrat_sim.retrieval.encoder import SentenceEncoder
 from lrat_sim.retrieval.hardware import gains_from_bf16
 from lrat_sim.retrieval.nearest import ExactSearch, exact_scores
-from lrat_sim.retrieval.vectors import Vectors, pack, rows_a_shard, unpack
+from lrat_sim.retrieval.shards import rows_a_shard
+from lrat_sim.retrieval.vectors import Vectors, pack, unpack
 from lrat_sim.text import minilm_folder
 
 WORKS = ("opera", "lighthouse", "bridge", "map", "song", "mill", "clock", "garden", "tower", "print")

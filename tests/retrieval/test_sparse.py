@@ -98,11 +98,12 @@ def test_the_inverted_index_gives_every_product_exactly(corpus, tmp_path_factory
     shards = folder / "shards"
     shards.mkdir()
 
-    def encode(texts):
-        rows = [matrix[row[text]] for text in texts]
-        return [(np.flatnonzero(weights).astype(np.int32), weights[weights != 0]) for weights in rows]
+    class Rows:
+        def documents(self, texts):
+            rows = [matrix[row[text]] for text in texts]
+            return [(np.flatnonzero(weights).astype(np.int32), weights[weights != 0]) for weights in rows]
 
-    encode_shards(shards, corpus, TERMS, encode, shard, None)
+    encode_shards(shards, corpus, TERMS, Rows(), shard, None)
     invert(folder, shards, corpus, shard, terms)
     index = InvertedIndex(folder, len(corpus))
     query = np.where(draw.random(terms) < 0.4, draw.normal(size=terms), 0.0)
