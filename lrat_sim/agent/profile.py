@@ -36,8 +36,6 @@ Harness = Literal["loop", "rag", "closed-book"]
 _TOOLS_OF: dict[Harness, tuple[str, ...]] = {"rag": ("passages",), "closed-book": ()}
 
 HOW_SENT = ("name", "key_env", "timeout", "retries", "session_header")  # outside the fingerprint: they decide no answer
-NEWER = ("harness", "tools", "api", "empty_content", "finished_reasoning", "list_queries")
-"""Settings that older runs do not record: left out at their default, so that such an agent keeps its fingerprint."""
 
 
 class Sampling(Settings, frozen=True, kw_only=True):
@@ -180,16 +178,10 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         """All of it as plain JSON, with the tokenizer's name and the ``fingerprint``: enough to rebuild it."""
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
         described["tokenizer"] = TOKENIZER
-        for name, default in _DEFAULTS.items():
-            if described[name] == default:
-                del described[name]
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
         shown = {"tools": [tool.describe() for tool in self.own_tools()], "wording": self.tool_protocol.wording()}
         shown["harmless"] = ESCAPE_RULES
         return {**described, "fingerprint": fingerprint({**decisive, **shown})}
-
-
-_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(AgentSettings) if field.name in NEWER}
 
 
 class AgentSetting(Settings, frozen=True, kw_only=True):
