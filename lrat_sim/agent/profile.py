@@ -177,7 +177,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     def describe(self) -> dict[str, Any]:
         """All of it as plain JSON, with the tokenizer's name and the ``fingerprint``: enough to rebuild it."""
         described: dict[str, Any] = msgspec.to_builtins(self.resolved())
-        described["tokenizer"] = TOKENIZER
+        described |= {"tools": [*described["tools"]], "tokenizer": TOKENIZER}
         decisive = {field: value for field, value in described.items() if field not in HOW_SENT}
         shown = {"tools": [tool.describe() for tool in self.own_tools()], "wording": self.tool_protocol.wording()}
         shown["harmless"] = ESCAPE_RULES

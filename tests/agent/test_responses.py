@@ -401,10 +401,10 @@ def test_a_response_of_very_many_items_is_read_and_sent_again_once_each(scripted
     assert input_items([own]) == [{**items[0], "content": text("b")["content"]}]
 
 
-def test_only_an_agent_that_goes_by_it_has_another_fingerprint(scripted):
-    chat = AgentSettings(model="openai/m")
-    assert "api" not in chat.describe()
-    assert AgentSettings(model="openai/m", api="responses").describe()["api"] == "responses"
+def test_an_agent_that_goes_by_it_is_another():
+    chat, responses = (AgentSettings(model="openai/m", api=api).describe() for api in ("chat", "responses"))
+    assert (chat["api"], responses["api"]) == ("chat", "responses")
+    assert chat["fingerprint"] != responses["fingerprint"]
 
 
 @pytest.mark.parametrize(
