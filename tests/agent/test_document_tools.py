@@ -313,7 +313,7 @@ def test_a_tool_of_a_package_is_a_name_in_a_profile(package, voice, scripted, tm
     assert (row.values["evidence_recall"], row.values["evidence_opened"], row.values["searches"]) == (1.0, 1.0, 2)
     (pair,) = mined(run)
     assert (pair.query, pair.positive) == (related.executed["query"].strip(), "1")
-    assert run.agent["tools"] == ("search", "get_document", "related")
+    assert run.agent["tools"] == ["search", "get_document", "related"]
 
 
 @pytest.mark.parametrize(
