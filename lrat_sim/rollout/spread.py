@@ -203,13 +203,13 @@ class RunWorker:
     async def __call__(self, item: tuple[int, Task, int]) -> tuple[bytes, int, int]:
         """Runs (place, task, sample); returns the trajectory, and the calls cached and retried since the last one."""
         place, task, sample = item
-        if self._runs is not None and self._reporting.done():
+        if self._runs is None:
+            trajectory = await self._run(place, task, sample)
+        elif self._reporting.done():
             raise InputError(
                 "the process that counts what all workers spend was lost, perhaps for want of memory; run the same "
                 "command again to resume."
             )
-        if self._runs is None:
-            trajectory = await self._run(place, task, sample)
         else:
             async with self._runs.slot(place):
                 trajectory = await self._run(place, task, sample)

@@ -83,8 +83,11 @@ def simulated(run, world, **how):
 def test_vectors_are_those_of_one_process_when_a_node_is_killed(three_nodes, small_world, tmp_path, capsys):
     settings = VectorSettings(shard_rows=10)
     encoder = scripted.SlowEncoder()
-    written = lambda: len(files(tmp_path / "three")) >= 40  # noqa: E731  # all workers have begun
-    with connected("auto"), NodeKiller(three_nodes, written) as killer:
+
+    def all_have_begun():
+        return len(files(tmp_path / "three")) >= 40
+
+    with connected("auto"), NodeKiller(three_nodes, all_have_begun) as killer:
         open_vectors({}, small_world.corpus, tmp_path / "three", encoder, settings)
     assert killer.killed
     assert "was lost" in capsys.readouterr().err
