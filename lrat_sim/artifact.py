@@ -21,7 +21,7 @@ from uuid import uuid4
 import msgspec
 from filelock import FileLock, Timeout
 
-from lrat_sim.errors import FingerprintMismatch, InputError, LratSimError, RecordError
+from lrat_sim.errors import FingerprintMismatch, InputError, LratSimError, RecordError, said_plainly
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
 from lrat_sim.keys import redact, redact_json
@@ -77,7 +77,7 @@ def read_with_offsets(
                 torn = not line.endswith(b"\n") and not isinstance(error, msgspec.ValidationError)
                 if torn and (start > 0 or _begins(line, kind)):
                     return
-                raise RecordError(path, number, f"not a {kind.__name__.lower()}: {error}") from error
+                raise RecordError(path, number, f"not a {kind.__name__.lower()}: {said_plainly(error)}") from error
             except RecursionError as error:
                 raise RecordError(path, number, "JSON that is nested too deeply") from error
 
@@ -151,7 +151,7 @@ def read_json(path: Path, kind: type[T], what: str, remedy: str, known: int = 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}.") from error
     except NOT_JSON as error:
-        raise InputError(f"{path} is not {what} ({error}); {remedy}.") from error
+        raise InputError(f"{path} is not {what} ({said_plainly(error)}); {remedy}.") from error
 
 
 class _Versioned(msgspec.Struct):
@@ -297,7 +297,7 @@ class Store(Generic[R]):
                 decode(last, self.kind)
                 stream.write(b"\n")
             except (msgspec.ValidationError, RecursionError) as error:  # whole, and no record of ours
-                problem = f"the last line is no {self.kind.__name__.lower()}: {error}"
+                problem = f"the last line is no {self.kind.__name__.lower()}: {said_plainly(error)}"
                 raise RecordError(self.path, 0, problem, "correct or delete it") from error
             except NOT_JSON:
                 stream.truncate(end - len(last))

@@ -14,7 +14,7 @@ import platformdirs
 import yaml
 
 from lrat_sim import foreign
-from lrat_sim.errors import InputError, UnknownName
+from lrat_sim.errors import InputError, UnknownName, said_plainly
 
 Kind = Literal["agents", "retrievers", "prompts", "corpora", "recipes"]
 KINDS: tuple[Kind, ...] = ("agents", "retrievers", "corpora", "recipes", "prompts")
@@ -195,4 +195,4 @@ def checked(content: dict[str, Any], settings: type[S], overrides: dict[str, Any
     try:
         return msgspec.convert(content, type=settings)
     except msgspec.ValidationError as error:
-        raise InputError(f"{where}: {error}; correct that field.") from error
+        raise InputError(f"{where}: {said_plainly(error)}; correct that field.") from error

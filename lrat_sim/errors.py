@@ -94,3 +94,27 @@ class JudgeError(BoundaryError):
 
 class TaskError(BoundaryError):
     """The task itself cannot be run, for example because it has no plan for a simulated agent."""
+
+
+_PLAIN = {
+    "Object missing required field ": "it lacks ",
+    "Object contains unknown field ": "there is no ",
+    "Expected ": "expected ",
+    "Invalid enum value ": "it cannot be ",
+}
+"""How msgspec begins its messages, and how ours do."""
+
+
+def said_plainly(error: Exception, within: str = "") -> str:
+    """What msgspec found wrong, with the place before it, as in "`limits.k`: expected `int` >= 1".
+
+    Args:
+        error: its message is in msgspec's form; any other is returned as it is.
+        within: the name of what was read.
+    """
+    problem, _, place = str(error).partition(" - at `$")
+    for begin, plain in _PLAIN.items():
+        if problem.startswith(begin):
+            problem = plain + problem.removeprefix(begin)
+    place = f"{within}{place}".strip("`.")
+    return f"`{place}`: {problem}" if place else problem

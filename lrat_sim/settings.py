@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_o
 import msgspec
 from msgspec import Meta, Struct
 
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, said_plainly
 
 # what is beyond these bounds is a mistake, and could neither be recorded nor allocated
 Whole = Annotated[int, Meta(ge=1, le=1_000_000_000)]
@@ -37,11 +37,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             try:
                 msgspec.structs.force_setattr(self, name, msgspec.convert(value, annotation))
             except msgspec.ValidationError as error:
-                why, _, within = str(error).partition(" - at `$")
-                if within.startswith("."):  # a field of a record that was given as plain data
-                    raise InputError(f"{name}{within.rstrip('`')}: {why}; correct it.") from error
+                if "`$." in str(error):  # a field of a record that was given as plain data
+                    raise InputError(f"{said_plainly(error, name)}; correct it.") from error
                 allowed = ", ".join(_choices(annotation))
-                why = f"it must be one of {allowed}" if allowed else f"{why}; correct it"
+                why = f"it must be one of {allowed}" if allowed else f"{said_plainly(error)}; correct it"
                 raise InputError(f"{name} is {value!r}; {why}.") from error
 
 

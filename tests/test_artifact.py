@@ -229,8 +229,8 @@ def test_nesting_without_end_is_refused_in_a_sentence(tmp_path, deep):
     ("content", "words"),
     [
         (b'{"id": "d0", "text": "t"}\n{"id": "d1", "te\n{"id": "d2", "text": "t"}\n', ["line 2"]),
-        (b'{"id": "d0", "text": "t"}\n\n{"id": "d1", "text": 7}\n', ["line 3", "$.text"]),
-        (b'{"id": "d0", "text": "t"}\n\n{"id": "d1", "text": 7}', ["line 3", "$.text"]),
+        (b'{"id": "d0", "text": "t"}\n\n{"id": "d1", "text": 7}\n', ["line 3", "`text`"]),
+        (b'{"id": "d0", "text": "t"}\n\n{"id": "d1", "text": 7}', ["line 3", "`text`"]),
         (b'{"text": "t"}\n', ["line 1", "not a document", "`id`"]),
     ],
     ids=["torn in the middle", "wrong field", "wrong field at the end", "missing field"],

@@ -116,7 +116,7 @@ def test_a_text_that_was_written_comes_back_as_text(tmp_path, text):
     ("content", "overrides", "said"),
     [
         ("model: m\nturn: 3\n", {}, "turn"),
-        ("model: m\nturns: many\n", {}, r"\$\.turns"),
+        ("model: m\nturns: many\n", {}, "`turns`: expected `int`"),
         ("turns: 3\n", {}, "model"),
         ("model: m\n", {"sampling.heat": 1}, "heat"),
         ("model: m\n", {"model.name": 1}, "`model` holds a plain value"),

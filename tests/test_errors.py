@@ -1,9 +1,11 @@
 import pickle
+from typing import Annotated, Literal
 
+import msgspec
 import pytest
 
 from lrat_sim import errors
-from lrat_sim.errors import BoundaryError, InputError, LratSimError, RecordError, UnknownName
+from lrat_sim.errors import BoundaryError, InputError, LratSimError, RecordError, UnknownName, said_plainly
 from lrat_sim.records import Failure, encode
 
 
@@ -48,3 +50,30 @@ def test_errors_come_back_from_another_process(error):
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is type(error)
     assert str(back) == str(error)
+
+
+class Inner(msgspec.Struct, forbid_unknown_fields=True):
+    size: Annotated[int, msgspec.Meta(ge=2)]
+    mode: Literal["fast", "exact"] = "exact"
+
+
+class Outer(msgspec.Struct, forbid_unknown_fields=True):
+    inner: Inner
+    names: list[str] = []
+
+
+@pytest.mark.parametrize(
+    ("content", "within", "said"),
+    [
+        ({}, "", "it lacks `inner`"),
+        ({"inner": {"size": 1}}, "", "`inner.size`: expected `int` >= 2"),
+        ({"inner": {"size": 3, "sise": 3}}, "", "`inner`: there is no `sise`"),
+        ({"inner": {"size": 3, "mode": "quick"}}, "search", "`search.inner.mode`: it cannot be 'quick'"),
+        ({"inner": {"size": 3}, "names": ["a", 5]}, "search", "`search.names[1]`: expected `str`, got `int`"),
+        (7, "search", "`search`: expected `object`, got `int`"),
+    ],
+)
+def test_a_wrong_field_is_named_before_what_is_wrong_with_it(content, within, said):
+    with pytest.raises(msgspec.ValidationError) as raised:
+        msgspec.convert(content, Outer)
+    assert said_plainly(raised.value, within) == said

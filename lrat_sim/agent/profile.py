@@ -15,7 +15,7 @@ from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, P
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, open_tools
 from lrat_sim.artifact import fingerprint
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.models.call import Api, EmptyContent, Retries
 from lrat_sim.retrieval.result_format import BROWSE, ESCAPE_RULES, SEARCH
@@ -144,7 +144,8 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
             try:
                 persona = msgspec.to_builtins(msgspec.convert(self.simulation or {}, type=Persona))
             except msgspec.ValidationError as error:
-                raise InputError(f"agent {self.name!r}: `simulation`: {error}; correct that field.") from error
+                problem = said_plainly(error, "simulation")
+                raise InputError(f"agent {self.name!r}: {problem}; correct that field.") from error
         # habits and writer are left out where there are none, so that personas without them keep their fingerprint
         simulation = {name: value for name, value in persona.items() if value is not None} or None
         loop, protocol = self.harness == "loop", self.tool_protocol

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 from msgspec import Struct
 
-from lrat_sim.errors import RecordError
+from lrat_sim.errors import RecordError, said_plainly
 from lrat_sim.records import Record, Usage, decode, known_sum
 
 R = TypeVar("R", bound=Record)
@@ -63,7 +63,7 @@ class SourceRecord(Struct, frozen=True):
         try:
             return decode(msgspec.json.encode(self.value()), kind)
         except msgspec.DecodeError as error:
-            raise self.fault(f"not a {kind.__name__.lower()}: {error}") from error
+            raise self.fault(f"not a {kind.__name__.lower()}: {said_plainly(error)}") from error
 
 
 # --- JSON

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from lrat_sim.artifact import ensure_folder, fingerprint
 from lrat_sim.corpus.documents import Corpus, passage_text
-from lrat_sim.errors import InputError, UnknownDocument, UnknownName
+from lrat_sim.errors import InputError, UnknownDocument, UnknownName, said_plainly
 from lrat_sim.foreign.files import records
 from lrat_sim.foreign.values import mapping
 from lrat_sim.formats.hub import schema_of, write_card, write_shards
@@ -293,7 +293,7 @@ def _pairs_in(path: Path) -> Iterator[tuple[Pair, list[Document]]]:
             for pair in pairs:
                 _check(pair)
         except ValueError as error:
-            raise source.fault(f"not a pair: {error}") from error
+            raise source.fault(f"not a pair: {said_plainly(error)}") from error
         yield from ((pair, documents) for pair in pairs)
 
 

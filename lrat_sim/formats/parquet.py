@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lrat_sim.errors import InputError, RecordError
+from lrat_sim.errors import InputError, RecordError, said_plainly
 from lrat_sim.foreign.files import columns_of, rows
 from lrat_sim.foreign.values import SourceRecord
 from lrat_sim.formats.entry import Entry, add_task
@@ -168,7 +168,7 @@ def _record(columns: RecordColumns[R], row: SourceRecord, values: dict[str, Any]
     try:
         return columns.record(values)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise row.fault(f"not the record it should be: {error}", "write the file again") from error
+        raise row.fault(f"not the record it should be: {said_plainly(error)}", "write the file again") from error
 
 
 FORMAT = Format(

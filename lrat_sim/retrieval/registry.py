@@ -30,7 +30,7 @@ from msgspec import Meta
 from lrat_sim import catalog
 from lrat_sim.artifact import check_fingerprint
 from lrat_sim.corpus.documents import Corpus
-from lrat_sim.errors import InputError, UnknownName
+from lrat_sim.errors import InputError, UnknownName, said_plainly
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.retrieval.base import Retriever
@@ -219,7 +219,7 @@ def takes_settings(
             except msgspec.ValidationError as error:
                 fields = ", ".join(kind.__struct_fields__)
                 raise InputError(
-                    f"the retriever {name!r} cannot take these options: {error}; it has {fields}."
+                    f"the retriever {name!r} cannot take these options: {said_plainly(error)}; it has {fields}."
                 ) from error
             return open_with(corpus, indexes, settings, progress)
 

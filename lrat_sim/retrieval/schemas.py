@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.keys import read_key
 from lrat_sim.retrieval.query_text import Asked, EarlierSearch
 from lrat_sim.retrieval.result_format import LONGEST_NAME, LONGEST_QUERY
@@ -125,7 +125,7 @@ def read_body(body: bytes, kind: type[S]) -> S:
     try:
         return msgspec.convert(content, type=kind)
     except (msgspec.ValidationError, UnicodeError) as error:
-        raise Refused(422, f"the body is not as it should be: {error}; correct that field.") from error
+        raise Refused(422, f"the body is not as it should be: {said_plainly(error)}; correct that field.") from error
 
 
 def encode_answer(answer: Any) -> bytes:

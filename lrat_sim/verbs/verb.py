@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 import msgspec
 
 from lrat_sim.cluster import connected
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.settings import Settings
 from lrat_sim.verbs.arguments import Given
 
@@ -69,7 +69,7 @@ def check(name: str, value: Any, annotation: Any) -> None:
     try:
         msgspec.convert(value, annotation, strict=False)
     except msgspec.ValidationError as error:
-        raise InputError(f"{name} is {value!r}: {error}; correct it.") from error
+        raise InputError(f"{name} is {value!r}: {said_plainly(error)}; correct it.") from error
 
 
 def record_of(annotation: Any) -> type[Settings] | None:

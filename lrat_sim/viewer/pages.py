@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from lrat_sim.colours import Looks
 from lrat_sim.comparison.plot import success_plot
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.records import Trajectory, encode
 from lrat_sim.tables import dollars, number, percent
 from lrat_sim.viewer.arms import RESULTS, Match, arms, choice_texts, chosen, matches
@@ -41,7 +41,7 @@ def read_address(parameters: Mapping[str, str], kind: type[P]) -> P:
     try:
         return msgspec.convert({key: value for key, value in parameters.items() if value != ""}, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise BadAddress(error) from error
+        raise BadAddress(said_plainly(error)) from error
 
 
 def page(library: Library, template: str, status: int = 200, /, **values: Any) -> Response:

@@ -193,12 +193,12 @@ LRAT = {"query": "q", "pos": ["p"], "neg": ["n"], "pos_id": ["1"], "neg_id": ["2
         ({"pos": ["other"]}, "two texts for the document '1'"),
         ({"pos": [], "pos_id": []}, "line 2: not a pair: `pos` is empty"),
         ({"neg_id": ["1"]}, "line 2: not a pair: '1' is positive and negative at once"),
-        ({"reweight_rate": float("nan")}, r"line 2: not a pair: .*\$\.reweight_rate"),
-        ({"reweight_rate": -1}, r"line 2: not a pair: .*\$\.reweight_rate"),
+        ({"reweight_rate": float("nan")}, r"line 2: not a pair: .*`reweight_rate`"),
+        ({"reweight_rate": -1}, r"line 2: not a pair: .*`reweight_rate`"),
         ({"pos_id": ["1", "3"]}, "line 2: not a pair: the field `pos_id` should be a list of ids, one for each"),
-        ({"satisfied": "yes"}, r"line 2: not a pair: .*\$\.satisfied"),
-        ({"query": None}, r"line 2: not a pair: .*\$\.query"),
-        ({"neg": "n"}, r"line 2: not a pair: .*\$\.neg"),
+        ({"satisfied": "yes"}, r"line 2: not a pair: .*`satisfied`"),
+        ({"query": None}, r"line 2: not a pair: .*`query`"),
+        ({"neg": "n"}, r"line 2: not a pair: .*`neg`"),
     ],
 )
 def test_line_that_is_no_pair_is_named_with_its_field(tmp_path, change, message):

@@ -170,7 +170,7 @@ def test_a_dense_retriever_encodes_its_text(opened):
     assert plain.search([ASKED], 5) == plain.search([str(ASKED)], 5) != reading.search([ASKED], 5)
     assert "query_text" not in plain.describe()
     assert reading.fingerprint != plain.fingerprint
-    with pytest.raises(InputError, match=r"query_text.*'nosuch'|Invalid enum value 'nosuch'"):
+    with pytest.raises(InputError, match=r"query_text.*'nosuch'"):
         opened("dense:query_text=nosuch")
 
 

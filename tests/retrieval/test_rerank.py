@@ -97,7 +97,7 @@ def test_half_of_a_surrogate_pair_is_read_like_any_text(rerank):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "missing required field `model`"),
+        ({}, "lacks `model`"),
         ({"model": "MODEL", "depth": 0}, "depth"),
         ({"model": "EMPTY"}, "cannot be loaded"),
         ({"model": "TWO"}, "has 2 outputs"),

@@ -110,14 +110,14 @@ def test_nothing_can_be_changed(client, hostile):
         ("/trajectory?run=a&id=none", 404, "the run 'a' has no trajectory 'none'"),
         ("/trajectory?run=none&id=x", 404, "there is no run 'none' here"),
         ("/trajectory?run=../../etc&id=x", 404, "there is no run '../../etc' here"),
-        ("/trajectory", 400, "required field `run`"),
+        ("/trajectory", 400, "lacks `run`"),
         ("/document?run=a&id=none&docid=x", 404, "has no trajectory"),
         ("/pair?file=a&number=99999", 404, "its pairs count from 1 to"),
         ("/pair?file=../a&number=1", 404, "there is no file of pairs"),
         ("/pairs?file=none", 404, "there is no file of pairs 'none'"),
         ("/compare?a=none", 404, "there is no run 'none'"),
         ("/versus?a=a&b=b&task=none", 404, "was run on the task 'none'"),
-        ("/?colour=red", 400, "unknown field `colour`"),
+        ("/?colour=red", 400, "there is no `colour`"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_said_in_a_sentence(client, hostile, address, status, sentence):

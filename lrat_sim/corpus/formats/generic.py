@@ -13,7 +13,7 @@ from msgspec import Meta
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
 from lrat_sim.corpus.formats.rows import ID, QUESTION, TASK_ID, Columns, Row, named_table, not_there, pick, table_files
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.values import without_nulls
 from lrat_sim.records import Plan, Task
@@ -34,7 +34,7 @@ def task_of(row: Row, corpus: Corpus | None) -> Task:
     try:
         plan = msgspec.convert(without_nulls(row.data["plan"]), type=Plan) if row.data.get("plan") else None
     except msgspec.ValidationError as error:
-        raise row.fault(f"the field `plan` is not a plan: {error}") from error
+        raise row.fault(f"the field `plan` is not a plan: {said_plainly(error)}") from error
     evidence = texts_of(row, EVIDENCE, "evidence")
     if len(evidence) == 1 and isinstance(row.pick(EVIDENCE), str) and not (corpus and evidence[0] in corpus):
         words = evidence[0].split()

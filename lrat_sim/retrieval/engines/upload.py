@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Meta
 
 from lrat_sim.corpus.documents import Corpus, passage_text
-from lrat_sim.errors import InputError
+from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document
 from lrat_sim.retrieval.query_text import PLAIN, TextName, described_text, text_of
@@ -59,7 +59,8 @@ def open_encoder(spec: str) -> EngineEncoder:
 
         settings = with_own_options(msgspec.convert(options, DenseSettings, strict=False))
     except msgspec.ValidationError as error:
-        raise InputError(f"the encoder {spec!r} cannot take these options: {error}; correct them.") from error
+        problem = said_plainly(error)
+        raise InputError(f"the encoder {spec!r} cannot take these options: {problem}; correct them.") from error
     dtype = settings.dtype
     if dtype == "auto":
         dtype = "bfloat16" if gains_from_bf16(device_named(settings.device)) else "float32"
