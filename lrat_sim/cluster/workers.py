@@ -169,7 +169,8 @@ class Workers(Generic[T, U]):
                 result: U = await handle.actor.call.remote(item)
                 return result
             except Exception as error:
-                if not self._is_loss(error):
+                # what one that was given up still says counts for nothing
+                if not handle.lost and not self._is_loss(error):
                     raise _cause(error) from None
                 if not handle.lost:
                     self._kill(handle)

@@ -224,15 +224,21 @@ class RunWorker:
     async def _report(self, name: str) -> None:
         """Tells the governor what happened, at once where the provider wants fewer calls, and takes its allowance."""
         limiter, budget = self._limiter, self._budget
+        unavailable = import_ray().exceptions.ActorUnavailableError
         while True:
             spent, budget.unreported = budget.unreported, 0.0
             done, limiter.done = limiter.done, 0
             refused = limiter.version if limiter.cut.is_set() else None
             limiter.cut.clear()
             report = Report(name, spent, done, refused, limiter.taken, limiter.wanted)
-            allowance = Allowance(*await self._governor.report.remote(report))
-            budget.spent = allowance.spent + budget.unreported
-            limiter.allow(allowance)
+            try:
+                allowance = Allowance(*await self._governor.report.remote(report))
+            except unavailable:  # what it may not have heard is said again: too much spent is the safe side
+                budget.unreported += spent
+                limiter.done += done
+            else:
+                budget.spent = allowance.spent + budget.unreported
+                limiter.allow(allowance)
             try:
                 await asyncio.wait_for(limiter.cut.wait(), _BETWEEN_REPORTS)
             except TimeoutError:

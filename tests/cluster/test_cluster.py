@@ -193,6 +193,27 @@ def test_what_a_worker_cannot_open_is_said_with_its_machine(three_nodes):
             list(workers.map([1]))
 
 
+def test_what_a_worker_says_after_it_was_given_up_counts_for_nothing(three_nodes, tmp_path):
+    def fails_late_the_first_time(folder):
+        if (folder / "begun").exists():
+            return "done by another"
+        (folder / "begun").touch()
+        while not (folder / "given up").exists():
+            time.sleep(0.01)
+        raise InputError("the network is gone")
+
+    with connected(ClusterSettings(cluster="auto", workers=2)) as cluster:
+        workers = cluster.workers(lambda: fails_late_the_first_time)
+        with workers:
+            future = workers.submit(tmp_path)
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.01)
+            (busy,) = (handle for handle in workers._handles if handle.load)
+            busy.lost = True  # as where its machine was silent for too long
+            (tmp_path / "given up").touch()
+            assert future.result(60) == "done by another"
+
+
 def test_an_item_that_ends_every_worker_is_given_up(three_nodes):
     with connected(ClusterSettings(cluster="auto", workers=1)) as cluster:
         workers = cluster.workers(dies_over_one)

@@ -41,6 +41,12 @@ def processes_below(pid):
     return psutil.Process(pid).children(recursive=True)
 
 
+def left_of(processes):
+    """Those that have not ended; children of this process are reaped, since Ray's workers wait for a zombie too."""
+    _, left = psutil.wait_procs(processes, timeout=0)
+    return [process for process in left if is_alive(process)]
+
+
 def is_alive(process):
     try:
         return process.status() != psutil.STATUS_ZOMBIE
@@ -50,7 +56,7 @@ def is_alive(process):
 
 def wait_until_ended(processes):
     """Waits until none of these is left; Ray's agents look for their node's end only every few seconds."""
-    wait_until(lambda: not any(map(is_alive, processes)))
+    wait_until(lambda: not left_of(processes))
 
 
 @pytest.fixture
