@@ -135,6 +135,7 @@ def prepare(
     *,
     source: Path | str | None = None,
     options: dict[str, Any] | None = None,
+    called: str | None = None,
     processes: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Dataset:
@@ -145,6 +146,7 @@ def prepare(
         folder: where the data set goes.
         source: the local copy; by default the description's folder below ``$LRAT_SIM_DATA``.
         options: of the reader, over those of the description; texts are read as YAML.
+        called: the data set's name, by default that of the description.
         processes: that generate the documents of a world; the result is the same. What is read from files takes one.
         progress: told of documents and tasks.
 
@@ -190,7 +192,7 @@ def prepare(
         if (folder / _CARD).exists():  # another process was faster
             return _reuse(folder, made_from, progress)
         common = settings if isinstance(settings, ReaderOptions) else ReaderOptions()
-        return _read(description.name, folder, reader, common, made_from, progress)
+        return _read(called or description.name, folder, reader, common, made_from, progress)
 
 
 def open_dataset(folder: Path | str) -> Dataset:

@@ -78,10 +78,11 @@ def _prepared(
     if (Path(name) / "dataset.json").is_file() and not options:
         return open_dataset(name)
     path = Path(name)
-    reader, copy = name, source
+    reader, copy, called = name, source, None
     if source is None and name not in catalog.names("corpora") and path.exists() and path.suffix != ".yaml":
         # files of one's own are the copy that a general reader reads
         reader, copy = "beir" if (path / "qrels").is_dir() else "jsonl", path
+        called = path.resolve().name if path.is_dir() else path.name.partition(".")[0]
         if path.is_dir() and not any(path.glob("corpus*")):
             raise InputError(f"{path} holds no corpus (corpus.jsonl or another format); give a folder that does.")
     if out is None:
@@ -89,7 +90,7 @@ def _prepared(
         out = data / f"{path.stem}{f'-{fingerprint(key)[:8]}' if options or copy else ''}"
     with bar(f"prepare {name}") as progress:
         dataset = prepare_dataset(
-            reader, out, source=copy, options=dict(options), processes=processes, progress=progress
+            reader, out, source=copy, options=dict(options), called=called, processes=processes, progress=progress
         )
     if not dataset.reused:
         splits = ", ".join(f"{split} {len(tasks):,}" for split, tasks in dataset.splits.items()) or "none"

@@ -9,7 +9,7 @@ import lrat_sim as ls
 
 def test_a_folder_of_ones_own_is_a_task_set_and_results_know_it(own):
     run = ls.rollout("docs", samples=2)
-    assert run.data.name == "jsonl"
+    assert run.data.name == "docs"
     assert [task.id for task in run.tasks] == ["t"]
     assert len([*run.trajectories()]) == 2
     pairs = ls.mine(run, out="elsewhere/pairs")
@@ -26,17 +26,24 @@ def test_a_folder_of_ones_own_is_a_task_set_and_results_know_it(own):
         lambda: ls.export_pairs(moved, "other.jsonl", to="lrat"),
         lambda: ls.mine(moved, options={"guards.near_positive": {}}),
     ):
-        with pytest.raises(ls.InputError, match=r"names the task set jsonl in .* which is gone"):
+        with pytest.raises(ls.InputError, match=r"names the task set docs in .* which is gone"):
             needing()
     mined = ls.mine(moved)
     assert [*mined] == [*pairs]
     assert "which is gone; give it with --task-set" in mined.notes[0]
 
 
+def test_what_is_ones_own_is_called_as_its_files_are(own):
+    assert ls.prepare("docs", "first").name == ls.prepare("./docs/../docs/", "second").name == "docs"
+    shutil.copy("docs/corpus.jsonl", "passages.v2.jsonl")
+    assert ls.prepare("passages.v2.jsonl", "third").name == "passages"
+    assert ls.prepare("first").name == "docs", "as it was prepared"
+
+
 def test_a_rollout_takes_the_only_split_there_is_unless_one_is_named(own, capsys):
     (own / "docs" / "train.jsonl").rename(own / "docs" / "test.jsonl")
     assert len(ls.rollout("docs").tasks) == 1
-    assert "jsonl has no split 'train'; running its only split, 'test'." in capsys.readouterr().err
+    assert "docs has no split 'train'; running its only split, 'test'." in capsys.readouterr().err
     with pytest.raises(ls.InputError, match="no split 'train'; it has test"):
         ls.rollout("docs", split="train")
     shutil.rmtree("runs")
