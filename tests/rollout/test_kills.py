@@ -96,14 +96,27 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(start, rollout_process, prov
     assert lines(folder) == 60
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_is_stopped_by_ctrl_c_and_by_a_scheduler(sent, start, provider, scripted, tmp_path):
+# a shell without job control, as a batch script's, starts what it runs in the background so that SIGINT is ignored
+IGNORING = "import runpy, signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+BACKGROUND = IGNORING + "runpy.run_module('lrat_sim.cli', run_name='__main__')"
+
+
+@pytest.mark.parametrize(
+    ("sent", "program"),
+    [
+        (signal.SIGINT, ["-m", "lrat_sim.cli"]),
+        (signal.SIGTERM, ["-m", "lrat_sim.cli"]),
+        (signal.SIGTERM, ["-c", BACKGROUND]),
+    ],
+    ids=["Ctrl-C", "a scheduler", "a scheduler, in the background"],
+)
+def test_a_command_is_stopped_by_ctrl_c_and_by_a_scheduler(sent, program, start, provider, scripted, tmp_path):
     folder, source = tmp_path / "run", tmp_path / "set"
     write_records(source / "corpus.jsonl", scripted.DOCUMENTS)
     write_records(source / "test.jsonl", [Task(id=f"t{n}", question=provider.question(n)) for n in range(60)])
     with provider.Provider(tmp_path / "requests.jsonl", latency=0.1) as server:
         write_text(tmp_path / "agent.yaml", dump_yaml({"model": "openai/glm-4", "base_url": server.url}))
-        command = ["-m", "lrat_sim.cli", "rollout", "-t", source, "--data", tmp_path / "data", "-r", "bm25"]
+        command = [*program, "rollout", "-t", source, "--data", tmp_path / "data", "-r", "bm25"]
         command += ["-a", tmp_path / "agent.yaml", "--split", "test", "--concurrency", 4, "-o", folder]
         process = start(folder, server.url, 60, command=command)
         wait_for(process, folder, 5)
