@@ -132,3 +132,19 @@ def test_a_required_target_is_an_option_or_the_second_argument(said, line):
 def test_a_required_target_is_given_once(said, line):
     with pytest.raises(InputError, match="as the last argument or as --out"):
         said(line, copy)
+
+
+@pytest.mark.parametrize(
+    ("notes", "line"), [([], "stopped; rerun the same command to resume"), (["ended at 3"], "ended at 3")]
+)
+def test_ctrl_c_says_how_to_go_on(said, capsys, notes, line):
+    def stopped(out: str = "") -> None:
+        """Work for long."""
+        error = KeyboardInterrupt()
+        for note in notes:
+            error.add_note(note)
+        raise error
+
+    done = said("", stopped)
+    assert done.exit_code == 130
+    assert line in capsys.readouterr().err + done.output

@@ -26,6 +26,7 @@ import typer
 from msgspec import Meta
 
 from lrat_sim.errors import InputError
+from lrat_sim.progress import console
 from lrat_sim.settings import Setting, build, settings_of
 from lrat_sim.verbs.arguments import Given, several
 from lrat_sim.verbs.verb import check, hints, metadata, record_of
@@ -76,7 +77,13 @@ def command(
                 arguments |= given if record is not None else given[name]
             else:
                 arguments[name] = given[name] if record is None else build(record, given)
-        show(verb(**arguments), **{option.name: option.read(values) for option in own})
+        try:
+            result = verb(**arguments)
+        except KeyboardInterrupt as stopped:
+            for note in getattr(stopped, "__notes__", ["stopped; rerun the same command to resume"]):
+                console.print(note, markup=False, soft_wrap=True)
+            raise
+        show(result, **{option.name: option.read(values) for option in own})
 
     all_options = [option for *_, options in (*parts, ("", None, False, own)) for option in options]
     parameters = [parameter for option in all_options for parameter in option.parameters]

@@ -96,7 +96,8 @@ def rollout(
     Raises:
         InputError: nothing can be run, a limit cannot be kept, the folder or the cache cannot be written to, or the
             folder was made with other settings.
-        KeyboardInterrupt: stopped by Ctrl-C, after what was under way was cancelled and the files were closed.
+        KeyboardInterrupt: stopped by Ctrl-C, after what was under way was cancelled and the files were closed; a note
+            says how to go on.
     """
     if samples < 1:
         raise InputError(f"samples is {samples}; it must be 1 or more.")
@@ -112,8 +113,8 @@ def rollout(
             return beside.submit(copy_context().run, lambda: asyncio.run(work.run(budget))).result()
     try:
         return asyncio.run(work.run(budget))
-    except KeyboardInterrupt:
-        work.say(f"stopped; finished runs are in {folder}; rerun the same command to resume")
+    except KeyboardInterrupt as stopped:
+        stopped.add_note(f"stopped; finished runs are in {folder}; rerun the same command to resume")
         raise
 
 

@@ -87,7 +87,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(start, rollout_process, prov
         _, said = process.communicate(timeout=600)
         assert process.returncode != 0
         assert "rerun the same command to resume" in " ".join(said.split())
-        assert said.rstrip().endswith("KeyboardInterrupt")
+        assert "KeyboardInterrupt" in said
         assert "never retrieved" not in said
         assert (folder / "trajectories.jsonl").read_bytes().endswith(b"\n")
         done = lines(folder)
