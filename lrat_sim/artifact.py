@@ -68,7 +68,7 @@ def read_with_offsets(
         offset = 0
         for number, line in enumerate(_lines(stream, path), start=1):
             start, offset = offset, offset + len(line)
-            if not line.strip() or (wanted is not None and not wanted(start)):
+            if line.isspace() or (wanted is not None and not wanted(start)):
                 continue
             try:
                 yield start, decode(line, kind)
