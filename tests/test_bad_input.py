@@ -311,7 +311,7 @@ def test_preparing_says_what_was_found_and_what_was_left_out(command, place):
     for sentence in (
         "jsonl: 3 documents; tasks: test 2; in ",
         "Tasks with a plan: 1 of 2 (test 1).",
-        "Documents left out, having neither text nor title: 1 (named as evidence 1 times).",
+        "Documents left out, having neither text nor title: 1 (named as evidence: 1).",
         "Files that are not read: corpus.zip.",
     ):
         assert sentence in err

@@ -265,7 +265,7 @@ def _read(
         raise InputError(f"{name} has no tasks: {why}; give one that has, or its other files.")
     splits = _divided(splits, options, reader.notes)
     if reader.empty:
-        named = f" (named as evidence {reader.evidence_empty:,} times)" if reader.evidence_empty else ""
+        named = f" (named as evidence: {reader.evidence_empty:,})" if reader.evidence_empty else ""
         reader.notes.append(f"Documents left out, having neither text nor title: {len(reader.empty):,}{named}.")
     if unread := reader.unread_files():
         reader.notes.append(f"Files that are not read: {shortened(unread)}.")

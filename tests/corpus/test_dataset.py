@@ -175,7 +175,7 @@ def test_empty_documents_are_left_out_and_counted_with_the_evidence_that_names_t
     found = prepare("jsonl", tmp_path / "set", source=source)
     assert [document.id for document in found.corpus] == ["a", "b", "e", "f"]
     assert [found.tasks(split)[0].evidence for split in ("test", "train")] == [["a"], []]
-    left_out = "Documents left out, having neither text nor title: 2 (named as evidence 3 times)."
+    left_out = "Documents left out, having neither text nor title: 2 (named as evidence: 3)."
     assert left_out in found.card.account()
     assert open_dataset(tmp_path / "set").card.account() == found.card.account()
 
