@@ -106,17 +106,15 @@ def _interrupted_by_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals arrive nowhere else
         yield
         return
-
-    def interrupt(*_: object) -> None:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what they run in the background
-            raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    on_sigint = signal.getsignal(signal.SIGINT)
+    if on_sigint is signal.SIG_IGN:  # as a script's shell starts what it runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    on_sigterm = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, on_sigterm)
+        signal.signal(signal.SIGINT, on_sigint)
 
 
 _WrongUsage: type[Exception] = typer.BadParameter.mro()[1]
