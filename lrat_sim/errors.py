@@ -12,6 +12,7 @@ it crossed, never stops the neighbours, is never counted as done, and is run aga
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -103,6 +104,7 @@ _PLAIN = {
     "Invalid enum value ": "it cannot be ",
 }
 """How msgspec begins its messages, and how ours do."""
+_FOUND = re.compile(r"(.*?)(?: - at (`key` in )?`\$(.*)`)?", re.DOTALL)
 
 
 def said_plainly(error: Exception, within: str = "") -> str:
@@ -112,9 +114,9 @@ def said_plainly(error: Exception, within: str = "") -> str:
         error: its message is in msgspec's form; any other is returned as it is.
         within: the name of what was read.
     """
-    problem, _, place = str(error).partition(" - at `$")
+    problem, key, place = _FOUND.fullmatch(str(error)).groups()  # type: ignore[union-attr]  # all of it may be missing
     for begin, plain in _PLAIN.items():
         if problem.startswith(begin):
             problem = plain + problem.removeprefix(begin)
-    place = f"{within}{place}".strip("`.")
-    return f"`{place}`: {problem}" if place else problem
+    place = f"{within}{place or ''}".strip(".")
+    return f"{'a key of ' if key else ''}`{place}`: {problem}" if place else problem

@@ -60,6 +60,7 @@ class Inner(msgspec.Struct, forbid_unknown_fields=True):
 class Outer(msgspec.Struct, forbid_unknown_fields=True):
     inner: Inner
     names: list[str] = []
+    ranks: dict[int, str] = {}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,7 @@ class Outer(msgspec.Struct, forbid_unknown_fields=True):
         ({"inner": {"size": 3, "sise": 3}}, "", "`inner`: there is no `sise`"),
         ({"inner": {"size": 3, "mode": "quick"}}, "search", "`search.inner.mode`: it cannot be 'quick'"),
         ({"inner": {"size": 3}, "names": ["a", 5]}, "search", "`search.names[1]`: expected `str`, got `int`"),
+        ({"inner": {"size": 3}, "ranks": {"one": "a"}}, "", "a key of `ranks`: expected `int`, got `str`"),
         (7, "search", "`search`: expected `object`, got `int`"),
     ],
 )

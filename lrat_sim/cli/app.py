@@ -107,7 +107,7 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         yield
         return
     on_sigint = signal.getsignal(signal.SIGINT)
-    if on_sigint is signal.SIG_IGN:  # as a script's shell starts what it runs in the background
+    if on_sigint is signal.SIG_IGN:  # as in the background of a script; SIGTERM would do nothing
         signal.signal(signal.SIGINT, signal.default_int_handler)
     on_sigterm = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:

@@ -169,10 +169,9 @@ class Workers(Generic[T, U]):
                 result: U = await handle.actor.call.remote(item)
                 return result
             except Exception as error:
-                # what one that was given up still says counts for nothing
-                if not handle.lost and not self._is_loss(error):
-                    raise _cause(error) from None
-                if not handle.lost:
+                if not handle.lost:  # else it was given up, and what it still says counts for nothing
+                    if not self._is_loss(error):
+                        raise _cause(error) from None
                     self._kill(handle)
                     said = f"a worker on {handle.host} was lost; others do its work again"
                     console.print(said, markup=False, soft_wrap=True)

@@ -224,11 +224,12 @@ class RunWorker:
     async def _report(self, name: str) -> None:
         """Tells the governor what happened, at once where the provider wants fewer calls, and takes its allowance."""
         limiter, budget = self._limiter, self._budget
-        unavailable = import_ray().exceptions.ActorUnavailableError
+        unavailable, refused = import_ray().exceptions.ActorUnavailableError, None
         while True:
             spent, budget.unreported = budget.unreported, 0.0
             done, limiter.done = limiter.done, 0
-            refused = limiter.version if limiter.cut.is_set() else None
+            if limiter.cut.is_set():
+                refused = limiter.version
             limiter.cut.clear()
             report = Report(name, spent, done, refused, limiter.taken, limiter.wanted)
             try:
@@ -237,6 +238,7 @@ class RunWorker:
                 budget.unreported += spent
                 limiter.done += done
             else:
+                refused = None
                 budget.spent = allowance.spent + budget.unreported
                 limiter.allow(allowance)
             try:

@@ -71,7 +71,7 @@ def test_an_unknown_name_lists_the_known_ones(corpus, tmp_path):
 
 @pytest.mark.parametrize("spec", ["bm25:k2=3", "dense:max_len=64", "hybrid:members=bm25+dense,depths=3", "oracle:a=1"])
 def test_an_unknown_option_lists_the_allowed_ones(spec, corpus, tmp_path):
-    with pytest.raises(InputError, match=r"there is no .*it has (engine|index|members)"):
+    with pytest.raises(InputError, match=r"there is no `\w+`; it has (engine|index|members)"):
         open_retriever(spec, corpus, tmp_path)
 
 

@@ -1,8 +1,11 @@
+import asyncio
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrat_sim.rollout.spread import Governor, Report, fair_shares
+from lrat_sim.rollout.spread import Allowance, Governor, Report, RunWorker, SharedBudget, SharedLimiter, fair_shares
 
 
 @given(st.integers(0, 500), st.dictionaries(st.text("abcdef", min_size=1), st.integers(0, 300), min_size=1))
@@ -59,3 +62,32 @@ def test_what_all_spend_is_one_sum():
     report(governor, "a", spent=0.25)
     assert report(governor, "b", spent=0.5).spent == pytest.approx(1.75)
     assert governor.total() == pytest.approx(1.75)
+
+
+def test_what_the_count_of_spending_could_not_be_told_is_told_again():
+    exceptions = pytest.importorskip("ray.exceptions")
+    told, replies = [], [exceptions.ActorUnavailableError("silent", None), Allowance(spent=7.0, calls=3, version=1)]
+
+    async def report(sent):
+        told.append(sent)
+        reply = replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        worker._limiter.cut.set()  # the next report comes at once, and finds nobody
+        return reply
+
+    async def reporting():
+        with pytest.raises(IndexError):
+            await worker._report("a")
+
+    # as in a worker, but for Ray's handle of the actor
+    worker = object.__new__(RunWorker)
+    worker._governor = SimpleNamespace(report=SimpleNamespace(remote=report))
+    worker._limiter, worker._budget = SharedLimiter(10), SharedBudget(cost=None, seconds=None)
+    worker._budget.spend(2.0)
+    worker._limiter.answered()
+    worker._limiter.cut.set()
+    asyncio.run(reporting())
+    first, again, _ = told
+    assert first == again == Report("a", spent=2.0, answered=1, refused=0, taken=0, wanted=0)
+    assert worker._budget.spent == 7.0

@@ -9,6 +9,7 @@ import msgspec
 from lrat_sim.agent.simulated.persona import Persona, uniform
 from lrat_sim.agent.simulated.policy import AnswerAction, SearchAction, Thought, conclusion, think
 from lrat_sim.agent.simulated.writing import reasoning
+from lrat_sim.errors import said_plainly
 from lrat_sim.models.call import Answer, Request
 from lrat_sim.records import Plan, Usage
 from lrat_sim.text import count_tokens
@@ -30,7 +31,7 @@ class SimulatedModel:
         try:
             simulation = msgspec.convert(request.extra.get("simulation"), Simulation)
         except msgspec.ValidationError as error:
-            raise ValueError(f"a sim/ model needs the request parameter `simulation`: {error}") from error
+            raise ValueError(f"a sim/ model needs the request parameter `simulation`: {said_plainly(error)}") from error
         messages = request.messages
         may_call = bool(request.tools) and request.tool_choice != "none"
         thought, action = think(messages, simulation.plan, simulation.persona, simulation.seed, tools=may_call)
