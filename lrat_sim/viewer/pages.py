@@ -28,7 +28,7 @@ P = TypeVar("P", bound=Struct)
 class BadAddress(InputError):
     """The parameters of an address cannot be read."""
 
-    def __init__(self, problem: object):
+    def __init__(self, problem: str):
         super().__init__(f"the address cannot be read: {problem}; correct it, or begin at the list.")
 
 
