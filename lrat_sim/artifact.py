@@ -21,6 +21,7 @@ from uuid import uuid4
 import msgspec
 from filelock import FileLock, Timeout
 
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import FingerprintMismatch, InputError, LratSimError, RecordError, said_plainly
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
@@ -146,8 +147,8 @@ def read_json(path: Path, kind: type[T], what: str, remedy: str, known: int = 1)
     try:
         content = path.read_bytes()
         # before the rest: a later version may have other fields
-        check_version(path, msgspec.json.decode(content, type=_Versioned).schema_version, known)
-        return msgspec.json.decode(content, type=kind)
+        check_version(path, from_json(content, _Versioned).schema_version, known)
+        return from_json(content, kind)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}.") from error
     except NOT_JSON as error:

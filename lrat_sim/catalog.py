@@ -14,6 +14,7 @@ import platformdirs
 import yaml
 
 from lrat_sim import foreign
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError, UnknownName, said_plainly
 
 Kind = Literal["agents", "retrievers", "prompts", "corpora", "recipes"]
@@ -193,6 +194,6 @@ def checked(content: dict[str, Any], settings: type[S], overrides: dict[str, Any
             value = parse_yaml(value, said, "put quotes around it", _SettingsLoader)
         place[last] = value
     try:
-        return msgspec.convert(content, type=settings)
+        return convert(content, settings)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {said_plainly(error)}; correct that field.") from error

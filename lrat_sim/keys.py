@@ -20,6 +20,7 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 
 MARK = "[key]"  # what stands in a key's place
@@ -112,7 +113,7 @@ def redact_json(encoded: bytes) -> bytes:
     for _, head, tail in _written:
         if head.encode(errors="replace") in encoded or tail.encode(errors="replace") in encoded:
             # in the texts alone: a replacement across an escape or a number would end the JSON
-            return msgspec.json.encode(redact_all(msgspec.json.decode(encoded)))
+            return msgspec.json.encode(redact_all(from_json(encoded)))
     return encoded
 
 

@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import astuple, replace
 
+from lrat_sim.decoding import convert, from_json
+
 SCHEMA_VERSION = 1
 
 Status = Literal["answered", "unanswered", "error"]
@@ -363,20 +365,20 @@ def decode(line: bytes | str, kind: type[R]) -> R:
     """Reads one record from a JSON object, bringing an older version up to date first; errors are msgspec's."""
     # a long record gets no second look where it begins as we write it
     if "schema_version" not in kind.__struct_fields__ or line[: len(_CURRENT)] in (_CURRENT, _CURRENT.encode()):
-        return msgspec.json.decode(line, type=kind)
-    version = msgspec.json.decode(line, type=_Versioned).schema_version
+        return from_json(line, kind)
+    version = from_json(line, _Versioned).schema_version
     if version == SCHEMA_VERSION:
-        return msgspec.json.decode(line, type=kind)
+        return from_json(line, kind)
     if version > SCHEMA_VERSION:
         raise msgspec.ValidationError(
             f"`schema_version` is {version}, newer than the {SCHEMA_VERSION} this lrat-sim reads - upgrade lrat-sim"
         )
     if version not in MIGRATIONS:
         raise msgspec.ValidationError(f"`schema_version` is {version}, which no lrat-sim ever wrote")
-    old = msgspec.json.decode(line)
+    old = from_json(line)
     for step in range(version, SCHEMA_VERSION):
         old = MIGRATIONS[step](old)
-    return msgspec.convert({**old, "schema_version": SCHEMA_VERSION}, type=kind)
+    return convert({**old, "schema_version": SCHEMA_VERSION}, kind)
 
 
 _CURRENT = f'{{"schema_version":{SCHEMA_VERSION},'

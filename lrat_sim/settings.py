@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_o
 import msgspec
 from msgspec import Meta, Struct
 
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError, said_plainly
 
 # what is beyond these bounds is a mistake, and could neither be recorded nor allocated
@@ -35,7 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name, annotation in _annotations(type(self)).items():
             value = getattr(self, name)
             try:
-                msgspec.structs.force_setattr(self, name, msgspec.convert(value, annotation))
+                msgspec.structs.force_setattr(self, name, convert(value, annotation))
             except msgspec.ValidationError as error:
                 if "`$." in str(error):  # a field of a record that was given as plain data
                     raise InputError(f"{said_plainly(error, name)}; correct it.") from error

@@ -15,6 +15,7 @@ from lrat_sim.agent.protocols import PROTOCOLS, SLOT, PassReasoning, Protocol, P
 from lrat_sim.agent.simulated.persona import Persona
 from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, open_tools
 from lrat_sim.artifact import fingerprint
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.models.call import Api, EmptyContent, Retries
@@ -142,7 +143,7 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         if self.simulated:
             self._check_simulated()
             try:
-                persona = msgspec.to_builtins(msgspec.convert(self.simulation or {}, type=Persona))
+                persona = msgspec.to_builtins(convert(self.simulation or {}, Persona))
             except msgspec.ValidationError as error:
                 problem = said_plainly(error, "simulation")
                 raise InputError(f"agent {self.name!r}: {problem}; correct that field.") from error

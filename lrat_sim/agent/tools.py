@@ -17,6 +17,7 @@ import msgspec
 
 from lrat_sim.agent.calls import ParsedCall, parse_arguments, read_call
 from lrat_sim.agent.tool import DEFAULT_TOOLS, Tool, ToolRefusal, ToolResult, declarations
+from lrat_sim.decoding import convert
 from lrat_sim.errors import RetrieverError
 from lrat_sim.models.message import ToolCall
 from lrat_sim.records import Call, Document, Hit, Task
@@ -168,7 +169,7 @@ def _too_long(tool: Tool, values: dict[str, Any]) -> str | None:
 
 def _checked(result: ToolResult, values: dict[str, Any]) -> ToolResult:
     """A result that can be recorded: a tool may be the user's own."""
-    recordable = msgspec.convert(msgspec.to_builtins(result), ToolResult)
+    recordable = convert(msgspec.to_builtins(result), ToolResult)
     ran = values if result.executed is None else result.executed
     if recordable.hits is not None and not isinstance(ran.get("query"), str):
         raise ValueError("there are hits, but `executed` lacks the `query` that they answer; add it")

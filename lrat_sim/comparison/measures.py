@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Struct
 
 from lrat_sim.comparison.paired import Better, Exchange, Statistic, Values
+from lrat_sim.decoding import convert
 from lrat_sim.grading.metrics import MAY_BE_UNKNOWN, confidence_bins
 
 TaskMetrics = Mapping[str, float | None]
@@ -59,7 +60,7 @@ class Measure(Struct, frozen=True):
         return error_of if self.population == "stated" else None
 
 
-MEASURES = msgspec.yaml.decode(Path(__file__).with_name("measures.yaml").read_bytes(), type=tuple[Measure, ...])
+MEASURES = convert(msgspec.yaml.decode(Path(__file__).with_name("measures.yaml").read_bytes()), tuple[Measure, ...])
 
 
 def unreported(row: TaskMetrics, metric: str) -> bool:

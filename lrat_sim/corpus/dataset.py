@@ -33,6 +33,7 @@ from lrat_sim.corpus.documents import Corpus, DuplicateId
 from lrat_sim.corpus.formats import reader_class
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions
 from lrat_sim.corpus.split import check_leak, split_tasks, without_leak
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import reading, shortened
 from lrat_sim.progress import ProgressCallback
@@ -162,7 +163,7 @@ def prepare(
     kind = reader_class(description.reader)
     settings = checked(description.options, kind.options_type, None, f"the options of {description.name}")
     made_from = {"name": description.name, "reader": description.reader, "version": kind.version}
-    made_from |= {f"option {key}": value for key, value in msgspec.json.decode(msgspec.json.encode(settings)).items()}
+    made_from |= {f"option {key}": value for key, value in from_json(msgspec.json.encode(settings)).items()}
     data = os.environ.get("LRAT_SIM_DATA")
     copy = Path(source) if source else Path(data) / description.folder if data and description.folder else None
     done = (folder / _CARD).exists()

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 from msgspec import Struct
 
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import RecordError, said_plainly
 from lrat_sim.records import Record, Usage, decode, known_sum
 
@@ -87,7 +88,7 @@ def json_value(data: bytes | str, path: Path, line: int = 0) -> Any:
     data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
         try:
-            value = msgspec.json.decode(data)
+            value = from_json(data)
             # nearly always: too few brackets to be nested too deeply, and a record holds whatever msgspec reads
             if data.count(b"[") + data.count(b"{") <= DEPTH:
                 return value
@@ -207,7 +208,7 @@ def texts_in(value: Any) -> Iterator[str]:
 def read_arguments(text: str) -> dict[str, Any] | str:
     """A call's arguments as a mapping, or the text itself where it is no JSON of one that a record can hold."""
     try:
-        value = msgspec.json.decode(text)
+        value = from_json(text)
         msgspec.json.encode(value)  # a number of any length can be read, but not kept
     except (msgspec.DecodeError, UnicodeError, OverflowError, RecursionError):
         return text

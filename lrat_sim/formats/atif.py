@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import fingerprint
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError
 from lrat_sim.foreign.values import (
     SourceRecord,
@@ -173,7 +174,7 @@ def _own_entry(record: dict[str, Any], read: _Steps) -> Entry | None:
         agent["prompt"] = read.prompt
     trajectory = {**known, "agent": agent, "question": read.question, "turns": []}
     try:
-        entry = msgspec.convert({**ours, "trajectory": trajectory}, type=Entry).changed(turns=read.turns)
+        entry = convert({**ours, "trajectory": trajectory}, Entry).changed(turns=read.turns)
     except msgspec.ValidationError:
         return None
     request = request_for_answer(entry.trajectory)
@@ -221,7 +222,7 @@ def _turn_of(step: dict[str, Any], number: int, fields: Fields) -> Turn:
         read = values["calls"] if len(values["calls"]) == len(known) else [{} for _ in known]
         more["calls"] = [{**call, **mapping(own)} for call, own in zip(read, known, strict=True)]
     try:
-        return msgspec.convert({**values, **more}, type=Turn)
+        return convert({**values, **more}, Turn)
     except msgspec.ValidationError:
         return turn
 

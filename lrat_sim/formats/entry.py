@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from lrat_sim.artifact import fingerprint
 from lrat_sim.catalog import read_yaml
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError
 from lrat_sim.records import EndReason, Failure, Grade, Status, Task, Trajectory, Turn, Verdict
 from lrat_sim.text import TOKENIZER
@@ -53,7 +54,7 @@ class RunFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Those of a log as arguments of :func:`imported`; none of a log that another tool wrote, or that was changed
         so that they contradict its ``error``."""
         try:
-            facts = msgspec.convert(value, type=cls)
+            facts = convert(value, cls)
         except msgspec.ValidationError:
             return {}
         if (facts.status == "error") != (error is not None):
@@ -267,7 +268,7 @@ def keeping(
 def restored(entry: Entry, key: str, record: dict[str, Any], steps: str) -> dict[str, Any]:
     """A record that was written from an entry, with what the entry keeps of its source put back."""
     try:
-        kept = msgspec.convert(entry.trajectory.extra.get(key, {}), type=_Kept)
+        kept = convert(entry.trajectory.extra.get(key, {}), _Kept)
     except msgspec.ValidationError:  # another hand wrote that
         return record
     made, whole = iter(record[steps]), list[Any]()

@@ -19,6 +19,7 @@ from msgspec import inspect
 from lrat_sim import __version__
 from lrat_sim.artifact import ensure_folder
 from lrat_sim.catalog import read_yaml
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.formats.registry import About
 from lrat_sim.records import Record, decode
@@ -58,7 +59,7 @@ class RecordColumns(Generic[R]):
 
     def record(self, row: dict[str, Any]) -> R:
         """A record from a row; other columns of the row are passed over."""
-        return decode(msgspec.json.encode(_changed(row, self._info, msgspec.json.decode)), self._kind)
+        return decode(msgspec.json.encode(_changed(row, self._info, from_json)), self._kind)
 
 
 def _plain(info: inspect.Type) -> inspect.Type | None:

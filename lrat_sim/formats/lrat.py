@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from lrat_sim.decoding import convert
 from lrat_sim.foreign.values import SourceRecord, arguments_text, count, mapping, read_arguments, text, text_of
 from lrat_sim.formats.entry import ENDS, Entry, imported, keeping, model_name, reason_in, restored
 from lrat_sim.formats.messages import answer_in
@@ -44,7 +45,7 @@ def entry_of(record: Any, source: SourceRecord, *, asked: bool = True) -> Entry:
     error = None
     if answer is None and limit is None:
         try:
-            error = msgspec.convert(record.get("error"), type=Failure)
+            error = convert(record.get("error"), Failure)
         except msgspec.ValidationError:
             error = Failure(boundary="task", message=f"the run ended with the status {status!r}")
     sample, metadata, gold = count(record.get("sample")), mapping(record.get("metadata")), text(record.get("answer"))

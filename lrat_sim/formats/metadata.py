@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lrat_sim.artifact import fingerprint
+from lrat_sim.decoding import convert
 from lrat_sim.foreign.values import id_in, mapping
 from lrat_sim.formats.entry import Entry, ended, imported
 from lrat_sim.formats.messages import Conversation, answer_of
@@ -98,7 +99,7 @@ def conversation_entry(
 def _stated(record: Any) -> Metadata | None:
     """What a record of ours says of its run; None of any other."""
     try:
-        return msgspec.convert(mapping(record).get("metadata"), type=Metadata)
+        return convert(mapping(record).get("metadata"), Metadata)
     except msgspec.ValidationError:
         return None
 

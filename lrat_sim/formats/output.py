@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from lrat_sim import __version__
 from lrat_sim.artifact import ensure_folder, fingerprint, fingerprint_file, write_json, writing
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 
@@ -89,7 +90,7 @@ def _check_target(target: Path) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:
-        mark = msgspec.json.decode(_mark_of(target).read_bytes(), type=_Mark)
+        mark = from_json(_mark_of(target).read_bytes(), _Mark)
     except (OSError, *NOT_JSON):
         raise InputError(f"{target} is there and no output of a conversion; choose another, or delete it.") from None
     if mark.files != _files(target):

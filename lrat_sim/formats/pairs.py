@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from lrat_sim.artifact import ensure_folder, fingerprint
 from lrat_sim.corpus.documents import Corpus, passage_text
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError, UnknownDocument, UnknownName, said_plainly
 from lrat_sim.foreign.files import records
 from lrat_sim.foreign.values import mapping
@@ -324,7 +324,7 @@ class _LratPair(Struct, frozen=True):
 
 def _of_lrat(record: Any) -> tuple[list[Pair], list[Document]]:
     """A line of LRAT's or FlagEmbedding's as pairs, one for each positive, with the documents that it holds."""
-    line = msgspec.convert(record, type=_LratPair)
+    line = convert(record, _LratPair)
     positives, negatives = _documents("pos", line.pos, line.pos_id), _documents("neg", line.neg, line.neg_id)
     if not positives:
         raise ValueError("`pos` is empty, so it has no positive")

@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import msgspec
 from msgspec import Struct
 from rich.console import Group, RenderableType
 
 from lrat_sim.artifact import read_records
 from lrat_sim.corpus.documents import Corpus
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.run import GRADES, VERDICTS
@@ -88,7 +88,7 @@ def explain(
 
 def _report(path: Path) -> MiningReport | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=MiningReport)
+        return from_json(path.read_bytes(), MiningReport)
     except (OSError, *NOT_JSON):  # pairs made or moved by hand have none beside them
         return None
 

@@ -19,6 +19,7 @@ import numpy as np
 from msgspec import Struct, structs
 
 from lrat_sim.corpus.documents import Corpus
+from lrat_sim.decoding import prepared
 from lrat_sim.grading.relevance import Browse
 from lrat_sim.mining import guards
 from lrat_sim.mining.episodes import ExecutedSearch, States, is_silent
@@ -77,7 +78,7 @@ class UnfinishedPair(WeighedPair, frozen=True, array_like=True, gc=False):
     candidates: list[list[str]]  # the documents that each negative rule of the recipe takes
 
 
-_WEIGHED, _ROWS = msgspec.json.Decoder(WeighedPair), msgspec.json.Decoder(UnfinishedPair)
+_WEIGHED, _ROWS = msgspec.json.Decoder(prepared(WeighedPair)), msgspec.json.Decoder(prepared(UnfinishedPair))
 
 
 # --- one run ---

@@ -14,6 +14,7 @@ import msgspec
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from lrat_sim.artifact import ensure_folder
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.models.call import Completion, Request
@@ -86,7 +87,7 @@ class RecordCache(Generic[R]):
         """The record under a key; None where there is none."""
         with self._file_errors():
             row = self._connection.execute("SELECT completion FROM calls WHERE key = ?", (key,)).fetchone()
-            return None if row is None else msgspec.json.decode(zlib.decompress(row[0]), type=self._kind)
+            return None if row is None else from_json(zlib.decompress(row[0]), self._kind)
 
     def put(self, key: bytes, record: R) -> None:
         """Keeps a record, whole, before it returns; where there is one already, that stays."""

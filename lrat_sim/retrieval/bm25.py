@@ -26,6 +26,7 @@ from bm25s.stopwords import STOPWORDS_EN
 from msgspec import Meta
 
 from lrat_sim.corpus.documents import Corpus, passage_text
+from lrat_sim.decoding import from_json
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Hit
 from lrat_sim.retrieval.base import LocalRetriever
@@ -110,7 +111,7 @@ def _candidates(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.int64]:
 
 def _memory_mapped(folder: Path, documents: int) -> Scores:
     with reading_index(folder):
-        vocabulary = msgspec.json.decode((folder / "vocabulary.json").read_bytes(), type=dict[str, int])
+        vocabulary = from_json((folder / "vocabulary.json").read_bytes(), dict[str, int])
         # mapped, but seen as plain arrays: each slice of a memmap would cost as much as a short list of documents
         rows, values, starts = (np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray) for name in _FILES)
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
-import msgspec
 import tenacity
 
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError, RetrieverError
 from lrat_sim.keys import redact
 from lrat_sim.models.retry import failure, wait_as_asked
@@ -110,7 +110,7 @@ class Connection:
         if response.status_code != 200:
             raise self.failure(f"refused (HTTP {response.status_code}): {sentence_of(response)}")
         try:
-            return msgspec.json.decode(response.content, type=kind)
+            return from_json(response.content, kind)
         except (ValueError, RecursionError) as error:
             raise self.failure(f"{expected} ({error})") from error
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from lrat_sim.artifact import check_fingerprint, ensure_folder, write_json, writing
 from lrat_sim.corpus.documents import Seal, broken, seal
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError, LratSimError
 from lrat_sim.foreign import reading
 from lrat_sim.work import Shard
@@ -37,7 +38,7 @@ def read_card(folder: Path) -> IndexCard | None:
     """The card of an index, None where there is no index yet."""
     with reading_index(folder):
         try:
-            return msgspec.json.decode((folder / _CARD).read_bytes(), type=IndexCard)
+            return from_json((folder / _CARD).read_bytes(), IndexCard)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -111,7 +112,7 @@ def ensure_index(
 def _check(folder: Path, card: IndexCard, identity: dict[str, Any]) -> None:
     what = "index" if card.files is not None else "unfinished index"
     # compared as JSON gives it back, where a tuple is a list
-    current = msgspec.json.decode(msgspec.json.encode(identity))
+    current = from_json(msgspec.json.encode(identity))
     remedy = "delete that folder or choose another one for indexes"
     check_fingerprint(f"the {what} at {folder}", card.identity, current, remedy)
 

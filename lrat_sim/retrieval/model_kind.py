@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
+from lrat_sim.decoding import from_json
 from lrat_sim.foreign import NOT_JSON
 
 ModelKind = Literal["dense", "multivector", "sparse"]
@@ -37,7 +36,7 @@ def model_kind(model: str | Path) -> ModelKind:
 
 def _json(path: Path) -> Any:
     try:
-        return msgspec.json.decode(path.read_bytes())
+        return from_json(path.read_bytes())
     except (OSError, *NOT_JSON):
         return None  # whoever loads the model says what is wrong with it
 

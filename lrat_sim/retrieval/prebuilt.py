@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from lrat_sim.corpus.documents import Corpus
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError, UnknownDocument
 from lrat_sim.foreign import reading, shortened
 from lrat_sim.retrieval.faiss_index import import_faiss
@@ -154,7 +154,7 @@ def read_ids(path: Path) -> list[str]:
         return _as_ids(read_pickle(path), path)
     with reading(f"the ids in {path} cannot be read", "give a JSON list, or a text file with an id a line"):
         content = path.read_bytes()
-        return _as_ids(msgspec.json.decode(content), path) if path.suffix == ".json" else content.decode().splitlines()
+        return _as_ids(from_json(content), path) if path.suffix == ".json" else content.decode().splitlines()
 
 
 def _as_ids(ids: Any, path: Path) -> list[str]:

@@ -30,6 +30,7 @@ from msgspec import Meta
 from lrat_sim import catalog
 from lrat_sim.artifact import check_fingerprint
 from lrat_sim.corpus.documents import Corpus
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError, UnknownName, said_plainly
 from lrat_sim.keys import refuse_secrets
 from lrat_sim.progress import ProgressCallback
@@ -215,7 +216,7 @@ def takes_settings(
         def opened(corpus: Any, indexes: Any = None, *, progress: ProgressCallback | None = None, **options: Any) -> R:
             plain = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
             try:
-                settings = msgspec.convert(plain, type=kind, strict=False)
+                settings = convert(plain, kind, strict=False)
             except msgspec.ValidationError as error:
                 fields = ", ".join(kind.__struct_fields__)
                 raise InputError(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.keys import read_key
 from lrat_sim.retrieval.query_text import Asked, EarlierSearch
@@ -123,7 +124,7 @@ def read_body(body: bytes, kind: type[S]) -> S:
     except (ValueError, RecursionError) as error:
         raise Refused(422, f"the body is not JSON ({error}); send one JSON object.") from error
     try:
-        return msgspec.convert(content, type=kind)
+        return convert(content, kind)
     except (msgspec.ValidationError, UnicodeError) as error:
         raise Refused(422, f"the body is not as it should be: {said_plainly(error)}; correct that field.") from error
 

@@ -21,6 +21,7 @@ from lrat_sim.artifact import (
     write_records,
 )
 from lrat_sim.catalog import read_yaml
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.files import open_bytes
@@ -229,7 +230,7 @@ def run_identity(agent: AgentSettings, retriever: Retriever, seed: int) -> dict[
     fingerprints = {"agent": described.pop("fingerprint"), "retriever": retriever.fingerprint}
     settings = {"agent": described, "retriever": retriever.describe(), "seed": seed}
     # as JSON gives it back, where a tuple is a list
-    return {"fingerprints": fingerprints, "settings": msgspec.json.decode(msgspec.json.encode(settings))}
+    return {"fingerprints": fingerprints, "settings": from_json(msgspec.json.encode(settings))}
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

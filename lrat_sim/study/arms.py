@@ -8,11 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from lrat_sim.agent.profile import AgentSettings
 from lrat_sim.artifact import fingerprint
 from lrat_sim.corpus.dataset import Dataset
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.progress import bar, console
@@ -151,7 +150,7 @@ def _own_length(name: str, model: str | None) -> int | None:
         return EmbeddingApiSettings(model="").max_length
     path = Path(model or minilm_folder()) / "sentence_bert_config.json"
     try:
-        length = msgspec.json.decode(path.read_bytes(), type=dict[str, Any]).get("max_seq_length")
+        length = from_json(path.read_bytes(), dict[str, Any]).get("max_seq_length")
     except (OSError, *NOT_JSON):
         return None
     return min(length, _LONGEST) if isinstance(length, int) else None

@@ -28,6 +28,7 @@ from lrat_sim.comparison import Comparison, compare, load, run_table, save
 from lrat_sim.comparison.answer import text_lengths
 from lrat_sim.comparison.table import results_table
 from lrat_sim.corpus.dataset import Dataset
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.grading.answers import AnswerJudge, MatchJudge, match_grade
 from lrat_sim.grading.metrics import TaskTable
@@ -164,7 +165,7 @@ class Study:
         self._trained: dict[str, Trained] = {}
         # as a record gives them back, so that they can be compared with what was read
         decisive, known = (
-            msgspec.json.decode(msgspec.json.encode(values))
+            from_json(msgspec.json.encode(values))
             for values in (made_from or {}, {**(recorded or {}), **msgspec.structs.asdict(settings)})
         )
         self.record = StudyRecord(kind=kind, command=command_line.get(), settings=known, made_from=decisive)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lrat_sim import foreign
 from lrat_sim.artifact import replacing
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.retrieval.hardware import best_device
 from lrat_sim.training.data import Features
@@ -232,7 +233,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 def save_encoder(model: Any, folder: Path) -> None:
     """Writes a ``SentenceTransformer`` to a new folder, without a card; what has no old form stays as it is written."""
     model.save_pretrained(str(folder), create_model_card=False)
-    modules: list[dict[str, Any]] = msgspec.json.decode((folder / "modules.json").read_bytes())
+    modules: list[dict[str, Any]] = from_json((folder / "modules.json").read_bytes())
     for module, part in zip(modules, model, strict=True):
         package, _, name = module["type"].rpartition(".")
         if not package.startswith("sentence_transformers.") or name not in _OLD_NAMES:
@@ -240,7 +241,7 @@ def save_encoder(model: Any, folder: Path) -> None:
         module["type"] = f"sentence_transformers.models.{name}"
         path = folder / module["path"] / ("sentence_bert_config.json" if name == "Transformer" else "config.json")
         if path.is_file():
-            _write(path, _old_settings(name, part, msgspec.json.decode(path.read_bytes())))
+            _write(path, _old_settings(name, part, from_json(path.read_bytes())))
     _write(folder / "modules.json", modules)
 
 

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar, get_args, get_type_hints
 import msgspec
 
 from lrat_sim.cluster import connected
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.settings import Settings
 from lrat_sim.verbs.arguments import Given
@@ -67,7 +68,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
 def check(name: str, value: Any, annotation: Any) -> None:
     """Refuses a value that an annotation does not allow."""
     try:
-        msgspec.convert(value, annotation, strict=False)
+        convert(value, annotation, strict=False)
     except msgspec.ValidationError as error:
         raise InputError(f"{name} is {value!r}: {said_plainly(error)}; correct it.") from error
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import msgspec
 from msgspec import Struct
 
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.explain import Label
@@ -151,6 +151,6 @@ class PairsFile(RecordFile[Pair]):
         self.report: MiningReport | None = None
         # pairs made or moved by hand have none
         with suppress(OSError, *NOT_JSON):
-            self.report = msgspec.json.decode(self.path.with_name(REPORT).read_bytes(), type=MiningReport)
+            self.report = from_json(self.path.with_name(REPORT).read_bytes(), MiningReport)
         names = self.report.runs if self.report is not None else ["."]
         self.runs = {(self.path.parent / name).resolve() for name in names}

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 from msgspec import Struct
 
 from lrat_sim.comparison import Comparison, load
 from lrat_sim.corpus.documents import Corpus, CorpusCard
+from lrat_sim.decoding import from_json
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.mining.run import PAIRS
@@ -47,7 +47,7 @@ class Corpora:
         self._given: Corpus | None = None
         for card in _cards(root.resolve(), data):
             try:
-                fingerprint = msgspec.json.decode(card.read_bytes(), type=CorpusCard).fingerprint
+                fingerprint = from_json(card.read_bytes(), CorpusCard).fingerprint
             except (OSError, *NOT_JSON):
                 continue  # a corpus of something else, or unfinished
             self._folders.setdefault(fingerprint, card.parent)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from lrat_sim.colours import Looks
 from lrat_sim.comparison.plot import success_plot
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.records import Trajectory, encode
 from lrat_sim.tables import dollars, number, percent
@@ -39,7 +40,7 @@ class Address(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def read_address(parameters: Mapping[str, str], kind: type[P]) -> P:
     """The parameters of an address as a record; blank ones are left out."""
     try:
-        return msgspec.convert({key: value for key, value in parameters.items() if value != ""}, kind, strict=False)
+        return convert({key: value for key, value in parameters.items() if value != ""}, kind, strict=False)
     except msgspec.ValidationError as error:
         raise BadAddress(said_plainly(error)) from error
 

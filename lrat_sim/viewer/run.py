@@ -15,6 +15,7 @@ import pyarrow as pa
 from msgspec import Struct
 from pyarrow import compute, parquet
 
+from lrat_sim.decoding import prepared
 from lrat_sim.errors import InputError
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.grading.run import GRADES, VERDICTS
@@ -53,7 +54,7 @@ class _Calls(Struct, frozen=True):
     turns: list[_Turn] = []
 
 
-_CALLS = msgspec.json.Decoder(_Calls).decode
+_CALLS = msgspec.json.Decoder(prepared(_Calls)).decode
 
 
 class RunFolder:

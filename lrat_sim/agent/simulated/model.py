@@ -9,6 +9,7 @@ import msgspec
 from lrat_sim.agent.simulated.persona import Persona, uniform
 from lrat_sim.agent.simulated.policy import AnswerAction, SearchAction, Thought, conclusion, think
 from lrat_sim.agent.simulated.writing import reasoning
+from lrat_sim.decoding import convert
 from lrat_sim.errors import said_plainly
 from lrat_sim.models.call import Answer, Request
 from lrat_sim.records import Plan, Usage
@@ -29,7 +30,7 @@ class SimulatedModel:
     async def answer(self, request: Request) -> Answer:
         """One turn, from ``messages``, ``tools`` and ``simulation`` alone."""
         try:
-            simulation = msgspec.convert(request.extra.get("simulation"), Simulation)
+            simulation = convert(request.extra.get("simulation"), Simulation)
         except msgspec.ValidationError as error:
             raise ValueError(f"a sim/ model needs the request parameter `simulation`: {said_plainly(error)}") from error
         messages = request.messages

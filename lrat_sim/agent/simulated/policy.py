@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from msgspec import Struct, field
 
 from lrat_sim.agent.simulated.persona import Persona, normal, pick, shuffled, uniform, verbosity
@@ -27,6 +26,7 @@ from lrat_sim.agent.simulated.reading import (
     recall,
 )
 from lrat_sim.corpus.plans import Passage, branches, compare, fill, reference, references, stands_in, states
+from lrat_sim.decoding import from_json
 from lrat_sim.records import Plan
 
 _LOOKALIKE = 0.5  # the likeness of a title to the subject from which a hasty reader may take the one for the other
@@ -186,7 +186,7 @@ def think(
     for event in [*passages(messages) * len(plan.hops), *recall(messages)]:
         thought.take_in(event)
     for call in (call for message in messages for call in message.get("tool_calls") or []):
-        arguments = msgspec.json.decode(call["function"]["arguments"])
+        arguments = from_json(call["function"]["arguments"])
         if "query" in arguments:
             thought.queries.add(arguments["query"])
     return thought, decide(thought, must_answer=not tools)

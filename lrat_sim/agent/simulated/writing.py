@@ -20,6 +20,7 @@ from msgspec import Meta
 from lrat_sim.agent.simulated.persona import Writer, normal, pick, shuffled, uniform, verbosity
 from lrat_sim.agent.simulated.policy import Action, AnswerAction, BrowseAction, SearchAction, Thought
 from lrat_sim.agent.simulated.reading import OpenedDocument, ResultList
+from lrat_sim.decoding import convert
 from lrat_sim.settings import Positive, Settings, Share
 
 _TOKENS_A_WORD = 1.35
@@ -44,7 +45,7 @@ def writing(writer: Writer | None) -> Writing:
     """How a writer writes, with all its phrases; None is the usual one."""
     usual, writers = (yaml.safe_load(files(__package__).joinpath(f"{name}.yaml").read_text("utf-8"))
                       for name in ("phrases", "writers"))  # fmt: skip
-    own = msgspec.convert(writers[writer] if writer else {}, Writing)
+    own = convert(writers[writer] if writer else {}, Writing)
     return msgspec.structs.replace(own, phrases={**usual, **own.phrases})
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 from lrat_sim.corpus.documents import Corpus
 from lrat_sim.corpus.formats.base import Reader, ReaderOptions, ReadTask, split_of
 from lrat_sim.corpus.formats.rows import ID, QUESTION, TASK_ID, Columns, Row, named_table, not_there, pick, table_files
+from lrat_sim.decoding import convert, from_json
 from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.foreign import NOT_JSON
 from lrat_sim.foreign.values import without_nulls
@@ -32,7 +33,7 @@ def task_of(row: Row, corpus: Corpus | None) -> Task:
     Several answers or evidence ids are a list or a JSON list; a text that is no document's id is split at its spaces.
     """
     try:
-        plan = msgspec.convert(without_nulls(row.data["plan"]), type=Plan) if row.data.get("plan") else None
+        plan = convert(without_nulls(row.data["plan"]), Plan) if row.data.get("plan") else None
     except msgspec.ValidationError as error:
         raise row.fault(f"the field `plan` is not a plan: {said_plainly(error)}") from error
     evidence = texts_of(row, EVIDENCE, "evidence")
@@ -53,7 +54,7 @@ def texts_of(row: Row, names: tuple[str, ...], field: str) -> list[str]:
     value = row.pick(names)
     if isinstance(value, str) and value.startswith("["):
         with suppress(*NOT_JSON):  # an answer may merely begin with a bracket
-            value = msgspec.json.decode(value)
+            value = from_json(value)
     if value is None or value == "":
         return []
     items = value if isinstance(value, list) else [value]

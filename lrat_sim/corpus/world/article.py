@@ -17,6 +17,7 @@ import msgspec
 from lrat_sim.corpus.world.dialect import Aspect, Filling, Template, pick
 from lrat_sim.corpus.world.region import Entity, Fact, Region
 from lrat_sim.corpus.world.settings import ENTITIES, WorldSettings
+from lrat_sim.decoding import prepared
 from lrat_sim.records import Document
 from lrat_sim.text import count_tokens
 from lrat_sim.work import map_in_processes
@@ -56,9 +57,8 @@ def world_documents(settings: WorldSettings, processes: int = 1) -> Iterator[Doc
     else:
         parts = ((settings, regions[first : first + _TOGETHER]) for first in regions[::_TOGETHER])
         written = map_in_processes(_encoded, parts, processes)
-        documents = (
-            document for _, lines in written for document in msgspec.msgpack.decode(lines, type=list[Document])
-        )
+        kind = prepared(list[Document])
+        documents = (document for _, lines in written for document in msgspec.msgpack.decode(lines, type=kind))
     return islice(documents, settings.documents)
 
 

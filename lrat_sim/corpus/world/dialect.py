@@ -13,10 +13,10 @@ from math import prod
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import msgspec
 from msgspec import Struct, field
 
 from lrat_sim.catalog import read_yaml
+from lrat_sim.decoding import convert
 
 T = TypeVar("T")
 Words = Literal["family", "place", "thing"]  # classes of invented words
@@ -151,7 +151,7 @@ def dialect_file(name: str) -> Path:
 def dialect(name: str) -> Dialect:
     """A dialect by its YAML's name, read once."""
     content = read_yaml(dialect_file(name))
-    read: Dialect = msgspec.convert(content, type=Dialect, dec_hook=lambda kind, lines: kind(lines))
+    read: Dialect = convert(content, Dialect, dec_hook=lambda kind, lines: kind(lines))
     for key, relation in read.relations.items():
         relation.name = key
     for key, kind in read.kinds.items():

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Meta
 
 from lrat_sim.corpus.documents import Corpus, passage_text
+from lrat_sim.decoding import convert
 from lrat_sim.errors import InputError, said_plainly
 from lrat_sim.progress import ProgressCallback
 from lrat_sim.records import Document
@@ -47,7 +48,7 @@ def open_encoder(spec: str) -> EngineEncoder:
         if kind == "embedding-api":
             from lrat_sim.retrieval.embedding_api import ApiEncoder, EmbeddingApiSettings
 
-            api = msgspec.convert(options, EmbeddingApiSettings, strict=False)
+            api = convert(options, EmbeddingApiSettings, strict=False)
             return EngineEncoder(ApiEncoder(api), api.query_text)
         if kind != "dense":
             raise InputError(f"the encoder is {spec!r}, which makes no vectors; name dense, embedding-api or a model.")
@@ -57,7 +58,7 @@ def open_encoder(spec: str) -> EngineEncoder:
         from lrat_sim.retrieval.hardware import device_named, gains_from_bf16
         from lrat_sim.text import minilm_folder
 
-        settings = with_own_options(msgspec.convert(options, DenseSettings, strict=False))
+        settings = with_own_options(convert(options, DenseSettings, strict=False))
     except msgspec.ValidationError as error:
         problem = said_plainly(error)
         raise InputError(f"the encoder {spec!r} cannot take these options: {problem}; correct them.") from error

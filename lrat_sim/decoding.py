@@ -1,0 +1,50 @@
+"""What msgspec decodes, safely in several threads.
+
+msgspec looks up what the fields of a struct are when it first decodes one, and keeps what it has found so far on the
+struct.  A second thread that decodes the same struct meanwhile reads that half, and the process dies of it (msgspec
+0.22).  Here the look-up is done by one thread at a time, once for each type.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+T = TypeVar("T")
+
+_LOCK = threading.Lock()
+_prepared: set[Any] = set()
+
+
+def prepared(kind: T) -> T:
+    """A type, after msgspec knows all that it will look up of it."""
+    if kind not in _prepared:
+        with _LOCK:
+            msgspec.json.Decoder(kind)
+        _prepared.add(kind)
+    return kind
+
+
+@overload
+def convert(
+    value: Any, kind: type[T], *, strict: bool = True, dec_hook: Callable[[type, Any], Any] | None = None
+) -> T: ...
+@overload
+def convert(
+    value: Any, kind: Any, *, strict: bool = True, dec_hook: Callable[[type, Any], Any] | None = None
+) -> Any: ...
+def convert(value: Any, kind: Any, *, strict: bool = True, dec_hook: Callable[[type, Any], Any] | None = None) -> Any:
+    """As :func:`msgspec.convert`."""
+    return msgspec.convert(value, prepared(kind), strict=strict, dec_hook=dec_hook)
+
+
+@overload
+def from_json(data: bytes | str, kind: type[T]) -> T: ...
+@overload
+def from_json(data: bytes | str, kind: Any = Any) -> Any: ...
+def from_json(data: bytes | str, kind: Any = Any) -> Any:
+    """As :func:`msgspec.json.decode`."""
+    return msgspec.json.decode(data, type=prepared(kind))
