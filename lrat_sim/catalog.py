@@ -196,4 +196,5 @@ def checked(content: dict[str, Any], settings: type[S], overrides: dict[str, Any
     try:
         return convert(content, settings)
     except msgspec.ValidationError as error:
-        raise InputError(f"{where}: {said_plainly(error)}; correct that field.") from error
+        given = f", with {', '.join(overrides)} set" if overrides else ""
+        raise InputError(f"{where}{given}: {said_plainly(error)}; correct that field.") from error

@@ -88,7 +88,7 @@ class Decision(Struct, frozen=True, kw_only=True):
         verdict = "accepted" if self.accepted else f"refused, {self.against} stays in use"
         points = number(gain.value, scale=100, sign=True)
         bounds = f" (95 % interval {gain.interval(scale=100)})" if gain.low is not None else ""
-        broken = f", {self.errors:,} runs broke" if self.errors else ""
+        broken = f", {self.errors:,} {'run' if self.errors == 1 else 'runs'} broke" if self.errors else ""
         unsure = "" if gain.is_clear else f"; {tasks} cannot tell this from no difference"
         return f"gate: round {which} is {verdict}: {points} points of success on {tasks}{bounds}{broken}{unsure}."
 
