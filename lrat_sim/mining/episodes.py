@@ -12,6 +12,7 @@ This settles what "browsed next" means in LRAT's section 5.1:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct
@@ -164,17 +165,24 @@ class DocumentHistory:
     """
 
     def __init__(self, of_run: Sequence[Episode], state: Callable[[Browse], VerdictState]):
+        self._of_run = of_run
         self._opened: dict[str, dict[int, VerdictState]] = {}
-        self._first_seen: dict[str, int] = {}
         for number, episode in enumerate(of_run):
-            for search in episode.searches:
-                for hit in search.hits:
-                    self._first_seen.setdefault(hit.docid, number)
             for docid in episode.wanted:
                 self._opened.setdefault(docid, {})[number] = "unjudged"
             for opened in episode.chain:
                 states = self._opened[opened.browse.docid]
                 states[number] = max(states[number], state(opened.browse), key=_STRENGTH)
+
+    @cached_property
+    def _first_seen(self) -> dict[str, int]:
+        listed = [
+            (hit.docid, number)
+            for number, episode in enumerate(self._of_run)
+            for search in episode.searches
+            for hit in search.hits
+        ]
+        return dict(reversed(listed))
 
     def at(self, docid: str, episode: int) -> tuple[DocumentState, bool]:
         """The state of a document at the searches of an episode that list it, and whether the run opens it, or tries

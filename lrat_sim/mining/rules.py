@@ -8,7 +8,7 @@ no rule takes is unlabelled.  Signals of usefulness are in :mod:`lrat_sim.mining
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, structs
@@ -138,7 +138,7 @@ class Candidates(Struct, frozen=True, kw_only=True):
 
     search: ExecutedSearch  # gives the query
     opened: list[list[Browse]]  # the browses by document, each list one pair at most
-    listed: list[ListedDocument]  # may be negatives, in the order in which they are taken
+    listed: Iterable[ListedDocument]  # may be negatives, in the order in which they are taken; to be read once
     blank_query: bool = False  # whether the search counts with a blank query, too
 
 
@@ -184,8 +184,12 @@ def by_search(
             }
             browses = {docid: own[docid] for docid in own if docid not in later} | later
             if browses:
-                listed = [ListedDocument(hit.docid, *known.at(hit.docid, number)) for hit in search.hits]
-                yield Candidates(search=search, opened=list(browses.values()), listed=listed)
+                yield Candidates(search=search, opened=list(browses.values()), listed=_listed(search, known, number))
+
+
+def _listed(search: ExecutedSearch, known: DocumentHistory, episode: int) -> Iterator[ListedDocument]:
+    for hit in search.hits:
+        yield ListedDocument(hit.docid, *known.at(hit.docid, episode))
 
 
 def by_chain(run: AnalysedRun, verdicts: States, parallel: Parallel, counts: Counts) -> Iterator[Candidates]:

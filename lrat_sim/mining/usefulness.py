@@ -180,8 +180,9 @@ class AnalysedRun:
     def _relation(self, earlier: _About, later: _About) -> Relation:
         if earlier.names.isdisjoint(later.names):
             return "other"
+        taken = self._noted[1]
         moved_on = not self._in_question.isdisjoint(later.names - earlier.names) or any(
-            turn > earlier.turn and name in later.words for name, turn in self._noted[1].items()
+            taken[name] > earlier.turn for name in taken.keys() & later.words
         )
         return "unclear" if moved_on else "rewording"
 
