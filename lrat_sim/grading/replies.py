@@ -17,7 +17,10 @@ from lrat_sim.numerals import in_digits
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _TAG = re.compile(r"</?(\w+)>")
-_THINKING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_THINKING = {
+    re.compile(rf"</{tag}>", re.IGNORECASE): re.compile(rf"<{tag}>.*?</{tag}>", re.DOTALL | re.IGNORECASE)
+    for tag in ("think", "thinking", "reasoning")
+}
 _UNOPENED = re.compile(r"^.*</(?:think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
 _UNCLOSED = re.compile(r"<(?:think|thinking|reasoning)>(.*)\Z", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
@@ -41,7 +44,12 @@ def plain(reply: str, *, cut: bool = False) -> str:
     Of an unclosed thinking block the lines ``name: value`` that end it are the reply: a model that forgets the tag
     writes them last.  A closing tag alone ends a block that the chat template opened.
     """
-    text = _UNOPENED.sub("", _THINKING.sub("", reply))
+    text = reply
+    for closing, block in _THINKING.items():
+        # from each opening tag behind the last closing one it would be looked for to the end of the text
+        end = max((found.end() for found in closing.finditer(text)), default=0)
+        text = block.sub("", text[:end]) + text[end:]
+    text = _UNOPENED.sub("", text)
     if opened := _UNCLOSED.search(text):
         before = text[: opened.start()]
         text = before if before.strip() or cut else _closing(opened[1])

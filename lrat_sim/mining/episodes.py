@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -30,14 +30,20 @@ States = Mapping[tuple[int, int], VerdictState]
 class ExecutedSearch(Struct, frozen=True, kw_only=True):
     """A search that ran: its turn and position among the turn's calls, from 0, its query and its hits in rank order.
 
-    ``query`` is what ran; ``requested`` what the agent asked for, the first query where it gave several.
+    ``query`` is what ran, ``arguments`` are those of the call.
     """
 
     turn: int
     call: int
     query: str
-    requested: str
+    arguments: Any
     hits: list[Hit]
+
+    @property
+    def requested(self) -> str:
+        """What the agent asked for, the first query where it gave several."""
+        requested = query_in(self.arguments)
+        return self.query if requested is None else requested
 
     def rank(self, docid: str) -> int | None:
         """The rank of a document in the list, from 1; None where it is not in it."""
@@ -108,14 +114,8 @@ def episodes(run: Trajectory) -> list[Episode]:
 
 def executed_search(turn: int, position: int, call: Call) -> ExecutedSearch:
     """A search call as a search; one that failed has no hits."""
-    ran, requested = query_in(call.executed), query_in(call.arguments)
-    return ExecutedSearch(
-        turn=turn,
-        call=position,
-        query=(ran if ran is not None else requested or "").strip(),
-        requested=requested if requested is not None else ran or "",
-        hits=call.hits or [],
-    )
+    query = query_of(call).strip()
+    return ExecutedSearch(turn=turn, call=position, query=query, arguments=call.arguments, hits=call.hits or [])
 
 
 def queries(turn: Turn) -> Iterator[str]:

@@ -231,10 +231,9 @@ def _about(searches: Sequence[ExecutedSearch]) -> _About:
 
 @lru_cache(maxsize=1 << 10)
 def _read_query(query: str) -> _About:
-    words = _WORD.findall(query)
-    named = {word.casefold() for word in words if len(word) >= _SHORTEST_NAME and word[0].isupper()}
-    names = named or {word.casefold() for word in words if len(word) >= _LONG_WORD}
-    return _About(frozenset(names), frozenset(_words(query)))
+    words = _words(query)
+    named = {word.casefold() for word in _WORD.findall(query) if word[0].isupper() and len(word) >= _SHORTEST_NAME}
+    return _About(frozenset(named or {word for word in words if len(word) >= _LONG_WORD}), frozenset(words))
 
 
 class _Written:

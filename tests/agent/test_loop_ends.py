@@ -167,13 +167,13 @@ def test_the_cost_limit_counts_the_price_of_every_call(scripted, over_http):
 def test_a_model_that_hangs_meets_the_time_limit(scripted, over_http):
     def answer(request, number):
         if request.get("tool_choice") != "none":
-            return scripted.Reply(hang=1.5)
+            return scripted.Reply(hang=60)
         return scripted.Reply(scripted.body(scripted.says(TEXT)))
 
     trajectory, _ = over_http(answer, seconds=0.5)
     assert (trajectory.status, trajectory.end_reason) == ("answered", "time_limit")
     assert len(trajectory.extra["attempts"]) == 1
-    assert trajectory.seconds < 1.4
+    assert trajectory.seconds < 30
 
 
 @pytest.mark.parametrize(

