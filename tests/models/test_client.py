@@ -207,12 +207,12 @@ async def test_a_429_shrinks_an_adaptive_limiter_and_no_other_failure_does(serve
 async def test_the_wait_for_a_slot_does_not_count_as_trying(serve, reply):
     def answer(request, number):
         failing = request["messages"][0]["content"] == "second" and number == 1
-        return reply(status=500) if failing else reply(hang=0.0 if number else 1.0)
+        return reply(status=500) if failing else reply(hang=0.0 if number else 2.0)
 
     server, client = serve(answer), Client(limiter=AdaptiveLimiter(1, adaptive=False))
     first = asyncio.ensure_future(ask(server, "first", client=client))
     await asyncio.sleep(0)
-    second = await ask(server, "second", client=client, retries=Retries(seconds=0.9))
+    second = await ask(server, "second", client=client, retries=Retries(seconds=1.9))
     await first
     assert len(second.attempts) == 2
 

@@ -230,7 +230,7 @@ SHAPES = {
 def test_a_real_shape_survives_the_wire_and_litellm(serve, scripted, model, shape):
     raw = SHAPES[shape]
     server = serve(content=scripted.body({"role": "assistant", **raw}))
-    request = Request(model=model, messages=[{"role": "user", "content": "hello"}], base_url=server.url, timeout=5.0)
+    request = Request(model=model, messages=[{"role": "user", "content": "hello"}], base_url=server.url, timeout=60.0)
     message = asyncio.run(Client().complete(request)).message
     direct = read_message(raw)
     assert (message.reasoning is None) == (direct.reasoning is None)

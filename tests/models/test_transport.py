@@ -135,5 +135,5 @@ def test_this_machine_is_reached_without_the_proxy_of_the_environment(proxied):
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
 def test_a_model_on_this_machine_is_called_without_the_proxy(proxied, greeting, attempts, model):
-    (outcome,) = attempts(Request(model=model, messages=[], base_url=greeting.url, timeout=20))
+    (outcome,) = attempts(Request(model=model, messages=[], base_url=greeting.url, timeout=120))
     assert isinstance(outcome, Answer)

@@ -138,7 +138,7 @@ def test_over_stdio_it_ends_with_its_input_or_by_a_signal(ending, corpus, tmp_pa
                 process.stdin.close()
             else:
                 process.send_signal(ending)
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=120) == 0
         finally:
             process.kill()
 
