@@ -1,8 +1,8 @@
-"""What msgspec decodes, safely in several threads.
+"""Decoding by msgspec that is safe in several threads.
 
-msgspec looks up what the fields of a struct are when it first decodes one, and keeps what it has found so far on the
-struct.  A second thread that decodes the same struct meanwhile reads that half, and the process dies of it (msgspec
-0.22).  Here the look-up is done by one thread at a time, once for each type.
+msgspec looks up the fields of a struct when it first decodes one, and stores what it finds on the struct as it goes.  A
+second thread that decodes the same struct in the meantime uses an unfinished description, and the process crashes
+(msgspec 0.22).  Here one thread at a time does that, once for each type.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _prepared: set[Any] = set()
 
 
 def prepared(kind: T) -> T:
-    """A type, after msgspec knows all that it will look up of it."""
+    """The same type, once msgspec has looked up all that it needs to decode it; raises as :func:`msgspec.convert`."""
     if kind not in _prepared:
         with _LOCK:
             msgspec.json.Decoder(kind)

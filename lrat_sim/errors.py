@@ -104,7 +104,7 @@ _PLAIN = {
     "Invalid enum value ": "it cannot be ",
 }
 """How msgspec begins its messages, and how ours do."""
-_FOUND = re.compile(r"(.*?)(?: - at (`key` in )?`\$(.*)`)?", re.DOTALL)
+_FOUND = re.compile(r"\A(.*?)(?: - at (`key` in )?`\$(.*)`)?\Z", re.DOTALL)
 
 
 def said_plainly(error: Exception, within: str = "") -> str:
@@ -114,9 +114,9 @@ def said_plainly(error: Exception, within: str = "") -> str:
         error: its message is in msgspec's form; any other is returned as it is.
         within: the name of what was read.
     """
-    problem, key, place = _FOUND.fullmatch(str(error)).groups()  # type: ignore[union-attr]  # all of it may be missing
+    problem, key, place = _FOUND.findall(str(error))[0]
     for begin, plain in _PLAIN.items():
         if problem.startswith(begin):
             problem = plain + problem.removeprefix(begin)
-    place = f"{within}{place or ''}".strip(".")
+    place = f"{within}{place}".strip(".")
     return f"{'a key of ' if key else ''}`{place}`: {problem}" if place else problem

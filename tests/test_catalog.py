@@ -182,3 +182,11 @@ def test_own_copy_is_found_from_any_folder(kind, tmp_path, monkeypatch):
     names = catalog.names(kind)
     assert names
     assert all(catalog.read_text(kind, name).strip() for name in names)
+
+
+def test_an_error_in_a_field_that_was_set_beside_the_file_says_so(places):
+    (places[0] / "agents" / "own.yaml").write_text("model: m\n")
+    with pytest.raises(
+        InputError, match=r"own\.yaml, with sampling\.temperature set: `sampling\.temperature`: expected"
+    ):
+        catalog.load("agents", "own", Settings, {"sampling.temperature": "hot"})

@@ -46,7 +46,7 @@ def plain(reply: str, *, cut: bool = False) -> str:
     """
     text = reply
     for closing, block in _THINKING.items():
-        # from each opening tag behind the last closing one it would be looked for to the end of the text
+        # no further: each opening tag after the last closing one would cost a search to the end of the text
         end = max((found.end() for found in closing.finditer(text)), default=0)
         text = block.sub("", text[:end]) + text[end:]
     text = _UNOPENED.sub("", text)

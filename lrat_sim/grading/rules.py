@@ -112,10 +112,9 @@ def _opening(text: str, patterns: _Patterns) -> list[str]:
     """The first statements, without contractions and marks of emphasis; questions and intentions are passed over."""
     statements: list[str] = []
     begin = 0
-    marked = _is_marked(text)
     for end in _ends(text):
         sentence, begin = text[begin:end].strip(" -•\t\n"), end
-        if marked and _is_marked(sentence):
+        if _MARKED.search(sentence) or "cannot" in sentence or "let is" in sentence:
             sentence = _APOSTROPHE.sub("'", sentence)
             for part, contraction, full in _CONTRACTIONS:
                 if part in sentence:
@@ -128,10 +127,6 @@ def _opening(text: str, patterns: _Patterns) -> list[str]:
         if len(statements) == patterns.statements:
             break
     return statements
-
-
-def _is_marked(text: str) -> bool:
-    return bool(_MARKED.search(text)) or "cannot" in text or "let is" in text
 
 
 def _ends(text: str) -> Iterator[int]:
